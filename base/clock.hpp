@@ -1,0 +1,54 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace antipode {
+
+/// Wall-clock time in microseconds: what travels in events and is shown to people.
+using TimePoint = std::chrono::sys_time<std::chrono::microseconds>;
+/// Monotonic time: what deadlines and backoff count on.
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// The only source of time in the core, so that a simulation can own it. Thread-safe.
+class Clock {
+  public:
+    virtual ~Clock() = default;
+    virtual TimePoint now() const = 0;
+    virtual SteadyTime steady_now() const = 0;
+};
+
+class SystemClock final : public Clock {
+  public:
+    TimePoint now() const override {
+        return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    }
+    SteadyTime steady_now() const override { return std::chrono::steady_clock::now(); }
+};
+
+/// A clock that stands still until it is told to move.
+class ManualClock final : public Clock {
+  public:
+    TimePoint now() const override { return TimePoint(std::chrono::microseconds(now_.load())); }
+    SteadyTime steady_now() const override {
+        return SteadyTime(std::chrono::microseconds(now_.load()));
+    }
+    void advance(std::chrono::microseconds by) { now_ += by.count(); }
+
+  private:
+    std::atomic<int64_t> now_{1'600'000'000'000'000};
+};
+
+inline int64_t to_microseconds(TimePoint time) {
+    return time.time_since_epoch().count();
+}
+inline TimePoint from_microseconds(int64_t microseconds) {
+    return TimePoint(std::chrono::microseconds(microseconds));
+}
+
+/// "2026-11-22T14:40:05.123Z"
+std::string to_iso8601(TimePoint time);
+
+}  // namespace antipode

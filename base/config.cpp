@@ -1,0 +1,338 @@
+#include "base/config.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include <toml++/toml.h>
+
+#include "base/error.hpp"
+
+namespace antipode {
+namespace {
+
+using std::chrono::milliseconds;
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), size_t{0});
+    for (size_t i = 1; i <= a.size(); ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); ++j) {
+            const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = row[j];
+            row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+/// Reads one table: every key that is asked for becomes known; finish() refuses the others.
+class TableReader {
+  public:
+    TableReader(const toml::table& table, std::string path, const std::string& source)
+        : table_(table), path_(std::move(path)), source_(source) {}
+
+    void read(const char* key, std::string& value) { read_as<std::string>(key, value); }
+    void read(const char* key, bool& value) { read_as<bool>(key, value); }
+    void read(const char* key, std::filesystem::path& value) {
+        std::string text = value.string();
+        read(key, text);
+        value = text;
+        if (!value.empty() && !value.is_absolute()) {
+            fail(*table_.get(key), key, "must be an absolute path");
+        }
+    }
+    void read(const char* key, std::vector<std::string>& value) {
+        if (const toml::node* node = find(key)) {
+            const toml::array* list = node->as_array();
+            if (list == nullptr || !list->is_homogeneous(toml::node_type::string)) {
+                fail(*node, key, "must be a list of strings");
+            }
+            for (const toml::node& element : *list) {
+                value.push_back(*element.value<std::string>());
+            }
+        }
+    }
+    template <typename Integer>
+    void read_integer(const char* key, Integer& value, int64_t least, int64_t most) {
+        if (const toml::node* node = find(key)) {
+            const auto number = node->value_exact<int64_t>();
+            if (!number || *number < least || *number > most) {
+                fail(*node, key,
+                     "must be a whole number from " + std::to_string(least) + " to " +
+                         std::to_string(most));
+            }
+            value = static_cast<Integer>(*number);
+        }
+    }
+    /// "500ms", "2s", "10m", "7d".
+    void read(const char* key, milliseconds& value) {
+        if (const toml::node* node = find(key)) {
+            const auto duration = parse_duration(node->value<std::string>().value_or(""));
+            if (!duration) {
+                fail(*node, key, "must be a duration such as \"500ms\", \"10s\", \"5m\", \"12h\"");
+            }
+            value = *duration;
+        }
+    }
+    void read_choice(const char* key, std::string& value, std::set<std::string> choices) {
+        read(key, value);
+        if (!choices.contains(value)) {
+            std::string list;
+            for (const std::string& choice : choices) {
+                list += (list.empty() ? "\"" : ", \"") + choice + "\"";
+            }
+            fail(*table_.get(key), key, "must be one of " + list);
+        }
+    }
+    void require(const char* key, const std::string& value) {
+        if (value.empty()) {
+            fail(table_, key, "is missing");
+        }
+    }
+    void read_name(const char* key, std::string& value) {
+        read(key, value);
+        require(key, value);
+        if (!is_valid_name(value)) {
+            fail(*table_.get(key), key,
+                 "must be 1 to 32 of a-z, 0-9, _ and -, and start with a letter or digit");
+        }
+    }
+    template <typename Use>
+    void table(const char* key, Use use) {
+        if (const toml::node* node = find(key)) {
+            if (!node->is_table()) {
+                fail(*node, key, "must be a table");
+            }
+            TableReader reader(*node->as_table(), path_ + key + ".", source_);
+            use(reader);
+            reader.finish();
+        }
+    }
+    template <typename Element, typename Use>
+    void tables(const char* key, std::vector<Element>& elements, Use use) {
+        const toml::node* node = find(key);
+        if (node == nullptr) {
+            return;
+        }
+        const toml::array* list = node->as_array();
+        if (list == nullptr || !list->is_homogeneous(toml::node_type::table)) {
+            fail(*node, key, std::string("must be written [[") + key + "]]");
+        }
+        for (const toml::node& element : *list) {
+            TableReader reader(*element.as_table(), path_ + key + ".", source_);
+            Element value;
+            use(reader, value);
+            reader.finish();
+            for (const Element& earlier : elements) {
+                if (earlier.name == value.name) {
+                    fail(element, key, "\"" + value.name + "\" is there twice");
+                }
+            }
+            elements.push_back(std::move(value));
+        }
+    }
+    void finish() const {
+        for (const auto& [key, node] : table_) {
+            if (!known_.contains(std::string(key.str()))) {
+                fail(key.source(), std::string(key.str()),
+                     "is no known key" + suggestion(key.str()));
+            }
+        }
+    }
+    [[noreturn]] void fail(const toml::node& node, const std::string& key,
+                           const std::string& what) const {
+        fail(node.source(), key, what);
+    }
+
+  private:
+    const toml::node* find(const char* key) {
+        known_.insert(key);
+        return table_.get(key);
+    }
+    template <typename Value>
+    void read_as(const char* key, Value& value) {
+        if (const toml::node* node = find(key)) {
+            const auto read = node->value_exact<Value>();
+            if (!read) {
+                fail(*node, key,
+                     std::is_same_v<Value, bool> ? "must be true or false" : "must be a string");
+            }
+            value = *read;
+        }
+    }
+    std::string suggestion(std::string_view key) const {
+        std::string nearest;
+        size_t distance = std::max<size_t>(2, key.size() / 3) + 1;
+        for (const std::string& known : known_) {
+            const size_t candidate = edit_distance(key, known);
+            if (candidate < distance) {
+                distance = candidate;
+                nearest = known;
+            }
+        }
+        return nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?";
+    }
+    [[noreturn]] void fail(const toml::source_region& where, const std::string& key,
+                           const std::string& what) const {
+        std::ostringstream text;
+        text << source_ << ":" << where.begin.line << ":" << where.begin.column << ": " << path_
+             << key << " " << what;
+        throw Error(Reaction::Stop, text.str(), "mend the line and start again");
+    }
+    static std::optional<milliseconds> parse_duration(const std::string& text) {
+        size_t digits = 0;
+        while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') {
+            ++digits;
+        }
+        if (digits == 0 || digits > 9) {
+            return std::nullopt;
+        }
+        const int64_t number = std::stoll(text.substr(0, digits));
+        const std::string unit = text.substr(digits);
+        const int64_t factor = unit == "ms"  ? 1
+                               : unit == "s" ? 1000
+                               : unit == "m" ? 60'000
+                               : unit == "h" ? 3'600'000
+                               : unit == "d" ? 86'400'000
+                                             : 0;
+        return factor == 0 ? std::nullopt : std::optional(milliseconds(number * factor));
+    }
+
+    const toml::table& table_;
+    std::string path_;
+    const std::string& source_;
+    std::set<std::string> known_;
+};
+
+void read_sites(TableReader& root, Config& config) {
+    root.tables("sites", config.sites, [](TableReader& site, Config::Site& value) {
+        site.read_name("name", value.name);
+        site.read("nats", value.nats);
+        site.require("nats", value.nats);
+        site.read("http", value.http);
+        site.require("http", value.http);
+    });
+}
+
+void read_stores(TableReader& root, Config& config) {
+    root.tables("database", config.databases, [&](TableReader& store, Config::Database& value) {
+        store.read_name("name", value.name);
+        store.read("url", value.url);
+        store.require("url", value.url);
+        value.slot = "antipode_" + config.cluster + "_" + value.name;
+        value.publication = "antipode_" + value.name;
+        std::replace(value.slot.begin(), value.slot.end(), '-', '_');
+        store.read("slot", value.slot);
+        store.read("publication", value.publication);
+        store.read_choice("replica_identity", value.replica_identity, {"set", "check"});
+    });
+    root.tables("repositories", config.repositories,
+                [](TableReader& store, Config::Repositories& value) {
+                    store.read_name("name", value.name);
+                    store.read("root", value.root);
+                    store.require("root", value.root);
+                });
+    root.tables("blobs", config.blobs, [](TableReader& store, Config::Blobs& value) {
+        store.read_name("name", value.name);
+        store.read("root", value.root);
+        store.require("root", value.root);
+        store.read("exclude", value.exclude);
+    });
+}
+
+void read_tuning(TableReader& root, Config::Tuning& tuning) {
+    root.table("tuning", [&](TableReader& table) {
+        table.read_choice("consistency", tuning.consistency, {"causal", "eager"});
+        table.read("max_hold", tuning.max_hold);
+        table.read("reconcile_interval", tuning.reconcile_interval);
+        table.read("marker_interval", tuning.marker_interval);
+        table.read_integer("capture_workers", tuning.capture_workers, 1, 64);
+        table.read_integer("apply_workers", tuning.apply_workers, 1, 64);
+        table.read_integer("pull_workers", tuning.pull_workers, 1, 64);
+        table.read_integer("bulk_bytes_per_second", tuning.bulk_bytes_per_second, 0, INT64_MAX);
+    });
+}
+
+}  // namespace
+
+const Config::Site* Config::find_site(std::string_view name) const {
+    const auto found = std::find_if(sites.begin(), sites.end(),
+                                    [&](const Site& candidate) { return candidate.name == name; });
+    return found == sites.end() ? nullptr : &*found;
+}
+
+std::vector<StoreId> Config::stores() const {
+    std::vector<StoreId> ids;
+    for (const Database& store : databases) {
+        ids.push_back({StoreKind::Database, store.name});
+    }
+    for (const Repositories& store : repositories) {
+        ids.push_back({StoreKind::Repositories, store.name});
+    }
+    for (const Blobs& store : blobs) {
+        ids.push_back({StoreKind::Blobs, store.name});
+    }
+    return ids;
+}
+
+Config Config::parse(std::string_view text, const std::string& source) {
+    toml::table table;
+    try {
+        table = toml::parse(text, std::string_view(source));
+    } catch (const toml::parse_error& error) {
+        std::ostringstream message;
+        message << source << ":" << error.source().begin.line << ":" << error.source().begin.column
+                << ": " << error.description();
+        throw Error(Reaction::Stop, message.str(), "mend the line and start again");
+    }
+    Config config;
+    TableReader root(table, "", source);
+    root.read_name("cluster", config.cluster);
+    root.read_name("site", config.site);
+    root.read("state_dir", config.state_dir);
+    root.require("state_dir", config.state_dir);
+    root.table("nats", [&](TableReader& nats) {
+        nats.read("url", config.nats.url);
+        nats.read("store_dir", config.nats.store_dir);
+        nats.read("credentials_file", config.nats.credentials_file);
+        nats.read_integer("stream_max_bytes", config.nats.stream_max_bytes, 1 << 20, INT64_MAX);
+    });
+    root.table("http", [&](TableReader& http) {
+        http.read("listen", config.http.listen);
+        http.read("token_file", config.http.token_file);
+    });
+    read_sites(root, config);
+    read_stores(root, config);
+    read_tuning(root, config.tuning);
+    root.finish();
+    const Site* own = config.find_site(config.site);
+    if (own == nullptr) {
+        root.fail(table, "sites", "has no entry for this site, \"" + config.site + "\"");
+    }
+    if (config.nats.url.empty()) {
+        config.nats.url = own->nats;
+    }
+    if (config.stores().empty()) {
+        root.fail(table, "database", "or [[repositories]] or [[blobs]] must name a store");
+    }
+    return config;
+}
+
+Config Config::load(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) {
+        throw Error(Reaction::Stop, "cannot read the configuration " + file.string(),
+                    "antipoded --config FILE, with a file that this user may read");
+    }
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return parse(text.str(), file.string());
+}
+
+}  // namespace antipode

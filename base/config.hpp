@@ -1,0 +1,81 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.hpp"
+
+namespace antipode {
+
+/// The daemon's and the CLI's configuration, one TOML file per node. The defaults stand here; the
+/// whole file is validated before anything connects. docs/CONFIG.md explains each key to operators.
+struct Config {
+    struct Site {
+        std::string name;
+        std::string nats;  ///< URL of the site's own nats-server
+        std::string http;  ///< URL of the site's antipoded, without a trailing slash
+    };
+    struct Nats {
+        std::string url;
+        /// JetStream's directory when the server runs on this machine: appended messages are then
+        /// synced to disk before they count as safe. Empty: the server's own interval decides.
+        std::filesystem::path store_dir;
+        std::filesystem::path credentials_file;
+        uint64_t stream_max_bytes = 10ULL << 30;
+    };
+    struct Http {
+        std::string listen = "127.0.0.1:8840";
+        std::filesystem::path token_file;  ///< needed unless every site listens on loopback
+    };
+    struct Database {
+        std::string name;
+        std::string url;          ///< libpq connection string
+        std::string slot;         ///< default: antipode_<cluster>_<name>
+        std::string publication;  ///< default: antipode_<name>
+        /// "set": give tables without a usable replica identity one; "check": refuse and name them.
+        std::string replica_identity = "set";
+    };
+    struct Repositories {
+        std::string name;
+        std::filesystem::path root;
+    };
+    struct Blobs {
+        std::string name;
+        std::filesystem::path root;
+        std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
+    };
+    struct Tuning {
+        std::string consistency = "causal";  ///< or "eager"
+        std::chrono::milliseconds max_hold{std::chrono::minutes(10)};
+        std::chrono::milliseconds reconcile_interval{std::chrono::minutes(10)};
+        std::chrono::milliseconds marker_interval{1000};
+        unsigned capture_workers = 2;  ///< per store of repositories or blobs
+        unsigned apply_workers = 2;    ///< per store of repositories or blobs
+        unsigned pull_workers = 4;
+        uint64_t bulk_bytes_per_second = 0;  ///< cap on all bulk pulls of this site; 0 = none
+    };
+
+    std::string cluster;
+    std::string site;
+    std::filesystem::path state_dir;
+    Nats nats;
+    Http http;
+    std::vector<Site> sites;
+    std::vector<Database> databases;
+    std::vector<Repositories> repositories;
+    std::vector<Blobs> blobs;
+    Tuning tuning;
+
+    const Site* find_site(std::string_view name) const;
+    std::vector<StoreId> stores() const;
+
+    /// `source` names the text in errors. Throws Error{Stop} with line, column and, for an unknown
+    /// key, the nearest known one.
+    static Config parse(std::string_view text, const std::string& source);
+    static Config load(const std::filesystem::path& file);
+};
+
+}  // namespace antipode

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/digest.hpp"
+#include "base/ids.hpp"
+#include "protocol/message.hpp"
+
+/// What the sequencer needs of a store on the primary. primary/database implements DatabaseCapture;
+/// primary/repositories and primary/blobs implement ItemCapture.
+namespace antipode::primary {
+
+/// Items that changed, by name, noticed but not read yet.
+struct Noticed {
+    std::vector<std::string> changed;
+    std::vector<std::string> removed;  ///< seen to be gone
+    /// False: the watch lost events (overflow) or a part of the store could not be looked at. The
+    /// store is reconciled before its completeness is claimed again.
+    bool complete = true;
+};
+
+/// What was published of an item last: what the next reading is compared with. Kept in the
+/// Inventory.
+struct Published {
+    /// The lane's own encoding (stat and hash; the refs). Empty: removed, or forgotten.
+    std::string state;
+    Digest digest;  ///< what secondaries must have; empty: removed
+
+    bool removed() const { return digest.empty(); }
+    /// Nobody knows any more what the secondaries have: publish the item whole, or its removal.
+    bool forgotten() const { return state.empty() && !removed(); }
+};
+
+/// An item as it is now.
+struct Reading {
+    v1::Payload payload;  ///< without Fulfils: the sequencer fills it in
+    Published published;  ///< recorded once the event is durable in the stream
+};
+
+class ItemCapture {
+  public:
+    virtual ~ItemCapture() = default;
+    virtual const StoreId& store() const = 0;
+
+    /// Everything that was noticed since the last call: every change that had happened when it is
+    /// called is in this or an earlier result. Does not read content, does not block beyond looking
+    /// at directories that are new. Sequencer thread.
+    virtual Noticed drain() = 0;
+
+    /// Compares the whole store with the inventory and returns what differs. Reads content only of
+    /// items whose stat differs from what was published. A reconcile thread, one call at a time,
+    /// while drain() and read() go on. Throws Error when the root is missing, or empty although it
+    /// was not before (an unmounted disk must not look like a mass deletion).
+    virtual Noticed reconcile(const std::stop_token& stop) = 0;
+
+    /// Reads an item as it is now, compared with what was published last. `whole`: a secondary
+    /// asked for the item again; the event must be sufficient without anything sent before.
+    /// nullopt: nothing differs. Capture workers, concurrently for different items, never twice at
+    /// once for one item. Throws Error{Retry} when it cannot be read now (status shows it; tried
+    /// again with backoff).
+    virtual std::optional<Reading> read(const std::string& item, bool whole,
+                                        const std::stop_token& stop) = 0;
+
+    /// False while changes may happen that drain() would not see (a repository without our hook):
+    /// then only a reconcile proves completeness.
+    virtual bool notices_everything() const = 0;
+};
+
+/// A committed transaction or a part of one, in commit order.
+struct CapturedTransaction {
+    v1::Transaction transaction;
+};
+/// Decoding has passed this place: every commit that ends at or below it was returned before.
+struct DecodedThrough {
+    Lsn lsn;
+};
+using DatabaseEvent = std::variant<CapturedTransaction, DecodedThrough>;
+
+class DatabaseCapture {
+  public:
+    virtual ~DatabaseCapture() = default;
+    virtual const StoreId& store() const = 0;
+
+    /// The next events; waits up to `wait` for the first. Connects, and creates or checks slot and
+    /// publication, when there is no connection. Throws Error (Retry: connection lost; Stop: an
+    /// unmet need, with its remedy); the next call starts again after the confirmed position, so
+    /// that transactions may be returned again. Capture thread.
+    virtual std::vector<DatabaseEvent> poll(std::chrono::milliseconds wait) = 0;
+
+    /// Commits that end at or below `lsn` are safe on every site: the slot need not keep them. Any
+    /// thread; sent with the next status message.
+    virtual void confirm(Lsn lsn) = 0;
+
+    /// Keeps the connection alive while the capture thread waits for room downstream.
+    virtual void keep_alive() = 0;
+
+    /// Ends the connection; the next poll() starts again after the confirmed position. Any thread.
+    virtual void restart() = 0;
+
+    /// Where the write-ahead log ends now: whatever committed before this call ends at or below.
+    /// Sequencer thread, its own connection. Throws Error{Retry}.
+    virtual Lsn wal_position() = 0;
+};
+
+}  // namespace antipode::primary

@@ -1,0 +1,146 @@
+#include "primary/inventory.hpp"
+
+#include <mutex>
+
+#include "adapters/sqlite/database.hpp"
+
+namespace antipode::primary {
+namespace {
+
+using sqlite::Bytes;
+using sqlite::RowView;
+
+const std::vector<std::string> migrations = {R"(
+    CREATE TABLE published (
+        store TEXT NOT NULL,
+        item BLOB NOT NULL,
+        state BLOB NOT NULL,
+        digest_algorithm TEXT NOT NULL,  -- '' = removed
+        digest BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        session INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX published_by_position ON published (epoch, session, number);
+    CREATE TABLE session (last INTEGER NOT NULL) STRICT;
+    INSERT INTO session VALUES (0);
+)"};
+
+int64_t signed_of(uint64_t value) {
+    return static_cast<int64_t>(value);
+}
+
+Published published_of(const RowView& row, int first) {
+    return {row.text(first), Digest{row.text(first + 1), row.text(first + 2)}};
+}
+
+}  // namespace
+
+struct Inventory::State {
+    explicit State(const std::filesystem::path& file)
+        : database(file, sqlite::Database::Sync::Normal) {
+        database.migrate(migrations);
+    }
+    std::mutex mutex;
+    sqlite::Database database;
+};
+
+Inventory::Inventory(const std::filesystem::path& file) : state_(std::make_unique<State>(file)) {}
+Inventory::~Inventory() = default;
+
+std::optional<Published> Inventory::find(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    std::optional<Published> found;
+    state_->database.query(
+        "SELECT state, digest_algorithm, digest FROM published WHERE store = ? AND item = ?",
+        {store.to_string(), Bytes{item}}, [&](const RowView& row) {
+            found = published_of(row, 0);
+            return false;
+        });
+    return found;
+}
+
+void Inventory::record(std::span<const Record> records) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const Record& record : records) {
+            state_->database.execute(
+                "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                {record.store.to_string(), Bytes{record.item}, Bytes{record.published.state},
+                 record.published.digest.algorithm, Bytes{record.published.digest.value},
+                 signed_of(record.position.epoch), signed_of(record.position.session),
+                 signed_of(record.position.number)});
+        }
+    });
+}
+
+void Inventory::for_each(
+    const StoreId& store,
+    const std::function<bool(const std::string& item, const Published&)>& use) const {
+    // In pages, so that the lock is not held while `use` works.
+    constexpr int page = 1000;
+    std::string after;
+    bool first = true;
+    while (true) {
+        std::vector<std::pair<std::string, Published>> items;
+        {
+            std::scoped_lock lock(state_->mutex);
+            state_->database.query(
+                std::string("SELECT item, state, digest_algorithm, digest FROM published "
+                            "WHERE store = ? AND digest_algorithm <> '' AND item ") +
+                    (first ? ">=" : ">") + " ? ORDER BY item LIMIT " + std::to_string(page),
+                {store.to_string(), Bytes{after}}, [&](const RowView& row) {
+                    items.emplace_back(row.text(0), published_of(row, 1));
+                    return true;
+                });
+        }
+        for (const auto& [item, published] : items) {
+            if (!use(item, published)) {
+                return;
+            }
+        }
+        if (items.size() < page) {
+            return;
+        }
+        after = items.back().first;
+        first = false;
+    }
+}
+
+uint64_t Inventory::count(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return static_cast<uint64_t>(
+        state_->database
+            .query_integer(
+                "SELECT count(*) FROM published WHERE store = ? AND digest_algorithm <> ''",
+                {store.to_string()})
+            .value_or(0));
+}
+
+void Inventory::forget_after(const Position& safe) {
+    std::scoped_lock lock(state_->mutex);
+    // The rows stay, as items whose state nobody knows: a reconcile publishes those on disk whole,
+    // and the removal of those that are not.
+    state_->database.execute(
+        "UPDATE published SET state = x'', digest_algorithm = 'forgotten', digest = x'' "
+        "WHERE (epoch, session, number) > (?, ?, ?)",
+        {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)});
+}
+
+void Inventory::drop_removed_through(const Position& safe) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "DELETE FROM published WHERE digest_algorithm = '' "
+        "AND (epoch, session, number) <= (?, ?, ?)",
+        {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)});
+}
+
+uint64_t Inventory::next_session(uint64_t at_least) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("UPDATE session SET last = max(last + 1, ?)", {signed_of(at_least)});
+    return static_cast<uint64_t>(
+        state_->database.query_integer("SELECT last FROM session").value_or(0));
+}
+
+}  // namespace antipode::primary

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/ids.hpp"
+#include "primary/capture.hpp"
+
+namespace antipode::primary {
+
+/// What the primary has published of each item of repositories and blobs, and where. It is a cache
+/// of the stream, not a truth: when it is behind, items are published again; nothing else happens.
+/// SQLite file; thread-safe. Throws Error{Retry} when the file cannot be written.
+class Inventory {
+  public:
+    /// An empty path keeps it in memory (simulation).
+    explicit Inventory(const std::filesystem::path& file);
+    ~Inventory();
+
+    struct Record {
+        StoreId store;
+        std::string item;
+        Published published;
+        Position position;
+    };
+
+    std::optional<Published> find(const StoreId& store, const std::string& item) const;
+    void record(std::span<const Record> records);
+    /// Every item of a store that exists, in name order; stops when `use` returns false.
+    void for_each(const StoreId& store,
+                  const std::function<bool(const std::string& item, const Published&)>& use) const;
+    uint64_t count(const StoreId& store) const;
+
+    /// Forgets what was published after `safe`: it may be lost, and is published again. Such an
+    /// item is found with an empty state and the digest algorithm "forgotten".
+    void forget_after(const Position& safe);
+    /// Drops the memory of removals that every site has.
+    void drop_removed_through(const Position& safe);
+
+    /// A session number greater than every earlier one; durable when it returns.
+    uint64_t next_session(uint64_t at_least);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace antipode::primary

@@ -1,0 +1,226 @@
+#include "protocol/message.hpp"
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "protocol/codec.hpp"
+
+namespace antipode::protocol {
+namespace {
+
+std::string serialize(const google::protobuf::MessageLite& message) {
+    std::string bytes;
+    if (!message.SerializeToString(&bytes)) {
+        throw Error(Reaction::Stop, "protobuf could not encode an event (over 2 GiB?)");
+    }
+    return bytes;
+}
+
+void set_payload(v1::Envelope& envelope, std::string_view share) {
+    envelope.set_payload_size(share.size());
+    if (auto compressed = compress(share)) {
+        envelope.set_codec(v1::CODEC_ZSTD);
+        envelope.set_payload(std::move(*compressed));
+    } else {
+        envelope.set_codec(v1::CODEC_NONE);
+        envelope.set_payload(std::string(share));
+    }
+    envelope.set_payload_hash(std::string(view(sha256(envelope.payload()))));
+}
+
+std::optional<std::string> decoded_payload(const v1::Envelope& envelope) {
+    switch (envelope.codec()) {
+        case v1::CODEC_NONE:
+            return envelope.payload();
+        case v1::CODEC_ZSTD:
+            return decompress(envelope.payload(), envelope.payload_size());
+        default:
+            return std::nullopt;
+    }
+}
+
+bool within_limits(const v1::Envelope& envelope) {
+    return envelope.payload_size() <= limits::message_payload_bytes &&
+           envelope.fragments() <= limits::fragments &&
+           (envelope.codec() != v1::CODEC_NONE ||
+            envelope.payload_size() == envelope.payload().size());
+}
+
+}  // namespace
+
+std::string_view to_string(Refusal refusal) {
+    switch (refusal) {
+        case Refusal::Malformed:
+            return "it is truncated or no message of Antipode";
+        case Refusal::TooLarge:
+            return "it is larger than the protocol allows";
+        case Refusal::WrongHash:
+            return "its payload does not match its hash";
+        case Refusal::ForeignCluster:
+            return "it is from another cluster";
+        case Refusal::OldEpoch:
+            return "it is from another epoch";
+        case Refusal::NewerVersion:
+            return "it was written by a newer version of Antipode; upgrade this site";
+    }
+    return "?";
+}
+
+Sealer::Sealer(std::string cluster, uint64_t epoch, uint64_t session,
+               std::optional<Sha256> previous)
+    : cluster_(std::move(cluster)), head_{epoch, session, 0}, previous_(previous) {}
+
+Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captured_at,
+                            const v1::Payload& payload) {
+    const std::string whole = serialize(payload);
+    if (whole.size() > limits::payload_bytes) {
+        throw Error(Reaction::Stop, "an event of " + std::to_string(whole.size()) +
+                                        " bytes is larger than the protocol allows");
+    }
+    const size_t share_bytes = limits::message_payload_bytes;
+    const size_t fragments = std::max<size_t>(1, (whole.size() + share_bytes - 1) / share_bytes);
+    Sealed sealed;
+    for (size_t fragment = 0; fragment < fragments; ++fragment) {
+        ++head_.number;
+        v1::Envelope envelope;
+        envelope.set_version(wire_version);
+        envelope.set_cluster(cluster_);
+        envelope.set_epoch(head_.epoch);
+        envelope.set_session(head_.session);
+        envelope.set_number(head_.number);
+        if (previous_) {
+            envelope.set_previous_hash(std::string(view(*previous_)));
+        }
+        if (store) {
+            envelope.set_store(store->to_string());
+        }
+        envelope.set_captured_at_us(to_microseconds(captured_at));
+        envelope.set_fragment(static_cast<uint32_t>(fragment));
+        envelope.set_fragments(static_cast<uint32_t>(fragments));
+        set_payload(envelope, std::string_view(whole).substr(fragment * share_bytes, share_bytes));
+        sealed.messages.push_back(serialize(envelope));
+        previous_ = sha256(sealed.messages.back());
+        sealed.hashes.push_back(*previous_);
+    }
+    sealed.position = head_;
+    return sealed;
+}
+
+std::variant<Message, Refusal> open(std::string bytes, std::string_view cluster, uint64_t epoch) {
+    if (bytes.size() > limits::message_bytes) {
+        return Refusal::TooLarge;
+    }
+    Message message;
+    v1::Envelope& envelope = message.envelope;
+    if (!envelope.ParseFromString(bytes) || envelope.version() == 0) {
+        return Refusal::Malformed;
+    }
+    if (envelope.version() > wire_version) {
+        return Refusal::NewerVersion;
+    }
+    if (envelope.cluster() != cluster) {
+        return Refusal::ForeignCluster;
+    }
+    if (envelope.epoch() != epoch) {
+        return Refusal::OldEpoch;
+    }
+    if (!within_limits(envelope)) {
+        return Refusal::TooLarge;
+    }
+    if (envelope.number() == 0 || envelope.fragment() >= envelope.fragments()) {
+        return Refusal::Malformed;
+    }
+    if (!envelope.store().empty()) {
+        message.store = StoreId::parse(envelope.store());
+        if (!message.store) {
+            return Refusal::Malformed;
+        }
+    }
+    if (envelope.payload_hash() != view(sha256(envelope.payload()))) {
+        return Refusal::WrongHash;
+    }
+    message.hash = sha256(bytes);
+    return message;
+}
+
+Continuity continuity(const std::optional<ChainPoint>& last, const Message& next) {
+    if (!last) {
+        const bool first = next.envelope.number() == 1 && next.envelope.previous_hash().empty();
+        return first ? Continuity::Joins : Continuity::Broken;
+    }
+    const Position position = next.position();
+    const bool hash_joins = next.envelope.previous_hash() == view(last->hash);
+    const bool same_session =
+        position.epoch == last->position.epoch && position.session == last->position.session;
+    if (same_session) {
+        if (position.number <= last->position.number) {
+            return Continuity::Repeated;
+        }
+        const bool next_number = position.number == last->position.number + 1;
+        return next_number && hash_joins ? Continuity::Joins : Continuity::Broken;
+    }
+    if (position < last->position) {
+        return Continuity::Repeated;
+    }
+    return position.number == 1 && hash_joins ? Continuity::Joins : Continuity::Broken;
+}
+
+std::variant<std::optional<Event>, Refusal> Assembler::add(const Message& message) {
+    const v1::Envelope& envelope = message.envelope;
+    if (envelope.fragment() == 0) {
+        reset();
+    }
+    if (envelope.fragment() != next_) {
+        reset();
+        return std::nullopt;
+    }
+    auto share = decoded_payload(envelope);
+    if (!share || bytes_.size() + share->size() > limits::payload_bytes) {
+        return Refusal::Malformed;
+    }
+    bytes_ += *share;
+    ++next_;
+    if (next_ < envelope.fragments()) {
+        return std::nullopt;
+    }
+    Event event{
+        message.position(), message.store, from_microseconds(envelope.captured_at_us()), {}};
+    const bool parsed = event.payload.ParseFromString(bytes_);
+    reset();
+    if (!parsed) {
+        return Refusal::Malformed;
+    }
+    return event;
+}
+
+void Assembler::reset() {
+    bytes_.clear();
+    next_ = 0;
+}
+
+std::string stream_name(std::string_view cluster, uint64_t epoch) {
+    return "ANTIPODE_" + std::string(cluster) + "_" + std::to_string(epoch);
+}
+
+std::string stream_subject(std::string_view cluster, uint64_t epoch,
+                           const std::optional<StoreId>& lane) {
+    const std::string prefix =
+        "antipode." + std::string(cluster) + ".e" + std::to_string(epoch) + ".";
+    if (!lane) {
+        return prefix + "control";
+    }
+    return prefix + std::string(antipode::to_string(lane->kind)) + "." + lane->name;
+}
+
+std::string all_subjects(std::string_view cluster, uint64_t epoch) {
+    return "antipode." + std::string(cluster) + ".e" + std::to_string(epoch) + ".>";
+}
+
+std::string bucket_name(std::string_view cluster) {
+    return "ANTIPODE_" + std::string(cluster);
+}
+
+std::string want_subject(std::string_view cluster) {
+    return "antipode." + std::string(cluster) + ".want";
+}
+
+}  // namespace antipode::protocol

@@ -1,0 +1,229 @@
+#include "tests/support/process.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Between fork and exec: only async-signal-safe calls, so everything is prepared before.
+struct Prepared {
+    std::vector<char*> arguments;
+    std::vector<std::string> environment_text;
+    std::vector<char*> environment;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    bool change_user = false;
+};
+
+Prepared prepare(std::vector<std::string>& command, const Process::Options& options) {
+    Prepared prepared;
+    for (std::string& argument : command) {
+        prepared.arguments.push_back(argument.data());
+    }
+    prepared.arguments.push_back(nullptr);
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        const std::string text = *entry;
+        if (!options.environment.contains(text.substr(0, text.find('=')))) {
+            prepared.environment_text.push_back(text);
+        }
+    }
+    for (const auto& [name, value] : options.environment) {
+        prepared.environment_text.push_back(name + "=" + value);
+    }
+    for (std::string& text : prepared.environment_text) {
+        prepared.environment.push_back(text.data());
+    }
+    prepared.environment.push_back(nullptr);
+    if (options.as_unprivileged_user && geteuid() == 0) {
+        const passwd* user = getpwnam("postgres");
+        if (user == nullptr) {
+            throw std::runtime_error("there is no user \"postgres\" to run servers as");
+        }
+        prepared.uid = user->pw_uid;
+        prepared.gid = user->pw_gid;
+        prepared.change_user = true;
+    }
+    return prepared;
+}
+
+[[noreturn]] void become(const Prepared& prepared, const Process::Options& options, int input,
+                         int output, int error) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(input, 0);
+    dup2(output, 1);
+    dup2(error, 2);
+    if (prepared.change_user &&
+        (setgroups(0, nullptr) != 0 || setgid(prepared.gid) != 0 || setuid(prepared.uid) != 0)) {
+        _exit(126);
+    }
+    if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
+        _exit(126);
+    }
+    execvpe(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());
+    _exit(127);
+}
+
+int exit_status(int status) {
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+}  // namespace
+
+Process::Process(std::vector<std::string> command, const Options& options) {
+    const Prepared prepared = prepare(command, options);
+    const std::string log = options.log.empty() ? "/dev/null" : options.log.string();
+    const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (output < 0) {
+        throw std::system_error(errno, std::generic_category(), "opening " + log);
+    }
+    pid_ = fork();
+    if (pid_ == 0) {
+        become(prepared, options, input, output, output);
+    }
+    close(input);
+    close(output);
+}
+
+Process::Process(Process&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+
+Process& Process::operator=(Process&& other) noexcept {
+    if (this != &other) {
+        kill();
+        pid_ = std::exchange(other.pid_, -1);
+    }
+    return *this;
+}
+
+Process::~Process() {
+    kill();
+}
+
+bool Process::running() {
+    return pid_ > 0 && !wait(std::chrono::milliseconds(0));
+}
+
+void Process::signal(int number) {
+    if (pid_ > 0) {
+        ::kill(pid_, number);
+    }
+}
+
+void Process::kill() {
+    if (pid_ > 0) {
+        ::kill(pid_, SIGKILL);
+        ::kill(pid_, SIGCONT);
+        waitpid(pid_, nullptr, 0);
+        pid_ = -1;
+    }
+}
+
+int Process::stop(std::chrono::milliseconds timeout, int number) {
+    signal(number);
+    const auto status = wait(timeout);
+    kill();
+    return status.value_or(-1);
+}
+
+std::optional<int> Process::wait(std::chrono::milliseconds timeout) {
+    const auto deadline = Clock::now() + timeout;
+    while (pid_ > 0) {
+        int status = 0;
+        if (waitpid(pid_, &status, WNOHANG) == pid_) {
+            pid_ = -1;
+            return exit_status(status);
+        }
+        if (Clock::now() >= deadline) {
+            return std::nullopt;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return -1;
+}
+
+CommandResult run(const std::vector<std::string>& command, const std::string& input,
+                  const Process::Options& options) {
+    const TemporaryDirectory files;
+    write_file(files / "in", input);
+    std::vector<std::string> copy = command;
+    const Prepared prepared = prepare(copy, options);
+    const int in = open((files / "in").c_str(), O_RDONLY | O_CLOEXEC);
+    const int out = open((files / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    const int err = open((files / "err").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        become(prepared, options, in, out, err);
+    }
+    close(in);
+    close(out);
+    close(err);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return {exit_status(status), read_file(files / "out"), read_file(files / "err")};
+}
+
+std::string must_run(const std::vector<std::string>& command, const std::string& input,
+                     const Process::Options& options) {
+    CommandResult result = run(command, input, options);
+    if (result.status != 0) {
+        std::string text;
+        for (const std::string& argument : command) {
+            text += argument + " ";
+        }
+        throw std::runtime_error(text + "failed with " + std::to_string(result.status) + ": " +
+                                 result.error + result.output);
+    }
+    if (result.output.ends_with('\n')) {
+        result.output.pop_back();
+    }
+    return result.output;
+}
+
+int free_port() {
+    const int socket_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (bind(socket_fd, generic, size) != 0 || getsockname(socket_fd, generic, &size) != 0) {
+        close(socket_fd);
+        throw std::system_error(errno, std::generic_category(), "finding a free port");
+    }
+    close(socket_fd);
+    return ntohs(address.sin_port);
+}
+
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {
+    const auto deadline = Clock::now() + timeout;
+    while (!condition()) {
+        if (Clock::now() >= deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
+}
+
+}  // namespace antipode::test
