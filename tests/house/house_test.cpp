@@ -9,12 +9,10 @@ namespace {
 
 TEST(House, KeepsItsRules) {
     const std::filesystem::path top = ANTIPODE_SOURCE_DIR;
-    const auto files = checked_files(top);
-    ASSERT_GT(files.size(), 50U) << "no source tree at " << top;
-    for (const std::string& path : files) {
-        for (const Violation& violation : check_file(path, test::read_file(top / path))) {
-            ADD_FAILURE() << violation.to_string();
-        }
+    const Tree tree = read_tree(top);
+    ASSERT_GT(tree.size(), 50U) << "no source tree at " << top;
+    for (const Violation& violation : check(tree)) {
+        ADD_FAILURE() << violation.to_string();
     }
 }
 

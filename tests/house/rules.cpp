@@ -30,7 +30,7 @@ const std::map<std::string, std::set<std::string>, std::less<>>& arrows() {
     return allowed;
 }
 
-/// Headers of libraries that only .cpp files below adapters/ may see, by how they begin.
+/// Headers of libraries that stop at adapters/.
 constexpr std::array foreign_headers = {
     "git2.h", "git2/", "nats.h",     "nats/",       "libpq-fe.h", "libpq/",
     "pqxx/",  "pqxx",  "boost/asio", "boost/beast", "SQLiteCpp/", "sqlite3.h",
@@ -117,15 +117,39 @@ bool is_foreign(const std::string& header) {
     });
 }
 
-std::optional<std::string> include_problem(const std::string& path, const Include& include) {
-    if (is_foreign(include.name)) {
-        if (path.starts_with("adapters/") && path.ends_with(".cpp")) {
-            return std::nullopt;
+/// Headers below adapters/ that show foreign headers to whoever includes them, directly or through
+/// another such header. They are private to their adapter.
+std::set<std::string> private_headers(const Tree& tree) {
+    std::set<std::string> found;
+    for (size_t before = 1; before != found.size() + 1;) {
+        before = found.size() + 1;
+        for (const auto& [path, text] : tree) {
+            if (!path.starts_with("adapters/") || path.ends_with(".cpp") || !is_cpp(path)) {
+                continue;
+            }
+            std::istringstream lines(text);
+            for (std::string line; std::getline(lines, line);) {
+                const auto include = parse_include(line);
+                if (include && (is_foreign(include->name) || found.contains(include->name))) {
+                    found.insert(path);
+                }
+            }
         }
-        return "<" + include.name + "> may be included only by .cpp files below adapters/";
     }
+    return found;
+}
+
+std::optional<std::string> include_problem(const std::string& path, const Include& include,
+                                           const std::set<std::string>& private_to_adapters) {
     const Module from = module_of(path);
     const Module to = module_of(include.name);
+    if (is_foreign(include.name) && from.layer != "adapters") {
+        return "<" + include.name + "> stops at adapters/";
+    }
+    if (private_to_adapters.contains(include.name) &&
+        (from.layer != "adapters" || from.folder != to.folder)) {
+        return "\"" + include.name + "\" includes foreign headers: it is private to its adapter";
+    }
     if (!include.own || from.layer.empty()) {
         return std::nullopt;
     }
@@ -174,8 +198,11 @@ bool may_include(const Module& from, const Module& to, bool is_test) {
     return arrows().at(from.layer).contains(to.layer);
 }
 
-std::vector<Violation> check_file(const std::string& path, const std::string& text) {
-    std::vector<Violation> violations;
+namespace {
+
+void check_file(const std::string& path, const std::string& text,
+                const std::set<std::string>& private_to_adapters,
+                std::vector<Violation>& violations) {
     const bool cpp = is_cpp(path);
     const bool may_sleep = !is_test_file(path) || path.starts_with("tests/support/");
     std::istringstream lines(text);
@@ -191,18 +218,29 @@ std::vector<Violation> check_file(const std::string& path, const std::string& te
             violations.push_back({path, number, "a test waits for a condition, it does not sleep"});
         }
         const auto include = cpp ? parse_include(line) : std::nullopt;
-        if (const auto problem = include ? include_problem(path, *include) : std::nullopt) {
+        if (const auto problem =
+                include ? include_problem(path, *include, private_to_adapters) : std::nullopt) {
             violations.push_back({path, number, *problem});
         }
     }
     if (number > most_lines) {
         violations.push_back({path, number, "more than " + std::to_string(most_lines) + " lines"});
     }
+}
+
+}  // namespace
+
+std::vector<Violation> check(const Tree& tree) {
+    std::vector<Violation> violations;
+    const std::set<std::string> private_to_adapters = private_headers(tree);
+    for (const auto& [path, text] : tree) {
+        check_file(path, text, private_to_adapters, violations);
+    }
     return violations;
 }
 
-std::vector<std::string> checked_files(const fs::path& top) {
-    std::vector<std::string> files;
+Tree read_tree(const fs::path& top) {
+    Tree files;
     for (auto entry = fs::recursive_directory_iterator(top); entry != fs::end(entry); ++entry) {
         const std::string name = entry->path().filename().string();
         const bool hidden = name.starts_with(".") && name != ".ci";
@@ -215,11 +253,10 @@ std::vector<std::string> checked_files(const fs::path& top) {
                                 test::read_file(entry->path()).starts_with("#!");
             if (is_cpp(path) || script || path.ends_with(".sh") || path.ends_with(".proto") ||
                 path.ends_with(".cmake") || name == "CMakeLists.txt") {
-                files.push_back(path);
+                files.emplace(path, test::read_file(entry->path()));
             }
         }
     }
-    std::sort(files.begin(), files.end());
     return files;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,10 +33,13 @@ Module module_of(const std::string& path);
 /// code that they test and may use tests/ too.
 bool may_include(const Module& from, const Module& to, bool is_test);
 
-/// All violations in one file.
-std::vector<Violation> check_file(const std::string& path, const std::string& text);
+/// A source tree: paths from its top, and what is in the files.
+using Tree = std::map<std::string, std::string>;
 
-/// Every file of the source tree that is checked: code, CMake files and scripts.
-std::vector<std::string> checked_files(const std::filesystem::path& top);
+/// All violations in the files of a tree.
+std::vector<Violation> check(const Tree& tree);
+
+/// Reads what is checked of the source tree at `top`: code, CMake files and scripts.
+Tree read_tree(const std::filesystem::path& top);
 
 }  // namespace antipode::house

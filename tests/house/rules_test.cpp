@@ -8,14 +8,16 @@
 namespace antipode::house {
 namespace {
 
+using testing::_;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
 
 std::vector<std::string> found(const std::string& path, const std::string& text) {
     std::vector<std::string> lines;
-    for (const Violation& violation : check_file(path, text)) {
+    for (const Violation& violation : check({{path, text}})) {
         lines.push_back(violation.to_string());
     }
     return lines;
@@ -71,11 +73,23 @@ TEST(HouseRules, StopForeignHeadersAtTheAdapters) {
                                "boost/beast/http.hpp", "sqlite3.h", "SQLiteCpp/Database.h"}) {
         const std::string line = std::string("  # include <") + header + ">\n";
         EXPECT_THAT(found("adapters/x/y.cpp", line), IsEmpty());
-        EXPECT_THAT(found("adapters/x/y.hpp", line), SizeIs(1)) << header;
+        EXPECT_THAT(found("adapters/x/private.hpp", line), IsEmpty());
         EXPECT_THAT(found("apps/antipoded/main.cpp", line), SizeIs(1)) << header;
         EXPECT_THAT(found("tests/git_test.cpp", line), SizeIs(1)) << header;
     }
     EXPECT_THAT(found("protocol/codec.cpp", "#include <zstd.h>\n"), IsEmpty());
+}
+
+TEST(HouseRules, KeepHeadersThatShowForeignOnesPrivateToTheirAdapter) {
+    Tree tree = {{"adapters/git/session.hpp", "#include <git2.h>\n"},
+                 {"adapters/git/more.hpp", "#include \"adapters/git/session.hpp\"\n"},
+                 {"adapters/git/repository.cpp", "#include \"adapters/git/more.hpp\"\n"}};
+    EXPECT_THAT(check(tree), IsEmpty());
+    for (const char* path : {"apps/antipoded/wiring.cpp", "tests/git_test.cpp", "verify/a.cpp"}) {
+        Tree planted = tree;
+        planted[path] = "#include \"adapters/git/more.hpp\"\n";
+        EXPECT_THAT(check(planted), SizeIs(1)) << path;
+    }
 }
 
 TEST(HouseRules, LimitFilesAndLines) {
@@ -114,8 +128,9 @@ TEST(HouseRules, LookAtCodeScriptsAndBuildFilesOnly) {
     }
     test::write_file(top / ".ci/run", "#!/bin/sh\n");
     test::write_file(top / "scripts/test", "#!/bin/sh\n");
-    EXPECT_THAT(checked_files(top.path()),
-                ElementsAre(".ci/run", "base/CMakeLists.txt", "base/a.cpp", "scripts/test"));
+    EXPECT_THAT(read_tree(top.path()),
+                ElementsAre(Pair(".ci/run", _), Pair("base/CMakeLists.txt", _),
+                            Pair("base/a.cpp", "x\n"), Pair("scripts/test", _)));
 }
 
 }  // namespace

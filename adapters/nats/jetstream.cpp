@@ -1,0 +1,301 @@
+#include "adapters/nats/jetstream.hpp"
+
+#include <condition_variable>
+#include <mutex>
+
+#include "adapters/nats/block_sync.hpp"
+#include "adapters/nats/session.hpp"
+#include "base/limits.hpp"
+
+namespace antipode::nats {
+namespace {
+
+constexpr auto append_timeout = std::chrono::seconds(10);
+constexpr const char* expected_last_header = "Nats-Expected-Last-Sequence";
+
+/// What the library's thread tells the appending thread.
+struct Acknowledgements {
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t acknowledged = 0;
+    uint64_t last_sequence = 0;
+    std::string error;
+};
+
+void on_acknowledged(jsCtx*, natsMsg* message, jsPubAck* ack, jsPubAckErr* error,
+                     void* closure) noexcept {
+    auto& acks = *static_cast<Acknowledgements*>(closure);
+    {
+        std::scoped_lock lock(acks.mutex);
+        if (ack != nullptr) {
+            ++acks.acknowledged;
+            acks.last_sequence = std::max(acks.last_sequence, ack->Sequence);
+        } else if (acks.error.empty()) {
+            acks.error = error != nullptr && error->ErrText != nullptr
+                             ? error->ErrText
+                             : natsStatus_GetText(error != nullptr ? error->Err : NATS_ERR);
+        }
+    }
+    acks.changed.notify_one();
+    natsMsg_Destroy(message);
+}
+
+Message outgoing(const OutgoingMessage& message, uint64_t expected_last) {
+    Message out;
+    check(natsMsg_Create(OutParam(out), message.subject.c_str(), nullptr, message.bytes.data(),
+                         static_cast<int>(message.bytes.size())),
+          "creating a message");
+    check(natsMsgHeader_Set(out.get(), expected_last_header, std::to_string(expected_last).c_str()),
+          "creating a message");
+    return out;
+}
+
+std::string bytes_of(natsMsg* message) {
+    return {natsMsg_GetData(message), static_cast<size_t>(natsMsg_GetDataLength(message))};
+}
+
+/// The connection and everything on it; dropped as one after an error.
+struct Session {
+    Connection connection;
+    Acknowledgements acks;  // outlives the contexts that call back into it
+    Context context;
+    Context publisher;
+    Subscription subscription;
+    uint64_t next_sequence = 0;  ///< of the subscription
+
+    ~Session() {
+        // First end the threads that call back, then free what they call back into.
+        subscription.reset();
+        if (connection) {
+            natsConnection_Close(connection.get());
+        }
+        publisher.reset();
+        context.reset();
+        connection.reset();
+    }
+};
+
+}  // namespace
+
+struct JetStream::State {
+    Options options;
+    std::unique_ptr<Session> session;
+    BlockSync block_sync;
+
+    explicit State(Options given)
+        : options(std::move(given)), block_sync(options.store_dir, options.name) {}
+
+    std::string what(const char* doing) const {
+        return std::string(doing) + " stream " + options.name + " at " + options.endpoint.url;
+    }
+
+    Session& connected() {
+        if (session && natsConnection_IsClosed(session->connection.get())) {
+            session.reset();
+        }
+        if (!session) {
+            auto fresh = std::make_unique<Session>();
+            fresh->connection = connect(options.endpoint);
+            fresh->context = jetstream(fresh->connection.get());
+            if (options.create) {
+                create(*fresh);
+            }
+            session = std::move(fresh);
+        }
+        return *session;
+    }
+
+    void create(Session& fresh) const {
+        jsStreamConfig config;
+        check(jsStreamConfig_Init(&config), what("creating"));
+        const char* subjects[] = {options.subjects.c_str()};
+        config.Name = options.name.c_str();
+        config.Subjects = subjects;
+        config.SubjectsLen = 1;
+        config.Storage = js_FileStorage;
+        config.Retention = js_LimitsPolicy;
+        config.MaxBytes = static_cast<int64_t>(options.max_bytes);
+        // Full means stop: what was not applied everywhere is never dropped behind a site's back.
+        config.Discard = js_DiscardNew;
+        config.Replicas = 1;
+        // Chained appends make duplicates impossible; the server need not remember ids.
+        config.Duplicates = 100'000'000;
+        jsErrCode code{};
+        const natsStatus status =
+            js_AddStream(nullptr, fresh.context.get(), &config, nullptr, &code);
+        if (status != NATS_OK && code == JSStreamNameExistErr) {
+            check(js_UpdateStream(nullptr, fresh.context.get(), &config, nullptr, &code),
+                  what("updating"));
+            return;
+        }
+        check(status, what("creating"));
+    }
+
+    /// Runs `use(session)`; the connection does not survive an error.
+    template <typename Use>
+    auto with_session(Use use) -> decltype(use(std::declval<Session&>())) {
+        try {
+            return use(connected());
+        } catch (...) {
+            session.reset();
+            throw;
+        }
+    }
+
+    jsCtx* publisher(Session& current) const {
+        if (!current.publisher) {
+            jsOptions js_options;
+            check(jsOptions_Init(&js_options), what("publishing to"));
+            js_options.PublishAsync.AckHandler = on_acknowledged;
+            js_options.PublishAsync.AckHandlerClosure = &current.acks;
+            js_options.PublishAsync.MaxPending = limits::append_messages * 2;
+            check(natsConnection_JetStream(OutParam(current.publisher), current.connection.get(),
+                                           &js_options),
+                  what("publishing to"));
+        }
+        return current.publisher.get();
+    }
+
+    void subscribe(Session& current, uint64_t sequence) const {
+        current.subscription.reset();
+        jsSubOptions sub;
+        check(jsSubOptions_Init(&sub), what("reading"));
+        sub.Stream = options.name.c_str();
+        sub.Config.DeliverPolicy = js_DeliverByStartSequence;
+        sub.Config.OptStartSeq = std::max<uint64_t>(sequence, 1);
+        sub.Config.AckPolicy = js_AckNone;
+        sub.Config.InactiveThreshold = 30LL * 1'000'000'000;
+        sub.Config.MemoryStorage = true;
+        check(js_PullSubscribe(OutParam(current.subscription), current.context.get(),
+                               options.subjects.c_str(), nullptr, nullptr, &sub, nullptr),
+              what("reading"));
+        current.next_sequence = sequence;
+    }
+
+    std::vector<StoredMessage> fetch(Session& current, std::chrono::milliseconds wait) const {
+        constexpr std::chrono::milliseconds least(5);
+        jsFetchRequest request;
+        check(jsFetchRequest_Init(&request), what("reading"));
+        request.Batch = limits::read_messages;
+        request.MaxBytes = limits::read_bytes;
+        request.NoWait = true;
+        request.Expires = std::chrono::nanoseconds(std::max(wait, least)).count();
+        natsMsgList list{};
+        const natsStatus status =
+            natsSubscription_FetchRequest(&list, current.subscription.get(), &request);
+        const Handle<natsMsgList, natsMsgList_Destroy> cleanup(&list);
+        if (status != NATS_OK && status != NATS_TIMEOUT && status != NATS_NOT_FOUND) {
+            check(status, what("reading"));
+        }
+        std::vector<StoredMessage> messages;
+        for (int i = 0; i < list.Count; ++i) {
+            jsMsgMetaData* raw = nullptr;
+            check(natsMsg_GetMetaData(&raw, list.Msgs[i]), what("reading"));
+            const Handle<jsMsgMetaData, jsMsgMetaData_Destroy> meta(raw);
+            messages.push_back({meta->Sequence.Stream, bytes_of(list.Msgs[i])});
+        }
+        if (!messages.empty()) {
+            current.next_sequence = messages.back().sequence + 1;
+        }
+        return messages;
+    }
+};
+
+JetStream::JetStream(Options options) : state_(std::make_unique<State>(std::move(options))) {}
+JetStream::~JetStream() = default;
+
+Stream::Info JetStream::info() {
+    return state_->with_session([&](Session& session) {
+        jsStreamInfo* raw = nullptr;
+        check(js_GetStreamInfo(&raw, session.context.get(), state_->options.name.c_str(), nullptr,
+                               nullptr),
+              state_->what("looking at"));
+        const Handle<jsStreamInfo, jsStreamInfo_Destroy> info(raw);
+        return Info{info->State.FirstSeq, info->State.LastSeq, info->State.Msgs, info->State.Bytes};
+    });
+}
+
+std::optional<StoredMessage> JetStream::get(uint64_t sequence) {
+    return state_->with_session([&](Session& session) -> std::optional<StoredMessage> {
+        Message message;
+        jsErrCode code{};
+        const natsStatus status = js_GetMsg(OutParam(message), session.context.get(),
+                                            state_->options.name.c_str(), sequence, nullptr, &code);
+        if (status == NATS_NOT_FOUND || code == JSNoMessageFoundErr) {
+            return std::nullopt;
+        }
+        check(status, state_->what("reading"));
+        return StoredMessage{sequence, bytes_of(message.get())};
+    });
+}
+
+uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessage> messages) {
+    return state_->with_session([&](Session& session) {
+        jsCtx* const publisher = state_->publisher(session);
+        Acknowledgements& acks = session.acks;
+        {
+            std::scoped_lock lock(acks.mutex);
+            acks.acknowledged = 0;
+            acks.last_sequence = 0;
+            acks.error.clear();
+        }
+        uint64_t expected = expected_last;
+        for (const OutgoingMessage& message : messages) {
+            Message out = outgoing(message, expected++);
+            natsMsg* raw = out.release();
+            const natsStatus status = js_PublishMsgAsync(publisher, &raw, nullptr);
+            natsMsg_Destroy(raw);
+            check(status, state_->what("publishing to"));
+        }
+        std::unique_lock lock(acks.mutex);
+        const bool done = acks.changed.wait_for(lock, append_timeout, [&] {
+            return acks.acknowledged == messages.size() || !acks.error.empty();
+        });
+        if (!acks.error.empty() || !done) {
+            throw Error(Reaction::Retry,
+                        state_->what("publishing to") + ": " +
+                            (acks.error.empty() ? "no acknowledgement in time" : acks.error),
+                        "antipode doctor");
+        }
+        const uint64_t last = acks.last_sequence;
+        lock.unlock();
+        if (last != expected_last + messages.size()) {
+            throw Error(Reaction::Retry,
+                        state_->what("publishing to") + ": another writer appends");
+        }
+        state_->block_sync.sync();
+        return last;
+    });
+}
+
+std::vector<StoredMessage> JetStream::read(uint64_t sequence, std::chrono::milliseconds wait) {
+    const auto deadline = std::chrono::steady_clock::now() + wait;
+    return state_->with_session([&](Session& session) {
+        if (!session.subscription || session.next_sequence != sequence) {
+            state_->subscribe(session, sequence);
+        }
+        // A fetch may end early on the late "request timed out" of the fetch before it.
+        while (true) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
+            auto messages = state_->fetch(session, left);
+            if (!messages.empty() || left.count() <= 0) {
+                return messages;
+            }
+        }
+    });
+}
+
+void JetStream::purge_below(uint64_t sequence) {
+    state_->with_session([&](Session& session) {
+        jsOptions options;
+        check(jsOptions_Init(&options), state_->what("purging"));
+        options.Stream.Purge.Sequence = sequence;
+        options.Wait = request_timeout_ms;
+        check(
+            js_PurgeStream(session.context.get(), state_->options.name.c_str(), &options, nullptr),
+            state_->what("purging"));
+    });
+}
+
+}  // namespace antipode::nats
