@@ -121,8 +121,9 @@ bool is_foreign(const std::string& header) {
 /// another such header. They are private to their adapter.
 std::set<std::string> private_headers(const Tree& tree) {
     std::set<std::string> found;
-    for (size_t before = 1; before != found.size() + 1;) {
-        before = found.size() + 1;
+    size_t before = 0;
+    do {
+        before = found.size();
         for (const auto& [path, text] : tree) {
             if (!path.starts_with("adapters/") || path.ends_with(".cpp") || !is_cpp(path)) {
                 continue;
@@ -135,7 +136,7 @@ std::set<std::string> private_headers(const Tree& tree) {
                 }
             }
         }
-    }
+    } while (found.size() != before);
     return found;
 }
 
