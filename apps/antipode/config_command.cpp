@@ -49,8 +49,7 @@ Json to_json(const Config& config) {
           {"store_dir", config.nats.store_dir.string()},
           {"credentials_file", config.nats.credentials_file.string()},
           {"stream_max_bytes", config.nats.stream_max_bytes}}},
-        {"http",
-         {{"listen", config.http.listen}, {"token_file", config.http.token_file.string()}}},
+        {"http", {{"listen", config.http.listen}, {"token_file", config.http.token_file.string()}}},
         {"tuning",
          {{"consistency", config.tuning.consistency},
           {"max_hold", duration(config.tuning.max_hold)},
@@ -61,9 +60,8 @@ Json to_json(const Config& config) {
           {"pull_workers", config.tuning.pull_workers},
           {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second}}}};
     for (const Config::Site& site : config.sites) {
-        document["sites"].push_back({{"name", site.name},
-                                     {"nats", without_password(site.nats)},
-                                     {"http", site.http}});
+        document["sites"].push_back(
+            {{"name", site.name}, {"nats", without_password(site.nats)}, {"http", site.http}});
     }
     const Json stores = stores_of(config);
     document.insert(stores.begin(), stores.end());
@@ -106,8 +104,7 @@ Config load_config(const std::filesystem::path& file) {
         return Config::load(file);
     } catch (const Error& error) {
         throw CommandError(ExitCode::Failed, error.what(),
-                           error.next_step().empty() ? "antipode config check"
-                                                     : error.next_step());
+                           error.next_step().empty() ? "antipode config check" : error.next_step());
     }
 }
 

@@ -74,8 +74,7 @@ TEST(ConfigCommand, NamesThePlaceOfAMistake) {
 }
 
 TEST(ConfigCommand, KeepsPasswordsToItself) {
-    EXPECT_EQ(without_password("host=db password=s3cret user=a"),
-              "host=db password=*** user=a");
+    EXPECT_EQ(without_password("host=db password=s3cret user=a"), "host=db password=*** user=a");
     EXPECT_EQ(without_password("password = 'a \\' b' user=a"), "password = *** user=a");
     EXPECT_EQ(without_password("postgresql://a:s3cret@db/app?password=x&sslmode=require"),
               "postgresql://a:***@db/app?password=***&sslmode=require");

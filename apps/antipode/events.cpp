@@ -26,8 +26,8 @@ std::vector<Event> parse(const std::string& lines, const std::string& source) {
             continue;
         }
         Json json = Json::parse(line, nullptr, false);
-        const bool good = json.is_object() && json.contains("sequence") &&
-                          json["sequence"].is_number_unsigned();
+        const bool good =
+            json.is_object() && json.contains("sequence") && json["sequence"].is_number_unsigned();
         if (!good) {
             throw CommandError(ExitCode::Failed, source + " answered something that is no event",
                                "curl " + source);
@@ -101,9 +101,8 @@ ExitCode show_event(const Config& config, const Fetch& fetch, const Output& outp
                     uint64_t sequence) {
     const uint64_t after = sequence == 0 ? 0 : sequence - 1;
     const std::vector<Event> events = fetch_events(config, fetch, after, 0);
-    const auto found = std::find_if(events.begin(), events.end(), [&](const Event& event) {
-        return event.sequence == sequence;
-    });
+    const auto found = std::find_if(events.begin(), events.end(),
+                                    [&](const Event& event) { return event.sequence == sequence; });
     if (found == events.end()) {
         throw CommandError(ExitCode::Unknown,
                            "the daemon holds no event " + std::to_string(sequence) + " (any more)",

@@ -18,6 +18,8 @@ const std::string second = R"({"sequence":8,"at_us":null,"kind":"role","text":"s
 
 /// Answers each request with the next of the given texts, then with nothing.
 struct Daemon {
+    explicit Daemon(std::vector<std::string> texts) : answers(std::move(texts)) {}
+
     std::vector<std::string> answers;
     std::vector<std::string> asked;
     Config config;
@@ -34,7 +36,7 @@ struct Daemon {
 };
 
 TEST(Events, TailPrintsALinePerEventAndGoesOnBehindTheLast) {
-    Daemon daemon{.answers = {first + "\n" + second + "\n"}};
+    Daemon daemon({first + "\n" + second + "\n"});
     EXPECT_EQ(tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error},
                           {.after = std::nullopt, .follow = false}),
               ExitCode::Ok);
@@ -46,7 +48,7 @@ TEST(Events, TailPrintsALinePerEventAndGoesOnBehindTheLast) {
 }
 
 TEST(Events, TailFollowsUntilItIsStopped) {
-    Daemon daemon{.answers = {"", first + "\n"}};
+    Daemon daemon({"", first + "\n"});
     const auto stopped = [&] { return daemon.asked.size() == 3; };
     tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error, Format::Json},
                 {.after = 5, .follow = true, .stopped = stopped});
@@ -57,7 +59,7 @@ TEST(Events, TailFollowsUntilItIsStopped) {
 }
 
 TEST(Events, ShowPrintsEverythingOfOneEvent) {
-    Daemon daemon{.answers = {first + "\n" + second + "\n"}};
+    Daemon daemon({first + "\n" + second + "\n"});
     show_event(daemon.config, daemon.fetch(), {daemon.out, daemon.error}, 7);
     EXPECT_THAT(daemon.out.str(), HasSubstr("at_us: 1795358405123000 (2026-11-22T14:40:05.123Z)\n"
                                             "kind: applied\n"));
@@ -65,7 +67,7 @@ TEST(Events, ShowPrintsEverythingOfOneEvent) {
 }
 
 TEST(Events, RefusesWhatIsNotThereOrNoEvent) {
-    Daemon daemon{.answers = {second, "<html>"}};
+    Daemon daemon({second, "<html>"});
     const Output output{daemon.out, daemon.error};
     EXPECT_THROW(show_event(daemon.config, daemon.fetch(), output, 7), CommandError);
     EXPECT_THROW(show_event(daemon.config, daemon.fetch(), output, 7), CommandError);
