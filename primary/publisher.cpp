@@ -4,6 +4,7 @@
 
 #include "base/limits.hpp"
 #include "base/stream_writer.hpp"
+#include "protocol/stream_search.hpp"
 
 namespace antipode::primary {
 namespace {
@@ -13,7 +14,6 @@ constexpr size_t rows_bytes = 32 * limits::mib;
 constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
 constexpr std::chrono::milliseconds idle_wait(100);
-constexpr uint64_t foreign_messages_to_skip = 1000;
 constexpr size_t problems_shown = 20;
 
 size_t weight_of(const ReadOutcome& outcome) {
@@ -49,27 +49,8 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
     }
 }
 
-std::optional<protocol::ChainPoint> Publisher::newest_own_message(const Stream::Info& info) {
-    // A message that somebody else put there is skipped: secondaries skip it too.
-    uint64_t sequence = info.last_sequence;
-    for (uint64_t skipped = 0; skipped < foreign_messages_to_skip && sequence > 0;
-         ++skipped, --sequence) {
-        const auto stored = stream_.get(sequence);
-        if (!stored) {
-            return std::nullopt;
-        }
-        auto opened = protocol::open(stored->bytes, options_.cluster, options_.epoch);
-        if (const auto* message = std::get_if<protocol::Message>(&opened)) {
-            return protocol::ChainPoint{message->position(), message->hash};
-        }
-        spdlog::warn("publisher: message {} of the stream is not ours: {}", sequence,
-                     protocol::to_string(std::get<protocol::Refusal>(opened)));
-    }
-    return std::nullopt;
-}
-
 Sequencer Publisher::begin_session(const Stream::Info& info) {
-    const auto joins = newest_own_message(info);
+    const auto joins = protocol::find_newest(stream_, options_.cluster, options_.epoch, info);
     // What the inventory believes to be published behind the stream's end is lost with it.
     inventory_.forget_after(joins ? joins->position : Position{});
     const uint64_t after = joins ? joins->position.session + 1 : 0;

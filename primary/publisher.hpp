@@ -93,7 +93,6 @@ class Publisher {
     };
 
     Sequencer begin_session(const Stream::Info& info);
-    std::optional<protocol::ChainPoint> newest_own_message(const Stream::Info& info);
     void hand_out_work(Sequencer& sequencer, const std::stop_token& stop);
     void take_rows(Sequencer& sequencer, const std::stop_token& stop);
     void publish(const Sequencer& sequencer);

@@ -99,6 +99,9 @@ Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captu
         if (const v1::Content* content = pulled_content(payload)) {
             envelope.set_pull_bytes(std::max<uint64_t>(content->size(), 1));
         }
+        if (fragment + 1 == fragments && payload.has_transaction()) {
+            envelope.set_end_lsn(payload.transaction().end_lsn());
+        }
         set_payload(envelope, std::string_view(whole).substr(fragment * share_bytes, share_bytes));
         sealed.messages.push_back(serialize(envelope));
         previous_ = sha256(sealed.messages.back());
