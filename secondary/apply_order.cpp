@@ -364,7 +364,7 @@ std::vector<const protocol::Event*> ApplyOrder::take_transactions(const StoreId&
     return events;
 }
 
-void ApplyOrder::finish_transactions(const StoreId& store, const DatabasePosition&) {
+void ApplyOrder::finish_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
     for (; lane.taken > 0; --lane.taken) {
         Pending& pending = lane.queue.front();

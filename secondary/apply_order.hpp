@@ -79,7 +79,7 @@ class ApplyOrder {
     /// The next transactions that may be applied, in order. They stay out until finished or failed.
     std::vector<const protocol::Event*> take_transactions(const StoreId& store, size_t most_events,
                                                           size_t most_bytes);
-    void finish_transactions(const StoreId& store, const DatabasePosition& position);
+    void finish_transactions(const StoreId& store);
     void fail_transactions(const StoreId& store);
 
     /// Gives up waiting for what has waited too long; records it.
