@@ -66,8 +66,7 @@ Pulls::State Pulls::state(const StoreId& store, const v1::Content& content) cons
 
 std::optional<Position> Pulls::oldest_missing() const {
     return shared_.with([](const Shared& shared) {
-        return shared.missing.empty() ? std::nullopt
-                                      : std::optional(shared.missing.begin()->first);
+        return shared.missing.empty() ? std::nullopt : std::optional(shared.missing.begin()->first);
     });
 }
 
@@ -83,8 +82,7 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
             const Key key = shared.queue.front();
             shared.queue.pop_front();
             const auto found = shared.entries.find(key);
-            if (found != shared.entries.end() && !found->second.outcome &&
-                !found->second.running) {
+            if (found != shared.entries.end() && !found->second.outcome && !found->second.running) {
                 found->second.running = true;
                 return std::pair(key, found->second.content);
             }

@@ -15,12 +15,12 @@
 
 namespace antipode::secondary {
 
-/// The large contents that events wait for: the relay names them as events pass, workers pull them, apply
-/// asks whether they are here. An event is safe only when its content is. Thread-safe.
+/// The large contents that events wait for: the relay names them as events pass, workers pull them,
+/// apply asks whether they are here. An event is safe only when its content is. Thread-safe.
 class Pulls {
   public:
-    /// `stores`: where each store's contents are put. `on_arrival` is called, without a lock, whenever a
-    /// pull has ended.
+    /// `stores`: where each store's contents are put. `on_arrival` is called, without a lock,
+    /// whenever a pull has ended.
     Pulls(std::map<StoreId, ContentStore*> stores, std::function<void(const StoreId&)> on_arrival);
 
     /// The event at `position` needs `content`. Naming it twice changes nothing.

@@ -17,7 +17,9 @@ constexpr size_t seen_events = 2000;
 constexpr std::chrono::milliseconds persist_interval(1000);
 constexpr std::chrono::milliseconds read_wait(250);
 
-std::string copied_fact(const StoreId& store) { return "copied:" + store.to_string(); }
+std::string copied_fact(const StoreId& store) {
+    return "copied:" + store.to_string();
+}
 
 }  // namespace
 
@@ -55,8 +57,8 @@ void Receiver::begin(const std::stop_token& stop) {
     std::map<StoreId, Position> finished;
     std::optional<Position> least;
     for (const StoreId& store : stores_) {
-        const Position position = copying_.contains(store) ? Position{}
-                                                           : registry_.lane(store).finished;
+        const Position position =
+            copying_.contains(store) ? Position{} : registry_.lane(store).finished;
         finished[store] = position;
         least = least ? std::min(*least, position) : position;
     }
@@ -315,10 +317,10 @@ void Receiver::apply_database(DatabaseApply& apply, BulkSource& primary,
     copy_if_needed(apply, primary, stop, progress);
     while (!stop.stop_requested()) {
         std::unique_lock lock(mutex_);
-        const auto events = paused_ || order_.wants_restart()
-                                ? std::vector<const protocol::Event*>{}
-                                : order_.take_transactions(store, transactions_at_once,
-                                                           transaction_bytes_at_once);
+        const auto events =
+            paused_ || order_.wants_restart()
+                ? std::vector<const protocol::Event*>{}
+                : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
         if (events.empty()) {
             progress.healthy();
             changed_.wait_for(lock, read_wait);
@@ -346,7 +348,9 @@ void Receiver::apply_database(DatabaseApply& apply, BulkSource& primary,
     }
 }
 
-void Receiver::wake() { changed_.notify_all(); }
+void Receiver::wake() {
+    changed_.notify_all();
+}
 
 void Receiver::content_arrived(const StoreId& store) {
     std::scoped_lock lock(mutex_);

@@ -27,7 +27,7 @@ struct ReceiverLaneStatus {
     std::optional<CopyProgress> copy;
     bool copying = false;
     bool needs_inventory = false;
-    uint64_t items = 0;       ///< that exist and were verified when they were applied
+    uint64_t items = 0;  ///< that exist and were verified when they were applied
     uint64_t exceptions = 0;
 };
 
@@ -42,8 +42,9 @@ struct SeenEvent {
     TimePoint received_at;
 };
 
-/// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the reading
-/// thread; apply_items() and apply_database() are the bodies of the lanes' workers. Owner: the program.
+/// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
+/// reading thread; apply_items() and apply_database() are the bodies of the lanes' workers. Owner:
+/// the program.
 class Receiver {
   public:
     struct Options {

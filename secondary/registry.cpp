@@ -113,9 +113,9 @@ struct Registry::State {
     }
 
     void remove_expired(const StoreId& store, const std::string& item) {
-        database.execute("DELETE FROM exception WHERE store = ? AND item = ? AND kind = ?",
-                         {store.to_string(), Bytes{item},
-                          static_cast<int64_t>(ExceptionKind::Expired)});
+        database.execute(
+            "DELETE FROM exception WHERE store = ? AND item = ? AND kind = ?",
+            {store.to_string(), Bytes{item}, static_cast<int64_t>(ExceptionKind::Expired)});
     }
 
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {

@@ -50,8 +50,8 @@ class Registry {
     explicit Registry(const std::filesystem::path& file);
     ~Registry();
 
-    /// One finished event of a lane: at most one of `applied` and `parked` is set; none: the item is as
-    /// it was.
+    /// One finished event of a lane: at most one of `applied` and `parked` is set; none: the item
+    /// is as it was.
     struct Outcome {
         std::string item;
         Position position;
@@ -83,8 +83,8 @@ class Registry {
     std::vector<Exception> due(TimePoint now, size_t most) const;
     void tried(const StoreId& store, const std::string& item, TimePoint next_try);
     uint64_t exception_count(const StoreId& store) const;
-    /// The place in the order that the recovery point must not pass; the origin while a store needs an
-    /// inventory.
+    /// The place in the order that the recovery point must not pass; the origin while a store needs
+    /// an inventory.
     std::optional<Position> oldest_exception() const;
 
     /// A store whose stream has a gap: its items are compared with the primary's inventory.

@@ -32,7 +32,9 @@ Relay::Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Reg
       on_relayed_(std::move(on_relayed)),
       clock_(clock) {}
 
-RelayStatus Relay::status() const { return status_.copy(); }
+RelayStatus Relay::status() const {
+    return status_.copy();
+}
 
 Position Relay::finished_everywhere() const {
     std::optional<Position> least;
@@ -45,8 +47,7 @@ Position Relay::finished_everywhere() const {
 
 Relay::Cursor Relay::begin(StreamWriter& writer) {
     Cursor cursor;
-    cursor.last =
-        protocol::find_newest(local_, options_.cluster, options_.epoch, writer.begin());
+    cursor.last = protocol::find_newest(local_, options_.cluster, options_.epoch, writer.begin());
     if (!cursor.last) {
         // This site's stream is empty or new: go on from what is applied.
         const auto place = protocol::find_behind(upstream_, options_.cluster, options_.epoch,
@@ -55,9 +56,9 @@ Relay::Cursor Relay::begin(StreamWriter& writer) {
         cursor.last = place.last;
         return cursor;
     }
-    cursor.next = protocol::find_behind(upstream_, options_.cluster, options_.epoch,
-                                        cursor.last->position)
-                      .sequence;
+    cursor.next =
+        protocol::find_behind(upstream_, options_.cluster, options_.epoch, cursor.last->position)
+            .sequence;
     status_.with([&](RelayStatus& status) { status.relayed = cursor.last->position; });
     return cursor;
 }
@@ -123,24 +124,22 @@ void Relay::relay(std::vector<StoredMessage> messages, Cursor& cursor, StreamWri
         }
         cursor.last = protocol::ChainPoint{message.position(), message.hash};
         bytes += stored.bytes.size();
-        batch.push_back(
-            {protocol::stream_subject(options_.cluster, options_.epoch, message.store),
-             std::move(stored.bytes)});
+        batch.push_back({protocol::stream_subject(options_.cluster, options_.epoch, message.store),
+                         std::move(stored.bytes)});
         accepted.push_back(std::move(message));
     }
     if (batch.empty()) {
         return;
     }
     writer.append(
-        batch,
-        [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); }, stop);
+        batch, [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); },
+        stop);
     for (const protocol::Message& message : accepted) {
         note(message);
     }
     status_.with([&](RelayStatus& status) {
         status.relayed = accepted.back().position();
-        status.relayed_captured_at =
-            from_microseconds(accepted.back().envelope.captured_at_us());
+        status.relayed_captured_at = from_microseconds(accepted.back().envelope.captured_at_us());
         status.messages += batch.size();
         status.bytes += bytes;
     });
@@ -167,8 +166,7 @@ void Relay::note(const protocol::Message& message) {
             for (const v1::Marker::Lane& lane : payload->marker().lanes()) {
                 const auto store = StoreId::parse(lane.store());
                 if (store && lane.decoded_through_lsn() != 0) {
-                    noted_.push_back(
-                        {message.position(), *store, Lsn{lane.decoded_through_lsn()}});
+                    noted_.push_back({message.position(), *store, Lsn{lane.decoded_through_lsn()}});
                 }
             }
         }
@@ -176,9 +174,10 @@ void Relay::note(const protocol::Message& message) {
 }
 
 void Relay::note_gap(const protocol::Message& message) {
-    spdlog::warn("relay: events are missing before {}; files and repositories are compared with the "
-                 "primary's inventory",
-                 message.position().to_string());
+    spdlog::warn(
+        "relay: events are missing before {}; files and repositories are compared with the "
+        "primary's inventory",
+        message.position().to_string());
     for (const StoreId& store : options_.stores) {
         if (store.kind != StoreKind::Database) {
             registry_.set_needs_inventory(store, true);
@@ -205,16 +204,16 @@ void Relay::refuse(protocol::Refusal refusal, uint64_t sequence) {
 
 void Relay::check_upstream(const Cursor& cursor) {
     if (upstream_.info().last_sequence + 1 < cursor.next) {
-        throw Error(Reaction::Retry, "the primary's stream went back in time (its broker lost "
-                                     "messages, or it was made anew); reading it again");
+        throw Error(Reaction::Retry,
+                    "the primary's stream went back in time (its broker lost "
+                    "messages, or it was made anew); reading it again");
     }
 }
 
 void Relay::purge() {
     const Position finished = finished_everywhere();
     const Stream::Info info = local_.info();
-    const auto place =
-        protocol::find_behind(local_, options_.cluster, options_.epoch, finished);
+    const auto place = protocol::find_behind(local_, options_.cluster, options_.epoch, finished);
     if (place.sequence > info.first_sequence + 2 * limits::stream_margin_messages) {
         local_.purge_below(place.sequence - limits::stream_margin_messages);
     }

@@ -24,18 +24,18 @@ struct Safe {
 
 struct RelayStatus {
     Safe safe;
-    Position relayed;             ///< newest message in this site's stream
+    Position relayed;  ///< newest message in this site's stream
     TimePoint relayed_captured_at{};
     uint64_t messages = 0;
     uint64_t bytes = 0;
-    uint64_t refused = 0;         ///< messages that are not ours
-    std::string refusal;          ///< the newest one's reason
+    uint64_t refused = 0;  ///< messages that are not ours
+    std::string refusal;   ///< the newest one's reason
     uint64_t gaps = 0;
 };
 
-/// Brings the primary's stream to this site's own: reads, checks cluster, epoch and chain, appends, and
-/// names large content to be pulled. So how safe the data is does not depend on how fast apply is. One
-/// thread; run() throws when a broker is away, and its worker calls it again.
+/// Brings the primary's stream to this site's own: reads, checks cluster, epoch and chain, appends,
+/// and names large content to be pulled. So how safe the data is does not depend on how fast apply
+/// is. One thread; run() throws when a broker is away, and its worker calls it again.
 class Relay {
   public:
     struct Options {

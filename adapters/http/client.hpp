@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/seams/bulk.hpp"
+
+namespace antipode::http {
+
+/// Pulls from a primary's bulk service. All pulls of one object share its bandwidth cap. There is
+/// no limit on a pull's whole time, only on standing still. Thread-safe.
+class HttpBulkSource final : public BulkSource {
+  public:
+    struct Options {
+        std::string url;                ///< the daemon's address, "http://host:8840"
+        std::string token{};            ///< sent as bearer token unless empty
+        uint64_t bytes_per_second = 0;  ///< 0: no cap
+        std::chrono::milliseconds connect_timeout{std::chrono::seconds(10)};
+        std::chrono::milliseconds read_timeout{std::chrono::seconds(30)};
+    };
+    /// Throws Error{Stop} when the url is none.
+    explicit HttpBulkSource(const Options& options);
+    ~HttpBulkSource() override;
+
+    Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
+               const Sink& sink, const std::stop_token& stop) override;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+struct HttpAnswer {
+    unsigned status = 0;
+    std::string body;
+};
+
+/// One small GET, for the CLI. Throws Error{Retry} when there is no complete answer within
+/// `timeout`, Error{Stop} when `url` is none; any status is an answer.
+HttpAnswer http_get(const std::string& url,
+                    std::chrono::milliseconds timeout = std::chrono::seconds(5),
+                    const std::string& token = {});
+
+}  // namespace antipode::http

@@ -1,0 +1,443 @@
+#include "adapters/http/server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <list>
+#include <mutex>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "adapters/http/socket.hpp"
+#include "adapters/http/url.hpp"
+#include "adapters/http/wire.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "base/synchronized.hpp"
+
+namespace antipode::http {
+namespace {
+
+constexpr std::string_view bulk_prefix = "/v1/bulk/";
+constexpr size_t chunk_bytes = 128 * limits::kib;
+constexpr std::chrono::milliseconds accept_wait{200};
+/// Beyond the limit, this many are told so; still more are just closed.
+constexpr size_t refusing_connections = 16;
+
+/// Takes the same time wherever the texts differ.
+bool equal_secrets(std::string_view left, std::string_view right) {
+    const Sha256 left_hash = sha256(left);
+    const Sha256 right_hash = sha256(right);
+    unsigned difference = 0;
+    for (size_t i = 0; i < left_hash.size(); ++i) {
+        difference |= static_cast<unsigned>(left_hash[i] ^ right_hash[i]);
+    }
+    return difference == 0;
+}
+
+std::string header_or_empty(const Headers& headers, const std::string& name) {
+    const auto found = headers.find(name);
+    return found == headers.end() ? std::string() : found->second;
+}
+
+HttpResponse response_to(const Error& error) {
+    return error_response(error.reaction() == Reaction::Retry ? 503 : 500, error.what(),
+                          error.next_step());
+}
+
+struct Route {
+    HttpServer::Handler handler;
+    HttpServer::Access access = HttpServer::Access::Anyone;
+};
+
+struct Registry {
+    std::map<std::string, Route> routes;
+    std::map<std::string, std::shared_ptr<BulkHandler>> stores;  ///< by "kind/name"
+
+    const Route* find(const std::string& path) const {
+        const Route* best = nullptr;
+        // In order, a longer match follows a shorter one.
+        for (const auto& [prefix, route] : routes) {
+            if (path == prefix || (prefix.ends_with('/') && path.starts_with(prefix))) {
+                best = &route;
+            }
+        }
+        return best;
+    }
+};
+
+struct Shared {
+    HttpServer::Options options;
+    Synchronized<Registry> registry;
+    std::atomic<size_t> bulk_requests = 0;
+    std::stop_source stop;
+};
+
+/// Counts a bulk request while it lives.
+class BulkSlot {
+  public:
+    explicit BulkSlot(Shared& shared) : shared_(shared), number_(++shared.bulk_requests) {}
+    ~BulkSlot() { --shared_.bulk_requests; }
+    BulkSlot(const BulkSlot&) = delete;
+    BulkSlot& operator=(const BulkSlot&) = delete;
+    bool too_many() const {
+        const size_t connections = shared_.options.connections;
+        return number_ > std::max<size_t>(1, connections - connections / 4);
+    }
+
+  private:
+    Shared& shared_;
+    const size_t number_;
+};
+
+/// Serves one connection, request after request, in one thread.
+class Session {
+  public:
+    Session(Shared& shared, Descriptor descriptor)
+        : shared_(shared), socket_(std::move(descriptor), shared.stop.get_token()) {
+        socket_.set_timeout(shared.options.idle);
+    }
+
+    void run();
+    /// One connection too many.
+    void refuse();
+
+  private:
+    bool serve_one(RequestReader& reader);
+    bool serve(const RequestHead& head);
+    bool serve_small(const RequestHead& head, const HttpRequest& request);
+    bool serve_bulk(const RequestHead& head, const HttpRequest& request);
+    bool authorized(const RequestHead& head) const;
+    bool answer(const RequestHead& head, const HttpResponse& response, bool keep = true);
+    bool stream(const RequestHead& head, BulkBody& body);
+    void send_body(BulkBody& body, std::span<char> buffer, size_t filled,
+                   std::optional<uint64_t> length, bool chunked);
+
+    Shared& shared_;
+    Socket socket_;
+};
+
+void Session::run() {
+    try {
+        RequestReader reader(socket_);
+        while (serve_one(reader)) {
+        }
+        socket_.close_gently();
+    } catch (const Stopped&) {
+        // The server ends.
+    } catch (const std::exception& problem) {
+        spdlog::debug("http: {}", problem.what());
+    }
+}
+
+void Session::refuse() {
+    try {
+        socket_.set_timeout(std::chrono::seconds(1));
+        answer({}, error_response(503, "too many connections"), false);
+        socket_.close_gently();
+    } catch (const Stopped&) {
+        // The server ends.
+    } catch (const std::exception& problem) {
+        spdlog::debug("http: {}", problem.what());
+    }
+}
+
+bool Session::serve_one(RequestReader& reader) {
+    socket_.set_deadline(std::chrono::steady_clock::now() + shared_.options.header_time);
+    std::optional<RequestHead> head;
+    try {
+        head = reader.next();
+    } catch (const BadMessage& problem) {
+        return answer({}, error_response(problem.status, problem.what()), false);
+    }
+    socket_.set_deadline(std::nullopt);
+    return head && serve(*head);
+}
+
+bool Session::serve(const RequestHead& head) {
+    const bool known_method = head.method == "GET" || head.method == "HEAD";
+    const auto target = Target::parse(head.target);
+    if (!known_method || !target) {
+        HttpResponse refusal = known_method
+                                   ? error_response(400, "the request's target is malformed")
+                                   : error_response(405, "only GET and HEAD are served");
+        refusal.headers["Allow"] = "GET, HEAD";
+        return answer(head, refusal, false);
+    }
+    const HttpRequest request{head.method, target->path, target->query, head.headers};
+    return request.path.starts_with(bulk_prefix) ? serve_bulk(head, request)
+                                                 : serve_small(head, request);
+}
+
+bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
+    const Route route = shared_.registry.with([&](const Registry& registry) {
+        const Route* found = registry.find(request.path);
+        return found == nullptr ? Route() : *found;
+    });
+    if (!route.handler) {
+        return answer(head, error_response(404, "there is nothing at " + printable(request.path)));
+    }
+    if (route.access == HttpServer::Access::Token && !authorized(head)) {
+        return answer(head, error_response(401, "this path needs the bearer token"));
+    }
+    HttpResponse response;
+    try {
+        response = route.handler(request);
+    } catch (const Error& error) {
+        response = response_to(error);
+    } catch (const std::exception& problem) {
+        spdlog::error("http: {}: {}", printable(request.path), problem.what());
+        response = error_response(500, problem.what());
+    }
+    return answer(head, response);
+}
+
+bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
+    if (!authorized(head)) {
+        return answer(head, error_response(401, "the bulk service needs the bearer token",
+                                           "the same http.token_file on both sites"));
+    }
+    const BulkRequest wanted{request.path.substr(bulk_prefix.size()), request.query};
+    const size_t kind_end = std::min(wanted.path.find('/'), wanted.path.size());
+    const std::string store = wanted.path.substr(0, wanted.path.find('/', kind_end + 1));
+    const auto handler = shared_.registry.with([&](const Registry& registry) {
+        const auto found = registry.stores.find(store);
+        return found == registry.stores.end() ? nullptr : found->second;
+    });
+    if (!handler) {
+        // Not a 404: that would mean that the content is gone for good.
+        return answer(head, error_response(503, "this node does not serve " + printable(store),
+                                           "antipode sites, to see which site is the primary"));
+    }
+    const BulkSlot slot(shared_);
+    if (slot.too_many()) {
+        return answer(head, error_response(503, "too many bulk transfers run"));
+    }
+    try {
+        const std::unique_ptr<BulkBody> body = handler->open(wanted);
+        if (!body) {
+            return answer(head, error_response(404, "there is no such content (any more)"));
+        }
+        return stream(head, *body);
+    } catch (const Error& error) {
+        // Thrown before the first byte was sent; later ones end in stream().
+        return answer(head, response_to(error));
+    } catch (const std::exception& problem) {
+        spdlog::error("http: {}: {}", printable(request.path), problem.what());
+        return answer(head, error_response(500, problem.what()), false);
+    }
+}
+
+bool Session::authorized(const RequestHead& head) const {
+    constexpr std::string_view scheme = "Bearer ";
+    if (shared_.options.token.empty()) {
+        return true;
+    }
+    const std::string given = header_or_empty(head.headers, "authorization");
+    return given.starts_with(scheme) &&
+           equal_secrets(std::string_view(given).substr(scheme.size()), shared_.options.token);
+}
+
+bool Session::answer(const RequestHead& head, const HttpResponse& response, bool keep) {
+    keep = keep && head.keep_alive;
+    Headers headers = response.headers;
+    headers["Content-Type"] = response.content_type;
+    headers["Content-Length"] = std::to_string(response.body.size());
+    headers["Connection"] = keep ? "keep-alive" : "close";
+    headers["Cache-Control"] = "no-store";
+    headers["X-Content-Type-Options"] = "nosniff";
+    if (response.status == 401) {
+        headers["WWW-Authenticate"] = "Bearer";
+    }
+    std::string bytes = response_head(response.status, headers);
+    if (head.method != "HEAD") {
+        bytes += response.body;
+    }
+    socket_.write(bytes);
+    return keep;
+}
+
+bool Session::stream(const RequestHead& head, BulkBody& body) {
+    const std::optional<uint64_t> size = body.size();
+    RangeAnswer wanted;
+    if (size) {
+        wanted = parse_range(header_or_empty(head.headers, "range"), *size);
+    }
+    Headers headers = body.headers();
+    headers["Content-Type"] = "application/octet-stream";
+    headers["Cache-Control"] = "no-store";
+    std::optional<uint64_t> length = size;
+    if (wanted.kind == RangeAnswer::Kind::Unsatisfiable) {
+        HttpResponse refusal = error_response(416, "the range lies beyond the content");
+        refusal.headers["Content-Range"] = "bytes */" + std::to_string(*size);
+        return answer(head, refusal);
+    }
+    if (wanted.kind == RangeAnswer::Kind::Part) {
+        const auto [first, count] = wanted.range;
+        headers["Content-Range"] = "bytes " + std::to_string(first) + "-" +
+                                   std::to_string(first + count - 1) + "/" + std::to_string(*size);
+        length = count;
+        body.seek(first);
+    }
+    const bool chunked = !length && head.http11;
+    const bool keep = head.keep_alive && (length || chunked);
+    if (length) {
+        headers["Accept-Ranges"] = "bytes";
+        headers["Content-Length"] = std::to_string(*length);
+    } else if (chunked) {
+        headers["Transfer-Encoding"] = "chunked";
+    }
+    headers["Connection"] = keep ? "keep-alive" : "close";
+    // The first read comes before the header, so that its failure can still be told.
+    std::vector<char> buffer(chunk_bytes);
+    const bool with_body = head.method != "HEAD" && length != uint64_t{0};
+    const size_t filled = with_body ? body.read(buffer) : 0;
+    try {
+        const bool part = wanted.kind == RangeAnswer::Kind::Part;
+        socket_.write(response_head(part ? 206 : 200, headers));
+        if (with_body) {
+            send_body(body, buffer, filled, length, chunked);
+        }
+    } catch (const std::exception& problem) {
+        // Cut the connection: the receiver must not take half for all.
+        spdlog::warn("http: a bulk transfer was cut: {}", problem.what());
+        return false;
+    }
+    return keep;
+}
+
+void Session::send_body(BulkBody& body, std::span<char> buffer, size_t filled,
+                        std::optional<uint64_t> length, bool chunked) {
+    uint64_t left = length.value_or(UINT64_MAX);
+    std::array<char, 24> size_line{};
+    while (filled > 0 && left > 0) {
+        const std::string_view bytes(buffer.data(), std::min<uint64_t>(filled, left));
+        if (chunked) {
+            std::snprintf(size_line.data(), size_line.size(), "%zx\r\n", bytes.size());
+            socket_.write(size_line.data());
+        }
+        socket_.write(bytes);
+        if (chunked) {
+            socket_.write("\r\n");
+        }
+        left -= bytes.size();
+        filled = left > 0 ? body.read(buffer) : 0;
+    }
+    if (chunked) {
+        socket_.write("0\r\n\r\n");
+    } else if (length && left > 0) {
+        throw Error(Reaction::Retry, "the content ended before its size");
+    }
+}
+
+}  // namespace
+
+HttpResponse error_response(unsigned status, const std::string& message,
+                            const std::string& next_step) {
+    nlohmann::json error = {{"message", message}};
+    if (!next_step.empty()) {
+        error["next_step"] = next_step;
+    }
+    HttpResponse response;
+    response.status = status;
+    response.body = nlohmann::json{{"error", error}}.dump(
+                        -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                    "\n";
+    return response;
+}
+
+struct HttpServer::State {
+    State(Options options, const ListenAddress& address)
+        : shared{std::move(options), {}, 0, {}}, listener(address.host, address.port) {}
+    ~State() {
+        shared.stop.request_stop();
+        acceptor = {};
+        connections.clear();
+    }
+
+    struct Connection {
+        std::atomic<bool> done = false;
+        std::jthread thread;
+    };
+
+    void accept_loop();
+    void serve(Descriptor descriptor);
+
+    Shared shared;
+    Listener listener;
+    std::list<Connection> connections;  ///< the acceptor's
+    std::jthread acceptor;
+};
+
+void HttpServer::State::accept_loop() {
+    while (!shared.stop.stop_requested()) {
+        auto accepted = listener.accept(accept_wait);
+        connections.remove_if([](const Connection& connection) { return connection.done.load(); });
+        if (accepted) {
+            serve(std::move(*accepted));
+        }
+    }
+}
+
+void HttpServer::State::serve(Descriptor descriptor) {
+    const size_t limit = shared.options.connections;
+    if (connections.size() >= limit + refusing_connections) {
+        return;
+    }
+    const bool refused = connections.size() >= limit;
+    Connection& connection = connections.emplace_back();
+    try {
+        connection.thread =
+            std::jthread([this, refused, &connection, moved = std::move(descriptor)]() mutable {
+                Session session(shared, std::move(moved));
+                refused ? session.refuse() : session.run();
+                connection.done = true;
+            });
+    } catch (const std::system_error& problem) {
+        spdlog::error("http: no thread for a connection: {}", problem.what());
+        connections.pop_back();
+    }
+}
+
+HttpServer::HttpServer(Options options) {
+    const auto address = ListenAddress::parse(options.listen);
+    if (!address) {
+        throw Error(Reaction::Stop, "no address to listen on: \"" + options.listen + "\"",
+                    "host:port, for example 127.0.0.1:8840");
+    }
+    state_ = std::make_unique<State>(std::move(options), *address);
+}
+HttpServer::~HttpServer() = default;
+
+void HttpServer::route(const std::string& path, Handler handler, Access access) {
+    state_->shared.registry.with([&](Registry& registry) {
+        if (handler) {
+            registry.routes[path] = {std::move(handler), access};
+        } else {
+            registry.routes.erase(path);
+        }
+    });
+}
+
+void HttpServer::bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler) {
+    state_->shared.registry.with([&](Registry& registry) {
+        if (handler) {
+            registry.stores[store.to_string()] = std::move(handler);
+        } else {
+            registry.stores.erase(store.to_string());
+        }
+    });
+}
+
+void HttpServer::start() {
+    state_->acceptor = std::jthread([this] { state_->accept_loop(); });
+}
+
+uint16_t HttpServer::port() const {
+    return state_->listener.port();
+}
+
+}  // namespace antipode::http

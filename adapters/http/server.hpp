@@ -1,0 +1,75 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/ids.hpp"
+#include "base/seams/bulk.hpp"
+
+namespace antipode::http {
+
+struct HttpRequest {
+    std::string method;                          ///< "GET" or "HEAD"
+    std::string path;                            ///< percent-decoded
+    std::map<std::string, std::string> query;    ///< percent-decoded
+    std::map<std::string, std::string> headers;  ///< names in lower case
+};
+
+struct HttpResponse {
+    unsigned status = 200;
+    std::string content_type = "application/json";
+    std::string body{};
+    std::map<std::string, std::string> headers{};
+};
+
+/// {"error": {"message": ..., "next_step": ...}}, as every error is answered.
+HttpResponse error_response(unsigned status, const std::string& message,
+                            const std::string& next_step = {});
+
+/// The daemon's HTTP server (HTTP/1.1, GET and HEAD): small answers by path, and the bulk service.
+/// One thread per connection, at most `connections`; of these a quarter is kept for small answers,
+/// so that health checks get through while many pulls run. Whoever is too many gets a 503. The
+/// destructor stops within a second; a handler must not block for longer. Handlers are called by
+/// the connections' threads, concurrently; one that throws Error is answered with 503 (Retry) or
+/// 500. Owner: the program. Thread-safe.
+class HttpServer {
+  public:
+    struct Options {
+        std::string listen = "127.0.0.1:0";  ///< host:port; port 0: any free one
+        std::string token{};                 ///< of Access::Token; empty: not asked for
+        size_t connections = 64;
+        std::chrono::milliseconds idle{std::chrono::seconds(30)};  ///< a read or write that stalls
+        std::chrono::milliseconds header_time{std::chrono::seconds(30)};  ///< a whole header
+    };
+    enum class Access {
+        Anyone,
+        Token,  ///< "Authorization: Bearer <token>" is asked for
+    };
+    using Handler = std::function<HttpResponse(const HttpRequest&)>;
+
+    /// Listens from here on; answers from start() on. Throws Error{Stop} when it cannot.
+    explicit HttpServer(Options options);
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+    /// A path that ends with '/' stands for everything below it, too; the longest match wins. Paths
+    /// can be added while the server runs; an empty handler takes one away.
+    void route(const std::string& path, Handler handler, Access access = Access::Anyone);
+    /// Serves /v1/bulk/<store>/..., under Access::Token. nullptr takes it away; requests that run
+    /// keep the handler alive.
+    void bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler);
+
+    void start();
+    uint16_t port() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace antipode::http
