@@ -370,6 +370,7 @@ void Sequencer::emit_marker() {
         lane.set_head(database.head);
         lane.set_captured_through_us(to_microseconds(database.captured_through));
         lane.set_decoded_through_lsn(database.decoded.value);
+        lane.set_last_commit_lsn(database.last_commit.value);
     }
     for (const auto& [store, item_lane] : lanes_) {
         v1::Marker::Lane& lane = *marker.add_lanes();

@@ -33,7 +33,8 @@ std::optional<Found> at_or_below(Stream& stream, std::string_view cluster, uint6
 Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
                   const Position& position) {
     const Stream::Info info = stream.info();
-    // Everything below `low` is at or before the position; everything at or above `high` is behind it.
+    // Everything below `low` is at or before the position; everything at or above `high` is behind
+    // it.
     uint64_t low = std::max<uint64_t>(info.first_sequence, 1);
     uint64_t high = info.last_sequence + 1;
     std::optional<ChainPoint> last;
@@ -54,8 +55,7 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
 
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
                                       const Stream::Info& info) {
-    const auto found =
-        at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);
+    const auto found = at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);
     return found ? std::optional(found->point) : std::nullopt;
 }
 

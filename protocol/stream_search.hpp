@@ -11,12 +11,12 @@ namespace antipode::protocol {
 
 /// Where reading goes on behind a position.
 struct Place {
-    uint64_t sequence = 1;            ///< of the first message behind the position
-    std::optional<ChainPoint> last;   ///< the message at or before the position, when it is held
+    uint64_t sequence = 1;           ///< of the first message behind the position
+    std::optional<ChainPoint> last;  ///< the message at or before the position, when it is held
 };
 
-/// Finds the first message of `stream` behind `position`: positions grow along a stream, so a binary
-/// search over the sequences it holds, O(log n) reads. Throws what the stream throws.
+/// Finds the first message of `stream` behind `position`: positions grow along a stream, so a
+/// binary search over the sequences it holds, O(log n) reads. Throws what the stream throws.
 Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
                   const Position& position);
 

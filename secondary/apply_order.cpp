@@ -394,6 +394,15 @@ void ApplyOrder::fail_transactions(const StoreId& store) {
     lane.rewind = lane.rewind || lane.open_before.has_value();
 }
 
+void ApplyOrder::drop_transactions(const StoreId& store) {
+    Lane& lane = lane_of(store);
+    for (; lane.taken > 0; --lane.taken) {
+        lane.bytes -= lane.queue.front().bytes;
+        lane.queue.pop_front();
+    }
+    lane.rewind = lane.rewind || lane.open_before.has_value();
+}
+
 void ApplyOrder::look_at_time() {
     const SteadyTime deadline = clock_.steady_now() - options_.max_hold;
     for (const Announcements::OpenItem& open : announcements_.expired(deadline)) {

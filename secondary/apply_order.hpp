@@ -81,6 +81,8 @@ class ApplyOrder {
                                                           size_t most_bytes);
     void finish_transactions(const StoreId& store);
     void fail_transactions(const StoreId& store);
+    /// What was taken does not join on to what is applied; the primary sends it again.
+    void drop_transactions(const StoreId& store);
 
     /// Gives up waiting for what has waited too long; records it.
     void look_at_time();

@@ -112,9 +112,8 @@ void Receiver::accept(const protocol::Message& message, size_t bytes) {
     if (joins == protocol::Continuity::Broken) {
         assembler_.reset();
         for (const StoreId& store : stores_) {
-            if (store.kind != StoreKind::Database &&
-                registry_.lane(store).finished < message.position()) {
-                registry_.set_needs_inventory(store, true);
+            if (registry_.lane(store).finished < message.position() && !registry_.gap(store)) {
+                registry_.set_gap(store, message.position());
             }
         }
     }
@@ -176,9 +175,25 @@ void Receiver::persist(SteadyTime now) {
             registry_.set_lane(store, fresh);
         }
     }
+    mend_database_gaps();
     order_.update_recovery();
     if (const auto point = order_.recovery().value()) {
         registry_.set_fact("recovery_point", std::to_string(to_microseconds(*point)));
+    }
+}
+
+void Receiver::mend_database_gaps() {
+    for (const auto& [store, position] : databases_) {
+        const auto gap = registry_.gap(store);
+        const auto lane = order_.recovery().lanes().find(store);
+        if (!gap || lane == order_.recovery().lanes().end()) {
+            continue;
+        }
+        // A marker from behind the gap names the newest transaction, and it is applied: none is
+        // missing.
+        if (lane->second.reached > *gap && lane->second.reached_commit <= position.lsn) {
+            registry_.mend_gap(store);
+        }
     }
 }
 
@@ -331,10 +346,17 @@ void Receiver::apply_database(DatabaseApply& apply, BulkSource& primary,
         DatabasePosition position;
         try {
             position = apply.apply(events);
-        } catch (...) {
+        } catch (const Error& error) {
             lock.lock();
             --out_;
-            order_.fail_transactions(store);
+            if (error.reaction() == Reaction::Resync) {
+                // The primary sends again from the position on; these come again behind what is
+                // missing.
+                registry_.set_gap(store, events.front()->position);
+                order_.drop_transactions(store);
+            } else {
+                order_.fail_transactions(store);
+            }
             changed_.notify_all();
             throw;
         }
@@ -365,7 +387,7 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
         lane.store = store;
         lane.items = store.kind == StoreKind::Database ? 0 : registry_.count(store);
         lane.exceptions = registry_.exception_count(store);
-        lane.needs_inventory = registry_.needs_inventory(store);
+        lane.gap = registry_.gap(store).has_value();
         std::scoped_lock lock(mutex_);
         lane.order = order_.status(store);
         if (const auto times = order_.recovery().lanes().find(store);

@@ -26,7 +26,7 @@ struct ReceiverLaneStatus {
     std::optional<DatabasePosition> database;
     std::optional<CopyProgress> copy;
     bool copying = false;
-    bool needs_inventory = false;
+    bool gap = false;
     uint64_t items = 0;  ///< that exist and were verified when they were applied
     uint64_t exceptions = 0;
 };
@@ -74,6 +74,7 @@ class Receiver {
     void begin(const std::stop_token& stop);
     void accept(const protocol::Message& message, size_t bytes);
     void persist(SteadyTime now);
+    void mend_database_gaps();
     void see(const protocol::Event& event);
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,

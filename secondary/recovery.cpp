@@ -15,13 +15,14 @@ std::optional<TimePoint> known(int64_t microseconds) {
 
 void RecoveryPoint::add(const v1::Marker& marker, const Position& position, const Position& before,
                         TimePoint received_at) {
-    Pending pending{position, before, {}, stores_};
+    Pending pending{position, before, {}, {}, stores_};
     for (const v1::Marker::Lane& said : marker.lanes()) {
         const auto store = StoreId::parse(said.store());
         if (!store || !stores_.contains(*store)) {
             continue;
         }
         pending.captured[*store] = known(said.captured_through_us());
+        pending.commits[*store] = Lsn{said.last_commit_lsn()};
         Lane& lane = lanes_[*store];
         lane.captured_through = pending.captured[*store];
         lane.marker_clock = from_microseconds(marker.clock_us());
@@ -50,8 +51,14 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
                 continue;
             }
             any = true;
-            if (marker.lanes_to_come.erase(store) > 0 && marker.captured[store]) {
-                lanes_[store].applied_through = marker.captured[store];
+            if (marker.lanes_to_come.erase(store) == 0) {
+                continue;
+            }
+            Lane& lane = lanes_[store];
+            lane.reached = marker.position;
+            lane.reached_commit = marker.commits[store];
+            if (marker.captured[store]) {
+                lane.applied_through = marker.captured[store];
             }
         }
         if (!any) {

@@ -40,6 +40,8 @@ class RecoveryPoint {
         uint64_t head = 0;                          ///< number of the lane's newest event
         uint64_t session = 0;
         Lsn decoded_through;
+        Position reached;    ///< newest marker before which everything of the lane is finished
+        Lsn reached_commit;  ///< databases: the newest transaction's end that it names
     };
     const std::map<StoreId, Lane>& lanes() const { return lanes_; }
 
@@ -48,6 +50,7 @@ class RecoveryPoint {
         Position position;
         Position before;
         std::map<StoreId, std::optional<TimePoint>> captured;
+        std::map<StoreId, Lsn> commits;
         std::set<StoreId> lanes_to_come;
     };
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);

@@ -42,7 +42,10 @@ const std::vector<std::string> migrations = {R"(
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX exception_by_next_try ON exception (next_try_us);
     CREATE INDEX exception_by_position ON exception (epoch, session, number);
-    CREATE TABLE needs_inventory (store TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE gap (
+        store TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 )"};
 
@@ -268,7 +271,7 @@ uint64_t Registry::exception_count(const StoreId& store) const {
 
 std::optional<Position> Registry::oldest_exception() const {
     std::scoped_lock lock(state_->mutex);
-    if (state_->database.query_integer("SELECT 1 FROM needs_inventory LIMIT 1")) {
+    if (state_->database.query_integer("SELECT 1 FROM gap LIMIT 1")) {
         return Position{};
     }
     std::optional<Position> oldest;
@@ -281,18 +284,27 @@ std::optional<Position> Registry::oldest_exception() const {
     return oldest;
 }
 
-void Registry::set_needs_inventory(const StoreId& store, bool needed) {
+void Registry::set_gap(const StoreId& store, const Position& at) {
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute(needed ? "INSERT OR IGNORE INTO needs_inventory VALUES (?)"
-                                    : "DELETE FROM needs_inventory WHERE store = ?",
-                             {store.to_string()});
+    state_->database.execute(
+        "INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)",
+        {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
 }
 
-bool Registry::needs_inventory(const StoreId& store) const {
+void Registry::mend_gap(const StoreId& store) {
     std::scoped_lock lock(state_->mutex);
-    return state_->database
-        .query_integer("SELECT 1 FROM needs_inventory WHERE store = ?", {store.to_string()})
-        .has_value();
+    state_->database.execute("DELETE FROM gap WHERE store = ?", {store.to_string()});
+}
+
+std::optional<Position> Registry::gap(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    std::optional<Position> at;
+    state_->database.query("SELECT epoch, session, number FROM gap WHERE store = ?",
+                           {store.to_string()}, [&](const RowView& row) {
+                               at = position_at(row, 0);
+                               return false;
+                           });
+    return at;
 }
 
 void Registry::set_fact(const std::string& name, const std::string& value) {

@@ -87,9 +87,11 @@ class Registry {
     /// an inventory.
     std::optional<Position> oldest_exception() const;
 
-    /// A store whose stream has a gap: its items are compared with the primary's inventory.
-    void set_needs_inventory(const StoreId& store, bool needed);
-    bool needs_inventory(const StoreId& store) const;
+    /// The store's events have a gap before `at`: items are compared with the primary's inventory,
+    /// transactions are asked for again. Holds back the recovery point until it is mended.
+    void set_gap(const StoreId& store, const Position& at);
+    void mend_gap(const StoreId& store);
+    std::optional<Position> gap(const StoreId& store) const;
 
     /// Small facts that must survive a restart: "safe", "recovery_point", ...
     void set_fact(const std::string& name, const std::string& value);

@@ -174,14 +174,10 @@ void Relay::note(const protocol::Message& message) {
 }
 
 void Relay::note_gap(const protocol::Message& message) {
-    spdlog::warn(
-        "relay: events are missing before {}; files and repositories are compared with the "
-        "primary's inventory",
-        message.position().to_string());
+    spdlog::warn("relay: events are missing before {}; every store is compared with the primary",
+                 message.position().to_string());
     for (const StoreId& store : options_.stores) {
-        if (store.kind != StoreKind::Database) {
-            registry_.set_needs_inventory(store, true);
-        }
+        registry_.set_gap(store, message.position());
     }
     status_.with([](RelayStatus& status) { ++status.gaps; });
 }
@@ -223,8 +219,11 @@ void Relay::advance_safe() {
     const auto missing = pulls_.oldest_missing();
     status_.with([&](RelayStatus& status) {
         while (!noted_.empty() && (!missing || noted_.front().position < *missing)) {
-            Lsn& safe = status.safe.lsns[noted_.front().store];
-            safe = std::max(safe, noted_.front().lsn);
+            // Behind a gap the slot must keep what may have to be sent again.
+            if (!registry_.gap(noted_.front().store)) {
+                Lsn& safe = status.safe.lsns[noted_.front().store];
+                safe = std::max(safe, noted_.front().lsn);
+            }
             noted_.pop_front();
         }
         // Messages between two events are numbered densely: the one before is safe.
