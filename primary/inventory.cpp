@@ -78,10 +78,14 @@ void Inventory::record(std::span<const Record> records) {
 void Inventory::for_each(
     const StoreId& store,
     const std::function<bool(const std::string& item, const Published&)>& use) const {
+    for_each_after(store, std::nullopt, use);
+}
+
+void Inventory::for_each_after(
+    const StoreId& store, std::optional<std::string> after,
+    const std::function<bool(const std::string& item, const Published&)>& use) const {
     // In pages, so that the lock is not held while `use` works.
     constexpr int page = 1000;
-    std::string after;
-    bool first = true;
     while (true) {
         std::vector<std::pair<std::string, Published>> items;
         {
@@ -89,8 +93,8 @@ void Inventory::for_each(
             state_->database.query(
                 std::string("SELECT item, state, digest_algorithm, digest FROM published "
                             "WHERE store = ? AND digest_algorithm <> '' AND item ") +
-                    (first ? ">=" : ">") + " ? ORDER BY item LIMIT " + std::to_string(page),
-                {store.to_string(), Bytes{after}}, [&](const RowView& row) {
+                    (after ? ">" : ">=") + " ? ORDER BY item LIMIT " + std::to_string(page),
+                {store.to_string(), Bytes{after.value_or("")}}, [&](const RowView& row) {
                     items.emplace_back(row.text(0), published_of(row, 1));
                     return true;
                 });
@@ -104,7 +108,6 @@ void Inventory::for_each(
             return;
         }
         after = items.back().first;
-        first = false;
     }
 }
 

@@ -33,6 +33,10 @@ class Inventory {
     /// Every item of a store that exists, in name order; stops when `use` returns false.
     void for_each(const StoreId& store,
                   const std::function<bool(const std::string& item, const Published&)>& use) const;
+    /// The same, from the first item behind `after` (nullopt: from the first).
+    void for_each_after(
+        const StoreId& store, std::optional<std::string> after,
+        const std::function<bool(const std::string& item, const Published&)>& use) const;
     uint64_t count(const StoreId& store) const;
 
     /// Forgets what was published after `safe`: it may be lost, and is published again. Such an

@@ -96,6 +96,12 @@ Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captu
         envelope.set_captured_at_us(to_microseconds(captured_at));
         envelope.set_fragment(static_cast<uint32_t>(fragment));
         envelope.set_fragments(static_cast<uint32_t>(fragments));
+        if (const v1::Content* content = pulled_content(payload)) {
+            envelope.set_pull_bytes(std::max<uint64_t>(content->size(), 1));
+        }
+        if (fragment + 1 == fragments && payload.has_transaction()) {
+            envelope.set_end_lsn(payload.transaction().end_lsn());
+        }
         set_payload(envelope, std::string_view(whole).substr(fragment * share_bytes, share_bytes));
         sealed.messages.push_back(serialize(envelope));
         previous_ = sha256(sealed.messages.back());
@@ -195,6 +201,77 @@ std::variant<std::optional<Event>, Refusal> Assembler::add(const Message& messag
 void Assembler::reset() {
     bytes_.clear();
     next_ = 0;
+}
+
+const v1::Content* pulled_content(const v1::Payload& payload) {
+    const v1::Content* content = nullptr;
+    if (payload.has_blob_put()) {
+        content = &payload.blob_put().content();
+    } else if (payload.has_ref_update() && payload.ref_update().has_pack()) {
+        content = &payload.ref_update().pack();
+    }
+    return content != nullptr && content->place_case() == v1::Content::kPull ? content : nullptr;
+}
+
+v1::Fulfils* mutable_fulfils(v1::Payload& payload) {
+    switch (payload.kind_case()) {
+        case v1::Payload::kRefUpdate:
+            return payload.mutable_ref_update()->mutable_fulfils();
+        case v1::Payload::kRepositoryRemoved:
+            return payload.mutable_repository_removed()->mutable_fulfils();
+        case v1::Payload::kBlobPut:
+            return payload.mutable_blob_put()->mutable_fulfils();
+        case v1::Payload::kBlobRemoved:
+            return payload.mutable_blob_removed()->mutable_fulfils();
+        case v1::Payload::kUnchanged:
+            return payload.mutable_unchanged()->mutable_fulfils();
+        default:
+            return nullptr;
+    }
+}
+
+const v1::Fulfils* fulfils(const v1::Payload& payload) {
+    switch (payload.kind_case()) {
+        case v1::Payload::kRefUpdate:
+            return &payload.ref_update().fulfils();
+        case v1::Payload::kRepositoryRemoved:
+            return &payload.repository_removed().fulfils();
+        case v1::Payload::kBlobPut:
+            return &payload.blob_put().fulfils();
+        case v1::Payload::kBlobRemoved:
+            return &payload.blob_removed().fulfils();
+        case v1::Payload::kUnchanged:
+            return &payload.unchanged().fulfils();
+        default:
+            return nullptr;
+    }
+}
+
+const std::string* item_of(const v1::Payload& payload) {
+    switch (payload.kind_case()) {
+        case v1::Payload::kRefUpdate:
+            return &payload.ref_update().repository();
+        case v1::Payload::kRepositoryRemoved:
+            return &payload.repository_removed().repository();
+        case v1::Payload::kBlobPut:
+            return &payload.blob_put().path();
+        case v1::Payload::kBlobRemoved:
+            return &payload.blob_removed().path();
+        case v1::Payload::kUnchanged:
+            return &payload.unchanged().item();
+        default:
+            return nullptr;
+    }
+}
+
+bool is_removal(const v1::Payload& payload) {
+    return payload.has_blob_removed() || payload.has_repository_removed();
+}
+
+std::string kind_of(const v1::Payload& payload) {
+    const auto* field =
+        v1::Payload::descriptor()->FindFieldByNumber(static_cast<int>(payload.kind_case()));
+    return field == nullptr ? "unknown" : field->name();
 }
 
 std::string stream_name(std::string_view cluster, uint64_t epoch) {

@@ -24,6 +24,18 @@ struct Event {
     v1::Payload payload;
 };
 
+/// The content of an event that does not travel inside it; nullptr: none.
+const v1::Content* pulled_content(const v1::Payload& payload);
+/// The announcements that an event fulfils; nullptr: it is no event of an item.
+const v1::Fulfils* fulfils(const v1::Payload& payload);
+v1::Fulfils* mutable_fulfils(v1::Payload& payload);
+/// The item that an event is about; nullptr: it is no event of an item.
+const std::string* item_of(const v1::Payload& payload);
+/// True for events that say that an item is gone.
+bool is_removal(const v1::Payload& payload);
+/// "blob_put", "transaction", ...: for people.
+std::string kind_of(const v1::Payload& payload);
+
 /// Turns payloads into chained messages: the numbering half of a publisher. One thread.
 class Sealer {
   public:

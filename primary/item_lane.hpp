@@ -1,0 +1,123 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "primary/capture.hpp"
+
+namespace antipode::primary {
+
+/// Work for a capture worker: read this item.
+struct ReadTask {
+    StoreId store;
+    std::string item;
+    bool whole = false;
+    uint64_t session = 0;  ///< results of an earlier session are ignored
+};
+
+/// The state of one store of repositories or blobs inside the sequencer: which items were
+/// announced, are being read, are being published; which removals wait for the database. Passive;
+/// sequencer thread.
+class ItemLane {
+  public:
+    explicit ItemLane(ItemCapture& capture) : capture_(capture) {}
+
+    ItemCapture& capture() { return capture_; }
+    const StoreId& store() const { return capture_.store(); }
+
+    /// `item` got a place in the order: the announcement with `number`.
+    void announced(const std::string& item, uint64_t number);
+    /// The next reading of `item` must be whole.
+    void want_whole(const std::string& item) { items_[item].whole = true; }
+
+    /// The next item to read; nullopt: none is due.
+    std::optional<ReadTask> next_read(SteadyTime now, uint64_t session);
+    /// When the earliest retry is due, if any.
+    bool has_due_read(SteadyTime now) const;
+
+    /// The announcements that a finished reading of `item` fulfils.
+    v1::Fulfils fulfils(const std::string& item) const;
+    /// The reading failed: it is tried again after a growing delay.
+    void reading_failed(const std::string& item, const std::string& problem,
+                        const std::string& next_step, SteadyTime now);
+    /// The reading led to an event that is not stored yet.
+    void publishing(const std::string& item);
+    /// The item's event is stored, or none was needed.
+    void finished(const std::string& item);
+
+    /// A removal that must not be announced before decoding passed `needed` in every database; a
+    /// database that could not be asked yet has no entry.
+    struct HeldRemoval {
+        std::string item;
+        TimePoint noticed_at;
+        std::map<StoreId, Lsn> needed;
+    };
+    void hold_removal(HeldRemoval removal) { removals_.push_back(std::move(removal)); }
+    bool is_removal_held(const std::string& item) const;
+    /// True when a removal does not know yet what it needs of `database`.
+    bool lacks_need(const StoreId& database) const;
+    void set_missing_needs(const StoreId& database, Lsn needed);
+    /// Removals whose databases have all passed; each may now be announced and read.
+    std::vector<std::string> release_removals(const std::map<StoreId, Lsn>& decoded);
+    bool removal_is_cleared(const std::string& item) const;
+    std::optional<TimePoint> oldest_held_removal() const;
+
+    size_t unfinished() const { return items_.size() + removals_.size(); }
+
+    struct Problem {
+        std::string item;
+        std::string text;
+        std::string next_step;
+    };
+    /// Items that cannot be read now; at most `most`.
+    std::vector<Problem> problems(size_t most) const;
+
+    /// What reconciles have proven; kept by the sequencer.
+    struct Completeness {
+        bool reconciled = false;  ///< in this session
+        bool failed = false;      ///< the last reconcile failed
+        bool running = false;
+        uint64_t losses = 0;           ///< how often the watch lost events,
+        uint64_t losses_at_start = 0;  ///< when the running reconcile began,
+        uint64_t losses_mended = 0;    ///< and what a reconcile has made up for
+        bool proven() const { return reconciled && !failed && losses == losses_mended; }
+        std::string problem;
+        std::string next_step;
+        TimePoint started_at;  ///< of the running reconcile
+        TimePoint proven_at;   ///< start of the last one that succeeded
+        SteadyTime due;
+        TimePoint captured_through{};  ///< epoch of the clock: unknown
+        uint64_t head = 0;             ///< number of the lane's newest event
+    };
+    Completeness completeness;
+
+  private:
+    enum class Phase { Idle, Queued, Reading, Publishing };
+    struct Item {
+        Phase phase = Phase::Idle;
+        uint64_t first = 0;            ///< oldest announcement that is not fulfilled
+        uint64_t through = 0;          ///< newest one
+        uint64_t reading_through = 0;  ///< newest one when the reading began
+        bool whole = false;
+        bool removal_cleared = false;
+        unsigned tries = 0;
+        SteadyTime not_before{};
+        std::string problem;
+        std::string next_step;
+    };
+    void queue(const std::string& name, Item& item);
+
+    ItemCapture& capture_;
+    std::map<std::string, Item> items_;
+    std::deque<std::string> ready_;
+    std::set<std::pair<SteadyTime, std::string>> delayed_;
+    std::deque<HeldRemoval> removals_;
+};
+
+}  // namespace antipode::primary

@@ -1,0 +1,234 @@
+#include "primary/publisher.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "base/limits.hpp"
+#include "base/stream_writer.hpp"
+#include "protocol/stream_search.hpp"
+
+namespace antipode::primary {
+namespace {
+
+constexpr size_t inbox_bytes = 64 * limits::mib;
+constexpr size_t rows_bytes = 32 * limits::mib;
+constexpr size_t inputs_at_once = 256;
+constexpr size_t rows_at_once = 512;
+constexpr std::chrono::milliseconds idle_wait(100);
+constexpr size_t problems_shown = 20;
+
+size_t weight_of(const ReadOutcome& outcome) {
+    return outcome.reading ? 256 + outcome.reading->payload.ByteSizeLong() : 256;
+}
+
+size_t weight_of(const DatabaseEvent& event) {
+    const auto* transaction = std::get_if<CapturedTransaction>(&event);
+    return transaction == nullptr ? 64 : 256 + transaction->transaction.ByteSizeLong();
+}
+
+std::optional<TimePoint> known(TimePoint time) {
+    return time == TimePoint{} ? std::nullopt : std::optional(time);
+}
+
+}  // namespace
+
+Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
+                     std::vector<DatabaseCapture*> databases, std::vector<ItemCapture*> items,
+                     const Clock& clock)
+    : options_(std::move(options)),
+      stream_(stream),
+      inventory_(inventory),
+      databases_(std::move(databases)),
+      items_(std::move(items)),
+      clock_(clock),
+      inbox_(inbox_bytes) {
+    for (const DatabaseCapture* capture : databases_) {
+        rows_[capture->store()] = std::make_unique<DatabaseInbox>(rows_bytes);
+    }
+    for (const ItemCapture* capture : items_) {
+        work_[capture->store()] = std::make_unique<ItemWork>();
+    }
+}
+
+Sequencer Publisher::begin_session(const Stream::Info& info) {
+    const auto joins = protocol::find_newest(stream_, options_.cluster, options_.epoch, info);
+    // What the inventory believes to be published behind the stream's end is lost with it.
+    inventory_.forget_after(joins ? joins->position : Position{});
+    const uint64_t after = joins ? joins->position.session + 1 : 0;
+    const uint64_t now = static_cast<uint64_t>(to_microseconds(clock_.now()));
+    const uint64_t session = inventory_.next_session(std::max(after, now));
+    for (const auto& [store, rows] : rows_) {
+        rows->restart = true;
+    }
+    spdlog::info("publisher: session {} begins, {}", session,
+                 joins ? "joins on to " + joins->position.to_string() : "the stream is empty");
+    return Sequencer({.cluster = options_.cluster,
+                      .site = options_.site,
+                      .version = options_.version,
+                      .epoch = options_.epoch,
+                      .session = session,
+                      .joins = joins,
+                      .marker_interval = options_.marker_interval,
+                      .reconcile_interval = options_.reconcile_interval},
+                     databases_, items_, inventory_, clock_);
+}
+
+void Publisher::run(const std::stop_token& stop, Worker::Progress progress) {
+    StreamWriter writer(stream_);
+    Sequencer sequencer = begin_session(writer.begin());
+    while (!stop.stop_requested()) {
+        for (Input& input : inbox_.take(inputs_at_once, idle_wait, stop)) {
+            std::visit([&](auto& value) { sequencer.add(std::move(value)); }, input);
+        }
+        take_rows(sequencer, stop);
+        sequencer.look_around();
+        hand_out_work(sequencer, stop);
+        auto messages = sequencer.take_outgoing();
+        std::span<const OutgoingMessage> rest(messages);
+        while (!rest.empty()) {
+            const auto batch = rest.first(std::min(rest.size(), limits::append_messages));
+            writer.append(
+                batch,
+                [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); },
+                stop);
+            rest = rest.subspan(batch.size());
+        }
+        sequencer.stored();
+        progress.healthy();
+        publish(sequencer);
+    }
+}
+
+void Publisher::take_rows(Sequencer& sequencer, const std::stop_token& stop) {
+    if (!sequencer.takes_rows()) {
+        return;
+    }
+    for (auto& [store, rows] : rows_) {
+        // Until the capture thread has noticed the new session, it hands over what belongs to the
+        // old.
+        if (rows->restart) {
+            rows->events.take(SIZE_MAX, std::chrono::milliseconds(0), stop);
+            continue;
+        }
+        auto events = rows->events.take(rows_at_once, std::chrono::milliseconds(0), stop);
+        if (!events.empty()) {
+            sequencer.add(store, std::move(events));
+            inbox_.poke();
+        }
+    }
+}
+
+void Publisher::hand_out_work(Sequencer& sequencer, const std::stop_token& stop) {
+    for (auto& [store, work] : work_) {
+        while (work->reads.size() < 64) {
+            auto task = sequencer.next_read(store);
+            if (!task) {
+                break;
+            }
+            work->reads.push(*task, 1, limits::wait, stop);
+        }
+    }
+    for (const StoreId& store : sequencer.begin_reconciles()) {
+        ReconcileTask task{sequencer.head().session};
+        work_.at(store)->reconciles.push(task, 1, limits::wait, stop);
+    }
+}
+
+void Publisher::capture_database(DatabaseCapture& capture, const std::stop_token& stop,
+                                 Worker::Progress progress) {
+    DatabaseInbox& rows = *rows_.at(capture.store());
+    while (!stop.stop_requested()) {
+        if (rows.restart) {
+            rows.events.take(SIZE_MAX, std::chrono::milliseconds(0), stop);
+            capture.restart();
+            rows.restart = false;
+        }
+        for (DatabaseEvent& event : capture.poll(idle_wait)) {
+            const size_t weight = weight_of(event);
+            while (!rows.restart && !stop.stop_requested() &&
+                   !rows.events.push(event, weight, limits::wait, stop)) {
+                capture.keep_alive();
+            }
+        }
+        inbox_.poke();
+        progress.healthy();
+    }
+}
+
+void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop,
+                              Worker::Progress progress) {
+    ItemWork& work = *work_.at(capture.store());
+    while (!stop.stop_requested()) {
+        for (ReadTask& task : work.reads.take(1, limits::wait, stop)) {
+            ReadOutcome outcome{task, std::nullopt, {}, {}};
+            try {
+                outcome.reading = capture.read(task.item, task.whole, stop);
+            } catch (const Error& error) {
+                // One item that cannot be read must not stop the others: it is tried again.
+                outcome.problem = error.what();
+                outcome.next_step = error.next_step();
+            }
+            const size_t weight = weight_of(outcome);
+            Input input = std::move(outcome);
+            while (!inbox_.push(input, weight, limits::wait, stop) && !stop.stop_requested()) {
+            }
+        }
+        progress.healthy();
+    }
+}
+
+void Publisher::reconcile(ItemCapture& capture, const std::stop_token& stop,
+                          Worker::Progress progress) {
+    ItemWork& work = *work_.at(capture.store());
+    while (!stop.stop_requested()) {
+        for (const ReconcileTask& task : work.reconciles.take(1, limits::wait, stop)) {
+            ReconcileOutcome outcome{capture.store(), task.session, {}, {}, {}};
+            try {
+                outcome.noticed = capture.reconcile(stop);
+                progress.healthy();
+            } catch (const Error& error) {
+                outcome.problem = error.what();
+                outcome.next_step = error.next_step();
+                progress.waiting_for(error.what(), error.next_step());
+            }
+            Input input = std::move(outcome);
+            while (!inbox_.push(input, 1, limits::wait, stop) && !stop.stop_requested()) {
+            }
+        }
+    }
+}
+
+bool Publisher::want(v1::Want want) {
+    const size_t weight = want.ByteSizeLong();
+    Input input = std::move(want);
+    return inbox_.push(input, weight, limits::wait, {});
+}
+
+void Publisher::publish(const Sequencer& sequencer) {
+    const Position head = sequencer.head();
+    PublisherStatus status{head, {}, clock_.now()};
+    for (const auto& [store, database] : sequencer.databases()) {
+        PublisherStatus::Lane lane;
+        lane.store = store;
+        lane.head = {head.epoch, head.session, database.head};
+        lane.captured_through = known(database.captured_through);
+        lane.decoded = database.decoded;
+        lane.stored = database.stored;
+        lane.published = database.transactions;
+        lane.problem = database.problem;
+        status.lanes.push_back(std::move(lane));
+    }
+    for (const auto& [store, items] : sequencer.items()) {
+        PublisherStatus::Lane lane;
+        lane.store = store;
+        lane.head = {head.epoch, head.session, items.completeness.head};
+        lane.captured_through = known(items.completeness.captured_through);
+        lane.unfinished = items.unfinished();
+        lane.problem = items.completeness.problem;
+        lane.next_step = items.completeness.next_step;
+        lane.problems = items.problems(problems_shown);
+        status.lanes.push_back(std::move(lane));
+    }
+    status_.with([&](PublisherStatus& shared) { shared = std::move(status); });
+}
+
+}  // namespace antipode::primary

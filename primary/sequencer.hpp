@@ -1,0 +1,137 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/seams/stream.hpp"
+#include "primary/capture.hpp"
+#include "primary/inventory.hpp"
+#include "primary/item_lane.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode::primary {
+
+/// What became of a ReadTask.
+struct ReadOutcome {
+    ReadTask task;
+    std::optional<Reading> reading;  ///< nullopt: nothing differs, or `problem`
+    std::string problem;
+    std::string next_step;
+};
+
+/// What became of a reconcile.
+struct ReconcileOutcome {
+    StoreId store;
+    uint64_t session = 0;
+    Noticed noticed;
+    std::string problem;  ///< empty: it succeeded
+    std::string next_step;
+};
+
+/// The one sequencer of a primary: gives every event of every lane its number, so that the order is
+/// causal although applications know nothing of it. Before a transaction is numbered, whatever the
+/// other stores noticed is announced; a removal is announced only when decoding has passed the
+/// write-ahead log position that was read after noticing it. One object per session; passive (it
+/// starts no threads and reads time only from its clock), one thread. docs/ARCHITECTURE.md tells
+/// the story.
+class Sequencer {
+  public:
+    struct Options {
+        std::string cluster;
+        std::string site;
+        std::string version;
+        uint64_t epoch = 0;
+        uint64_t session = 0;
+        /// The stream's newest message, which this session joins on to; nullopt: the stream is
+        /// empty.
+        std::optional<protocol::ChainPoint> joins;
+        std::chrono::milliseconds marker_interval{1000};
+        std::chrono::milliseconds reconcile_interval{600'000};
+    };
+
+    Sequencer(Options options, std::vector<DatabaseCapture*> databases,
+              std::vector<ItemCapture*> items, Inventory& inventory, const Clock& clock);
+
+    // What comes in.
+
+    /// Takes what a database decoded, in order. Only while takes_rows().
+    void add(const StoreId& store, std::vector<DatabaseEvent> events);
+    void add(ReadOutcome outcome);
+    void add(ReconcileOutcome outcome);
+    /// A secondary asks for items again.
+    void add(const v1::Want& want);
+    /// Notices what changed, announces it, releases removals, publishes markers that are due.
+    void look_around();
+
+    // What goes out.
+
+    /// False while rows must wait: a reconcile that this session (or a lost watch event) needs has
+    /// not ended yet, so a row's files could still be unannounced.
+    bool takes_rows() const;
+    /// The next item of `store` to read.
+    std::optional<ReadTask> next_read(const StoreId& store);
+    /// Stores whose reconcile should begin now; each is returned once until its outcome is added.
+    std::vector<StoreId> begin_reconciles();
+
+    /// Messages to append, in order. They leave the outbox.
+    std::vector<OutgoingMessage> take_outgoing();
+    /// Everything taken so far is stored and synced.
+    void stored();
+
+    // What can be seen.
+
+    struct DatabaseLane {
+        DatabaseCapture* capture = nullptr;
+        Lsn decoded;      ///< everything that ended here or below is numbered
+        Lsn stored;       ///< the same, stored in the stream
+        Lsn last_commit;  ///< end of the last transaction that was numbered
+        uint64_t head = 0;
+        uint64_t transactions = 0;
+        TimePoint captured_through{};
+        std::string problem;
+    };
+    const std::map<StoreId, DatabaseLane>& databases() const { return databases_; }
+    const std::map<StoreId, ItemLane>& items() const { return lanes_; }
+    Position head() const { return sealer_.head(); }
+
+  private:
+    uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
+    void announce(ItemLane& lane, const std::vector<std::string>& items);
+    void take_notice(ItemLane& lane, Noticed noticed);
+    void hold_removals(ItemLane& lane, const std::vector<std::string>& items);
+    void ask_needs_of_removals();
+    void release_removals();
+    void drain_all();
+    void publish_transaction(DatabaseLane& lane, const StoreId& store, v1::Transaction transaction);
+    void publish_reading(ItemLane& lane, ReadOutcome outcome);
+    void emit_unchanged(ItemLane& lane, const std::string& item);
+    std::optional<Lsn> wal_position(DatabaseLane& lane);
+    void begin_marker();
+    void finish_marker_if_proven();
+    void emit_marker();
+
+    Options options_;
+    Inventory& inventory_;
+    const Clock& clock_;
+    protocol::Sealer sealer_;
+    std::map<StoreId, DatabaseLane> databases_;
+    std::map<StoreId, ItemLane> lanes_;
+
+    std::deque<OutgoingMessage> outbox_;
+    std::vector<Inventory::Record> unrecorded_;  ///< of events that are not stored yet
+
+    /// A marker whose proof is awaited: rows up to `needed` decoded.
+    struct PendingMarker {
+        TimePoint begun_at;
+        std::map<StoreId, Lsn> needed;
+    };
+    std::optional<PendingMarker> pending_marker_;
+    SteadyTime marker_due_;
+};
+
+}  // namespace antipode::primary

@@ -1,0 +1,62 @@
+#include "protocol/stream_search.hpp"
+
+namespace antipode::protocol {
+namespace {
+
+/// How many messages in a row may be missing or not ours.
+constexpr uint64_t most_passed_over = 1000;
+
+struct Found {
+    uint64_t sequence = 0;
+    ChainPoint point;
+};
+
+/// The nearest message of ours at or below `sequence`, not below `floor`.
+std::optional<Found> at_or_below(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                 uint64_t sequence, uint64_t floor) {
+    for (uint64_t passed = 0; passed < most_passed_over && sequence >= floor && sequence > 0;
+         ++passed, --sequence) {
+        const auto stored = stream.get(sequence);
+        if (!stored) {
+            continue;
+        }
+        auto opened = open(stored->bytes, cluster, epoch);
+        if (const auto* message = std::get_if<Message>(&opened)) {
+            return Found{sequence, {message->position(), message->hash}};
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
+                  const Position& position) {
+    const Stream::Info info = stream.info();
+    // Everything below `low` is at or before the position; everything at or above `high` is behind
+    // it.
+    uint64_t low = std::max<uint64_t>(info.first_sequence, 1);
+    uint64_t high = info.last_sequence + 1;
+    std::optional<ChainPoint> last;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        const auto found = at_or_below(stream, cluster, epoch, middle, low);
+        if (!found) {
+            low = middle + 1;
+        } else if (found->point.position <= position) {
+            low = middle + 1;
+            last = found->point;
+        } else {
+            high = found->sequence;
+        }
+    }
+    return {low, last};
+}
+
+std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                      const Stream::Info& info) {
+    const auto found = at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);
+    return found ? std::optional(found->point) : std::nullopt;
+}
+
+}  // namespace antipode::protocol

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/ids.hpp"
+#include "base/seams/stream.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode::protocol {
+
+/// Where reading goes on behind a position.
+struct Place {
+    uint64_t sequence = 1;           ///< of the first message behind the position
+    std::optional<ChainPoint> last;  ///< the message at or before the position, when it is held
+};
+
+/// Finds the first message of `stream` behind `position`: positions grow along a stream, so a
+/// binary search over the sequences it holds, O(log n) reads. Throws what the stream throws.
+Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
+                  const Position& position);
+
+/// The newest message of ours; nullopt: there is none. Messages that are not ours are passed over.
+std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                      const Stream::Info& info);
+
+}  // namespace antipode::protocol

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "protocol/message.hpp"
+#include "secondary/announcements.hpp"
+#include "secondary/apply.hpp"
+#include "secondary/recovery.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode::secondary {
+
+/// Decides what may be applied when. Events come in, in stream order; the lanes take what is
+/// allowed and say what became of it.
+///
+/// * An item's events are applied one after another; different items in parallel.
+/// * A transaction waits until everything announced before it is here (consistency "causal").
+/// * A removal waits until every transaction numbered before it is applied.
+/// * Waits only ever look at smaller numbers, so they cannot form a circle; each ends at max_hold.
+///
+/// It also keeps the lanes' positions and the recovery point. Passive; one thread at a time (the
+/// receiver holds a lock around it; the simulation has one thread).
+class ApplyOrder {
+  public:
+    struct Options {
+        bool causal = true;
+        std::chrono::milliseconds max_hold{600'000};
+        size_t lane_bytes = 64ULL << 20;
+        size_t lane_events = 50'000;
+    };
+    using ExpectedDigest = std::function<Digest(const v1::Payload&)>;
+
+    ApplyOrder(Options options, const std::vector<StoreId>& stores, Registry& registry,
+               ExpectedDigest expected_digest, const Clock& clock);
+
+    /// Begins with nothing pending. `finished`: where each lane stands; events at or below are
+    /// skipped.
+    void begin(const std::map<StoreId, Position>& finished);
+    /// A database lane that is being copied takes no transactions until resume().
+    void set_copying(const StoreId& store, bool copying);
+
+    bool has_room() const;
+    /// `bytes`: what the event occupies.
+    void accept(protocol::Event event, size_t bytes);
+    /// True when the events must be read again from the lanes' positions (see begin()): a copy has
+    /// ended, or transactions that had to wait were dropped to let the items behind them come.
+    bool wants_restart() const;
+
+    // Items.
+
+    struct Task {
+        const protocol::Event* event = nullptr;  ///< valid until it is finished
+    };
+    /// `ready(event)`: its content is here. Not more than one event of an item is out at a time.
+    std::vector<Task> take_items(const StoreId& store, size_t most,
+                                 const std::function<bool(const protocol::Event&)>& ready);
+    /// Pulled content has arrived (or is given up): look again at the events that wait for it.
+    void content_arrived(const StoreId& store);
+    struct Finished {
+        Task task;
+        Result result;
+    };
+    void finish_items(const StoreId& store, const std::vector<Finished>& finished);
+    /// The tasks could not be worked on; they are handed out again.
+    void give_back(const StoreId& store, const std::vector<Task>& tasks);
+
+    // Databases.
+
+    /// The next transactions that may be applied, in order. They stay out until finished or failed.
+    std::vector<const protocol::Event*> take_transactions(const StoreId& store, size_t most_events,
+                                                          size_t most_bytes);
+    void finish_transactions(const StoreId& store);
+    void fail_transactions(const StoreId& store);
+    /// What was taken does not join on to what is applied; the primary sends it again.
+    void drop_transactions(const StoreId& store);
+
+    /// Gives up waiting for what has waited too long; records it.
+    void look_at_time();
+
+    // What can be seen.
+
+    struct LaneStatus {
+        Position finished;
+        size_t waiting = 0;  ///< events that are not applied yet
+        size_t waiting_bytes = 0;
+        uint64_t applied = 0;   ///< since begin()
+        uint64_t verified = 0;  ///< results whose digest was as expected, since begin()
+        uint64_t mismatches = 0;
+        std::string held_by;  ///< what the lane waits for, for people
+        std::string problem;  ///< a lane that cannot go on
+    };
+    LaneStatus status(const StoreId& store) const;
+    const RecoveryPoint& recovery() const { return recovery_; }
+    RecoveryPoint& recovery() { return recovery_; }
+    Position accepted() const { return accepted_; }
+    std::map<StoreId, Position> finished() const;
+    /// Recomputes the recovery point from the lanes' positions and the registry's exceptions.
+    void update_recovery();
+
+  private:
+    enum class State { Waiting, Taken, Done };
+    struct Pending {
+        protocol::Event event;
+        Position before;  ///< the event accepted just before it, of any lane
+        size_t bytes = 0;
+        State state = State::Waiting;
+    };
+    struct Lane {
+        StoreId store;
+        std::deque<Pending> queue;
+        Position begun;  ///< events at or below are skipped
+        size_t bytes = 0;
+        uint64_t applied = 0;
+        uint64_t verified = 0;
+        uint64_t mismatches = 0;
+        std::string problem;
+        bool rewind = false;  ///< read again from the position
+
+        // Items: events by item in order; items that may run; events that wait for content.
+        std::unordered_map<std::string, std::deque<Pending*>> by_item;
+        std::deque<std::string> runnable;
+        std::deque<std::string> blocked_removals;
+        std::vector<std::string> waiting_for_content;
+        std::map<Position, Pending*> announcements;
+
+        // Databases.
+        bool copying = false;
+        std::optional<Position> skipped_from;  ///< transactions from here on were dropped
+        Position skipped_before;               ///< the event accepted before the first of them
+        size_t taken = 0;
+        std::optional<Position> open_before;  ///< an open large transaction began behind this
+    };
+
+    Lane& lane_of(const StoreId& store) { return lanes_.at(store); }
+    void accept_item_event(Lane& lane, Pending& pending);
+    void accept_control(const protocol::Event& event, const Position& before);
+    void run_next(Lane& lane, const std::string& item);
+    bool removal_may_go(const Pending& pending) const;
+    void release_removals();
+    Registry::Outcome judge(Lane& lane, const Finished& finished);
+    Exception park(const Lane& lane, const protocol::Event& event, const Result& result) const;
+    void close(Lane& lane, const std::vector<Position>& complete);
+    void fulfil(Lane& lane, const std::string& item, const protocol::Event& event);
+    void done(Lane& lane, Pending& pending);
+    void pop_done(Lane& lane);
+    Position finished(const Lane& lane) const;
+
+    Options options_;
+    Registry& registry_;
+    ExpectedDigest expected_digest_;
+    const Clock& clock_;
+    std::map<StoreId, Lane> lanes_;
+    Announcements announcements_;
+    RecoveryPoint recovery_;
+    Position accepted_;
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <mutex>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/digest.hpp"
+#include "base/ids.hpp"
+#include "base/seams/bulk.hpp"
+#include "base/seams/files.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode::secondary {
+
+/// The large contents of one store that were pulled and wait to be applied, in one directory:
+///
+///     <sha256 in hex>        whole, checked, durable
+///     <sha256 in hex>.part   what is here of one that is being pulled
+///
+/// The files are the only state, so it is resumed after any crash. Contents stay until their owner
+/// discards them: two events may want the same one. Thread-safe; owner: the store's relay.
+class ContentStore {
+  public:
+    /// `directory` is below the root of `tree` and is made when needed; the root is not.
+    ContentStore(StoreId store, FileTree& tree, std::string directory);
+    ~ContentStore();
+
+    struct Here {
+        std::filesystem::path path;
+    };
+    /// The primary does not have this content any more; a later event brings what came after it.
+    struct Gone {
+        std::string reason;
+    };
+    using Outcome = std::variant<Here, Gone>;
+
+    /// Pulls what `content.pull` refers to, from the byte where an earlier try ended; answers at
+    /// once when it is here. Several threads may fetch: the same content is pulled once, and the
+    /// others wait for it. Throws Error{Retry} when `primary` cannot be reached or nothing can be
+    /// written (what came so far is kept), Stopped on the token.
+    Outcome fetch(const v1::Content& content, BulkSource& primary, const std::stop_token& stop);
+
+    /// Where a content is (to be) found.
+    std::filesystem::path path_of(const Sha256& hash) const;
+
+    /// No event wants it any more. Nothing happens while it is being pulled.
+    void discard(const Sha256& hash);
+    /// After a start: deletes what no event wants. Returns how many files went.
+    size_t keep_only(std::span<const Sha256> wanted);
+
+    struct Progress {
+        Sha256 hash{};
+        uint64_t bytes = 0;  ///< here so far
+        uint64_t total = 0;
+    };
+    /// What is being pulled now.
+    std::vector<Progress> progress() const;
+
+  private:
+    /// Holds the right to pull one content.
+    class Turn;
+
+    std::string whole_name(const Sha256& hash) const;
+    std::string part_name(const Sha256& hash) const;
+    bool is_here(const Sha256& hash, uint64_t size);
+    Outcome pull(const v1::Content& content, Turn& turn, BulkSource& primary,
+                 const std::stop_token& stop);
+    void sync_or_drop(const Sha256& hash, FileWriter& part);
+    void finish(const Sha256& hash, FileWriter& part);
+    bool is_active(const Sha256& hash) const;
+
+    const StoreId store_;
+    FileTree& tree_;
+    const std::string directory_;
+    mutable std::mutex mutex_;  ///< of what follows
+    std::condition_variable_any turn_ended_;
+    std::vector<Progress> active_;
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,134 @@
+#include "secondary/pulls.hpp"
+
+#include "base/limits.hpp"
+
+namespace antipode::secondary {
+
+Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
+             std::function<void(const StoreId&)> on_arrival)
+    : stores_(std::move(stores)), on_arrival_(std::move(on_arrival)) {}
+
+void Pulls::want(const StoreId& store, const Position& position, const v1::Content& content) {
+    if (!stores_.contains(store)) {
+        return;
+    }
+    const Key key{store, content.sha256()};
+    shared_.with([&](Shared& shared) {
+        Entry& entry = shared.entries[key];
+        if (entry.wanted_by.empty()) {
+            entry.content = content;
+            shared.queue.push_back(key);
+            shared.missing_bytes += content.size();
+        }
+        if (entry.wanted_by.insert(position).second && !entry.outcome) {
+            shared.missing.emplace(position, key);
+        }
+    });
+    wake_.poke();
+}
+
+void Pulls::release(const StoreId& store, const Position& position, const v1::Content& content) {
+    const Key key{store, content.sha256()};
+    const bool unwanted = shared_.with([&](Shared& shared) {
+        const auto found = shared.entries.find(key);
+        if (found == shared.entries.end()) {
+            return true;
+        }
+        Entry& entry = found->second;
+        entry.wanted_by.erase(position);
+        shared.missing.erase({position, key});
+        if (!entry.wanted_by.empty() || entry.running || !entry.outcome) {
+            return false;
+        }
+        shared.entries.erase(found);
+        return true;
+    });
+    const auto hash = sha256_from_bytes(content.sha256());
+    const auto contents = stores_.find(store);
+    if (unwanted && hash && contents != stores_.end()) {
+        contents->second->discard(*hash);
+    }
+}
+
+Pulls::State Pulls::state(const StoreId& store, const v1::Content& content) const {
+    return shared_.with([&](const Shared& shared) -> State {
+        const auto found = shared.entries.find({store, content.sha256()});
+        if (found == shared.entries.end()) {
+            return Unknown{};
+        }
+        if (!found->second.outcome) {
+            return Pending{};
+        }
+        return std::visit([](const auto& outcome) -> State { return outcome; },
+                          *found->second.outcome);
+    });
+}
+
+std::optional<Position> Pulls::oldest_missing() const {
+    return shared_.with([](const Shared& shared) {
+        return shared.missing.empty() ? std::nullopt : std::optional(shared.missing.begin()->first);
+    });
+}
+
+std::pair<size_t, uint64_t> Pulls::missing() const {
+    return shared_.with([](const Shared& shared) {
+        return std::pair(shared.missing.size(), shared.missing_bytes);
+    });
+}
+
+std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
+    return shared_.with([](Shared& shared) -> std::optional<std::pair<Key, v1::Content>> {
+        while (!shared.queue.empty()) {
+            const Key key = shared.queue.front();
+            shared.queue.pop_front();
+            const auto found = shared.entries.find(key);
+            if (found != shared.entries.end() && !found->second.outcome && !found->second.running) {
+                found->second.running = true;
+                return std::pair(key, found->second.content);
+            }
+        }
+        return std::nullopt;
+    });
+}
+
+void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome) {
+    shared_.with([&](Shared& shared) {
+        Entry& entry = shared.entries.at(key);
+        entry.running = false;
+        if (!outcome) {
+            shared.queue.push_back(key);  // it failed; tried again
+            return;
+        }
+        entry.outcome = std::move(outcome);
+        shared.missing_bytes -= entry.content.size();
+        for (const Position& position : entry.wanted_by) {
+            shared.missing.erase({position, key});
+        }
+        if (entry.wanted_by.empty()) {
+            shared.entries.erase(key);
+        }
+    });
+}
+
+void Pulls::run(BulkSource& primary, const std::stop_token& stop, Worker::Progress progress) {
+    while (!stop.stop_requested()) {
+        const auto next = begin_next();
+        if (!next) {
+            progress.healthy();
+            wake_.take(1, limits::wait, stop);
+            continue;
+        }
+        const auto& [key, content] = *next;
+        try {
+            finish(key, stores_.at(key.first)->fetch(content, primary, stop));
+        } catch (...) {
+            finish(key, std::nullopt);
+            throw;
+        }
+        progress.healthy();
+        wake_.poke();
+        on_arrival_(key.first);
+    }
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,425 @@
+#include "secondary/receiver.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "base/limits.hpp"
+#include "protocol/stream_search.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t items_at_once = 64;
+constexpr size_t transactions_at_once = 1000;
+constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
+constexpr size_t seen_events = 2000;
+constexpr std::chrono::milliseconds persist_interval(1000);
+constexpr std::chrono::milliseconds read_wait(250);
+
+std::string copied_fact(const StoreId& store) {
+    return "copied:" + store.to_string();
+}
+
+}  // namespace
+
+Receiver::Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
+                   Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
+                   const Clock& clock)
+    : options_(std::move(options)),
+      stream_(stream),
+      stores_(stores),
+      registry_(registry),
+      pulls_(pulls),
+      clock_(clock),
+      order_(options_.order, stores, registry, std::move(expected_digest), clock) {
+    for (const StoreId& store : stores_) {
+        if (store.kind == StoreKind::Database && !registry_.fact(copied_fact(store))) {
+            order_.set_copying(store, true);
+            copying_.insert(store);
+        }
+    }
+    if (const auto known = registry_.fact("recovery_point")) {
+        order_.recovery().restore(from_microseconds(std::stoll(*known)));
+    }
+}
+
+void Receiver::begin(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    paused_ = true;
+    while (out_ > 0 && !stop.stop_requested()) {
+        changed_.wait_for(lock, stop, limits::wait, [&] { return out_ == 0; });
+    }
+    paused_ = false;
+    if (stop.stop_requested()) {
+        throw Stopped{};
+    }
+    std::map<StoreId, Position> finished;
+    std::optional<Position> least;
+    for (const StoreId& store : stores_) {
+        const Position position =
+            copying_.contains(store) ? Position{} : registry_.lane(store).finished;
+        finished[store] = position;
+        least = least ? std::min(*least, position) : position;
+    }
+    order_.begin(finished);
+    assembler_.reset();
+    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch,
+                                             least.value_or(Position{}));
+    next_ = place.sequence;
+    last_ = place.last;
+}
+
+void Receiver::run(const std::stop_token& stop, Worker::Progress progress) {
+    begin(stop);
+    while (!stop.stop_requested()) {
+        {
+            std::unique_lock lock(mutex_);
+            order_.look_at_time();
+            persist(clock_.steady_now());
+            if (order_.wants_restart()) {
+                lock.unlock();
+                begin(stop);
+                continue;
+            }
+            if (!order_.has_room()) {
+                changed_.wait_for(lock, stop, read_wait, [&] { return order_.has_room(); });
+                progress.healthy();
+                continue;
+            }
+        }
+        const auto messages = stream_.read(next_, read_wait);
+        for (const StoredMessage& stored : messages) {
+            next_ = stored.sequence + 1;
+            auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
+            // The relay stores only what it has checked; what is damaged since leaves a gap.
+            if (const auto* message = std::get_if<protocol::Message>(&opened)) {
+                accept(*message, stored.bytes.size());
+            }
+        }
+        progress.healthy();
+        if (!messages.empty()) {
+            changed_.notify_all();
+        }
+    }
+}
+
+void Receiver::accept(const protocol::Message& message, size_t bytes) {
+    const auto joins = protocol::continuity(last_, message);
+    if (joins == protocol::Continuity::Repeated) {
+        return;
+    }
+    if (joins == protocol::Continuity::Broken) {
+        assembler_.reset();
+        for (const StoreId& store : stores_) {
+            if (registry_.lane(store).finished < message.position() && !registry_.gap(store)) {
+                registry_.set_gap(store, message.position());
+            }
+        }
+    }
+    last_ = protocol::ChainPoint{message.position(), message.hash};
+    event_bytes_ += bytes;
+    auto assembled = assembler_.add(message);
+    if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
+        throw Error(Reaction::Stop,
+                    "event " + message.position().to_string() +
+                        " cannot be decoded: " + std::string(protocol::to_string(*refusal)),
+                    "compare the versions of Antipode on both sites (antipode version)");
+    }
+    auto& event = std::get<std::optional<protocol::Event>>(assembled);
+    if (!event) {
+        return;
+    }
+    std::scoped_lock lock(mutex_);
+    see(*event);
+    order_.accept(std::move(*event), std::exchange(event_bytes_, 0));
+    if (message.store == std::nullopt) {
+        order_.update_recovery();
+    }
+}
+
+void Receiver::see(const protocol::Event& event) {
+    SeenEvent seen;
+    seen.id = ++seen_id_;
+    seen.position = event.position;
+    seen.store = event.store ? event.store->to_string() : "";
+    seen.kind = protocol::kind_of(event.payload);
+    if (const std::string* item = protocol::item_of(event.payload)) {
+        seen.item = *item;
+    } else if (event.payload.has_transaction()) {
+        seen.item = "xid " + std::to_string(event.payload.transaction().xid()) + ", " +
+                    std::to_string(event.payload.transaction().change_count()) + " changes";
+    } else if (event.payload.has_announcement()) {
+        seen.item = std::to_string(event.payload.announcement().items_size()) + " items";
+    }
+    seen.captured_at = event.captured_at;
+    seen.received_at = clock_.now();
+    seen_.push_back(std::move(seen));
+    if (seen_.size() > seen_events) {
+        seen_.pop_front();
+    }
+}
+
+void Receiver::persist(SteadyTime now) {
+    if (now < persist_at_) {
+        return;
+    }
+    persist_at_ = now + persist_interval;
+    for (const auto& [store, finished] : order_.finished()) {
+        const Registry::LanePosition known = registry_.lane(store);
+        Registry::LanePosition fresh{finished, known.transaction};
+        if (const auto database = databases_.find(store); database != databases_.end()) {
+            fresh.transaction = database->second.position;
+        }
+        if (fresh.finished != known.finished || fresh.transaction != known.transaction) {
+            registry_.set_lane(store, fresh);
+        }
+    }
+    mend_database_gaps();
+    order_.update_recovery();
+    if (const auto point = order_.recovery().value()) {
+        registry_.set_fact("recovery_point", std::to_string(to_microseconds(*point)));
+    }
+}
+
+void Receiver::mend_database_gaps() {
+    for (const auto& [store, position] : databases_) {
+        const auto gap = registry_.gap(store);
+        const auto lane = order_.recovery().lanes().find(store);
+        if (!gap || lane == order_.recovery().lanes().end()) {
+            continue;
+        }
+        // A marker from behind the gap names the newest transaction, and it is applied: none is
+        // missing.
+        if (lane->second.reached > *gap && lane->second.reached_commit <= position.lsn) {
+            registry_.mend_gap(store);
+        }
+    }
+}
+
+bool Receiver::content_is_ready(const StoreId& store, const protocol::Event& event) {
+    const v1::Content* content = protocol::pulled_content(event.payload);
+    if (content == nullptr) {
+        return true;
+    }
+    const auto state = pulls_.state(store, *content);
+    if (std::holds_alternative<Pulls::Unknown>(state)) {
+        pulls_.want(store, event.position, *content);
+        return false;
+    }
+    return !std::holds_alternative<Pulls::Pending>(state);
+}
+
+std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
+                                                    const std::vector<ApplyOrder::Task>& tasks,
+                                                    const std::stop_token& stop) {
+    std::vector<ApplyOrder::Finished> finished;
+    std::vector<ApplyOrder::Task> to_apply;
+    std::vector<ItemTask> items;
+    for (const ApplyOrder::Task& task : tasks) {
+        const v1::Content* content = protocol::pulled_content(task.event->payload);
+        ItemTask item{task.event, {}};
+        if (content != nullptr) {
+            const auto state = pulls_.state(apply.store(), *content);
+            if (const auto* here = std::get_if<ContentStore::Here>(&state)) {
+                item.content = here->path;
+            } else if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
+                finished.push_back(
+                    {task, Result::failed(FailureClass::PrimaryDefect, gone->reason)});
+                continue;
+            }
+        }
+        if (task.event->payload.has_unchanged()) {
+            finished.push_back({task, {Result::Kind::Unneeded, {}, {}, {}, {}}});
+            continue;
+        }
+        to_apply.push_back(task);
+        items.push_back(std::move(item));
+    }
+    if (!items.empty()) {
+        auto results = apply.apply(items, stop);
+        for (size_t i = 0; i < results.size(); ++i) {
+            finished.push_back({to_apply[i], std::move(results[i])});
+        }
+    }
+    return finished;
+}
+
+void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop,
+                           Worker::Progress progress) {
+    const StoreId& store = apply.store();
+    const auto ready = [&](const protocol::Event& event) { return content_is_ready(store, event); };
+    while (!stop.stop_requested()) {
+        std::unique_lock lock(mutex_);
+        const auto tasks = paused_ ? std::vector<ApplyOrder::Task>{}
+                                   : order_.take_items(store, items_at_once, ready);
+        if (tasks.empty()) {
+            progress.healthy();
+            changed_.wait_for(lock, read_wait);
+            continue;
+        }
+        ++out_;
+        lock.unlock();
+        std::vector<ApplyOrder::Finished> finished;
+        try {
+            finished = work_on(apply, tasks, stop);
+        } catch (...) {
+            lock.lock();
+            --out_;
+            order_.give_back(store, tasks);
+            changed_.notify_all();
+            throw;
+        }
+        std::vector<std::pair<Position, v1::Content>> contents;
+        for (const ApplyOrder::Finished& task : finished) {
+            if (const v1::Content* content = protocol::pulled_content(task.task.event->payload)) {
+                contents.emplace_back(task.task.event->position, *content);
+            }
+        }
+        lock.lock();
+        --out_;
+        order_.finish_items(store, finished);
+        changed_.notify_all();
+        lock.unlock();
+        for (const auto& [position, content] : contents) {
+            pulls_.release(store, position, content);
+        }
+        progress.healthy();
+    }
+}
+
+void Receiver::copy_if_needed(DatabaseApply& apply, BulkSource& primary,
+                              const std::stop_token& stop, Worker::Progress progress) {
+    const StoreId& store = apply.store();
+    DatabasePosition position = apply.position();
+    if (!position.copied) {
+        {
+            std::scoped_lock lock(mutex_);
+            copying_.insert(store);
+            order_.set_copying(store, true);
+            copies_[store] = {};
+        }
+        progress.healthy();
+        apply.initial_copy(
+            primary,
+            [&](const CopyProgress& copy) {
+                std::scoped_lock lock(mutex_);
+                copies_[store] = copy;
+            },
+            stop);
+        position = apply.position();
+        if (!position.copied) {
+            return;
+        }
+    }
+    std::scoped_lock lock(mutex_);
+    const Registry::LanePosition known = registry_.lane(store);
+    const bool went_back = position.position < known.transaction;
+    if (copying_.erase(store) > 0 || went_back) {
+        // The database knows best where it stands; its lane is read again from there.
+        registry_.set_lane(store, {position.position, position.position});
+        registry_.set_fact(copied_fact(store), "yes");
+        order_.set_copying(store, true);
+        order_.set_copying(store, false);
+    }
+    databases_[store] = position;
+    copies_.erase(store);
+}
+
+void Receiver::apply_database(DatabaseApply& apply, BulkSource& primary,
+                              const std::stop_token& stop, Worker::Progress progress) {
+    const StoreId& store = apply.store();
+    copy_if_needed(apply, primary, stop, progress);
+    while (!stop.stop_requested()) {
+        std::unique_lock lock(mutex_);
+        const auto events =
+            paused_ || order_.wants_restart()
+                ? std::vector<const protocol::Event*>{}
+                : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
+        if (events.empty()) {
+            progress.healthy();
+            changed_.wait_for(lock, read_wait);
+            continue;
+        }
+        ++out_;
+        lock.unlock();
+        DatabasePosition position;
+        try {
+            position = apply.apply(events);
+        } catch (const Error& error) {
+            lock.lock();
+            --out_;
+            if (error.reaction() == Reaction::Resync) {
+                // The primary sends again from the position on; these come again behind what is
+                // missing.
+                registry_.set_gap(store, events.front()->position);
+                order_.drop_transactions(store);
+            } else {
+                order_.fail_transactions(store);
+            }
+            changed_.notify_all();
+            throw;
+        }
+        lock.lock();
+        --out_;
+        databases_[store] = position;
+        order_.finish_transactions(store);
+        changed_.notify_all();
+        lock.unlock();
+        progress.healthy();
+    }
+}
+
+void Receiver::wake() {
+    changed_.notify_all();
+}
+
+void Receiver::content_arrived(const StoreId& store) {
+    std::scoped_lock lock(mutex_);
+    order_.content_arrived(store);
+    changed_.notify_all();
+}
+
+std::vector<ReceiverLaneStatus> Receiver::status() const {
+    std::vector<ReceiverLaneStatus> lanes;
+    for (const StoreId& store : stores_) {
+        ReceiverLaneStatus lane;
+        lane.store = store;
+        lane.items = store.kind == StoreKind::Database ? 0 : registry_.count(store);
+        lane.exceptions = registry_.exception_count(store);
+        lane.gap = registry_.gap(store).has_value();
+        std::scoped_lock lock(mutex_);
+        lane.order = order_.status(store);
+        if (const auto times = order_.recovery().lanes().find(store);
+            times != order_.recovery().lanes().end()) {
+            lane.times = times->second;
+        }
+        if (const auto database = databases_.find(store); database != databases_.end()) {
+            lane.database = database->second;
+        }
+        if (const auto copy = copies_.find(store); copy != copies_.end()) {
+            lane.copy = copy->second;
+        }
+        lane.copying = copying_.contains(store);
+        lanes.push_back(std::move(lane));
+    }
+    return lanes;
+}
+
+std::optional<TimePoint> Receiver::recovery_point() const {
+    std::scoped_lock lock(mutex_);
+    return copying_.empty() ? order_.recovery().value() : std::nullopt;
+}
+
+std::vector<SeenEvent> Receiver::events(uint64_t after, size_t most) const {
+    std::scoped_lock lock(mutex_);
+    std::vector<SeenEvent> events;
+    for (const SeenEvent& event : seen_) {
+        if (event.id > after && events.size() < most) {
+            events.push_back(event);
+        }
+    }
+    return events;
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/seams/stream.hpp"
+#include "base/worker.hpp"
+#include "secondary/apply.hpp"
+#include "secondary/apply_order.hpp"
+#include "secondary/pulls.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode::secondary {
+
+/// What a secondary shows of one lane.
+struct ReceiverLaneStatus {
+    StoreId store;
+    ApplyOrder::LaneStatus order;
+    RecoveryPoint::Lane times;
+    std::optional<DatabasePosition> database;
+    std::optional<CopyProgress> copy;
+    bool copying = false;
+    bool gap = false;
+    uint64_t items = 0;  ///< that exist and were verified when they were applied
+    uint64_t exceptions = 0;
+};
+
+/// One event, as `antipode events` shows it.
+struct SeenEvent {
+    uint64_t id = 0;
+    Position position;
+    std::string store;
+    std::string kind;
+    std::string item;
+    TimePoint captured_at;
+    TimePoint received_at;
+};
+
+/// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
+/// reading thread; apply_items() and apply_database() are the bodies of the lanes' workers. Owner:
+/// the program.
+class Receiver {
+  public:
+    struct Options {
+        std::string cluster;
+        uint64_t epoch = 0;
+        ApplyOrder::Options order;
+    };
+    Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
+             Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
+             const Clock& clock);
+
+    void run(const std::stop_token& stop, Worker::Progress progress);
+    void apply_items(ItemApply& apply, const std::stop_token& stop, Worker::Progress progress);
+    void apply_database(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
+                        Worker::Progress progress);
+
+    /// New messages are in the stream, or content has arrived: look.
+    void wake();
+    void content_arrived(const StoreId& store);
+
+    std::vector<ReceiverLaneStatus> status() const;
+    std::optional<TimePoint> recovery_point() const;
+    /// Events with a greater id than `after`, oldest first.
+    std::vector<SeenEvent> events(uint64_t after, size_t most) const;
+
+  private:
+    void begin(const std::stop_token& stop);
+    void accept(const protocol::Message& message, size_t bytes);
+    void persist(SteadyTime now);
+    void mend_database_gaps();
+    void see(const protocol::Event& event);
+    bool content_is_ready(const StoreId& store, const protocol::Event& event);
+    std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
+                                              const std::vector<ApplyOrder::Task>& tasks,
+                                              const std::stop_token& stop);
+    void copy_if_needed(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
+                        Worker::Progress progress);
+
+    Options options_;
+    Stream& stream_;
+    std::vector<StoreId> stores_;
+    Registry& registry_;
+    Pulls& pulls_;
+    const Clock& clock_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable_any changed_;
+    // Under mutex_:
+    ApplyOrder order_;
+    std::map<StoreId, DatabasePosition> databases_;
+    std::map<StoreId, CopyProgress> copies_;
+    std::set<StoreId> copying_;
+    std::deque<SeenEvent> seen_;
+    uint64_t seen_id_ = 0;
+    size_t out_ = 0;       ///< workers that hold tasks
+    bool paused_ = false;  ///< the order begins again: no task is handed out
+
+    // Reading thread only:
+    protocol::Assembler assembler_;
+    std::optional<protocol::ChainPoint> last_;
+    uint64_t next_ = 1;
+    size_t event_bytes_ = 0;
+    SteadyTime persist_at_{};
+};
+
+}  // namespace antipode::secondary

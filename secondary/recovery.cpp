@@ -1,0 +1,92 @@
+#include "secondary/recovery.hpp"
+
+#include <algorithm>
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t most_pending = 10'000;
+
+std::optional<TimePoint> known(int64_t microseconds) {
+    return microseconds == 0 ? std::nullopt : std::optional(from_microseconds(microseconds));
+}
+
+}  // namespace
+
+void RecoveryPoint::add(const v1::Marker& marker, const Position& position, const Position& before,
+                        TimePoint received_at) {
+    Pending pending{position, before, {}, {}, stores_};
+    for (const v1::Marker::Lane& said : marker.lanes()) {
+        const auto store = StoreId::parse(said.store());
+        if (!store || !stores_.contains(*store)) {
+            continue;
+        }
+        pending.captured[*store] = known(said.captured_through_us());
+        pending.commits[*store] = Lsn{said.last_commit_lsn()};
+        Lane& lane = lanes_[*store];
+        lane.captured_through = pending.captured[*store];
+        lane.marker_clock = from_microseconds(marker.clock_us());
+        lane.marker_received = received_at;
+        lane.head = said.head();
+        lane.session = position.session;
+        lane.decoded_through = Lsn{said.decoded_through_lsn()};
+    }
+    pending_.push_back(std::move(pending));
+    if (pending_.size() > most_pending) {
+        // Far behind: every other marker says nearly the same.
+        std::deque<Pending> thinned;
+        for (size_t i = 1; i < pending_.size(); i += 2) {
+            thinned.push_back(std::move(pending_[i]));
+        }
+        pending_ = std::move(thinned);
+    }
+}
+
+void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
+                            const std::optional<Position>& oldest_exception) {
+    for (Pending& marker : pending_) {
+        bool any = false;
+        for (const auto& [store, position] : finished) {
+            if (position < marker.before) {
+                continue;
+            }
+            any = true;
+            if (marker.lanes_to_come.erase(store) == 0) {
+                continue;
+            }
+            Lane& lane = lanes_[store];
+            lane.reached = marker.position;
+            lane.reached_commit = marker.commits[store];
+            if (marker.captured[store]) {
+                lane.applied_through = marker.captured[store];
+            }
+        }
+        if (!any) {
+            break;  // no lane is as far as this marker, so none is as far as the later ones
+        }
+    }
+    while (!pending_.empty() && pending_.front().lanes_to_come.empty()) {
+        reached(pending_.front(), oldest_exception);
+        pending_.pop_front();
+    }
+}
+
+void RecoveryPoint::reached(const Pending& marker,
+                            const std::optional<Position>& oldest_exception) {
+    if (oldest_exception && *oldest_exception < marker.position) {
+        return;
+    }
+    std::optional<TimePoint> least;
+    for (const StoreId& store : stores_) {
+        const auto captured = marker.captured.find(store);
+        if (captured == marker.captured.end() || !captured->second) {
+            return;  // one lane proves nothing: neither does the whole
+        }
+        least = least ? std::min(*least, *captured->second) : *captured->second;
+    }
+    if (least && (!value_ || *value_ < *least)) {
+        value_ = least;
+    }
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode::secondary {
+
+/// The recovery point: the newest instant up to which everything captured is applied on this site,
+/// over all stores. Fed with markers and with how far each lane is finished. Passive.
+class RecoveryPoint {
+  public:
+    explicit RecoveryPoint(std::set<StoreId> stores) : stores_(std::move(stores)) {}
+
+    /// `before`: the event just before the marker; everything up to it must be finished.
+    void add(const v1::Marker& marker, const Position& position, const Position& before,
+             TimePoint received_at);
+
+    /// `finished`: everything of the lane at or below is finished. `oldest_exception` holds back.
+    void advance(const std::map<StoreId, Position>& finished,
+                 const std::optional<Position>& oldest_exception);
+
+    /// nullopt: unknown.
+    std::optional<TimePoint> value() const { return value_; }
+    /// What was known before a restart.
+    void restore(TimePoint value) { value_ = value; }
+    /// The stream is read again from an earlier place: its markers come again.
+    void read_again() { pending_.clear(); }
+
+    struct Lane {
+        std::optional<TimePoint> captured_through;  ///< newest proof that has arrived
+        std::optional<TimePoint> applied_through;   ///< the same, of what is applied
+        TimePoint marker_clock{};                   ///< primary's clock in the newest marker
+        TimePoint marker_received{};                ///< this site's clock when it came
+        uint64_t head = 0;                          ///< number of the lane's newest event
+        uint64_t session = 0;
+        Lsn decoded_through;
+        Position reached;    ///< newest marker before which everything of the lane is finished
+        Lsn reached_commit;  ///< databases: the newest transaction's end that it names
+    };
+    const std::map<StoreId, Lane>& lanes() const { return lanes_; }
+
+  private:
+    struct Pending {
+        Position position;
+        Position before;
+        std::map<StoreId, std::optional<TimePoint>> captured;
+        std::map<StoreId, Lsn> commits;
+        std::set<StoreId> lanes_to_come;
+    };
+    void reached(const Pending& marker, const std::optional<Position>& oldest_exception);
+
+    std::set<StoreId> stores_;
+    std::deque<Pending> pending_;
+    std::map<StoreId, Lane> lanes_;
+    std::optional<TimePoint> value_;
+};
+
+}  // namespace antipode::secondary

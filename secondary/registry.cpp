@@ -1,0 +1,326 @@
+#include "secondary/registry.hpp"
+
+#include <mutex>
+
+#include "adapters/sqlite/database.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+using sqlite::Bytes;
+using sqlite::RowView;
+using sqlite::Value;
+
+const std::vector<std::string> migrations = {R"(
+    CREATE TABLE lane (
+        store TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        transaction_epoch INTEGER NOT NULL DEFAULT 0,
+        transaction_session INTEGER NOT NULL DEFAULT 0,
+        transaction_number INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE item (
+        store TEXT NOT NULL,
+        item BLOB NOT NULL,
+        digest_algorithm TEXT NOT NULL,  -- '' = removed
+        digest BLOB NOT NULL,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE exception (
+        store TEXT NOT NULL,
+        item BLOB NOT NULL,
+        kind INTEGER NOT NULL,
+        failure INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        next_step TEXT NOT NULL,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        since_us INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        next_try_us INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX exception_by_next_try ON exception (next_try_us);
+    CREATE INDEX exception_by_position ON exception (epoch, session, number);
+    CREATE TABLE gap (
+        store TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+)"};
+
+Value number(uint64_t value) {
+    return static_cast<int64_t>(value);
+}
+
+Position position_at(const RowView& row, int column) {
+    return {row.number(column), row.number(column + 1), row.number(column + 2)};
+}
+
+const std::string exception_columns =
+    "store, item, kind, failure, reason, next_step, epoch, session, number, since_us, tries, "
+    "next_try_us";
+
+Exception exception_of(const RowView& row) {
+    Exception exception;
+    exception.store = StoreId::parse(row.text(0)).value_or(StoreId{});
+    exception.item = row.text(1);
+    exception.kind = static_cast<ExceptionKind>(row.integer(2));
+    exception.failure = static_cast<FailureClass>(row.integer(3));
+    exception.reason = row.text(4);
+    exception.next_step = row.text(5);
+    exception.position = position_at(row, 6);
+    exception.since = from_microseconds(row.integer(9));
+    exception.tries = static_cast<unsigned>(row.integer(10));
+    exception.next_try = from_microseconds(row.integer(11));
+    return exception;
+}
+
+}  // namespace
+
+std::string_view to_string(ExceptionKind kind) {
+    switch (kind) {
+        case ExceptionKind::Parked:
+            return "parked";
+        case ExceptionKind::Expired:
+            return "expired";
+    }
+    return "?";
+}
+
+struct Registry::State {
+    explicit State(const std::filesystem::path& file)
+        : database(file, sqlite::Database::Sync::Full) {
+        database.migrate(migrations);
+    }
+
+    void add_exception(const Exception& exception) {
+        // A second failure of the same item keeps its age and its oldest position.
+        database.execute(
+            "INSERT INTO exception (" + exception_columns +
+                ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (store, item) DO UPDATE "
+                "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
+                "next_step = excluded.next_step, "
+                "next_try_us = max(exception.next_try_us, excluded.next_try_us)",
+            {exception.store.to_string(), Bytes{exception.item},
+             static_cast<int64_t>(exception.kind), static_cast<int64_t>(exception.failure),
+             exception.reason, exception.next_step, number(exception.position.epoch),
+             number(exception.position.session), number(exception.position.number),
+             to_microseconds(exception.since), static_cast<int64_t>(exception.tries),
+             to_microseconds(exception.next_try)});
+    }
+
+    void remove_exception(const StoreId& store, const std::string& item) {
+        database.execute("DELETE FROM exception WHERE store = ? AND item = ?",
+                         {store.to_string(), Bytes{item}});
+    }
+
+    void remove_expired(const StoreId& store, const std::string& item) {
+        database.execute(
+            "DELETE FROM exception WHERE store = ? AND item = ? AND kind = ?",
+            {store.to_string(), Bytes{item}, static_cast<int64_t>(ExceptionKind::Expired)});
+    }
+
+    void set_item(const StoreId& store, const Registry::Outcome& outcome) {
+        database.execute("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?, ?)",
+                         {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
+                          Bytes{outcome.applied->value}, number(outcome.position.epoch),
+                          number(outcome.position.session), number(outcome.position.number)});
+    }
+
+    void set_finished(const StoreId& store, const Position& finished) {
+        database.execute(
+            "INSERT INTO lane (store, epoch, session, number) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, "
+            "session = excluded.session, number = excluded.number",
+            {store.to_string(), number(finished.epoch), number(finished.session),
+             number(finished.number)});
+    }
+
+    mutable std::mutex mutex;
+    mutable sqlite::Database database;
+};
+
+Registry::Registry(const std::filesystem::path& file) : state_(std::make_unique<State>(file)) {}
+Registry::~Registry() = default;
+
+void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
+                      const Position& finished) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const Outcome& outcome : outcomes) {
+            if (outcome.applied) {
+                state_->set_item(store, outcome);
+                state_->remove_exception(store, outcome.item);
+            } else if (outcome.parked) {
+                state_->add_exception(*outcome.parked);
+            } else {
+                state_->remove_expired(store, outcome.item);
+            }
+        }
+        state_->set_finished(store, finished);
+    });
+}
+
+std::optional<ItemState> Registry::find(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    std::optional<ItemState> found;
+    state_->database.query(
+        "SELECT digest_algorithm, digest, epoch, session, number FROM item "
+        "WHERE store = ? AND item = ?",
+        {store.to_string(), Bytes{item}}, [&](const RowView& row) {
+            found = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
+            return false;
+        });
+    return found;
+}
+
+uint64_t Registry::count(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return static_cast<uint64_t>(
+        state_->database
+            .query_integer("SELECT count(*) FROM item WHERE store = ? AND digest_algorithm <> ''",
+                           {store.to_string()})
+            .value_or(0));
+}
+
+void Registry::for_each(
+    const StoreId& store,
+    const std::function<void(const std::string& item, const ItemState&)>& use) const {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.query(
+        "SELECT item, digest_algorithm, digest, epoch, session, number FROM item "
+        "WHERE store = ? AND digest_algorithm <> '' ORDER BY item",
+        {store.to_string()}, [&](const RowView& row) {
+            use(row.text(0), {Digest{row.text(1), row.text(2)}, position_at(row, 3)});
+            return true;
+        });
+}
+
+Registry::LanePosition Registry::lane(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    LanePosition lane;
+    state_->database.query(
+        "SELECT epoch, session, number, transaction_epoch, transaction_session, "
+        "transaction_number FROM lane WHERE store = ?",
+        {store.to_string()}, [&](const RowView& row) {
+            lane = {position_at(row, 0), position_at(row, 3)};
+            return false;
+        });
+    return lane;
+}
+
+void Registry::set_lane(const StoreId& store, const LanePosition& position) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?, ?, ?)",
+        {store.to_string(), number(position.finished.epoch), number(position.finished.session),
+         number(position.finished.number), number(position.transaction.epoch),
+         number(position.transaction.session), number(position.transaction.number)});
+}
+
+void Registry::add_exception(const Exception& exception) {
+    std::scoped_lock lock(state_->mutex);
+    state_->add_exception(exception);
+}
+
+void Registry::remove_exception(const StoreId& store, const std::string& item) {
+    std::scoped_lock lock(state_->mutex);
+    state_->remove_exception(store, item);
+}
+
+std::vector<Exception> Registry::exceptions(size_t most) const {
+    std::scoped_lock lock(state_->mutex);
+    std::vector<Exception> exceptions;
+    state_->database.query(
+        "SELECT " + exception_columns + " FROM exception ORDER BY epoch, session, number LIMIT ?",
+        {number(most)}, [&](const RowView& row) {
+            exceptions.push_back(exception_of(row));
+            return true;
+        });
+    return exceptions;
+}
+
+std::vector<Exception> Registry::due(TimePoint now, size_t most) const {
+    std::scoped_lock lock(state_->mutex);
+    std::vector<Exception> exceptions;
+    state_->database.query(
+        "SELECT " + exception_columns +
+            " FROM exception WHERE next_try_us <= ? ORDER BY next_try_us LIMIT ?",
+        {to_microseconds(now), number(most)}, [&](const RowView& row) {
+            exceptions.push_back(exception_of(row));
+            return true;
+        });
+    return exceptions;
+}
+
+void Registry::tried(const StoreId& store, const std::string& item, TimePoint next_try) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "UPDATE exception SET tries = tries + 1, next_try_us = ? WHERE store = ? AND item = ?",
+        {to_microseconds(next_try), store.to_string(), Bytes{item}});
+}
+
+uint64_t Registry::exception_count(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return static_cast<uint64_t>(
+        state_->database
+            .query_integer("SELECT count(*) FROM exception WHERE store = ?", {store.to_string()})
+            .value_or(0));
+}
+
+std::optional<Position> Registry::oldest_exception() const {
+    std::scoped_lock lock(state_->mutex);
+    if (state_->database.query_integer("SELECT 1 FROM gap LIMIT 1")) {
+        return Position{};
+    }
+    std::optional<Position> oldest;
+    state_->database.query(
+        "SELECT epoch, session, number FROM exception ORDER BY epoch, session, number LIMIT 1", {},
+        [&](const RowView& row) {
+            oldest = position_at(row, 0);
+            return false;
+        });
+    return oldest;
+}
+
+void Registry::set_gap(const StoreId& store, const Position& at) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)",
+        {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
+}
+
+void Registry::mend_gap(const StoreId& store) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("DELETE FROM gap WHERE store = ?", {store.to_string()});
+}
+
+std::optional<Position> Registry::gap(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    std::optional<Position> at;
+    state_->database.query("SELECT epoch, session, number FROM gap WHERE store = ?",
+                           {store.to_string()}, [&](const RowView& row) {
+                               at = position_at(row, 0);
+                               return false;
+                           });
+    return at;
+}
+
+void Registry::set_fact(const std::string& name, const std::string& value) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", {name, value});
+}
+
+std::optional<std::string> Registry::fact(const std::string& name) const {
+    std::scoped_lock lock(state_->mutex);
+    std::optional<std::string> value;
+    state_->database.query("SELECT value FROM fact WHERE name = ?", {name},
+                           [&](const RowView& row) {
+                               value = row.text(0);
+                               return false;
+                           });
+    return value;
+}
+
+}  // namespace antipode::secondary

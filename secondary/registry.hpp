@@ -1,0 +1,105 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "base/ids.hpp"
+#include "secondary/apply.hpp"
+
+namespace antipode::secondary {
+
+/// Why an item is an exception to "everything up to the recovery point is here".
+enum class ExceptionKind {
+    Parked,   ///< it failed; tried again
+    Expired,  ///< rows waited for it longer than max_hold and went on
+};
+std::string_view to_string(ExceptionKind kind);
+
+struct Exception {
+    StoreId store;
+    std::string item;
+    ExceptionKind kind = ExceptionKind::Parked;
+    FailureClass failure = FailureClass::Transient;
+    std::string reason;
+    std::string next_step;
+    Position
+        position;  ///< of the oldest event that is not fulfilled: holds back the recovery point
+    TimePoint since;
+    unsigned tries = 0;
+    TimePoint next_try;
+};
+
+struct ItemState {
+    Digest digest;      ///< empty: the item does not exist
+    Position position;  ///< of the event that made it so
+};
+
+/// What this site knows of itself: items and where they stand, the lanes' positions, exceptions.
+/// SQLite, one transaction per batch of results, synced before anything is reported. Thread-safe.
+/// Throws Error{Retry} when the file cannot be written.
+class Registry {
+  public:
+    /// An empty path keeps it in memory (simulation).
+    explicit Registry(const std::filesystem::path& file);
+    ~Registry();
+
+    /// One finished event of a lane: at most one of `applied` and `parked` is set; none: the item
+    /// is as it was.
+    struct Outcome {
+        std::string item;
+        Position position;
+        std::optional<Digest> applied;
+        std::optional<Exception> parked;
+    };
+    /// Records outcomes together with the lane's position: everything at or below it is finished.
+    void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
+
+    std::optional<ItemState> find(const StoreId& store, const std::string& item) const;
+    /// Items that exist.
+    uint64_t count(const StoreId& store) const;
+    void for_each(const StoreId& store,
+                  const std::function<void(const std::string& item, const ItemState&)>& use) const;
+
+    /// Everything of the lane at or below is finished. For a database lane the truth is in the
+    /// database; `transaction` is what it said when this was recorded.
+    struct LanePosition {
+        Position finished;
+        Position transaction;
+    };
+    LanePosition lane(const StoreId& store) const;
+    void set_lane(const StoreId& store, const LanePosition& position);
+
+    void add_exception(const Exception& exception);
+    void remove_exception(const StoreId& store, const std::string& item);
+    std::vector<Exception> exceptions(size_t most) const;
+    /// Exceptions of a kind that are due for another try, oldest first.
+    std::vector<Exception> due(TimePoint now, size_t most) const;
+    void tried(const StoreId& store, const std::string& item, TimePoint next_try);
+    uint64_t exception_count(const StoreId& store) const;
+    /// The place in the order that the recovery point must not pass; the origin while a store needs
+    /// an inventory.
+    std::optional<Position> oldest_exception() const;
+
+    /// The store's events have a gap before `at`: items are compared with the primary's inventory,
+    /// transactions are asked for again. Holds back the recovery point until it is mended.
+    void set_gap(const StoreId& store, const Position& at);
+    void mend_gap(const StoreId& store);
+    std::optional<Position> gap(const StoreId& store) const;
+
+    /// Small facts that must survive a restart: "safe", "recovery_point", ...
+    void set_fact(const std::string& name, const std::string& value);
+    std::optional<std::string> fact(const std::string& name) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,236 @@
+#include "secondary/relay.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "base/limits.hpp"
+#include "protocol/stream_search.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr std::chrono::seconds look_around(5);
+
+/// Decodes a whole payload, for the few kinds of message that the relay must look into.
+std::optional<v1::Payload> payload_of(const protocol::Message& message) {
+    protocol::Assembler assembler;
+    auto event = assembler.add(message);
+    auto* whole = std::get_if<std::optional<protocol::Event>>(&event);
+    return whole != nullptr && *whole ? std::optional(std::move((*whole)->payload)) : std::nullopt;
+}
+
+}  // namespace
+
+Relay::Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Registry& registry,
+             std::function<void()> on_relayed, const Clock& clock)
+    : options_(std::move(options)),
+      upstream_(upstream),
+      local_(local),
+      pulls_(pulls),
+      registry_(registry),
+      on_relayed_(std::move(on_relayed)),
+      clock_(clock) {}
+
+RelayStatus Relay::status() const {
+    return status_.copy();
+}
+
+Position Relay::finished_everywhere() const {
+    std::optional<Position> least;
+    for (const StoreId& store : options_.stores) {
+        const Position finished = registry_.lane(store).finished;
+        least = least ? std::min(*least, finished) : finished;
+    }
+    return least.value_or(Position{});
+}
+
+Relay::Cursor Relay::begin(StreamWriter& writer) {
+    Cursor cursor;
+    cursor.last = protocol::find_newest(local_, options_.cluster, options_.epoch, writer.begin());
+    if (!cursor.last) {
+        // This site's stream is empty or new: go on from what is applied.
+        const auto place = protocol::find_behind(upstream_, options_.cluster, options_.epoch,
+                                                 finished_everywhere());
+        cursor.next = place.sequence;
+        cursor.last = place.last;
+        return cursor;
+    }
+    cursor.next =
+        protocol::find_behind(upstream_, options_.cluster, options_.epoch, cursor.last->position)
+            .sequence;
+    status_.with([&](RelayStatus& status) { status.relayed = cursor.last->position; });
+    return cursor;
+}
+
+void Relay::name_contents_since(const Position& position) {
+    uint64_t next =
+        protocol::find_behind(local_, options_.cluster, options_.epoch, position).sequence;
+    const uint64_t end = local_.info().last_sequence;
+    while (next <= end) {
+        const auto messages = local_.read(next, limits::wait);
+        if (messages.empty()) {
+            return;
+        }
+        for (const StoredMessage& stored : messages) {
+            auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
+            if (const auto* message = std::get_if<protocol::Message>(&opened)) {
+                note(*message);
+            }
+        }
+        next = messages.back().sequence + 1;
+    }
+}
+
+void Relay::run(const std::stop_token& stop, Worker::Progress progress) {
+    StreamWriter writer(local_);
+    Cursor cursor = begin(writer);
+    noted_.clear();
+    name_contents_since(finished_everywhere());
+    advance_safe();
+    progress.healthy();
+    while (!stop.stop_requested()) {
+        relay(upstream_.read(cursor.next, std::chrono::milliseconds(250)), cursor, writer, stop,
+              progress);
+        advance_safe();
+        if (clock_.steady_now() >= cursor.look_at) {
+            check_upstream(cursor);
+            purge();
+            cursor.look_at = clock_.steady_now() + look_around;
+            progress.healthy();
+        }
+    }
+}
+
+void Relay::relay(std::vector<StoredMessage> messages, Cursor& cursor, StreamWriter& writer,
+                  const std::stop_token& stop, Worker::Progress progress) {
+    std::vector<OutgoingMessage> batch;
+    std::vector<protocol::Message> accepted;
+    size_t bytes = 0;
+    for (StoredMessage& stored : messages) {
+        cursor.next = stored.sequence + 1;
+        auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
+        if (const auto* refusal = std::get_if<protocol::Refusal>(&opened)) {
+            refuse(*refusal, stored.sequence);
+            continue;
+        }
+        auto& message = std::get<protocol::Message>(opened);
+        const auto joins = protocol::continuity(cursor.last, message);
+        if (joins == protocol::Continuity::Repeated) {
+            continue;
+        }
+        if (joins == protocol::Continuity::Broken) {
+            note_gap(message);
+        }
+        cursor.last = protocol::ChainPoint{message.position(), message.hash};
+        bytes += stored.bytes.size();
+        batch.push_back({protocol::stream_subject(options_.cluster, options_.epoch, message.store),
+                         std::move(stored.bytes)});
+        accepted.push_back(std::move(message));
+    }
+    if (batch.empty()) {
+        return;
+    }
+    writer.append(
+        batch, [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); },
+        stop);
+    for (const protocol::Message& message : accepted) {
+        note(message);
+    }
+    status_.with([&](RelayStatus& status) {
+        status.relayed = accepted.back().position();
+        status.relayed_captured_at = from_microseconds(accepted.back().envelope.captured_at_us());
+        status.messages += batch.size();
+        status.bytes += bytes;
+    });
+    progress.healthy();
+    on_relayed_();
+}
+
+void Relay::note(const protocol::Message& message) {
+    const v1::Envelope& envelope = message.envelope;
+    if (message.store && envelope.end_lsn() != 0) {
+        noted_.push_back({message.position(), *message.store, Lsn{envelope.end_lsn()}});
+    }
+    if (message.store && envelope.pull_bytes() > 0) {
+        // Such an event is small: it carries a reference instead of the content.
+        if (const auto payload = payload_of(message)) {
+            if (const v1::Content* content = protocol::pulled_content(*payload)) {
+                pulls_.want(*message.store, message.position(), *content);
+            }
+        }
+    }
+    if (!message.store) {
+        const auto payload = payload_of(message);
+        if (payload && payload->has_marker()) {
+            for (const v1::Marker::Lane& lane : payload->marker().lanes()) {
+                const auto store = StoreId::parse(lane.store());
+                if (store && lane.decoded_through_lsn() != 0) {
+                    noted_.push_back({message.position(), *store, Lsn{lane.decoded_through_lsn()}});
+                }
+            }
+        }
+    }
+}
+
+void Relay::note_gap(const protocol::Message& message) {
+    spdlog::warn("relay: events are missing before {}; every store is compared with the primary",
+                 message.position().to_string());
+    for (const StoreId& store : options_.stores) {
+        registry_.set_gap(store, message.position());
+    }
+    status_.with([](RelayStatus& status) { ++status.gaps; });
+}
+
+void Relay::refuse(protocol::Refusal refusal, uint64_t sequence) {
+    const std::string reason(protocol::to_string(refusal));
+    if (refusal == protocol::Refusal::NewerVersion) {
+        throw Error(Reaction::Stop,
+                    "message " + std::to_string(sequence) + " of the primary's stream: " + reason,
+                    "upgrade Antipode on this site");
+    }
+    const bool news = status_.with([&](RelayStatus& status) {
+        ++status.refused;
+        return std::exchange(status.refusal, reason) != reason;
+    });
+    if (news) {
+        spdlog::warn("relay: message {} of the primary's stream is refused: {}", sequence, reason);
+    }
+}
+
+void Relay::check_upstream(const Cursor& cursor) {
+    if (upstream_.info().last_sequence + 1 < cursor.next) {
+        throw Error(Reaction::Retry,
+                    "the primary's stream went back in time (its broker lost "
+                    "messages, or it was made anew); reading it again");
+    }
+}
+
+void Relay::purge() {
+    const Position finished = finished_everywhere();
+    const Stream::Info info = local_.info();
+    const auto place = protocol::find_behind(local_, options_.cluster, options_.epoch, finished);
+    if (place.sequence > info.first_sequence + 2 * limits::stream_margin_messages) {
+        local_.purge_below(place.sequence - limits::stream_margin_messages);
+    }
+}
+
+void Relay::advance_safe() {
+    const auto missing = pulls_.oldest_missing();
+    status_.with([&](RelayStatus& status) {
+        while (!noted_.empty() && (!missing || noted_.front().position < *missing)) {
+            // Behind a gap the slot must keep what may have to be sent again.
+            if (!registry_.gap(noted_.front().store)) {
+                Lsn& safe = status.safe.lsns[noted_.front().store];
+                safe = std::max(safe, noted_.front().lsn);
+            }
+            noted_.pop_front();
+        }
+        // Messages between two events are numbered densely: the one before is safe.
+        status.safe.position = missing ? Position{missing->epoch, missing->session,
+                                                  missing->number > 0 ? missing->number - 1 : 0}
+                                       : status.relayed;
+    });
+}
+
+}  // namespace antipode::secondary

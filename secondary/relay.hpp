@@ -1,0 +1,88 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/clock.hpp"
+#include "base/seams/stream.hpp"
+#include "base/stream_writer.hpp"
+#include "base/synchronized.hpp"
+#include "base/worker.hpp"
+#include "protocol/message.hpp"
+#include "secondary/pulls.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode::secondary {
+
+/// What is safe on this site: synced to its disk, content included.
+struct Safe {
+    Position position;
+    std::map<StoreId, Lsn> lsns;  ///< databases: commits that end at or below are safe
+};
+
+struct RelayStatus {
+    Safe safe;
+    Position relayed;  ///< newest message in this site's stream
+    TimePoint relayed_captured_at{};
+    uint64_t messages = 0;
+    uint64_t bytes = 0;
+    uint64_t refused = 0;  ///< messages that are not ours
+    std::string refusal;   ///< the newest one's reason
+    uint64_t gaps = 0;
+};
+
+/// Brings the primary's stream to this site's own: reads, checks cluster, epoch and chain, appends,
+/// and names large content to be pulled. So how safe the data is does not depend on how fast apply
+/// is. One thread; run() throws when a broker is away, and its worker calls it again.
+class Relay {
+  public:
+    struct Options {
+        std::string cluster;
+        uint64_t epoch = 0;
+        std::vector<StoreId> stores;
+    };
+    /// `on_relayed` is called after messages were appended.
+    Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Registry& registry,
+          std::function<void()> on_relayed, const Clock& clock);
+
+    void run(const std::stop_token& stop, Worker::Progress progress);
+    RelayStatus status() const;
+
+  private:
+    struct Noted {
+        Position position;
+        StoreId store;
+        Lsn lsn;
+    };
+    /// Where the relay stands: fresh for each run().
+    struct Cursor {
+        uint64_t next = 1;  ///< sequence in the primary's stream
+        std::optional<protocol::ChainPoint> last;
+        SteadyTime look_at{};
+    };
+    Cursor begin(StreamWriter& writer);
+    Position finished_everywhere() const;
+    void name_contents_since(const Position& position);
+    void relay(std::vector<StoredMessage> messages, Cursor& cursor, StreamWriter& writer,
+               const std::stop_token& stop, Worker::Progress progress);
+    void note(const protocol::Message& message);
+    void note_gap(const protocol::Message& message);
+    void refuse(protocol::Refusal refusal, uint64_t sequence);
+    void check_upstream(const Cursor& cursor);
+    void purge();
+    void advance_safe();
+
+    Options options_;
+    Stream& upstream_;
+    Stream& local_;
+    Pulls& pulls_;
+    Registry& registry_;
+    std::function<void()> on_relayed_;
+    const Clock& clock_;
+    std::deque<Noted> noted_;  ///< database positions that are not safe yet
+    Synchronized<RelayStatus> status_;
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,149 @@
+#include "secondary/repair.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "base/backoff.hpp"
+#include "base/limits.hpp"
+#include "protocol/inventory_reader.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t items_per_request = 512;
+constexpr size_t items_per_look = 20'000;
+constexpr std::chrono::milliseconds look_interval(300);
+constexpr std::chrono::milliseconds first_retry(1000);
+constexpr std::chrono::milliseconds slowest_retry(60'000);
+constexpr std::chrono::milliseconds slowest_item_retry(300'000);
+
+}  // namespace
+
+Repair::Repair(std::string site, std::vector<StoreId> stores, Registry& registry,
+               BulkSource& primary, Send send, AppliedLsn applied_lsn, const Clock& clock)
+    : site_(std::move(site)),
+      stores_(std::move(stores)),
+      registry_(registry),
+      primary_(primary),
+      send_(std::move(send)),
+      applied_lsn_(std::move(applied_lsn)),
+      clock_(clock) {}
+
+void Repair::run(const std::stop_token& stop, Worker::Progress progress) {
+    while (!sleep_unless_stopped(look_interval, stop)) {
+        step(stop);
+        progress.healthy();
+    }
+}
+
+void Repair::step(const std::stop_token& stop) {
+    ask_for_due_items();
+    for (const StoreId& store : stores_) {
+        const auto gap = registry_.gap(store);
+        Schedule& schedule = schedules_[store];
+        if (!gap) {
+            schedule = {};
+        } else if (clock_.steady_now() >= schedule.due) {
+            schedule.due =
+                clock_.steady_now() + Backoff::after(++schedule.tries, first_retry, slowest_retry);
+            mend(store, *gap, stop);
+        }
+    }
+}
+
+void Repair::send(const StoreId& store, const std::vector<std::string>& items,
+                  const std::string& reason) {
+    v1::Want want;
+    want.set_site(site_);
+    want.set_store(store.to_string());
+    want.set_reason(reason);
+    for (const std::string& item : items) {
+        want.add_items(item);
+    }
+    send_(want);
+}
+
+void Repair::ask_for_due_items() {
+    const TimePoint now = clock_.now();
+    std::map<StoreId, std::vector<Exception>> due;
+    for (Exception& exception : registry_.due(now, items_per_request)) {
+        due[exception.store].push_back(std::move(exception));
+    }
+    for (const auto& [store, exceptions] : due) {
+        std::vector<std::string> items;
+        for (const Exception& exception : exceptions) {
+            items.push_back(exception.item);
+        }
+        send(store, items, "another try");
+        for (const Exception& exception : exceptions) {
+            registry_.tried(
+                store, exception.item,
+                now + Backoff::after(exception.tries + 1, first_retry, slowest_item_retry));
+        }
+    }
+}
+
+void Repair::mend(const StoreId& store, const Position& gap, const std::stop_token& stop) {
+    if (store.kind == StoreKind::Database) {
+        v1::Want want;
+        want.set_site(site_);
+        want.set_store(store.to_string());
+        want.set_from_lsn(applied_lsn_(store).value);
+        want.set_reason("a gap");
+        send_(want);
+        return;
+    }
+    const auto differing = differing_items(store, stop);
+    if (differing.empty()) {
+        // Nothing is missing, unless the stream has not even brought what lies behind the gap.
+        if (registry_.lane(store).finished >= gap) {
+            spdlog::info("{}: equal to the primary's inventory; the gap is mended",
+                         store.to_string());
+            registry_.mend_gap(store);
+        }
+        return;
+    }
+    spdlog::info("{}: {} items differ from the primary's inventory and are asked for again",
+                 store.to_string(), differing.size());
+    for (size_t begin = 0; begin < differing.size(); begin += items_per_request) {
+        const size_t end = std::min(differing.size(), begin + items_per_request);
+        send(store,
+             {differing.begin() + static_cast<ptrdiff_t>(begin),
+              differing.begin() + static_cast<ptrdiff_t>(end)},
+             "a gap");
+    }
+}
+
+std::vector<std::string> Repair::differing_items(const StoreId& store,
+                                                 const std::stop_token& stop) {
+    std::map<std::string, Digest> here;
+    registry_.for_each(store, [&](const std::string& item, const ItemState& state) {
+        here.emplace(item, state.digest);
+    });
+    std::vector<std::string> differing;
+    protocol::InventoryReader reader([&](const std::string& item, const Digest& digest) {
+        const auto found = here.find(item);
+        if ((found == here.end() || found->second != digest) && differing.size() < items_per_look) {
+            differing.push_back(item);
+        }
+        if (found != here.end()) {
+            here.erase(found);
+        }
+    });
+    const auto answer = primary_.get(
+        {store.to_string() + "/inventory", {}}, 0, {},
+        [&](std::string_view chunk) { reader.feed(chunk); }, stop);
+    if (!answer.found) {
+        throw Error(Reaction::Retry,
+                    "the primary has no inventory of " + store.to_string() + " yet",
+                    "check that the store is in the primary's configuration");
+    }
+    reader.finish();
+    for (const auto& [item, digest] : here) {
+        if (differing.size() < items_per_look) {
+            differing.push_back(item);
+        }
+    }
+    return differing;
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/seams/bulk.hpp"
+#include "base/worker.hpp"
+#include "protocol/message.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode::secondary {
+
+/// Asks the primary for what this site lacks: parked items when they are due, items that differ
+/// from the primary's inventory after a gap, transactions after a gap. Nothing is ever deleted
+/// here: an item that the primary does not list is asked for too, and the primary's answer is a
+/// captured removal. Passive but for run().
+class Repair {
+  public:
+    /// Sends a request to the primary; throws Error{Retry} when it does not take it.
+    using Send = std::function<void(const v1::Want&)>;
+    /// The commit up to which a database is applied here.
+    using AppliedLsn = std::function<Lsn(const StoreId&)>;
+
+    Repair(std::string site, std::vector<StoreId> stores, Registry& registry, BulkSource& primary,
+           Send send, AppliedLsn applied_lsn, const Clock& clock);
+
+    void run(const std::stop_token& stop, Worker::Progress progress);
+
+    /// One look: asks for everything that is due now.
+    void step(const std::stop_token& stop);
+
+  private:
+    void ask_for_due_items();
+    void mend(const StoreId& store, const Position& gap, const std::stop_token& stop);
+    /// Items whose digest differs between the primary's inventory and this site.
+    std::vector<std::string> differing_items(const StoreId& store, const std::stop_token& stop);
+    void send(const StoreId& store, const std::vector<std::string>& items,
+              const std::string& reason);
+
+    struct Schedule {
+        unsigned tries = 0;
+        SteadyTime due{};
+    };
+    const std::string site_;
+    const std::vector<StoreId> stores_;
+    Registry& registry_;
+    BulkSource& primary_;
+    Send send_;
+    AppliedLsn applied_lsn_;
+    const Clock& clock_;
+    std::map<StoreId, Schedule> schedules_;
+};
+
+}  // namespace antipode::secondary
