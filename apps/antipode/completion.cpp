@@ -15,10 +15,10 @@ void add_cases(const CLI::App& command, const std::string& path, const std::stri
     }
     for (const CLI::Option* option : command.get_options()) {
         for (const std::string& name : option->get_lnames()) {
-            words += "--" + name + " ";
+            words += common.find("--" + name) == std::string::npos ? "--" + name + " " : "";
         }
     }
-    cases += "    \"" + path + "\"*) words=\"" + words + (path.empty() ? "" : common) + "\" ;;\n";
+    cases += "    \"" + path + "\"*) words=\"" + words + common + "\" ;;\n";
 }
 
 }  // namespace

@@ -63,7 +63,12 @@ class Program {
                 used = used->get_subcommands().front();
             }
             const std::string name = used == &app_ ? "antipode" : "antipode " + path_of(*used);
-            return report(output_, CommandError(ExitCode::Usage, error.what(), name + " --help"));
+            const std::vector<std::string> unknown_words = app_.remaining(true);
+            const std::string problem =
+                unknown_words.empty()
+                    ? error.what()
+                    : "\"" + unknown_words.front() + "\" is no command or option of " + name;
+            return report(output_, CommandError(ExitCode::Usage, problem, name + " --help"));
         }
         return run_command();
     }

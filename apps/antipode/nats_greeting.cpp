@@ -14,6 +14,19 @@ namespace {
 constexpr std::chrono::milliseconds timeout{3000};
 constexpr size_t longest_info = 64 * 1024;
 
+http::Socket connect(const NatsAddress& address, const std::string& url) {
+    try {
+        return http::Socket::connect(address.host, address.port, timeout, {});
+    } catch (const Error& error) {
+        // The socket speaks of HTTP, which is what it is made for.
+        std::string reason = error.what();
+        reason =
+            reason.substr(reason.rfind(": ") == std::string::npos ? 0 : reason.rfind(": ") + 2);
+        throw Error(error.reaction(), "no nats-server answers at " + url + ": " + reason,
+                    error.next_step());
+    }
+}
+
 }  // namespace
 
 NatsAddress NatsAddress::parse(const std::string& url) {
@@ -64,7 +77,7 @@ NatsGreeting parse_nats_info(const std::string& line) {
 
 NatsGreeting greet_nats(const std::string& url) {
     const NatsAddress address = NatsAddress::parse(url);
-    http::Socket socket = http::Socket::connect(address.host, address.port, timeout, {});
+    http::Socket socket = connect(address, url);
     socket.set_timeout(timeout);
     socket.set_deadline(std::chrono::steady_clock::now() + timeout);
     std::string line;
