@@ -103,8 +103,10 @@ Config load_config(const std::filesystem::path& file) {
     try {
         return Config::load(file);
     } catch (const Error& error) {
+        const bool there = std::filesystem::exists(file);
         throw CommandError(ExitCode::Failed, error.what(),
-                           error.next_step().empty() ? "antipode config check" : error.next_step());
+                           there ? error.next_step()
+                                 : "antipode --config FILE, or set ANTIPODE_CONFIG=FILE");
     }
 }
 
