@@ -104,9 +104,9 @@ Config load_config(const std::filesystem::path& file) {
         return Config::load(file);
     } catch (const Error& error) {
         const bool there = std::filesystem::exists(file);
-        throw CommandError(ExitCode::Failed, error.what(),
-                           there ? error.next_step()
-                                 : "antipode --config FILE, or set ANTIPODE_CONFIG=FILE");
+        throw CommandError(
+            ExitCode::Failed, error.what(),
+            there ? error.next_step() : "antipode --config FILE, or set ANTIPODE_CONFIG=FILE");
     }
 }
 

@@ -10,7 +10,6 @@
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/doctor.hpp"
-#include "apps/antipode/epoch_records.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
 #include "apps/antipode/nats_greeting.hpp"
@@ -152,19 +151,19 @@ class Program {
         CLI::App* const sites = add(app_, "sites", "the cluster's sites, and who is primary", {});
         add(*sites, "list", "all sites", [this] {
             const Config loaded = config();
-            return list_sites(loaded, epoch_records(loaded), output_);
+            return list_sites(loaded, nats_buckets(loaded), output_);
         });
         add(*sites, "show", "one site",
             [this] {
                 const Config loaded = config();
-                return show_site(loaded, epoch_records(loaded), fetch_over_http, output_, name_);
+                return show_site(loaded, nats_buckets(loaded), fetch_over_http, output_, name_);
             })
             ->add_option("SITE", name_)
             ->required();
         add(*sites, "init", "names the primary, once in a cluster's life",
             [this] {
                 const Config loaded = config();
-                return init_sites(loaded, epoch_records(loaded), output_, name_);
+                return init_sites(loaded, nats_buckets(loaded), clock_, output_, name_);
             })
             ->add_option("--primary", name_, "the site that serves writes")
             ->required();

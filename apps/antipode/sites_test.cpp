@@ -13,14 +13,57 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Two sites with a server each, in memory.
+/// A bucket in memory with JetStream's compare-and-set rules, on a server that can be down.
+struct Server {
+    std::map<std::string, KeyValue::Entry> entries;
+    uint64_t revision = 0;
+    bool down = false;
+};
+class MemoryBucket final : public KeyValue {
+  public:
+    explicit MemoryBucket(Server& server) : server_(server) {}
+
+    std::optional<Entry> get(const std::string& key) override {
+        reach();
+        const auto found = server_.entries.find(key);
+        return found == server_.entries.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::vector<std::string> keys() override { return {}; }
+    void put(const std::string& key, const std::string& value) override {
+        reach();
+        server_.entries[key] = {value, ++server_.revision};
+    }
+    std::optional<uint64_t> update(const std::string& key, const std::string& value,
+                                   uint64_t revision) override {
+        const auto known = get(key);
+        if ((known ? known->revision : 0) != revision) {
+            return std::nullopt;
+        }
+        put(key, value);
+        return server_.revision;
+    }
+    void remove(const std::string& key) override { server_.entries.erase(key); }
+
+  private:
+    void reach() const {
+        if (server_.down) {
+            throw Error(Reaction::Retry, "connection refused");
+        }
+    }
+    Server& server_;
+};
+
+/// Two sites with a server each.
 struct Cluster {
     Config config;
-    std::map<std::string, std::optional<EpochRecordView>> servers;
-    std::string down;
+    ManualClock clock;
+    std::map<std::string, Server> servers;
     std::ostringstream out;
     std::ostringstream error;
     Output output{out, error};
+    OpenBucket open = [this](const Config::Site& site, bool) {
+        return std::make_unique<MemoryBucket>(servers[site.name]);
+    };
 
     Cluster() {
         config.cluster = "demo";
@@ -28,27 +71,8 @@ struct Cluster {
         config.sites = {{"london", "nats://a:1", "http://a:2"},
                         {"sydney", "nats://b:1", "http://b:2"}};
     }
-    EpochRecords records() {
-        return {[this](const Config::Site& site) {
-                    reach(site);
-                    return servers[site.name];
-                },
-                [this](const Config::Site& site, const std::string& primary) {
-                    reach(site);
-                    auto& record = servers[site.name];
-                    if (!record) {
-                        record = EpochRecordView{1, primary, "serving"};
-                    }
-                    return *record;
-                }};
-    }
-    void reach(const Config::Site& site) const {
-        if (site.name == down) {
-            throw Error(Reaction::Retry, "connection refused");
-        }
-    }
     ExitCode init(const std::string& primary) {
-        return init_sites(config, records(), output, primary);
+        return init_sites(config, open, clock, output, primary);
     }
 };
 
@@ -77,7 +101,7 @@ TEST(Sites, InitRefusesASecondPrimaryAndUnknownSites) {
 
 TEST(Sites, InitWritesWhatIsMissingWhenItIsRepeated) {
     Cluster cluster;
-    cluster.down = "sydney";
+    cluster.servers["sydney"].down = true;
     try {
         cluster.init("london");
         FAIL();
@@ -85,23 +109,33 @@ TEST(Sites, InitWritesWhatIsMissingWhenItIsRepeated) {
         EXPECT_EQ(error.code(), ExitCode::Unreachable);
         EXPECT_THAT(error.what(), HasSubstr("on sydney (connection refused)"));
     }
-    EXPECT_TRUE(cluster.servers["london"]);
-    cluster.down.clear();
+    cluster.servers["sydney"].down = false;
+    cluster.clock.advance(std::chrono::hours(1));
     EXPECT_EQ(cluster.init("london"), ExitCode::Ok);
-    EXPECT_TRUE(cluster.servers["sydney"]);
+    EXPECT_EQ(cluster.servers["sydney"].entries["epoch"].value,
+              cluster.servers["london"].entries["epoch"].value)
+        << "one record, not two";
+}
+
+TEST(Sites, InitWritesTheFirstRecordWhereThePrimaryIs) {
+    Cluster cluster;
+    cluster.servers["london"].down = true;
+    EXPECT_THROW(cluster.init("london"), CommandError);
+    EXPECT_TRUE(cluster.servers["sydney"].entries.empty());
 }
 
 TEST(Sites, ListShowsTheUnknownAsUnknown) {
     Cluster cluster;
-    cluster.servers["london"] = EpochRecordView{3, "sydney", "serving"};
-    cluster.down = "sydney";
-    EXPECT_EQ(list_sites(cluster.config, cluster.records(), cluster.output), ExitCode::Ok);
+    cluster.init("sydney");
+    cluster.servers["sydney"].down = true;
+    cluster.out.str("");
+    EXPECT_EQ(list_sites(cluster.config, cluster.open, cluster.output), ExitCode::Ok);
     EXPECT_EQ(cluster.out.str(),
               "SITE     ROLE       EPOCH  NATS        HTTP        STATE\n"
-              "london*  secondary      3  nats://a:1  http://a:2  serving\n"
+              "london*  secondary      1  nats://a:1  http://a:2  serving\n"
               "sydney   ?              ?  nats://b:1  http://b:2  connection refused\n");
     cluster.out.str("");
-    list_sites(cluster.config, cluster.records(), {cluster.out, cluster.error, Format::Json});
+    list_sites(cluster.config, cluster.open, {cluster.out, cluster.error, Format::Json});
     EXPECT_THAT(cluster.out.str(), HasSubstr(R"({"site":"sydney","nats":"nats://b:1",)"
                                              R"("http":"http://b:2","epoch":null)"));
 }
