@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapters/git/discovery.hpp"
 #include "adapters/git/hooks.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -133,7 +134,12 @@ void ChangeSpool::note(std::string_view record, Taken& taken) const {
         taken.complete = false;
         return;
     }
-    taken.names.push_back(path.substr(real_root_.size() + 1));
+    std::string name = path.substr(real_root_.size() + 1);
+    if (!is_safe_relative(name)) {
+        taken.complete = false;  // no hook of ours wrote that
+    } else if (!is_left_out(name)) {
+        taken.names.push_back(std::move(name));
+    }
 }
 
 void ChangeSpool::replace() {

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <set>
 #include <string>
 
 #include <sys/types.h>
@@ -61,7 +59,7 @@ class ChangeSpool final : public RepositoryChanges {
     Reading replaced_;
 };
 
-/// The bytes that a record stands for; nullopt for "*" and for what is no record.
+/// The bytes that a record stands for.
 std::string unescape_record(std::string_view record);
 
 }  // namespace antipode::git

@@ -48,7 +48,7 @@ class Walk {
         errno = 0;
         while (const dirent* entry = readdir(stream.get())) {
             const std::string_view name = entry->d_name;
-            if (name != "." && name != ".." && name != own_directory && name != ".git" &&
+            if (name != "." && name != ".." && !is_left_out(name) &&
                 is_directory(directory.get(), *entry)) {
                 look_at(directory.get(), entry->d_name, path + entry->d_name);
             }
@@ -86,6 +86,13 @@ class Walk {
 };
 
 }  // namespace
+
+bool is_left_out(std::string_view name) {
+    const size_t slash = name.find('/');
+    const std::string_view first = name.substr(0, slash);
+    return first == own_directory || first == ".git" ||
+           (slash != std::string_view::npos && is_left_out(name.substr(slash + 1)));
+}
 
 Presence presence_of(int directory) {
     const int parts = static_cast<int>(has(directory, "HEAD", S_IFREG)) +
