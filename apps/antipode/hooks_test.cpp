@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -59,7 +60,7 @@ TEST(Hooks, CanBeInstalledInOneRepository) {
     EXPECT_EQ(store.run(HooksAction::Status), ExitCode::Findings);
     EXPECT_THAT(store.out.str(), HasSubstr("team/two.git  installed\n"));
     EXPECT_THROW(store.run(HooksAction::Install, store.directory / "elsewhere"), CommandError);
-    EXPECT_THROW(store.run(HooksAction::Install, store.directory / "git/none.git"), CommandError);
+    EXPECT_THROW(store.run(HooksAction::Install, store.directory / "git/none.git"), Error);
 }
 
 TEST(Hooks, OfATemplateReachNewRepositories) {
