@@ -299,11 +299,8 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
     return due;
 }
 
-std::vector<OutgoingMessage> Sequencer::take_outgoing() {
-    std::vector<OutgoingMessage> messages(std::make_move_iterator(outbox_.begin()),
-                                          std::make_move_iterator(outbox_.end()));
-    outbox_.clear();
-    return messages;
+std::deque<OutgoingMessage> Sequencer::take_outgoing() {
+    return std::exchange(outbox_, {});
 }
 
 void Sequencer::stored() {

@@ -79,7 +79,7 @@ class Sequencer {
     std::vector<StoreId> begin_reconciles();
 
     /// Messages to append, in order. They leave the outbox.
-    std::vector<OutgoingMessage> take_outgoing();
+    std::deque<OutgoingMessage> take_outgoing();
     /// Everything taken so far is stored and synced.
     void stored();
 

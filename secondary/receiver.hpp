@@ -51,15 +51,25 @@ class Receiver {
         std::string cluster;
         uint64_t epoch = 0;
         ApplyOrder::Options order;
+        std::chrono::milliseconds wait{250};  ///< of a step that has nothing to do
     };
     Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
              Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
              const Clock& clock);
 
     void run(const std::stop_token& stop, Worker::Progress progress);
-    void apply_items(ItemApply& apply, const std::stop_token& stop, Worker::Progress progress);
-    void apply_database(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
-                        Worker::Progress progress);
+    /// Begins (again) at the lanes' positions; waits until no worker holds a task.
+    void begin(const std::stop_token& stop);
+    /// Reads what is there.
+    void step(const std::stop_token& stop);
+
+    /// Step of an apply worker of `apply`'s store.
+    void apply_items(ItemApply& apply, const std::stop_token& stop);
+    /// Makes sure that the initial copy is here; once before the steps of apply_database(), and
+    /// again after each error.
+    void begin_database(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop);
+    /// Step of the apply worker of a database.
+    void apply_database(DatabaseApply& apply);
 
     /// New messages are in the stream, or content has arrived: look.
     void wake();
@@ -71,7 +81,6 @@ class Receiver {
     std::vector<SeenEvent> events(uint64_t after, size_t most) const;
 
   private:
-    void begin(const std::stop_token& stop);
     void accept(const protocol::Message& message, size_t bytes);
     void persist(SteadyTime now);
     void mend_database_gaps();
@@ -80,8 +89,7 @@ class Receiver {
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,
                                               const std::stop_token& stop);
-    void copy_if_needed(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
-                        Worker::Progress progress);
+    void set_copied(const StoreId& store, const DatabasePosition& position);
 
     Options options_;
     Stream& stream_;
