@@ -13,6 +13,8 @@ constexpr size_t rows_bytes = 32 * limits::mib;
 constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
 constexpr size_t reads_queued = 64;
+constexpr std::chrono::seconds purge_interval(10);
+constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
 
 size_t weight_of(const ReadOutcome& outcome) {
@@ -71,7 +73,7 @@ void Publisher::begin_session() {
                            .joins = joins,
                            .marker_interval = options_.marker_interval,
                            .reconcile_interval = options_.reconcile_interval},
-        databases_, items_, inventory_, clock_);
+        databases_, items_, inventory_, clock_, &events_);
     spdlog::info("publisher: session {} begins, {}", session,
                  joins ? "joins on to " + joins->position.to_string() : "the stream is empty");
 }
@@ -114,7 +116,24 @@ std::optional<Error> Publisher::append() {
     }
     backoff_.reset();
     sequencer_->stored();
+    purge();
     return std::nullopt;
+}
+
+void Publisher::purge() {
+    if (clock_.steady_now() < purge_at_) {
+        return;
+    }
+    purge_at_ = clock_.steady_now() + purge_interval;
+    const Position applied = applied_everywhere_.copy();
+    if (applied.is_origin()) {
+        return;
+    }
+    inventory_.drop_removed_through(applied);
+    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch, applied);
+    if (place.sequence > stream_.info().first_sequence + 2 * limits::stream_margin_messages) {
+        stream_.purge_below(place.sequence - limits::stream_margin_messages);
+    }
 }
 
 void Publisher::take_in(const std::stop_token& stop) {
@@ -222,6 +241,9 @@ bool Publisher::want(v1::Want want) {
 }
 
 void Publisher::show() {
+    if (clock_.now() < status_.with([](const auto& s) { return s.at; }) + show_interval) {
+        return;
+    }
     const Sequencer& sequencer = *sequencer_;
     const Position head = sequencer.head();
     PublisherStatus status{head, {}, clock_.now()};

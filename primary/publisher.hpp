@@ -78,7 +78,14 @@ class Publisher {
     /// A secondary's request. False: the publisher is busy, ask again.
     bool want(v1::Want want);
 
+    /// Every site has applied everything up to here: the stream need not keep it (but for a
+    /// margin).
+    void set_applied_everywhere(const Position& position) {
+        applied_everywhere_.with([&](Position& shared) { shared = position; });
+    }
+
     PublisherStatus status() const { return status_.copy(); }
+    const protocol::EventLog& events() const { return events_; }
 
   private:
     using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want>;
@@ -102,6 +109,7 @@ class Publisher {
     void hand_out_work(const std::stop_token& stop);
     std::optional<Error> append();
     void hand_over(Input input, const std::stop_token& stop);
+    void purge();
     void show();
 
     Options options_;
@@ -117,12 +125,15 @@ class Publisher {
     std::unique_ptr<Sequencer> sequencer_;
     std::deque<OutgoingMessage> outgoing_;
     Backoff backoff_;
+    SteadyTime purge_at_{};
     SteadyTime append_at_{};  ///< not before: the broker was away
 
     // Shared:
     std::map<StoreId, std::unique_ptr<DatabaseInbox>> rows_;
     std::map<StoreId, std::unique_ptr<ItemWork>> work_;
     Synchronized<PublisherStatus> status_;
+    Synchronized<Position> applied_everywhere_;
+    protocol::EventLog events_;
 };
 
 }  // namespace antipode::primary

@@ -13,7 +13,6 @@ namespace {
 constexpr size_t items_at_once = 64;
 constexpr size_t transactions_at_once = 1000;
 constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
-constexpr size_t seen_events = 2000;
 constexpr std::chrono::milliseconds persist_interval(1000);
 
 std::string copied_fact(const StoreId& store) {
@@ -133,32 +132,10 @@ void Receiver::accept(const protocol::Message& message, size_t bytes) {
         return;
     }
     std::scoped_lock lock(mutex_);
-    see(*event);
+    events_.note(event->position, event->store, event->captured_at, event->payload);
     order_.accept(std::move(*event), std::exchange(event_bytes_, 0));
     if (message.store == std::nullopt) {
         order_.update_recovery();
-    }
-}
-
-void Receiver::see(const protocol::Event& event) {
-    SeenEvent seen;
-    seen.id = ++seen_id_;
-    seen.position = event.position;
-    seen.store = event.store ? event.store->to_string() : "";
-    seen.kind = protocol::kind_of(event.payload);
-    if (const std::string* item = protocol::item_of(event.payload)) {
-        seen.item = *item;
-    } else if (event.payload.has_transaction()) {
-        seen.item = "xid " + std::to_string(event.payload.transaction().xid()) + ", " +
-                    std::to_string(event.payload.transaction().change_count()) + " changes";
-    } else if (event.payload.has_announcement()) {
-        seen.item = std::to_string(event.payload.announcement().items_size()) + " items";
-    }
-    seen.captured_at = event.captured_at;
-    seen.received_at = clock_.now();
-    seen_.push_back(std::move(seen));
-    if (seen_.size() > seen_events) {
-        seen_.pop_front();
     }
 }
 
@@ -405,17 +382,6 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
 std::optional<TimePoint> Receiver::recovery_point() const {
     std::scoped_lock lock(mutex_);
     return copying_.empty() ? order_.recovery().value() : std::nullopt;
-}
-
-std::vector<SeenEvent> Receiver::events(uint64_t after, size_t most) const {
-    std::scoped_lock lock(mutex_);
-    std::vector<SeenEvent> events;
-    for (const SeenEvent& event : seen_) {
-        if (event.id > after && events.size() < most) {
-            events.push_back(event);
-        }
-    }
-    return events;
 }
 
 }  // namespace antipode::secondary

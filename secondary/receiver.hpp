@@ -11,6 +11,7 @@
 #include "base/clock.hpp"
 #include "base/seams/stream.hpp"
 #include "base/worker.hpp"
+#include "protocol/event_log.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/apply_order.hpp"
 #include "secondary/pulls.hpp"
@@ -29,17 +30,6 @@ struct ReceiverLaneStatus {
     bool gap = false;
     uint64_t items = 0;  ///< that exist and were verified when they were applied
     uint64_t exceptions = 0;
-};
-
-/// One event, as `antipode events` shows it.
-struct SeenEvent {
-    uint64_t id = 0;
-    Position position;
-    std::string store;
-    std::string kind;
-    std::string item;
-    TimePoint captured_at;
-    TimePoint received_at;
 };
 
 /// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
@@ -77,14 +67,12 @@ class Receiver {
 
     std::vector<ReceiverLaneStatus> status() const;
     std::optional<TimePoint> recovery_point() const;
-    /// Events with a greater id than `after`, oldest first.
-    std::vector<SeenEvent> events(uint64_t after, size_t most) const;
+    const protocol::EventLog& events() const { return events_; }
 
   private:
     void accept(const protocol::Message& message, size_t bytes);
     void persist(SteadyTime now);
     void mend_database_gaps();
-    void see(const protocol::Event& event);
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,
@@ -105,10 +93,10 @@ class Receiver {
     std::map<StoreId, DatabasePosition> databases_;
     std::map<StoreId, CopyProgress> copies_;
     std::set<StoreId> copying_;
-    std::deque<SeenEvent> seen_;
-    uint64_t seen_id_ = 0;
     size_t out_ = 0;       ///< workers that hold tasks
     bool paused_ = false;  ///< the order begins again: no task is handed out
+
+    protocol::EventLog events_;  // locks for itself
 
     // Reading thread only:
     protocol::Assembler assembler_;
