@@ -107,6 +107,8 @@ std::optional<Error> Publisher::append() {
         while (!outgoing_.empty()) {
             writer_.append(outgoing_);
         }
+        sequencer_->stored();
+        purge();
     } catch (const Error& error) {
         if (error.reaction() != Reaction::Retry) {
             throw;
@@ -115,8 +117,6 @@ std::optional<Error> Publisher::append() {
         return error;
     }
     backoff_.reset();
-    sequencer_->stored();
-    purge();
     return std::nullopt;
 }
 
