@@ -4,8 +4,8 @@
 #   antipode_module(NAME SOURCES a.cpp b.cpp DEPENDS base protocol FOREIGN PkgConfig::git2
 #                   TESTS a_test.cpp)
 #
-# gives the target antipode_NAME and, from TESTS, the test program NAME_test. INTERFACE_FOREIGN names
-# libraries whose headers the module's own headers need (rare: protobuf, spdlog).
+# gives the target antipode_NAME and, from TESTS, the test program NAME_test. INTERFACE_FOREIGN
+# names libraries whose headers the module's own headers need (rare: protobuf, spdlog).
 
 set(CMAKE_CXX_FLAGS_DEV "-O1 -g1")
 set(CMAKE_C_FLAGS_DEV "-O1 -g1")

@@ -7,8 +7,8 @@
 
 namespace antipode {
 
-/// A small replicated map with compare-and-set, one bucket. A read may be stale on a server that is cut
-/// off; only a successful create or update proves anything. One thread per object; errors are
+/// A small replicated map with compare-and-set, one bucket. A read may be stale on a server that is
+/// cut off; only a successful create or update proves anything. One thread per object; errors are
 /// Error{Retry}; every call returns within a few seconds.
 class KeyValue {
   public:

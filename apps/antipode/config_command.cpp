@@ -1,0 +1,160 @@
+#include "apps/antipode/config_command.hpp"
+
+#include <regex>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string duration(std::chrono::milliseconds time) {
+    const int64_t milliseconds = time.count();
+    if (milliseconds % 60'000 == 0 && milliseconds > 0) {
+        return std::to_string(milliseconds / 60'000) + "m";
+    }
+    return milliseconds % 1000 == 0 ? std::to_string(milliseconds / 1000) + "s"
+                                    : std::to_string(milliseconds) + "ms";
+}
+
+Json stores_of(const Config& config) {
+    Json stores;
+    for (const Config::Database& store : config.databases) {
+        stores["database"].push_back({{"name", store.name},
+                                      {"url", without_password(store.url)},
+                                      {"slot", store.slot},
+                                      {"publication", store.publication},
+                                      {"replica_identity", store.replica_identity}});
+    }
+    for (const Config::Repositories& store : config.repositories) {
+        stores["repositories"].push_back({{"name", store.name}, {"root", store.root.string()}});
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        stores["blobs"].push_back(
+            {{"name", store.name}, {"root", store.root.string()}, {"exclude", store.exclude}});
+    }
+    return stores;
+}
+
+Json to_json(const Config& config) {
+    Json document = {
+        {"cluster", config.cluster},
+        {"site", config.site},
+        {"state_dir", config.state_dir.string()},
+        {"nats",
+         {{"url", without_password(config.nats.url)},
+          {"store_dir", config.nats.store_dir.string()},
+          {"credentials_file", config.nats.credentials_file.string()},
+          {"stream_max_bytes", config.nats.stream_max_bytes}}},
+        {"http", {{"listen", config.http.listen}, {"token_file", config.http.token_file.string()}}},
+        {"tuning",
+         {{"consistency", config.tuning.consistency},
+          {"max_hold", duration(config.tuning.max_hold)},
+          {"reconcile_interval", duration(config.tuning.reconcile_interval)},
+          {"marker_interval", duration(config.tuning.marker_interval)},
+          {"capture_workers", config.tuning.capture_workers},
+          {"apply_workers", config.tuning.apply_workers},
+          {"pull_workers", config.tuning.pull_workers},
+          {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second}}}};
+    for (const Config::Site& site : config.sites) {
+        document["sites"].push_back(
+            {{"name", site.name}, {"nats", without_password(site.nats)}, {"http", site.http}});
+    }
+    const Json stores = stores_of(config);
+    document.insert(stores.begin(), stores.end());
+    return document;
+}
+
+void print_value(std::ostream& out, const std::string& key, const Json& value) {
+    // Strings, numbers and lists of strings look the same in TOML and JSON.
+    out << key << " = " << value.dump() << "\n";
+}
+
+void print_toml(std::ostream& out, const Json& document) {
+    const auto print_table = [&](const Json& table) {
+        for (const auto& [key, value] : table.items()) {
+            const bool unset = value.is_string() && value.get<std::string>().empty();
+            if (!unset) {
+                print_value(out, key, value);
+            }
+        }
+    };
+    for (const auto& [key, value] : document.items()) {
+        if (value.is_string()) {
+            print_value(out, key, value);
+        } else if (value.is_object()) {
+            out << "\n[" << key << "]\n";
+            print_table(value);
+        } else {
+            for (const Json& element : value) {
+                out << "\n[[" << key << "]]\n";
+                print_table(element);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+Config load_config(const std::filesystem::path& file) {
+    try {
+        return Config::load(file);
+    } catch (const Error& error) {
+        const bool there = std::filesystem::exists(file);
+        throw CommandError(
+            ExitCode::Failed, error.what(),
+            there ? error.next_step() : "antipode --config FILE, or set ANTIPODE_CONFIG=FILE");
+    }
+}
+
+ExitCode check_config(const std::filesystem::path& file, const Output& output) {
+    const Config config = load_config(file);
+    if (output.json()) {
+        Json stores = Json::array();
+        for (const StoreId& store : config.stores()) {
+            stores.push_back(store.to_string());
+        }
+        output.out << Json{{"schema", "antipode.config-check/1"},
+                           {"file", file.string()},
+                           {"valid", true},
+                           {"cluster", config.cluster},
+                           {"site", config.site},
+                           {"stores", stores}}
+                          .dump()
+                   << "\n";
+        return ExitCode::Ok;
+    }
+    output.out << file.string() << " is valid: site " << config.site << " of cluster "
+               << config.cluster << ", " << config.sites.size() << " sites, stores";
+    for (const StoreId& store : config.stores()) {
+        output.out << " " << store.to_string();
+    }
+    output.out << "\n";
+    return ExitCode::Ok;
+}
+
+ExitCode show_config(const std::filesystem::path& file, const Output& output) {
+    const Json document = to_json(load_config(file));
+    if (output.json()) {
+        output.out << Json{{"schema", "antipode.config/1"}, {"config", document}}.dump() << "\n";
+    } else {
+        print_toml(output.out, document);
+    }
+    return ExitCode::Ok;
+}
+
+std::string without_password(const std::string& url) {
+    static const std::regex in_url(R"((://[^:/@]*):[^@/]*@)");
+    static const std::regex in_query(R"(([?&]password=)[^&]*)");
+    static const std::regex in_list(R"((\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^'\s]\S*))");
+    std::string clean = std::regex_replace(url, in_url, "$1:***@");
+    if (clean.find("://") != std::string::npos) {
+        return std::regex_replace(clean, in_query, "$1***");
+    }
+    return std::regex_replace(clean, in_list, "$1***");
+}
+
+}  // namespace antipode::cli

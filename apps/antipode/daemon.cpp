@@ -1,0 +1,61 @@
+#include "apps/antipode/daemon.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipode/exit_code.hpp"
+#include "base/error.hpp"
+
+namespace antipode::cli {
+namespace {
+
+/// {"error": {"message": ..., "next_step": ...}}, as the daemon answers errors.
+CommandError refused(const std::string& url, const Answer& answer, ExitCode code) {
+    const auto document = nlohmann::json::parse(answer.body, nullptr, false);
+    std::string text = url + " answered " + std::to_string(answer.status);
+    std::string next_step = "antipode doctor";
+    if (document.is_object() && document.contains("error") && document["error"].is_object()) {
+        const auto& error = document["error"];
+        const std::string message = error.value("message", "");
+        text += message.empty() ? "" : ": " + message;
+        const std::string step = error.value("next_step", "");
+        next_step = step.empty() ? next_step : step;
+    }
+    return {code, text, next_step};
+}
+
+}  // namespace
+
+std::string local_daemon(const Config& config) {
+    std::string listen = config.http.listen;
+    for (const std::string_view any : {"0.0.0.0:", "[::]:"}) {
+        if (listen.starts_with(any)) {
+            listen = "127.0.0.1:" + listen.substr(any.size());
+        }
+    }
+    return "http://" + listen;
+}
+
+std::string get(const Fetch& fetch, const std::string& base, const std::string& path,
+                std::chrono::milliseconds timeout) {
+    Answer answer;
+    try {
+        answer = fetch(base + path, timeout);
+    } catch (const Error& error) {
+        throw CommandError(ExitCode::Unreachable,
+                           "no antipoded answers at " + base + ": " + error.what(),
+                           "systemctl status antipoded, or antipode doctor");
+    }
+    if (answer.status == 503 || answer.status == 504) {
+        throw refused(base + path, answer, ExitCode::Unreachable);
+    }
+    if (answer.status != 200) {
+        throw refused(base + path, answer, ExitCode::Failed);
+    }
+    return answer.body;
+}
+
+StatusReport get_status(const Fetch& fetch, const std::string& base) {
+    return StatusReport::parse(get(fetch, base, "/v1/status"), base);
+}
+
+}  // namespace antipode::cli

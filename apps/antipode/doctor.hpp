@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "apps/antipode/daemon.hpp"
+#include "apps/antipode/output.hpp"
+#include "base/clock.hpp"
+#include "base/config.hpp"
+
+/// `antipode doctor`: looks at everything that the daemon leans on, without the daemon, and names
+/// each thing that is wrong together with its remedy. Changes nothing that stays.
+namespace antipode::cli {
+
+struct Finding {
+    enum class Verdict { Good, Bad, Skipped };
+    std::string check;    ///< "inotify", "nats", ...
+    std::string subject;  ///< what was looked at: a path, an address, a store
+    Verdict verdict = Verdict::Good;
+    std::string text;
+    std::string next_step;  ///< of a bad one
+};
+using Findings = std::vector<Finding>;
+
+Finding good(std::string check, std::string subject, std::string text);
+Finding bad(std::string check, std::string subject, std::string text, std::string next_step);
+Finding skipped(std::string check, std::string subject, std::string text);
+
+/// What a nats-server says of itself when one connects.
+struct NatsGreeting {
+    std::string version;
+    bool jetstream = false;
+};
+/// Throws antipode::Error when nobody answers.
+using Greet = std::function<NatsGreeting(const std::string& url)>;
+
+/// One group of checks. What it throws becomes a finding.
+struct Check {
+    std::string name;
+    std::function<Findings(const Config&)> look;
+};
+
+/// This machine: state directory, roots, disk space, watch limits, secrets' permissions.
+std::vector<Check> local_checks();
+/// The servers: this site's nats-server, the other sites' daemons, clocks.
+std::vector<Check> server_checks(const Fetch& fetch, const Greet& greet, const Clock& clock);
+
+/// Runs the checks and prints what they found: bad ones last, with their remedies. Findings when
+/// anything is bad.
+ExitCode run_doctor(const Config& config, const std::vector<Check>& checks, const Output& output);
+
+}  // namespace antipode::cli

@@ -1,0 +1,197 @@
+#include "apps/antipode/doctor.hpp"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "apps/antipode/nats_greeting.hpp"
+#include "base/error.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::cli {
+
+void PrintTo(const Finding& finding, std::ostream* out) {
+    *out << finding.check << " " << finding.subject << ": " << finding.text;
+}
+
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::Field;
+using testing::HasSubstr;
+using testing::Not;
+using Verdict = Finding::Verdict;
+
+auto is(Verdict verdict, const std::string& check, const std::string& text) {
+    return AllOf(Field(&Finding::verdict, verdict), Field(&Finding::check, check),
+                 Field(&Finding::text, HasSubstr(text)));
+}
+
+/// A site whose directories exist.
+struct Site {
+    test::TemporaryDirectory directory;
+    Config config;
+    ManualClock clock;
+
+    Site() {
+        std::filesystem::create_directories(directory / "state");
+        std::filesystem::create_directories(directory / "git");
+        std::filesystem::create_directories(directory / "nats" / "jetstream");
+        config.cluster = "demo";
+        config.site = "london";
+        config.state_dir = directory / "state";
+        config.nats.url = "nats://127.0.0.1:4222";
+        config.nats.store_dir = directory / "nats";
+        config.sites = {{"london", "nats://127.0.0.1:4222", "http://127.0.0.1:8840"},
+                        {"sydney", "nats://sydney:4222", "http://sydney:8840"}};
+        config.repositories = {{"git", directory / "git"}};
+    }
+
+    Findings look(const std::vector<Check>& checks) const {
+        Findings findings;
+        for (const Check& check : checks) {
+            for (const Finding& finding : check.look(config)) {
+                findings.push_back(finding);
+            }
+        }
+        return findings;
+    }
+
+    Findings look_at_servers(const Fetch& fetch, const Greet& greet) const {
+        return look(server_checks(fetch, greet, clock));
+    }
+
+    /// Daemons that tell the right sites, with clocks that are off by `skew`.
+    Fetch daemons(std::chrono::microseconds skew = {}) const {
+        return [this, skew](const std::string& url, std::chrono::milliseconds) {
+            const bool sydney = url.find("sydney") != std::string::npos;
+            const auto now = to_microseconds(clock.now() + (sydney ? skew : skew * 0));
+            return Answer{200, R"({"schema":"antipode.status/1","cluster":"demo","site":")" +
+                                   std::string(sydney ? "sydney" : "london") +
+                                   R"(","role":"primary","version":"0.1.0","now_us":)" +
+                                   std::to_string(now) + "}"};
+        };
+    }
+};
+
+NatsGreeting debian_server(const std::string&) {
+    return {"2.9.10", true};
+}
+
+TEST(Doctor, FindsNothingOnAGoodMachine) {
+    const Site site;
+    for (const Finding& finding : site.look(local_checks())) {
+        // How full this machine is, and what else watches its files, is not this test's matter.
+        if (finding.check != "space" && finding.check != "inotify") {
+            EXPECT_EQ(finding.verdict, Verdict::Good) << finding.check << " " << finding.text;
+        }
+    }
+    for (const Finding& finding : site.look_at_servers(site.daemons(), debian_server)) {
+        EXPECT_EQ(finding.verdict, Verdict::Good) << finding.check << " " << finding.text;
+    }
+}
+
+TEST(Doctor, FindsMissingDirectories) {
+    Site site;
+    site.config.state_dir = site.directory / "none";
+    site.config.blobs = {{"uploads", site.directory / "missing", {}}};
+    const Findings findings = site.look(local_checks());
+    EXPECT_THAT(findings, Contains(is(Verdict::Bad, "state", "is no directory")));
+    EXPECT_THAT(findings, Contains(is(Verdict::Bad, "root", "cannot be read")));
+    EXPECT_THAT(findings, Contains(is(Verdict::Good, "root", "can be written, empty")));
+}
+
+TEST(Doctor, FindsSecretsThatAreNone) {
+    Site site;
+    site.config.http.listen = "0.0.0.0:8840";
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "no token")));
+    site.config.http.token_file = site.directory / "token";
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "No such file")));
+    test::write_file(site.directory / "token", "secret");
+    chmod(site.config.http.token_file.c_str(), 0644);
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "by others")));
+    chmod(site.config.http.token_file.c_str(), 0600);
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Good, "secret", "is private")));
+}
+
+TEST(Doctor, FindsServersThatDoNotAnswerOrCannotServe) {
+    Site site;
+    const Fetch no_daemon = [](const std::string&, std::chrono::milliseconds) -> Answer {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    const Greet no_nats = [](const std::string&) -> NatsGreeting {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    const Findings silent = site.look_at_servers(no_daemon, no_nats);
+    EXPECT_THAT(silent, Contains(is(Verdict::Bad, "nats", "connection refused")).Times(2));
+    EXPECT_THAT(silent, Contains(is(Verdict::Bad, "daemon", "no antipoded answers")).Times(2));
+
+    const Greet plain = [](const std::string&) { return NatsGreeting{"2.9.10", false}; };
+    EXPECT_THAT(site.look_at_servers(site.daemons(), plain),
+                Contains(is(Verdict::Bad, "nats", "without JetStream")).Times(2));
+
+    site.config.nats.store_dir.clear();
+    EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
+                Contains(is(Verdict::Bad, "nats", "syncs every two minutes")));
+    const Greet newer = [](const std::string&) { return NatsGreeting{"2.10.2", true}; };
+    EXPECT_THAT(site.look_at_servers(site.daemons(), newer),
+                Not(Contains(Field(&Finding::verdict, Verdict::Bad))));
+    site.config.nats.store_dir = site.directory / "state";
+    EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
+                Contains(is(Verdict::Bad, "nats", "cannot be read")));
+}
+
+TEST(Doctor, FindsClocksThatDifferAndDaemonsOfOthers) {
+    Site site;
+    using std::chrono::seconds;
+    EXPECT_THAT(site.look_at_servers(site.daemons(seconds(-5)), debian_server),
+                Contains(is(Verdict::Bad, "clock", "differs by 5.0s")));
+    site.config.sites[1].name = "tokyo";
+    EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
+                Contains(is(Verdict::Bad, "daemon", "belongs to site sydney of cluster demo")));
+}
+
+TEST(Doctor, PrintsRemediesAndEndsWithFindings) {
+    const Config config;
+    std::ostringstream out;
+    std::ostringstream error;
+    const std::vector<Check> checks = {
+        {"a", [](const Config&) { return Findings{bad("a", "x", "is off", "turn it on")}; }},
+        {"b", [](const Config&) -> Findings { throw Error(Reaction::Retry, "no", "wait"); }},
+        {"c", [](const Config&) { return Findings{good("c", "", "fine")}; }}};
+    EXPECT_EQ(run_doctor(config, checks, {out, error}), ExitCode::Findings);
+    EXPECT_EQ(out.str(),
+              "ok       c: fine\n"
+              "FINDING  a x: is off\n"
+              "         Try: turn it on\n"
+              "FINDING  b: no\n"
+              "         Try: wait\n"
+              "2 to mend\n");
+    out.str("");
+    EXPECT_EQ(run_doctor(config, {checks[2]}, {out, error, Format::Json}), ExitCode::Ok);
+    EXPECT_EQ(out.str(),
+              "{\"schema\":\"antipode.doctor/1\",\"findings\":[{\"check\":\"c\",\"subject\":\"\","
+              "\"verdict\":\"good\",\"text\":\"fine\",\"next_step\":\"\"}]}\n");
+}
+
+TEST(NatsGreeting, UnderstandsAddressesAndGreetings) {
+    EXPECT_EQ(NatsAddress::parse("nats://127.0.0.1:4333").port, 4333);
+    EXPECT_EQ(NatsAddress::parse("nats://a:b@host").host, "host");
+    EXPECT_EQ(NatsAddress::parse("host").port, 4222);
+    EXPECT_EQ(NatsAddress::parse("nats://[::1]:4333").host, "::1");
+    EXPECT_EQ(NatsAddress::parse("nats://[::1]").port, 4222);
+    for (const char* url : {"", "http://host", "nats://", "nats://host:", "nats://host:99999"}) {
+        EXPECT_THROW(NatsAddress::parse(url), Error) << url;
+    }
+    EXPECT_EQ(parse_nats_info(R"(INFO {"version":"2.9.10","jetstream":true})").version, "2.9.10");
+    EXPECT_FALSE(parse_nats_info(R"(INFO {"version":"2.9.10"})").jetstream);
+    for (const char* line : {"", "HTTP/1.1 400 Bad Request", "INFO {", "INFO []", "INFO {}"}) {
+        EXPECT_THROW(parse_nats_info(line), Error) << line;
+    }
+}
+
+}  // namespace
+}  // namespace antipode::cli

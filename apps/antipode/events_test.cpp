@@ -1,0 +1,77 @@
+#include "apps/antipode/events.hpp"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace antipode::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string first =
+    R"({"sequence":7,"at_us":1795358405123000,"kind":"applied","store":"blobs/uploads",)"
+    R"("item":"a.txt","position":"1.5.70"})";
+const std::string second = R"({"sequence":8,"at_us":null,"kind":"role","text":"secondary"})";
+
+/// Answers each request with the next of the given texts, then with nothing.
+struct Daemon {
+    explicit Daemon(std::vector<std::string> texts) : answers(std::move(texts)) {}
+
+    std::vector<std::string> answers;
+    std::vector<std::string> asked;
+    Config config;
+    std::ostringstream out;
+    std::ostringstream error;
+
+    Fetch fetch() {
+        return [this](const std::string& url, std::chrono::milliseconds) {
+            asked.push_back(url);
+            const size_t number = asked.size() - 1;
+            return Answer{200, number < answers.size() ? answers[number] : ""};
+        };
+    }
+};
+
+TEST(Events, TailPrintsALinePerEventAndGoesOnBehindTheLast) {
+    Daemon daemon({first + "\n" + second + "\n"});
+    EXPECT_EQ(tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error},
+                          {.after = std::nullopt, .follow = false}),
+              ExitCode::Ok);
+    EXPECT_EQ(daemon.out.str(),
+              "7  2026-11-22T14:40:05.123Z  applied  blobs/uploads  a.txt  1.5.70\n"
+              "8  ?  role  secondary\n");
+    EXPECT_THAT(daemon.asked, ElementsAre("http://127.0.0.1:8840/v1/events?wait=0",
+                                          "http://127.0.0.1:8840/v1/events?after=8&wait=0"));
+}
+
+TEST(Events, TailFollowsUntilItIsStopped) {
+    Daemon daemon({"", first + "\n"});
+    const auto stopped = [&] { return daemon.asked.size() == 3; };
+    tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error, Format::Json},
+                {.after = 5, .follow = true, .stopped = stopped});
+    EXPECT_EQ(daemon.out.str(), first + "\n");
+    EXPECT_THAT(daemon.asked, ElementsAre("http://127.0.0.1:8840/v1/events?after=5&wait=0",
+                                          "http://127.0.0.1:8840/v1/events?after=5&wait=20",
+                                          "http://127.0.0.1:8840/v1/events?after=7&wait=20"));
+}
+
+TEST(Events, ShowPrintsEverythingOfOneEvent) {
+    Daemon daemon({first + "\n" + second + "\n"});
+    show_event(daemon.config, daemon.fetch(), {daemon.out, daemon.error}, 7);
+    EXPECT_THAT(daemon.out.str(), HasSubstr("at_us: 1795358405123000 (2026-11-22T14:40:05.123Z)\n"
+                                            "kind: applied\n"));
+    EXPECT_THAT(daemon.asked, ElementsAre("http://127.0.0.1:8840/v1/events?after=6&wait=0"));
+}
+
+TEST(Events, RefusesWhatIsNotThereOrNoEvent) {
+    Daemon daemon({second, "<html>"});
+    const Output output{daemon.out, daemon.error};
+    EXPECT_THROW(show_event(daemon.config, daemon.fetch(), output, 7), CommandError);
+    EXPECT_THROW(show_event(daemon.config, daemon.fetch(), output, 7), CommandError);
+}
+
+}  // namespace
+}  // namespace antipode::cli

@@ -1,0 +1,236 @@
+// The command-line interface for operators: reads the arguments, calls one command, turns errors
+// into text and exit codes.
+#include <cstdlib>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include "adapters/http/client.hpp"
+#include "apps/antipode/completion.hpp"
+#include "apps/antipode/config_command.hpp"
+#include "apps/antipode/doctor.hpp"
+#include "apps/antipode/events.hpp"
+#include "apps/antipode/hooks.hpp"
+#include "apps/antipode/nats_greeting.hpp"
+#include "apps/antipode/sites.hpp"
+#include "apps/antipode/status.hpp"
+#include "base/error.hpp"
+
+namespace antipode::cli {
+namespace {
+
+std::string default_config() {
+    const char* const named = std::getenv("ANTIPODE_CONFIG");
+    return named != nullptr && *named != '\0' ? named : "/etc/antipode/antipode.toml";
+}
+
+bool wants_colour() {
+    const char* const refused = std::getenv("NO_COLOR");
+    const char* const terminal = std::getenv("TERM");
+    return isatty(STDOUT_FILENO) == 1 && (refused == nullptr || *refused == '\0') &&
+           terminal != nullptr && std::string_view(terminal) != "dumb";
+}
+
+Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout) {
+    http::HttpAnswer answer = http::http_get(url, timeout);
+    return {answer.status, std::move(answer.body)};
+}
+
+/// What the arguments say. Commands are set up with a function each; the last one that CLI11 saw
+/// runs after everything is parsed.
+class Program {
+  public:
+    Program() { add_commands(); }
+
+    int run(int count, char** arguments) {
+        // Under json even a mistake in the arguments is told in JSON.
+        for (int i = 1; i + 1 < count; ++i) {
+            const std::string_view word = arguments[i];
+            if ((word == "-o" || word == "--output") &&
+                std::string_view(arguments[i + 1]) == "json") {
+                output_.format = Format::Json;
+            }
+        }
+        try {
+            app_.parse(count, arguments);
+        } catch (const CLI::CallForHelp& help) {
+            return app_.exit(help);
+        } catch (const CLI::ParseError& error) {
+            const CLI::App* used = &app_;
+            while (!used->get_subcommands().empty()) {
+                used = used->get_subcommands().front();
+            }
+            const std::string name = used == &app_ ? "antipode" : "antipode " + path_of(*used);
+            const std::vector<std::string> unknown_words = app_.remaining(true);
+            const std::string problem =
+                unknown_words.empty()
+                    ? error.what()
+                    : "\"" + unknown_words.front() + "\" is no command or option of " + name;
+            return report(output_, CommandError(ExitCode::Usage, problem, name + " --help"));
+        }
+        return run_command();
+    }
+
+  private:
+    using Command = std::function<ExitCode()>;
+
+    int run_command() {
+        try {
+            return static_cast<int>(command_());
+        } catch (const CommandError& error) {
+            return report(output_, error);
+        } catch (const Error& error) {
+            const std::string next = error.next_step();
+            return report(output_, CommandError(ExitCode::Failed, error.what(),
+                                                next.empty() ? "antipode doctor" : next));
+        } catch (const std::exception& error) {
+            return report(output_, CommandError(ExitCode::Failed, error.what(), "antipode doctor"));
+        }
+    }
+
+    static std::string path_of(const CLI::App& app) {
+        const CLI::App* const parent = app.get_parent();
+        return parent == nullptr || parent->get_parent() == nullptr
+                   ? app.get_name()
+                   : path_of(*parent) + " " + app.get_name();
+    }
+
+    Config config() const { return load_config(config_file_); }
+
+    CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help,
+                  Command command) {
+        CLI::App* const child = parent.add_subcommand(name, help);
+        child->fallthrough();
+        if (command) {
+            child->callback([this, command = std::move(command)] { command_ = command; });
+        } else {
+            child->require_subcommand(1);
+        }
+        return child;
+    }
+
+    void add_commands() {
+        app_.name("antipode");
+        app_.require_subcommand(1);
+        app_.add_option("--config", config_file_, "configuration file, also $ANTIPODE_CONFIG")
+            ->capture_default_str();
+        app_.add_option_function<std::string>(
+                "-o,--output",
+                [this](const std::string& format) {
+                    output_.format = format == "json" ? Format::Json : Format::Table;
+                },
+                "table or json")
+            ->check(CLI::IsMember({"table", "json"}));
+        add_seeing();
+        add_sites();
+        add_hooks();
+        add_helpers();
+    }
+
+    void add_seeing() {
+        add(app_, "status", "sites, recovery point, and what holds it back", [this] {
+            return show_status(config(), fetch_over_http, output_, site_);
+        })->add_option("SITE", site_, "only this site");
+        add(app_, "lag", "where each store's lag comes from", [this] {
+            return show_lag(config(), fetch_over_http, output_, site_);
+        })->add_option("SITE", site_, "asked instead of this one");
+        CLI::App* const events = add(app_, "events", "what the daemon did lately", {});
+        CLI::App* const tail = add(*events, "tail", "follows the events", [this] {
+            return tail_events(config(), fetch_over_http, output_, tail_);
+        });
+        tail->add_option("--after", tail_.after, "begin behind this event");
+        tail->add_flag("!--no-follow", tail_.follow, "end when there is nothing more");
+        add(*events, "show", "everything known of one event",
+            [this] { return show_event(config(), fetch_over_http, output_, sequence_); })
+            ->add_option("EVENT", sequence_, "its number")
+            ->required();
+    }
+
+    void add_sites() {
+        CLI::App* const sites = add(app_, "sites", "the cluster's sites, and who is primary", {});
+        add(*sites, "list", "all sites", [this] {
+            const Config loaded = config();
+            return list_sites(loaded, nats_buckets(loaded), output_);
+        });
+        add(*sites, "show", "one site",
+            [this] {
+                const Config loaded = config();
+                return show_site(loaded, nats_buckets(loaded), fetch_over_http, output_, name_);
+            })
+            ->add_option("SITE", name_)
+            ->required();
+        add(*sites, "init", "names the primary, once in a cluster's life",
+            [this] {
+                const Config loaded = config();
+                return init_sites(loaded, nats_buckets(loaded), clock_, output_, name_);
+            })
+            ->add_option("--primary", name_, "the site that serves writes")
+            ->required();
+    }
+
+    void add_hooks() {
+        CLI::App* const hooks = add(app_, "hooks", "the git hooks that notice pushes at once", {});
+        const auto add_action = [&](const std::string& name, const std::string& help,
+                                    HooksAction action) {
+            add(*hooks, name, help, [this, action] {
+                return run_hooks(config(), output_, action, path_);
+            })->add_option("ROOT|REPO", path_, "only these; default: all roots configured");
+        };
+        add_action("install", "in every repository that has none yet", HooksAction::Install);
+        add_action("status", "where they are, and where not", HooksAction::Status);
+        add_action("remove", "puts back what was there before", HooksAction::Remove);
+    }
+
+    void add_helpers() {
+        add(app_, "doctor", "looks for what is wrong, with the remedy", [this] {
+            const Config loaded = config();
+            std::vector<Check> checks = local_checks();
+            for (Check& check : server_checks(fetch_over_http, greet_nats, clock_)) {
+                checks.push_back(std::move(check));
+            }
+            checks.push_back(hooks_check());
+            return run_doctor(loaded, checks, output_);
+        });
+        CLI::App* const config = add(app_, "config", "the configuration file", {});
+        add(*config, "check", "is it valid?",
+            [this] { return check_config(config_file_, output_); });
+        add(*config, "show", "everything in force, defaults included",
+            [this] { return show_config(config_file_, output_); });
+        add(app_, "version", "of this program", [this] {
+            if (output_.json()) {
+                output_.out << R"({"schema":"antipode.version/1","version":")" << ANTIPODE_VERSION
+                            << "\"}\n";
+            } else {
+                output_.out << "antipode " << ANTIPODE_VERSION << "\n";
+            }
+            return ExitCode::Ok;
+        });
+        add(app_, "completion", "prints a script that completes commands",
+            [this] {
+                output_.out << bash_completion(app_);
+                return ExitCode::Ok;
+            })
+            ->add_option("SHELL", name_, "bash")
+            ->required()
+            ->check(CLI::IsMember({"bash"}));
+    }
+
+    CLI::App app_{"Antipode keeps mirror sites of git repositories, files and PostgreSQL."};
+    Command command_;
+    SystemClock clock_;
+    Output output_{std::cout, std::cerr, Format::Table, wants_colour()};
+    std::string config_file_ = default_config();
+    std::optional<std::string> site_;
+    std::optional<std::string> path_;
+    std::string name_;
+    uint64_t sequence_ = 0;
+    TailOptions tail_;
+};
+
+}  // namespace
+}  // namespace antipode::cli
+
+int main(int count, char** arguments) {
+    return antipode::cli::Program().run(count, arguments);
+}

@@ -1,0 +1,146 @@
+#include "apps/antipode/status_report.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipode/exit_code.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view schema = "antipode.status/1";
+
+/// The value at `key`; nullopt when it is null, absent or of another type.
+template <typename Value>
+std::optional<Value> get(const json& object, const char* key) {
+    const auto found = object.find(key);
+    if (found == object.end()) {
+        return std::nullopt;
+    }
+    if constexpr (std::is_same_v<Value, std::string>) {
+        return found->is_string() ? std::optional(found->get<std::string>()) : std::nullopt;
+    } else if constexpr (std::is_same_v<Value, bool>) {
+        return found->is_boolean() ? std::optional(found->get<bool>()) : std::nullopt;
+    } else if constexpr (std::is_same_v<Value, TimePoint>) {
+        return found->is_number_integer() ? std::optional(from_microseconds(found->get<int64_t>()))
+                                          : std::nullopt;
+    } else {
+        return found->is_number() ? std::optional(found->get<Value>()) : std::nullopt;
+    }
+}
+
+std::string text(const json& object, const char* key) {
+    return get<std::string>(object, key).value_or("");
+}
+
+/// The objects in the list at `key`.
+template <typename Row, typename Read>
+std::vector<Row> rows(const json& object, const char* key, Read read) {
+    std::vector<Row> result;
+    const auto found = object.find(key);
+    if (found != object.end() && found->is_array()) {
+        for (const json& element : *found) {
+            if (element.is_object()) {
+                result.push_back(read(element));
+            }
+        }
+    }
+    return result;
+}
+
+SiteRow read_site(const json& row) {
+    return {.site = text(row, "site"),
+            .role = text(row, "role"),
+            .state = text(row, "state"),
+            .recovery_point = get<TimePoint>(row, "recovery_point_us"),
+            .lag_seconds = get<double>(row, "lag_seconds"),
+            .verified = get<uint64_t>(row, "verified"),
+            .parked = get<uint64_t>(row, "parked"),
+            .report_at = get<TimePoint>(row, "report_at_us"),
+            .reason = text(row, "reason"),
+            .next_step = text(row, "next_step")};
+}
+
+std::optional<CopyRow> read_copy(const json& row) {
+    const auto found = row.find("copy");
+    if (found == row.end() || !found->is_object()) {
+        return std::nullopt;
+    }
+    return CopyRow{.tables_done = get<uint64_t>(*found, "tables_done").value_or(0),
+                   .tables = get<uint64_t>(*found, "tables").value_or(0),
+                   .rows = get<uint64_t>(*found, "rows").value_or(0),
+                   .bytes = get<uint64_t>(*found, "bytes").value_or(0),
+                   .table = text(*found, "table")};
+}
+
+StoreRow read_store(const json& row) {
+    return {.store = text(row, "store"),
+            .state = text(row, "state"),
+            .reason = text(row, "reason"),
+            .next_step = text(row, "next_step"),
+            .capture_lag_seconds = get<double>(row, "capture_lag_seconds"),
+            .delivery_lag_seconds = get<double>(row, "delivery_lag_seconds"),
+            .apply_lag_seconds = get<double>(row, "apply_lag_seconds"),
+            .total_lag_seconds = get<double>(row, "total_lag_seconds"),
+            .backlog_events = get<uint64_t>(row, "backlog_events"),
+            .backlog_bytes = get<uint64_t>(row, "backlog_bytes"),
+            .applied = get<uint64_t>(row, "applied"),
+            .verified = get<uint64_t>(row, "verified"),
+            .mismatches = get<uint64_t>(row, "mismatches"),
+            .parked = get<uint64_t>(row, "parked"),
+            .waiting = get<uint64_t>(row, "waiting"),
+            .copy = read_copy(row)};
+}
+
+ExceptionRow read_exception(const json& row) {
+    return {.store = text(row, "store"),
+            .item = text(row, "item"),
+            .kind = text(row, "kind"),
+            .failure_class = text(row, "class"),
+            .reason = text(row, "reason"),
+            .since = get<TimePoint>(row, "since_us"),
+            .tries = get<uint64_t>(row, "tries"),
+            .next_try = get<TimePoint>(row, "next_try_us")};
+}
+
+WorkerRow read_worker(const json& row) {
+    return {.name = text(row, "name"),
+            .healthy = get<bool>(row, "healthy").value_or(false),
+            .problem = text(row, "problem"),
+            .next_step = text(row, "next_step"),
+            .since = get<TimePoint>(row, "since_us")};
+}
+
+}  // namespace
+
+StatusReport StatusReport::parse(const std::string& text_form, const std::string& source) {
+    const auto document = nlohmann::json::parse(text_form, nullptr, false);
+    if (!document.is_object() || text(document, "schema") != schema) {
+        throw CommandError(ExitCode::Failed, source + " answered something that is no status",
+                           "curl " + source + "/v1/status");
+    }
+    const auto now = get<TimePoint>(document, "now_us");
+    if (!now) {
+        throw CommandError(ExitCode::Failed, source + " answered a status without now_us",
+                           "curl " + source + "/v1/status");
+    }
+    StatusReport report;
+    report.cluster = text(document, "cluster");
+    report.site = text(document, "site");
+    report.role = text(document, "role");
+    report.epoch = get<uint64_t>(document, "epoch");
+    report.version = text(document, "version");
+    report.now = *now;
+    report.started = get<TimePoint>(document, "started_us");
+    report.recovery_point = get<TimePoint>(document, "recovery_point_us");
+    report.recovery_point_reason = text(document, "recovery_point_reason");
+    report.sites = rows<SiteRow>(document, "sites", read_site);
+    report.stores = rows<StoreRow>(document, "stores", read_store);
+    report.exceptions = rows<ExceptionRow>(document, "exceptions", read_exception);
+    report.workers = rows<WorkerRow>(document, "workers", read_worker);
+    report.json = text_form;
+    return report;
+}
+
+}  // namespace antipode::cli

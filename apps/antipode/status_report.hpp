@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+
+/// What a daemon answers to GET /v1/status ("antipode.status/1"), as far as it is shown. Unknown
+/// values (null, or absent in an older daemon's answer) are nullopt.
+namespace antipode::cli {
+
+struct SiteRow {
+    std::string site;
+    std::string role;
+    std::string state;
+    std::optional<TimePoint> recovery_point;
+    std::optional<double> lag_seconds;
+    std::optional<uint64_t> verified;
+    std::optional<uint64_t> parked;
+    std::optional<TimePoint> report_at;
+    std::string reason;
+    std::string next_step;
+};
+
+struct CopyRow {
+    uint64_t tables_done = 0;
+    uint64_t tables = 0;
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
+    std::string table;
+};
+
+struct StoreRow {
+    std::string store;
+    std::string state;
+    std::string reason;
+    std::string next_step;
+    std::optional<double> capture_lag_seconds;
+    std::optional<double> delivery_lag_seconds;
+    std::optional<double> apply_lag_seconds;
+    std::optional<double> total_lag_seconds;
+    std::optional<uint64_t> backlog_events;
+    std::optional<uint64_t> backlog_bytes;
+    std::optional<uint64_t> applied;
+    std::optional<uint64_t> verified;
+    std::optional<uint64_t> mismatches;
+    std::optional<uint64_t> parked;
+    std::optional<uint64_t> waiting;
+    std::optional<CopyRow> copy;
+};
+
+struct ExceptionRow {
+    std::string store;
+    std::string item;
+    std::string kind;
+    std::string failure_class;
+    std::string reason;
+    std::optional<TimePoint> since;
+    std::optional<uint64_t> tries;
+    std::optional<TimePoint> next_try;
+};
+
+struct WorkerRow {
+    std::string name;
+    bool healthy = false;
+    std::string problem;
+    std::string next_step;
+    std::optional<TimePoint> since;
+};
+
+struct StatusReport {
+    std::string cluster;
+    std::string site;
+    std::string role;
+    std::optional<uint64_t> epoch;
+    std::string version;
+    TimePoint now;  ///< the daemon's clock when it answered: ages are counted from here
+    std::optional<TimePoint> started;
+    std::optional<TimePoint> recovery_point;
+    std::string recovery_point_reason;
+    std::vector<SiteRow> sites;
+    std::vector<StoreRow> stores;
+    std::vector<ExceptionRow> exceptions;
+    std::vector<WorkerRow> workers;
+
+    std::string json;  ///< the answer itself
+
+    /// `source` names the daemon in errors. Throws CommandError{Failed} when it is no status.
+    static StatusReport parse(const std::string& text, const std::string& source);
+};
+
+}  // namespace antipode::cli

@@ -1,0 +1,221 @@
+#include "apps/antipode/status.hpp"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "apps/antipode/status_view.hpp"
+#include "base/error.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+// 2026-11-22T14:40:07Z
+const std::string sydney = R"({
+ "schema":"antipode.status/1","cluster":"demo","site":"sydney","role":"secondary","epoch":1,
+ "version":"0.1.0","now_us":1795358407000000,"started_us":1795358000000000,
+ "recovery_point_us":1795358405000000,"recovery_point_reason":"",
+ "sites":[
+  {"site":"london","role":"primary","state":"serving","recovery_point_us":null,
+   "lag_seconds":null,"verified":null,"parked":null,"report_at_us":1795358406000000,
+   "reason":"","next_step":""},
+  {"site":"sydney","role":"secondary","state":"degraded","recovery_point_us":1795358405000000,
+   "lag_seconds":2.04,"verified":120,"parked":1,"report_at_us":1795358407000000,
+   "reason":"held back by blobs/uploads: 1 item","next_step":"make room on its disk"},
+  {"site":"cape","role":"secondary","state":"unknown","recovery_point_us":null,
+   "lag_seconds":null,"verified":null,"parked":null,"report_at_us":1795357558000000,
+   "reason":"","next_step":""}],
+ "stores":[
+  {"store":"database/app","state":"streaming","reason":"","next_step":"",
+   "capture_lag_seconds":0.21,"delivery_lag_seconds":0.3,"apply_lag_seconds":1.3,
+   "total_lag_seconds":1.8,"backlog_events":63,"backlog_bytes":18200,"applied":77,"verified":77,
+   "mismatches":0,"parked":0,"waiting":0,"copy":null},
+  {"store":"blobs/uploads","state":"catching-up","reason":"","next_step":"",
+   "capture_lag_seconds":0.1,"delivery_lag_seconds":null,"apply_lag_seconds":null,
+   "total_lag_seconds":null,"backlog_events":18,"backlog_bytes":null,"applied":43,
+   "verified":43,"mismatches":0,"parked":1,"waiting":0}],
+ "exceptions":[{"store":"blobs/uploads","item":"a/b.txt","kind":"parked","class":"transient",
+   "reason":"no space left on device","since_us":1795358287000000,"tries":3,
+   "next_try_us":1795358427000000,"position":"1.5.70"}],
+ "workers":[{"name":"relay","healthy":false,"problem":"connecting to nats: timeout",
+   "next_step":"start nats-server","since_us":1795358395000000,"failures":4},
+  {"name":"markers","healthy":true,"problem":"","next_step":"","since_us":0,"failures":0}]})";
+
+const Config config = Config::parse(R"(
+cluster = "demo"
+site = "london"
+state_dir = "/var/lib/antipode"
+[[sites]]
+name = "london"
+nats = "nats://127.0.0.1:4222"
+http = "http://london.example:8840"
+[[sites]]
+name = "sydney"
+nats = "nats://sydney.example:4222"
+http = "http://sydney.example:8840"
+[[blobs]]
+name = "uploads"
+root = "/srv/uploads"
+)",
+                                    "antipode.toml");
+
+StatusReport parsed() {
+    return StatusReport::parse(sydney, "http://127.0.0.1:8840");
+}
+
+struct Printed {
+    std::ostringstream out;
+    std::ostringstream error;
+    Output table{out, error};
+    Output json{out, error, Format::Json};
+};
+
+/// Answers for sydney only; asking london fails.
+Answer only_sydney(const std::string& url, std::chrono::milliseconds) {
+    if (url == "http://sydney.example:8840/v1/status") {
+        return {200, sydney};
+    }
+    throw Error(Reaction::Retry, "connection refused");
+}
+
+TEST(StatusView, ShowsSitesAndWhatHoldsThemBack) {
+    EXPECT_EQ(
+        render_status(parsed(), std::nullopt, false),
+        "SITE     ROLE       STATE     RECOVERY POINT       LAG  VERIFIED  FAILED  REPORT AGE\n"
+        "london   primary    serving   -                      -         -       -  1s\n"
+        "sydney*  secondary  degraded  14:40:05Z (2s ago)  2.0s       120       1  0s\n"
+        "cape     secondary  unknown   ?                      ?         ?       ?  14m09s STALE\n"
+        "sydney: held back by blobs/uploads: 1 item    Try: make room on its disk\n"
+        "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for 2m00s, "
+        "next in 20s)\n"
+        "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n");
+}
+
+TEST(StatusView, ShowsWhereLagComesFrom) {
+    EXPECT_EQ(render_lag(parsed(), false),
+              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  APPLIED"
+              "  VERIFIED  FAILED\n"
+              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB       77"
+              "        77       0\n"
+              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?       43"
+              "        43       1\n"
+              "Recovery point 14:40:05Z (2s ago)\n"
+              "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for "
+              "2m00s, next in 20s)\n"
+              "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n");
+}
+
+TEST(StatusView, NeverShowsAStaleReportInGreen) {
+    StatusReport report = parsed();
+    EXPECT_THAT(render_status(report, "london", true), HasSubstr("\x1b[32mserving"));
+    report.now += std::chrono::minutes(1);
+    EXPECT_THAT(render_status(report, "london", true), HasSubstr("\x1b[33mserving"));
+    report.sites[0].report_at.reset();
+    EXPECT_THAT(render_status(report, "london", false), HasSubstr("? STALE"));
+}
+
+TEST(StatusView, SaysWhyTheRecoveryPointIsUnknown) {
+    StatusReport report = parsed();
+    report.recovery_point.reset();
+    report.recovery_point_reason = "initial copy of database/app";
+    report.stores[0].copy =
+        CopyRow{.tables_done = 1, .tables = 4, .rows = 1000, .bytes = 50'000, .table = "public.x"};
+    const std::string text = render_status(report, std::nullopt, false);
+    EXPECT_THAT(text, HasSubstr("recovery point of sydney is unknown: initial copy of "));
+    EXPECT_THAT(text,
+                HasSubstr("database/app: 1 of 4 tables copied, 1000 rows, 50 kB, now public.x\n"));
+}
+
+TEST(StatusView, LimitsTheListOfExceptions) {
+    StatusReport report = parsed();
+    report.exceptions.assign(20, report.exceptions[0]);
+    EXPECT_THAT(render_status(report, std::nullopt, false), HasSubstr("and 12 more items"));
+}
+
+TEST(StatusReport, RefusesWhatIsNoStatus) {
+    for (const char* text : {"", "<html>", "[]", "{}", R"({"schema":"antipode.status/2"})",
+                             R"({"schema":"antipode.status/1","now_us":null})"}) {
+        EXPECT_THROW(StatusReport::parse(text, "http://x"), CommandError) << text;
+    }
+    const auto least =
+        StatusReport::parse(R"({"schema":"antipode.status/1","now_us":5,"sites":[{}, 3]})", "x");
+    EXPECT_EQ(least.sites.size(), 1U);
+    EXPECT_FALSE(least.sites[0].lag_seconds);
+    EXPECT_FALSE(least.epoch);
+}
+
+TEST(ShowStatus, AsksTheOtherSitesWhenTheLocalDaemonIsDown) {
+    Printed printed;
+    EXPECT_EQ(show_status(config, only_sydney, printed.table, std::nullopt), ExitCode::Unreachable);
+    EXPECT_THAT(printed.error.str(),
+                HasSubstr("antipode: no antipoded answers at http://127.0.0.1:8840: connection "
+                          "refused\nTry: systemctl status antipoded, or antipode doctor\n"
+                          "What sydney knows:\n"));
+    EXPECT_THAT(printed.out.str(), HasSubstr("sydney*  secondary"));
+}
+
+TEST(ShowStatus, FailsWhenNobodyAnswers) {
+    Printed printed;
+    const Fetch nobody = [](const std::string&, std::chrono::milliseconds) -> Answer {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    EXPECT_THROW(show_status(config, nobody, printed.table, std::nullopt), CommandError);
+    EXPECT_THAT(printed.out.str(), IsEmpty());
+}
+
+TEST(ShowStatus, ShowsOneSite) {
+    Printed printed;
+    EXPECT_EQ(show_status(config, only_sydney, printed.table, "sydney"), ExitCode::Ok);
+    EXPECT_THAT(printed.out.str(), HasSubstr("\nsydney*"));
+    EXPECT_THAT(printed.out.str(), testing::Not(HasSubstr("london")));
+    EXPECT_THROW(show_status(config, only_sydney, printed.table, "paris"), CommandError);
+}
+
+TEST(ShowStatus, PassesTheDaemonsJsonOn) {
+    Printed printed;
+    EXPECT_EQ(show_status(config, only_sydney, printed.json, "sydney"), ExitCode::Ok);
+    EXPECT_THAT(printed.out.str(), HasSubstr(R"({"schema":"antipode.status/1","cluster":"demo")"));
+    EXPECT_THAT(printed.out.str(), HasSubstr(R"("sites":[{"site":"sydney")"));
+    printed.out.str("");
+    EXPECT_EQ(show_lag(config, only_sydney, printed.json, "sydney"), ExitCode::Ok);
+    EXPECT_THAT(printed.out.str(), HasSubstr(R"({"schema":"antipode.lag/1","cluster":"demo")"));
+    EXPECT_THAT(printed.out.str(), HasSubstr(R"("total_lag_seconds":null)"));
+}
+
+TEST(Daemon, PassesOnWhatTheDaemonSaysOfAnError) {
+    const auto answering = [](unsigned status, const std::string& body) -> Fetch {
+        return [=](const std::string&, std::chrono::milliseconds) { return Answer{status, body}; };
+    };
+    try {
+        get(answering(503, R"({"error":{"message":"starting","next_step":"wait"}})"), "http://x",
+            "/v1/status");
+        FAIL();
+    } catch (const CommandError& error) {
+        EXPECT_EQ(error.code(), ExitCode::Unreachable);
+        EXPECT_STREQ(error.what(), "http://x/v1/status answered 503: starting");
+        EXPECT_EQ(error.next_step(), "wait");
+    }
+    try {
+        get(answering(404, "<html>"), "http://x", "/v1/events");
+        FAIL();
+    } catch (const CommandError& error) {
+        EXPECT_EQ(error.code(), ExitCode::Failed);
+        EXPECT_EQ(error.next_step(), "antipode doctor");
+    }
+}
+
+TEST(Report, SpeaksJsonUnderJson) {
+    Printed printed;
+    EXPECT_EQ(report(printed.json, CommandError(ExitCode::Conflict, "taken", "look")), 9);
+    EXPECT_EQ(printed.error.str(),
+              "{\"schema\":\"antipode.error/1\",\"error\":{\"code\":\"conflict\",\"exit_code\":9,"
+              "\"message\":\"taken\",\"next_step\":\"look\"}}\n");
+    EXPECT_THAT(printed.out.str(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace antipode::cli
