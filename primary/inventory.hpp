@@ -33,6 +33,10 @@ class Inventory {
     /// Every item of a store that exists, in name order; stops when `use` returns false.
     void for_each(const StoreId& store,
                   const std::function<bool(const std::string& item, const Published&)>& use) const;
+    /// The same for the items below a directory, given without its last '/'.
+    void for_each_below(
+        const StoreId& store, const std::string& directory,
+        const std::function<bool(const std::string& item, const Published&)>& use) const;
     uint64_t count(const StoreId& store) const;
 
     /// Forgets what was published after `safe`: it may be lost, and is published again. Such an
