@@ -14,9 +14,9 @@
 namespace antipode::postgres {
 namespace {
 
-constexpr size_t data_header_bytes = 25;       // 'w', start, end, time
-constexpr size_t keepalive_bytes = 18;         // 'k', end, time, reply requested
-constexpr const char* slot_in_use = "55006";   // object_in_use
+constexpr size_t data_header_bytes = 25;      // 'w', start, end, time
+constexpr size_t keepalive_bytes = 18;        // 'k', end, time, reply requested
+constexpr const char* slot_in_use = "55006";  // object_in_use
 
 uint64_t big_endian(std::string_view bytes) {
     uint64_t value = 0;
@@ -80,8 +80,7 @@ Lsn SlotSource::State::slot_position() {
         "reading the slot",
         "SELECT confirmed_flush_lsn, wal_status FROM pg_replication_slots WHERE slot_name = " +
             quote_literal(options.slot));
-    const auto position =
-        slots.size() == 1 ? Lsn::parse(slots.text(0, 0)) : std::optional<Lsn>();
+    const auto position = slots.size() == 1 ? Lsn::parse(slots.text(0, 0)) : std::optional<Lsn>();
     if (!position || slots.text(0, 1) == "lost") {
         throw Error(Reaction::Stop,
                     "the replication slot " + options.slot + " is " +
@@ -108,7 +107,8 @@ void SlotSource::State::end_previous_holder() {
     connection->query("ending the connection that holds the slot",
                       "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a "
                       "JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE s.slot_name = " +
-                          quote_literal(options.slot) + " AND a.usename = current_user "
+                          quote_literal(options.slot) +
+                          " AND a.usename = current_user "
                           "AND a.application_name = " +
                           quote_literal(options.application_name.substr(0, 63)));
 }

@@ -77,13 +77,17 @@ void Connection::Close::operator()(pg_conn* connection) const noexcept {
 Connection::Connection(const std::string& url, const std::string& application_name, Mode mode) {
     // Before "dbname", which is expanded: defaults that the connection string may override.
     const bool replication = mode == Mode::Replication;
-    const std::array<const char*, 9> keywords = {
-        "connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-        "tcp_user_timeout", "dbname", "application_name", replication ? "replication" : nullptr,
-        nullptr};
-    const std::array<const char*, 9> values = {"5",   "10",       "5",
-                                               "3",   "30000",    url.c_str(),
-                                               application_name.c_str(), "database", nullptr};
+    const std::array<const char*, 9> keywords = {"connect_timeout",
+                                                 "keepalives_idle",
+                                                 "keepalives_interval",
+                                                 "keepalives_count",
+                                                 "tcp_user_timeout",
+                                                 "dbname",
+                                                 "application_name",
+                                                 replication ? "replication" : nullptr,
+                                                 nullptr};
+    const std::array<const char*, 9> values = {
+        "5", "10", "5", "3", "30000", url.c_str(), application_name.c_str(), "database", nullptr};
     connection_.reset(PQconnectdbParams(keywords.data(), values.data(), 1));
     if (!connection_) {
         throw Error(Reaction::Retry, "no memory for a connection to PostgreSQL");
@@ -150,8 +154,8 @@ void Connection::fail(const std::string& doing, const pg_result* result) const {
 
 Connection::Ready Connection::wait_for_input(std::chrono::milliseconds timeout, int wake_fd) {
     std::array<pollfd, 2> fds = {pollfd{PQsocket(raw()), POLLIN, 0}, pollfd{wake_fd, POLLIN, 0}};
-    const int ready = ::poll(fds.data(), fds.size(),
-                             static_cast<int>(std::max<int64_t>(0, timeout.count())));
+    const int ready =
+        ::poll(fds.data(), fds.size(), static_cast<int>(std::max<int64_t>(0, timeout.count())));
     if (ready < 0 && errno != EINTR) {
         throw Error(Reaction::Retry, "waiting for PostgreSQL: poll failed");
     }

@@ -53,8 +53,8 @@ class Rows {
 using Parameters = std::vector<std::optional<std::string>>;
 
 /// One libpq connection with the settings that replication depends on pinned: text forms of dates,
-/// floats and bytes, UTF-8, a search_path without user schemas, no timeouts of the role or database.
-/// Owner: one thread. Every failure throws; after a lost connection make a new object.
+/// floats and bytes, UTF-8, a search_path without user schemas, no timeouts of the role or
+/// database. Owner: one thread. Every failure throws; after a lost connection make a new object.
 class Connection {
   public:
     enum class Mode { Plain, Replication };

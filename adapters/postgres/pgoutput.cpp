@@ -13,7 +13,8 @@ constexpr uint8_t flag_cascade = 1;
 constexpr uint8_t flag_restart_identity = 2;
 
 [[noreturn]] void malformed() {
-    throw Error(Reaction::Stop, "decoding: PostgreSQL sent a pgoutput message that breaks its format",
+    throw Error(Reaction::Stop,
+                "decoding: PostgreSQL sent a pgoutput message that breaks its format",
                 "check the server's version; 14 to 17 are supported");
 }
 

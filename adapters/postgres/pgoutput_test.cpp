@@ -30,15 +30,15 @@ std::string relation() {
 }
 
 std::vector<std::string> samples() {
-    return {"B" + big_endian<uint64_t>(0x100) + big_endian<int64_t>(5) + big_endian<uint32_t>(9),
-            "C" + std::string(1, '\0') + big_endian<uint64_t>(0x100) + big_endian<uint64_t>(0x130) +
-                big_endian<int64_t>(5),
-            relation(),
-            "I" + big_endian<uint32_t>(7) + "N" + row,
-            "U" + big_endian<uint32_t>(7) + "K" + row + "N" + row,
-            "D" + big_endian<uint32_t>(7) + "O" + row,
-            "T" + big_endian<uint32_t>(2) + '\3' + big_endian<uint32_t>(7) +
-                big_endian<uint32_t>(8)};
+    return {
+        "B" + big_endian<uint64_t>(0x100) + big_endian<int64_t>(5) + big_endian<uint32_t>(9),
+        "C" + std::string(1, '\0') + big_endian<uint64_t>(0x100) + big_endian<uint64_t>(0x130) +
+            big_endian<int64_t>(5),
+        relation(),
+        "I" + big_endian<uint32_t>(7) + "N" + row,
+        "U" + big_endian<uint32_t>(7) + "K" + row + "N" + row,
+        "D" + big_endian<uint32_t>(7) + "O" + row,
+        "T" + big_endian<uint32_t>(2) + '\3' + big_endian<uint32_t>(7) + big_endian<uint32_t>(8)};
 }
 
 TEST(Pgoutput, ReadsWhatPostgresWrites) {
@@ -76,8 +76,8 @@ TEST(Pgoutput, RefusesEveryCutMessageAndUnknownKinds) {
         }
     }
     EXPECT_THROW(parse_pgoutput("?"), Error);
-    EXPECT_THROW(parse_pgoutput("I" + big_endian<uint32_t>(7) + "N" + big_endian<uint16_t>(1) + "x"),
-                 Error);
+    EXPECT_THROW(
+        parse_pgoutput("I" + big_endian<uint32_t>(7) + "N" + big_endian<uint16_t>(1) + "x"), Error);
     EXPECT_THROW(parse_pgoutput("T" + big_endian<uint32_t>(0x7fffffff) + '\0'), Error);
 }
 

@@ -14,8 +14,8 @@ namespace {
 constexpr const char* advisory_lock = "1634628713, 1634757753";
 constexpr const char* lock_not_available = "55P03";
 
-/// Triggers and rules of the source have fired there. Rows are found by index wherever there is one,
-/// whatever the statistics of a young table say.
+/// Triggers and rules of the source have fired there. Rows are found by index wherever there is
+/// one, whatever the statistics of a young table say.
 constexpr const char* session_settings = R"(
     SET session_replication_role = replica; SET synchronous_commit = on; SET lock_timeout = '10s';
     SET enable_seqscan = off; SET jit = off; SET check_function_bodies = off)";
@@ -120,8 +120,7 @@ void ReplicaWriter::State::connect() {
 }
 
 void ReplicaWriter::State::take_lock() {
-    const std::string sql =
-        std::string("SELECT pg_advisory_lock(") + advisory_lock + ")";
+    const std::string sql = std::string("SELECT pg_advisory_lock(") + advisory_lock + ")";
     const auto taken = [&](const char* timeout) {
         connection->execute("preparing the session",
                             std::string("SET lock_timeout = '") + timeout + "'");
@@ -263,15 +262,15 @@ void ReplicaWriter::save_position(const Position& position, Lsn lsn, uint64_t tr
 
 void ReplicaWriter::save(const ReplicaState& state) {
     guarded([&] {
-        state_->query("saving the state", R"(
+        state_->query(
+            "saving the state", R"(
             INSERT INTO antipode.replica VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             ON CONFLICT (store) DO UPDATE SET epoch = $2, session = $3, number = $4, lsn = $5,
               transactions = $6, phase = $7, schema_was_here = $8, finish_script = $9)",
-                      {state_->options.store, std::to_string(state.position.epoch),
-                       std::to_string(state.position.session),
-                       std::to_string(state.position.number), state.lsn.to_string(),
-                       std::to_string(state.transactions), to_text(state.phase),
-                       state.schema_was_here ? "t" : "f", state.finish_script});
+            {state_->options.store, std::to_string(state.position.epoch),
+             std::to_string(state.position.session), std::to_string(state.position.number),
+             state.lsn.to_string(), std::to_string(state.transactions), to_text(state.phase),
+             state.schema_was_here ? "t" : "f", state.finish_script});
     });
 }
 
@@ -284,7 +283,6 @@ void ReplicaWriter::forget_tables() {
 
 std::vector<LocalTable> ReplicaWriter::tables() {
     return guarded([&] {
-        // Rows of an extension's tables came with the extension.
         const Rows rows = state_->query("listing this site's tables", R"(
             SELECT n.nspname, c.relname,
               EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
@@ -295,14 +293,12 @@ std::vector<LocalTable> ReplicaWriter::tables() {
               AND n.nspname NOT LIKE 'pg\_%')");
         std::vector<LocalTable> tables;
         for (int row = 0; row < rows.size(); ++row) {
-            LocalTable table{{rows.string(row, 0), rows.string(row, 1)}, rows.boolean(row, 2)};
-            if (!table.empty) {
-                table.empty = !state_
-                                   ->query("looking for rows in " + table.name.to_string(),
-                                           "SELECT EXISTS (SELECT FROM ONLY " +
-                                               qualified(table.name) + ")")
-                                   .boolean(0, 0);
-            }
+            LocalTable table{
+                {rows.string(row, 0), rows.string(row, 1)}, false, rows.boolean(row, 2)};
+            const Rows filled =
+                state_->query("looking for rows in " + table.name.to_string(),
+                              "SELECT EXISTS (SELECT FROM ONLY " + qualified(table.name) + ")");
+            table.empty = !filled.boolean(0, 0);
             tables.push_back(std::move(table));
         }
         return tables;
@@ -311,7 +307,13 @@ std::vector<LocalTable> ReplicaWriter::tables() {
 
 void ReplicaWriter::run_script(const std::string& sql) {
     guarded([&] {
-        state_->connected().execute("making the schema", sql);
+        try {
+            state_->connected().execute("making the schema", sql);
+        } catch (const SqlError& error) {
+            throw Error(error.reaction(), error.what(),
+                        "roles and extension packages that the schema names must be here first "
+                        "(pg_dumpall --roles-only); or make the schema by hand and start again");
+        }
         // pg_dump's scripts change the session's settings.
         state_->connected().pin_settings();
         state_->connected().execute("preparing the session", session_settings);
@@ -336,14 +338,16 @@ void ReplicaWriter::begin_copy(const TableName& table, const std::vector<std::st
             "AND objid = $1::regclass AND deptype = 'e')",
             {qualified(table)});
         if (kind.boolean(0, 0)) {
+            // The rows that came with the extension; the primary's copy has them too.
             state_->query(state_->copying, "DELETE FROM ONLY " + qualified(table));
         }
         const Rows rows = state_->query(
             state_->copying, "SELECT EXISTS (SELECT FROM ONLY " + qualified(table) + ")");
         if (rows.boolean(0, 0)) {
             throw Error(Reaction::Stop,
-                        state_->copying + ": the table on this site holds rows that were not "
-                                          "copied from the primary; they are not overwritten",
+                        state_->copying +
+                            ": the table on this site holds rows that were not "
+                            "copied from the primary; they are not overwritten",
                         "give the store an empty database, or empty the table by hand");
         }
         std::string list;

@@ -15,8 +15,8 @@ class ReplicaWriter final : public ReplicaSession {
     struct Options {
         std::string url;
         std::string store;
-        /// An earlier session of the same name is ended when it still holds the database: it belongs
-        /// to a process that died. Unique per store and node.
+        /// An earlier session of the same name is ended when it still holds the database: it
+        /// belongs to a process that died. Unique per store and node.
         std::string application_name;
     };
     explicit ReplicaWriter(Options options);

@@ -70,8 +70,7 @@ void RowPipeline::send_truncate(const RowOperation& operation) {
                             0));
 }
 
-const RowPipeline::Prepared& RowPipeline::prepared(size_t index,
-                                                  const RowOperation& operation) {
+const RowPipeline::Prepared& RowPipeline::prepared(size_t index, const RowOperation& operation) {
     key_ = std::to_string(operation.relation);
     key_ += static_cast<char>('a' + static_cast<int>(operation.kind));
     if (operation.kind == RowOperation::Kind::Update) {

@@ -12,9 +12,9 @@
 
 namespace antipode::postgres {
 
-/// Turns row operations into prepared statements and sends them in libpq pipelines, a bounded window
-/// at a time: the server's answers to a window are small enough never to fill a socket, so that
-/// neither side can wait for the other. One thread; as old as its connection.
+/// Turns row operations into prepared statements and sends them in libpq pipelines, a bounded
+/// window at a time: the server's answers to a window are small enough never to fill a socket, so
+/// that neither side can wait for the other. One thread; as old as its connection.
 class RowPipeline {
   public:
     explicit RowPipeline(Connection& connection) : connection_(connection) {}

@@ -47,7 +47,8 @@ std::vector<std::string> environment_for(const std::string& url) {
     for (char** entry = environ; *entry != nullptr; ++entry) {
         const std::string text = *entry;
         const size_t equals = text.find('=');
-        variables[text.substr(0, equals)] = equals == std::string::npos ? "" : text.substr(equals + 1);
+        variables[text.substr(0, equals)] =
+            equals == std::string::npos ? "" : text.substr(equals + 1);
     }
     const Conninfo options(PQconninfoParse(url.c_str(), nullptr));
     if (!options) {
@@ -82,8 +83,14 @@ class DumpReader final : public ByteReader {
     DumpReader(const std::string& url, const std::string& pg_dump, SchemaSection section)
         : filter_(section) {
         std::vector<std::string> command = {
-            pg_dump, "--schema-only", "--no-password", "--no-publications", "--no-subscriptions",
-            "--no-tablespaces", "--no-security-labels", "--exclude-schema=antipode",
+            pg_dump,
+            "--schema-only",
+            "--no-password",
+            "--no-publications",
+            "--no-subscriptions",
+            "--no-tablespaces",
+            "--no-security-labels",
+            "--exclude-schema=antipode",
             "--encoding=UTF8",
             section == SchemaSection::Before ? "--section=pre-data" : "--section=post-data"};
         start(command, environment_for(url));
@@ -167,10 +174,11 @@ class DumpReader final : public ByteReader {
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             std::array<char, 1000> text{};
             const ssize_t size = pread(errors_.get(), text.data(), text.size(), 0);
-            throw Error(Reaction::Retry,
-                        "pg_dump failed: " +
-                            std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(0, size))),
-                        "the role needs to read every table (GRANT pg_read_all_data TO role)");
+            throw Error(
+                Reaction::Retry,
+                "pg_dump failed: " +
+                    std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(0, size))),
+                "the role needs to read every table (GRANT pg_read_all_data TO role)");
         }
         ended_ = true;
     }
@@ -179,7 +187,7 @@ class DumpReader final : public ByteReader {
     pid_t pid_ = -1;
     Fd output_;
     Fd errors_;
-    std::string line_;   ///< what came and is not a whole line yet
+    std::string line_;  ///< what came and is not a whole line yet
     std::string ready_;
     bool ended_ = false;
 };

@@ -64,12 +64,13 @@ class Control {
                 connection_ = std::make_unique<pqxx::connection>(url_);
             }
             pqxx::work work(*connection_);
-            work.exec_params("SELECT set_config('application_name', $1, true), "
-                             "set_config('lock_timeout', '2s', true), "
-                             "set_config('statement_timeout', '20s', true), "
-                             "set_config('search_path', 'pg_catalog', true), "
-                             "set_config('synchronous_commit', 'local', true)",
-                             application_name_);
+            work.exec_params(
+                "SELECT set_config('application_name', $1, true), "
+                "set_config('lock_timeout', '2s', true), "
+                "set_config('statement_timeout', '20s', true), "
+                "set_config('search_path', 'pg_catalog', true), "
+                "set_config('synchronous_commit', 'local', true)",
+                application_name_);
             if constexpr (std::is_void_v<decltype(use(work))>) {
                 use(work);
                 work.commit();
@@ -100,9 +101,9 @@ class Control {
 
 std::vector<SourceTable> read_tables(pqxx::work& work, const std::string& publication,
                                      bool only_without) {
-    const std::string sql = only_without ? std::string("SELECT * FROM (") + identities_sql +
-                                               ") t WHERE NOT usable"
-                                         : std::string(identities_sql);
+    const std::string sql =
+        only_without ? std::string("SELECT * FROM (") + identities_sql + ") t WHERE NOT usable"
+                     : std::string(identities_sql);
     std::vector<SourceTable> tables;
     for (const auto& row : work.exec_params(sql, publication)) {
         SourceTable table;
@@ -152,9 +153,10 @@ std::optional<SourceFacts::Publication> read_publication(pqxx::work& work, const
                                                          int server_version) {
     // Row filters and column lists came with 15.
     const std::string filtered =
-        server_version < 150000 ? "false"
-                                : "EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid "
-                                  "AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))";
+        server_version < 150000
+            ? "false"
+            : "EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid "
+              "AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))";
     const auto rows = work.exec_params(
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, " +
             filtered +
@@ -166,8 +168,9 @@ std::optional<SourceFacts::Publication> read_publication(pqxx::work& work, const
         return std::nullopt;
     }
     const auto& row = rows[0];
-    SourceFacts::Publication publication{row[0].as<bool>(), row[1].as<bool>(), row[2].as<bool>(),
-                                         row[3].as<bool>(), {},                row[5].as<bool>()};
+    SourceFacts::Publication publication{
+        row[0].as<bool>(), row[1].as<bool>(), row[2].as<bool>(), row[3].as<bool>(), {},
+        row[5].as<bool>()};
     const std::string comment = row[4].as<std::string>();
     if (comment.starts_with(slot_comment)) {
         publication.slot_made = comment.substr(std::string_view(slot_comment).size());
@@ -222,13 +225,13 @@ void SourceSetup::create_publication() {
 }
 
 void SourceSetup::create_slot() {
-    state_->control.transaction(
-        "creating the replication slot " + state_->options.slot +
-            " (it waits for the transactions that run now)",
-        [&](pqxx::work& work) {
-            work.exec_params("SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
-                             state_->options.slot);
-        });
+    state_->control.transaction("creating the replication slot " + state_->options.slot +
+                                    " (it waits for the transactions that run now)",
+                                [&](pqxx::work& work) {
+                                    work.exec_params(
+                                        "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
+                                        state_->options.slot);
+                                });
 }
 
 void SourceSetup::record_slot() {

@@ -29,9 +29,9 @@ class CopyReader final : public TableReader {
         connection_.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         connection_.execute(doing, "LOCK TABLE ONLY " + qualified(table) + " IN ACCESS SHARE MODE");
         snapshot_ = connection_.query(doing, "SELECT pg_current_snapshot()").string(0, 0);
-        wal_end_ = Lsn::parse(
-                       connection_.query(doing, "SELECT pg_current_wal_insert_lsn()").text(0, 0))
-                       .value_or(Lsn{});
+        wal_end_ =
+            Lsn::parse(connection_.query(doing, "SELECT pg_current_wal_insert_lsn()").text(0, 0))
+                .value_or(Lsn{});
         read_columns(doing);
         begin(doing);
     }

@@ -159,10 +159,10 @@ TargetTable::Statement TargetTable::insert() const {
             append(values, add(statement, false, i));
         }
     }
-    statement.sql = "INSERT INTO " + into_ +
-                    (names.empty() ? " DEFAULT VALUES"
-                                   : " (" + names + ") OVERRIDING SYSTEM VALUE VALUES (" + values +
-                                         ")");
+    statement.sql =
+        "INSERT INTO " + into_ +
+        (names.empty() ? " DEFAULT VALUES"
+                       : " (" + names + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")");
     return statement;
 }
 

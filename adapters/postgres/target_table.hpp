@@ -50,8 +50,8 @@ class TargetTable {
         bool not_null = false;
     };
     struct KeyColumn {
-        size_t column = 0;          ///< of the source
-        std::string equality;       ///< OPERATOR(schema.op)
+        size_t column = 0;     ///< of the source
+        std::string equality;  ///< OPERATOR(schema.op)
     };
 
     bool read_table(Connection& connection, const RelationShape& source, std::string& problem);

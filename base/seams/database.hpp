@@ -106,10 +106,10 @@ class ChangeSource {
 struct SourceTable {
     TableName name;
     char replica_identity = 'd';
-    bool identity_usable = false;           ///< updates and deletes can be published
-    std::optional<std::string> candidate;   ///< a unique index that could be the identity
+    bool identity_usable = false;          ///< updates and deletes can be published
+    std::optional<std::string> candidate;  ///< a unique index that could be the identity
     bool published = false;
-    bool owned = false;                     ///< this role may alter it
+    bool owned = false;  ///< this role may alter it
 };
 
 struct SourceFacts {
@@ -223,9 +223,9 @@ class SourceExport {
 // ---- Secondary ----
 
 enum class CopyPhase {
-    None,     ///< nothing of the initial copy is here
-    Tables,   ///< tables exist and are being filled
-    Finish,   ///< all rows are here; foreign keys follow once apply has passed every snapshot
+    None,    ///< nothing of the initial copy is here
+    Tables,  ///< tables exist and are being filled
+    Finish,  ///< all rows are here; foreign keys follow once apply has passed every snapshot
     Complete
 };
 
@@ -284,6 +284,7 @@ struct MappedRelation {
 struct LocalTable {
     TableName name;
     bool empty = false;
+    bool of_extension = false;  ///< came with an extension, rows included
 };
 
 /// A writing session. The database has at most one: a second one waits, then ends what an earlier
