@@ -61,9 +61,10 @@ class ItemCapture {
 
     /// Reads an item as it is now, compared with what was published last. `whole`: a secondary
     /// asked for the item again; the event must be sufficient without anything sent before.
-    /// nullopt: nothing differs. Capture workers, concurrently for different items, never twice at
-    /// once for one item. Throws Error{Retry} when it cannot be read now (status shows it; tried
-    /// again with backoff).
+    /// nullopt: nothing differs. A payload Unchanged: nothing that travels differs, but `published`
+    /// does (a stat) and is to be recorded. Capture workers, concurrently for different items,
+    /// never twice at once for one item. Throws Error{Retry} when it cannot be read now (status
+    /// shows it; tried again with backoff).
     virtual std::optional<Reading> read(const std::string& item, bool whole,
                                         const std::stop_token& stop) = 0;
 

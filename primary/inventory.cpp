@@ -27,6 +27,8 @@ const std::vector<std::string> migrations = {R"(
     INSERT INTO session VALUES (0);
 )"};
 
+constexpr size_t page_items = 1000;
+
 int64_t signed_of(uint64_t value) {
     return static_cast<int64_t>(value);
 }
@@ -42,9 +44,56 @@ struct Inventory::State {
         : database(file, sqlite::Database::Sync::Normal) {
         database.migrate(migrations);
     }
+    /// In pages, so that the lock is not held while `use` works. `until` "": to the end.
+    void for_each(const StoreId& store, std::string from, const std::string& until,
+                  const std::function<bool(const std::string& item, const Published&)>& use);
+    std::vector<std::pair<std::string, Published>> page(const StoreId& store,
+                                                        const std::string& from, bool from_included,
+                                                        const std::string& until);
+
     std::mutex mutex;
     sqlite::Database database;
 };
+
+void Inventory::State::for_each(
+    const StoreId& store, std::string from, const std::string& until,
+    const std::function<bool(const std::string& item, const Published&)>& use) {
+    for (bool first = true;; first = false) {
+        const auto items = page(store, from, first, until);
+        for (const auto& [item, published] : items) {
+            if (!use(item, published)) {
+                return;
+            }
+        }
+        if (items.size() < page_items) {
+            return;
+        }
+        from = items.back().first;
+    }
+}
+
+std::vector<std::pair<std::string, Published>> Inventory::State::page(const StoreId& store,
+                                                                      const std::string& from,
+                                                                      bool from_included,
+                                                                      const std::string& until) {
+    std::scoped_lock lock(mutex);
+    std::string sql =
+        "SELECT item, state, digest_algorithm, digest FROM published "
+        "WHERE store = ? AND digest_algorithm <> '' AND item ";
+    sql += from_included ? ">= ?" : "> ?";
+    std::vector<sqlite::Value> parameters = {store.to_string(), Bytes{from}};
+    if (!until.empty()) {
+        sql += " AND item < ?";
+        parameters.emplace_back(Bytes{until});
+    }
+    std::vector<std::pair<std::string, Published>> items;
+    database.query(sql + " ORDER BY item LIMIT " + std::to_string(page_items), parameters,
+                   [&](const RowView& row) {
+                       items.emplace_back(row.text(0), published_of(row, 1));
+                       return true;
+                   });
+    return items;
+}
 
 Inventory::Inventory(const std::filesystem::path& file) : state_(std::make_unique<State>(file)) {}
 Inventory::~Inventory() = default;
@@ -78,37 +127,21 @@ void Inventory::record(std::span<const Record> records) {
 void Inventory::for_each(
     const StoreId& store,
     const std::function<bool(const std::string& item, const Published&)>& use) const {
-    for_each_after(store, std::nullopt, use);
+    state_->for_each(store, "", "", use);
+}
+
+void Inventory::for_each_below(
+    const StoreId& store, const std::string& directory,
+    const std::function<bool(const std::string& item, const Published&)>& use) const {
+    // '0' follows '/' in the order of bytes.
+    state_->for_each(store, directory + '/', directory + '0', use);
 }
 
 void Inventory::for_each_after(
-    const StoreId& store, std::optional<std::string> after,
+    const StoreId& store, const std::optional<std::string>& after,
     const std::function<bool(const std::string& item, const Published&)>& use) const {
-    // In pages, so that the lock is not held while `use` works.
-    constexpr int page = 1000;
-    while (true) {
-        std::vector<std::pair<std::string, Published>> items;
-        {
-            std::scoped_lock lock(state_->mutex);
-            state_->database.query(
-                std::string("SELECT item, state, digest_algorithm, digest FROM published "
-                            "WHERE store = ? AND digest_algorithm <> '' AND item ") +
-                    (after ? ">" : ">=") + " ? ORDER BY item LIMIT " + std::to_string(page),
-                {store.to_string(), Bytes{after.value_or("")}}, [&](const RowView& row) {
-                    items.emplace_back(row.text(0), published_of(row, 1));
-                    return true;
-                });
-        }
-        for (const auto& [item, published] : items) {
-            if (!use(item, published)) {
-                return;
-            }
-        }
-        if (items.size() < page) {
-            return;
-        }
-        after = items.back().first;
-    }
+    // The next byte string behind a name is the name with a NUL at its end.
+    state_->for_each(store, after ? *after + '\0' : "", "", use);
 }
 
 uint64_t Inventory::count(const StoreId& store) const {

@@ -35,7 +35,11 @@ class Inventory {
                   const std::function<bool(const std::string& item, const Published&)>& use) const;
     /// The same, from the first item behind `after` (nullopt: from the first).
     void for_each_after(
-        const StoreId& store, std::optional<std::string> after,
+        const StoreId& store, const std::optional<std::string>& after,
+        const std::function<bool(const std::string& item, const Published&)>& use) const;
+    /// The same for the items below a directory, given without its last '/'.
+    void for_each_below(
+        const StoreId& store, const std::string& directory,
         const std::function<bool(const std::string& item, const Published&)>& use) const;
     uint64_t count(const StoreId& store) const;
 

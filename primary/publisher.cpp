@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include "base/limits.hpp"
-#include "base/stream_writer.hpp"
 #include "protocol/stream_search.hpp"
 
 namespace antipode::primary {
@@ -13,7 +12,9 @@ constexpr size_t inbox_bytes = 64 * limits::mib;
 constexpr size_t rows_bytes = 32 * limits::mib;
 constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
-constexpr std::chrono::milliseconds idle_wait(100);
+constexpr size_t reads_queued = 64;
+constexpr std::chrono::seconds purge_interval(10);
+constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
 
 size_t weight_of(const ReadOutcome& outcome) {
@@ -40,7 +41,8 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
       databases_(std::move(databases)),
       items_(std::move(items)),
       clock_(clock),
-      inbox_(inbox_bytes) {
+      inbox_(inbox_bytes),
+      writer_(stream) {
     for (const DatabaseCapture* capture : databases_) {
         rows_[capture->store()] = std::make_unique<DatabaseInbox>(rows_bytes);
     }
@@ -49,151 +51,186 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
     }
 }
 
-Sequencer Publisher::begin_session(const Stream::Info& info) {
+void Publisher::begin_session() {
+    const Stream::Info info = writer_.begin();
     const auto joins = protocol::find_newest(stream_, options_.cluster, options_.epoch, info);
     // What the inventory believes to be published behind the stream's end is lost with it.
     inventory_.forget_after(joins ? joins->position : Position{});
     const uint64_t after = joins ? joins->position.session + 1 : 0;
-    const uint64_t now = static_cast<uint64_t>(to_microseconds(clock_.now()));
+    const auto now = static_cast<uint64_t>(to_microseconds(clock_.now()));
     const uint64_t session = inventory_.next_session(std::max(after, now));
     for (const auto& [store, rows] : rows_) {
         rows->restart = true;
     }
+    outgoing_.clear();
+    append_at_ = {};
+    sequencer_ = std::make_unique<Sequencer>(
+        Sequencer::Options{.cluster = options_.cluster,
+                           .site = options_.site,
+                           .version = options_.version,
+                           .epoch = options_.epoch,
+                           .session = session,
+                           .joins = joins,
+                           .marker_interval = options_.marker_interval,
+                           .reconcile_interval = options_.reconcile_interval},
+        databases_, items_, inventory_, clock_, &events_);
     spdlog::info("publisher: session {} begins, {}", session,
                  joins ? "joins on to " + joins->position.to_string() : "the stream is empty");
-    return Sequencer({.cluster = options_.cluster,
-                      .site = options_.site,
-                      .version = options_.version,
-                      .epoch = options_.epoch,
-                      .session = session,
-                      .joins = joins,
-                      .marker_interval = options_.marker_interval,
-                      .reconcile_interval = options_.reconcile_interval},
-                     databases_, items_, inventory_, clock_);
 }
 
 void Publisher::run(const std::stop_token& stop, Worker::Progress progress) {
-    StreamWriter writer(stream_);
-    Sequencer sequencer = begin_session(writer.begin());
+    begin_session();
     while (!stop.stop_requested()) {
-        for (Input& input : inbox_.take(inputs_at_once, idle_wait, stop)) {
-            std::visit([&](auto& value) { sequencer.add(std::move(value)); }, input);
+        if (const auto problem = step(stop)) {
+            progress.waiting_for(problem->what(), problem->next_step());
+        } else {
+            progress.healthy();
         }
-        take_rows(sequencer, stop);
-        sequencer.look_around();
-        hand_out_work(sequencer, stop);
-        auto messages = sequencer.take_outgoing();
-        std::span<const OutgoingMessage> rest(messages);
-        while (!rest.empty()) {
-            const auto batch = rest.first(std::min(rest.size(), limits::append_messages));
-            writer.append(
-                batch,
-                [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); },
-                stop);
-            rest = rest.subspan(batch.size());
-        }
-        sequencer.stored();
-        progress.healthy();
-        publish(sequencer);
     }
 }
 
-void Publisher::take_rows(Sequencer& sequencer, const std::stop_token& stop) {
-    if (!sequencer.takes_rows()) {
+std::optional<Error> Publisher::step(const std::stop_token& stop) {
+    if (outgoing_.empty()) {
+        take_in(stop);
+        outgoing_ = sequencer_->take_outgoing();
+    } else if (clock_.steady_now() < append_at_) {
+        sleep_unless_stopped(options_.wait, stop);
+        return std::nullopt;
+    }
+    auto problem = append();
+    show();
+    return problem;
+}
+
+std::optional<Error> Publisher::append() {
+    try {
+        while (!outgoing_.empty()) {
+            writer_.append(outgoing_);
+        }
+        sequencer_->stored();
+        purge();
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Retry) {
+            throw;
+        }
+        append_at_ = clock_.steady_now() + backoff_.next();
+        return error;
+    }
+    backoff_.reset();
+    return std::nullopt;
+}
+
+void Publisher::purge() {
+    if (clock_.steady_now() < purge_at_) {
+        return;
+    }
+    purge_at_ = clock_.steady_now() + purge_interval;
+    const Position applied = applied_everywhere_.copy();
+    if (applied.is_origin()) {
+        return;
+    }
+    inventory_.drop_removed_through(applied);
+    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch, applied);
+    if (place.sequence > stream_.info().first_sequence + 2 * limits::stream_margin_messages) {
+        stream_.purge_below(place.sequence - limits::stream_margin_messages);
+    }
+}
+
+void Publisher::take_in(const std::stop_token& stop) {
+    for (Input& input : inbox_.take(inputs_at_once, options_.wait, stop)) {
+        std::visit([&](auto& value) { sequencer_->add(std::move(value)); }, input);
+    }
+    take_rows(stop);
+    sequencer_->look_around();
+    hand_out_work(stop);
+}
+
+void Publisher::take_rows(const std::stop_token& stop) {
+    if (!sequencer_->takes_rows()) {
         return;
     }
     for (auto& [store, rows] : rows_) {
-        // Until the capture thread has noticed the new session, it hands over what belongs to the
-        // old.
         if (rows->restart) {
-            rows->events.take(SIZE_MAX, std::chrono::milliseconds(0), stop);
-            continue;
+            continue;  // what is queued belongs to the session before; the capture thread drops it
         }
         auto events = rows->events.take(rows_at_once, std::chrono::milliseconds(0), stop);
         if (!events.empty()) {
-            sequencer.add(store, std::move(events));
+            sequencer_->add(store, std::move(events));
             inbox_.poke();
         }
     }
 }
 
-void Publisher::hand_out_work(Sequencer& sequencer, const std::stop_token& stop) {
+void Publisher::hand_out_work(const std::stop_token& stop) {
     for (auto& [store, work] : work_) {
-        while (work->reads.size() < 64) {
-            auto task = sequencer.next_read(store);
+        while (work->reads.size() < reads_queued) {
+            auto task = sequencer_->next_read(store);
             if (!task) {
                 break;
             }
             work->reads.push(*task, 1, limits::wait, stop);
         }
     }
-    for (const StoreId& store : sequencer.begin_reconciles()) {
-        ReconcileTask task{sequencer.head().session};
+    for (const StoreId& store : sequencer_->begin_reconciles()) {
+        ReconcileTask task{sequencer_->head().session};
+        work_.at(store)->reconciles.take(1, std::chrono::milliseconds(0), stop);
         work_.at(store)->reconciles.push(task, 1, limits::wait, stop);
     }
 }
 
-void Publisher::capture_database(DatabaseCapture& capture, const std::stop_token& stop,
-                                 Worker::Progress progress) {
+void Publisher::capture_database(DatabaseCapture& capture, const std::stop_token& stop) {
     DatabaseInbox& rows = *rows_.at(capture.store());
-    while (!stop.stop_requested()) {
-        if (rows.restart) {
-            rows.events.take(SIZE_MAX, std::chrono::milliseconds(0), stop);
-            capture.restart();
-            rows.restart = false;
+    if (rows.restart) {
+        rows.events.take(SIZE_MAX, std::chrono::milliseconds(0), stop);
+        capture.restart();
+        rows.restart = false;
+    }
+    for (DatabaseEvent& event : capture.poll(options_.wait)) {
+        const size_t weight = weight_of(event);
+        while (!rows.restart && !stop.stop_requested() &&
+               !rows.events.push(event, weight, limits::wait, stop)) {
+            capture.keep_alive();
         }
-        for (DatabaseEvent& event : capture.poll(idle_wait)) {
-            const size_t weight = weight_of(event);
-            while (!rows.restart && !stop.stop_requested() &&
-                   !rows.events.push(event, weight, limits::wait, stop)) {
-                capture.keep_alive();
-            }
+    }
+    inbox_.poke();
+}
+
+void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop) {
+    ItemWork& work = *work_.at(capture.store());
+    for (ReadTask& task : work.reads.take(1, options_.wait, stop)) {
+        ReadOutcome outcome{task, std::nullopt, {}, {}};
+        try {
+            outcome.reading = capture.read(task.item, task.whole, stop);
+        } catch (const Error& error) {
+            // One item that cannot be read must not stop the others: it is tried again.
+            outcome.problem = error.what();
+            outcome.next_step = error.next_step();
         }
-        inbox_.poke();
-        progress.healthy();
+        hand_over(std::move(outcome), stop);
     }
 }
 
-void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop,
-                              Worker::Progress progress) {
+std::optional<Error> Publisher::reconcile(ItemCapture& capture, const std::stop_token& stop) {
     ItemWork& work = *work_.at(capture.store());
-    while (!stop.stop_requested()) {
-        for (ReadTask& task : work.reads.take(1, limits::wait, stop)) {
-            ReadOutcome outcome{task, std::nullopt, {}, {}};
-            try {
-                outcome.reading = capture.read(task.item, task.whole, stop);
-            } catch (const Error& error) {
-                // One item that cannot be read must not stop the others: it is tried again.
-                outcome.problem = error.what();
-                outcome.next_step = error.next_step();
-            }
-            const size_t weight = weight_of(outcome);
-            Input input = std::move(outcome);
-            while (!inbox_.push(input, weight, limits::wait, stop) && !stop.stop_requested()) {
-            }
+    std::optional<Error> problem;
+    for (const ReconcileTask& task : work.reconciles.take(1, options_.wait, stop)) {
+        ReconcileOutcome outcome{capture.store(), task.session, {}, {}, {}};
+        try {
+            outcome.noticed = capture.reconcile(stop);
+        } catch (const Error& error) {
+            outcome.problem = error.what();
+            outcome.next_step = error.next_step();
+            problem = error;
         }
-        progress.healthy();
+        hand_over(std::move(outcome), stop);
     }
+    return problem;
 }
 
-void Publisher::reconcile(ItemCapture& capture, const std::stop_token& stop,
-                          Worker::Progress progress) {
-    ItemWork& work = *work_.at(capture.store());
-    while (!stop.stop_requested()) {
-        for (const ReconcileTask& task : work.reconciles.take(1, limits::wait, stop)) {
-            ReconcileOutcome outcome{capture.store(), task.session, {}, {}, {}};
-            try {
-                outcome.noticed = capture.reconcile(stop);
-                progress.healthy();
-            } catch (const Error& error) {
-                outcome.problem = error.what();
-                outcome.next_step = error.next_step();
-                progress.waiting_for(error.what(), error.next_step());
-            }
-            Input input = std::move(outcome);
-            while (!inbox_.push(input, 1, limits::wait, stop) && !stop.stop_requested()) {
-            }
-        }
+void Publisher::hand_over(Input input, const std::stop_token& stop) {
+    const auto* reading = std::get_if<ReadOutcome>(&input);
+    const size_t weight = reading == nullptr ? 256 : weight_of(*reading);
+    while (!inbox_.push(input, weight, limits::wait, stop) && !stop.stop_requested()) {
     }
 }
 
@@ -203,7 +240,11 @@ bool Publisher::want(v1::Want want) {
     return inbox_.push(input, weight, limits::wait, {});
 }
 
-void Publisher::publish(const Sequencer& sequencer) {
+void Publisher::show() {
+    if (clock_.now() < status_.with([](const auto& s) { return s.at; }) + show_interval) {
+        return;
+    }
+    const Sequencer& sequencer = *sequencer_;
     const Position head = sequencer.head();
     PublisherStatus status{head, {}, clock_.now()};
     for (const auto& [store, database] : sequencer.databases()) {

@@ -10,6 +10,7 @@
 #include "base/channel.hpp"
 #include "base/clock.hpp"
 #include "base/seams/stream.hpp"
+#include "base/stream_writer.hpp"
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "primary/capture.hpp"
@@ -50,6 +51,7 @@ class Publisher {
         uint64_t epoch = 0;
         std::chrono::milliseconds marker_interval{1000};
         std::chrono::milliseconds reconcile_interval{600'000};
+        std::chrono::milliseconds wait{100};  ///< of a step that has nothing to do
     };
     Publisher(Options options, Stream& stream, Inventory& inventory,
               std::vector<DatabaseCapture*> databases, std::vector<ItemCapture*> items,
@@ -57,23 +59,33 @@ class Publisher {
 
     /// One session. Returns when stopped; throws Error when the stream is not what it should be.
     void run(const std::stop_token& stop, Worker::Progress progress);
+    void begin_session();
+    /// Takes in what the other threads brought, publishes what follows from it. A broker that is
+    /// away is not an error: what is to be published stays, and is in the result.
+    std::optional<Error> step(const std::stop_token& stop);
 
     // For the other threads.
 
     /// Something may have changed: look around.
     void poke() { inbox_.poke(); }
-    /// Body of a database's capture thread: polls it and hands its events over.
-    void capture_database(DatabaseCapture& capture, const std::stop_token& stop,
-                          Worker::Progress progress);
-    /// Body of a capture worker of `capture`'s store.
-    void capture_items(ItemCapture& capture, const std::stop_token& stop,
-                       Worker::Progress progress);
-    /// Body of the reconcile thread of `capture`'s store.
-    void reconcile(ItemCapture& capture, const std::stop_token& stop, Worker::Progress progress);
+    /// Step of a database's capture thread: polls it and hands its events over.
+    void capture_database(DatabaseCapture& capture, const std::stop_token& stop);
+    /// Step of a capture worker of `capture`'s store.
+    void capture_items(ItemCapture& capture, const std::stop_token& stop);
+    /// Step of the reconcile thread of `capture`'s store. The error when the store cannot be looked
+    /// at.
+    std::optional<Error> reconcile(ItemCapture& capture, const std::stop_token& stop);
     /// A secondary's request. False: the publisher is busy, ask again.
     bool want(v1::Want want);
 
+    /// Every site has applied everything up to here: the stream need not keep it (but for a
+    /// margin).
+    void set_applied_everywhere(const Position& position) {
+        applied_everywhere_.with([&](Position& shared) { shared = position; });
+    }
+
     PublisherStatus status() const { return status_.copy(); }
+    const protocol::EventLog& events() const { return events_; }
 
   private:
     using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want>;
@@ -89,13 +101,16 @@ class Publisher {
     struct ItemWork {
         Channel<ReadTask> reads;
         Channel<ReconcileTask> reconciles;
-        ItemWork() : reads(64), reconciles(1) {}
+        ItemWork() : reads(1024), reconciles(1) {}
     };
 
-    Sequencer begin_session(const Stream::Info& info);
-    void hand_out_work(Sequencer& sequencer, const std::stop_token& stop);
-    void take_rows(Sequencer& sequencer, const std::stop_token& stop);
-    void publish(const Sequencer& sequencer);
+    void take_in(const std::stop_token& stop);
+    void take_rows(const std::stop_token& stop);
+    void hand_out_work(const std::stop_token& stop);
+    std::optional<Error> append();
+    void hand_over(Input input, const std::stop_token& stop);
+    void purge();
+    void show();
 
     Options options_;
     Stream& stream_;
@@ -104,9 +119,21 @@ class Publisher {
     std::vector<ItemCapture*> items_;
     const Clock& clock_;
     Channel<Input> inbox_;
+
+    // Publisher thread only:
+    StreamWriter writer_;
+    std::unique_ptr<Sequencer> sequencer_;
+    std::deque<OutgoingMessage> outgoing_;
+    Backoff backoff_;
+    SteadyTime purge_at_{};
+    SteadyTime append_at_{};  ///< not before: the broker was away
+
+    // Shared:
     std::map<StoreId, std::unique_ptr<DatabaseInbox>> rows_;
     std::map<StoreId, std::unique_ptr<ItemWork>> work_;
     Synchronized<PublisherStatus> status_;
+    Synchronized<Position> applied_everywhere_;
+    protocol::EventLog events_;
 };
 
 }  // namespace antipode::primary

@@ -16,10 +16,12 @@ std::optional<Sha256> hash_of(const std::optional<protocol::ChainPoint>& point) 
 }  // namespace
 
 Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
-                     std::vector<ItemCapture*> items, Inventory& inventory, const Clock& clock)
+                     std::vector<ItemCapture*> items, Inventory& inventory, const Clock& clock,
+                     protocol::EventLog* events)
     : options_(std::move(options)),
       inventory_(inventory),
       clock_(clock),
+      events_(events),
       sealer_(options_.cluster, options_.epoch, options_.session, hash_of(options_.joins)),
       marker_due_(clock.steady_now()) {
     for (DatabaseCapture* capture : databases) {
@@ -40,7 +42,11 @@ Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
 }
 
 uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload& payload) {
-    auto sealed = sealer_.seal(store, clock_.now(), payload);
+    const TimePoint now = clock_.now();
+    auto sealed = sealer_.seal(store, now, payload);
+    if (events_ != nullptr) {
+        events_->note(sealed.position, store, now, payload);
+    }
     const std::string subject = protocol::stream_subject(options_.cluster, options_.epoch, store);
     for (std::string& message : sealed.messages) {
         outbox_.push_back({subject, std::move(message)});
@@ -299,11 +305,8 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
     return due;
 }
 
-std::vector<OutgoingMessage> Sequencer::take_outgoing() {
-    std::vector<OutgoingMessage> messages(std::make_move_iterator(outbox_.begin()),
-                                          std::make_move_iterator(outbox_.end()));
-    outbox_.clear();
-    return messages;
+std::deque<OutgoingMessage> Sequencer::take_outgoing() {
+    return std::exchange(outbox_, {});
 }
 
 void Sequencer::stored() {

@@ -12,6 +12,7 @@
 #include "primary/capture.hpp"
 #include "primary/inventory.hpp"
 #include "primary/item_lane.hpp"
+#include "protocol/event_log.hpp"
 #include "protocol/message.hpp"
 
 namespace antipode::primary {
@@ -54,8 +55,10 @@ class Sequencer {
         std::chrono::milliseconds reconcile_interval{600'000};
     };
 
+    /// `events` (may be null) is told of everything that gets a number.
     Sequencer(Options options, std::vector<DatabaseCapture*> databases,
-              std::vector<ItemCapture*> items, Inventory& inventory, const Clock& clock);
+              std::vector<ItemCapture*> items, Inventory& inventory, const Clock& clock,
+              protocol::EventLog* events = nullptr);
 
     // What comes in.
 
@@ -79,7 +82,7 @@ class Sequencer {
     std::vector<StoreId> begin_reconciles();
 
     /// Messages to append, in order. They leave the outbox.
-    std::vector<OutgoingMessage> take_outgoing();
+    std::deque<OutgoingMessage> take_outgoing();
     /// Everything taken so far is stored and synced.
     void stored();
 
@@ -118,6 +121,7 @@ class Sequencer {
     Options options_;
     Inventory& inventory_;
     const Clock& clock_;
+    protocol::EventLog* events_;
     protocol::Sealer sealer_;
     std::map<StoreId, DatabaseLane> databases_;
     std::map<StoreId, ItemLane> lanes_;

@@ -1,7 +1,5 @@
 #include "secondary/pulls.hpp"
 
-#include "base/limits.hpp"
-
 namespace antipode::secondary {
 
 Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
@@ -110,25 +108,21 @@ void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome)
     });
 }
 
-void Pulls::run(BulkSource& primary, const std::stop_token& stop, Worker::Progress progress) {
-    while (!stop.stop_requested()) {
-        const auto next = begin_next();
-        if (!next) {
-            progress.healthy();
-            wake_.take(1, limits::wait, stop);
-            continue;
-        }
-        const auto& [key, content] = *next;
-        try {
-            finish(key, stores_.at(key.first)->fetch(content, primary, stop));
-        } catch (...) {
-            finish(key, std::nullopt);
-            throw;
-        }
-        progress.healthy();
-        wake_.poke();
-        on_arrival_(key.first);
+void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
+    const auto next = begin_next();
+    if (!next) {
+        wake_.take(1, wait, stop);
+        return;
     }
+    const auto& [key, content] = *next;
+    try {
+        finish(key, stores_.at(key.first)->fetch(content, primary, stop));
+    } catch (...) {
+        finish(key, std::nullopt);
+        throw;
+    }
+    wake_.poke();
+    on_arrival_(key.first);
 }
 
 }  // namespace antipode::secondary

@@ -38,8 +38,8 @@ class Pulls {
     /// How many contents are not here yet, and their bytes.
     std::pair<size_t, uint64_t> missing() const;
 
-    /// Body of a pull worker.
-    void run(BulkSource& primary, const std::stop_token& stop, Worker::Progress progress);
+    /// Step of a pull worker: pulls the next content; waits up to `wait` when there is none.
+    void step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop);
 
   private:
     using Key = std::pair<StoreId, std::string>;  ///< store and raw SHA-256

@@ -13,9 +13,7 @@ namespace {
 constexpr size_t items_at_once = 64;
 constexpr size_t transactions_at_once = 1000;
 constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
-constexpr size_t seen_events = 2000;
 constexpr std::chrono::milliseconds persist_interval(1000);
-constexpr std::chrono::milliseconds read_wait(250);
 
 std::string copied_fact(const StoreId& store) {
     return "copied:" + store.to_string();
@@ -73,34 +71,37 @@ void Receiver::begin(const std::stop_token& stop) {
 void Receiver::run(const std::stop_token& stop, Worker::Progress progress) {
     begin(stop);
     while (!stop.stop_requested()) {
-        {
-            std::unique_lock lock(mutex_);
-            order_.look_at_time();
-            persist(clock_.steady_now());
-            if (order_.wants_restart()) {
-                lock.unlock();
-                begin(stop);
-                continue;
-            }
-            if (!order_.has_room()) {
-                changed_.wait_for(lock, stop, read_wait, [&] { return order_.has_room(); });
-                progress.healthy();
-                continue;
-            }
-        }
-        const auto messages = stream_.read(next_, read_wait);
-        for (const StoredMessage& stored : messages) {
-            next_ = stored.sequence + 1;
-            auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
-            // The relay stores only what it has checked; what is damaged since leaves a gap.
-            if (const auto* message = std::get_if<protocol::Message>(&opened)) {
-                accept(*message, stored.bytes.size());
-            }
-        }
+        step(stop);
         progress.healthy();
-        if (!messages.empty()) {
-            changed_.notify_all();
+    }
+}
+
+void Receiver::step(const std::stop_token& stop) {
+    {
+        std::unique_lock lock(mutex_);
+        order_.look_at_time();
+        persist(clock_.steady_now());
+        if (order_.wants_restart()) {
+            lock.unlock();
+            begin(stop);
+            return;
         }
+        if (!order_.has_room()) {
+            changed_.wait_for(lock, stop, options_.wait, [&] { return order_.has_room(); });
+            return;
+        }
+    }
+    const auto messages = stream_.read(next_, options_.wait);
+    for (const StoredMessage& stored : messages) {
+        next_ = stored.sequence + 1;
+        auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
+        // The relay stores only what it has checked; what is damaged since leaves a gap.
+        if (const auto* message = std::get_if<protocol::Message>(&opened)) {
+            accept(*message, stored.bytes.size());
+        }
+    }
+    if (!messages.empty()) {
+        changed_.notify_all();
     }
 }
 
@@ -131,32 +132,10 @@ void Receiver::accept(const protocol::Message& message, size_t bytes) {
         return;
     }
     std::scoped_lock lock(mutex_);
-    see(*event);
+    events_.note(event->position, event->store, event->captured_at, event->payload);
     order_.accept(std::move(*event), std::exchange(event_bytes_, 0));
     if (message.store == std::nullopt) {
         order_.update_recovery();
-    }
-}
-
-void Receiver::see(const protocol::Event& event) {
-    SeenEvent seen;
-    seen.id = ++seen_id_;
-    seen.position = event.position;
-    seen.store = event.store ? event.store->to_string() : "";
-    seen.kind = protocol::kind_of(event.payload);
-    if (const std::string* item = protocol::item_of(event.payload)) {
-        seen.item = *item;
-    } else if (event.payload.has_transaction()) {
-        seen.item = "xid " + std::to_string(event.payload.transaction().xid()) + ", " +
-                    std::to_string(event.payload.transaction().change_count()) + " changes";
-    } else if (event.payload.has_announcement()) {
-        seen.item = std::to_string(event.payload.announcement().items_size()) + " items";
-    }
-    seen.captured_at = event.captured_at;
-    seen.received_at = clock_.now();
-    seen_.push_back(std::move(seen));
-    if (seen_.size() > seen_events) {
-        seen_.pop_front();
     }
 }
 
@@ -245,51 +224,47 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
     return finished;
 }
 
-void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop,
-                           Worker::Progress progress) {
+void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     const StoreId& store = apply.store();
     const auto ready = [&](const protocol::Event& event) { return content_is_ready(store, event); };
-    while (!stop.stop_requested()) {
-        std::unique_lock lock(mutex_);
-        const auto tasks = paused_ ? std::vector<ApplyOrder::Task>{}
-                                   : order_.take_items(store, items_at_once, ready);
-        if (tasks.empty()) {
-            progress.healthy();
-            changed_.wait_for(lock, read_wait);
-            continue;
-        }
-        ++out_;
-        lock.unlock();
-        std::vector<ApplyOrder::Finished> finished;
-        try {
-            finished = work_on(apply, tasks, stop);
-        } catch (...) {
-            lock.lock();
-            --out_;
-            order_.give_back(store, tasks);
-            changed_.notify_all();
-            throw;
-        }
-        std::vector<std::pair<Position, v1::Content>> contents;
-        for (const ApplyOrder::Finished& task : finished) {
-            if (const v1::Content* content = protocol::pulled_content(task.task.event->payload)) {
-                contents.emplace_back(task.task.event->position, *content);
-            }
-        }
+    std::unique_lock lock(mutex_);
+    const auto tasks =
+        paused_ ? std::vector<ApplyOrder::Task>{} : order_.take_items(store, items_at_once, ready);
+    if (tasks.empty()) {
+        changed_.wait_for(lock, options_.wait);
+        return;
+    }
+    ++out_;
+    lock.unlock();
+    std::vector<ApplyOrder::Finished> finished;
+    try {
+        finished = work_on(apply, tasks, stop);
+    } catch (...) {
         lock.lock();
         --out_;
-        order_.finish_items(store, finished);
+        order_.give_back(store, tasks);
         changed_.notify_all();
-        lock.unlock();
-        for (const auto& [position, content] : contents) {
-            pulls_.release(store, position, content);
+        throw;
+    }
+    // finish_items() lets go of the events.
+    std::vector<std::pair<Position, v1::Content>> contents;
+    for (const ApplyOrder::Finished& task : finished) {
+        if (const v1::Content* content = protocol::pulled_content(task.task.event->payload)) {
+            contents.emplace_back(task.task.event->position, *content);
         }
-        progress.healthy();
+    }
+    lock.lock();
+    --out_;
+    order_.finish_items(store, finished);
+    changed_.notify_all();
+    lock.unlock();
+    for (const auto& [position, content] : contents) {
+        pulls_.release(store, position, content);
     }
 }
 
-void Receiver::copy_if_needed(DatabaseApply& apply, BulkSource& primary,
-                              const std::stop_token& stop, Worker::Progress progress) {
+void Receiver::begin_database(DatabaseApply& apply, BulkSource& primary,
+                              const std::stop_token& stop) {
     const StoreId& store = apply.store();
     DatabasePosition position = apply.position();
     if (!position.copied) {
@@ -299,7 +274,6 @@ void Receiver::copy_if_needed(DatabaseApply& apply, BulkSource& primary,
             order_.set_copying(store, true);
             copies_[store] = {};
         }
-        progress.healthy();
         apply.initial_copy(
             primary,
             [&](const CopyProgress& copy) {
@@ -308,14 +282,14 @@ void Receiver::copy_if_needed(DatabaseApply& apply, BulkSource& primary,
             },
             stop);
         position = apply.position();
-        if (!position.copied) {
-            return;
-        }
     }
+    set_copied(store, position);
+}
+
+void Receiver::set_copied(const StoreId& store, const DatabasePosition& position) {
     std::scoped_lock lock(mutex_);
-    const Registry::LanePosition known = registry_.lane(store);
-    const bool went_back = position.position < known.transaction;
-    if (copying_.erase(store) > 0 || went_back) {
+    const bool was_copying = copying_.erase(store) > 0;
+    if (was_copying || position.position < registry_.lane(store).transaction) {
         // The database knows best where it stands; its lane is read again from there.
         registry_.set_lane(store, {position.position, position.position});
         registry_.set_fact(copied_fact(store), "yes");
@@ -326,48 +300,47 @@ void Receiver::copy_if_needed(DatabaseApply& apply, BulkSource& primary,
     copies_.erase(store);
 }
 
-void Receiver::apply_database(DatabaseApply& apply, BulkSource& primary,
-                              const std::stop_token& stop, Worker::Progress progress) {
+void Receiver::apply_database(DatabaseApply& apply) {
     const StoreId& store = apply.store();
-    copy_if_needed(apply, primary, stop, progress);
-    while (!stop.stop_requested()) {
-        std::unique_lock lock(mutex_);
-        const auto events =
-            paused_ || order_.wants_restart()
-                ? std::vector<const protocol::Event*>{}
-                : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
-        if (events.empty()) {
-            progress.healthy();
-            changed_.wait_for(lock, read_wait);
-            continue;
-        }
-        ++out_;
-        lock.unlock();
-        DatabasePosition position;
-        try {
-            position = apply.apply(events);
-        } catch (const Error& error) {
-            lock.lock();
-            --out_;
-            if (error.reaction() == Reaction::Resync) {
-                // The primary sends again from the position on; these come again behind what is
-                // missing.
-                registry_.set_gap(store, events.front()->position);
-                order_.drop_transactions(store);
-            } else {
-                order_.fail_transactions(store);
-            }
-            changed_.notify_all();
-            throw;
-        }
+    std::unique_lock lock(mutex_);
+    const auto events =
+        paused_ || order_.wants_restart()
+            ? std::vector<const protocol::Event*>{}
+            : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
+    if (events.empty()) {
+        changed_.wait_for(lock, options_.wait);
+        return;
+    }
+    ++out_;
+    lock.unlock();
+    DatabasePosition position;
+    try {
+        position = apply.apply(events);
+    } catch (const Error& error) {
         lock.lock();
         --out_;
-        databases_[store] = position;
-        order_.finish_transactions(store);
+        if (error.reaction() == Reaction::Resync) {
+            // The primary sends again from the position on; these come again behind what is
+            // missing.
+            registry_.set_gap(store, events.front()->position);
+            order_.drop_transactions(store);
+        } else {
+            order_.fail_transactions(store);
+        }
         changed_.notify_all();
-        lock.unlock();
-        progress.healthy();
+        throw;
+    } catch (...) {
+        lock.lock();
+        --out_;
+        order_.fail_transactions(store);
+        changed_.notify_all();
+        throw;
     }
+    lock.lock();
+    --out_;
+    databases_[store] = position;
+    order_.finish_transactions(store);
+    changed_.notify_all();
 }
 
 void Receiver::wake() {
@@ -406,20 +379,15 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
     return lanes;
 }
 
+Lsn Receiver::applied_lsn(const StoreId& store) const {
+    std::scoped_lock lock(mutex_);
+    const auto database = databases_.find(store);
+    return database == databases_.end() ? Lsn{} : database->second.lsn;
+}
+
 std::optional<TimePoint> Receiver::recovery_point() const {
     std::scoped_lock lock(mutex_);
     return copying_.empty() ? order_.recovery().value() : std::nullopt;
-}
-
-std::vector<SeenEvent> Receiver::events(uint64_t after, size_t most) const {
-    std::scoped_lock lock(mutex_);
-    std::vector<SeenEvent> events;
-    for (const SeenEvent& event : seen_) {
-        if (event.id > after && events.size() < most) {
-            events.push_back(event);
-        }
-    }
-    return events;
 }
 
 }  // namespace antipode::secondary

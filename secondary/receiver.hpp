@@ -11,6 +11,7 @@
 #include "base/clock.hpp"
 #include "base/seams/stream.hpp"
 #include "base/worker.hpp"
+#include "protocol/event_log.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/apply_order.hpp"
 #include "secondary/pulls.hpp"
@@ -31,17 +32,6 @@ struct ReceiverLaneStatus {
     uint64_t exceptions = 0;
 };
 
-/// One event, as `antipode events` shows it.
-struct SeenEvent {
-    uint64_t id = 0;
-    Position position;
-    std::string store;
-    std::string kind;
-    std::string item;
-    TimePoint captured_at;
-    TimePoint received_at;
-};
-
 /// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
 /// reading thread; apply_items() and apply_database() are the bodies of the lanes' workers. Owner:
 /// the program.
@@ -51,15 +41,25 @@ class Receiver {
         std::string cluster;
         uint64_t epoch = 0;
         ApplyOrder::Options order;
+        std::chrono::milliseconds wait{250};  ///< of a step that has nothing to do
     };
     Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
              Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
              const Clock& clock);
 
     void run(const std::stop_token& stop, Worker::Progress progress);
-    void apply_items(ItemApply& apply, const std::stop_token& stop, Worker::Progress progress);
-    void apply_database(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
-                        Worker::Progress progress);
+    /// Begins (again) at the lanes' positions; waits until no worker holds a task.
+    void begin(const std::stop_token& stop);
+    /// Reads what is there.
+    void step(const std::stop_token& stop);
+
+    /// Step of an apply worker of `apply`'s store.
+    void apply_items(ItemApply& apply, const std::stop_token& stop);
+    /// Makes sure that the initial copy is here; once before the steps of apply_database(), and
+    /// again after each error.
+    void begin_database(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop);
+    /// Step of the apply worker of a database.
+    void apply_database(DatabaseApply& apply);
 
     /// New messages are in the stream, or content has arrived: look.
     void wake();
@@ -67,21 +67,19 @@ class Receiver {
 
     std::vector<ReceiverLaneStatus> status() const;
     std::optional<TimePoint> recovery_point() const;
-    /// Events with a greater id than `after`, oldest first.
-    std::vector<SeenEvent> events(uint64_t after, size_t most) const;
+    /// The commit up to which a database is applied here; 0: unknown.
+    Lsn applied_lsn(const StoreId& store) const;
+    const protocol::EventLog& events() const { return events_; }
 
   private:
-    void begin(const std::stop_token& stop);
     void accept(const protocol::Message& message, size_t bytes);
     void persist(SteadyTime now);
     void mend_database_gaps();
-    void see(const protocol::Event& event);
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,
                                               const std::stop_token& stop);
-    void copy_if_needed(DatabaseApply& apply, BulkSource& primary, const std::stop_token& stop,
-                        Worker::Progress progress);
+    void set_copied(const StoreId& store, const DatabasePosition& position);
 
     Options options_;
     Stream& stream_;
@@ -97,10 +95,10 @@ class Receiver {
     std::map<StoreId, DatabasePosition> databases_;
     std::map<StoreId, CopyProgress> copies_;
     std::set<StoreId> copying_;
-    std::deque<SeenEvent> seen_;
-    uint64_t seen_id_ = 0;
     size_t out_ = 0;       ///< workers that hold tasks
     bool paused_ = false;  ///< the order begins again: no task is handed out
+
+    protocol::EventLog events_;  // locks for itself
 
     // Reading thread only:
     protocol::Assembler assembler_;

@@ -30,7 +30,8 @@ Relay::Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Reg
       pulls_(pulls),
       registry_(registry),
       on_relayed_(std::move(on_relayed)),
-      clock_(clock) {}
+      clock_(clock),
+      writer_(local) {}
 
 RelayStatus Relay::status() const {
     return status_.copy();
@@ -45,22 +46,24 @@ Position Relay::finished_everywhere() const {
     return least.value_or(Position{});
 }
 
-Relay::Cursor Relay::begin(StreamWriter& writer) {
-    Cursor cursor;
-    cursor.last = protocol::find_newest(local_, options_.cluster, options_.epoch, writer.begin());
-    if (!cursor.last) {
-        // This site's stream is empty or new: go on from what is applied.
-        const auto place = protocol::find_behind(upstream_, options_.cluster, options_.epoch,
-                                                 finished_everywhere());
-        cursor.next = place.sequence;
-        cursor.last = place.last;
-        return cursor;
+void Relay::begin() {
+    cursor_ = {};
+    const Stream::Info info = writer_.begin();
+    const Position finished = finished_everywhere();
+    cursor_.last = protocol::find_newest(local_, options_.cluster, options_.epoch, info);
+    // When this site's stream is empty or new, go on from what is applied.
+    const Position position = cursor_.last ? cursor_.last->position : finished;
+    const auto place = protocol::find_behind(upstream_, options_.cluster, options_.epoch, position);
+    cursor_.next = place.sequence;
+    if (!cursor_.last) {
+        cursor_.last = place.last;
     }
-    cursor.next =
-        protocol::find_behind(upstream_, options_.cluster, options_.epoch, cursor.last->position)
-            .sequence;
-    status_.with([&](RelayStatus& status) { status.relayed = cursor.last->position; });
-    return cursor;
+    status_.with([&](RelayStatus& status) {
+        status.relayed = cursor_.last ? cursor_.last->position : Position{};
+    });
+    noted_.clear();
+    name_contents_since(finished);
+    advance_safe();
 }
 
 void Relay::name_contents_since(const Position& position) {
@@ -83,67 +86,72 @@ void Relay::name_contents_since(const Position& position) {
 }
 
 void Relay::run(const std::stop_token& stop, Worker::Progress progress) {
-    StreamWriter writer(local_);
-    Cursor cursor = begin(writer);
-    noted_.clear();
-    name_contents_since(finished_everywhere());
-    advance_safe();
-    progress.healthy();
+    begin();
     while (!stop.stop_requested()) {
-        relay(upstream_.read(cursor.next, std::chrono::milliseconds(250)), cursor, writer, stop,
-              progress);
-        advance_safe();
-        if (clock_.steady_now() >= cursor.look_at) {
-            check_upstream(cursor);
-            purge();
-            cursor.look_at = clock_.steady_now() + look_around;
-            progress.healthy();
-        }
+        progress.healthy();
+        step();
     }
 }
 
-void Relay::relay(std::vector<StoredMessage> messages, Cursor& cursor, StreamWriter& writer,
-                  const std::stop_token& stop, Worker::Progress progress) {
-    std::vector<OutgoingMessage> batch;
-    std::vector<protocol::Message> accepted;
-    size_t bytes = 0;
+void Relay::step() {
+    if (cursor_.outgoing.empty()) {
+        check(upstream_.read(cursor_.next, options_.wait));
+    }
+    store();
+    advance_safe();
+    if (clock_.steady_now() >= cursor_.look_at) {
+        check_upstream();
+        purge();
+        cursor_.look_at = clock_.steady_now() + look_around;
+    }
+}
+
+void Relay::check(std::vector<StoredMessage> messages) {
     for (StoredMessage& stored : messages) {
-        cursor.next = stored.sequence + 1;
+        cursor_.next = stored.sequence + 1;
         auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
         if (const auto* refusal = std::get_if<protocol::Refusal>(&opened)) {
             refuse(*refusal, stored.sequence);
             continue;
         }
         auto& message = std::get<protocol::Message>(opened);
-        const auto joins = protocol::continuity(cursor.last, message);
+        const auto joins = protocol::continuity(cursor_.last, message);
         if (joins == protocol::Continuity::Repeated) {
             continue;
         }
         if (joins == protocol::Continuity::Broken) {
             note_gap(message);
         }
-        cursor.last = protocol::ChainPoint{message.position(), message.hash};
-        bytes += stored.bytes.size();
-        batch.push_back({protocol::stream_subject(options_.cluster, options_.epoch, message.store),
-                         std::move(stored.bytes)});
-        accepted.push_back(std::move(message));
+        cursor_.last = protocol::ChainPoint{message.position(), message.hash};
+        cursor_.outgoing.push_back(
+            {protocol::stream_subject(options_.cluster, options_.epoch, message.store),
+             std::move(stored.bytes)});
+        cursor_.accepted.push_back(std::move(message));
     }
-    if (batch.empty()) {
+}
+
+void Relay::store() {
+    if (cursor_.accepted.empty()) {
         return;
     }
-    writer.append(
-        batch, [&](const Error& error) { progress.waiting_for(error.what(), error.next_step()); },
-        stop);
-    for (const protocol::Message& message : accepted) {
+    size_t bytes = 0;
+    for (const OutgoingMessage& message : cursor_.outgoing) {
+        bytes += message.bytes.size();
+    }
+    while (!cursor_.outgoing.empty()) {
+        writer_.append(cursor_.outgoing);
+    }
+    for (const protocol::Message& message : cursor_.accepted) {
         note(message);
     }
     status_.with([&](RelayStatus& status) {
-        status.relayed = accepted.back().position();
-        status.relayed_captured_at = from_microseconds(accepted.back().envelope.captured_at_us());
-        status.messages += batch.size();
+        status.relayed = cursor_.accepted.back().position();
+        status.relayed_captured_at =
+            from_microseconds(cursor_.accepted.back().envelope.captured_at_us());
+        status.messages += cursor_.accepted.size();
         status.bytes += bytes;
     });
-    progress.healthy();
+    cursor_.accepted.clear();
     on_relayed_();
 }
 
@@ -198,8 +206,8 @@ void Relay::refuse(protocol::Refusal refusal, uint64_t sequence) {
     }
 }
 
-void Relay::check_upstream(const Cursor& cursor) {
-    if (upstream_.info().last_sequence + 1 < cursor.next) {
+void Relay::check_upstream() {
+    if (upstream_.info().last_sequence + 1 < cursor_.next) {
         throw Error(Reaction::Retry,
                     "the primary's stream went back in time (its broker lost "
                     "messages, or it was made anew); reading it again");

@@ -42,12 +42,17 @@ class Relay {
         std::string cluster;
         uint64_t epoch = 0;
         std::vector<StoreId> stores;
+        std::chrono::milliseconds wait{250};  ///< of a step that has nothing to do
     };
     /// `on_relayed` is called after messages were appended.
     Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Registry& registry,
           std::function<void()> on_relayed, const Clock& clock);
 
     void run(const std::stop_token& stop, Worker::Progress progress);
+    /// Looks where both streams stand.
+    void begin();
+    /// Relays what is there. Throws Error{Retry} when a broker is away: call it again, or begin().
+    void step();
     RelayStatus status() const;
 
   private:
@@ -61,16 +66,18 @@ class Relay {
         uint64_t next = 1;  ///< sequence in the primary's stream
         std::optional<protocol::ChainPoint> last;
         SteadyTime look_at{};
+        /// Messages on their way to this site's stream, checked, and as they will be stored.
+        std::vector<protocol::Message> accepted;
+        std::deque<OutgoingMessage> outgoing;
     };
-    Cursor begin(StreamWriter& writer);
     Position finished_everywhere() const;
     void name_contents_since(const Position& position);
-    void relay(std::vector<StoredMessage> messages, Cursor& cursor, StreamWriter& writer,
-               const std::stop_token& stop, Worker::Progress progress);
+    void check(std::vector<StoredMessage> messages);
+    void store();
     void note(const protocol::Message& message);
     void note_gap(const protocol::Message& message);
     void refuse(protocol::Refusal refusal, uint64_t sequence);
-    void check_upstream(const Cursor& cursor);
+    void check_upstream();
     void purge();
     void advance_safe();
 
@@ -81,6 +88,8 @@ class Relay {
     Registry& registry_;
     std::function<void()> on_relayed_;
     const Clock& clock_;
+    StreamWriter writer_;
+    Cursor cursor_;
     std::deque<Noted> noted_;  ///< database positions that are not safe yet
     Synchronized<RelayStatus> status_;
 };

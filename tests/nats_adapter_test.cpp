@@ -23,6 +23,7 @@ class NatsAdapter : public testing::Test {
                 .subjects = "s.>",
                 .create = true,
                 .max_bytes = 1 << 26,
+                .drop_oldest_when_full = false,
                 .store_dir = store_dir};
     }
     static std::vector<OutgoingMessage> batch(size_t first, size_t count) {

@@ -34,6 +34,7 @@ FileStat convert(const struct stat& from) {
     to.ctime_ns = to_nanoseconds(from.st_ctim);
     to.inode = from.st_ino;
     to.device = from.st_dev;
+    to.links = from.st_nlink;
     to.mode = from.st_mode & 07777;
     return to;
 }
@@ -348,7 +349,7 @@ bool PosixTree::remove_directory(const std::string& name) {
 
 void PosixTree::sync_directory(const std::string& name) {
     const Descriptor opened = open_beneath(root_, name, O_RDONLY | O_DIRECTORY);
-    if (!opened && is_absence(errno)) {
+    if (!opened && (is_absence(errno) || errno == ELOOP)) {
         return;
     }
     if (!opened || fsync(opened.number()) != 0) {

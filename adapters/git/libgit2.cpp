@@ -24,8 +24,9 @@ std::string config_value(const std::filesystem::path& file, const char* key) {
     Handle<git_config, git_config_free> config;
     git_buf buffer{};
     std::string value;
-    if (git_config_open_ondisk(OutParam(config), file.c_str()) == 0 &&
-        git_config_get_string_buf(&buffer, config.get(), key) == 0) {
+    // Two statements: the handle is filled at the end of the first.
+    const int opened = git_config_open_ondisk(OutParam(config), file.c_str());
+    if (opened == 0 && git_config_get_string_buf(&buffer, config.get(), key) == 0) {
         value = buffer.ptr;
     }
     git_buf_dispose(&buffer);

@@ -115,8 +115,7 @@ struct JetStream::State {
         config.Storage = js_FileStorage;
         config.Retention = js_LimitsPolicy;
         config.MaxBytes = static_cast<int64_t>(options.max_bytes);
-        // Full means stop: what was not applied everywhere is never dropped behind a site's back.
-        config.Discard = js_DiscardNew;
+        config.Discard = options.drop_oldest_when_full ? js_DiscardOld : js_DiscardNew;
         config.Replicas = 1;
         // Chained appends make duplicates impossible; the server need not remember ids.
         config.Duplicates = 100'000'000;

@@ -19,6 +19,10 @@ class JetStream final : public Stream {
         std::string subjects;
         bool create = true;  ///< false: a reader of another site's stream
         uint64_t max_bytes = 10ULL << 30;
+        /// What a full stream does: refuse new messages (a relay stops, nothing is lost), or drop
+        /// the oldest (a primary must not stop because one site is dead; that site then has a gap,
+        /// which it mends from the stores).
+        bool drop_oldest_when_full = false;
         /// When the server runs on this machine: appended messages are synced to disk before
         /// append() returns. Debian 12's nats-server syncs by itself only every two minutes.
         std::filesystem::path store_dir;

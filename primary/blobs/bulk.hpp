@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/seams/bulk.hpp"
+#include "base/seams/files.hpp"
+#include "primary/blobs/filter.hpp"
+
+namespace antipode::primary {
+
+/// Serves the content of large blobs: "blobs/<store>/content?ref=<BlobReference in hex>". A file
+/// that got shorter, or is another one of another size, is a 404: it was superseded, and a later
+/// event brings what came after. One that grew is served up to the size in the reference. Whether
+/// it is the announced version is decided by the receiver, by the hash. Thread-safe.
+class BlobBulk final : public BulkHandler {
+  public:
+    /// `exclude` as in BlobCapture; `tree` must outlive the object.
+    BlobBulk(FileTree& tree, std::vector<std::string> exclude)
+        : tree_(tree), filter_(std::move(exclude)) {}
+
+    std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
+
+  private:
+    FileTree& tree_;
+    const PathFilter filter_;
+};
+
+}  // namespace antipode::primary

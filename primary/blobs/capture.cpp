@@ -1,0 +1,328 @@
+#include "primary/blobs/capture.hpp"
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/limits.hpp"
+#include "verify/blob_digest.hpp"
+
+namespace antipode::primary {
+namespace {
+
+/// A change this long after the last one has another time stamp on every file system.
+constexpr int64_t tick_ns = 20'000'000;
+/// A file that changes while it is read is read again so often.
+constexpr int most_tries = 3;
+
+int64_t now_ns(const Clock& clock) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(clock.now().time_since_epoch())
+        .count();
+}
+
+bool same_version(const FileStat& left, const FileStat& right) {
+    return left.size == right.size && left.mtime_ns == right.mtime_ns &&
+           left.ctime_ns == right.ctime_ns && left.inode == right.inode;
+}
+
+}  // namespace
+
+BlobCapture::BlobCapture(StoreId store, FileTree& tree, FileWatch& watch,
+                         const Inventory& inventory, const Clock& clock,
+                         std::vector<std::string> exclude)
+    : store_(std::move(store)),
+      tree_(tree),
+      watch_(watch),
+      inventory_(inventory),
+      clock_(clock),
+      filter_(std::move(exclude)) {
+    watch_.exclude([filter = filter_](const std::string& path) { return filter.excludes(path); });
+}
+
+Noticed BlobCapture::drain() {
+    const FileWatch::Changes changes = watch_.drain();
+    Noticed noticed;
+    noticed.complete = changes.complete;
+    std::set<std::string> paths(changes.files.begin(), changes.files.end());
+    for (const std::string& directory : changes.gone_directories) {
+        inventory_.for_each_below(store_, directory,
+                                  [&](const std::string& item, const Published&) {
+                                      paths.insert(item);
+                                      return true;
+                                  });
+        unrecorded_.with([&](const Unrecorded& unrecorded) {
+            paths.insert(unrecorded.items.lower_bound(directory + '/'),
+                         unrecorded.items.lower_bound(directory + '0'));
+        });
+    }
+    for (const std::string& path : paths) {
+        if (filter_.excludes(path) || why_no_path(path)) {
+            continue;
+        }
+        if (is_regular(path)) {
+            noticed.changed.push_back(path);
+        } else if (may_be_published(path)) {
+            noticed.removed.push_back(path);
+        }
+    }
+    // Last, so that a root that went away meanwhile is seen: then nothing of this is a removal.
+    try {
+        require_same_root();
+    } catch (const Error&) {
+        noticed.removed.clear();
+        noticed.complete = false;
+    }
+    return noticed;
+}
+
+bool BlobCapture::is_regular(const std::string& path) {
+    try {
+        const auto stat = tree_.stat(path);
+        return stat && stat->type == FileType::Regular;
+    } catch (const Error&) {
+        // It cannot be looked at now: read() will say why, and be tried again.
+        return true;
+    }
+}
+
+bool BlobCapture::may_be_published(const std::string& item) {
+    const bool being_read = unrecorded_.with(
+        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
+    if (being_read) {
+        return true;
+    }
+    const auto published = inventory_.find(store_, item);
+    return published && !published->removed();
+}
+
+Noticed BlobCapture::reconcile(const std::stop_token& stop) {
+    const RootIdentity root = require_root();
+    Noticed noticed;
+    TreeWalk walk(tree_, filter_, [&](const std::string& directory) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        watch_.cover(directory);
+    });
+    auto file = walk.next();
+    const auto take_new_files_before = [&](const std::string* item) {
+        for (; file && (item == nullptr || file->path < *item); file = walk.next()) {
+            noticed.changed.push_back(file->path);
+        }
+    };
+    inventory_.for_each(store_, [&](const std::string& item, const Published& published) {
+        take_new_files_before(&item);
+        if (file && file->path == item) {
+            const auto state = BlobState::decode(published.state);
+            if (!state || !state->proves_unchanged(file->stat)) {
+                noticed.changed.push_back(item);
+            }
+            file = walk.next();
+        } else if (!walk.is_hidden(item) && !filter_.excludes(item)) {
+            // It may have come after its directory was listed.
+            (is_regular(item) ? noticed.changed : noticed.removed).push_back(item);
+        }
+        return !stop.stop_requested();
+    });
+    take_new_files_before(nullptr);
+    if (stop.stop_requested()) {
+        throw Stopped{};
+    }
+    if (require_root() != root) {
+        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
+                                         store_.to_string() +
+                                         " was replaced while it was compared");
+    }
+    noticed.complete = walk.problem().empty();
+    root_.with([&](std::optional<RootIdentity>& known) { known = root; });
+    skipped_.with([&](Skipped& skipped) { skipped = walk.skipped(); });
+    hidden_.with([&](std::string& hidden) { hidden = walk.problem(); });
+    return noticed;
+}
+
+/// Throws unless the root is there and what it holds can be believed.
+BlobCapture::RootIdentity BlobCapture::require_root() {
+    const std::string name =
+        "the root " + printable(tree_.root().native()) + " of " + store_.to_string();
+    const auto stat = tree_.stat("");
+    if (!stat || stat->type != FileType::Directory) {
+        throw Error(Reaction::Retry, name + " is missing", "mount its file system, or create it");
+    }
+    const RootIdentity identity{stat->device, stat->inode};
+    if (root_.copy() == identity) {
+        return identity;
+    }
+    const auto entries = tree_.list("").value_or(std::vector<FileTree::Entry>());
+    bool empty = true;
+    for (const FileTree::Entry& entry : entries) {
+        empty = empty && is_private(entry.name);
+    }
+    const uint64_t published = empty ? inventory_.count(store_) : 0;
+    if (published > 0) {
+        throw Error(Reaction::Retry,
+                    name + " is empty, although " + std::to_string(published) +
+                        " files were published from it",
+                    "mount its file system; if its files were deleted on purpose, touch " +
+                        printable((tree_.root() / ".keep").native()));
+    }
+    return identity;
+}
+
+/// Throws when what is missing below the root may be missing because the root is another one.
+void BlobCapture::require_same_root() {
+    const auto known = root_.copy();
+    const RootIdentity now = require_root();
+    if (known && now != *known) {
+        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
+                                         store_.to_string() + " was replaced; it is compared next");
+    }
+}
+
+std::optional<Reading> BlobCapture::read(const std::string& item, bool whole,
+                                         const std::stop_token& stop) {
+    if (why_no_path(item) || filter_.excludes(item)) {
+        return std::nullopt;
+    }
+    remember_reading(item);
+    const auto published = inventory_.find(store_, item);
+    const auto stat = tree_.stat(item);
+    if (!stat || stat->type != FileType::Regular) {
+        return read_removed(item, published, whole);
+    }
+    const auto state = published ? BlobState::decode(published->state) : std::nullopt;
+    if (!whole && state && state->proves_unchanged(*stat)) {
+        forget_reading(item);
+        return std::nullopt;
+    }
+    const auto snapshot = take_snapshot(item, stop);
+    return snapshot ? compare(item, *snapshot, published, whole)
+                    : read_removed(item, published, whole);
+}
+
+/// nullopt: there is no such file any more.
+std::optional<BlobCapture::Snapshot> BlobCapture::take_snapshot(const std::string& item,
+                                                                const std::stop_token& stop) {
+    std::optional<Snapshot> snapshot;
+    for (int tries = 0; tries < most_tries; ++tries) {
+        const auto file = tree_.open(item);
+        if (!file) {
+            return std::nullopt;
+        }
+        snapshot = try_snapshot(*file, file->stat(), stop);
+        const int64_t now = now_ns(clock_);
+        const FileStat after = file->stat();
+        if (snapshot && same_version(snapshot->state.stat, after)) {
+            snapshot->state.settled = after.ctime_ns < now - tick_ns;
+            return snapshot;
+        }
+        const bool grows = snapshot && after.size > snapshot->state.stat.size;
+        if (grows && after.size > limits::inline_content_bytes) {
+            break;  // reading it again costs much and would end the same way
+        }
+    }
+    if (!snapshot) {
+        throw Error(Reaction::Retry, printable(item) + " shrinks while it is read");
+    }
+    // It is written all the time. What was there when the reading began is right for a file that
+    // only grows; any other version is followed by the next, since the stat shows that it changed.
+    return snapshot;
+}
+
+/// What is there of the first `before.size` bytes; nullopt when it became shorter.
+std::optional<BlobCapture::Snapshot> BlobCapture::try_snapshot(FileReader& file,
+                                                               const FileStat& before,
+                                                               const std::stop_token& stop) {
+    Snapshot snapshot;
+    snapshot.state.stat = before;
+    const bool small = before.size <= limits::inline_content_bytes;
+    Sha256Stream stream;
+    uint64_t left = before.size;
+    for_each_chunk(file, 0, [&](std::string_view chunk) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        const std::string_view part = chunk.substr(0, left);
+        stream.update(part);
+        if (small) {
+            snapshot.content += part;
+        }
+        left -= part.size();
+        return left > 0;
+    });
+    snapshot.state.hash = stream.finish();
+    return left > 0 ? std::nullopt : std::optional(std::move(snapshot));
+}
+
+std::optional<Reading> BlobCapture::read_removed(const std::string& item,
+                                                 const std::optional<Published>& published,
+                                                 bool whole) {
+    require_same_root();
+    if (!whole && (!published || published->removed())) {
+        forget_reading(item);
+        return std::nullopt;
+    }
+    // The inventory knows it until the removal is recorded.
+    forget_reading(item);
+    Reading reading;
+    reading.payload.mutable_blob_removed()->set_path(item);
+    return reading;
+}
+
+std::optional<Reading> BlobCapture::compare(const std::string& item, const Snapshot& snapshot,
+                                            const std::optional<Published>& published, bool whole) {
+    const BlobState& state = snapshot.state;
+    Reading reading;
+    reading.published = {state.encode(), verify::blob_digest(state.hash, state.stat.size)};
+    const auto before = published && !whole ? BlobState::decode(published->state) : std::nullopt;
+    const bool same_content = before && published->digest == reading.published.digest;
+    if (same_content && before->stat.mode == state.stat.mode &&
+        before->stat.mtime_ns == state.stat.mtime_ns) {
+        if (published->state == reading.published.state) {
+            forget_reading(item);
+            return std::nullopt;
+        }
+        reading.payload.mutable_unchanged()->set_item(item);
+        return reading;
+    }
+    v1::BlobPut& put = *reading.payload.mutable_blob_put();
+    put.set_path(item);
+    put.set_mode(state.stat.mode);
+    put.set_mtime_ns(state.stat.mtime_ns);
+    put.mutable_content()->set_sha256(std::string(view(state.hash)));
+    put.mutable_content()->set_size(state.stat.size);
+    // Without a place for the content, the event says: what you have, with this mode and time.
+    if (!same_content && state.stat.size <= limits::inline_content_bytes) {
+        put.mutable_content()->set_inline_(snapshot.content);
+    } else if (!same_content) {
+        put.mutable_content()->set_pull(
+            BlobReference{item, state.stat.size, state.stat.inode}.encode());
+    }
+    return reading;
+}
+
+void BlobCapture::remember_reading(const std::string& item) {
+    unrecorded_.with([&](Unrecorded& unrecorded) {
+        unrecorded.items.insert(item);
+        if (unrecorded.items.size() < unrecorded.sweep_at) {
+            return;
+        }
+        std::erase_if(unrecorded.items, [&](const std::string& candidate) {
+            const auto published = inventory_.find(store_, candidate);
+            return candidate != item && published && !published->removed();
+        });
+        unrecorded.sweep_at = unrecorded.items.size() + 10'000;
+    });
+}
+
+void BlobCapture::forget_reading(const std::string& item) {
+    unrecorded_.with([&](Unrecorded& unrecorded) { unrecorded.items.erase(item); });
+}
+
+bool BlobCapture::notices_everything() const {
+    return root_.copy().has_value() && watch_.problem().empty();
+}
+
+std::string BlobCapture::problem() const {
+    const std::string hidden = hidden_.copy();
+    return hidden.empty() ? watch_.problem() : hidden;
+}
+
+}  // namespace antipode::primary

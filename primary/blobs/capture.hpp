@@ -1,0 +1,90 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/seams/files.hpp"
+#include "base/synchronized.hpp"
+#include "primary/blobs/filter.hpp"
+#include "primary/blobs/state.hpp"
+#include "primary/blobs/walk.hpp"
+#include "primary/capture.hpp"
+#include "primary/inventory.hpp"
+
+namespace antipode::primary {
+
+/// Capture of the regular files below a root; an item is a file's path. A file is known by its
+/// stat (nanoseconds, ctime, inode) and read only when that differs. Symbolic links, devices,
+/// sockets and pipes are skipped and counted; directories exist through their files.
+///
+/// A root that is missing, was replaced, or is empty although files were published from it is an
+/// error, never a mass deletion. Threads: see ItemCapture.
+class BlobCapture final : public ItemCapture {
+  public:
+    /// `exclude`: see PathFilter. The references must outlive the object.
+    BlobCapture(StoreId store, FileTree& tree, FileWatch& watch, const Inventory& inventory,
+                const Clock& clock, std::vector<std::string> exclude);
+
+    const StoreId& store() const override { return store_; }
+    Noticed drain() override;
+    Noticed reconcile(const std::stop_token& stop) override;
+    std::optional<Reading> read(const std::string& item, bool whole,
+                                const std::stop_token& stop) override;
+    bool notices_everything() const override;
+
+    /// What the last reconcile left out. Any thread.
+    Skipped skipped() const { return skipped_.copy(); }
+    /// Why notices_everything() is false or a part of the root was not looked at, with the remedy;
+    /// empty when all is well. Any thread.
+    std::string problem() const;
+
+  private:
+    /// Tells one file system on the root's path from another.
+    struct RootIdentity {
+        uint64_t device = 0;
+        uint64_t inode = 0;
+        bool operator==(const RootIdentity&) const = default;
+    };
+    /// A file's content as far as it could be read in one state.
+    struct Snapshot {
+        BlobState state;
+        std::string content;  ///< when it is small
+    };
+
+    RootIdentity require_root();
+    void require_same_root();
+    bool is_regular(const std::string& path);
+    bool may_be_published(const std::string& item);
+    std::optional<Snapshot> take_snapshot(const std::string& item, const std::stop_token& stop);
+    std::optional<Snapshot> try_snapshot(FileReader& file, const FileStat& before,
+                                         const std::stop_token& stop);
+    std::optional<Reading> read_removed(const std::string& item,
+                                        const std::optional<Published>& published, bool whole);
+    std::optional<Reading> compare(const std::string& item, const Snapshot& snapshot,
+                                   const std::optional<Published>& published, bool whole);
+    void remember_reading(const std::string& item);
+    void forget_reading(const std::string& item);
+
+    const StoreId store_;
+    FileTree& tree_;
+    FileWatch& watch_;
+    const Inventory& inventory_;
+    const Clock& clock_;
+    const PathFilter filter_;
+    /// Items whose reading may not be recorded yet: their removal counts although the inventory
+    /// does not know them.
+    struct Unrecorded {
+        std::set<std::string> items;
+        size_t sweep_at = 10'000;
+    };
+    Synchronized<Unrecorded> unrecorded_;
+    Synchronized<std::optional<RootIdentity>> root_;  ///< of the last reconcile
+    Synchronized<Skipped> skipped_;
+    Synchronized<std::string> hidden_;  ///< why a part could not be listed
+};
+
+}  // namespace antipode::primary

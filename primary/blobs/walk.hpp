@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/seams/files.hpp"
+#include "primary/blobs/filter.hpp"
+
+namespace antipode::primary {
+
+/// What is in a root but no item.
+struct Skipped {
+    uint64_t symbolic_links = 0;
+    uint64_t special_files = 0;  ///< devices, sockets, pipes
+    uint64_t unusable_names = 0;
+    std::vector<std::string> examples;  ///< a few paths
+
+    uint64_t count() const { return symbolic_links + special_files + unusable_names; }
+};
+
+/// Goes through a tree's regular files in the order of their paths' bytes, as the inventory does.
+/// Holds one listing per level in memory. One thread.
+class TreeWalk {
+  public:
+    /// `enter` is called with each directory right before it is listed.
+    TreeWalk(FileTree& tree, const PathFilter& filter,
+             std::function<void(const std::string& directory)> enter);
+
+    struct Item {
+        std::string path;
+        FileStat stat;
+    };
+    /// nullopt at the end.
+    std::optional<Item> next();
+
+    const Skipped& skipped() const { return skipped_; }
+    /// Whether `path` is in a directory that could not be listed: nothing is known of it.
+    bool is_hidden(const std::string& path) const;
+    /// Why the first such directory could not be listed; empty: all could.
+    const std::string& problem() const { return problem_; }
+
+  private:
+    struct Level {
+        std::string directory;
+        std::vector<FileTree::Entry> entries;  ///< the next one is the last
+    };
+    void open_directory(const std::string& directory);
+    void skip(const std::string& path, uint64_t Skipped::*kind);
+
+    FileTree& tree_;
+    const PathFilter& filter_;
+    std::function<void(const std::string& directory)> enter_;
+    std::vector<Level> levels_;
+    Skipped skipped_;
+    std::vector<std::string> hidden_;
+    std::string problem_;
+};
+
+}  // namespace antipode::primary

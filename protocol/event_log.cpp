@@ -1,0 +1,60 @@
+#include "protocol/event_log.hpp"
+
+namespace antipode::protocol {
+namespace {
+
+std::string text_of(const v1::Payload& payload) {
+    if (payload.has_transaction()) {
+        const v1::Transaction& transaction = payload.transaction();
+        return "xid " + std::to_string(transaction.xid()) + ", " +
+               std::to_string(transaction.change_count()) + " changes" +
+               (transaction.last() ? ", commit " + Lsn{transaction.commit_lsn()}.to_string()
+                                   : ", part " + std::to_string(transaction.part()));
+    }
+    if (payload.has_announcement()) {
+        return std::to_string(payload.announcement().items_size()) + " items";
+    }
+    if (payload.has_ref_update()) {
+        return std::to_string(payload.ref_update().refs_size()) + " refs";
+    }
+    if (payload.has_blob_put()) {
+        return std::to_string(payload.blob_put().content().size()) + " bytes";
+    }
+    return {};
+}
+
+}  // namespace
+
+void EventLog::note(const Position& position, const std::optional<StoreId>& store,
+                    TimePoint captured_at, const v1::Payload& payload) {
+    SeenEvent event;
+    event.position = position;
+    event.store = store ? store->to_string() : "";
+    event.kind = kind_of(payload);
+    if (const std::string* item = item_of(payload)) {
+        event.item = *item;
+    }
+    event.text = text_of(payload);
+    event.captured_at = captured_at;
+    log_.with([&](Log& log) {
+        event.sequence = ++log.sequence;
+        log.events.push_back(std::move(event));
+        if (log.events.size() > most_) {
+            log.events.pop_front();
+        }
+    });
+}
+
+std::vector<SeenEvent> EventLog::behind(uint64_t after, size_t most) const {
+    return log_.with([&](const Log& log) {
+        std::vector<SeenEvent> events;
+        for (auto event = log.events.rbegin();
+             event != log.events.rend() && event->sequence > after && events.size() < most;
+             ++event) {
+            events.push_back(*event);
+        }
+        return std::vector<SeenEvent>(events.rbegin(), events.rend());
+    });
+}
+
+}  // namespace antipode::protocol

@@ -1,0 +1,73 @@
+#include "secondary/blobs/apply.hpp"
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "secondary/blobs/batch.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+std::string staging_name() {
+    return std::string(private_directory) + "/staging";
+}
+
+}  // namespace
+
+BlobApply::BlobApply(StoreId store, FileTree& tree) : store_(std::move(store)), tree_(tree) {}
+
+std::string BlobApply::incoming_name() {
+    return std::string(private_directory) + "/incoming";
+}
+
+std::filesystem::path BlobApply::incoming_directory() const {
+    return tree_.root() / incoming_name();
+}
+
+std::vector<Result> BlobApply::apply(std::span<const ItemTask> tasks, const std::stop_token& stop) {
+    prepare();
+    BlobBatch batch(tree_, staging_name(), staged_, tasks.size(), stop);
+    for (const ItemTask& task : tasks) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        batch.stage(task);
+    }
+    return batch.finish();
+}
+
+/// Makes our directories and, the first time, removes what a crash left in them. Throws when the
+/// root is missing, or is not the one that was prepared.
+void BlobApply::prepare() {
+    std::scoped_lock lock(mutex_);
+    const std::string name = "the root " + printable(tree_.root().native());
+    if (prepared_) {
+        const auto staging = tree_.stat(staging_name());
+        if (!staging || staging->type != FileType::Directory) {
+            throw Error(Reaction::Retry,
+                        name + " of " + store_.to_string() + " lost its " + staging_name() +
+                            ": it is unmounted, or was emptied",
+                        "mount its file system; if it was emptied on purpose, restart antipoded");
+        }
+        return;
+    }
+    std::set<std::string> changed;
+    for (const std::string& directory : {incoming_name(), staging_name()}) {
+        if (const auto obstacle = make_directories(tree_, directory, changed)) {
+            throw Error(Reaction::Retry,
+                        obstacle->empty()
+                            ? name + " of " + store_.to_string() + " is missing"
+                            : printable(*obstacle) + " in " + name + " is no directory",
+                        obstacle->empty() ? "mount its file system, or create it" : "remove it");
+        }
+    }
+    for (const FileTree::Entry& entry :
+         tree_.list(staging_name()).value_or(std::vector<FileTree::Entry>())) {
+        tree_.remove(staging_name() + "/" + entry.name);
+    }
+    for (const std::string& directory : changed) {
+        tree_.sync_directory(directory);
+    }
+    prepared_ = true;
+}
+
+}  // namespace antipode::secondary

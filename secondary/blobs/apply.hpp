@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/seams/files.hpp"
+#include "secondary/apply.hpp"
+
+namespace antipode::secondary {
+
+/// Applies files below a root. A file is written to `.antipode/staging`, checked, synced and moved
+/// into place, so that readers see the old or the new one, whole; permission bits (not set-user-id
+/// and the like) and modification time are the primary's. Directories are made for files and go
+/// with their last one; nothing but a captured removal deletes a file, except one that stands where
+/// the primary has a directory. Symbolic links are replaced or reported, never followed.
+///
+/// A batch costs a few syncs, not some for each file. Thread-safe; see ItemApply.
+class BlobApply final : public ItemApply {
+  public:
+    /// `tree` must outlive the object. At most one object for a root at a time.
+    BlobApply(StoreId store, FileTree& tree);
+
+    const StoreId& store() const override { return store_; }
+    std::filesystem::path incoming_directory() const override;
+    std::vector<Result> apply(std::span<const ItemTask> tasks,
+                              const std::stop_token& stop) override;
+
+    /// incoming_directory() below the root: what ContentStore is to be given.
+    static std::string incoming_name();
+
+  private:
+    void prepare();
+
+    const StoreId store_;
+    FileTree& tree_;
+    std::mutex mutex_;
+    bool prepared_ = false;  ///< under mutex_
+    std::atomic<uint64_t> staged_ = 0;
+};
+
+}  // namespace antipode::secondary

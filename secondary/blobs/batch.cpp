@@ -1,0 +1,322 @@
+#include "secondary/blobs/batch.hpp"
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "verify/blob_digest.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+/// From here on one barrier costs less than a sync for each.
+constexpr size_t barrier_from = 8;
+/// How often directories that come and go under our hands are made again.
+constexpr int most_tries = 10;
+/// A mirror does not make programs that run as somebody else.
+constexpr uint32_t mirrored_mode = 0777;
+
+Result unneeded(Digest digest) {
+    return {Result::Kind::Unneeded, std::move(digest), {}, {}, {}};
+}
+
+Result obstructed(FileTree& tree, const std::string& path, const std::string& what) {
+    return Result::failed(FailureClass::LocalDefect,
+                          what + " stands in the way: " + printable(path),
+                          "move it away: " + printable((tree.root() / path).native()));
+}
+
+}  // namespace
+
+StagedFile::~StagedFile() {
+    if (tree_ == nullptr) {
+        return;
+    }
+    try {
+        tree_->remove(name_);
+    } catch (const Error&) {
+        // The next start removes it.
+    }
+}
+
+BlobBatch::BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers,
+                     size_t tasks, std::stop_token stop)
+    : tree_(tree), staging_(std::move(staging)), numbers_(numbers), stop_(std::move(stop)) {
+    if (tasks >= barrier_from) {
+        barrier_ = tree_.barrier();
+    }
+}
+
+template <typename Body>
+void BlobBatch::guarded(size_t result, Body&& body) {
+    try {
+        body();
+    } catch (const Error& error) {
+        results_[result] = Result::failed(FailureClass::Transient, error.what(), error.next_step());
+    }
+}
+
+void BlobBatch::stage(const ItemTask& task) {
+    const size_t index = results_.size();
+    results_.emplace_back();
+    const v1::Payload& payload = task.event->payload;
+    if (!payload.has_blob_put() && !payload.has_blob_removed()) {
+        results_[index] =
+            Result::failed(FailureClass::Refused, "the event is none of a store of files");
+        return;
+    }
+    const std::string& path =
+        payload.has_blob_put() ? payload.blob_put().path() : payload.blob_removed().path();
+    const auto objection =
+        is_private(path) ? std::optional<std::string>("it is Antipode's own") : why_no_path(path);
+    if (objection) {
+        results_[index] = Result::failed(
+            FailureClass::Refused, "the name " + printable(path) + " is refused: " + *objection,
+            "rename the file on the primary");
+    } else if (payload.has_blob_removed()) {
+        removals_.push_back({index, path});
+    } else {
+        guarded(index, [&] { results_[index] = stage_put(index, payload.blob_put(), task); });
+    }
+}
+
+Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTask& task) {
+    const v1::Content& content = put.content();
+    const auto hash = sha256_from_bytes(content.sha256());
+    if (!hash) {
+        return Result::failed(FailureClass::Refused, "the event names no SHA-256");
+    }
+    if (const auto kept = keep_if_equal(put, *hash)) {
+        return *kept;
+    }
+    if (content.place_case() == v1::Content::PLACE_NOT_SET) {
+        return Result::needs_whole("its mode or time changed, but the content here is another");
+    }
+    StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
+    const auto failure = content.has_inline_()
+                             ? stage_inline(put, *hash, file.name())
+                             : stage_pulled(put, *hash, task.content, file.name());
+    if (failure) {
+        return *failure;
+    }
+    staged_.push_back({result, std::move(file), put.path()});
+    return Result::applied(verify::blob_digest(*hash, content.size()));
+}
+
+/// The result when the content that is here is right already.
+std::optional<Result> BlobBatch::keep_if_equal(const v1::BlobPut& put, const Sha256& hash) {
+    const auto stat = tree_.stat(put.path());
+    if (!stat || stat->type != FileType::Regular || stat->size != put.content().size()) {
+        return std::nullopt;
+    }
+    std::unique_ptr<FileWriter> metadata;
+    try {
+        const auto file = tree_.open(put.path());
+        if (!file || hash_file(*file, stop_).hash != hash) {
+            return std::nullopt;
+        }
+        metadata = tree_.open_for_metadata(put.path());
+    } catch (const Error&) {
+        // It cannot be read; writing it anew does not need that.
+    }
+    if (!metadata) {
+        return std::nullopt;
+    }
+    Digest digest = verify::blob_digest(hash, put.content().size());
+    const bool same =
+        stat->mode == (put.mode() & mirrored_mode) && stat->mtime_ns == put.mtime_ns();
+    if (same) {
+        // A crash may have come right before the syncs.
+        if (!barrier_) {
+            metadata->sync();
+        }
+    } else {
+        finish_file(*metadata, put);
+    }
+    changed_directories_.insert(parent_of(put.path()));
+    return same ? unneeded(std::move(digest)) : Result::applied(std::move(digest));
+}
+
+std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha256& hash,
+                                              const std::string& file) {
+    const std::string& bytes = put.content().inline_();
+    if (bytes.size() != put.content().size() || sha256(bytes) != hash) {
+        return Result::failed(FailureClass::PrimaryDefect,
+                              "the content in the event is not what the event says it is",
+                              "antipode resync");
+    }
+    const auto writer = tree_.create(file);
+    writer->write(bytes);
+    finish_file(*writer, put);
+    return std::nullopt;
+}
+
+std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha256& hash,
+                                              const std::filesystem::path& content,
+                                              const std::string& file) {
+    const std::string name = content.lexically_relative(tree_.root()).native();
+    const auto stat = why_no_path(name) ? std::nullopt : tree_.stat(name);
+    const auto source = stat ? tree_.open(name) : nullptr;
+    if (!source) {
+        return Result::failed(FailureClass::Transient, "its content is not here");
+    }
+    // The one file gets a second name when nobody else has it; two items never share a file.
+    bool right = false;
+    if (stat->links == 1 && tree_.link(name, file)) {
+        const HashedFile hashed = hash_file(*source, stop_);
+        right = hashed.hash == hash && hashed.size == put.content().size();
+        if (const auto metadata = tree_.open_for_metadata(file); right && metadata) {
+            finish_file(*metadata, put);
+        }
+    } else {
+        right = copy(*source, put, hash, file);
+    }
+    if (right) {
+        return std::nullopt;
+    }
+    tree_.remove(name);
+    return Result::failed(FailureClass::Transient,
+                          "its content was damaged after it was pulled; it is pulled again");
+}
+
+bool BlobBatch::copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
+                     const std::string& file) {
+    const auto writer = tree_.create(file);
+    Sha256Stream stream;
+    uint64_t size = 0;
+    for_each_chunk(from, 0, [&](std::string_view chunk) {
+        if (stop_.stop_requested()) {
+            throw Stopped{};
+        }
+        stream.update(chunk);
+        size += chunk.size();
+        writer->write(chunk);
+        return size <= put.content().size();
+    });
+    if (size != put.content().size() || stream.finish() != hash) {
+        return false;
+    }
+    finish_file(*writer, put);
+    return true;
+}
+
+void BlobBatch::finish_file(FileWriter& file, const v1::BlobPut& put) {
+    file.set_metadata(put.mode() & mirrored_mode, put.mtime_ns());
+    if (!barrier_) {
+        file.sync();
+    }
+}
+
+std::vector<Result> BlobBatch::finish() {
+    const auto fail_applied = [&](const Error& error) {
+        for (Result& result : results_) {
+            if (result.kind == Result::Kind::Applied || result.kind == Result::Kind::Unneeded) {
+                result = Result::failed(FailureClass::Transient, error.what(), error.next_step());
+            }
+        }
+    };
+    try {
+        if (barrier_) {
+            barrier_->sync();
+        }
+    } catch (const Error& error) {
+        fail_applied(error);
+        return std::move(results_);
+    }
+    // A file that makes room for a directory, or the other way round, goes first.
+    for (const Removal& removal : removals_) {
+        guarded(removal.result, [&] { remove(removal); });
+    }
+    for (Staged& staged : staged_) {
+        guarded(staged.result, [&] { place(staged); });
+    }
+    try {
+        make_names_durable();
+    } catch (const Error& error) {
+        fail_applied(error);
+    }
+    return std::move(results_);
+}
+
+void BlobBatch::remove(const Removal& removal) {
+    const auto stat = tree_.stat(removal.target);
+    std::string directory = parent_of(removal.target);
+    // What else may stand there is not what the event is about: the file is gone.
+    const bool was_there = stat && stat->type == FileType::Regular && tree_.remove(removal.target);
+    results_[removal.result] = was_there ? Result::applied({}) : unneeded({});
+    changed_directories_.insert(directory);
+    while (!directory.empty() && tree_.remove_directory(directory)) {
+        directory = parent_of(directory);
+        changed_directories_.insert(directory);
+    }
+}
+
+void BlobBatch::place(Staged& staged) {
+    for (int tries = 0; tries < most_tries; ++tries) {
+        const FileTree::Placed placed = tree_.rename(staged.file.name(), staged.target);
+        if (placed == FileTree::Placed::Yes) {
+            staged.file.moved_away();
+            changed_directories_.insert(parent_of(staged.target));
+            return;
+        }
+        if (const auto failure = make_room(staged.target, placed)) {
+            results_[staged.result] = *failure;
+            return;
+        }
+    }
+    results_[staged.result] =
+        Result::failed(FailureClass::Transient, "its directory comes and goes");
+}
+
+/// The result when the file cannot be placed; nullopt: try again.
+std::optional<Result> BlobBatch::make_room(const std::string& target, FileTree::Placed obstacle) {
+    switch (obstacle) {
+        case FileTree::Placed::Yes:
+            return std::nullopt;
+        case FileTree::Placed::SourceMissing:
+            return Result::failed(FailureClass::Transient, "the staged file vanished");
+        case FileTree::Placed::DirectoryThere:
+            if (remove_empty_directories(target)) {
+                return std::nullopt;
+            }
+            return Result::failed(FailureClass::Transient,
+                                  "a directory that is not empty has its name; it is tried again "
+                                  "when the files in it are removed");
+        case FileTree::Placed::DirectoryMissing:
+            break;
+    }
+    const auto blocked = make_directories(tree_, parent_of(target), changed_directories_);
+    if (!blocked) {
+        return std::nullopt;
+    }
+    const auto stat = tree_.stat(*blocked);
+    if (stat && stat->type == FileType::Regular) {
+        // A mirrored file whose removal is still to come.
+        tree_.remove(*blocked);
+        return std::nullopt;
+    }
+    return stat ? std::optional(obstructed(tree_, *blocked, "a symbolic link or special file"))
+                : std::nullopt;
+}
+
+/// Removes directories that hold nothing but such directories. False: there is something else.
+bool BlobBatch::remove_empty_directories(const std::string& directory) {
+    for (const FileTree::Entry& entry :
+         tree_.list(directory).value_or(std::vector<FileTree::Entry>())) {
+        if (entry.stat.type != FileType::Directory ||
+            !remove_empty_directories(directory + "/" + entry.name)) {
+            return false;
+        }
+    }
+    return tree_.remove_directory(directory) || !tree_.stat(directory);
+}
+
+void BlobBatch::make_names_durable() {
+    if (barrier_ && changed_directories_.size() >= barrier_from) {
+        barrier_->sync();
+        return;
+    }
+    for (const std::string& directory : changed_directories_) {
+        tree_.sync_directory(directory);
+    }
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/digest.hpp"
+#include "base/seams/files.hpp"
+#include "secondary/apply.hpp"
+
+namespace antipode::secondary {
+
+/// A file in the staging directory, removed by the destructor unless it was moved away.
+class StagedFile {
+  public:
+    StagedFile(FileTree& tree, std::string name) : tree_(&tree), name_(std::move(name)) {}
+    StagedFile(StagedFile&& other) noexcept
+        : tree_(std::exchange(other.tree_, nullptr)), name_(std::move(other.name_)) {}
+    StagedFile& operator=(StagedFile&&) = delete;
+    ~StagedFile();
+    const std::string& name() const { return name_; }
+    void moved_away() { tree_ = nullptr; }
+
+  private:
+    FileTree* tree_;
+    std::string name_;
+};
+
+/// One call of BlobApply::apply, in three steps: stage all contents, make them durable, move them
+/// into place and make that durable. One thread.
+class BlobBatch {
+  public:
+    /// Staged files are named `staging`/<number>.
+    BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers, size_t tasks,
+              std::stop_token stop);
+    BlobBatch(const BlobBatch&) = delete;
+    BlobBatch& operator=(const BlobBatch&) = delete;
+
+    void stage(const ItemTask& task);
+    /// The results, in the order of stage().
+    std::vector<Result> finish();
+
+  private:
+    struct Staged {
+        size_t result = 0;
+        StagedFile file;
+        std::string target;
+    };
+    struct Removal {
+        size_t result = 0;
+        std::string target;
+    };
+
+    Result stage_put(size_t result, const v1::BlobPut& put, const ItemTask& task);
+    std::optional<Result> keep_if_equal(const v1::BlobPut& put, const Sha256& hash);
+    std::optional<Result> stage_inline(const v1::BlobPut& put, const Sha256& hash,
+                                       const std::string& file);
+    std::optional<Result> stage_pulled(const v1::BlobPut& put, const Sha256& hash,
+                                       const std::filesystem::path& content,
+                                       const std::string& file);
+    bool copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
+              const std::string& file);
+    void finish_file(FileWriter& file, const v1::BlobPut& put);
+
+    void remove(const Removal& removal);
+    void place(Staged& staged);
+    std::optional<Result> make_room(const std::string& target, FileTree::Placed obstacle);
+    bool remove_empty_directories(const std::string& directory);
+    void make_names_durable();
+
+    /// Runs `body`; an Error becomes the result.
+    template <typename Body>
+    void guarded(size_t result, Body&& body);
+
+    FileTree& tree_;
+    const std::string staging_;
+    std::atomic<uint64_t>& numbers_;
+    std::stop_token stop_;
+    std::unique_ptr<FileBarrier> barrier_;  ///< of a large batch; small ones sync each file
+    std::vector<Result> results_;
+    std::vector<Staged> staged_;
+    std::vector<Removal> removals_;
+    std::set<std::string> changed_directories_;
+};
+
+}  // namespace antipode::secondary

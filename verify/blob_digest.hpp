@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/digest.hpp"
+
+namespace antipode::verify {
+
+/// "blob-1", the digest of a file: 40 bytes, the SHA-256 of its content and its size as a
+/// big-endian number of 8 bytes. Mode and times are mirrored but are no part of it: they differ
+/// legitimately (a site may need other permissions), and wrong ones lose nobody's data.
+Digest blob_digest(const Sha256& content, uint64_t size);
+
+}  // namespace antipode::verify
