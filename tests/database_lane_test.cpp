@@ -87,8 +87,9 @@ struct Primary {
 };
 
 struct Secondary {
-    explicit Secondary(const PostgresServer& server)
-        : session({server.url("app"), "app", "antipode apply app@b"}), apply(store, session) {}
+    explicit Secondary(const PostgresServer& server, const std::string& user = "postgres")
+        : session({server.url("app", user), "app", "antipode apply app@b"}),
+          apply(store, session) {}
     postgres::ReplicaWriter session;
     secondary::TransactionApply apply;
 };
@@ -633,6 +634,51 @@ TEST_F(DatabaseLane, SaysThatTheSlotWasLost) {
     EXPECT_THAT(error(), HasSubstr("is gone")) << "a new process knows it from the publication";
     on_a("DROP PUBLICATION antipode_app");
     start_capture();
+}
+
+TEST_F(DatabaseLane, SaysThatTheServerRemovedTheSlotsLog) {
+    start_capture();
+    primary_->source.stop();
+    ASSERT_TRUE(eventually(
+        [&] { return on_a("SELECT count(*) FROM pg_replication_slots WHERE active") == "0"; }));
+    on_a("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'");
+    on_a("ALTER SYSTEM SET min_wal_size = '32MB'; ALTER SYSTEM SET max_wal_size = '32MB'");
+    on_a("SELECT pg_reload_conf()");
+    ASSERT_TRUE(eventually([&] {
+        on_a("CREATE TABLE IF NOT EXISTS w (i int PRIMARY KEY); TRUNCATE w");
+        on_a("SELECT pg_switch_wal()");
+        on_a("CHECKPOINT");
+        return on_a("SELECT wal_status FROM pg_replication_slots") == "lost";
+    }));
+    restart_primary();
+    EXPECT_THAT(error_of([&] { primary_->capture.poll(milliseconds(0)); }, Reaction::Stop),
+                testing::AllOf(HasSubstr("is lost"), HasSubstr("max_slot_wal_keep_size"),
+                               HasSubstr("pg_drop_replication_slot")));
+}
+
+TEST_F(DatabaseLane, WorksWithoutSuperusers) {
+    a_.psql("CREATE ROLE owner LOGIN REPLICATION; ALTER DATABASE app OWNER TO owner");
+    b_.psql(
+        "CREATE ROLE owner LOGIN; ALTER DATABASE app OWNER TO owner; "
+        "GRANT SET ON PARAMETER session_replication_role TO owner");
+    on_a(
+        "SET ROLE owner; CREATE SCHEMA s; CREATE TABLE s.t (id serial PRIMARY KEY, v text); "
+        "CREATE TABLE s.log (v text); INSERT INTO s.t (v) VALUES ('a')");
+    on_a("CREATE PUBLICATION antipode_app FOR ALL TABLES");
+    primary_.emplace(a_, "owner");
+    secondary_.emplace(b_, "owner");
+    start_capture();
+    EXPECT_EQ(on_a("SELECT relreplident FROM pg_class WHERE relname = 'log'"), "f");
+    copy();
+    on_a("INSERT INTO s.t (v) VALUES ('b'); INSERT INTO s.log VALUES ('x'); DELETE FROM s.log");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT tableowner FROM pg_tables WHERE tablename = 't'"), "owner");
+    // Named, with the remedy, when the right to do so is missing.
+    b_.psql("REVOKE SET ON PARAMETER session_replication_role FROM owner");
+    secondary_.emplace(b_, "owner");
+    EXPECT_THAT(error_of([&] { secondary_->apply.position(); }, Reaction::Stop),
+                HasSubstr("GRANT SET ON PARAMETER session_replication_role"));
 }
 
 TEST_F(DatabaseLane, NewTablesGetAnIdentityBeforeTheApplicationUpdatesThemForLong) {
