@@ -235,10 +235,12 @@ TEST_F(BlobsLane, FollowsEveryKindOfChange) {
     follow();
     expect_equal();
     EXPECT_FALSE(fs::exists(sydney / "B/c"));
-    ASSERT_EQ(chmod((london / "A").c_str(), 0), 0);
+    // Without any permission only root can read it, and compare it.
+    const mode_t least = geteuid() == 0 ? 0 : 0400;
+    ASSERT_EQ(chmod((london / "A").c_str(), least), 0);
     follow();
     expect_equal();
-    EXPECT_EQ(sydney_tree.stat("A")->mode, 0u);
+    EXPECT_EQ(sydney_tree.stat("A")->mode, least);
     const std::array<timespec, 2> times = {timespec{1, 2}, timespec{-3, 4}};
     ASSERT_EQ(utimensat(AT_FDCWD, (london / "A").c_str(), times.data(), 0), 0);
     follow();
