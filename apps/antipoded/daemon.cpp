@@ -217,8 +217,9 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
     for (const auto& store : status["stores"]) {
         if (badness(store["state"]) > badness(state)) {
             state = store["state"];
-            row["reason"] = store["store"].get<std::string>() + ": " +
-                            store["reason"].get<std::string>();
+            const auto reason = store["reason"].get<std::string>();
+            row["reason"] =
+                reason.empty() ? "" : store["store"].get<std::string>() + ": " + reason;
             row["next_step"] = store["next_step"];
         }
         verified += store["verified"].is_null() ? 0 : store["verified"].get<uint64_t>();

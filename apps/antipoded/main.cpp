@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "apps/antipoded/daemon.hpp"
 
@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", ANTIPODE_VERSION);
     CLI11_PARSE(app, argc, argv);
     // Core dumps would hold users' data.
-    prctl(PR_SET_DUMPABLE, 0);
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_CORE, &none);
     start_log(level);
     try {
         return run(config);

@@ -1,0 +1,215 @@
+#include "tests/end_to_end/site.hpp"
+
+#include <sstream>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+namespace antipode::test {
+namespace {
+
+constexpr std::chrono::seconds start_timeout(30);
+
+const std::string schema =
+    "CREATE TABLE uploads (id int PRIMARY KEY, oid text NOT NULL, path text NOT NULL, note text);"
+    "CREATE TABLE journal (what text)";
+
+std::string shell(const std::string& script, const std::filesystem::path& directory) {
+    Process::Options options;
+    options.directory = directory;
+    options.environment = {{"LC_ALL", "C"}, {"GIT_CONFIG_NOSYSTEM", "1"}};
+    return must_run({"sh", "-c", script}, {}, options);
+}
+
+std::filesystem::path made(const std::filesystem::path& path) {
+    std::filesystem::create_directories(path);
+    return path;
+}
+
+}  // namespace
+
+Site::Site(const std::filesystem::path& root, std::string site_name)
+    : name(std::move(site_name)),
+      directory(made(root / name)),
+      git_root(made(directory / "git")),
+      files_root(made(directory / "files")),
+      nats(directory / "nats"),
+      postgres(directory / "pg"),
+      http_port_(free_port()) {
+    postgres.psql("CREATE DATABASE app");
+}
+
+void Site::configure(const std::vector<const Site*>& sites, const std::string& more) {
+    std::ostringstream text;
+    text << "cluster = \"test\"\nsite = \"" << name << "\"\n"
+         << "state_dir = \"" << (directory / "state").string() << "\"\n";
+    for (const Site* site : sites) {
+        text << "[[sites]]\nname = \"" << site->name << "\"\nnats = \"" << site->nats.url()
+             << "\"\nhttp = \"http://127.0.0.1:" << site->http_port_ << "\"\n";
+    }
+    text << "[nats]\nstore_dir = \"" << (directory / "nats").string() << "\"\n"
+         << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
+         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.url("app") << "\"\n"
+         << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string() << "\"\n"
+         << "[[blobs]]\nname = \"uploads\"\nroot = \"" << files_root.string() << "\"\n"
+         << more;
+    write_file(config(), text.str());
+}
+
+void Site::start(const std::vector<std::string>& tracer) {
+    std::vector<std::string> command = tracer;
+    command.insert(command.end(), {ANTIPODED, "--config", config().string()});
+    Process::Options options;
+    options.log = directory / "antipoded.log";
+    daemon_ = Process(command, options);
+    // A traced daemon may be killed before it answers: that is for the caller to see.
+    const bool answers = eventually(
+        [&] { return status(".site").has_value() || (!tracer.empty() && !daemon_.running()); },
+        start_timeout);
+    if (!answers) {
+        throw std::runtime_error("antipoded of " + name +
+                                 " does not answer: " + read_file(directory / "antipoded.log"));
+    }
+}
+
+CommandResult Site::antipode(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> command = {ANTIPODE, "--config", config().string()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return run(command);
+}
+
+std::optional<std::string> Site::status(const std::string& filter) const {
+    const CommandResult answer =
+        run({"curl", "-fsS", "-m", "3",
+             "http://127.0.0.1:" + std::to_string(http_port_) + "/v1/status"});
+    if (answer.status != 0) {
+        return std::nullopt;
+    }
+    CommandResult value = run({"jq", "-er", filter}, answer.output);
+    if (value.status != 0) {
+        return std::nullopt;
+    }
+    value.output.pop_back();
+    return value.output;
+}
+
+std::string Site::rows() const {
+    std::string all;
+    for (const char* table : {"uploads", "journal"}) {
+        all += sql("SELECT '" + std::string(table) + "', t::text FROM " + table +
+                   " t ORDER BY t::text COLLATE \"C\"") +
+               "\n";
+    }
+    return all;
+}
+
+std::string Site::repositories() const {
+    return shell(
+        "find . -name .antipode -prune -o -name '*.git' -type d -print | sort | while read -r r; do"
+        "  echo \"$r $(cat $r/HEAD)\";"
+        "  git -c safe.directory='*' -C \"$r\" for-each-ref;"
+        "  git -c safe.directory='*' -C \"$r\" fsck --full --no-dangling --no-progress 2>&1;"
+        "done",
+        git_root);
+}
+
+std::string Site::files() const {
+    return shell(
+        "find . -name .antipode -prune -o -type f -printf '%m %p\\n' | sort;"
+        "find . -name .antipode -prune -o -type f -print0 | sort -z | xargs -0 -r sha256sum",
+        files_root);
+}
+
+TwoSites::TwoSites(const std::string& more)
+    : london(temporary.path(), "london"), sydney(temporary.path(), "sydney") {
+    london.configure({&london, &sydney}, more);
+    sydney.configure({&london, &sydney}, more);
+    london.sql(schema);
+    const CommandResult init = london.antipode({"sites", "init", "--primary", "london"});
+    if (init.status != 0) {
+        throw std::runtime_error("antipode sites init: " + init.error + init.output);
+    }
+    london.start();
+    sydney.start();
+}
+
+bool TwoSites::caught_up(std::chrono::milliseconds timeout) const {
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now().time_since_epoch());
+    return eventually(
+        [&] {
+            const auto point = sydney.status(".recovery_point_us");
+            return point && std::stoll(*point) > now.count();
+        },
+        timeout);
+}
+
+std::string TwoSites::describe() const {
+    return london.antipode({"status"}).output + sydney.antipode({"status"}).output +
+           sydney.antipode({"lag"}).output + sydney.status(".exceptions,.workers").value_or("") +
+           read_file(london.directory / "antipoded.log") +
+           read_file(sydney.directory / "antipoded.log");
+}
+
+void TwoSites::expect_equal() const {
+    EXPECT_EQ(london.rows(), sydney.rows());
+    EXPECT_EQ(london.repositories(), sydney.repositories());
+    EXPECT_EQ(london.files(), sydney.files());
+}
+
+Application::Application(Site& site) : site_(site), clone_(site.directory / "work") {
+    std::filesystem::create_directories(site.directory / "template/hooks");
+    must_run({"git", "init", "-q", "--bare", "-b", "main", (site.git_root / "app.git").string()});
+    site_.antipode({"hooks", "install"});
+    must_run({"git", "init", "-q", "-b", "main", clone_.string()});
+    Process::Options options;
+    options.directory = clone_;
+    must_run({"git", "config", "user.name", "Test"}, {}, options);
+    must_run({"git", "config", "user.email", "test@example.org"}, {}, options);
+}
+
+void Application::write() {
+    const int id = next_++;
+    const std::string path = "u/" + std::to_string(id) + ".bin";
+    // Every tenth is too large to travel in its event.
+    const size_t size = id % 10 == 9 ? 700'000 : 1000 + static_cast<size_t>(id);
+    std::string content(size, '\0');
+    for (size_t i = 0; i < size; ++i) {
+        content[i] = static_cast<char>((i * 131 + static_cast<size_t>(id) * 7919) >> 3);
+    }
+    write_file(site_.files_root / ".tmp-upload", content);
+    std::filesystem::create_directories(site_.files_root / "u");
+    std::filesystem::rename(site_.files_root / ".tmp-upload", site_.files_root / path);
+    Process::Options options;
+    options.directory = clone_;
+    write_file(clone_ / "log.txt", path);
+    must_run({"git", "add", "log.txt"}, {}, options);
+    must_run({"git", "commit", "-q", "-m", "names " + path}, {}, options);
+    must_run({"git", "push", "-q", (site_.git_root / "app.git").string(), "HEAD:refs/heads/main"},
+             {}, options);
+    const std::string oid = must_run({"git", "rev-parse", "HEAD"}, {}, options);
+    insert("INSERT INTO uploads VALUES (" + std::to_string(id) + ", '" + oid + "', '" + path +
+           "') ON CONFLICT DO NOTHING");
+}
+
+void Application::remove_oldest() {
+    const std::string id = std::to_string(oldest_++);
+    insert("DELETE FROM uploads WHERE id = " + id);
+    std::filesystem::remove(site_.files_root / ("u/" + id + ".bin"));
+}
+
+void Application::insert(const std::string& statement) {
+    const bool done = eventually([&] {
+        try {
+            site_.sql(statement);
+            return true;
+        } catch (const std::runtime_error&) {
+            return false;  // the server was killed; statements may run twice
+        }
+    });
+    if (!done) {
+        throw std::runtime_error("the application cannot write: " + statement);
+    }
+}
+
+}  // namespace antipode::test

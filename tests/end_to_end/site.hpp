@@ -1,0 +1,95 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/nats_server.hpp"
+#include "tests/support/postgres_server.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::test {
+
+/// One whole site: nats-server, PostgreSQL, a root of repositories, a root of files, antipoded. All
+/// real.
+class Site {
+  public:
+    struct Place {
+        std::string name;
+        int http_port = 0;
+    };
+    Site(const std::filesystem::path& directory, std::string name);
+
+    /// Writes the configuration; `sites`: all of the cluster.
+    void configure(const std::vector<const Site*>& sites, const std::string& more = {});
+
+    /// Starts antipoded and waits until it answers. `tracer`: a command that runs it (strace ...).
+    void start(const std::vector<std::string>& tracer = {});
+    void kill() { daemon_.kill(); }
+    Process& daemon() { return daemon_; }
+
+    /// `antipode --config ... arguments`.
+    CommandResult antipode(const std::vector<std::string>& arguments) const;
+    /// A jq expression on /v1/status; nullopt when the daemon does not answer or the value is null.
+    std::optional<std::string> status(const std::string& filter) const;
+
+    // Independent views.
+    std::string sql(const std::string& statement) const { return postgres.psql(statement, "app"); }
+    std::string rows() const;          ///< all users' rows, as SQL
+    std::string repositories() const;  ///< refs, HEADs, fsck of every repository
+    std::string files() const;         ///< mode, hash and path of every file
+
+    const std::string name;
+    const std::filesystem::path directory;
+    const std::filesystem::path git_root;
+    const std::filesystem::path files_root;
+    NatsServer nats;
+    PostgresServer postgres;
+
+  private:
+    std::filesystem::path config() const { return directory / "antipode.toml"; }
+    int http_port_;
+    Process daemon_;
+};
+
+/// Two sites, london (primary) and sydney, with a schema on london and daemons that run.
+class TwoSites {
+  public:
+    /// `more`: lines added to both configurations.
+    explicit TwoSites(const std::string& more = {});
+
+    /// sydney has everything that london had when this was called. False after `timeout`.
+    bool caught_up(std::chrono::milliseconds timeout = std::chrono::seconds(60)) const;
+    /// gtest expectations: rows, repositories and files are equal on both sites.
+    void expect_equal() const;
+    /// What both daemons say, for messages.
+    std::string describe() const;
+
+    TemporaryDirectory temporary;
+    Site london;
+    Site sydney;
+};
+
+/// What an application does: uploads a file, pushes a commit that names it, inserts a row that
+/// names both.
+class Application {
+  public:
+    explicit Application(Site& site);
+    /// One such write; retried until everything is acknowledged, however often servers are killed.
+    void write();
+    /// Deletes the oldest write: its row, then its file.
+    void remove_oldest();
+    int writes() const { return next_; }
+
+  private:
+    void insert(const std::string& statement);
+    Site& site_;
+    std::filesystem::path clone_;
+    int next_ = 0;
+    int oldest_ = 0;
+};
+
+}  // namespace antipode::test
