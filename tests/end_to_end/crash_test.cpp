@@ -121,7 +121,7 @@ TEST_F(KilledBetweenSteps, OfTheSecondary) {
     run([](TwoSites& sites) -> Site& { return sites.sydney; },
         {{"relaying", "sendto", {25, 60, 120}},
          {"between relaying and barrier", "fdatasync", {2, 6, 14}},
-         {"applying a file: moving it into place", "renameat2", {1, 3}},
+         {"applying a file: moving it into place", "renameat", {1, 3}},
          {"applying: syncing", "fsync", {1, 5}},
          {"recording what was applied", "pwrite64", {10, 25, 60}}});
 }
