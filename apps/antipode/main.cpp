@@ -198,6 +198,7 @@ class Program {
             for (Check& check : server_checks(fetch_over_http, greet_nats, clock_)) {
                 checks.push_back(std::move(check));
             }
+            checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
             checks.push_back(hooks_check());
             return run_doctor(loaded, checks, output_);
         });
