@@ -87,8 +87,9 @@ struct Primary {
 };
 
 struct Secondary {
-    explicit Secondary(const PostgresServer& server)
-        : session({server.url("app"), "app", "antipode apply app@b"}), apply(store, session) {}
+    explicit Secondary(const PostgresServer& server, const std::string& user = "postgres")
+        : session({server.url("app", user), "app", "antipode apply app@b"}),
+          apply(store, session) {}
     postgres::ReplicaWriter session;
     secondary::TransactionApply apply;
 };
@@ -162,7 +163,6 @@ class DatabaseLane : public testing::Test {
     }
 
     void capture_up_to(Lsn lsn) {
-        decoded_ = Lsn{};
         ASSERT_TRUE(eventually([&] {
             publish(primary_->capture.poll(milliseconds(100)));
             return decoded_ >= lsn;
@@ -262,7 +262,7 @@ constexpr const char* every_type = R"(
         tz timestamptz, da date, ti time, tiz timetz, iv interval, u uuid, js json, jb jsonb,
         x xml, ip inet, mac macaddr, bi bit(3), vb bit varying, p point, po polygon, tv tsvector,
         r4 int4range, a int[], ta text[], e mood, co pair, dom positive, nm name, ch "char",
-        o oid, ls pg_lsn)
+        o oid, ls pg_lsn);
 )";
 
 constexpr const char* rows_of_every_type = R"(
@@ -283,16 +283,19 @@ constexpr const char* rows_of_every_type = R"(
 )";
 
 TEST_F(DatabaseLane, KeepsValuesOfEveryTypeWhateverTheDatabasesSettings) {
-    on_a("ALTER DATABASE app SET DateStyle = 'German'; ALTER DATABASE app SET bytea_output = escape; "
-         "ALTER DATABASE app SET extra_float_digits = -5; ALTER DATABASE app SET TimeZone = 'Asia/"
-         "Kolkata'; ALTER DATABASE app SET IntervalStyle = 'sql_standard'");
+    on_a(
+        "ALTER DATABASE app SET DateStyle = 'German'; ALTER DATABASE app SET bytea_output = "
+        "escape; "
+        "ALTER DATABASE app SET extra_float_digits = -5; ALTER DATABASE app SET TimeZone = 'Asia/"
+        "Kolkata'; ALTER DATABASE app SET IntervalStyle = 'sql_standard'");
     on_b("ALTER DATABASE app SET DateStyle = 'SQL, DMY'; ALTER DATABASE app SET TimeZone = 'UTC'");
     on_a(std::string(every_type) + rows_of_every_type);
     start_capture();
     restart_primary();
     copy();
-    on_a("BEGIN; CREATE TEMP TABLE hidden (LIKE types); INSERT INTO hidden SELECT * FROM types; "
-         "DELETE FROM types; COMMIT");
+    on_a(
+        "BEGIN; CREATE TEMP TABLE hidden (LIKE types); INSERT INTO hidden SELECT * FROM types; "
+        "DELETE FROM types; COMMIT");
     on_a(rows_of_every_type);
     catch_up();
     const std::string digest =
@@ -304,35 +307,41 @@ TEST_F(DatabaseLane, KeepsValuesOfEveryTypeWhateverTheDatabasesSettings) {
 
 TEST_F(DatabaseLane, KeepsUnchangedLargeValuesAndFollowsKeyChanges) {
     const std::string big = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 3000) i)";
-    on_a("CREATE TABLE docs (a int, b text, n int, big text, other text, PRIMARY KEY (a, b)); "
-         "ALTER TABLE docs ALTER big SET STORAGE external; INSERT INTO docs VALUES (1, 'x', 0, " +
-         big + ", 'o')");
+    on_a(
+        "CREATE TABLE docs (a int, b text, n int, big text, other text, PRIMARY KEY (a, b)); "
+        "ALTER TABLE docs ALTER big SET STORAGE external; INSERT INTO docs VALUES (1, 'x', 0, " +
+        big + ", 'o')");
     start_capture();
     copy();
-    on_a("UPDATE docs SET n = 1; UPDATE docs SET a = 2; UPDATE docs SET b = 'y', n = 3; "
-         "INSERT INTO docs VALUES (5, 'z', 0, " + big + ", NULL); "
-         "UPDATE docs SET big = 'short' WHERE a = 5; UPDATE docs SET other = big WHERE a = 2; "
-         "BEGIN; UPDATE docs SET a = 9 WHERE a = 5; UPDATE docs SET a = 5 WHERE a = 2; "
-         "UPDATE docs SET a = 2 WHERE a = 9; COMMIT");
+    on_a(
+        "UPDATE docs SET n = 1; UPDATE docs SET a = 2; UPDATE docs SET b = 'y', n = 3; "
+        "INSERT INTO docs VALUES (5, 'z', 0, " +
+        big +
+        ", NULL); "
+        "UPDATE docs SET big = 'short' WHERE a = 5; UPDATE docs SET other = big WHERE a = 2; "
+        "BEGIN; UPDATE docs SET a = 9 WHERE a = 5; UPDATE docs SET a = 5 WHERE a = 2; "
+        "UPDATE docs SET a = 2 WHERE a = 9; COMMIT");
     catch_up();
     expect_equal();
     EXPECT_EQ(on_b("SELECT length(big) FROM docs WHERE a = 5"), "96000");
 }
 
 TEST_F(DatabaseLane, ChangesExactlyOneOfSeveralEqualRowsWithoutAKey) {
-    on_a("CREATE TABLE log (a int, b text, j json, c char(4), f float8); "
-         "INSERT INTO log SELECT 1, NULL, '{}', 'x', 0.1 FROM generate_series(1, 4); "
-         "CREATE TABLE uniq (u int NOT NULL, v text); CREATE UNIQUE INDEX ON uniq (u); "
-         "INSERT INTO uniq VALUES (1, 'a')");
+    on_a(
+        "CREATE TABLE log (a int, b text, j json, c char(4), f float8); "
+        "INSERT INTO log SELECT 1, NULL, '{}', 'x', 0.1 FROM generate_series(1, 4); "
+        "CREATE TABLE uniq (u int NOT NULL, v text); CREATE UNIQUE INDEX ON uniq (u); "
+        "INSERT INTO uniq VALUES (1, 'a')");
     start_capture();
     EXPECT_EQ(on_a("SELECT relname, relreplident FROM pg_class WHERE relname IN ('log', 'uniq') "
                    "ORDER BY 1"),
               "log|f\nuniq|i");
     copy();
-    on_a("DELETE FROM log WHERE ctid = '(0,1)'; "
-         "UPDATE log SET b = '' WHERE ctid = '(0,2)'; UPDATE log SET a = NULL WHERE b = ''; "
-         "INSERT INTO log VALUES (1, NULL, '{ }', 'x', 0.1), (NULL, NULL, NULL, NULL, '-0'); "
-         "DELETE FROM log WHERE f = 0; UPDATE uniq SET v = NULL; UPDATE uniq SET u = 7");
+    on_a(
+        "DELETE FROM log WHERE ctid = '(0,1)'; "
+        "UPDATE log SET b = '' WHERE ctid = '(0,2)'; UPDATE log SET a = NULL WHERE b = ''; "
+        "INSERT INTO log VALUES (1, NULL, '{ }', 'x', 0.1), (NULL, NULL, NULL, NULL, '-0'); "
+        "DELETE FROM log WHERE f = 0; UPDATE uniq SET v = NULL; UPDATE uniq SET u = 7");
     catch_up();
     expect_equal();
     EXPECT_EQ(on_b("SELECT count(*) FROM log"), "4");
@@ -370,7 +379,7 @@ TEST_F(DatabaseLane, HandlesOddNamesGeneratedAndDroppedColumnsAndPartitions) {
     on_a("\\set n 2\n" + changes);
     catch_up();
     expect_equal_except("scratch");
-    EXPECT_EQ(on_b("SELECT count(*) FROM no_columns"), "2");
+    EXPECT_EQ(on_b("SELECT count(*) FROM no_columns"), "3");
 }
 
 TEST_F(DatabaseLane, TruncatesAndKeepsTriggersSilent) {
@@ -397,8 +406,10 @@ TEST_F(DatabaseLane, CutsALargeTransactionAndAppliesItAsItComes) {
     on_a("CREATE TABLE items (id int PRIMARY KEY, v text)");
     start_capture();
     copy();
-    on_a("BEGIN; INSERT INTO items SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 20000) "
-         "i; ALTER TABLE items ADD extra int; UPDATE items SET v = 'x' WHERE id % 2 = 0; COMMIT");
+    on_a(
+        "BEGIN; INSERT INTO items SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, "
+        "20000) "
+        "i; ALTER TABLE items ADD extra int; UPDATE items SET v = 'x' WHERE id % 2 = 0; COMMIT");
     on_b("ALTER TABLE items ADD extra int");
     capture_up_to(primary_->capture.wal_position());
     EXPECT_GT(stream_.size(), 20U);
@@ -444,8 +455,8 @@ TEST_F(DatabaseLane, ManySmallTransactionsAndReplaysAreAppliedOnce) {
     ASSERT_TRUE(eventually([&] {
         publish(primary_->capture.poll(milliseconds(50)));
         return on_a("SELECT confirmed_flush_lsn >= '" +
-                    secondary_->apply.position().lsn.to_string() +
-                    "' FROM pg_replication_slots") == "t";
+                    secondary_->apply.position().lsn.to_string() + "' FROM pg_replication_slots") ==
+               "t";
     }));
     restart_primary();
     stream_.clear();
@@ -460,8 +471,9 @@ TEST_F(DatabaseLane, SurvivesKillNineOfEitherServerAtAnyTime) {
     start_capture();
     copy();
     for (int round = 0; round < 4; ++round) {
-        on_a("INSERT INTO t (v) SELECT md5(i::text) FROM generate_series(1, 100) i; "
-             "UPDATE t SET v = v || 'x' WHERE id % 7 = 0");
+        on_a(
+            "INSERT INTO t (v) SELECT md5(i::text) FROM generate_series(1, 100) i; "
+            "UPDATE t SET v = v || 'x' WHERE id % 7 = 0");
         if (round % 2 == 0) {
             publish(primary_->capture.poll(milliseconds(200)));
             a_.kill();
@@ -488,9 +500,10 @@ TEST_F(DatabaseLane, SurvivesKillNineOfEitherServerAtAnyTime) {
 }
 
 TEST_F(DatabaseLane, CopiesWhileTheApplicationWrites) {
-    on_a("CREATE TABLE accounts (id int PRIMARY KEY, n int); CREATE TABLE moves (id serial PRIMARY "
-         "KEY, a int REFERENCES accounts, b int, n int); "
-         "INSERT INTO accounts SELECT i, 100 FROM generate_series(1, 200) i");
+    on_a(
+        "CREATE TABLE accounts (id int PRIMARY KEY, n int); CREATE TABLE moves (id serial PRIMARY "
+        "KEY, a int REFERENCES accounts, b int, n int); "
+        "INSERT INTO accounts SELECT i, 100 FROM generate_series(1, 200) i");
     start_capture();
     std::atomic<bool> stop{false};
     const std::string move = R"(
@@ -526,9 +539,7 @@ TEST_F(DatabaseLane, CopiesWhileTheApplicationWrites) {
             throw Error(Reaction::Retry, "the connection was cut");
         }
     };
-    const auto copy_all = [&] {
-        secondary_->apply.initial_copy(bulk, [](const auto&) {}, {});
-    };
+    const auto copy_all = [&] { secondary_->apply.initial_copy(bulk, [](const auto&) {}, {}); };
     EXPECT_THROW(copy_all(), Error);
     EXPECT_FALSE(secondary_->apply.position().copied);
     restart_secondary();
@@ -542,7 +553,8 @@ TEST_F(DatabaseLane, CopiesWhileTheApplicationWrites) {
     EXPECT_EQ(on_b("SELECT sum(n) FROM accounts"), "20000");
     EXPECT_EQ(on_b("SELECT convalidated FROM pg_constraint WHERE contype = 'f'"), "t");
     EXPECT_EQ(on_b("SELECT count(*) FROM antipode.copied_table"), "0");
-    EXPECT_EQ(on_b("SELECT last_value >= (SELECT max(id) FROM moves) - 2000 FROM moves_id_seq"), "t");
+    EXPECT_EQ(on_b("SELECT last_value >= (SELECT max(id) FROM moves) - 2000 FROM moves_id_seq"),
+              "t");
 }
 
 TEST_F(DatabaseLane, NeverOverwritesRowsThatItDidNotCopy) {
@@ -571,11 +583,13 @@ TEST_F(DatabaseLane, NamesEachUnmetNeedWithItsRemedy) {
     EXPECT_THAT(error("postgres", "check"),
                 testing::AllOf(HasSubstr("\"public\".\"no key\""), HasSubstr("REPLICA IDENTITY")));
     EXPECT_EQ(on_a("SELECT count(*) FROM pg_publication"), "0") << "checked before publishing";
-    on_a("DROP TABLE \"no key\"; CREATE PUBLICATION antipode_app FOR ALL TABLES WITH (publish = "
-         "'insert')");
+    on_a(
+        "DROP TABLE \"no key\"; CREATE PUBLICATION antipode_app FOR ALL TABLES WITH (publish = "
+        "'insert')");
     EXPECT_THAT(error("postgres"), HasSubstr("leaves out operations"));
-    on_a("DROP PUBLICATION antipode_app; CREATE TABLE t (id int PRIMARY KEY); "
-         "CREATE PUBLICATION antipode_app");
+    on_a(
+        "DROP PUBLICATION antipode_app; CREATE TABLE t (id int PRIMARY KEY); "
+        "CREATE PUBLICATION antipode_app");
     EXPECT_THAT(error("postgres"), HasSubstr("leaves out \"public\".\"t\""));
     on_a("DROP PUBLICATION antipode_app");
     for (int i = 0; i < 8; ++i) {
@@ -587,8 +601,9 @@ TEST_F(DatabaseLane, NamesEachUnmetNeedWithItsRemedy) {
     a_.stop();
     a_.set("wal_level", "replica");
     a_.start();
-    EXPECT_THAT(error("postgres"), testing::AllOf(HasSubstr("wal_level is \"replica\""),
-                                                  HasSubstr("ALTER SYSTEM SET wal_level = logical")));
+    EXPECT_THAT(error("postgres"),
+                testing::AllOf(HasSubstr("wal_level is \"replica\""),
+                               HasSubstr("ALTER SYSTEM SET wal_level = logical")));
 }
 
 TEST_F(DatabaseLane, SaysThatTheSlotWasLost) {
@@ -610,9 +625,8 @@ TEST_F(DatabaseLane, SaysThatTheSlotWasLost) {
     };
     primary_->capture.restart();
     primary_->source.stop();
-    ASSERT_TRUE(eventually([&] {
-        return on_a("SELECT count(*) FROM pg_replication_slots WHERE active") == "0";
-    }));
+    ASSERT_TRUE(eventually(
+        [&] { return on_a("SELECT count(*) FROM pg_replication_slots WHERE active") == "0"; }));
     on_a("SELECT pg_drop_replication_slot('antipode_test_app')");
     EXPECT_THAT(error(), testing::AllOf(HasSubstr("antipode_test_app is gone"),
                                         HasSubstr("DROP PUBLICATION")));
@@ -620,6 +634,51 @@ TEST_F(DatabaseLane, SaysThatTheSlotWasLost) {
     EXPECT_THAT(error(), HasSubstr("is gone")) << "a new process knows it from the publication";
     on_a("DROP PUBLICATION antipode_app");
     start_capture();
+}
+
+TEST_F(DatabaseLane, SaysThatTheServerRemovedTheSlotsLog) {
+    start_capture();
+    primary_->source.stop();
+    ASSERT_TRUE(eventually(
+        [&] { return on_a("SELECT count(*) FROM pg_replication_slots WHERE active") == "0"; }));
+    on_a("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'");
+    on_a("ALTER SYSTEM SET min_wal_size = '32MB'; ALTER SYSTEM SET max_wal_size = '32MB'");
+    on_a("SELECT pg_reload_conf()");
+    ASSERT_TRUE(eventually([&] {
+        on_a("CREATE TABLE IF NOT EXISTS w (i int PRIMARY KEY); TRUNCATE w");
+        on_a("SELECT pg_switch_wal()");
+        on_a("CHECKPOINT");
+        return on_a("SELECT wal_status FROM pg_replication_slots") == "lost";
+    }));
+    restart_primary();
+    EXPECT_THAT(error_of([&] { primary_->capture.poll(milliseconds(0)); }, Reaction::Stop),
+                testing::AllOf(HasSubstr("is lost"), HasSubstr("max_slot_wal_keep_size"),
+                               HasSubstr("pg_drop_replication_slot")));
+}
+
+TEST_F(DatabaseLane, WorksWithoutSuperusers) {
+    a_.psql("CREATE ROLE owner LOGIN REPLICATION; ALTER DATABASE app OWNER TO owner");
+    b_.psql(
+        "CREATE ROLE owner LOGIN; ALTER DATABASE app OWNER TO owner; "
+        "GRANT SET ON PARAMETER session_replication_role TO owner");
+    on_a(
+        "SET ROLE owner; CREATE SCHEMA s; CREATE TABLE s.t (id serial PRIMARY KEY, v text); "
+        "CREATE TABLE s.log (v text); INSERT INTO s.t (v) VALUES ('a')");
+    on_a("CREATE PUBLICATION antipode_app FOR ALL TABLES");
+    primary_.emplace(a_, "owner");
+    secondary_.emplace(b_, "owner");
+    start_capture();
+    EXPECT_EQ(on_a("SELECT relreplident FROM pg_class WHERE relname = 'log'"), "f");
+    copy();
+    on_a("INSERT INTO s.t (v) VALUES ('b'); INSERT INTO s.log VALUES ('x'); DELETE FROM s.log");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT tableowner FROM pg_tables WHERE tablename = 't'"), "owner");
+    // Named, with the remedy, when the right to do so is missing.
+    b_.psql("REVOKE SET ON PARAMETER session_replication_role FROM owner");
+    secondary_.emplace(b_, "owner");
+    EXPECT_THAT(error_of([&] { secondary_->apply.position(); }, Reaction::Stop),
+                HasSubstr("GRANT SET ON PARAMETER session_replication_role"));
 }
 
 TEST_F(DatabaseLane, NewTablesGetAnIdentityBeforeTheApplicationUpdatesThemForLong) {
@@ -633,8 +692,9 @@ TEST_F(DatabaseLane, NewTablesGetAnIdentityBeforeTheApplicationUpdatesThemForLon
 }
 
 TEST_F(DatabaseLane, NamesTableKeyAndPlaceOfAChangeThatCannotBeApplied) {
-    on_a("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE later (id int PRIMARY KEY); "
-         "INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    on_a(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE later (id int PRIMARY KEY); "
+        "INSERT INTO t VALUES (1, 'a'), (2, 'b')");
     start_capture();
     copy();
     on_b("DELETE FROM t WHERE id = 2");
@@ -676,16 +736,19 @@ TEST_F(DatabaseLane, EndsAnEarlierSessionThatHoldsTheDatabase) {
     EXPECT_THROW(ghost.session.commit(), Error);
     // The same for the slot.
     Primary other(a_);
-    publish(other.capture.poll(milliseconds(0)));
-    on_a("INSERT INTO t VALUES (2)");
-    ASSERT_TRUE(eventually([&] {
+    const auto taken_over = [&](Primary& next) {
         try {
-            catch_up();
+            publish(next.capture.poll(milliseconds(0)));
             return true;
-        } catch (const Error&) {
+        } catch (const Error& error) {
+            EXPECT_EQ(error.reaction(), Reaction::Retry) << error.describe();
             return false;
         }
-    }));
+    };
+    ASSERT_TRUE(eventually([&] { return taken_over(other); }));
+    on_a("INSERT INTO t VALUES (2)");
+    ASSERT_TRUE(eventually([&] { return taken_over(*primary_); }));
+    catch_up();
     expect_equal();
 }
 

@@ -62,6 +62,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
     dup2(input, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
     dup2(error, STDERR_FILENO);
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     execve(arguments[0], arguments, environment);
     const int reason = errno;
     const char* text = strerror(reason);

@@ -1,6 +1,8 @@
 // The half of GitRepositories that changes repositories.
 #include <algorithm>
 
+#include <spdlog/spdlog.h>
+
 #include "adapters/git/files.hpp"
 #include "adapters/git/quarantine.hpp"
 #include "adapters/git/ref_update.hpp"
@@ -28,13 +30,15 @@ size_t count_packs(const std::filesystem::path& git_dir) {
     }));
 }
 
-/// Keeps every object, also those that no ref leads to any more.
+/// Keeps every object, also those that no ref leads to any more. A failure is no failure of what
+/// was asked for: the repository is only slower until it works again.
 void join_packs(const Program& program, const std::filesystem::path& git_dir,
                 const std::stop_token& stop) {
     const Outcome outcome =
         program.run(git_dir, {.arguments = {"repack", "--geometric=2", "-d", "-q"}}, stop);
     if (!outcome.ok()) {
-        throw_failure("joining the packs of " + printable(git_dir.native()), outcome);
+        spdlog::warn("joining the packs of {}: git says: {}", printable(git_dir.native()),
+                     outcome.complaint());
     }
     sync_path(git_dir / "objects" / "pack");
 }

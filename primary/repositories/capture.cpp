@@ -80,7 +80,7 @@ Noticed RepositoryCapture::drain() {
     Noticed noticed;
     noticed.complete = taken.complete;
     for (std::string& name : taken.names) {
-        switch (repositories_.presence(name)) {
+        switch (look_at(name)) {
             case Presence::Repository:
             case Presence::Damaged:
                 noticed.changed.push_back(std::move(name));
@@ -96,31 +96,54 @@ Noticed RepositoryCapture::drain() {
     return noticed;
 }
 
+Presence RepositoryCapture::look_at(const std::string& name) {
+    try {
+        return repositories_.presence(name);
+    } catch (const Error&) {
+        // It was named once and must not get lost: read() tells what is wrong with it.
+        return Presence::Damaged;
+    }
+}
+
 Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
-    std::map<std::string, Published> known;
-    inventory_.for_each(store_, [&](const std::string& item, const Published& published) {
-        known.emplace(item, published);
-        return true;
-    });
     const Discovery discovery = repositories_.discover(stop);
-    if (discovery.found.empty() && !known.empty()) {
+    if (discovery.found.empty() && inventory_.count(store_) > 0) {
         refuse_empty_root();
     }
     Noticed noticed;
-    bool covered = true;
-    for (const std::string& item : discovery.found) {
+    noticed.complete = discovery.unreadable.empty();
+    std::set<std::string> known;
+    inventory_.for_each(store_, [&](const std::string& item, const Published& published) {
         if (stop.stop_requested()) {
             throw Stopped{};
         }
-        const auto published = known.find(item);
-        if (published == known.end() || !as_published(item, published->second)) {
+        known.insert(item);
+        compare(item, published, discovery, noticed);
+        return true;
+    });
+    bool covered = true;
+    for (const std::string& item : discovery.found) {
+        if (!known.contains(item)) {
             noticed.changed.push_back(item);
         }
         covered = covered && changes_.covers(item);
     }
-    notice_missing(discovery, known, noticed);
-    notices_everything_ = covered && discovery.unreadable.empty();
+    notices_everything_ = covered && noticed.complete;
     return noticed;
+}
+
+void RepositoryCapture::compare(const std::string& item, const Published& published,
+                                const Discovery& discovery, Noticed& noticed) {
+    if (std::binary_search(discovery.found.begin(), discovery.found.end(), item)) {
+        if (!as_published(item, published)) {
+            noticed.changed.push_back(item);
+        }
+    } else if (!is_below(discovery.unreadable, item)) {
+        // Only what is not there at all was removed: what has lost its HEAD is corrupt.
+        const bool removed = repositories_.presence(item) == Presence::Absent;
+        (removed ? noticed.removed : noticed.changed).push_back(item);
+        seen_.with([&](auto& all) { all.erase(item); });
+    }
 }
 
 bool RepositoryCapture::as_published(const std::string& item, const Published& published) {
@@ -146,25 +169,6 @@ bool RepositoryCapture::as_published(const std::string& item, const Published& p
         return true;
     } catch (const Error&) {
         return false;  // read() says what is wrong with it
-    }
-}
-
-void RepositoryCapture::notice_missing(const Discovery& discovery,
-                                       const std::map<std::string, Published>& known,
-                                       Noticed& noticed) {
-    noticed.complete = discovery.unreadable.empty();
-    for (const auto& [item, published] : known) {
-        if (std::binary_search(discovery.found.begin(), discovery.found.end(), item) ||
-            is_below(discovery.unreadable, item)) {
-            continue;
-        }
-        // Only what is not there at all was removed: what has lost its HEAD is corrupt.
-        if (repositories_.presence(item) == Presence::Absent) {
-            noticed.removed.push_back(item);
-            seen_.with([&](auto& all) { all.erase(item); });
-        } else {
-            noticed.changed.push_back(item);
-        }
     }
 }
 

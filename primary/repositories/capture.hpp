@@ -45,9 +45,10 @@ class RepositoryCapture final : public ItemCapture {
         Digest digest;
     };
 
+    Presence look_at(const std::string& name);
+    void compare(const std::string& item, const Published& published, const Discovery& discovery,
+                 Noticed& noticed);
     bool as_published(const std::string& item, const Published& published);
-    void notice_missing(const Discovery& discovery, const std::map<std::string, Published>& known,
-                        Noticed& noticed);
     std::optional<Reading> read_absent(const std::string& item,
                                        const std::optional<Published>& published, bool whole);
     Reading read_refs(const std::string& item, const RepositoryState& now,
