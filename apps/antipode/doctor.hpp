@@ -6,8 +6,10 @@
 
 #include "apps/antipode/daemon.hpp"
 #include "apps/antipode/output.hpp"
+#include "apps/antipode/sites.hpp"
 #include "base/clock.hpp"
 #include "base/config.hpp"
+#include "base/seams/database.hpp"
 
 /// `antipode doctor`: looks at everything that the daemon leans on, without the daemon, and names
 /// each thing that is wrong together with its remedy. Changes nothing that stays.
@@ -45,6 +47,12 @@ struct Check {
 std::vector<Check> local_checks();
 /// The servers: this site's nats-server, the other sites' daemons, clocks.
 std::vector<Check> server_checks(const Fetch& fetch, const Greet& greet, const Clock& clock);
+
+/// What a store's PostgreSQL is and has. Throws antipode::Error when it does not answer.
+using LookAtDatabase = std::function<SourceFacts(const Config::Database&)>;
+SourceFacts look_at_database(const Config::Database& store);
+/// What a primary's databases lack to be captured; on a secondary only whether they can be written.
+Check database_check(const LookAtDatabase& look, const OpenBucket& open);
 
 /// Runs the checks and prints what they found: bad ones last, with their remedies. Findings when
 /// anything is bad.

@@ -20,9 +20,11 @@ namespace {
 
 using testing::AllOf;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
 using testing::Not;
+using testing::UnorderedElementsAre;
 using Verdict = Finding::Verdict;
 
 auto is(Verdict verdict, const std::string& check, const std::string& text) {
@@ -152,6 +154,38 @@ TEST(Doctor, FindsClocksThatDifferAndDaemonsOfOthers) {
     site.config.sites[1].name = "tokyo";
     EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
                 Contains(is(Verdict::Bad, "daemon", "belongs to site sydney of cluster demo")));
+}
+
+TEST(Doctor, FindsWhatADatabaseLacks) {
+    Site site;
+    site.config.databases = {{.name = "app",
+                              .url = "dbname=app",
+                              .slot = "antipode_demo_app",
+                              .publication = "antipode_app"}};
+    const OpenBucket no_nats = [](const Config::Site&, bool) -> std::unique_ptr<KeyValue> {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    SourceFacts facts;
+    facts.server_version = 150004;
+    facts.role = "antipode";
+    facts.superuser = true;
+    facts.may_replicate = true;
+    facts.wal_level = "logical";
+    facts.slots_most = 10;
+    facts.senders_most = 10;
+    const LookAtDatabase look = [&](const Config::Database&) { return facts; };
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                ElementsAre(is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode")));
+    facts.wal_level = "replica";
+    facts.may_replicate = false;
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                UnorderedElementsAre(is(Verdict::Bad, "database", "wal_level is \"replica\""),
+                                     is(Verdict::Bad, "database", "may not replicate")));
+    const LookAtDatabase down = [](const Config::Database&) -> SourceFacts {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    EXPECT_THAT(site.look({database_check(down, no_nats)}),
+                ElementsAre(is(Verdict::Bad, "database", "connection refused")));
 }
 
 TEST(Doctor, PrintsRemediesAndEndsWithFindings) {

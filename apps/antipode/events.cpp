@@ -1,6 +1,7 @@
 #include "apps/antipode/events.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 #include <vector>
 
@@ -63,36 +64,61 @@ std::string line_of(const Event& event) {
     return harmless(line);
 }
 
-std::vector<Event> fetch_events(const Config& config, const Fetch& fetch,
-                                std::optional<uint64_t> after, int wait) {
-    const std::string path = "/v1/events?" +
-                             (after ? "after=" + std::to_string(*after) + "&" : "") +
-                             "wait=" + std::to_string(wait);
+std::vector<Event> fetch_events(const Config& config, const Fetch& fetch, uint64_t after,
+                                int wait) {
+    const std::string path =
+        "/v1/events?after=" + std::to_string(after) + "&wait=" + std::to_string(wait);
     const std::string base = local_daemon(config);
     return parse(get(fetch, base, path, daemon_timeout + std::chrono::seconds(wait)), base + path);
 }
 
 }  // namespace
 
+namespace {
+
+void print(const std::vector<Event>& events, const Output& output) {
+    for (const Event& event : events) {
+        output.out << (output.json() ? event.json.dump() : line_of(event)) << "\n";
+    }
+    output.out.flush();
+}
+
+/// The newest events: pages through all, and keeps the last `count`.
+std::vector<Event> newest(const Config& config, const Fetch& fetch, size_t count, uint64_t& after) {
+    std::vector<Event> kept;
+    while (true) {
+        std::vector<Event> page = fetch_events(config, fetch, after, 0);
+        if (page.empty()) {
+            return kept;
+        }
+        after = page.back().sequence;
+        kept.insert(kept.end(), std::make_move_iterator(page.begin()),
+                    std::make_move_iterator(page.end()));
+        if (kept.size() > count) {
+            kept.erase(kept.begin(), kept.end() - static_cast<std::ptrdiff_t>(count));
+        }
+    }
+}
+
+}  // namespace
+
 ExitCode tail_events(const Config& config, const Fetch& fetch, const Output& output,
                      const TailOptions& options) {
-    std::optional<uint64_t> after = options.after;
-    // The first answer comes at once, even when it is empty; later ones wait for something new.
-    int wait = 0;
-    while (!options.stopped()) {
-        const std::vector<Event> events = fetch_events(config, fetch, after, wait);
-        for (const Event& event : events) {
-            output.out << (output.json() ? event.json.dump() : line_of(event)) << "\n";
-            after = std::max(after.value_or(0), event.sequence);
-        }
-        output.out.flush();
-        if (events.empty() && !options.follow) {
+    uint64_t after = options.after.value_or(0);
+    if (!options.after) {
+        print(newest(config, fetch, options.lines, after), output);
+    }
+    while (!options.stopped() && (options.follow || options.after)) {
+        const std::vector<Event> events =
+            fetch_events(config, fetch, after, options.follow ? wait_seconds : 0);
+        print(events, output);
+        if (!events.empty()) {
+            after = events.back().sequence;
+        } else if (!options.follow) {
             break;
+        } else {
+            options.pause();
         }
-        if (!after) {
-            after = 0;
-        }
-        wait = options.follow ? wait_seconds : 0;
     }
     return ExitCode::Ok;
 }

@@ -9,12 +9,15 @@
 
 /// The daemon's recent events: GET /v1/events?after=N&wait=S answers JSON lines, each with
 /// "sequence" (greater than N, growing), "at_us", "kind", "store", "item", "position" and "text".
-/// It waits up to S seconds for the first one; without `after` it answers the newest ones.
+/// It may wait up to S seconds for the first one, and answers a page at most.
 namespace antipode::cli {
 
 struct TailOptions {
-    std::optional<uint64_t> after;  ///< nullopt: begin with the newest
-    bool follow = true;             ///< false: end when there is nothing more
+    std::optional<uint64_t> after;  ///< nullopt: begin with the newest `lines`
+    size_t lines = 20;
+    bool follow = true;  ///< false: end when there is nothing more
+    /// Between two questions that brought nothing.
+    std::function<void()> pause = [] {};
     std::function<bool()> stopped = [] { return false; };
 };
 

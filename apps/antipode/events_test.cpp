@@ -16,6 +16,8 @@ const std::string first =
     R"("item":"a.txt","position":"1.5.70"})";
 const std::string second = R"({"sequence":8,"at_us":null,"kind":"role","text":"secondary"})";
 
+const std::string third = R"({"sequence":9,"kind":"marker"})";
+
 /// Answers each request with the next of the given texts, then with nothing.
 struct Daemon {
     explicit Daemon(std::vector<std::string> texts) : answers(std::move(texts)) {}
@@ -35,27 +37,37 @@ struct Daemon {
     }
 };
 
-TEST(Events, TailPrintsALinePerEventAndGoesOnBehindTheLast) {
-    Daemon daemon({first + "\n" + second + "\n"});
-    EXPECT_EQ(tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error},
-                          {.after = std::nullopt, .follow = false}),
+TEST(Events, TailShowsTheNewestAndGoesOnBehindThem) {
+    Daemon daemon({first + "\n", second + "\n", "", "", third + "\n"});
+    size_t pauses = 0;
+    TailOptions options;
+    options.lines = 1;
+    options.pause = [&] { ++pauses; };
+    options.stopped = [&] { return daemon.asked.size() == 5; };
+    EXPECT_EQ(tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error}, options),
               ExitCode::Ok);
+    EXPECT_EQ(daemon.out.str(),
+              "8  ?  role  secondary\n"
+              "9  ?  marker\n");
+    const std::string url = "http://127.0.0.1:8840/v1/events?after=";
+    EXPECT_THAT(daemon.asked, ElementsAre(url + "0&wait=0", url + "7&wait=0", url + "8&wait=0",
+                                          url + "8&wait=20", url + "8&wait=20"));
+    EXPECT_EQ(pauses, 1U) << "a daemon that does not wait is not asked without end";
+}
+
+TEST(Events, TailShowsEverythingBehindAnEvent) {
+    Daemon daemon({first + "\n" + second + "\n"});
+    TailOptions options;
+    options.after = 5;
+    options.follow = false;
+    tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error}, options);
     EXPECT_EQ(daemon.out.str(),
               "7  2026-11-22T14:40:05.123Z  applied  blobs/uploads  a.txt  1.5.70\n"
               "8  ?  role  secondary\n");
-    EXPECT_THAT(daemon.asked, ElementsAre("http://127.0.0.1:8840/v1/events?wait=0",
-                                          "http://127.0.0.1:8840/v1/events?after=8&wait=0"));
-}
-
-TEST(Events, TailFollowsUntilItIsStopped) {
-    Daemon daemon({"", first + "\n"});
-    const auto stopped = [&] { return daemon.asked.size() == 3; };
-    tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error, Format::Json},
-                {.after = 5, .follow = true, .stopped = stopped});
-    EXPECT_EQ(daemon.out.str(), first + "\n");
-    EXPECT_THAT(daemon.asked, ElementsAre("http://127.0.0.1:8840/v1/events?after=5&wait=0",
-                                          "http://127.0.0.1:8840/v1/events?after=5&wait=20",
-                                          "http://127.0.0.1:8840/v1/events?after=7&wait=20"));
+    daemon.out.str("");
+    daemon.asked.clear();
+    tail_events(daemon.config, daemon.fetch(), {daemon.out, daemon.error, Format::Json}, options);
+    EXPECT_EQ(daemon.out.str(), first + "\n" + second + "\n");
 }
 
 TEST(Events, ShowPrintsEverythingOfOneEvent) {

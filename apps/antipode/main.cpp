@@ -2,6 +2,7 @@
 // into text and exit codes.
 #include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -41,7 +42,10 @@ Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout
 /// runs after everything is parsed.
 class Program {
   public:
-    Program() { add_commands(); }
+    Program() {
+        tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
+        add_commands();
+    }
 
     int run(int count, char** arguments) {
         // Under json even a mistake in the arguments is told in JSON.
@@ -140,6 +144,7 @@ class Program {
             return tail_events(config(), fetch_over_http, output_, tail_);
         });
         tail->add_option("--after", tail_.after, "begin behind this event");
+        tail->add_option("-n,--lines", tail_.lines, "begin with so many of the newest");
         tail->add_flag("!--no-follow", tail_.follow, "end when there is nothing more");
         add(*events, "show", "everything known of one event",
             [this] { return show_event(config(), fetch_over_http, output_, sequence_); })
@@ -193,6 +198,7 @@ class Program {
             for (Check& check : server_checks(fetch_over_http, greet_nats, clock_)) {
                 checks.push_back(std::move(check));
             }
+            checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
             checks.push_back(hooks_check());
             return run_doctor(loaded, checks, output_);
         });

@@ -135,7 +135,9 @@ start_postgres() {
     touch "$demo/$1/created"
 }
 
-answers_http() { curl -fsS -m 2 -o /dev/null "http://127.0.0.1:${http_port[$1]}/livez" 2>/dev/null; }
+answers_http() {
+    curl -fsS -m 2 -o /dev/null "http://127.0.0.1:${http_port[$1]}/livez" 2>/dev/null
+}
 
 start_daemon() {
     start_process "antipoded-$1" env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM \

@@ -1,0 +1,73 @@
+// The part of `antipode doctor` that looks at PostgreSQL.
+#include "adapters/postgres/source_control.hpp"
+#include "apps/antipode/doctor.hpp"
+#include "base/error.hpp"
+#include "failover/epoch.hpp"
+#include "primary/database/requirements.hpp"
+
+namespace antipode::cli {
+namespace {
+
+/// Whether this site is a secondary, as far as its own epoch record can be read.
+bool is_secondary(const Config& config, const OpenBucket& open) {
+    const Config::Site* const own = config.find_site(config.site);
+    try {
+        const auto bucket = open(*own, false);
+        const auto epoch = failover::read_epoch(*bucket, config.cluster);
+        return epoch && epoch->record.primary() != config.site;
+    } catch (const Error&) {
+        return false;  // the check of nats-server tells why; what a primary needs is the most
+    }
+}
+
+std::string version_of(const SourceFacts& facts) {
+    return "PostgreSQL " + std::to_string(facts.server_version / 10000) + "." +
+           std::to_string(facts.server_version % 10000);
+}
+
+Findings check_database(const Config::Database& store, bool secondary, const LookAtDatabase& look) {
+    const std::string subject = "database/" + store.name;
+    SourceFacts facts;
+    try {
+        facts = look(store);
+    } catch (const Error& error) {
+        return {bad("database", subject, error.what(), error.next_step())};
+    }
+    const std::string server = version_of(facts) + ", as role " + facts.role;
+    if (secondary) {
+        return {facts.in_recovery
+                    ? bad("database", subject, "the server is a standby: it cannot be written",
+                          "give the store a PostgreSQL of its own on this site")
+                    : good("database", subject, server + " answers")};
+    }
+    Findings findings;
+    for (const primary::UnmetNeed& need : primary::unmet_needs(facts, store)) {
+        findings.push_back(bad("database", subject, need.what, need.remedy));
+    }
+    if (findings.empty()) {
+        findings.push_back(good("database", subject, server + ", can be captured"));
+    }
+    return findings;
+}
+
+}  // namespace
+
+SourceFacts look_at_database(const Config::Database& store) {
+    return postgres::SourceSetup({store.url, store.slot, store.publication, "antipode doctor"})
+        .facts();
+}
+
+Check database_check(const LookAtDatabase& look, const OpenBucket& open) {
+    return {"database", [look, open](const Config& config) {
+                Findings findings;
+                const bool secondary = !config.databases.empty() && is_secondary(config, open);
+                for (const Config::Database& store : config.databases) {
+                    for (Finding& finding : check_database(store, secondary, look)) {
+                        findings.push_back(std::move(finding));
+                    }
+                }
+                return findings;
+            }};
+}
+
+}  // namespace antipode::cli
