@@ -17,10 +17,6 @@ namespace antipode::test {
 /// real.
 class Site {
   public:
-    struct Place {
-        std::string name;
-        int http_port = 0;
-    };
     Site(const std::filesystem::path& directory, std::string name);
 
     /// Writes the configuration; `sites`: all of the cluster.
@@ -35,6 +31,8 @@ class Site {
     CommandResult antipode(const std::vector<std::string>& arguments) const;
     /// A jq expression on /v1/status; nullopt when the daemon does not answer or the value is null.
     std::optional<std::string> status(const std::string& filter) const;
+
+    std::string http_port() const { return std::to_string(http_port_); }
 
     // Independent views.
     std::string sql(const std::string& statement) const { return postgres.psql(statement, "app"); }
