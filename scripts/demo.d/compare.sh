@@ -86,9 +86,13 @@ compare() {
     fi
 }
 
+same_repositories() { [ "$(list_repositories london)" = "$(list_repositories sydney)" ]; }
+
 compare_everything() {
     compare "rows (pg_dump --data-only, sorted)" dump_rows '^INSERT' rows
     compare "schema (pg_dump --schema-only)" dump_schema '^CREATE TABLE' tables
+    # That a whole repository was removed is noticed by the reconcile, every 20 s here.
+    wait_until 45 same_repositories || true
     compare "repositories (for-each-ref, HEAD, fsck --full)" dump_repositories '^repository' \
         repositories
     compare "files (mode, sha256sum)" dump_files '^[0-7]{3,4} ' files

@@ -105,7 +105,7 @@ name = "uploads"
 root = "$demo/$site/files"
 
 [tuning]
-reconcile_interval = "1m"
+reconcile_interval = "20s"
 END
     } >"$demo/$site/antipode.toml"
 }
@@ -125,7 +125,7 @@ try_postgres() {
         -c listen_addresses=127.0.0.1 -c port="${pg_port[$site]}" -c unix_socket_directories= \
         -c wal_level=logical -c max_wal_senders=10 -c max_replication_slots=10 \
         -c max_connections=60 -c shared_buffers=32MB -c max_slot_wal_keep_size=2GB
-    "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "${pg_port[$site]}"
+    "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "${pg_port[$site]}" -U antipode -d postgres
 }
 
 start_postgres() {
