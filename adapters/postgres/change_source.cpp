@@ -82,11 +82,10 @@ Lsn SlotSource::State::slot_position() {
             quote_literal(options.slot));
     const auto position = slots.size() == 1 ? Lsn::parse(slots.text(0, 0)) : std::optional<Lsn>();
     if (!position || slots.text(0, 1) == "lost") {
-        throw Error(Reaction::Stop,
+        // What that means is decided by who looks at all facts, before it starts again.
+        throw Error(Reaction::Retry,
                     "the replication slot " + options.slot + " is " +
-                        (position ? "lost: its write-ahead log was removed" : "gone"),
-                    "see docs/GUARANTEES.md, \"A lost slot\": the secondaries' copies of this "
-                    "database must be made again");
+                        (position ? "lost: its write-ahead log was removed" : "gone"));
     }
     return *position;
 }

@@ -28,7 +28,8 @@ constexpr const char* create_bookkeeping = R"(
         epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
         lsn pg_lsn NOT NULL, transactions bigint NOT NULL,
         phase text NOT NULL CHECK (phase IN ('none', 'tables', 'finish', 'complete')),
-        schema_was_here boolean NOT NULL, finish_script text NOT NULL
+        schema_was_here boolean NOT NULL,
+        after_script text NOT NULL, finish_script text NOT NULL
     ) WITH (fillfactor = 10);
     CREATE TABLE antipode.copied_table (
         store text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL,
@@ -174,7 +175,8 @@ ReplicaState ReplicaWriter::State::read() {
     ReplicaState state;
     const Rows rows = connection->query(
         "reading the position",
-        "SELECT epoch, session, number, lsn, transactions, phase, schema_was_here, finish_script "
+        "SELECT epoch, session, number, lsn, transactions, phase, schema_was_here, "
+        "after_script, finish_script "
         "FROM antipode.replica WHERE store = $1",
         {options.store});
     if (rows.size() == 0) {
@@ -187,7 +189,8 @@ ReplicaState ReplicaWriter::State::read() {
     state.transactions = static_cast<uint64_t>(rows.integer(0, 4));
     state.phase = phase_of(rows.text(0, 5));
     state.schema_was_here = rows.boolean(0, 6);
-    state.finish_script = rows.string(0, 7);
+    state.after_script = rows.string(0, 7);
+    state.finish_script = rows.string(0, 8);
     const Rows tables = connection->query(
         "reading what is copied",
         "SELECT schema_name, table_name, snapshot, wal_end FROM antipode.copied_table "
@@ -264,13 +267,14 @@ void ReplicaWriter::save(const ReplicaState& state) {
     guarded([&] {
         state_->query(
             "saving the state", R"(
-            INSERT INTO antipode.replica VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            INSERT INTO antipode.replica VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             ON CONFLICT (store) DO UPDATE SET epoch = $2, session = $3, number = $4, lsn = $5,
-              transactions = $6, phase = $7, schema_was_here = $8, finish_script = $9)",
+              transactions = $6, phase = $7, schema_was_here = $8, after_script = $9,
+              finish_script = $10)",
             {state_->options.store, std::to_string(state.position.epoch),
              std::to_string(state.position.session), std::to_string(state.position.number),
              state.lsn.to_string(), std::to_string(state.transactions), to_text(state.phase),
-             state.schema_was_here ? "t" : "f", state.finish_script});
+             state.schema_was_here ? "t" : "f", state.after_script, state.finish_script});
     });
 }
 
@@ -334,10 +338,15 @@ void ReplicaWriter::begin_copy(const TableName& table, const std::vector<std::st
         state_->copying = "copying " + table.to_string();
         const Rows kind = state_->query(
             state_->copying,
-            "SELECT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass "
-            "AND objid = $1::regclass AND deptype = 'e')",
+            "SELECT to_regclass($1) IS NULL, EXISTS (SELECT FROM pg_depend WHERE "
+            "classid = 'pg_class'::regclass AND objid = to_regclass($1) AND deptype = 'e')",
             {qualified(table)});
         if (kind.boolean(0, 0)) {
+            throw Error(Reaction::Stop, state_->copying + ": there is no such table on this site",
+                        "make the table here as it is on the primary (pg_dump --schema-only "
+                        "--table=...); the copy then goes on by itself");
+        }
+        if (kind.boolean(0, 1)) {
             // The rows that came with the extension; the primary's copy has them too.
             state_->query(state_->copying, "DELETE FROM ONLY " + qualified(table));
         }

@@ -1,7 +1,5 @@
 #include "adapters/postgres/source_control.hpp"
 
-#include <pqxx/pqxx>
-
 #include "adapters/postgres/connection.hpp"
 #include "base/error.hpp"
 
@@ -50,128 +48,121 @@ constexpr const char* server_sql = R"(
     FROM pg_roles r WHERE r.rolname = current_user)";
 
 /// One lazily made connection; dropped after an error, so that the next call begins afresh.
-/// (libpqxx would reconnect silently and lose the session's settings: every call sets what it
-/// needs, inside its transaction.)
 class Control {
   public:
     Control(std::string url, std::string application_name)
         : url_(std::move(url)), application_name_(std::move(application_name)) {}
 
+    /// Runs `use(connection)` in a transaction with bounded waits and returns its result.
     template <typename Use>
-    auto transaction(const std::string& doing, Use use) {
+    auto transaction(Use use) {
         try {
             if (!connection_) {
-                connection_ = std::make_unique<pqxx::connection>(url_);
+                connection_.emplace(url_, application_name_);
             }
-            pqxx::work work(*connection_);
-            work.exec_params(
-                "SELECT set_config('application_name', $1, true), "
-                "set_config('lock_timeout', '2s', true), "
-                "set_config('statement_timeout', '20s', true), "
-                "set_config('search_path', 'pg_catalog', true), "
-                "set_config('synchronous_commit', 'local', true)",
-                application_name_);
-            if constexpr (std::is_void_v<decltype(use(work))>) {
-                use(work);
-                work.commit();
-            } else {
-                auto result = use(work);
-                work.commit();
-                return result;
-            }
-        } catch (const pqxx::sql_error& error) {
+            connection_->execute("beginning a control transaction",
+                                 "BEGIN; SET LOCAL lock_timeout = '2s'; "
+                                 "SET LOCAL statement_timeout = '20s'; "
+                                 "SET LOCAL synchronous_commit = local");
+            auto result = use(*connection_);
+            connection_->execute("committing a control transaction", "COMMIT");
+            return result;
+        } catch (...) {
             connection_.reset();
-            throw SqlError(reaction_to(error.sqlstate()), doing + ": " + first_line(error.what()),
-                           "", error.sqlstate());
-        } catch (const pqxx::failure& error) {
-            connection_.reset();
-            throw Error(Reaction::Retry, doing + ": " + first_line(error.what()),
-                        "check that the server runs and that the store's url reaches it");
+            throw;
         }
+    }
+    void execute(const std::string& doing, const std::string& sql) {
+        transaction([&](Connection& connection) {
+            connection.execute(doing, sql);
+            return true;
+        });
     }
 
   private:
-    static std::string first_line(const std::string& text) {
-        return text.substr(0, text.find('\n'));
-    }
     std::string url_;
     std::string application_name_;
-    std::unique_ptr<pqxx::connection> connection_;
+    std::optional<Connection> connection_;
 };
 
-std::vector<SourceTable> read_tables(pqxx::work& work, const std::string& publication,
+constexpr const char* checking = "checking the primary database";
+
+std::vector<SourceTable> read_tables(Connection& connection, const std::string& publication,
                                      bool only_without) {
     const std::string sql =
         only_without ? std::string("SELECT * FROM (") + identities_sql + ") t WHERE NOT usable"
                      : std::string(identities_sql);
+    const Rows rows = connection.query(checking, sql, {publication});
     std::vector<SourceTable> tables;
-    for (const auto& row : work.exec_params(sql, publication)) {
+    for (int row = 0; row < rows.size(); ++row) {
         SourceTable table;
-        table.name = {row[0].as<std::string>(), row[1].as<std::string>()};
-        table.replica_identity = row[2].c_str()[0];
-        table.identity_usable = row[3].as<bool>();
-        if (!row[4].is_null()) {
-            table.candidate = row[4].as<std::string>();
+        table.name = {rows.string(row, 0), rows.string(row, 1)};
+        table.replica_identity = rows.text(row, 2)[0];
+        table.identity_usable = rows.boolean(row, 3);
+        if (!rows.is_null(row, 4)) {
+            table.candidate = rows.string(row, 4);
         }
-        table.owned = row[5].as<bool>();
-        table.published = row[6].as<bool>();
+        table.owned = rows.boolean(row, 5);
+        table.published = rows.boolean(row, 6);
         tables.push_back(std::move(table));
     }
     return tables;
 }
 
-void read_server(pqxx::work& work, SourceFacts& facts) {
-    const auto row = work.exec1(server_sql);
-    facts.server_version = row[0].as<int>();
-    facts.role = row[1].as<std::string>();
-    facts.superuser = row[2].as<bool>();
-    facts.may_replicate = row[3].as<bool>();
-    facts.in_recovery = row[4].as<bool>();
-    facts.wal_level = row[5].as<std::string>();
-    facts.slots_used = row[6].as<int>();
-    facts.slots_most = row[7].as<int>();
-    facts.senders_used = row[8].as<int>();
-    facts.senders_most = row[9].as<int>();
-    facts.database = row[10].as<std::string>();
+void read_server(Connection& connection, SourceFacts& facts) {
+    const Rows rows = connection.query(checking, server_sql);
+    facts.server_version = static_cast<int>(rows.integer(0, 0));
+    facts.role = rows.string(0, 1);
+    facts.superuser = rows.boolean(0, 2);
+    facts.may_replicate = rows.boolean(0, 3);
+    facts.in_recovery = rows.boolean(0, 4);
+    facts.wal_level = rows.string(0, 5);
+    facts.slots_used = static_cast<int>(rows.integer(0, 6));
+    facts.slots_most = static_cast<int>(rows.integer(0, 7));
+    facts.senders_used = static_cast<int>(rows.integer(0, 8));
+    facts.senders_most = static_cast<int>(rows.integer(0, 9));
+    facts.database = rows.string(0, 10);
 }
 
-std::optional<SourceFacts::Slot> read_slot(pqxx::work& work, const std::string& name) {
-    const auto rows = work.exec_params(
+std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::string& name) {
+    const Rows rows = connection.query(
+        checking,
         "SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(wal_status, ''), active, "
         "coalesce(confirmed_flush_lsn, '0/0') FROM pg_replication_slots WHERE slot_name = $1",
-        name);
-    if (rows.empty()) {
+        {name});
+    if (rows.size() == 0) {
         return std::nullopt;
     }
-    const auto& row = rows[0];
-    return SourceFacts::Slot{row[0].as<std::string>(), row[1].as<std::string>(),
-                             row[2].as<std::string>(), row[3].as<bool>(),
-                             Lsn::parse(row[4].c_str()).value_or(Lsn{})};
+    return SourceFacts::Slot{rows.string(0, 0), rows.string(0, 1), rows.string(0, 2),
+                             rows.boolean(0, 3), Lsn::parse(rows.text(0, 4)).value_or(Lsn{})};
 }
 
-std::optional<SourceFacts::Publication> read_publication(pqxx::work& work, const std::string& name,
-                                                         int server_version) {
+std::optional<SourceFacts::Publication> read_publication(Connection& connection,
+                                                         const std::string& name) {
     // Row filters and column lists came with 15.
     const std::string filtered =
-        server_version < 150000
+        connection.server_version() < 150000
             ? "false"
             : "EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid "
               "AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))";
-    const auto rows = work.exec_params(
+    const Rows rows = connection.query(
+        checking,
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, " +
             filtered +
             ", coalesce(obj_description(p.oid, 'pg_publication'), ''), "
             "pg_has_role(current_user, pubowner, 'USAGE') "
             "FROM pg_publication p WHERE pubname = $1",
-        name);
-    if (rows.empty()) {
+        {name});
+    if (rows.size() == 0) {
         return std::nullopt;
     }
-    const auto& row = rows[0];
-    SourceFacts::Publication publication{
-        row[0].as<bool>(), row[1].as<bool>(), row[2].as<bool>(), row[3].as<bool>(), {},
-        row[5].as<bool>()};
-    const std::string comment = row[4].as<std::string>();
+    SourceFacts::Publication publication;
+    publication.all_tables = rows.boolean(0, 0);
+    publication.all_operations = rows.boolean(0, 1);
+    publication.via_root = rows.boolean(0, 2);
+    publication.filtered = rows.boolean(0, 3);
+    publication.owned = rows.boolean(0, 5);
+    const std::string_view comment = rows.text(0, 4);
     if (comment.starts_with(slot_comment)) {
         publication.slot_made = comment.substr(std::string_view(slot_comment).size());
     }
@@ -191,54 +182,47 @@ SourceSetup::SourceSetup(Options options) : state_(std::make_unique<State>(std::
 SourceSetup::~SourceSetup() = default;
 
 SourceFacts SourceSetup::facts() {
-    return state_->control.transaction("checking the primary database", [&](pqxx::work& work) {
+    return state_->control.transaction([&](Connection& connection) {
         SourceFacts facts;
-        read_server(work, facts);
-        facts.slot = read_slot(work, state_->options.slot);
-        facts.publication =
-            read_publication(work, state_->options.publication, facts.server_version);
-        facts.tables = read_tables(work, state_->options.publication, false);
+        read_server(connection, facts);
+        facts.slot = read_slot(connection, state_->options.slot);
+        facts.publication = read_publication(connection, state_->options.publication);
+        facts.tables = read_tables(connection, state_->options.publication, false);
         return facts;
     });
 }
 
 std::vector<SourceTable> SourceSetup::tables_without_identity() {
-    return state_->control.transaction("checking replica identities", [&](pqxx::work& work) {
-        return read_tables(work, state_->options.publication, true);
+    return state_->control.transaction([&](Connection& connection) {
+        return read_tables(connection, state_->options.publication, true);
     });
 }
 
 void SourceSetup::set_identity(const TableName& table, const std::optional<std::string>& index) {
-    const std::string name = quote_identifier(table.schema) + "." + quote_identifier(table.table);
-    state_->control.transaction(
-        "setting the replica identity of " + table.to_string(), [&](pqxx::work& work) {
-            work.exec0("ALTER TABLE " + name + " REPLICA IDENTITY " +
-                       (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
-        });
+    state_->control.execute("setting the replica identity of " + table.to_string(),
+                            "ALTER TABLE " + quote_identifier(table.schema) + "." +
+                                quote_identifier(table.table) + " REPLICA IDENTITY " +
+                                (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
 }
 
 void SourceSetup::create_publication() {
-    state_->control.transaction("creating the publication", [&](pqxx::work& work) {
-        work.exec0("CREATE PUBLICATION " + quote_identifier(state_->options.publication) +
-                   " FOR ALL TABLES");
-    });
+    state_->control.execute(
+        "creating the publication",
+        "CREATE PUBLICATION " + quote_identifier(state_->options.publication) + " FOR ALL TABLES");
 }
 
 void SourceSetup::create_slot() {
-    state_->control.transaction("creating the replication slot " + state_->options.slot +
-                                    " (it waits for the transactions that run now)",
-                                [&](pqxx::work& work) {
-                                    work.exec_params(
-                                        "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
-                                        state_->options.slot);
-                                });
+    state_->control.execute("creating the replication slot " + state_->options.slot +
+                                " (it waits for the transactions that run now)",
+                            "SELECT pg_create_logical_replication_slot(" +
+                                quote_literal(state_->options.slot) + ", 'pgoutput')");
 }
 
 void SourceSetup::record_slot() {
-    state_->control.transaction("recording the slot", [&](pqxx::work& work) {
-        work.exec0("COMMENT ON PUBLICATION " + quote_identifier(state_->options.publication) +
-                   " IS " + quote_literal(slot_comment + state_->options.slot));
-    });
+    state_->control.execute("recording the slot",
+                            "COMMENT ON PUBLICATION " +
+                                quote_identifier(state_->options.publication) + " IS " +
+                                quote_literal(slot_comment + state_->options.slot));
 }
 
 struct WalEnd::State {
@@ -253,16 +237,18 @@ Lsn WalEnd::flushed_end() {
     // What asynchronous commits wrote may lie unflushed for a while, and decoding sees only what is
     // flushed. A commit of ours flushes everything before it. It also helps where the end of the
     // log is the start of a page that has no record yet.
-    return state_->control.transaction("reading the end of the log", [&](pqxx::work& work) {
-        const auto row = work.exec1(
-            "SELECT pg_current_wal_insert_lsn(), "
-            "pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()");
-        if (row[1].as<bool>()) {
-            work.exec1("SELECT pg_logical_emit_message(true, 'antipode', '')");
+    constexpr const char* doing = "reading the end of the log";
+    return state_->control.transaction([&](Connection& connection) {
+        const Rows end =
+            connection.query(doing,
+                             "SELECT pg_current_wal_insert_lsn(), "
+                             "pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()");
+        if (end.boolean(0, 1)) {
+            connection.query(doing, "SELECT pg_logical_emit_message(true, 'antipode', '')");
         }
-        const auto lsn = Lsn::parse(row[0].c_str());
+        const auto lsn = Lsn::parse(end.text(0, 0));
         if (!lsn) {
-            throw Error(Reaction::Retry, "reading the end of the log: no position came");
+            throw Error(Reaction::Retry, std::string(doing) + ": no position came");
         }
         return *lsn;
     });

@@ -242,6 +242,7 @@ struct ReplicaState {
     uint64_t transactions = 0;
     CopyPhase phase = CopyPhase::None;
     bool schema_was_here = false;  ///< the operator made the tables; After and Finish are his
+    std::string after_script;   ///< of the schema as it was when the copy began; until it is run
     std::string finish_script;
     std::vector<CopiedTable> tables;  ///< only while a snapshot still matters
 };

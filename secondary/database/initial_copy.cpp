@@ -147,7 +147,12 @@ InitialCopy::Listing InitialCopy::fetch_tables() {
 }
 
 void InitialCopy::begin_copy(const Listing& listing) {
-    const std::string script = fetch_schema("before");
+    const std::string before = fetch_schema("before");
+    state_.after_script = fetch_schema("after");
+    state_.finish_script = fetch_schema("finish");
+    if (fetch_schema("before") != before) {
+        throw Error(Reaction::Retry, "the primary's schema changed while it was read");
+    }
     session_.begin();
     const auto here = session_.tables();
     for (const LocalTable& table : here) {
@@ -161,8 +166,11 @@ void InitialCopy::begin_copy(const Listing& listing) {
         }
         state_.schema_was_here = state_.schema_was_here || !table.of_extension;
     }
-    if (!state_.schema_was_here) {
-        session_.run_script(script);
+    if (state_.schema_was_here) {
+        state_.after_script.clear();
+        state_.finish_script.clear();
+    } else {
+        session_.run_script(before);
     }
     state_.lsn = listing.confirmed;
     state_.phase = CopyPhase::Tables;
@@ -229,15 +237,11 @@ std::vector<SequenceValue> InitialCopy::fetch_sequences() {
 }
 
 void InitialCopy::finish() {
-    std::string after;
-    if (!state_.schema_was_here) {
-        after = fetch_schema("after");
-        state_.finish_script = fetch_schema("finish");
-    }
     const auto sequences = fetch_sequences();
     session_.begin();
-    if (!after.empty()) {
-        session_.run_script(after);
+    if (!state_.after_script.empty()) {
+        session_.run_script(state_.after_script);
+        state_.after_script.clear();
     }
     for (const SequenceValue& sequence : sequences) {
         session_.set_sequence(sequence);

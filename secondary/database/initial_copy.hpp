@@ -18,8 +18,9 @@ namespace antipode::secondary {
 ///
 /// Each step is one transaction, so that a run that was cut off goes on behind the last one. The
 /// position's LSN is the slot's confirmed position, read before the first snapshot: from there on
-/// the stream has every change. Rows that it did not copy itself are never overwritten. When the
-/// operator has made the (empty) tables beforehand, only rows and sequences are copied.
+/// the stream has every change. The schema is read once, at the beginning: a table that appears
+/// meanwhile must be made here by hand. Rows that it did not copy itself are never overwritten.
+/// When the operator has made the (empty) tables beforehand, only rows and sequences are copied.
 ///
 /// One run per object. Any exception: the caller rolls the session back.
 class InitialCopy {
