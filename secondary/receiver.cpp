@@ -379,6 +379,12 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
     return lanes;
 }
 
+Lsn Receiver::applied_lsn(const StoreId& store) const {
+    std::scoped_lock lock(mutex_);
+    const auto database = databases_.find(store);
+    return database == databases_.end() ? Lsn{} : database->second.lsn;
+}
+
 std::optional<TimePoint> Receiver::recovery_point() const {
     std::scoped_lock lock(mutex_);
     return copying_.empty() ? order_.recovery().value() : std::nullopt;

@@ -67,6 +67,8 @@ class Receiver {
 
     std::vector<ReceiverLaneStatus> status() const;
     std::optional<TimePoint> recovery_point() const;
+    /// The commit up to which a database is applied here; 0: unknown.
+    Lsn applied_lsn(const StoreId& store) const;
     const protocol::EventLog& events() const { return events_; }
 
   private:

@@ -57,10 +57,10 @@ TEST_F(Tree, WritesReadsAndMoves) {
     EXPECT_FALSE(tree.make_directory("x/y"));
     const auto writer = tree.create("d/new");
     writer->write("hello");
-    writer->set_metadata(0, -1);
+    writer->set_metadata(0600, -1);
     writer->sync();
     EXPECT_EQ(tree.rename("d/new", "d/old"), FileTree::Placed::Yes);
-    EXPECT_EQ(tree.stat("d/old")->mode, 0u);
+    EXPECT_EQ(tree.stat("d/old")->mode, 0600u);
     EXPECT_EQ(tree.stat("d/old")->mtime_ns, -1);
     tree.append("d/old")->write(" world");
     EXPECT_EQ(content("d/old"), "hello world");

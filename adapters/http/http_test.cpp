@@ -7,6 +7,7 @@
 #include "adapters/http/server.hpp"
 #include "adapters/http/socket.hpp"
 #include "base/error.hpp"
+#include "base/synchronized.hpp"
 #include "tests/support/process.hpp"
 
 namespace antipode::http {
@@ -48,7 +49,7 @@ class FakeBody final : public BulkBody {
 class FakeHandler final : public BulkHandler {
   public:
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override {
-        last = request;
+        last.with([&](BulkRequest& kept) { kept = request; });
         if (request.path.ends_with("/gone")) {
             return nullptr;
         }
@@ -58,8 +59,8 @@ class FakeHandler final : public BulkHandler {
         return std::make_unique<FakeBody>(bytes, !request.path.ends_with("/stream"), fails_at);
     }
     std::string bytes;
-    size_t fails_at = SIZE_MAX;
-    BulkRequest last;
+    std::atomic<size_t> fails_at = SIZE_MAX;
+    Synchronized<BulkRequest> last;
 };
 
 class Http : public testing::Test {
@@ -131,8 +132,8 @@ TEST_F(Http, TellsErrorsAsJson) {
 TEST_F(Http, PullsWholeContent) {
     EXPECT_EQ(pull("content"), handler->bytes);
     EXPECT_EQ(answer.total_size, handler->bytes.size());
-    EXPECT_EQ(handler->last.path, "blobs/uploads/content");
-    EXPECT_EQ(handler->last.query.at("path"), std::string("\xff&=% ", 5));
+    EXPECT_EQ(handler->last.copy().path, "blobs/uploads/content");
+    EXPECT_EQ(handler->last.copy().query.at("path"), std::string("\xff&=% ", 5));
     EXPECT_EQ(answer.headers.at("x-snapshot"), "a  b");
 }
 

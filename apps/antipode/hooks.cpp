@@ -63,6 +63,29 @@ std::vector<Target> targets(const Config& config, const std::optional<std::strin
     return found;
 }
 
+/// One repository: what for_all_hooks() does for each below a root.
+git::HookReport handle_one(const fs::path& repository, const git::HookSettings& settings,
+                           HooksAction action) {
+    git::HookReport report;
+    report.repository = repository.filename().string();
+    try {
+        if (action == HooksAction::Install) {
+            git::install_hook(repository, settings);
+        } else if (action == HooksAction::Remove) {
+            git::remove_hook(repository);
+        }
+    } catch (const Error& error) {
+        report.problem = error.describe();
+    }
+    report.status = git::hook_status(repository, settings);
+    return report;
+}
+
+bool is_repository(const fs::path& path) {
+    return fs::is_regular_file(path / "HEAD") && fs::is_directory(path / "objects") &&
+           fs::is_directory(path / "refs");
+}
+
 struct Row {
     std::string store;
     git::HookReport report;
@@ -77,10 +100,17 @@ std::vector<Row> run(const Config& config, HooksAction action,
                      const std::optional<std::string>& path) {
     std::vector<Row> rows;
     for (const Target& target : targets(config, path)) {
-        for (git::HookReport& report :
-             git::for_all_hooks(target.root, settings_of(config, *target.store), to_git(action))) {
-            rows.push_back({"repositories/" + target.store->name, std::move(report)});
+        const git::HookSettings settings = settings_of(config, *target.store);
+        const std::vector<git::HookReport> reports =
+            is_repository(target.root) ? std::vector{handle_one(target.root, settings, action)}
+                                       : git::for_all_hooks(target.root, settings, to_git(action));
+        for (const git::HookReport& report : reports) {
+            rows.push_back({"repositories/" + target.store->name, report});
         }
+    }
+    if (rows.empty() && path) {
+        throw CommandError(ExitCode::Usage, "there is no bare repository at or below " + *path,
+                           "antipode hooks status");
     }
     return rows;
 }
@@ -120,6 +150,27 @@ ExitCode run_hooks(const Config& config, const Output& output, HooksAction actio
     const bool wrong =
         std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.wrong(action); });
     return wrong ? ExitCode::Findings : ExitCode::Ok;
+}
+
+ExitCode install_hook_template(const Config& config, const Output& output,
+                               const fs::path& directory, const std::optional<std::string>& path) {
+    const std::vector<Target> stores = targets(config, path);
+    if (stores.size() != 1) {
+        throw CommandError(ExitCode::Usage, "there are several stores of repositories",
+                           "antipode hooks install --template DIR ROOT");
+    }
+    git::install_template(fs::absolute(directory), settings_of(config, *stores.front().store));
+    if (output.json()) {
+        output.out << nlohmann::ordered_json{{"schema", "antipode.hooks-template/1"},
+                                             {"directory", printable(directory.string())}}
+                          .dump()
+                   << "\n";
+    } else {
+        output.out << "new repositories have the hook once git uses the template: git config "
+                      "--system init.templateDir "
+                   << printable(fs::absolute(directory).string()) << "\n";
+    }
+    return ExitCode::Ok;
 }
 
 Check hooks_check() {

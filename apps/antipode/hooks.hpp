@@ -17,6 +17,13 @@ enum class HooksAction { Status, Install, Remove };
 ExitCode run_hooks(const Config& config, const Output& output, HooksAction action,
                    const std::optional<std::string>& path);
 
+/// `antipode hooks install --template DIR`: makes the hook part of a git template directory
+/// (init.templateDir), so that new repositories of one store have it from the start. `path` tells
+/// the store when there are several.
+ExitCode install_hook_template(const Config& config, const Output& output,
+                               const std::filesystem::path& directory,
+                               const std::optional<std::string>& path);
+
 /// doctor's look at the hooks: names the repositories whose pushes only a reconcile would find.
 Check hooks_check();
 

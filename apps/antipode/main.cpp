@@ -173,11 +173,15 @@ class Program {
         CLI::App* const hooks = add(app_, "hooks", "the git hooks that notice pushes at once", {});
         const auto add_action = [&](const std::string& name, const std::string& help,
                                     HooksAction action) {
-            add(*hooks, name, help, [this, action] {
-                return run_hooks(config(), output_, action, path_);
-            })->add_option("ROOT|REPO", path_, "only these; default: all roots configured");
+            CLI::App* const command = add(*hooks, name, help, [this, action] {
+                return template_ ? install_hook_template(config(), output_, *template_, path_)
+                                 : run_hooks(config(), output_, action, path_);
+            });
+            command->add_option("ROOT|REPO", path_, "only these; default: all roots configured");
+            return command;
         };
-        add_action("install", "in every repository that has none yet", HooksAction::Install);
+        add_action("install", "in every repository that has none yet", HooksAction::Install)
+            ->add_option("--template", template_, "into this git template directory instead");
         add_action("status", "where they are, and where not", HooksAction::Status);
         add_action("remove", "puts back what was there before", HooksAction::Remove);
     }
@@ -223,6 +227,7 @@ class Program {
     std::string config_file_ = default_config();
     std::optional<std::string> site_;
     std::optional<std::string> path_;
+    std::optional<std::string> template_;
     std::string name_;
     uint64_t sequence_ = 0;
     TailOptions tail_;

@@ -1,0 +1,125 @@
+#include "adapters/git/kept_pack.hpp"
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "adapters/git/files.hpp"
+#include "base/error.hpp"
+#include "base/limits.hpp"
+
+namespace antipode::git {
+namespace {
+
+constexpr std::string_view extension = ".pack";
+constexpr size_t header_bytes = 12;  // gitformat-pack(5): "PACK", version, number of objects
+constexpr size_t chunk_bytes = 1 << 18;
+
+size_t read_some(const Fd& fd, std::span<char> buffer, const std::filesystem::path& path) {
+    ssize_t count = -1;
+    do {
+        count = read(fd.get(), buffer.data(), buffer.size());
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) {
+        throw_errno("reading", path);
+    }
+    return static_cast<size_t>(count);
+}
+
+uint64_t file_size(const Fd& fd, const std::filesystem::path& path) {
+    struct stat info {};
+    if (fstat(fd.get(), &info) != 0) {
+        throw_errno("looking at", path);
+    }
+    return static_cast<uint64_t>(info.st_size);
+}
+
+class FileBody final : public BulkBody {
+  public:
+    FileBody(Fd fd, std::filesystem::path path)
+        : fd_(std::move(fd)), path_(std::move(path)), size_(file_size(fd_, path_)) {}
+
+    std::optional<uint64_t> size() const override { return size_; }
+    void seek(uint64_t offset) override {
+        if (lseek(fd_.get(), static_cast<off_t>(offset), SEEK_SET) < 0) {
+            throw_errno("seeking in", path_);
+        }
+    }
+    size_t read(std::span<char> buffer) override { return read_some(fd_, buffer, path_); }
+
+  private:
+    Fd fd_;
+    std::filesystem::path path_;
+    uint64_t size_;
+};
+
+bool has_objects(std::string_view header) {
+    return header.size() >= header_bytes && header.substr(8, 4) != std::string_view("\0\0\0\0", 4);
+}
+
+}  // namespace
+
+std::optional<Pack> keep_pack(const std::filesystem::path& file,
+                              const std::filesystem::path& directory) {
+    const Fd fd = open_file(file, O_RDONLY);
+    Pack pack;
+    pack.size = file_size(fd, file);
+    const bool small = pack.size <= limits::inline_content_bytes;
+    Sha256Stream hash;
+    std::vector<char> buffer(chunk_bytes);
+    bool first = true;
+    while (const size_t count = read_some(fd, buffer, file)) {
+        const std::string_view chunk(buffer.data(), count);
+        if (first && !has_objects(chunk)) {
+            return std::nullopt;
+        }
+        first = false;
+        hash.update(chunk);
+        if (small) {
+            pack.bytes += chunk;
+        }
+    }
+    pack.sha256 = hash.finish();
+    if (!small) {
+        if (fsync(fd.get()) != 0) {
+            throw_errno("syncing", file);
+        }
+        rename_path(file, directory / (to_hex(pack.sha256) + std::string(extension)));
+        sync_path(directory);
+    }
+    return pack;
+}
+
+std::unique_ptr<BulkBody> open_pack(const std::filesystem::path& directory, const Sha256& hash) {
+    std::filesystem::path path = directory / (to_hex(hash) + std::string(extension));
+    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd.valid()) {
+        if (errno == ENOENT) {
+            return nullptr;
+        }
+        throw_errno("opening", path);
+    }
+    return std::make_unique<FileBody>(std::move(fd), std::move(path));
+}
+
+size_t drop_packs(const std::filesystem::path& directory, TimePoint time) {
+    size_t dropped = 0;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        struct stat info {};
+        if (entry.path().extension() != extension || stat(entry.path().c_str(), &info) != 0) {
+            continue;
+        }
+        const auto made = TimePoint(std::chrono::seconds(info.st_mtim.tv_sec));
+        if (made < time && std::filesystem::remove(entry.path(), error)) {
+            ++dropped;
+        }
+    }
+    return dropped;
+}
+
+}  // namespace antipode::git

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/clock.hpp"
+#include "base/seams/bulk.hpp"
+#include "base/seams/repositories.hpp"
+
+/// Packs that wait in a directory to be pulled, each named by its SHA-256.
+namespace antipode::git {
+
+/// Takes a pack that git just wrote: nullopt when it holds no object; its bytes when it is small;
+/// else it is synced and moved into `directory`.
+std::optional<Pack> keep_pack(const std::filesystem::path& file,
+                              const std::filesystem::path& directory);
+
+/// nullptr when it is not there.
+std::unique_ptr<BulkBody> open_pack(const std::filesystem::path& directory, const Sha256& hash);
+
+/// Deletes packs that were made before `time`; returns how many.
+size_t drop_packs(const std::filesystem::path& directory, TimePoint time);
+
+}  // namespace antipode::git

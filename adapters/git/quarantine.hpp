@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "adapters/git/program.hpp"
+#include "base/seams/repositories.hpp"
+
+namespace antipode::git {
+
+/// New objects of one repository, kept apart until they are proven good: a directory inside the
+/// repository's objects directory with the repository's own objects as its alternate (as git's own
+/// receive-pack does it). One thread. What was not released goes away with this object, or, after a
+/// crash, when the next one is made for the same repository.
+class Quarantine {
+  public:
+    Quarantine(const Program& program, std::filesystem::path git_dir);
+    ~Quarantine();
+    Quarantine(const Quarantine&) = delete;
+    Quarantine& operator=(const Quarantine&) = delete;
+
+    /// Checks the pack's own sums, every object's hash, and completes a thin pack from what is in
+    /// the repository. `strict` refuses also what git-fsck(1) complains of.
+    Intake index(const PackInput& pack, bool strict, const std::stop_token& stop);
+    /// Proves that everything `wants` (raw ids) lead to is in the quarantine or in the repository:
+    /// from the wants down to what existing refs lead to, or (`all`) down to the last object.
+    Intake prove(const std::vector<std::string>& wants, bool all, const std::stop_token& stop);
+    /// Makes the objects part of the repository, synced.
+    void release();
+
+  private:
+    std::vector<std::string> environment() const;
+
+    const Program& program_;
+    std::filesystem::path git_dir_;
+    std::filesystem::path directory_;  ///< empty until there is something to keep apart
+};
+
+}  // namespace antipode::git

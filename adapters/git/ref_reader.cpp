@@ -1,0 +1,262 @@
+#include "adapters/git/ref_reader.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <git2.h>
+#include <sys/stat.h>
+
+#include "adapters/git/files.hpp"
+#include "adapters/git/libgit2.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/handle.hpp"
+
+namespace antipode::git {
+namespace {
+
+using RepositoryHandle = Handle<git_repository, git_repository_free>;
+using IteratorHandle = Handle<git_reference_iterator, git_reference_iterator_free>;
+using ReferenceHandle = Handle<git_reference, git_reference_free>;
+using DirectoryHandle = Handle<DIR, closedir>;
+
+constexpr int tries = 4;
+constexpr size_t ref_file_bytes = 8192;
+constexpr std::string_view symbolic_mark = "ref:";
+
+[[noreturn]] void throw_unreadable(const std::filesystem::path& git_dir, const std::string& what) {
+    throw Error(Reaction::Resync, "repository " + printable(git_dir.native()) + ": " + what,
+                "git --git-dir=" + printable(git_dir.native()) + " fsck --full");
+}
+
+int64_t nanoseconds(const timespec& time) {
+    return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+/// Folds what stat tells of the files into the fingerprint.
+class Look {
+  public:
+    void add(const std::string& path, const struct stat& info) {
+        for (const int64_t number :
+             {static_cast<int64_t>(info.st_mode & S_IFMT), static_cast<int64_t>(info.st_ino),
+              static_cast<int64_t>(info.st_size), nanoseconds(info.st_mtim),
+              nanoseconds(info.st_ctim)}) {
+            text_ += std::to_string(number) + ' ';
+        }
+        text_ += path + '\n';
+        files_.newest_ns =
+            std::max({files_.newest_ns, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)});
+    }
+
+    /// A directory below refs, and everything in it in byte order.
+    void walk(int parent, const std::string& path, const std::filesystem::path& git_dir) {
+        const auto slash = path.rfind('/');
+        const std::string leaf = slash == std::string::npos ? path : path.substr(slash + 1);
+        Fd fd(openat(parent, leaf.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        struct stat info {};
+        if (!fd.valid() || fstat(fd.get(), &info) != 0) {
+            if (errno == ENOENT) {
+                return;  // gone since it was listed; the next look tells
+            }
+            throw_errno("looking at", git_dir / path);
+        }
+        add(path, info);
+        for (const std::string& name : entries(fd, git_dir / path)) {
+            visit(fd.get(), path + '/' + name, name, git_dir);
+        }
+    }
+
+    RefFiles finish() {
+        files_.fingerprint = std::string(view(sha256(text_)));
+        return std::move(files_);
+    }
+
+  private:
+    void visit(int directory, const std::string& path, const std::string& name,
+               const std::filesystem::path& git_dir) {
+        struct stat info {};
+        if (fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+            return;  // gone since it was listed
+        }
+        if (S_ISDIR(info.st_mode)) {
+            walk(directory, path, git_dir);
+        } else if (is_valid_ref_name(path)) {
+            add(path, info);
+            files_.loose.push_back(path);
+        }
+    }
+
+    static std::vector<std::string> entries(const Fd& fd, const std::filesystem::path& path) {
+        const DirectoryHandle stream(fdopendir(dup(fd.get())));
+        if (!stream) {
+            throw_errno("reading directory", path);
+        }
+        std::vector<std::string> names;
+        errno = 0;
+        while (const dirent* entry = readdir(stream.get())) {
+            const std::string name = entry->d_name;
+            if (name != "." && name != "..") {
+                names.push_back(name);
+            }
+        }
+        if (errno != 0) {
+            throw_errno("reading directory", path);
+        }
+        std::sort(names.begin(), names.end());
+        return names;
+    }
+
+    RefFiles files_;
+    std::string text_;
+};
+
+/// The content of HEAD or of a loose ref.
+RefValue parse_ref_file(const std::filesystem::path& git_dir, const std::string& name,
+                        size_t oid_size) {
+    std::string text = read_small_file(git_dir / name, ref_file_bytes);
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' ' || text.back() == '\r')) {
+        text.pop_back();
+    }
+    if (text.starts_with(symbolic_mark)) {
+        const size_t start = text.find_first_not_of(" \t", symbolic_mark.size());
+        if (start != std::string::npos) {
+            return RefValue::symbolic(text.substr(start));
+        }
+    }
+    const auto oid = from_hex(text);
+    if (!oid || oid->size() != oid_size) {
+        throw_unreadable(git_dir, "ref " + printable(name) + " is broken");
+    }
+    return RefValue::direct(*oid);
+}
+
+RefMap read_through_libgit2(const std::filesystem::path& git_dir) {
+    initialize_libgit2();
+    const auto check = [&](int code) {
+        if (code < 0) {
+            const git_error* error = git_error_last();
+            throw_unreadable(git_dir, error != nullptr ? error->message : "unknown error");
+        }
+    };
+    RepositoryHandle repository;
+    check(git_repository_open_bare(OutParam(repository), git_dir.c_str()));
+    IteratorHandle iterator;
+    check(git_reference_iterator_new(OutParam(iterator), repository.get()));
+    RefMap refs;
+    while (true) {
+        ReferenceHandle reference;
+        const int code = git_reference_next(OutParam(reference), iterator.get());
+        if (code == GIT_ITEROVER) {
+            return refs;
+        }
+        check(code);
+        RefValue& value = refs[git_reference_name(reference.get())];
+        if (git_reference_type(reference.get()) == GIT_REFERENCE_SYMBOLIC) {
+            value.target = git_reference_symbolic_target(reference.get());
+        } else {
+            const auto* oid = git_reference_target(reference.get());
+            value.oid.assign(reinterpret_cast<const char*>(oid->id), GIT_OID_RAWSZ);
+        }
+    }
+}
+
+/// for-each-ref resolves symbolic refs and leaves out dangling ones: what they say is in their
+/// files, since they are never packed.
+RefMap read_through_git(const Program& program, const std::filesystem::path& git_dir,
+                        const std::string& format) {
+    const Outcome outcome = program.run(
+        git_dir, {.arguments = {"for-each-ref", "--format=%(objectname) %(refname)"}}, {});
+    if (!outcome.ok()) {
+        if (is_system_trouble(outcome)) {
+            throw_failure("reading the refs of " + printable(git_dir.native()), outcome);
+        }
+        throw_unreadable(git_dir, "git says: " + outcome.complaint());
+    }
+    const size_t hex_size = oid_bytes(format) * 2;
+    RefMap refs;
+    std::string_view rest = outcome.output;
+    while (!rest.empty()) {
+        const std::string_view line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+        const auto oid = from_hex(line.substr(0, hex_size));
+        if (!oid || line.size() < hex_size + 2) {
+            throw_unreadable(git_dir, "git listed a ref as " + printable(line));
+        }
+        refs[std::string(line.substr(hex_size + 1))] = RefValue::direct(*oid);
+    }
+    for (const std::string& name : look_at_refs(git_dir).loose) {
+        const auto is_there = [&] { return std::filesystem::exists(git_dir / name); };
+        try {
+            RefValue value = parse_ref_file(git_dir, name, oid_bytes(format));
+            if (value.is_symbolic()) {
+                refs[name] = std::move(value);
+            } else {
+                refs.emplace(name, std::move(value));
+            }
+        } catch (const Error&) {
+            if (is_there()) {
+                throw;
+            }
+        }
+    }
+    return refs;
+}
+
+}  // namespace
+
+RefFiles look_at_refs(const std::filesystem::path& git_dir) {
+    const Fd directory = open_file(git_dir, O_RDONLY | O_DIRECTORY);
+    Look look;
+    for (const std::string& name : {std::string("HEAD"), std::string("packed-refs")}) {
+        struct stat info {};
+        if (fstatat(directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+            look.add(name, info);
+        } else if (errno != ENOENT) {
+            throw_errno("looking at", git_dir / name);
+        }
+    }
+    look.walk(directory.get(), "refs", git_dir);
+    return look.finish();
+}
+
+std::string object_format(const std::filesystem::path& git_dir) {
+    std::string format = config_value(git_dir / "config", "extensions.objectformat");
+    if (format.empty()) {
+        format = "sha1";
+    }
+    if (oid_bytes(format) == 0) {
+        throw_unreadable(git_dir, "unknown object format " + printable(format));
+    }
+    return format;
+}
+
+RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir) {
+    RepositoryRefs result;
+    result.object_format = object_format(git_dir);
+    const size_t oid_size = oid_bytes(result.object_format);
+    for (int i = 0; i < tries && result.object_format == "sha1"; ++i) {
+        const RefFiles before = look_at_refs(git_dir);
+        try {
+            result.refs = read_through_libgit2(git_dir);
+        } catch (const Error&) {
+            break;  // the git program may know this repository's format, or says what is wrong
+        }
+        result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
+        if (look_at_refs(git_dir).fingerprint != before.fingerprint) {
+            continue;
+        }
+        for (const std::string& name : before.loose) {
+            if (!result.refs.contains(name)) {
+                throw_unreadable(git_dir, "ref " + printable(name) + " is broken");
+            }
+        }
+        return result;
+    }
+    result.refs = read_through_git(program, git_dir, result.object_format);
+    result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
+    return result;
+}
+
+}  // namespace antipode::git

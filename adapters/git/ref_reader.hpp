@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "adapters/git/program.hpp"
+#include "base/refs.hpp"
+
+namespace antipode::git {
+
+/// What a look at the files behind a repository's refs tells, without reading them.
+struct RefFiles {
+    std::vector<std::string> loose;  ///< valid ref names, in byte order
+    /// Over path, type, inode, size, mtime and ctime (nanoseconds) of HEAD, packed-refs, and
+    /// everything below refs.
+    std::string fingerprint;
+    int64_t newest_ns = 0;  ///< the youngest of those times, since 1970
+};
+RefFiles look_at_refs(const std::filesystem::path& git_dir);
+
+/// "sha1" or "sha256", from the repository's own configuration.
+std::string object_format(const std::filesystem::path& git_dir);
+
+/// Reads all refs: through libgit2, and through the git program what libgit2 1.5 cannot read
+/// (SHA-256, newer ref storage) or what did not hold still. No loose ref is ever skipped silently,
+/// as both would do with a broken one: that would look like its deletion. Throws Error{Resync} that
+/// names what is unreadable. Thread-safe.
+RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir);
+
+}  // namespace antipode::git

@@ -1,0 +1,158 @@
+#include "adapters/git/ref_update.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "adapters/git/files.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+
+namespace antipode::git {
+namespace {
+
+constexpr size_t bulk_changes = 64;
+
+void append_field(std::string& input, const std::string& field) {
+    input += field;
+    input += '\0';
+}
+
+/// One line of git-update-ref(1)'s "-z" input. An old value is checked when it is an object id or
+/// absence; git has no check for a symbolic one.
+void append_command(std::string& input, const RefChange& change) {
+    const std::string old_oid = to_hex(change.before.oid);
+    if (change.after.absent()) {
+        append_field(input, "delete " + change.name);
+        append_field(input, old_oid);
+    } else if (change.before.absent()) {
+        append_field(input, "create " + change.name);
+        append_field(input, to_hex(change.after.oid));
+    } else {
+        append_field(input, "update " + change.name);
+        append_field(input, to_hex(change.after.oid));
+        append_field(input, old_oid);
+    }
+}
+
+bool is_stale_value(const Outcome& outcome) {
+    for (const char* text :
+         {"but expected", "reference already exists", "unable to resolve reference"}) {
+        if (outcome.error.find(text) != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+std::vector<std::string> in_the_way(const std::vector<RefChange>& changes) {
+    std::set<std::string> created;
+    std::set<std::string> directories;  // that created refs need
+    for (const RefChange& change : changes) {
+        if (change.after.absent()) {
+            continue;
+        }
+        created.insert(change.name);
+        for (size_t slash = change.name.find('/'); slash != std::string::npos;
+             slash = change.name.find('/', slash + 1)) {
+            directories.insert(change.name.substr(0, slash));
+        }
+    }
+    std::vector<std::string> names;
+    for (const RefChange& change : changes) {
+        bool conflicts = change.after.absent() && directories.contains(change.name);
+        for (size_t slash = change.name.find('/');
+             change.after.absent() && !conflicts && slash != std::string::npos;
+             slash = change.name.find('/', slash + 1)) {
+            conflicts = created.contains(change.name.substr(0, slash));
+        }
+        if (conflicts) {
+            names.push_back(change.name);
+        }
+    }
+    return names;
+}
+
+RefUpdater::RefUpdater(const Program& program, std::filesystem::path git_dir)
+    : program_(program), git_dir_(std::move(git_dir)) {}
+
+void RefUpdater::run(const std::vector<RefChange>& changes, const std::stop_token& stop) {
+    bulk_ = changes.size() > bulk_changes;
+    const std::vector<std::string> first = in_the_way(changes);
+    std::vector<const RefChange*> freed;
+    std::vector<const RefChange*> direct;
+    for (const RefChange& change : changes) {
+        if (std::binary_search(first.begin(), first.end(), change.name)) {
+            freed.push_back(&change);
+        } else if (!change.after.is_symbolic()) {
+            direct.push_back(&change);
+        }
+    }
+    transaction(freed, stop);
+    transaction(direct, stop);
+    for (const RefChange& change : changes) {
+        if (change.after.is_symbolic()) {
+            set_symbolic(change, stop);
+        }
+    }
+    sync_directories(changes);
+}
+
+void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
+                             const std::stop_token& stop) {
+    if (changes.empty()) {
+        return;
+    }
+    std::string input;
+    for (const RefChange* change : changes) {
+        append_command(input, *change);
+    }
+    Program::Call call;
+    call.arguments = {"update-ref", "--no-deref", "--stdin", "-z"};
+    if (bulk_) {
+        call.settings = {"core.fsync=objects"};
+    }
+    call.input = input;
+    const Outcome outcome = program_.run(git_dir_, call, stop);
+    if (outcome.ok()) {
+        return;
+    }
+    const std::string doing = "updating refs of " + printable(git_dir_.native());
+    if (held_lock(outcome).empty() && is_stale_value(outcome)) {
+        throw Error(Reaction::Resync, doing + ": git says: " + outcome.complaint());
+    }
+    throw_failure(doing, outcome);
+}
+
+void RefUpdater::set_symbolic(const RefChange& change, const std::stop_token& stop) {
+    const Outcome outcome = program_.run(
+        git_dir_, {.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);
+    if (!outcome.ok()) {
+        throw_failure("setting " + printable(change.name) + " in " + printable(git_dir_.native()),
+                      outcome);
+    }
+    sync_path(git_dir_ / change.name);
+}
+
+void RefUpdater::sync_directories(const std::vector<RefChange>& changes) const {
+    if (bulk_) {
+        sync_file_system(git_dir_);
+        return;
+    }
+    std::set<std::filesystem::path> directories{git_dir_, git_dir_ / "refs"};
+    for (const RefChange& change : changes) {
+        std::filesystem::path directory = std::filesystem::path(change.name).parent_path();
+        for (; !directory.empty(); directory = directory.parent_path()) {
+            directories.insert(git_dir_ / directory);
+        }
+    }
+    for (const auto& directory : directories) {
+        std::error_code ignored;
+        if (std::filesystem::is_directory(directory, ignored)) {
+            sync_path(directory);  // a deletion may have taken the directory away
+        }
+    }
+}
+
+}  // namespace antipode::git

@@ -1,0 +1,189 @@
+#include "adapters/git/repositories.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "adapters/git/discovery.hpp"
+#include "adapters/git/files.hpp"
+#include "adapters/git/kept_pack.hpp"
+#include "adapters/git/ref_reader.hpp"
+#include "base/error.hpp"
+
+namespace antipode::git {
+namespace {
+
+/// File times come from a clock that ticks every few milliseconds, and may be coarser on some file
+/// systems: a change this young can be followed by another with the same times.
+constexpr std::chrono::seconds time_resolution{2};
+
+std::string hex_lines(const std::vector<std::string>& oids) {
+    std::string lines;
+    for (const std::string& oid : oids) {
+        lines += to_hex(oid) + "\n";
+    }
+    return lines;
+}
+
+bool is_temporary(const std::string& name) {
+    return name.starts_with("making-");
+}
+
+/// Those of `oids` that exist, as lines in hexadecimal.
+std::string existing_lines(const Program& program, const std::filesystem::path& git_dir,
+                           const std::vector<std::string>& oids, const std::stop_token& stop) {
+    if (oids.empty()) {
+        return {};
+    }
+    const std::string input = hex_lines(oids);
+    const Outcome outcome = program.run(
+        git_dir, {.arguments = {"cat-file", "--batch-check=%(objectname)"}, .input = input}, stop);
+    if (!outcome.ok()) {
+        return {};  // nothing is known to exist: the pack carries more than it must
+    }
+    std::string lines;
+    std::string_view rest = outcome.output;
+    while (!rest.empty()) {
+        const std::string_view line = rest.substr(0, rest.find('\n') + 1);
+        if (line.find(' ') == std::string_view::npos) {
+            lines += line;
+        }
+        rest.remove_prefix(line.size());
+    }
+    return lines;
+}
+
+}  // namespace
+
+GitRepositories::GitRepositories(Options options, const Clock& clock)
+    : options_(std::move(options)), clock_(clock) {
+    if (!options_.packs_directory.empty()) {
+        std::filesystem::create_directories(options_.packs_directory);
+    }
+}
+
+std::string GitRepositories::root() const {
+    return options_.root.string();
+}
+
+std::filesystem::path GitRepositories::path_of(const std::string& name) const {
+    if (!is_safe_relative(name)) {
+        throw Error(Reaction::Stop, "not a path below a root: " + printable(name));
+    }
+    return options_.root / name;
+}
+
+Discovery GitRepositories::discover(const std::stop_token& stop) {
+    return discover_repositories(options_.root, stop);
+}
+
+bool GitRepositories::root_is_empty() {
+    std::error_code error;
+    std::filesystem::directory_iterator entries(options_.root, error);
+    if (error) {
+        errno = error.value();
+        throw_errno("reading directory", options_.root);
+    }
+    return std::all_of(begin(entries), end(entries), [](const auto& entry) {
+        return entry.path().filename() == own_directory || entry.path().filename() == "lost+found";
+    });
+}
+
+Presence GitRepositories::presence(const std::string& name) {
+    path_of(name);
+    bool foreign = false;
+    const Fd directory = open_beneath(options_.root, name, foreign);
+    if (!directory.valid()) {
+        return foreign ? Presence::Foreign : Presence::Absent;
+    }
+    return presence_of(directory.get());
+}
+
+std::string GitRepositories::fingerprint(const std::string& name) {
+    const auto now = clock_.now();
+    const RefFiles files = look_at_refs(path_of(name));
+    const auto youngest = TimePoint(std::chrono::microseconds(files.newest_ns / 1000));
+    return youngest + time_resolution < now ? files.fingerprint : std::string();
+}
+
+std::optional<RepositoryRefs> GitRepositories::read_refs(const std::string& name) {
+    switch (presence(name)) {
+        case Presence::Absent:
+            return std::nullopt;
+        case Presence::Repository:
+            return read_all_refs(program_, path_of(name));
+        case Presence::Damaged:
+        case Presence::Foreign:
+            break;
+    }
+    throw Error(Reaction::Resync,
+                printable(path_of(name).native()) + " is no git repository (any more)",
+                "look whether HEAD, objects and refs are there; restore it or move it away");
+}
+
+void GitRepositories::sync(const std::string& name) {
+    sync_file_system(path_of(name));
+}
+
+std::optional<Pack> GitRepositories::make_pack(const std::string& name,
+                                               const std::vector<std::string>& wants,
+                                               const std::vector<std::string>& haves,
+                                               const std::stop_token& stop) {
+    const std::filesystem::path git_dir = path_of(name);
+    const std::filesystem::path work = make_unique_directory(options_.packs_directory, "making-");
+    const TreeRemover remover(work);
+    const std::filesystem::path file = work / "pack";
+    const std::string known = existing_lines(program_, git_dir, haves, stop);
+    const std::string wanted = hex_lines(wants);
+    const auto pack = [&](const std::string& input, bool thin) {
+        std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--quiet",
+                                           "--delta-base-offset"};
+        if (thin) {
+            arguments.emplace_back("--thin");
+        }
+        return program_.run(git_dir, {.arguments = arguments, .input = input, .output_file = file},
+                            stop);
+    };
+    Outcome outcome = pack(known.empty() ? wanted : wanted + "--not\n" + known, !known.empty());
+    if (!outcome.ok() && !known.empty() && !is_system_trouble(outcome)) {
+        // What was published before may be half pruned after a forced push: leave it out.
+        outcome = pack(wanted, false);
+    }
+    if (!outcome.ok()) {
+        throw_failure("packing repository " + printable(git_dir.native()), outcome);
+    }
+    return keep_pack(file, options_.packs_directory);
+}
+
+std::unique_ptr<BulkBody> GitRepositories::open_kept_pack(const Sha256& hash) {
+    return options_.packs_directory.empty() ? nullptr : open_pack(options_.packs_directory, hash);
+}
+
+size_t GitRepositories::drop_kept_packs_before(TimePoint time) {
+    return options_.packs_directory.empty() ? 0 : drop_packs(options_.packs_directory, time);
+}
+
+std::filesystem::path GitRepositories::work_directory(const std::string& name) {
+    make_directories_durably(options_.root, std::string(own_directory) + "/" + name);
+    return options_.root / own_directory / name;
+}
+
+std::filesystem::path GitRepositories::incoming_directory() {
+    return work_directory("incoming");
+}
+
+void GitRepositories::clean_leftovers() {
+    std::error_code ignored;
+    for (const std::string& name : {std::string("trash"), std::string("new")}) {
+        std::filesystem::remove_all(options_.root / own_directory / name, ignored);
+    }
+    if (options_.packs_directory.empty()) {
+        return;
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(options_.packs_directory)) {
+        if (is_temporary(entry.path().filename().string())) {
+            std::filesystem::remove_all(entry.path(), ignored);
+        }
+    }
+}
+
+}  // namespace antipode::git

@@ -1,0 +1,223 @@
+#include "adapters/postgres/change_source.hpp"
+
+#include <cerrno>
+#include <system_error>
+
+#include <libpq-fe.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/pgoutput.hpp"
+#include "base/handle.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+constexpr size_t data_header_bytes = 25;      // 'w', start, end, time
+constexpr size_t keepalive_bytes = 18;        // 'k', end, time, reply requested
+constexpr const char* slot_in_use = "55006";  // object_in_use
+
+uint64_t big_endian(std::string_view bytes) {
+    uint64_t value = 0;
+    for (const char c : bytes.substr(0, 8)) {
+        value = value << 8 | static_cast<unsigned char>(c);
+    }
+    return value;
+}
+
+void put(std::string& bytes, uint64_t value) {
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        bytes += static_cast<char>(value >> shift);
+    }
+}
+
+/// A descriptor that another thread makes readable.
+class WakeFd {
+  public:
+    WakeFd() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        if (fd_ < 0) {
+            throw std::system_error(errno, std::generic_category(), "eventfd");
+        }
+    }
+    ~WakeFd() { close(fd_); }
+    WakeFd(const WakeFd&) = delete;
+    WakeFd& operator=(const WakeFd&) = delete;
+    int fd() const { return fd_; }
+    void wake() const { eventfd_write(fd_, 1); }
+    void clear() const {
+        eventfd_t count = 0;
+        eventfd_read(fd_, &count);
+    }
+
+  private:
+    int fd_;
+};
+
+}  // namespace
+
+struct SlotSource::State {
+    Options options;
+    WakeFd wake;
+    std::optional<Connection> connection;
+    Handle<char, PQfreemem> buffer;  ///< what the last message's views point into
+    Lsn confirmed;
+
+    Lsn slot_position();
+    void begin_streaming(Lsn from);
+    void end_previous_holder();
+    std::optional<Decoded> decode(std::string_view message);
+    [[noreturn]] void ended();
+};
+
+SlotSource::SlotSource(Options options) : state_(std::make_unique<State>()) {
+    state_->options = std::move(options);
+}
+SlotSource::~SlotSource() = default;
+
+Lsn SlotSource::State::slot_position() {
+    const Rows slots = connection->query(
+        "reading the slot",
+        "SELECT confirmed_flush_lsn, wal_status FROM pg_replication_slots WHERE slot_name = " +
+            quote_literal(options.slot));
+    const auto position = slots.size() == 1 ? Lsn::parse(slots.text(0, 0)) : std::optional<Lsn>();
+    if (!position || slots.text(0, 1) == "lost") {
+        throw Error(Reaction::Stop,
+                    "the replication slot " + options.slot + " is " +
+                        (position ? "lost: its write-ahead log was removed" : "gone"),
+                    "see docs/GUARANTEES.md, \"A lost slot\": the secondaries' copies of this "
+                    "database must be made again");
+    }
+    return *position;
+}
+
+void SlotSource::State::begin_streaming(Lsn from) {
+    // publication_names is itself a list of identifiers inside a literal.
+    const std::string sql = "START_REPLICATION SLOT " + quote_identifier(options.slot) +
+                            " LOGICAL " + from.to_string() +
+                            " (proto_version '1', messages 'true', publication_names " +
+                            quote_literal(quote_identifier(options.publication)) + ")";
+    const Rows::Result result(PQexec(connection->raw(), sql.c_str()));
+    if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) {
+        connection->fail("starting to decode from slot " + options.slot, result.get());
+    }
+}
+
+void SlotSource::State::end_previous_holder() {
+    connection->query("ending the connection that holds the slot",
+                      "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a "
+                      "JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE s.slot_name = " +
+                          quote_literal(options.slot) +
+                          " AND a.usename = current_user "
+                          "AND a.application_name = " +
+                          quote_literal(options.application_name.substr(0, 63)));
+}
+
+Lsn SlotSource::start() {
+    stop();
+    state_->connection.emplace(state_->options.url, state_->options.application_name,
+                               Connection::Mode::Replication);
+    try {
+        const Lsn from = state_->slot_position();
+        state_->begin_streaming(from);
+        state_->confirmed = from;
+        return from;
+    } catch (const SqlError& error) {
+        if (error.sqlstate() == slot_in_use) {
+            state_->end_previous_holder();
+        }
+        state_->connection.reset();
+        throw;
+    }
+}
+
+void SlotSource::stop() {
+    state_->buffer.reset();
+    state_->connection.reset();
+}
+
+std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
+    State& state = *state_;
+    if (!state.connection) {
+        throw Error(Reaction::Retry, "decoding has not been started");
+    }
+    bool waited = false;
+    while (true) {
+        char* bytes = nullptr;
+        const int size = PQgetCopyData(state.connection->raw(), &bytes, 1);
+        state.buffer.reset(bytes);
+        if (size < 0) {
+            state.ended();
+        }
+        if (size > 0) {
+            auto decoded = state.decode({bytes, static_cast<size_t>(size)});
+            if (decoded) {
+                return decoded;
+            }
+            continue;
+        }
+        if (waited) {
+            return std::nullopt;
+        }
+        switch (state.connection->wait_for_input(wait, state.wake.fd())) {
+            case Connection::Ready::Input:
+                // What came may be a part of a message: then wait again, within reason.
+                waited = wait.count() == 0;
+                break;
+            case Connection::Ready::Woken:
+                state.wake.clear();
+                waited = true;
+                break;
+            case Connection::Ready::Nothing:
+                waited = true;
+                break;
+        }
+    }
+}
+
+std::optional<Decoded> SlotSource::State::decode(std::string_view message) {
+    if (message[0] == 'w' && message.size() > data_header_bytes) {
+        return parse_pgoutput(message.substr(data_header_bytes));
+    }
+    if (message[0] != 'k' || message.size() < keepalive_bytes) {
+        throw Error(Reaction::Retry, "decoding: an unknown message came from PostgreSQL");
+    }
+    return DecodedProgress{Lsn{big_endian(message.substr(1))}, message[17] != 0};
+}
+
+void SlotSource::State::ended() {
+    const Rows::Result result(PQgetResult(connection->raw()));
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_FATAL_ERROR) {
+        connection->fail("decoding from slot " + options.slot, result.get());
+    }
+    throw Error(Reaction::Retry, "decoding: PostgreSQL ended the replication connection",
+                "see the server's log; it ends connections when it shuts down");
+}
+
+void SlotSource::send_status(Lsn confirmed, bool ask) {
+    if (!state_->connection) {
+        return;
+    }
+    // The slot must never be told an earlier place than it knows: it would believe it.
+    state_->confirmed = std::max(state_->confirmed, confirmed);
+    std::string status = "r";
+    // Written = flushed: while both are behind, the server tells of its own accord how far
+    // decoding has come, each time before it goes to sleep.
+    for (int i = 0; i < 3; ++i) {
+        put(status, state_->confirmed.value);
+    }
+    put(status, static_cast<uint64_t>(to_postgres_time(SystemClock().now())));
+    status += ask ? '\1' : '\0';
+    if (PQputCopyData(state_->connection->raw(), status.data(), static_cast<int>(status.size())) !=
+            1 ||
+        PQflush(state_->connection->raw()) != 0) {
+        state_->connection->fail("answering the server");
+    }
+}
+
+void SlotSource::wake() {
+    state_->wake.wake();
+}
+
+}  // namespace antipode::postgres

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/seams/database.hpp"
+
+namespace antipode::postgres {
+
+/// Reads a logical replication slot through the pgoutput plugin over a replication connection of
+/// its own. One thread, but for wake(). After an exception call stop() or start() again.
+class SlotSource final : public ChangeSource {
+  public:
+    struct Options {
+        std::string url;
+        std::string slot;
+        std::string publication;
+        /// An earlier connection of the same name that still holds the slot is ended: it belongs to
+        /// a process that died. Unique per store and node.
+        std::string application_name;
+    };
+    explicit SlotSource(Options options);
+    ~SlotSource() override;
+
+    Lsn start() override;
+    void stop() override;
+    std::optional<Decoded> next(std::chrono::milliseconds wait) override;
+    void send_status(Lsn confirmed, bool ask) override;
+    void wake() override;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace antipode::postgres

@@ -1,0 +1,201 @@
+#include "adapters/postgres/connection.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+namespace antipode::postgres {
+namespace {
+
+/// Everything that changes how values are written, or that a role or database could have set so
+/// that it gets in our way. A database's own settings apply to decoding too, hence on every
+/// connection.
+constexpr const char* pinned_settings = R"(
+    SET client_encoding = 'UTF8'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
+    SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex';
+    SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content';
+    SET standard_conforming_strings = on; SET search_path = pg_catalog; SET row_security = off;
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
+    SET statement_timeout = 0; SET lock_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning)";
+
+std::string trimmed(const char* message) {
+    std::string text = message == nullptr ? "" : message;
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
+        text.pop_back();
+    }
+    return text;
+}
+
+void ignore_notice(void* /*unused*/, const char* /*message*/) {}
+
+}  // namespace
+
+Reaction reaction_to(std::string_view sqlstate) {
+    constexpr std::array<std::string_view, 4> classes = {"08", "40", "53", "58"};
+    constexpr std::array<std::string_view, 7> states = {"55P03", "55006", "57014", "57P01",
+                                                        "57P02", "57P03", "57P05"};
+    const bool retry =
+        sqlstate.empty() ||
+        std::find(classes.begin(), classes.end(), sqlstate.substr(0, 2)) != classes.end() ||
+        std::find(states.begin(), states.end(), sqlstate) != states.end();
+    return retry ? Reaction::Retry : Reaction::Stop;
+}
+
+void Rows::Clear::operator()(pg_result* result) const noexcept {
+    PQclear(result);
+}
+int Rows::size() const {
+    return PQntuples(result_.get());
+}
+bool Rows::is_null(int row, int column) const {
+    return PQgetisnull(result_.get(), row, column) != 0;
+}
+std::string_view Rows::text(int row, int column) const {
+    return {PQgetvalue(result_.get(), row, column),
+            static_cast<size_t>(PQgetlength(result_.get(), row, column))};
+}
+int64_t Rows::integer(int row, int column) const {
+    const std::string_view digits = text(row, column);
+    int64_t value = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return value;
+}
+uint64_t Rows::affected() const {
+    return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10);
+}
+
+void Connection::Close::operator()(pg_conn* connection) const noexcept {
+    PQfinish(connection);
+}
+
+Connection::Connection(const std::string& url, const std::string& application_name, Mode mode) {
+    // Before "dbname", which is expanded: defaults that the connection string may override.
+    const bool replication = mode == Mode::Replication;
+    const std::array<const char*, 9> keywords = {"connect_timeout",
+                                                 "keepalives_idle",
+                                                 "keepalives_interval",
+                                                 "keepalives_count",
+                                                 "tcp_user_timeout",
+                                                 "dbname",
+                                                 "application_name",
+                                                 replication ? "replication" : nullptr,
+                                                 nullptr};
+    const std::array<const char*, 9> values = {
+        "5", "10", "5", "3", "30000", url.c_str(), application_name.c_str(), "database", nullptr};
+    connection_.reset(PQconnectdbParams(keywords.data(), values.data(), 1));
+    if (!connection_) {
+        throw Error(Reaction::Retry, "no memory for a connection to PostgreSQL");
+    }
+    PQsetNoticeProcessor(connection_.get(), ignore_notice, nullptr);
+    if (PQstatus(connection_.get()) != CONNECTION_OK) {
+        throw Error(Reaction::Retry,
+                    "connecting to PostgreSQL: " + trimmed(PQerrorMessage(connection_.get())),
+                    "check that the server runs and that the store's url reaches it (psql URL)");
+    }
+    pin_settings();
+}
+void Connection::pin_settings() {
+    execute("pinning settings", pinned_settings);
+}
+Connection::~Connection() = default;
+Connection::Connection(Connection&&) noexcept = default;
+Connection& Connection::operator=(Connection&&) noexcept = default;
+
+Rows Connection::query(const std::string& doing, const std::string& sql,
+                       const Parameters& parameters) {
+    std::vector<const char*> values;
+    values.reserve(parameters.size());
+    for (const auto& parameter : parameters) {
+        values.push_back(parameter ? parameter->c_str() : nullptr);
+    }
+    // Without parameters the simple protocol: a replication connection has no other.
+    Rows::Result result(parameters.empty()
+                            ? PQexec(raw(), sql.c_str())
+                            : PQexecParams(raw(), sql.c_str(), static_cast<int>(values.size()),
+                                           nullptr, values.data(), nullptr, nullptr, 0));
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        fail(doing, result.get());
+    }
+    return Rows(std::move(result));
+}
+
+void Connection::execute(const std::string& doing, const std::string& sql) {
+    const Rows::Result result(PQexec(raw(), sql.c_str()));
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY) {
+        fail(doing, result.get());
+    }
+}
+
+int Connection::server_version() const {
+    return PQserverVersion(raw());
+}
+
+void Connection::fail(const std::string& doing, const pg_result* result) const {
+    const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    std::string text;
+    if (state != nullptr) {
+        text = trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+        const std::string detail = trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+        text += detail.empty() ? "" : " (" + detail + ")";
+    } else {
+        text = trimmed(PQerrorMessage(raw()));
+    }
+    const std::string sqlstate = PQstatus(raw()) == CONNECTION_OK && state != nullptr ? state : "";
+    throw SqlError(reaction_to(sqlstate), doing + ": " + text, "", state == nullptr ? "" : state);
+}
+
+Connection::Ready Connection::wait_for_input(std::chrono::milliseconds timeout, int wake_fd) {
+    std::array<pollfd, 2> fds = {pollfd{PQsocket(raw()), POLLIN, 0}, pollfd{wake_fd, POLLIN, 0}};
+    const int ready =
+        ::poll(fds.data(), fds.size(), static_cast<int>(std::max<int64_t>(0, timeout.count())));
+    if (ready < 0 && errno != EINTR) {
+        throw Error(Reaction::Retry, "waiting for PostgreSQL: poll failed");
+    }
+    if (ready > 0 && fds[0].revents != 0) {
+        if (PQconsumeInput(raw()) == 0) {
+            fail("reading from PostgreSQL");
+        }
+        return Ready::Input;
+    }
+    return ready > 0 && fds[1].revents != 0 ? Ready::Woken : Ready::Nothing;
+}
+
+void Connection::cancel() noexcept {
+    if (PGcancel* handle = PQgetCancel(raw())) {
+        std::array<char, 256> text{};
+        PQcancel(handle, text.data(), static_cast<int>(text.size()));
+        PQfreeCancel(handle);
+    }
+}
+
+std::string quote_identifier(std::string_view name) {
+    std::string quoted = "\"";
+    for (const char c : name) {
+        quoted += c;
+        if (c == '"') {
+            quoted += c;
+        }
+    }
+    return quoted + "\"";
+}
+
+std::string quote_literal(std::string_view text) {
+    std::string quoted = text.find('\\') == std::string_view::npos ? "'" : "E'";
+    for (const char c : text) {
+        quoted += c;
+        if (c == '\'' || c == '\\') {
+            quoted += c;
+        }
+    }
+    return quoted + "'";
+}
+
+}  // namespace antipode::postgres

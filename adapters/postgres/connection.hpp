@@ -1,0 +1,100 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+struct pg_conn;
+struct pg_result;
+
+namespace antipode::postgres {
+
+/// An error that the server reported, with its SQLSTATE.
+class SqlError : public Error {
+  public:
+    SqlError(Reaction reaction, const std::string& what, std::string next_step, std::string state)
+        : Error(reaction, what, std::move(next_step)), sqlstate_(std::move(state)) {}
+    const std::string& sqlstate() const noexcept { return sqlstate_; }
+
+  private:
+    std::string sqlstate_;
+};
+
+/// What to do about an SQLSTATE: Retry for a lost connection (no SQLSTATE at all), a shutdown, lack
+/// of resources, a lock or serialization failure; Stop for everything else.
+Reaction reaction_to(std::string_view sqlstate);
+
+/// A result read whole: for small ones.
+class Rows {
+  public:
+    struct Clear {
+        void operator()(pg_result* result) const noexcept;
+    };
+    using Result = std::unique_ptr<pg_result, Clear>;
+
+    explicit Rows(Result result) : result_(std::move(result)) {}
+    int size() const;
+    bool is_null(int row, int column) const;
+    std::string_view text(int row, int column) const;
+    std::string string(int row, int column) const { return std::string(text(row, column)); }
+    bool boolean(int row, int column) const { return text(row, column) == "t"; }
+    int64_t integer(int row, int column) const;
+    uint64_t affected() const;
+
+  private:
+    Result result_;
+};
+
+using Parameters = std::vector<std::optional<std::string>>;
+
+/// One libpq connection with the settings that replication depends on pinned: text forms of dates,
+/// floats and bytes, UTF-8, a search_path without user schemas, no timeouts of the role or
+/// database. Owner: one thread. Every failure throws; after a lost connection make a new object.
+class Connection {
+  public:
+    enum class Mode { Plain, Replication };
+    /// `url`: a libpq connection string. Throws Error{Retry} with libpq's words when it fails.
+    Connection(const std::string& url, const std::string& application_name,
+               Mode mode = Mode::Plain);
+    ~Connection();
+    Connection(Connection&&) noexcept;
+    Connection& operator=(Connection&&) noexcept;
+
+    /// `doing` says for the error text what the statement is for.
+    Rows query(const std::string& doing, const std::string& sql, const Parameters& parameters = {});
+    /// One or more statements without parameters.
+    void execute(const std::string& doing, const std::string& sql);
+
+    /// Sets again what the constructor set: after a script of someone else's.
+    void pin_settings();
+
+    pg_conn* raw() const { return connection_.get(); }
+    int server_version() const;
+    /// Throws what the connection's last error, or `result`'s, was.
+    [[noreturn]] void fail(const std::string& doing, const pg_result* result = nullptr) const;
+
+    /// Readable within `timeout`, or `wake_fd` (may be -1) is. Reads what is there.
+    enum class Ready { Input, Woken, Nothing };
+    Ready wait_for_input(std::chrono::milliseconds timeout, int wake_fd);
+
+    /// Asks the server to cancel what this connection does. Best effort.
+    void cancel() noexcept;
+
+  private:
+    struct Close {
+        void operator()(pg_conn* connection) const noexcept;
+    };
+    std::unique_ptr<pg_conn, Close> connection_;
+};
+
+/// "name" with its quotes doubled; 'text' as a literal (standard_conforming_strings, E'' when it
+/// holds a backslash).
+std::string quote_identifier(std::string_view name);
+std::string quote_literal(std::string_view text);
+
+}  // namespace antipode::postgres

@@ -1,0 +1,396 @@
+#include "adapters/postgres/replica_session.hpp"
+
+#include <array>
+
+#include <libpq-fe.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/row_pipeline.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+/// Held by the one session that may write: "anti", "aply".
+constexpr const char* advisory_lock = "1634628713, 1634757753";
+constexpr const char* lock_not_available = "55P03";
+
+/// Triggers and rules of the source have fired there. Rows are found by index wherever there is
+/// one, whatever the statistics of a young table say.
+constexpr const char* session_settings = R"(
+    SET session_replication_role = replica; SET synchronous_commit = on; SET lock_timeout = '10s';
+    SET enable_seqscan = off; SET jit = off; SET check_function_bodies = off)";
+
+constexpr const char* create_bookkeeping = R"(
+    CREATE SCHEMA antipode;
+    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands';
+    CREATE TABLE antipode.replica (
+        store text PRIMARY KEY,
+        epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
+        lsn pg_lsn NOT NULL, transactions bigint NOT NULL,
+        phase text NOT NULL CHECK (phase IN ('none', 'tables', 'finish', 'complete')),
+        schema_was_here boolean NOT NULL, finish_script text NOT NULL
+    ) WITH (fillfactor = 10);
+    CREATE TABLE antipode.copied_table (
+        store text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL,
+        snapshot text NOT NULL, wal_end pg_lsn NOT NULL, rows bigint NOT NULL,
+        PRIMARY KEY (store, schema_name, table_name)
+    ))";
+
+constexpr std::array<std::pair<CopyPhase, const char*>, 4> phase_names = {
+    {{CopyPhase::None, "none"},
+     {CopyPhase::Tables, "tables"},
+     {CopyPhase::Finish, "finish"},
+     {CopyPhase::Complete, "complete"}}};
+
+const char* to_text(CopyPhase phase) {
+    return phase_names.at(static_cast<size_t>(phase)).second;
+}
+
+CopyPhase phase_of(std::string_view text) {
+    for (const auto& [phase, name] : phase_names) {
+        if (text == name) {
+            return phase;
+        }
+    }
+    throw Error(Reaction::Stop, "antipode.replica holds an unknown phase",
+                "install the version of Antipode that wrote it, or a later one");
+}
+
+std::string qualified(const TableName& name) {
+    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
+}
+
+}  // namespace
+
+struct ReplicaWriter::State {
+    Options options;
+    std::optional<Connection> connection;
+    std::optional<RowPipeline> pipeline;
+    std::string copying;
+
+    void connect();
+    void take_lock();
+    void end_earlier_session();
+    void create_bookkeeping_once();
+    ReplicaState read();
+    Connection& connected() {
+        if (!connection) {
+            throw Error(Reaction::Retry, "the session with the database is gone");
+        }
+        return *connection;
+    }
+    Rows query(const std::string& doing, const std::string& sql,
+               const Parameters& parameters = {}) {
+        return connected().query(doing, sql, parameters);
+    }
+    void disconnect() noexcept {
+        pipeline.reset();
+        connection.reset();
+    }
+};
+
+/// After a failure nobody knows what the connection is in the middle of.
+template <typename Use>
+auto ReplicaWriter::guarded(Use use) {
+    try {
+        return use();
+    } catch (...) {
+        state_->disconnect();
+        throw;
+    }
+}
+
+ReplicaWriter::ReplicaWriter(Options options) : state_(std::make_unique<State>()) {
+    state_->options = std::move(options);
+}
+ReplicaWriter::~ReplicaWriter() = default;
+
+void ReplicaWriter::State::connect() {
+    connection.emplace(options.url, options.application_name);
+    try {
+        connection->execute("preparing the session", session_settings);
+    } catch (const SqlError& error) {
+        throw Error(error.reaction(), error.what(),
+                    "let the role apply changes without firing triggers: GRANT SET ON PARAMETER "
+                    "session_replication_role TO role (15 and newer), or a superuser");
+    }
+    take_lock();
+    create_bookkeeping_once();
+    pipeline.emplace(*connection);
+}
+
+void ReplicaWriter::State::take_lock() {
+    const std::string sql = std::string("SELECT pg_advisory_lock(") + advisory_lock + ")";
+    const auto taken = [&](const char* timeout) {
+        connection->execute("preparing the session",
+                            std::string("SET lock_timeout = '") + timeout + "'");
+        try {
+            connection->query("taking the lock of the writing session", sql);
+            return true;
+        } catch (const SqlError& error) {
+            if (error.sqlstate() != lock_not_available) {
+                throw;
+            }
+            return false;
+        }
+    };
+    if (!taken("1s")) {
+        // An earlier incarnation may sit in a transaction that nobody will end: its machine is
+        // gone, or the network between.
+        end_earlier_session();
+        if (!taken("3s")) {
+            throw Error(Reaction::Retry,
+                        "another session of Antipode writes to the secondary's database",
+                        "stop the other antipoded of this store (SELECT * FROM pg_stat_activity)");
+        }
+    }
+    connection->execute("preparing the session", "SET lock_timeout = '10s'");
+}
+
+void ReplicaWriter::State::end_earlier_session() {
+    connection->query("ending an earlier session",
+                      "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a "
+                      "WHERE a.datname = current_database() AND a.usename = current_user "
+                      "AND a.application_name = left($1, 63) AND a.pid <> pg_backend_pid()",
+                      {options.application_name});
+}
+
+void ReplicaWriter::State::create_bookkeeping_once() {
+    const Rows there = connection->query("looking for the bookkeeping tables",
+                                         "SELECT to_regclass('antipode.copied_table') IS NULL");
+    if (!there.boolean(0, 0)) {
+        return;
+    }
+    try {
+        connection->execute("creating the schema antipode", create_bookkeeping);
+    } catch (const SqlError& error) {
+        throw Error(error.reaction(), error.what(),
+                    "let the role create schemas: GRANT CREATE ON DATABASE name TO role; a schema "
+                    "\"antipode\" of somebody else's must be renamed");
+    }
+}
+
+ReplicaState ReplicaWriter::State::read() {
+    ReplicaState state;
+    const Rows rows = connection->query(
+        "reading the position",
+        "SELECT epoch, session, number, lsn, transactions, phase, schema_was_here, finish_script "
+        "FROM antipode.replica WHERE store = $1",
+        {options.store});
+    if (rows.size() == 0) {
+        return state;
+    }
+    state.position = {static_cast<uint64_t>(rows.integer(0, 0)),
+                      static_cast<uint64_t>(rows.integer(0, 1)),
+                      static_cast<uint64_t>(rows.integer(0, 2))};
+    state.lsn = Lsn::parse(rows.text(0, 3)).value_or(Lsn{});
+    state.transactions = static_cast<uint64_t>(rows.integer(0, 4));
+    state.phase = phase_of(rows.text(0, 5));
+    state.schema_was_here = rows.boolean(0, 6);
+    state.finish_script = rows.string(0, 7);
+    const Rows tables = connection->query(
+        "reading what is copied",
+        "SELECT schema_name, table_name, snapshot, wal_end FROM antipode.copied_table "
+        "WHERE store = $1",
+        {options.store});
+    for (int row = 0; row < tables.size(); ++row) {
+        state.tables.push_back({{tables.string(row, 0), tables.string(row, 1)},
+                                tables.string(row, 2),
+                                Lsn::parse(tables.text(row, 3)).value_or(Lsn{})});
+    }
+    return state;
+}
+
+ReplicaState ReplicaWriter::load() {
+    return guarded([&] {
+        if (!state_->connection) {
+            state_->connect();
+        }
+        return state_->read();
+    });
+}
+
+void ReplicaWriter::begin() {
+    guarded([&] { state_->connected().execute("beginning a transaction", "BEGIN"); });
+}
+void ReplicaWriter::commit() {
+    guarded([&] { state_->connected().execute("committing", "COMMIT"); });
+}
+void ReplicaWriter::rollback() noexcept {
+    try {
+        if (state_->connection) {
+            state_->connection->execute("rolling back", "ROLLBACK");
+        }
+    } catch (...) {
+        state_->disconnect();
+    }
+}
+
+MappedRelation ReplicaWriter::map(const RelationShape& relation) {
+    return guarded([&]() -> MappedRelation {
+        std::string problem;
+        auto table = TargetTable::find(state_->connected(), relation, problem);
+        if (!table) {
+            return {0, problem};
+        }
+        return {state_->pipeline->add(std::move(*table)), {}};
+    });
+}
+
+std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> operations) {
+    return guarded([&] {
+        state_->connected();
+        return state_->pipeline->run(operations);
+    });
+}
+
+void ReplicaWriter::save_position(const Position& position, Lsn lsn, uint64_t transactions) {
+    guarded([&] {
+        const Rows saved = state_->query(
+            "saving the position",
+            "UPDATE antipode.replica SET epoch = $2, session = $3, number = $4, lsn = $5, "
+            "transactions = $6 WHERE store = $1",
+            {state_->options.store, std::to_string(position.epoch),
+             std::to_string(position.session), std::to_string(position.number), lsn.to_string(),
+             std::to_string(transactions)});
+        if (saved.affected() != 1) {
+            throw Error(Reaction::Stop, "antipode.replica has lost the row of this store",
+                        "copy the database again into an empty one");
+        }
+    });
+}
+
+void ReplicaWriter::save(const ReplicaState& state) {
+    guarded([&] {
+        state_->query(
+            "saving the state", R"(
+            INSERT INTO antipode.replica VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (store) DO UPDATE SET epoch = $2, session = $3, number = $4, lsn = $5,
+              transactions = $6, phase = $7, schema_was_here = $8, finish_script = $9)",
+            {state_->options.store, std::to_string(state.position.epoch),
+             std::to_string(state.position.session), std::to_string(state.position.number),
+             state.lsn.to_string(), std::to_string(state.transactions), to_text(state.phase),
+             state.schema_was_here ? "t" : "f", state.finish_script});
+    });
+}
+
+void ReplicaWriter::forget_tables() {
+    guarded([&] {
+        state_->query("forgetting snapshots", "DELETE FROM antipode.copied_table WHERE store = $1",
+                      {state_->options.store});
+    });
+}
+
+std::vector<LocalTable> ReplicaWriter::tables() {
+    return guarded([&] {
+        const Rows rows = state_->query("listing this site's tables", R"(
+            SELECT n.nspname, c.relname,
+              EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'r' AND c.relpersistence = 'p'
+              AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
+              AND n.nspname NOT LIKE 'pg\_%')");
+        std::vector<LocalTable> tables;
+        for (int row = 0; row < rows.size(); ++row) {
+            LocalTable table{
+                {rows.string(row, 0), rows.string(row, 1)}, false, rows.boolean(row, 2)};
+            const Rows filled =
+                state_->query("looking for rows in " + table.name.to_string(),
+                              "SELECT EXISTS (SELECT FROM ONLY " + qualified(table.name) + ")");
+            table.empty = !filled.boolean(0, 0);
+            tables.push_back(std::move(table));
+        }
+        return tables;
+    });
+}
+
+void ReplicaWriter::run_script(const std::string& sql) {
+    guarded([&] {
+        try {
+            state_->connected().execute("making the schema", sql);
+        } catch (const SqlError& error) {
+            throw Error(error.reaction(), error.what(),
+                        "roles and extension packages that the schema names must be here first "
+                        "(pg_dumpall --roles-only); or make the schema by hand and start again");
+        }
+        // pg_dump's scripts change the session's settings.
+        state_->connected().pin_settings();
+        state_->connected().execute("preparing the session", session_settings);
+    });
+}
+
+void ReplicaWriter::set_sequence(const SequenceValue& sequence) {
+    guarded([&] {
+        state_->query("setting the sequence " + sequence.name.to_string(),
+                      "SELECT setval($1::regclass, $2, $3)",
+                      {qualified(sequence.name), std::to_string(sequence.value),
+                       sequence.called ? "t" : "f"});
+    });
+}
+
+void ReplicaWriter::begin_copy(const TableName& table, const std::vector<std::string>& columns) {
+    guarded([&] {
+        state_->copying = "copying " + table.to_string();
+        const Rows kind = state_->query(
+            state_->copying,
+            "SELECT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass "
+            "AND objid = $1::regclass AND deptype = 'e')",
+            {qualified(table)});
+        if (kind.boolean(0, 0)) {
+            // The rows that came with the extension; the primary's copy has them too.
+            state_->query(state_->copying, "DELETE FROM ONLY " + qualified(table));
+        }
+        const Rows rows = state_->query(
+            state_->copying, "SELECT EXISTS (SELECT FROM ONLY " + qualified(table) + ")");
+        if (rows.boolean(0, 0)) {
+            throw Error(Reaction::Stop,
+                        state_->copying +
+                            ": the table on this site holds rows that were not "
+                            "copied from the primary; they are not overwritten",
+                        "give the store an empty database, or empty the table by hand");
+        }
+        std::string list;
+        for (const std::string& column : columns) {
+            list += (list.empty() ? " (" : ", ") + quote_identifier(column);
+        }
+        const std::string sql =
+            "COPY " + qualified(table) + list + (list.empty() ? "" : ")") + " FROM STDIN";
+        const Rows::Result result(PQexec(state_->connected().raw(), sql.c_str()));
+        if (PQresultStatus(result.get()) != PGRES_COPY_IN) {
+            state_->connected().fail(state_->copying, result.get());
+        }
+    });
+}
+
+void ReplicaWriter::copy_bytes(std::string_view bytes) {
+    guarded([&] {
+        if (PQputCopyData(state_->connected().raw(), bytes.data(),
+                          static_cast<int>(bytes.size())) != 1) {
+            state_->connected().fail(state_->copying);
+        }
+    });
+}
+
+uint64_t ReplicaWriter::end_copy(const CopiedTable& table) {
+    return guarded([&] {
+        Connection& connection = state_->connected();
+        if (PQputCopyEnd(connection.raw(), nullptr) != 1) {
+            connection.fail(state_->copying);
+        }
+        Rows::Result result(PQgetResult(connection.raw()));
+        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+            connection.fail(state_->copying, result.get());
+        }
+        const uint64_t rows = Rows(std::move(result)).affected();
+        while (Rows::Result(PQgetResult(connection.raw()))) {
+        }
+        state_->query(state_->copying,
+                      "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
+                      {state_->options.store, table.name.schema, table.name.table, table.snapshot,
+                       table.wal_end.to_string(), std::to_string(rows)});
+        return rows;
+    });
+}
+
+}  // namespace antipode::postgres

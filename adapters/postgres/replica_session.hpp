@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/seams/database.hpp"
+
+namespace antipode::postgres {
+
+/// The writing session of one replicated database. What it remembers stands in the schema
+/// "antipode" of that database, in the same transactions as the data. Triggers and foreign keys do
+/// not fire (session_replication_role). Row operations are prepared statements, sent in pipelines.
+class ReplicaWriter final : public ReplicaSession {
+  public:
+    struct Options {
+        std::string url;
+        std::string store;
+        /// An earlier session of the same name is ended when it still holds the database: it
+        /// belongs to a process that died. Unique per store and node.
+        std::string application_name;
+    };
+    explicit ReplicaWriter(Options options);
+    ~ReplicaWriter() override;
+
+    ReplicaState load() override;
+    void begin() override;
+    void commit() override;
+    void rollback() noexcept override;
+    MappedRelation map(const RelationShape& relation) override;
+    std::optional<RowProblem> apply(std::span<const RowOperation> operations) override;
+    void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;
+    void save(const ReplicaState& state) override;
+    void forget_tables() override;
+    std::vector<LocalTable> tables() override;
+    void run_script(const std::string& sql) override;
+    void set_sequence(const SequenceValue& sequence) override;
+    void begin_copy(const TableName& table, const std::vector<std::string>& columns) override;
+    void copy_bytes(std::string_view bytes) override;
+    uint64_t end_copy(const CopiedTable& table) override;
+
+  private:
+    struct State;
+    template <typename Use>
+    auto guarded(Use use);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace antipode::postgres

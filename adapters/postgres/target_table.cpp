@@ -1,0 +1,191 @@
+#include "adapters/postgres/target_table.hpp"
+
+#include <algorithm>
+
+#include "adapters/postgres/connection.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+std::string add(TargetTable::Statement& statement, bool of_old, size_t column) {
+    statement.parameters.push_back({of_old, column});
+    return "$" + std::to_string(statement.parameters.size());
+}
+
+void append(std::string& list, const std::string& element, const char* separator = ", ") {
+    list += (list.empty() ? "" : separator) + element;
+}
+
+/// Unique indexes that always hold for whole tables, the primary key first, with the equality
+/// operator (btree strategy 3) of each column's operator class.
+constexpr const char* unique_indexes_sql = R"(
+    SELECT i.indexrelid, a.attname,
+      'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
+    FROM pg_index i
+    CROSS JOIN generate_series(0, i.indnkeyatts - 1) k
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
+    JOIN pg_opclass c ON c.oid = i.indclass[k]
+    JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
+      AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+    JOIN pg_operator o ON o.oid = m.amopopr
+    JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indexprs IS NULL
+    ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid, k)";
+
+}  // namespace
+
+std::optional<TargetTable> TargetTable::find(Connection& connection, const RelationShape& source,
+                                             std::string& problem) {
+    TargetTable table;
+    if (!table.read_table(connection, source, problem) ||
+        !table.read_columns(connection, source, problem)) {
+        return std::nullopt;
+    }
+    table.choose_key(connection, source);
+    return table;
+}
+
+bool TargetTable::read_table(Connection& connection, const RelationShape& source,
+                             std::string& problem) {
+    const Rows rows = connection.query(
+        "looking up " + source.name.to_string(),
+        "SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')",
+        {source.name.schema, source.name.table});
+    if (rows.size() == 0) {
+        problem = "there is no such table on this site";
+        return false;
+    }
+    oid_ = rows.string(0, 0);
+    partitioned_ = rows.text(0, 1) == "p";
+    into_ = quote_identifier(source.name.schema) + "." + quote_identifier(source.name.table);
+    from_ = (partitioned_ ? "" : "ONLY ") + into_;
+    return true;
+}
+
+bool TargetTable::read_columns(Connection& connection, const RelationShape& source,
+                               std::string& problem) {
+    const Rows rows = connection.query(
+        "looking up " + source.name.to_string(),
+        "SELECT attname, format_type(atttypid, atttypmod), attgenerated <> '', attidentity = 'a', "
+        "attnotnull FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
+        {oid_});
+    for (const ColumnShape& wanted : source.columns) {
+        int row = 0;
+        while (row < rows.size() && rows.text(row, 0) != wanted.name) {
+            ++row;
+        }
+        if (row == rows.size()) {
+            problem = "the table has no column \"" + wanted.name + "\" on this site";
+            return false;
+        }
+        columns_.push_back({quote_identifier(wanted.name), rows.string(row, 1),
+                            rows.boolean(row, 2), rows.boolean(row, 3), rows.boolean(row, 4)});
+    }
+    return true;
+}
+
+void TargetTable::choose_key(Connection& connection, const RelationShape& source) {
+    const bool whole_row = source.replica_identity == 'f';
+    size_t key_columns = 0;
+    for (size_t i = 0; i < source.columns.size(); ++i) {
+        if (source.columns[i].key && !columns_[i].generated) {
+            identity_.push_back(i);
+            ++key_columns;
+        }
+    }
+    const Rows rows = connection.query("looking up the keys of " + source.name.to_string(),
+                                       unique_indexes_sql, {oid_});
+    for (int row = 0; row < rows.size();) {
+        const std::string index = rows.string(row, 0);
+        std::vector<KeyColumn> key;
+        bool usable = true;
+        for (; row < rows.size() && rows.text(row, 0) == index; ++row) {
+            const auto column = std::find_if(
+                source.columns.begin(), source.columns.end(),
+                [&](const ColumnShape& candidate) { return candidate.name == rows.text(row, 1); });
+            const auto i = static_cast<size_t>(column - source.columns.begin());
+            usable = usable && column != source.columns.end() && column->key &&
+                     (!whole_row || columns_[i].not_null);
+            key.push_back({i, rows.string(row, 2)});
+        }
+        // A whole old row has every column, so that any key of this site's table will do.
+        if (usable && (whole_row || key.size() == key_columns)) {
+            key_ = std::move(key);
+            return;
+        }
+    }
+}
+
+bool TargetTable::is_key(size_t column) const {
+    return std::any_of(key_.begin(), key_.end(),
+                       [&](const KeyColumn& key) { return key.column == column; });
+}
+
+std::string TargetTable::where(Statement& statement, bool of_old) const {
+    std::string condition;
+    for (const KeyColumn& key : key_) {
+        append(condition,
+               columns_[key.column].name + " " + key.equality + " " +
+                   add(statement, of_old, key.column),
+               " AND ");
+    }
+    if (!condition.empty()) {
+        return condition;
+    }
+    for (const size_t column : identity_) {
+        // Through the type and back to text, so that both sides are written alike; byte by byte,
+        // because some types have no equality, and some collations call different texts equal.
+        append(condition,
+               columns_[column].name + "::text COLLATE \"C\" IS NOT DISTINCT FROM " +
+                   add(statement, of_old, column) + "::" + columns_[column].type + "::text",
+               " AND ");
+    }
+    if (partitioned_) {
+        return "(tableoid, ctid) = (SELECT tableoid, ctid FROM " + from_ + " WHERE " + condition +
+               " LIMIT 1)";
+    }
+    return "ctid = (SELECT ctid FROM " + from_ + " WHERE " + condition + " LIMIT 1)";
+}
+
+TargetTable::Statement TargetTable::insert() const {
+    Statement statement;
+    std::string names;
+    std::string values;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        if (!columns_[i].generated) {
+            append(names, columns_[i].name);
+            append(values, add(statement, false, i));
+        }
+    }
+    statement.sql =
+        "INSERT INTO " + into_ +
+        (names.empty() ? " DEFAULT VALUES"
+                       : " (" + names + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")");
+    return statement;
+}
+
+TargetTable::Statement TargetTable::update(bool has_old, const std::vector<bool>& unchanged) const {
+    Statement statement;
+    std::string set;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        const bool key_stays = !has_old && is_key(i);
+        if (!unchanged[i] && !key_stays && !columns_[i].generated && !columns_[i].identity_always) {
+            append(set, columns_[i].name + " = " + add(statement, false, i));
+        }
+    }
+    const std::string condition = where(statement, has_old);
+    // Nothing but the key: then only look whether the row is there.
+    statement.sql = (set.empty() ? "SELECT FROM " + from_ : "UPDATE " + from_ + " SET " + set) +
+                    " WHERE " + condition;
+    return statement;
+}
+
+TargetTable::Statement TargetTable::remove() const {
+    Statement statement;
+    statement.sql = "DELETE FROM " + from_ + " WHERE " + where(statement, true);
+    return statement;
+}
+
+}  // namespace antipode::postgres

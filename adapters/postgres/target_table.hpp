@@ -1,0 +1,72 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/seams/database.hpp"
+
+namespace antipode::postgres {
+
+class Connection;
+
+/// A table that rows are applied to, matched with the source's description of it, and the SQL that
+/// changes one row of it.
+///
+/// A row is found by a unique index over the source's identity columns, with the index's own
+/// equality operators. Where there is none (no primary key, REPLICA IDENTITY FULL), it is found by
+/// the text of every column, and exactly one of several equal rows is taken.
+class TargetTable {
+  public:
+    /// A parameter of a statement: a field of the old or the new row.
+    struct Parameter {
+        bool of_old = false;
+        size_t column = 0;
+    };
+    struct Statement {
+        std::string sql;
+        std::vector<Parameter> parameters;
+    };
+
+    /// Reads the catalog. nullopt and `problem` set when table or columns are missing.
+    static std::optional<TargetTable> find(Connection& connection, const RelationShape& source,
+                                           std::string& problem);
+
+    const std::string& truncate_name() const { return from_; }
+
+    Statement insert() const;
+    /// `unchanged[i]`: the source did not send column i; it keeps its value. `has_old`: the row is
+    /// found by the old row, else by the key in the new row.
+    Statement update(bool has_old, const std::vector<bool>& unchanged) const;
+    Statement remove() const;
+
+  private:
+    struct Column {
+        std::string name;  ///< quoted
+        std::string type;
+        bool generated = false;
+        bool identity_always = false;
+        bool not_null = false;
+    };
+    struct KeyColumn {
+        size_t column = 0;     ///< of the source
+        std::string equality;  ///< OPERATOR(schema.op)
+    };
+
+    bool read_table(Connection& connection, const RelationShape& source, std::string& problem);
+    bool read_columns(Connection& connection, const RelationShape& source, std::string& problem);
+    void choose_key(Connection& connection, const RelationShape& source);
+    bool is_key(size_t column) const;
+    std::string where(Statement& statement, bool of_old) const;
+
+    std::string oid_;
+    bool partitioned_ = false;
+    std::string from_;              ///< quoted name, with ONLY where children must be left out
+    std::string into_;              ///< quoted name
+    std::vector<Column> columns_;   ///< in the source's order
+    std::vector<KeyColumn> key_;    ///< empty: found by text
+    std::vector<size_t> identity_;  ///< columns compared by text when there is no key
+};
+
+}  // namespace antipode::postgres

@@ -1,0 +1,71 @@
+#include <csignal>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <pthread.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+
+#include "apps/antipoded/daemon.hpp"
+
+namespace {
+
+/// Blocks the signals in every thread to come; the main thread waits for them.
+sigset_t block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+        sigaddset(&signals, number);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    return signals;
+}
+
+void start_log(const std::string& level) {
+    spdlog::set_default_logger(spdlog::stderr_color_mt("antipoded"));
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    spdlog::set_level(spdlog::level::from_str(level));
+    spdlog::flush_on(spdlog::level::info);
+}
+
+int run(const std::string& config_file) {
+    const sigset_t signals = block_signals();
+    const antipode::SystemClock clock;
+    const antipode::Config config = antipode::Config::load(config_file);
+    std::filesystem::create_directories(config.state_dir);
+    const antipode::Daemon daemon(config, clock);
+    spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
+                 config.site, config.cluster, daemon.http_port());
+    int number = 0;
+    do {
+        sigwait(&signals, &number);
+    } while (number == SIGHUP);
+    spdlog::info("stopping");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("Antipode's daemon: replicates one site's stores, as the cluster's epoch record "
+                 "says");
+    std::string config = "/etc/antipode/antipode.toml";
+    std::string level = "info";
+    app.add_option("--config", config, "configuration file")->capture_default_str();
+    app.add_option("--log-level", level, "debug, info, warn or error")->capture_default_str();
+    app.set_version_flag("--version", ANTIPODE_VERSION);
+    CLI11_PARSE(app, argc, argv);
+    // Core dumps would hold users' data.
+    prctl(PR_SET_DUMPABLE, 0);
+    start_log(level);
+    try {
+        return run(config);
+    } catch (const antipode::Error& error) {
+        spdlog::error("{}", error.describe());
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+    }
+    return 1;
+}

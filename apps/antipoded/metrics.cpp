@@ -1,0 +1,70 @@
+#include "apps/antipoded/metrics.hpp"
+
+#include <nlohmann/json.hpp>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace antipode {
+namespace {
+
+constexpr double microseconds_per_second = 1e6;
+
+using Labels = std::map<std::string, std::string>;
+
+void gauge(prometheus::Registry& registry, const char* name, const char* help,
+           const Labels& labels, const nlohmann::json& value, double scale = 1) {
+    if (value.is_number()) {
+        prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels).Set(
+            value.get<double>() / scale);
+    }
+}
+
+void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
+    const Labels labels = {{"store", store["store"].get<std::string>()}};
+    gauge(registry, "antipode_store_captured_through_timestamp_seconds",
+          "Everything up to here is captured on the primary.", labels,
+          store["captured_through_us"], microseconds_per_second);
+    gauge(registry, "antipode_store_lag_seconds",
+          "How far this site is behind the primary's capture and clock.", labels,
+          store["total_lag_seconds"]);
+    gauge(registry, "antipode_store_backlog_events", "Events that wait here.", labels,
+          store["backlog_events"]);
+    gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels,
+          store["backlog_bytes"]);
+    gauge(registry, "antipode_store_verified", "Items or transactions whose digest was checked.",
+          labels, store["verified"]);
+    gauge(registry, "antipode_store_mismatches",
+          "Digests that were not as captured, since the daemon started.", labels,
+          store["mismatches"]);
+    gauge(registry, "antipode_store_parked", "Items that failed and are tried again.", labels,
+          store["parked"]);
+}
+
+}  // namespace
+
+std::string render_metrics(const nlohmann::json& status) {
+    prometheus::Registry registry;
+    gauge(registry, "antipode_info", "Constant 1; what runs here.",
+          {{"version", status["version"].get<std::string>()},
+           {"site", status["site"].get<std::string>()},
+           {"role", status["role"].get<std::string>()}},
+          1);
+    gauge(registry, "antipode_epoch", "Number of the current primaryship.", {}, status["epoch"]);
+    gauge(registry, "antipode_start_timestamp_seconds", "When the daemon started.", {},
+          status["started_us"], microseconds_per_second);
+    gauge(registry, "antipode_recovery_point_timestamp_seconds",
+          "Everything captured up to here is applied on this site.", {},
+          status["recovery_point_us"], microseconds_per_second);
+    for (const auto& store : status["stores"]) {
+        render_store(registry, store);
+    }
+    for (const auto& worker : status["workers"]) {
+        gauge(registry, "antipode_worker_healthy", "1 while the worker gets on.",
+              {{"worker", worker["name"].get<std::string>()}},
+              worker["healthy"].get<bool>() ? 1 : 0);
+    }
+    return prometheus::TextSerializer().Serialize(registry.Collect());
+}
+
+}  // namespace antipode

@@ -1,0 +1,198 @@
+#include "apps/antipoded/primary_half.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/json.hpp"
+#include "base/limits.hpp"
+#include "primary/safe_points.hpp"
+
+namespace antipode {
+namespace {
+
+std::vector<primary::DatabaseCapture*> captures_of(const PrimaryStores& stores) {
+    std::vector<primary::DatabaseCapture*> captures;
+    for (const auto& store : stores.databases) {
+        captures.push_back(&store->capture());
+    }
+    return captures;
+}
+
+std::vector<primary::ItemCapture*> item_captures_of(const PrimaryStores& stores) {
+    std::vector<primary::ItemCapture*> captures;
+    for (const auto& store : stores.items) {
+        captures.push_back(&store->capture());
+    }
+    return captures;
+}
+
+}  // namespace
+
+PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server,
+                         const Clock& clock)
+    : config_(config),
+      clock_(clock),
+      server_(server),
+      inventory_(std::make_shared<primary::Inventory>(config.state_dir / "inventory.db")),
+      stores_(make_primary_stores(config, inventory_, clock)),
+      stream_(own_stream(config, epoch, true, "publisher")),
+      publisher_({.cluster = config.cluster,
+                  .site = config.site,
+                  .version = ANTIPODE_VERSION,
+                  .epoch = epoch,
+                  .marker_interval = config.tuning.marker_interval,
+                  .reconcile_interval = config.tuning.reconcile_interval},
+                 stream_, *inventory_, captures_of(stores_), item_captures_of(stores_), clock),
+      responder_(own_endpoint(config, "wants"), protocol::want_subject(config.cluster)),
+      workers_(clock) {
+    serve_bulk();
+    start_workers();
+}
+
+PrimaryHalf::~PrimaryHalf() {
+    for (const auto& store : stores_.databases) {
+        server_.bulk(store->capture().store(), nullptr);
+    }
+    for (const auto& store : stores_.items) {
+        server_.bulk(store->capture().store(), nullptr);
+    }
+}
+
+void PrimaryHalf::serve_bulk() {
+    // A request that runs keeps its whole store alive.
+    for (const auto& store : stores_.databases) {
+        server_.bulk(store->capture().store(), std::shared_ptr<BulkHandler>(store, &store->bulk()));
+    }
+    for (const auto& store : stores_.items) {
+        server_.bulk(store->capture().store(), std::shared_ptr<BulkHandler>(store, &store->bulk()));
+    }
+}
+
+void PrimaryHalf::start_workers() {
+    for (const auto& store : stores_.databases) {
+        primary::DatabaseCapture& capture = store->capture();
+        workers_.loop("capture " + capture.store().to_string(), [&](const std::stop_token& stop) {
+            publisher_.capture_database(capture, stop);
+        });
+    }
+    for (const auto& store : stores_.items) {
+        primary::ItemCapture& capture = store->capture();
+        const std::string name = capture.store().to_string();
+        for (unsigned i = 1; i <= config_.tuning.capture_workers; ++i) {
+            workers_.loop("read " + name + " " + std::to_string(i),
+                          [&](const std::stop_token& stop) {
+                              publisher_.capture_items(capture, stop);
+                          });
+        }
+        workers_.add("reconcile " + name,
+                     [&](const std::stop_token& stop, Worker::Progress progress) {
+                         while (!stop.stop_requested()) {
+                             if (const auto problem = publisher_.reconcile(capture, stop)) {
+                                 progress.waiting_for(problem->what(), problem->next_step());
+                             } else {
+                                 progress.healthy();
+                             }
+                         }
+                     });
+        workers_.loop("watch " + name, [this, store](const std::stop_token& stop) {
+            if (store->wait(limits::wait, stop)) {
+                publisher_.poke();
+            }
+        });
+    }
+    workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
+    workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {
+        publisher_.run(stop, progress);
+    });
+}
+
+void PrimaryHalf::answer_want(const std::stop_token&) {
+    const auto request = responder_.next(limits::wait);
+    if (!request) {
+        return;
+    }
+    v1::Want want;
+    if (!want.ParseFromString(request->bytes)) {
+        responder_.answer(*request, "malformed");
+        return;
+    }
+    responder_.answer(*request, publisher_.want(std::move(want)) ? "ok" : "busy");
+}
+
+void PrimaryHalf::report(v1::SiteReport& report) const {
+    const primary::PublisherStatus status = publisher_.status();
+    report.set_safe_epoch(status.head.epoch);
+    report.set_safe_session(status.head.session);
+    report.set_safe_number(status.head.number);
+    for (const auto& lane : status.lanes) {
+        v1::LaneReport& out = *report.add_lanes();
+        out.set_store(lane.store.to_string());
+        out.set_safe_lsn(lane.stored.value);
+    }
+}
+
+void PrimaryHalf::hear(const std::vector<v1::SiteReport>& reports) {
+    const primary::PublisherStatus status = publisher_.status();
+    for (const auto& store : stores_.databases) {
+        primary::DatabaseCapture& capture = store->capture();
+        Lsn stored;
+        for (const auto& lane : status.lanes) {
+            if (lane.store == capture.store()) {
+                stored = lane.stored;
+            }
+        }
+        capture.confirm(primary::confirmable(reports, capture.store(), stored));
+    }
+    publisher_.set_applied_everywhere(primary::applied_everywhere(reports, status.head));
+    if (const auto point = primary::recovery_point_everywhere(reports)) {
+        for (const auto& store : stores_.items) {
+            store->applied_everywhere(*point - std::chrono::minutes(10));
+        }
+    }
+}
+
+std::string PrimaryHalf::remark_of(const StoreId& store) const {
+    for (const auto& items : stores_.items) {
+        if (items->capture().store() == store) {
+            return items->remark();
+        }
+    }
+    return {};
+}
+
+void PrimaryHalf::show(nlohmann::json& out) const {
+    const primary::PublisherStatus status = publisher_.status();
+    const TimePoint now = clock_.now();
+    for (const auto& lane : status.lanes) {
+        const std::string reason = lane.problem.empty() ? remark_of(lane.store) : lane.problem;
+        nlohmann::json store = empty_store(lane.store);
+        store["state"] = lane.problem.empty() ? "serving" : "degraded";
+        store["reason"] = reason;
+        store["next_step"] = lane.next_step;
+        if (lane.captured_through) {
+            store["captured_through_us"] = to_microseconds(*lane.captured_through);
+            store["capture_lag_seconds"] = seconds_between(*lane.captured_through, now);
+        }
+        store["backlog_events"] = lane.unfinished;
+        store["position"] = lane.head.to_string();
+        store["safe_position"] = lane.head.to_string();
+        if (lane.decoded) {
+            store["lsn"] = lane.decoded.to_string();
+        }
+        out["stores"].push_back(std::move(store));
+        for (const auto& problem : lane.problems) {
+            out["exceptions"].push_back({{"store", lane.store.to_string()},
+                                         {"item", printable(problem.item)},
+                                         {"kind", "unreadable"},
+                                         {"class", "primary defect"},
+                                         {"reason", problem.text},
+                                         {"next_step", problem.next_step},
+                                         {"since_us", nullptr},
+                                         {"tries", nullptr},
+                                         {"next_try_us", nullptr},
+                                         {"position", nullptr}});
+        }
+    }
+}
+
+}  // namespace antipode

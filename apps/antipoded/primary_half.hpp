@@ -1,0 +1,46 @@
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "adapters/http/server.hpp"
+#include "adapters/nats/jetstream.hpp"
+#include "adapters/nats/requests.hpp"
+#include "apps/antipoded/half.hpp"
+#include "apps/antipoded/primary_stores.hpp"
+#include "base/config.hpp"
+#include "primary/publisher.hpp"
+
+namespace antipode {
+
+/// What a daemon does while its site is the primary: capture, publish, serve bulk pulls, answer wants,
+/// confirm slots.
+class PrimaryHalf final : public Half {
+  public:
+    PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server, const Clock& clock);
+    ~PrimaryHalf() override;
+
+    void report(v1::SiteReport& report) const override;
+    void hear(const std::vector<v1::SiteReport>& reports) override;
+    void show(nlohmann::json& status) const override;
+    const protocol::EventLog& events() const override { return publisher_.events(); }
+    std::vector<WorkerState> workers() const override { return workers_.states(); }
+
+  private:
+    void serve_bulk();
+    void start_workers();
+    void answer_want(const std::stop_token& stop);
+    std::string remark_of(const StoreId& store) const;
+
+    const Config& config_;
+    const Clock& clock_;
+    http::HttpServer& server_;
+    std::shared_ptr<primary::Inventory> inventory_;
+    PrimaryStores stores_;
+    nats::JetStream stream_;
+    primary::Publisher publisher_;
+    nats::Responder responder_;
+    Workers workers_;  // last: ends before what it uses
+};
+
+}  // namespace antipode

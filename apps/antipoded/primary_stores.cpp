@@ -1,0 +1,137 @@
+#include "apps/antipoded/primary_stores.hpp"
+
+#include "adapters/files/inotify_watch.hpp"
+#include "adapters/files/posix_tree.hpp"
+#include "adapters/git/change_spool.hpp"
+#include "adapters/git/repositories.hpp"
+#include "adapters/postgres/change_source.hpp"
+#include "adapters/postgres/source_control.hpp"
+#include "adapters/postgres/source_export.hpp"
+#include "base/places.hpp"
+#include "primary/blobs/bulk.hpp"
+#include "primary/blobs/capture.hpp"
+#include "primary/bulk.hpp"
+#include "primary/database/bulk.hpp"
+#include "primary/database/slot_capture.hpp"
+#include "primary/repositories/capture.hpp"
+
+namespace antipode {
+namespace {
+
+class PostgresPrimary final : public PrimaryDatabase {
+  public:
+    PostgresPrimary(const Config& config, const Config::Database& store, const Clock& clock)
+        : name_("antipode " + config.cluster + " " + config.site + " " + store.name),
+          source_({store.url, store.slot, store.publication, name_ + " capture"}),
+          control_({store.url, store.slot, store.publication, name_ + " control"}),
+          wal_(store.url, name_ + " wal"),
+          capture_(store, source_, control_, wal_, clock),
+          export_({store.url, store.slot, name_ + " copy", {}}),
+          bulk_({StoreKind::Database, store.name}, export_) {}
+
+    primary::DatabaseCapture& capture() override { return capture_; }
+    BulkHandler& bulk() override { return bulk_; }
+
+  private:
+    std::string name_;
+    postgres::SlotSource source_;
+    postgres::SourceSetup control_;
+    postgres::WalEnd wal_;
+    primary::SlotCapture capture_;
+    postgres::TableExport export_;
+    primary::DatabaseBulk bulk_;
+};
+
+class GitPrimary final : public PrimaryItems {
+  public:
+    GitPrimary(const Config& config, const Config::Repositories& store,
+               const std::shared_ptr<primary::Inventory>& inventory, const Clock& clock)
+        : inventory_(inventory),
+          repositories_({.root = store.root,
+                         .packs_directory = config.state_dir / "packs" / store.name,
+                         .strict_objects = false},
+                        clock),
+          spool_({.file = hook_spool(config, store.name),
+                  .root = store.root,
+                  .program = hook_program()}),
+          spool_watch_(spool_.file().parent_path(), clock),
+          capture_({StoreKind::Repositories, store.name}, repositories_, spool_, *inventory),
+          bulk_(capture_.store(), *inventory,
+                std::make_shared<primary::PackService>(repositories_)) {
+        repositories_.clean_leftovers();
+        spool_watch_.cover("");
+    }
+
+    primary::ItemCapture& capture() override { return capture_; }
+    BulkHandler& bulk() override { return bulk_; }
+    bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override {
+        const bool changed = spool_watch_.wait(timeout, stop);
+        spool_watch_.drain();
+        return changed;
+    }
+    std::string remark() const override {
+        return capture_.notices_everything()
+                   ? ""
+                   : "some repositories are without the hook: their pushes are found by the "
+                     "periodic reconcile only";
+    }
+    void applied_everywhere(TimePoint time) override {
+        repositories_.drop_kept_packs_before(time);
+    }
+
+  private:
+    std::shared_ptr<primary::Inventory> inventory_;
+    git::GitRepositories repositories_;
+    git::ChangeSpool spool_;
+    files::InotifyWatch spool_watch_;
+    primary::RepositoryCapture capture_;
+    primary::ItemBulk bulk_;
+};
+
+class FilesPrimary final : public PrimaryItems {
+  public:
+    FilesPrimary(const Config::Blobs& store, const std::shared_ptr<primary::Inventory>& inventory,
+                 const Clock& clock)
+        : inventory_(inventory),
+          tree_(store.root),
+          watch_(store.root, clock),
+          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock,
+                   store.exclude),
+          bulk_(capture_.store(), *inventory,
+                std::make_shared<primary::BlobBulk>(tree_, store.exclude)) {}
+
+    primary::ItemCapture& capture() override { return capture_; }
+    BulkHandler& bulk() override { return bulk_; }
+    bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override {
+        return watch_.wait(timeout, stop);
+    }
+    std::string remark() const override { return capture_.problem(); }
+    void applied_everywhere(TimePoint) override {}
+
+  private:
+    std::shared_ptr<primary::Inventory> inventory_;
+    files::PosixTree tree_;
+    files::InotifyWatch watch_;
+    primary::BlobCapture capture_;
+    primary::ItemBulk bulk_;
+};
+
+}  // namespace
+
+PrimaryStores make_primary_stores(const Config& config,
+                                  const std::shared_ptr<primary::Inventory>& inventory,
+                                  const Clock& clock) {
+    PrimaryStores stores;
+    for (const Config::Database& store : config.databases) {
+        stores.databases.push_back(std::make_shared<PostgresPrimary>(config, store, clock));
+    }
+    for (const Config::Repositories& store : config.repositories) {
+        stores.items.push_back(std::make_shared<GitPrimary>(config, store, inventory, clock));
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        stores.items.push_back(std::make_shared<FilesPrimary>(store, inventory, clock));
+    }
+    return stores;
+}
+
+}  // namespace antipode

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/config.hpp"
+#include "base/seams/bulk.hpp"
+#include "primary/capture.hpp"
+#include "primary/inventory.hpp"
+
+/// The one place that knows which stores a primary can capture: a new kind is one line in
+/// make_primary_stores().
+namespace antipode {
+
+/// A database on the primary, with everything that it is wired of.
+class PrimaryDatabase {
+  public:
+    virtual ~PrimaryDatabase() = default;
+    virtual primary::DatabaseCapture& capture() = 0;
+    virtual BulkHandler& bulk() = 0;
+};
+
+/// A store of items on the primary, with everything that it is wired of.
+class PrimaryItems {
+  public:
+    virtual ~PrimaryItems() = default;
+    virtual primary::ItemCapture& capture() = 0;
+    virtual BulkHandler& bulk() = 0;
+    /// Waits until something may have changed. False: nothing came within `timeout`.
+    virtual bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) = 0;
+    /// Why not every change is noticed at once; empty: every one is.
+    virtual std::string remark() const = 0;
+    /// Every site has applied what was captured before `time`.
+    virtual void applied_everywhere(TimePoint time) = 0;
+};
+
+struct PrimaryStores {
+    std::vector<std::shared_ptr<PrimaryDatabase>> databases;
+    std::vector<std::shared_ptr<PrimaryItems>> items;
+};
+
+PrimaryStores make_primary_stores(const Config& config,
+                                  const std::shared_ptr<primary::Inventory>& inventory,
+                                  const Clock& clock);
+
+}  // namespace antipode

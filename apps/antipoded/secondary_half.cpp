@@ -1,0 +1,289 @@
+#include "apps/antipoded/secondary_half.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/json.hpp"
+#include "base/limits.hpp"
+#include "verify/expected_digest.hpp"
+
+namespace antipode {
+namespace {
+
+constexpr size_t exceptions_shown = 50;
+constexpr double catching_up_seconds = 10;
+
+std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
+    std::map<StoreId, secondary::ContentStore*> contents;
+    for (const auto& store : stores.items) {
+        contents[store->apply().store()] = &store->contents();
+    }
+    return contents;
+}
+
+std::string url_of(const Config& config, const std::string& site) {
+    const Config::Site* const found = config.find_site(site);
+    if (found == nullptr) {
+        throw Error(Reaction::Stop, "the configuration does not know the primary \"" + site + "\"",
+                    "add a [[sites]] entry for it");
+    }
+    return found->http;
+}
+
+nlohmann::json seconds_or_null(const std::optional<TimePoint>& from, TimePoint to) {
+    return from ? nlohmann::json(std::max(0.0, seconds_between(*from, to))) : nlohmann::json();
+}
+
+}  // namespace
+
+SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
+                             const Clock& clock)
+    : config_(config),
+      clock_(clock),
+      ids_(config.stores()),
+      registry_(config.state_dir / "registry.db"),
+      stores_(make_secondary_stores(config, clock)),
+      bulk_({.url = url_of(config, primary),
+             .token = read_token(config),
+             .bytes_per_second = config.tuning.bulk_bytes_per_second}),
+      upstream_(stream_of(config, primary, epoch, "relay")),
+      relay_stream_(own_stream(config, epoch, false, "relay")),
+      receive_stream_(own_stream(config, epoch, false, "receiver")),
+      requester_(endpoint_of(config, primary, "repair")),
+      pulls_(contents_of(stores_),
+             [this](const StoreId& store) { receiver_.content_arrived(store); }),
+      receiver_({.cluster = config.cluster,
+                 .epoch = epoch,
+                 .order = {.causal = config.tuning.consistency == "causal",
+                           .max_hold = config.tuning.max_hold}},
+                receive_stream_, ids_, registry_, pulls_, verify::expected_digest, clock),
+      relay_({.cluster = config.cluster, .epoch = epoch, .stores = ids_}, upstream_,
+             relay_stream_, pulls_, registry_, [this] { receiver_.wake(); }, clock),
+      repair_(
+          config.site, ids_, registry_, bulk_,
+          [this](const v1::Want& want) {
+              const std::string answer = requester_.request(
+                  protocol::want_subject(config_.cluster), want.SerializeAsString());
+              if (answer != "ok") {
+                  throw Error(Reaction::Retry, "the primary is busy");
+              }
+          },
+          [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
+      workers_(clock) {
+    start_workers();
+}
+
+void SecondaryHalf::start_workers() {
+    for (const auto& store : stores_.databases) {
+        secondary::DatabaseApply& apply = store->apply();
+        workers_.add("apply " + apply.store().to_string(),
+                     [&](const std::stop_token& stop, Worker::Progress progress) {
+                         while (!heard_ && !sleep_unless_stopped(limits::wait, stop)) {
+                             progress.waiting_for("the primary does not know of this site yet",
+                                                  "antipode doctor");
+                         }
+                         receiver_.begin_database(apply, bulk_, stop);
+                         while (!stop.stop_requested()) {
+                             receiver_.apply_database(apply);
+                             progress.healthy();
+                         }
+                     });
+    }
+    for (const auto& store : stores_.items) {
+        secondary::ItemApply& apply = store->apply();
+        for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
+            workers_.loop("apply " + apply.store().to_string() + " " + std::to_string(i),
+                          [&](const std::stop_token& stop) { receiver_.apply_items(apply, stop); });
+        }
+    }
+    for (unsigned i = 1; i <= config_.tuning.pull_workers; ++i) {
+        workers_.loop("pull " + std::to_string(i), [this](const std::stop_token& stop) {
+            pulls_.step(bulk_, limits::wait, stop);
+        });
+    }
+    workers_.add("receiver", [this](const std::stop_token& stop, Worker::Progress progress) {
+        receiver_.run(stop, progress);
+    });
+    workers_.add("relay", [this](const std::stop_token& stop, Worker::Progress progress) {
+        relay_.run(stop, progress);
+    });
+    workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
+        repair_.run(stop, progress);
+    });
+}
+
+void SecondaryHalf::hear(const std::vector<v1::SiteReport>& reports) {
+    for (const v1::SiteReport& report : reports) {
+        if (report.site() == config_.site && report.role() == "secondary") {
+            heard_ = true;
+        }
+    }
+}
+
+void SecondaryHalf::report(v1::SiteReport& report) const {
+    const secondary::RelayStatus relay = relay_.status();
+    report.set_safe_epoch(relay.safe.position.epoch);
+    report.set_safe_session(relay.safe.position.session);
+    report.set_safe_number(relay.safe.position.number);
+    for (const auto& lane : receiver_.status()) {
+        v1::LaneReport& out = *report.add_lanes();
+        out.set_store(lane.store.to_string());
+        out.set_applied_epoch(lane.order.finished.epoch);
+        out.set_applied_session(lane.order.finished.session);
+        out.set_applied_number(lane.order.finished.number);
+        if (const auto safe = relay.safe.lsns.find(lane.store); safe != relay.safe.lsns.end()) {
+            out.set_safe_lsn(safe->second.value);
+        }
+        if (lane.database) {
+            out.set_applied_lsn(lane.database->lsn.value);
+        }
+    }
+    if (const auto point = receiver_.recovery_point()) {
+        report.set_recovery_point_us(to_microseconds(*point));
+    }
+}
+
+const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& workers,
+                                             const StoreId& store) const {
+    const std::string name = "apply " + store.to_string();
+    for (const WorkerState& worker : workers) {
+        if (worker.name.starts_with(name) && !worker.healthy && !worker.problem.empty()) {
+            return &worker;
+        }
+    }
+    return nullptr;
+}
+
+std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
+                                    std::string& next_step) const {
+    const auto workers = workers_.states();
+    if (const WorkerState* worker = problem_of(workers, lane.store)) {
+        reason = worker->problem;
+        next_step = worker->next_step;
+        return "waiting";
+    }
+    for (const WorkerState& worker : workers) {
+        const bool everybodys = worker.name == "relay" || worker.name == "receiver";
+        if (everybodys && !worker.healthy && !worker.problem.empty()) {
+            reason = worker.name + ": " + worker.problem;
+            next_step = worker.next_step;
+            return "waiting";
+        }
+    }
+    if (lane.copying) {
+        reason = "initial copy";
+        return "copying";
+    }
+    if (!lane.order.problem.empty()) {
+        reason = lane.order.problem;
+        return "degraded";
+    }
+    if (lane.gap) {
+        reason = "events are missing; comparing with the primary";
+        return "catching-up";
+    }
+    if (lane.exceptions > 0) {
+        reason = std::to_string(lane.exceptions) + " items failed and are tried again";
+        next_step = "antipode status -o json, see exceptions";
+        return "degraded";
+    }
+    reason = lane.order.held_by;
+    if (!lane.times.applied_through) {
+        return "catching-up";
+    }
+    const double lag = seconds_between(*lane.times.applied_through, clock_.now());
+    return lag > catching_up_seconds ? "catching-up" : "streaming";
+}
+
+nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
+                                        TimePoint now) const {
+    nlohmann::json row = empty_store(lane.store);
+    std::string reason;
+    std::string next_step;
+    row["state"] = state_of(lane, reason, next_step);
+    row["reason"] = reason;
+    row["next_step"] = next_step;
+    const auto& times = lane.times;
+    if (times.captured_through) {
+        row["captured_through_us"] = to_microseconds(*times.captured_through);
+        row["capture_lag_seconds"] =
+            std::max(0.0, seconds_between(*times.captured_through, times.marker_clock));
+        row["delivery_lag_seconds"] =
+            std::max(0.0, seconds_between(times.marker_clock, times.marker_received));
+    }
+    if (times.applied_through && times.captured_through) {
+        row["apply_lag_seconds"] =
+            std::max(0.0, seconds_between(*times.applied_through, *times.captured_through));
+    }
+    row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
+    row["backlog_events"] = lane.order.waiting;
+    row["backlog_bytes"] = lane.order.waiting_bytes;
+    row["position"] = lane.order.finished.to_string();
+    row["safe_position"] = relay_.status().safe.position.to_string();
+    row["applied"] = lane.order.applied;
+    row["verified"] = lane.items;
+    if (lane.database) {
+        row["lsn"] = lane.database->lsn.to_string();
+        row["applied"] = lane.database->transactions;
+        row["verified"] = lane.database->transactions;
+    }
+    row["mismatches"] = lane.order.mismatches;
+    row["parked"] = lane.exceptions;
+    row["waiting"] = lane.order.waiting;
+    if (lane.copy) {
+        row["copy"] = {{"tables_done", lane.copy->tables_done},
+                       {"tables", lane.copy->tables},
+                       {"rows", lane.copy->rows},
+                       {"bytes", lane.copy->bytes},
+                       {"table", printable(lane.copy->table)}};
+    }
+    return row;
+}
+
+std::string SecondaryHalf::why_unknown(
+    const std::vector<secondary::ReceiverLaneStatus>& lanes) const {
+    for (const auto& lane : lanes) {
+        if (lane.copying) {
+            return "initial copy of " + lane.store.to_string();
+        }
+    }
+    for (const auto& lane : lanes) {
+        if (lane.gap) {
+            return "comparing " + lane.store.to_string() + " with the primary";
+        }
+        if (!lane.times.captured_through) {
+            return "no complete capture of " + lane.store.to_string() + " yet";
+        }
+    }
+    return "nothing has been applied yet";
+}
+
+void SecondaryHalf::show(nlohmann::json& out) const {
+    const TimePoint now = clock_.now();
+    const auto lanes = receiver_.status();
+    for (const auto& lane : lanes) {
+        out["stores"].push_back(show_lane(lane, now));
+    }
+    for (const secondary::Exception& exception : registry_.exceptions(exceptions_shown)) {
+        out["exceptions"].push_back(
+            {{"store", exception.store.to_string()},
+             {"item", printable(exception.item)},
+             {"kind", secondary::to_string(exception.kind)},
+             {"class", secondary::to_string(exception.failure)},
+             {"reason", exception.reason},
+             {"next_step", exception.next_step},
+             {"since_us", to_microseconds(exception.since)},
+             {"tries", exception.tries},
+             {"next_try_us", to_microseconds(exception.next_try)},
+             {"position", exception.position.to_string()}});
+    }
+    if (const auto point = receiver_.recovery_point()) {
+        out["recovery_point_us"] = to_microseconds(*point);
+    } else {
+        out["recovery_point_reason"] = why_unknown(lanes);
+    }
+}
+
+}  // namespace antipode

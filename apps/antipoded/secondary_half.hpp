@@ -1,0 +1,65 @@
+#pragma once
+
+#include <atomic>
+
+#include "adapters/http/client.hpp"
+#include "adapters/nats/jetstream.hpp"
+#include "adapters/nats/requests.hpp"
+#include "apps/antipoded/half.hpp"
+#include "apps/antipoded/secondary_stores.hpp"
+#include "base/config.hpp"
+#include "secondary/pulls.hpp"
+#include "secondary/receiver.hpp"
+#include "secondary/registry.hpp"
+#include "secondary/relay.hpp"
+#include "secondary/repair.hpp"
+
+namespace antipode {
+
+/// What a daemon does while its site is a secondary: relay, pull, apply, ask again for what it lacks.
+class SecondaryHalf final : public Half {
+  public:
+    SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
+                  const Clock& clock);
+
+    void report(v1::SiteReport& report) const override;
+    void hear(const std::vector<v1::SiteReport>& reports) override;
+    void show(nlohmann::json& status) const override;
+    const protocol::EventLog& events() const override { return receiver_.events(); }
+    std::vector<WorkerState> workers() const override { return workers_.states(); }
+
+  private:
+    struct Summary {
+        std::string state;
+        std::string reason;
+        std::string next_step;
+        uint64_t verified = 0;
+        uint64_t parked = 0;
+    };
+    void start_workers();
+    nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
+    std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
+                         std::string& next_step) const;
+    const WorkerState* problem_of(const std::vector<WorkerState>& workers,
+                                  const StoreId& store) const;
+    std::string why_unknown(const std::vector<secondary::ReceiverLaneStatus>& lanes) const;
+
+    const Config& config_;
+    const Clock& clock_;
+    const std::vector<StoreId> ids_;
+    secondary::Registry registry_;
+    SecondaryStores stores_;
+    http::HttpBulkSource bulk_;
+    nats::JetStream upstream_;
+    nats::JetStream relay_stream_;
+    nats::JetStream receive_stream_;
+    nats::Requester requester_;
+    secondary::Pulls pulls_;
+    secondary::Receiver receiver_;
+    secondary::Relay relay_;
+    secondary::Repair repair_;
+    std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
+    Workers workers_;                  // last: ends before what it uses
+};
+
+}  // namespace antipode

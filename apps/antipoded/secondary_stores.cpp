@@ -1,0 +1,118 @@
+#include "apps/antipoded/secondary_stores.hpp"
+
+#include <mutex>
+
+#include "adapters/files/posix_tree.hpp"
+#include "adapters/git/repositories.hpp"
+#include "adapters/postgres/replica_session.hpp"
+#include "secondary/blobs/apply.hpp"
+#include "secondary/database/transaction_apply.hpp"
+#include "secondary/repositories/apply.hpp"
+
+namespace antipode {
+namespace {
+
+class PostgresSecondary final : public SecondaryDatabase {
+  public:
+    PostgresSecondary(const Config& config, const Config::Database& store)
+        : session_({store.url, StoreId{StoreKind::Database, store.name}.to_string(),
+                    "antipode " + config.cluster + " " + config.site + " " + store.name +
+                        " apply"}),
+          apply_({StoreKind::Database, store.name}, session_) {}
+
+    secondary::DatabaseApply& apply() override { return apply_; }
+
+  private:
+    postgres::ReplicaWriter session_;
+    secondary::TransactionApply apply_;
+};
+
+/// Looks at the root only when there is something to apply: a root that is missing stops its own store,
+/// and nothing else.
+class GitApply final : public secondary::ItemApply {
+  public:
+    GitApply(StoreId store, std::filesystem::path root, const Clock& clock)
+        : store_(std::move(store)), root_(std::move(root)), clock_(clock) {}
+
+    const StoreId& store() const override { return store_; }
+    std::filesystem::path incoming_directory() const override {
+        return root_ / ".antipode" / "incoming";
+    }
+    std::vector<secondary::Result> apply(std::span<const secondary::ItemTask> tasks,
+                                         const std::stop_token& stop) override {
+        return ready().apply(tasks, stop);
+    }
+
+  private:
+    secondary::RepositoryApply& ready() {
+        std::scoped_lock lock(mutex_);
+        if (!apply_) {
+            auto repositories = std::make_unique<git::GitRepositories>(
+                git::GitRepositories::Options{
+                    .root = root_, .packs_directory = {}, .strict_objects = false},
+                clock_);
+            apply_ = std::make_unique<secondary::RepositoryApply>(store_, *repositories);
+            repositories->clean_leftovers();
+            repositories_ = std::move(repositories);
+        }
+        return *apply_;
+    }
+
+    StoreId store_;
+    std::filesystem::path root_;
+    const Clock& clock_;
+    std::mutex mutex_;
+    std::unique_ptr<git::GitRepositories> repositories_;
+    std::unique_ptr<secondary::RepositoryApply> apply_;
+};
+
+class GitSecondary final : public SecondaryItems {
+  public:
+    GitSecondary(const Config::Repositories& store, const Clock& clock)
+        : tree_(store.root),
+          contents_({StoreKind::Repositories, store.name}, tree_, ".antipode/incoming"),
+          apply_({StoreKind::Repositories, store.name}, store.root, clock) {}
+
+    secondary::ItemApply& apply() override { return apply_; }
+    secondary::ContentStore& contents() override { return contents_; }
+
+  private:
+    files::PosixTree tree_;
+    secondary::ContentStore contents_;
+    GitApply apply_;
+};
+
+class FilesSecondary final : public SecondaryItems {
+  public:
+    explicit FilesSecondary(const Config::Blobs& store)
+        : tree_(store.root),
+          contents_({StoreKind::Blobs, store.name}, tree_,
+                    secondary::BlobApply::incoming_name()),
+          apply_({StoreKind::Blobs, store.name}, tree_) {}
+
+    secondary::ItemApply& apply() override { return apply_; }
+    secondary::ContentStore& contents() override { return contents_; }
+
+  private:
+    files::PosixTree tree_;
+    secondary::ContentStore contents_;
+    secondary::BlobApply apply_;
+};
+
+}  // namespace
+
+SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) {
+    SecondaryStores stores;
+    for (const Config::Database& store : config.databases) {
+        stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store));
+    }
+    for (const Config::Repositories& store : config.repositories) {
+        stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        stores.items.push_back(std::make_unique<FilesSecondary>(store));
+    }
+    return stores;
+}
+
+}  // namespace antipode

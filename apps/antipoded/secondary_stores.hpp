@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/config.hpp"
+#include "secondary/apply.hpp"
+#include "secondary/content.hpp"
+
+/// The one place that knows which stores a secondary can apply: a new kind is one line in
+/// make_secondary_stores().
+namespace antipode {
+
+class SecondaryDatabase {
+  public:
+    virtual ~SecondaryDatabase() = default;
+    virtual secondary::DatabaseApply& apply() = 0;
+};
+
+class SecondaryItems {
+  public:
+    virtual ~SecondaryItems() = default;
+    virtual secondary::ItemApply& apply() = 0;
+    virtual secondary::ContentStore& contents() = 0;
+};
+
+struct SecondaryStores {
+    std::vector<std::unique_ptr<SecondaryDatabase>> databases;
+    std::vector<std::unique_ptr<SecondaryItems>> items;
+};
+
+SecondaryStores make_secondary_stores(const Config& config, const Clock& clock);
+
+}  // namespace antipode

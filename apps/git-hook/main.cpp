@@ -1,0 +1,158 @@
+// antipode-git-hook: what git calls as a repository's reference-transaction hook (githooks(5)).
+//
+// After a transaction is committed it makes the repository durable (git leaves new refs'
+// directories and loose objects unsynced), reports the repository's path in the daemon's spool, and
+// calls the hook that was there before it. It never waits for the daemon, and nothing that fails
+// here fails the push: what goes unreported is found by the daemon's reconcile. In the other phases
+// it only calls the other hook, whose exit status decides.
+//
+// It runs twice in every ref transaction: libc only, no allocation worth the name. The names of the
+// files beside it are adapters/git/hooks.cpp's, the record's layout is ChangeSpool's.
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+constexpr size_t path_bytes = 4096;
+/// A record is appended with one write of less than PIPE_BUF, so that records never mix.
+constexpr size_t record_bytes = 4000;
+constexpr int open_tries = 3;
+
+/// The repository's directory: where this hook stands is not reliable (it may be shared), where git
+/// works is. A linked worktree names its repository in "commondir".
+bool find_repository(char (&path)[path_bytes]) {
+    const char* git_dir = getenv("GIT_DIR");
+    if (realpath(git_dir != nullptr && *git_dir != '\0' ? git_dir : ".", path) == nullptr) {
+        return false;
+    }
+    const std::string pointer = std::string(path) + "/commondir";
+    const int fd = open(pointer.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return true;
+    }
+    char text[path_bytes];
+    const ssize_t count = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (count <= 0) {
+        return false;
+    }
+    std::string common(text, static_cast<size_t>(count));
+    common.erase(common.find_last_not_of('\n') + 1);
+    common = common[0] == '/' ? common : std::string(path) + "/" + common;
+    return realpath(common.c_str(), path) != nullptr;
+}
+
+/// The value after "spool " in the settings; empty when there is none.
+std::string find_spool(const std::string& settings) {
+    FILE* file = fopen(settings.c_str(), "re");
+    if (file == nullptr) {
+        return {};
+    }
+    std::string spool;
+    char line[path_bytes + 16];
+    while (spool.empty() && fgets(line, sizeof(line), file) != nullptr) {
+        if (strncmp(line, "spool ", 6) == 0) {
+            spool = line + 6;
+            spool.erase(spool.find_last_not_of('\n') + 1);
+        }
+    }
+    fclose(file);
+    return spool;
+}
+
+std::string make_record(const char* path) {
+    std::string record = "\n";
+    for (const char* c = path; *c != '\0'; ++c) {
+        const auto byte = static_cast<unsigned char>(*c);
+        if (byte <= 0x20 || byte == '\\' || byte == 0x7f) {
+            char escaped[8];
+            snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+            record += escaped;
+        } else {
+            record += *c;
+        }
+    }
+    record += '\n';
+    return record.size() <= record_bytes ? record : "\n*\n";
+}
+
+/// The shared lock tells the daemon that a record is on its way; the file that was unlinked before
+/// we had the lock is read no more, its successor is there under the same name.
+int open_spool(const std::string& spool) {
+    for (int i = 0; i < open_tries; ++i) {
+        const int fd = open(spool.c_str(),
+                            O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+        struct stat info {};
+        if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+            return -1;
+        }
+        if (flock(fd, LOCK_SH | LOCK_NB) == 0 && fstat(fd, &info) == 0 && info.st_nlink > 0) {
+            return fd;
+        }
+        close(fd);
+    }
+    return -1;
+}
+
+void report(const std::string& hooks) {
+    char path[path_bytes];
+    if (!find_repository(path)) {
+        return;
+    }
+    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory >= 0) {
+        syncfs(directory);
+        close(directory);
+    }
+    const std::string spool = find_spool(hooks + "/antipode-hook");
+    const int fd = spool.empty() ? -1 : open_spool(spool);
+    if (fd >= 0) {
+        const std::string record = make_record(path);
+        // A failure (a full disk) is the reconcile's: the push has happened.
+        const ssize_t written = write(fd, record.data(), record.size());
+        static_cast<void>(written);
+        close(fd);
+    }
+}
+
+/// Becomes the hook that was there before ours. As git does, it takes one that is not executable
+/// for none, and gives one without "#!" to the shell.
+int call_chained(const std::string& hooks, char** arguments) {
+    std::string chained = hooks + "/antipode-chained/reference-transaction";
+    if (access(chained.c_str(), X_OK) != 0) {
+        return 0;
+    }
+    arguments[0] = chained.data();
+    execv(chained.c_str(), arguments);
+    if (errno == ENOEXEC) {
+        char shell[] = "/bin/sh";
+        char* shell_arguments[] = {shell, chained.data(), arguments[1], nullptr};
+        execv(shell, shell_arguments);
+    }
+    fprintf(stderr, "antipode: cannot run %s: %s\n", chained.c_str(), strerror(errno));
+    return 1;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    if (count < 2) {
+        fputs("antipode-git-hook is called by git as hooks/reference-transaction\n", stderr);
+        return 2;
+    }
+    const std::string self = arguments[0];
+    const size_t slash = self.rfind('/');
+    const std::string hooks = slash == std::string::npos ? "." : self.substr(0, slash);
+    if (strcmp(arguments[1], "committed") == 0) {
+        report(hooks);
+    }
+    return call_chained(hooks, arguments);
+}

@@ -1,0 +1,325 @@
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+
+/// PostgreSQL as the database lane sees it. The primary reads decoded changes (ChangeSource), looks
+/// at and sets up the server (SourceControl) and reads tables (SourceExport); the secondary writes
+/// (ReplicaSession). Implemented by adapters/postgres, and in memory by simulations. No SQL crosses
+/// this border. Each object belongs to one thread unless a function says otherwise.
+namespace antipode {
+
+/// Schema and table; any bytes but NUL. Not quoted.
+struct TableName {
+    std::string schema;
+    std::string table;
+    auto operator<=>(const TableName&) const = default;
+    std::string to_string() const { return schema + "." + table; }
+};
+
+struct ColumnShape {
+    std::string name;
+    uint32_t type_oid = 0;
+    int32_t type_modifier = -1;
+    bool key = false;  ///< part of the replica identity
+    bool operator==(const ColumnShape&) const = default;
+};
+
+/// A table as decoding describes it before its first change. Columns are those that are sent, in
+/// the order of their values.
+struct RelationShape {
+    uint32_t id = 0;
+    TableName name;
+    char replica_identity = 'd';  ///< pg_class.relreplident
+    std::vector<ColumnShape> columns;
+};
+
+// ---- Primary: decoded changes ----
+
+struct DecodedBegin {
+    uint32_t xid = 0;
+    Lsn commit_lsn;
+    TimePoint commit_time;
+};
+struct DecodedRow {
+    enum class Kind { Insert, Update, Delete };
+    Kind kind = Kind::Insert;
+    uint32_t relation = 0;
+    char old_kind = 0;         ///< 'K', 'O', or 0 when there is no old row
+    std::string_view old_row;  ///< TupleData bytes, valid until the next call of next()
+    std::string_view new_row;
+};
+struct DecodedTruncate {
+    std::vector<uint32_t> relations;
+    bool cascade = false;
+    bool restart_identity = false;
+};
+struct DecodedCommit {
+    Lsn commit_lsn;
+    Lsn end_lsn;
+};
+/// Everything that commits at or below `lsn` was handed out before.
+struct DecodedProgress {
+    Lsn lsn;
+    bool wants_status = false;  ///< the server waits for send_status()
+};
+using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate,
+                             DecodedCommit, DecodedProgress>;
+
+/// Changes of committed transactions, in commit order, from a replication slot.
+class ChangeSource {
+  public:
+    virtual ~ChangeSource() = default;
+
+    /// Connects and begins after the slot's confirmed position, which is returned. Throws
+    /// Error{Retry} when the server or the slot cannot be had now, Error{Stop} when never.
+    virtual Lsn start() = 0;
+    /// Ends the connection (no effect without one).
+    virtual void stop() = 0;
+
+    /// The next thing decoded; nullopt when nothing came within `wait`, or wake() was called.
+    virtual std::optional<Decoded> next(std::chrono::milliseconds wait) = 0;
+
+    /// Tells the server that the slot need not keep what commits at or below `confirmed`, and that
+    /// this side is alive. `ask`: have it tell how far decoding has come (a DecodedProgress).
+    virtual void send_status(Lsn confirmed, bool ask) = 0;
+
+    /// Ends a waiting next(), or the coming one, early. Any thread.
+    virtual void wake() = 0;
+};
+
+// ---- Primary: the server, its settings and what replication needs of it ----
+
+/// One published or publishable table and how its rows can be told apart.
+struct SourceTable {
+    TableName name;
+    char replica_identity = 'd';
+    bool identity_usable = false;          ///< updates and deletes can be published
+    std::optional<std::string> candidate;  ///< a unique index that could be the identity
+    bool published = false;
+    bool owned = false;  ///< this role may alter it
+};
+
+struct SourceFacts {
+    int server_version = 0;  ///< 150004
+    std::string role;
+    bool superuser = false;
+    bool may_replicate = false;
+    bool in_recovery = false;
+    std::string wal_level;
+    int slots_used = 0;
+    int slots_most = 0;
+    int senders_used = 0;
+    int senders_most = 0;
+
+    struct Slot {
+        std::string plugin;
+        std::string database;
+        std::string wal_status;  ///< reserved, extended, unreserved, lost
+        bool active = false;
+        Lsn confirmed;
+    };
+    std::optional<Slot> slot;
+    std::string database;
+
+    struct Publication {
+        bool all_tables = false;
+        bool all_operations = false;  ///< insert, update, delete, truncate
+        bool via_root = false;
+        bool filtered = false;  ///< row filters or column lists
+        std::string slot_made;  ///< the slot that was made with it; empty: none yet
+        bool owned = false;     ///< this role may alter it
+    };
+    std::optional<Publication> publication;
+    std::vector<SourceTable> tables;  ///< without the schema "antipode"
+};
+
+/// Errors: Retry when the server is away; Stop with the server's words when it refuses.
+class SourceControl {
+  public:
+    virtual ~SourceControl() = default;
+    virtual SourceFacts facts() = 0;
+    /// Only the part of facts() that changes while capture runs.
+    virtual std::vector<SourceTable> tables_without_identity() = 0;
+    /// `index`: that unique index; nullopt: the whole row.
+    virtual void set_identity(const TableName& table, const std::optional<std::string>& index) = 0;
+    virtual void create_publication() = 0;
+    virtual void create_slot() = 0;
+    /// Records on the publication that its slot was made, so that its loss is noticed later.
+    virtual void record_slot() = 0;
+};
+
+/// Where the write-ahead log ends.
+class WalPosition {
+  public:
+    virtual ~WalPosition() = default;
+    /// Whatever committed before the call ends at or below; it is flushed, so that decoding gets
+    /// there.
+    virtual Lsn flushed_end() = 0;
+};
+
+// ---- Primary: reading tables for a new secondary ----
+
+/// Bytes read front to back; 0 at the end.
+class ByteReader {
+  public:
+    virtual ~ByteReader() = default;
+    virtual size_t read(std::span<char> buffer) = 0;
+};
+
+/// A table's rows under one snapshot, as COPY's text format.
+class TableReader : public ByteReader {
+  public:
+    /// pg_current_snapshot() of the rows.
+    virtual const std::string& snapshot() const = 0;
+    /// Where the log ended after the snapshot was taken: what commits above is not in it.
+    virtual Lsn wal_end() const = 0;
+    virtual const std::vector<std::string>& columns() const = 0;
+};
+
+/// What a script of the schema holds.
+enum class SchemaSection {
+    Before,  ///< what tables need to be filled: types, functions, tables
+    After,   ///< indexes, constraints, triggers
+    Finish,  ///< foreign keys, which hold only once all tables stand at one place
+};
+
+struct TableEstimate {
+    TableName name;
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
+};
+struct SequenceValue {
+    TableName name;
+    int64_t value = 0;
+    bool called = false;
+};
+
+/// Thread-safe: each call works on a connection of its own.
+class SourceExport {
+  public:
+    virtual ~SourceExport() = default;
+    /// The slot's confirmed position; nullopt while there is no slot: nothing may be copied yet.
+    virtual std::optional<Lsn> confirmed() = 0;
+    virtual std::unique_ptr<ByteReader> schema(SchemaSection section) = 0;
+    virtual std::vector<TableEstimate> tables() = 0;
+    virtual std::vector<SequenceValue> sequences() = 0;
+    /// nullptr: there is no such table.
+    virtual std::unique_ptr<TableReader> copy(const TableName& table) = 0;
+};
+
+// ---- Secondary ----
+
+enum class CopyPhase {
+    None,    ///< nothing of the initial copy is here
+    Tables,  ///< tables exist and are being filled
+    Finish,  ///< all rows are here; foreign keys follow once apply has passed every snapshot
+    Complete
+};
+
+struct CopiedTable {
+    TableName name;
+    std::string snapshot;
+    Lsn wal_end;
+};
+
+/// What a replicated database remembers about itself.
+struct ReplicaState {
+    Position position;
+    Lsn lsn;
+    uint64_t transactions = 0;
+    CopyPhase phase = CopyPhase::None;
+    bool schema_was_here = false;  ///< the operator made the tables; After and Finish are his
+    std::string finish_script;
+    std::vector<CopiedTable> tables;  ///< only while a snapshot still matters
+};
+
+struct Field {
+    enum class Kind : char { Null = 'n', Unchanged = 'u', Text = 't' };
+    Kind kind = Kind::Null;
+    std::string_view text;
+};
+
+/// One change of one row, or a truncation. Fields stand in the order of the mapped relation's
+/// columns.
+struct RowOperation {
+    enum class Kind { Insert, Update, Delete, Truncate };
+    Kind kind = Kind::Insert;
+    uint32_t relation = 0;  ///< what map() returned
+    bool has_old = false;   ///< else an update finds its row by the key in new_row
+    std::vector<Field> old_row;
+    std::vector<Field> new_row;
+    std::vector<uint32_t> truncated;
+    bool restart_identity = false;
+};
+
+/// Why a row operation could not be done. Not for lost connections and the like: those throw Retry.
+struct RowProblem {
+    enum class Kind {
+        NotFound,  ///< no row, or more than one, has this identity
+        Refused,   ///< constraint, type, missing column, privilege: PostgreSQL's words in `text`
+    };
+    size_t index = 0;  ///< into the operations
+    Kind kind = Kind::Refused;
+    std::string text;
+};
+
+struct MappedRelation {
+    uint32_t relation = 0;
+    std::string problem;  ///< not empty: there is no such table or column here
+};
+
+struct LocalTable {
+    TableName name;
+    bool empty = false;
+    bool of_extension = false;  ///< came with an extension, rows included
+};
+
+/// A writing session. The database has at most one: a second one waits, then ends what an earlier
+/// incarnation of this one left behind. Connects on first use; after any exception the connection
+/// is gone, what was not committed is rolled back, and mapped relations are forgotten. Errors:
+/// Retry (connection, locks, disk), Stop (unmet needs, with their remedy).
+class ReplicaSession {
+  public:
+    virtual ~ReplicaSession() = default;
+
+    /// Connects if there is no connection, and reads what the database remembers.
+    virtual ReplicaState load() = 0;
+
+    virtual void begin() = 0;
+    virtual void commit() = 0;
+    /// Never throws: a session that cannot roll back is disconnected.
+    virtual void rollback() noexcept = 0;
+
+    // All below: between begin() and commit().
+    virtual MappedRelation map(const RelationShape& relation) = 0;
+    /// Does the operations in order. A problem makes the transaction unusable: roll back.
+    virtual std::optional<RowProblem> apply(std::span<const RowOperation> operations) = 0;
+    virtual void save_position(const Position& position, Lsn lsn, uint64_t transactions) = 0;
+    /// Everything of `state` but the tables.
+    virtual void save(const ReplicaState& state) = 0;
+    virtual void forget_tables() = 0;
+
+    virtual std::vector<LocalTable> tables() = 0;
+    virtual void run_script(const std::string& sql) = 0;
+    virtual void set_sequence(const SequenceValue& sequence) = 0;
+    /// COPY into a table: begin_copy, copied bytes in COPY's text format, end_copy, which returns
+    /// the number of rows and remembers `table` as copied.
+    virtual void begin_copy(const TableName& table, const std::vector<std::string>& columns) = 0;
+    virtual void copy_bytes(std::string_view bytes) = 0;
+    virtual uint64_t end_copy(const CopiedTable& table) = 0;
+};
+
+}  // namespace antipode

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "base/refs.hpp"
+#include "base/seams/bulk.hpp"
+
+/// Bare git repositories below a root, as the lanes see them. Implemented by adapters/git and, in
+/// memory, by simulations. A repository's name is its path below the root: raw bytes.
+namespace antipode {
+
+/// What is found at a repository's place.
+enum class Presence {
+    Absent,
+    Repository,
+    Damaged,  ///< was a repository once: some of HEAD, objects and refs is missing
+    Foreign,  ///< something else: a plain directory, a file, a symbolic link on the way
+};
+
+struct Discovery {
+    std::vector<std::string> found;  ///< repositories, damaged ones too, in byte order
+    /// Directories that could not be looked into, with a '/' at the end; "" is the root. Nothing
+    /// can be said of repositories below them.
+    std::vector<std::string> unreadable;
+};
+
+/// Objects on their way to another site.
+struct Pack {
+    Sha256 sha256{};
+    uint64_t size = 0;
+    std::string bytes;  ///< when not larger than limits::inline_content_bytes; else it is kept
+};
+
+/// Where a pack to be taken in is.
+struct PackInput {
+    std::string_view bytes;      ///< used when `file` is empty; both empty: no new objects
+    std::filesystem::path file;  ///< stays where it is
+    bool empty() const { return bytes.empty() && file.empty(); }
+};
+
+/// What became of a pack.
+struct Intake {
+    enum class Kind {
+        Stored,      ///< synced, and everything the wanted objects lead to is there
+        BadPack,     ///< not a pack, cut off, or an object in it is broken
+        Incomplete,  ///< an object that is needed is neither in the pack nor here
+    };
+    Kind kind = Kind::Stored;
+    std::string reason;
+};
+
+/// Thread-safe for different repositories; one repository is changed by one thread at a time.
+/// Errors: Retry (I/O, a lock that somebody holds), Resync (this repository's own files cannot be
+/// read: it is corrupt), Stop (a name that must never be used as a path). Long calls take a stop
+/// token and throw Stopped.
+class Repositories {
+  public:
+    virtual ~Repositories() = default;
+
+    /// The root, for messages.
+    virtual std::string root() const = 0;
+    /// All repositories below the root. Symbolic links are not followed; there is no looking inside
+    /// repositories, nor into ".antipode" and ".git". Throws Error{Retry} when there is no root.
+    virtual Discovery discover(const std::stop_token& stop) = 0;
+    /// Nothing at all below the root, as when a disk is not mounted. Throws when there is no root.
+    virtual bool root_is_empty() = 0;
+    virtual Presence presence(const std::string& name) = 0;
+
+    /// Two equal, not empty fingerprints mean equal refs. Cheap: it looks at names, inodes, sizes
+    /// and times only. Empty: a change is so young that times cannot tell it from a later one.
+    virtual std::string fingerprint(const std::string& name) = 0;
+    /// All refs, as they are at one moment as far as git can tell; nullopt when absent. Throws
+    /// Error{Resync} that names the ref when one is unreadable.
+    virtual std::optional<RepositoryRefs> read_refs(const std::string& name) = 0;
+
+    // ---- where changes are captured ----
+
+    /// Makes durable what the repository holds: git leaves new refs and loose objects unsynced.
+    virtual void sync(const std::string& name) = 0;
+    /// Packs the objects that are reachable from `wants` and not from `haves` (raw ids; those that
+    /// do not exist any more are ignored). nullopt: there are none. A pack that is too large for
+    /// an event is kept, synced, under its hash.
+    virtual std::optional<Pack> make_pack(const std::string& name,
+                                          const std::vector<std::string>& wants,
+                                          const std::vector<std::string>& haves,
+                                          const std::stop_token& stop) = 0;
+    /// A kept pack; nullptr when it is not kept (any more).
+    virtual std::unique_ptr<BulkBody> open_kept_pack(const Sha256& hash) = 0;
+    /// Drops kept packs that were made before `time`; returns how many.
+    virtual size_t drop_kept_packs_before(TimePoint time) = 0;
+
+    // ---- where changes are applied ----
+
+    /// Where pulled packs are put; on the root's file system. It exists.
+    virtual std::filesystem::path incoming_directory() = 0;
+    /// Makes an empty repository, whole or not at all, with the directories above it.
+    virtual void create(const std::string& name, const std::string& object_format,
+                        const std::stop_token& stop) = 0;
+    /// Takes a pack in: in quarantine, checked, everything `wants` lead to proven to be there; then
+    /// its objects become visible, synced. `prove_all`: the proof does not rely on what existing
+    /// refs lead to.
+    virtual Intake take_in(const std::string& name, const PackInput& pack,
+                           const std::vector<std::string>& wants, bool prove_all,
+                           const std::stop_token& stop) = 0;
+    /// Sets refs from their expected old values, all or none as far as git can (symbolic refs, and
+    /// refs whose name must be freed first, move in turn); synced. Throws Error{Resync} when an old
+    /// value is not as expected, Error{Retry} that names the lock when a ref is locked.
+    virtual void update_refs(const std::string& name, const std::vector<RefChange>& changes,
+                             const std::stop_token& stop) = 0;
+    /// Takes the repository out of sight at once, durably, then deletes it. Absent is fine.
+    virtual void remove(const std::string& name) = 0;
+};
+
+/// Names of repositories that changed, as hooks (and other watchers) report them.
+class RepositoryChanges {
+  public:
+    struct Taken {
+        std::vector<std::string> names;  ///< in byte order, each once
+        bool complete = true;            ///< false: something changed, and nobody knows what
+    };
+
+    virtual ~RepositoryChanges() = default;
+    /// Everything reported since the last call. One thread.
+    virtual Taken take() = 0;
+    /// Whether changes of this repository are reported. Any thread.
+    virtual bool covers(const std::string& name) = 0;
+};
+
+}  // namespace antipode

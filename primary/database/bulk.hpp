@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+
+#include "base/ids.hpp"
+#include "base/seams/bulk.hpp"
+#include "base/seams/database.hpp"
+
+namespace antipode::primary {
+
+/// A database store's side of the bulk service: what a new secondary copies. Texts and headers are
+/// those of protocol/table_list.hpp.
+///
+///     database/<store>/schema?section=before|after|finish   SQL
+///     database/<store>/tables
+///     database/<store>/sequences
+///     database/<store>/copy?schema=...&table=...             the rows under one snapshot
+///
+/// Thread-safe. Nothing is handed out before the slot exists, because a copy is worth something
+/// only together with every change after it.
+class DatabaseBulk final : public BulkHandler {
+  public:
+    DatabaseBulk(StoreId store, SourceExport& source) : store_(std::move(store)), source_(source) {}
+
+    /// nullptr for an unknown path, and for a table that does not exist (any more).
+    std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
+
+  private:
+    std::unique_ptr<BulkBody> open_copy(const BulkRequest& request);
+
+    const StoreId store_;
+    SourceExport& source_;
+};
+
+}  // namespace antipode::primary

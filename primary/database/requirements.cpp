@@ -1,0 +1,167 @@
+#include "primary/database/requirements.hpp"
+
+#include "base/error.hpp"
+
+namespace antipode::primary {
+namespace {
+
+constexpr int oldest_version = 140000;
+/// Tables named in one message.
+constexpr size_t named_tables = 5;
+
+using Needs = std::vector<UnmetNeed>;
+
+std::string quoted(const TableName& table) {
+    return "\"" + table.schema + "\".\"" + table.table + "\"";
+}
+
+template <typename Select>
+std::string name_tables(const std::vector<SourceTable>& tables, Select select) {
+    std::string names;
+    size_t count = 0;
+    for (const SourceTable& table : tables) {
+        if (!select(table)) {
+            continue;
+        }
+        if (++count <= named_tables) {
+            names += (names.empty() ? "" : ", ") + quoted(table.name);
+        }
+    }
+    return count > named_tables ? names + " and " + std::to_string(count - named_tables) + " more"
+                                : names;
+}
+
+void check_server(const SourceFacts& facts, Needs& needs) {
+    if (facts.server_version < oldest_version) {
+        needs.push_back({"the server is older than PostgreSQL 14", "upgrade the server"});
+    }
+    if (facts.in_recovery) {
+        needs.push_back({"the server is a standby", "point the store's url at its primary"});
+    }
+    if (facts.wal_level != "logical") {
+        needs.push_back({"wal_level is \"" + facts.wal_level + "\", not \"logical\"",
+                         "ALTER SYSTEM SET wal_level = logical, then restart PostgreSQL"});
+    }
+    if (!facts.may_replicate) {
+        needs.push_back({"the role \"" + facts.role + "\" may not replicate",
+                         "ALTER ROLE \"" + facts.role + "\" REPLICATION"});
+    }
+    const bool connected = facts.slot && facts.slot->active;
+    if (!connected && facts.senders_used >= facts.senders_most) {
+        needs.push_back(
+            {"no walsender is free (max_wal_senders = " + std::to_string(facts.senders_most) + ")",
+             "raise max_wal_senders and restart PostgreSQL"});
+    }
+}
+
+void check_slot(const SourceFacts& facts, const Config::Database& config, Needs& needs) {
+    if (!facts.slot) {
+        if (facts.publication && facts.publication->slot_made == config.slot) {
+            needs.push_back({"the replication slot " + config.slot +
+                                 " is gone: changes since then cannot be read any more",
+                             lost_slot_remedy(config)});
+        } else if (facts.slots_used >= facts.slots_most) {
+            needs.push_back({"no replication slot is free (max_replication_slots = " +
+                                 std::to_string(facts.slots_most) + ")",
+                             "raise max_replication_slots and restart PostgreSQL, or drop an "
+                             "unused one (SELECT * FROM pg_replication_slots)"});
+        }
+        return;
+    }
+    if (facts.slot->plugin != "pgoutput" || facts.slot->database != facts.database) {
+        needs.push_back({"the replication slot " + config.slot + " exists, but for the plugin \"" +
+                             facts.slot->plugin + "\" and the database \"" + facts.slot->database +
+                             "\"",
+                         "choose another name (slot = \"...\" in [[database]])"});
+    } else if (facts.slot->wal_status == "lost") {
+        needs.push_back({"the replication slot " + config.slot +
+                             " is lost: the server removed write-ahead log that it needs "
+                             "(max_slot_wal_keep_size)",
+                         lost_slot_remedy(config)});
+    }
+}
+
+void check_publication(const SourceFacts& facts, const Config::Database& config, Needs& needs) {
+    const std::string create =
+        "as a superuser: CREATE PUBLICATION \"" + config.publication + "\" FOR ALL TABLES";
+    if (!facts.publication) {
+        if (!facts.superuser) {
+            needs.push_back({"the publication " + config.publication +
+                                 " does not exist, and only a superuser may publish all tables",
+                             create});
+        }
+        return;
+    }
+    const auto& publication = *facts.publication;
+    if (!publication.all_operations || publication.via_root || publication.filtered) {
+        needs.push_back({"the publication " + config.publication +
+                             " leaves out operations, rows or columns, or publishes via the "
+                             "partition root",
+                         "drop it, then " + create});
+    }
+    if (!publication.all_tables) {
+        const std::string names =
+            name_tables(facts.tables, [](const SourceTable& table) { return !table.published; });
+        if (!names.empty()) {
+            needs.push_back({"the publication " + config.publication + " leaves out " + names,
+                             "drop it, then " + create});
+        }
+    }
+}
+
+void check_identities(const SourceFacts& facts, const Config::Database& config, Needs& needs) {
+    const bool may_set = config.replica_identity == "set";
+    const std::string names = name_tables(facts.tables, [&](const SourceTable& table) {
+        return !table.identity_usable && !(may_set && table.owned);
+    });
+    if (!names.empty()) {
+        needs.push_back(
+            {"without a replica identity, updates and deletes would fail on " + names,
+             std::string("ALTER TABLE ... REPLICA IDENTITY USING INDEX ... (unique, not null) or "
+                         "FULL") +
+                 (may_set ? ", as the tables' owner" : ", or replica_identity = \"set\"")});
+    }
+}
+
+}  // namespace
+
+std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Database& config) {
+    Needs needs;
+    check_server(facts, needs);
+    check_slot(facts, config, needs);
+    check_publication(facts, config, needs);
+    check_identities(facts, config, needs);
+    return needs;
+}
+
+void refuse_unmet(const std::vector<UnmetNeed>& needs) {
+    if (needs.empty()) {
+        return;
+    }
+    std::string what = "the primary's database cannot be captured: ";
+    std::string remedy;
+    for (const UnmetNeed& need : needs) {
+        what += (remedy.empty() ? "" : "; ") + need.what;
+        remedy += (remedy.empty() ? "" : "; ") + need.remedy;
+    }
+    throw Error(Reaction::Stop, what, remedy);
+}
+
+std::vector<IdentityChange> missing_identities(const std::vector<SourceTable>& tables) {
+    std::vector<IdentityChange> changes;
+    for (const SourceTable& table : tables) {
+        if (!table.identity_usable) {
+            changes.push_back({table.name, table.candidate});
+        }
+    }
+    return changes;
+}
+
+std::string lost_slot_remedy(const Config::Database& config) {
+    return "SELECT pg_drop_replication_slot('" + config.slot +
+           "') if it still exists, DROP "
+           "PUBLICATION \"" +
+           config.publication + "\", then copy every secondary's database again into an empty one";
+}
+
+}  // namespace antipode::primary

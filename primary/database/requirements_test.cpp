@@ -1,0 +1,130 @@
+#include "primary/database/requirements.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace antipode::primary {
+namespace {
+
+using testing::HasSubstr;
+
+const Config::Database config{.name = "app",
+                              .url = {},
+                              .slot = "antipode_slot",
+                              .publication = "antipode_app",
+                              .replica_identity = "set"};
+
+SourceTable table(const std::string& name, bool usable, bool owned = true) {
+    SourceTable result;
+    result.name = {"public", name};
+    result.identity_usable = usable;
+    result.owned = owned;
+    result.published = true;
+    return result;
+}
+
+SourceFacts ready() {
+    SourceFacts facts;
+    facts.server_version = 150004;
+    facts.role = "capture";
+    facts.superuser = true;
+    facts.may_replicate = true;
+    facts.wal_level = "logical";
+    facts.slots_most = 10;
+    facts.senders_most = 10;
+    facts.database = "app";
+    facts.tables = {table("a", true)};
+    return facts;
+}
+
+/// The one need that `change` leaves unmet.
+std::string need_of(const std::function<void(SourceFacts&)>& change,
+                    const std::string& identity = "set") {
+    SourceFacts facts = ready();
+    change(facts);
+    Config::Database changed = config;
+    changed.replica_identity = identity;
+    const auto needs = unmet_needs(facts, changed);
+    EXPECT_EQ(needs.size(), 1U);
+    if (needs.empty()) {
+        return {};
+    }
+    EXPECT_FALSE(needs.front().remedy.empty());
+    return needs.front().what;
+}
+
+TEST(Requirements, AreMetByAServerThatIsReady) {
+    EXPECT_TRUE(unmet_needs(ready(), config).empty());
+    refuse_unmet({});
+}
+
+TEST(Requirements, NameEachNeedOnItsOwn) {
+    EXPECT_THAT(need_of([](auto& f) { f.server_version = 130000; }), HasSubstr("PostgreSQL 14"));
+    EXPECT_THAT(need_of([](auto& f) { f.in_recovery = true; }), HasSubstr("standby"));
+    EXPECT_THAT(need_of([](auto& f) { f.wal_level = "replica"; }), HasSubstr("wal_level"));
+    EXPECT_THAT(need_of([](auto& f) { f.may_replicate = false; }), HasSubstr("\"capture\""));
+    EXPECT_THAT(need_of([](auto& f) { f.senders_used = 10; }), HasSubstr("max_wal_senders"));
+    EXPECT_THAT(need_of([](auto& f) { f.slots_used = 10; }), HasSubstr("max_replication_slots"));
+    EXPECT_THAT(need_of([](auto& f) { f.superuser = false; }), HasSubstr("publication"));
+    EXPECT_THAT(need_of([](auto& f) {
+                    f.slot = {"test_decoding", "app", "reserved", false, {}};
+                }),
+                HasSubstr("test_decoding"));
+    EXPECT_THAT(need_of([](auto& f) {
+                    f.slot = {"pgoutput", "app", "lost", false, {}};
+                }),
+                HasSubstr("is lost"));
+    EXPECT_THAT(
+        need_of([](auto& f) { f.publication = {true, true, false, false, "antipode_slot", true}; }),
+        HasSubstr("is gone"));
+    EXPECT_THAT(need_of([](auto& f) { f.publication = {true, false, false, false, {}, true}; }),
+                HasSubstr("leaves out operations"));
+    EXPECT_THAT(need_of([](auto& f) {
+                    f.publication = {false, true, false, false, {}, true};
+                    f.tables[0].published = false;
+                }),
+                HasSubstr("leaves out \"public\".\"a\""));
+}
+
+TEST(Requirements, IdentitiesAreMendedOnlyWhenAllowedAndOwned) {
+    const auto without = [](SourceFacts& facts) { facts.tables.push_back(table("b", false)); };
+    SourceFacts facts = ready();
+    without(facts);
+    EXPECT_TRUE(unmet_needs(facts, config).empty());
+    EXPECT_THAT(need_of(without, "check"), HasSubstr("\"public\".\"b\""));
+    EXPECT_THAT(need_of([](auto& f) { f.tables.push_back(table("b", false, false)); }),
+                HasSubstr("\"public\".\"b\""));
+    facts.tables.back().candidate = "b_key";
+    facts.tables.push_back(table("c", false));
+    const auto changes = missing_identities(facts.tables);
+    ASSERT_EQ(changes.size(), 2U);
+    EXPECT_EQ(changes[0].index, "b_key");
+    EXPECT_EQ(changes[1].index, std::nullopt);
+}
+
+TEST(Requirements, ManyTablesAreCountedNotListed) {
+    EXPECT_THAT(need_of(
+                    [](auto& f) {
+                        for (int i = 0; i < 100; ++i) {
+                            f.tables.push_back(table("t" + std::to_string(i), false));
+                        }
+                    },
+                    "check"),
+                HasSubstr("and 95 more"));
+}
+
+TEST(Requirements, AreRefusedTogether) {
+    try {
+        refuse_unmet({{"first", "do this"}, {"second", "do that"}});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Stop);
+        EXPECT_THAT(error.what(), HasSubstr("first; second"));
+        EXPECT_EQ(error.next_step(), "do this; do that");
+    }
+}
+
+}  // namespace
+}  // namespace antipode::primary

@@ -1,0 +1,247 @@
+#include "primary/database/slot_capture.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "primary/database/requirements.hpp"
+
+namespace antipode::primary {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// What one poll() returns at most, roughly.
+constexpr size_t poll_bytes = 4 * limits::transaction_part_bytes;
+constexpr size_t poll_events = 512;
+/// How often the server is asked how far decoding is: while somebody waits for it, and otherwise.
+constexpr milliseconds ask_when_waited_for(10);
+constexpr milliseconds ask_when_idle(1000);
+constexpr milliseconds alive_interval(1000);
+/// New tables are looked for this often.
+constexpr seconds identity_interval(5);
+/// A transaction without changes is returned when so much log, or time with any log, has passed.
+constexpr uint64_t pass_bytes = limits::mib;
+constexpr seconds pass_interval(10);
+
+void raise(std::atomic<uint64_t>& value, uint64_t to) {
+    uint64_t now = value.load();
+    while (now < to && !value.compare_exchange_weak(now, to)) {
+    }
+}
+
+}  // namespace
+
+SlotCapture::SlotCapture(const Config::Database& config, ChangeSource& source,
+                         SourceControl& control, WalPosition& wal, const Clock& clock)
+    : store_{StoreKind::Database, config.name},
+      config_(config),
+      source_(source),
+      control_(control),
+      wal_(wal),
+      clock_(clock),
+      cutter_(limits::transaction_part_bytes) {}
+
+std::vector<DatabaseEvent> SlotCapture::poll(milliseconds wait) {
+    if (restart_.exchange(false)) {
+        end();
+    }
+    try {
+        if (!started_) {
+            start();
+        }
+        if (clock_.steady_now() - identities_at_ >= identity_interval) {
+            give_identities();
+        }
+        return collect(wait);
+    } catch (...) {
+        end();
+        throw;
+    }
+}
+
+void SlotCapture::start() {
+    prepare();
+    const Lsn from = source_.start();
+    slot_seen_ = true;
+    cutter_.start(from);
+    decoded_ = from;
+    reported_ = Lsn{};
+    sent_ = from;
+    asked_at_ = SteadyTime{};
+    status_at_ = transaction_at_ = clock_.steady_now();
+    started_ = true;
+}
+
+/// In an order that a crash may cut anywhere: identities before the tables are published (else the
+/// application's own updates would fail), the publication before the slot (decoding looks it up as
+/// it was at each change's time), the record that there was a slot last.
+void SlotCapture::prepare() {
+    SourceFacts facts = control_.facts();
+    const bool recorded = facts.publication && facts.publication->slot_made == config_.slot;
+    if (facts.publication && slot_seen_) {
+        facts.publication->slot_made = config_.slot;
+    }
+    refuse_unmet(unmet_needs(facts, config_));
+    for (const IdentityChange& change : missing_identities(facts.tables)) {
+        control_.set_identity(change.table, change.index);
+    }
+    identities_at_ = clock_.steady_now();
+    if (!facts.publication) {
+        control_.create_publication();
+    }
+    if (!facts.slot) {
+        control_.create_slot();
+    }
+    const bool owned = !facts.publication || facts.publication->owned;
+    if (owned && !recorded) {
+        control_.record_slot();
+    }
+}
+
+/// New tables of the application: without an identity its own updates of them fail. One that cannot
+/// be changed now (locked, somebody else's) must not end the stream of all the others.
+void SlotCapture::give_identities() {
+    identities_at_ = clock_.steady_now();
+    if (config_.replica_identity != "set") {
+        return;
+    }
+    std::string problem;
+    try {
+        for (const IdentityChange& change :
+             missing_identities(control_.tables_without_identity())) {
+            control_.set_identity(change.table, change.index);
+            spdlog::info("{}: gave {} a replica identity", store_.to_string(),
+                         change.table.to_string());
+        }
+    } catch (const Error& error) {
+        problem = error.describe();
+    }
+    if (!problem.empty() && problem != identity_problem_) {
+        spdlog::warn("{}: {}; tried again every {} s", store_.to_string(), problem,
+                     identity_interval.count());
+    }
+    identity_problem_ = problem;
+}
+
+void SlotCapture::end() {
+    source_.stop();
+    started_ = false;
+}
+
+std::vector<DatabaseEvent> SlotCapture::collect(milliseconds wait) {
+    std::vector<DatabaseEvent> events;
+    size_t bytes = 0;
+    while (events.size() < poll_events && bytes < poll_bytes && !restart_) {
+        send_due_status();
+        // Something to return already: take what else is here, without waiting.
+        const bool any = !events.empty() || decoded_ > reported_;
+        const milliseconds slice =
+            any ? milliseconds(0)
+                : std::min(wait, somebody_waits() ? ask_when_waited_for : milliseconds(250));
+        const size_t before = events.size();
+        const auto decoded = source_.next(slice);
+        if (decoded) {
+            take(*decoded, events);
+        } else if (any || wait <= slice) {
+            break;
+        } else {
+            wait -= slice;
+        }
+        for (size_t i = before; i < events.size(); ++i) {
+            bytes += std::get<CapturedTransaction>(events[i]).transaction.changes().size();
+        }
+    }
+    finish(events);
+    return events;
+}
+
+void SlotCapture::take(const Decoded& decoded, std::vector<DatabaseEvent>& events) {
+    if (const auto* progress = std::get_if<DecodedProgress>(&decoded)) {
+        decoded_ = std::max(decoded_, progress->lsn);
+        if (progress->wants_status) {
+            sent_ = confirmable();
+            source_.send_status(sent_, false);
+        }
+        return;
+    }
+    cutter_.add(decoded, events);
+    if (const auto* commit = std::get_if<DecodedCommit>(&decoded)) {
+        decoded_ = std::max(decoded_, commit->end_lsn);
+    }
+}
+
+void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
+    const SteadyTime now = clock_.steady_now();
+    if (!events.empty()) {
+        transaction_at_ = now;
+    }
+    const uint64_t passed = decoded_.value - std::min(cutter_.end(), decoded_).value;
+    const bool due = passed >= pass_bytes || now - transaction_at_ >= pass_interval;
+    if (passed > 0 && due && !cutter_.in_transaction()) {
+        events.emplace_back(cutter_.pass(decoded_, clock_.now()));
+        transaction_at_ = now;
+    }
+    if (decoded_ > reported_) {
+        reported_ = decoded_;
+        events.emplace_back(DecodedThrough{decoded_});
+    }
+}
+
+Lsn SlotCapture::confirmable() const {
+    return std::max(sent_, std::min(Lsn{confirmed_.load()}, cutter_.end()));
+}
+
+void SlotCapture::send_due_status() {
+    const SteadyTime now = clock_.steady_now();
+    const milliseconds interval = somebody_waits() ? ask_when_waited_for : ask_when_idle;
+    const bool ask = now - asked_at_ >= interval;
+    const Lsn confirmed = confirmable();
+    if (!ask && confirmed == sent_) {
+        return;
+    }
+    source_.send_status(confirmed, ask);
+    sent_ = confirmed;
+    status_at_ = now;
+    if (ask) {
+        asked_at_ = now;
+    }
+}
+
+void SlotCapture::confirm(Lsn lsn) {
+    raise(confirmed_, lsn.value);
+    source_.wake();
+}
+
+void SlotCapture::keep_alive() {
+    const SteadyTime now = clock_.steady_now();
+    if (started_ && !restart_ && now - status_at_ >= alive_interval) {
+        sent_ = confirmable();
+        source_.send_status(sent_, false);
+        status_at_ = now;
+    }
+}
+
+void SlotCapture::restart() {
+    restart_ = true;
+    source_.wake();
+}
+
+Lsn SlotCapture::wal_position() {
+    try {
+        const Lsn lsn = wal_.flushed_end();
+        raise(wal_target_, lsn.value);
+        source_.wake();
+        return lsn;
+    } catch (...) {
+        // A server that shuts down ends this connection, and then waits until the replication
+        // connection has confirmed everything. That can take as long as a site is away.
+        restart();
+        throw;
+    }
+}
+
+}  // namespace antipode::primary

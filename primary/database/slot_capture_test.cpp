@@ -1,0 +1,275 @@
+#include "primary/database/slot_capture.hpp"
+
+#include <deque>
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+
+namespace antipode::primary {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// A server in memory: what decoding will say, and what it was told.
+class FakeServer final : public ChangeSource, public SourceControl, public WalPosition {
+  public:
+    Lsn start() override {
+        log.push_back("start");
+        return confirmed;
+    }
+    void stop() override { log.push_back("stop"); }
+    std::optional<Decoded> next(milliseconds /*wait*/) override {
+        if (failing) {
+            throw Error(Reaction::Retry, "connection lost");
+        }
+        if (decoded.empty()) {
+            return std::nullopt;
+        }
+        Decoded next = decoded.front();
+        decoded.pop_front();
+        return next;
+    }
+    void send_status(Lsn lsn, bool ask) override {
+        EXPECT_GE(lsn, confirmed);
+        confirmed = lsn;
+        asked += ask ? 1 : 0;
+        ++statuses;
+    }
+    void wake() override { ++woken; }
+
+    SourceFacts facts() override {
+        SourceFacts facts;
+        facts.server_version = 150000;
+        facts.superuser = facts.may_replicate = true;
+        facts.wal_level = "logical";
+        facts.slots_most = facts.senders_most = 5;
+        facts.database = "app";
+        facts.tables = tables;
+        if (has_slot) {
+            facts.slot = {"pgoutput", "app", "reserved", false, confirmed};
+        }
+        facts.publication = publication;
+        return facts;
+    }
+    std::vector<SourceTable> tables_without_identity() override {
+        std::vector<SourceTable> without;
+        for (const SourceTable& table : tables) {
+            if (!table.identity_usable) {
+                without.push_back(table);
+            }
+        }
+        return without;
+    }
+    void set_identity(const TableName& name, const std::optional<std::string>& index) override {
+        if (locked) {
+            throw Error(Reaction::Retry, "locked");
+        }
+        log.push_back("identity " + name.table + " " + index.value_or("full"));
+        for (SourceTable& table : tables) {
+            table.identity_usable = true;
+        }
+    }
+    void create_publication() override {
+        log.push_back("publication");
+        publication = {true, true, false, false, {}, true};
+    }
+    void create_slot() override {
+        log.push_back("slot");
+        has_slot = true;
+    }
+    void record_slot() override {
+        log.push_back("record");
+        publication->slot_made = "slot";
+    }
+    Lsn flushed_end() override {
+        if (failing) {
+            throw Error(Reaction::Retry, "shutting down");
+        }
+        return wal_end;
+    }
+
+    void commit(uint64_t lsn) {
+        static const std::string row = protocol::encode_row({"1"});
+        DecodedRow change;
+        change.relation = 1;
+        change.new_row = row;
+        decoded.insert(decoded.end(),
+                       {DecodedBegin{7, Lsn{lsn}, {}},
+                        RelationShape{1, {"public", "t"}, 'd', {{"id", 23, -1, true}}}, change,
+                        DecodedCommit{Lsn{lsn}, Lsn{lsn + 10}}});
+    }
+
+    std::deque<Decoded> decoded;
+    std::vector<SourceTable> tables;
+    std::optional<SourceFacts::Publication> publication;
+    std::vector<std::string> log;
+    Lsn confirmed{100};
+    Lsn wal_end{0};
+    bool has_slot = false;
+    bool failing = false;
+    bool locked = false;
+    int asked = 0;
+    int statuses = 0;
+    int woken = 0;
+};
+
+class Capture : public testing::Test {
+  protected:
+    std::vector<DatabaseEvent> poll() { return capture_.poll(milliseconds(10)); }
+    static const v1::Transaction& transaction(const DatabaseEvent& event) {
+        return std::get<CapturedTransaction>(event).transaction;
+    }
+    static Lsn through(const DatabaseEvent& event) { return std::get<DecodedThrough>(event).lsn; }
+
+    FakeServer server_;
+    ManualClock clock_;
+    SlotCapture capture_{Config::Database{"app", "", "slot", "publication", "set"}, server_,
+                         server_, server_, clock_};
+};
+
+TEST_F(Capture, PreparesInAnOrderThatACrashMayCutAnywhere) {
+    server_.tables = {{{"public", "t"}, 'd', false, "t_key", false, true}};
+    poll();
+    EXPECT_EQ(server_.log, (std::vector<std::string>{"identity t t_key", "publication", "slot",
+                                                     "record", "start"}));
+}
+
+TEST_F(Capture, ReturnsTransactionsThenHowFarDecodingIs) {
+    poll();
+    server_.commit(200);
+    server_.commit(300);
+    server_.decoded.push_back(DecodedProgress{Lsn{400}, false});
+    const auto events = poll();
+    ASSERT_EQ(events.size(), 3U);
+    EXPECT_EQ(transaction(events[0]).after_lsn(), 100U);
+    EXPECT_EQ(transaction(events[1]).after_lsn(), 210U);
+    EXPECT_EQ(through(events[2]), Lsn{400});
+}
+
+TEST_F(Capture, NeverConfirmsMoreThanItWasToldNorWhatNoTransactionEndsAt) {
+    poll();
+    server_.commit(200);
+    server_.decoded.push_back(DecodedProgress{Lsn{5000}, true});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{100});
+    capture_.confirm(Lsn{150});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{150});
+    capture_.confirm(Lsn{5000});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{210}) << "the end of the last transaction";
+    EXPECT_GE(server_.woken, 2);
+}
+
+TEST_F(Capture, MovesOnWithoutChangesWhereNothingIsReplicated) {
+    poll();
+    server_.decoded.push_back(DecodedProgress{Lsn{500}, false});
+    EXPECT_EQ(poll().size(), 1U) << "too early";
+    clock_.advance(seconds(11));
+    const auto events = poll();
+    ASSERT_EQ(events.size(), 1U);
+    EXPECT_EQ(transaction(events[0]).end_lsn(), 500U);
+    EXPECT_EQ(transaction(events[0]).after_lsn(), 100U);
+    clock_.advance(seconds(11));
+    EXPECT_TRUE(poll().empty()) << "nothing was written since";
+    server_.decoded.push_back(DecodedProgress{Lsn{500 + 2 * limits::mib}, false});
+    EXPECT_EQ(poll().size(), 2U) << "much was written";
+    capture_.confirm(Lsn{500});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{500});
+}
+
+TEST_F(Capture, AsksOftenOnlyWhileSomebodyWaits) {
+    poll();
+    const int before = server_.asked;
+    clock_.advance(milliseconds(20));
+    poll();
+    EXPECT_EQ(server_.asked, before);
+    server_.wal_end = Lsn{700};
+    EXPECT_EQ(capture_.wal_position(), Lsn{700});
+    poll();
+    EXPECT_EQ(server_.asked, before + 1);
+    server_.decoded.push_back(DecodedProgress{Lsn{700}, false});
+    poll();
+    clock_.advance(milliseconds(20));
+    poll();
+    EXPECT_EQ(server_.asked, before + 1) << "nobody waits any more";
+    clock_.advance(seconds(1));
+    poll();
+    EXPECT_EQ(server_.asked, before + 2);
+}
+
+TEST_F(Capture, StartsAgainAfterAnErrorAndOnDemand) {
+    poll();
+    server_.failing = true;
+    EXPECT_THROW(poll(), Error);
+    server_.failing = false;
+    server_.log.clear();
+    poll();
+    EXPECT_EQ(server_.log, (std::vector<std::string>{"start"}));
+    capture_.restart();
+    poll();
+    EXPECT_EQ(server_.log, (std::vector<std::string>{"start", "stop", "start"}));
+}
+
+TEST_F(Capture, LetsGoOfAServerThatShutsDown) {
+    poll();
+    server_.failing = true;
+    EXPECT_THROW(capture_.wal_position(), Error);
+    server_.log.clear();
+    EXPECT_THROW(poll(), Error);
+    EXPECT_EQ(server_.log.front(), "stop");
+}
+
+TEST_F(Capture, SaysThatTheSlotVanished) {
+    poll();
+    server_.has_slot = false;
+    capture_.restart();
+    try {
+        poll();
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Stop);
+        EXPECT_NE(std::string(error.what()).find("is gone"), std::string::npos);
+    }
+}
+
+TEST_F(Capture, GivesNewTablesAnIdentityAndToleratesLockedOnes) {
+    poll();
+    server_.tables = {{{"public", "fresh"}, 'd', false, std::nullopt, false, true}};
+    server_.locked = true;
+    clock_.advance(seconds(6));
+    poll();
+    server_.locked = false;
+    clock_.advance(seconds(6));
+    poll();
+    EXPECT_EQ(server_.log.back(), "identity fresh full");
+}
+
+TEST_F(Capture, StaysAliveWhileDownstreamIsFull) {
+    capture_.keep_alive();
+    EXPECT_EQ(server_.statuses, 0) << "no connection yet";
+    poll();
+    const int before = server_.statuses;
+    capture_.keep_alive();
+    EXPECT_EQ(server_.statuses, before);
+    clock_.advance(seconds(2));
+    capture_.keep_alive();
+    EXPECT_EQ(server_.statuses, before + 1);
+}
+
+TEST_F(Capture, ReturnsABoundedAmount) {
+    poll();
+    for (uint64_t i = 0; i < 2000; ++i) {
+        server_.commit(1000 + 20 * i);
+    }
+    const auto events = poll();
+    EXPECT_LE(events.size(), 600U);
+    EXPECT_EQ(through(events.back()), Lsn{transaction(events[events.size() - 2]).end_lsn()});
+}
+
+}  // namespace
+}  // namespace antipode::primary

@@ -1,0 +1,153 @@
+#include "primary/database/transaction_cutter.hpp"
+
+#include "base/error.hpp"
+
+namespace antipode::primary {
+namespace {
+
+constexpr const char* own_schema = "antipode";
+
+void describe_relation(const RelationShape& shape, v1::Relation& relation) {
+    relation.set_id(shape.id);
+    relation.set_schema(shape.name.schema);
+    relation.set_table(shape.name.table);
+    relation.set_replica_identity(std::string(1, shape.replica_identity));
+    for (const ColumnShape& column : shape.columns) {
+        v1::Column& described = *relation.add_columns();
+        described.set_name(column.name);
+        described.set_type_oid(column.type_oid);
+        described.set_type_modifier(column.type_modifier);
+        described.set_key(column.key);
+    }
+}
+
+[[noreturn]] void out_of_order(const std::string& what) {
+    throw Error(Reaction::Retry, "decoding: PostgreSQL sent " + what);
+}
+
+}  // namespace
+
+void TransactionCutter::start(Lsn start) {
+    relations_.clear();
+    end_ = start;
+    in_transaction_ = false;
+    writer_.take();
+    used_.clear();
+}
+
+void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& events) {
+    if (const auto* change = std::get_if<DecodedRow>(&decoded)) {
+        row(*change, events);
+    } else if (const auto* opened = std::get_if<DecodedBegin>(&decoded)) {
+        begin(*opened);
+    } else if (const auto* closed = std::get_if<DecodedCommit>(&decoded)) {
+        commit(*closed, events);
+    } else if (const auto* shape = std::get_if<RelationShape>(&decoded)) {
+        describe(*shape, events);
+    } else if (const auto* emptied = std::get_if<DecodedTruncate>(&decoded)) {
+        truncate(*emptied);
+    }
+}
+
+void TransactionCutter::begin(const DecodedBegin& begin) {
+    if (in_transaction_) {
+        out_of_order("a transaction inside another");
+    }
+    in_transaction_ = true;
+    part_.Clear();
+    part_.set_xid(begin.xid);
+    part_.set_commit_lsn(begin.commit_lsn.value);
+    part_.set_after_lsn(end_.value);
+    part_.set_commit_time_us(to_microseconds(begin.commit_time));
+}
+
+void TransactionCutter::describe(const RelationShape& relation,
+                                 std::vector<DatabaseEvent>& events) {
+    if (used_.contains(relation.id)) {
+        // The table changed its shape inside the transaction: one part has one shape of it.
+        finish_part(events);
+    }
+    relations_[relation.id] = relation;
+}
+
+const RelationShape& TransactionCutter::known(uint32_t relation) const {
+    const auto found = relations_.find(relation);
+    if (found == relations_.end() || !in_transaction_) {
+        out_of_order("a change without its transaction or table");
+    }
+    return found->second;
+}
+
+void TransactionCutter::row(const DecodedRow& row, std::vector<DatabaseEvent>& events) {
+    if (known(row.relation).name.schema == own_schema) {
+        return;
+    }
+    const auto old_kind = static_cast<protocol::OldRow>(row.old_kind);
+    switch (row.kind) {
+        case DecodedRow::Kind::Insert:
+            writer_.insert(row.relation, row.new_row);
+            break;
+        case DecodedRow::Kind::Update:
+            writer_.update(row.relation, old_kind, row.old_row, row.new_row);
+            break;
+        case DecodedRow::Kind::Delete:
+            writer_.remove(row.relation, old_kind, row.old_row);
+            break;
+    }
+    used_.insert(row.relation);
+    if (writer_.size() >= part_bytes_) {
+        finish_part(events);
+    }
+}
+
+void TransactionCutter::truncate(const DecodedTruncate& truncate) {
+    std::vector<uint32_t> relations;
+    for (const uint32_t relation : truncate.relations) {
+        if (known(relation).name.schema != own_schema) {
+            relations.push_back(relation);
+            used_.insert(relation);
+        }
+    }
+    if (!relations.empty()) {
+        writer_.truncate(relations, truncate.cascade, truncate.restart_identity);
+    }
+}
+
+void TransactionCutter::commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events) {
+    if (!in_transaction_ || commit.commit_lsn.value != part_.commit_lsn()) {
+        out_of_order("the end of a transaction that it did not begin");
+    }
+    in_transaction_ = false;
+    if (part_.part() == 0 && writer_.size() == 0) {
+        return;
+    }
+    part_.set_last(true);
+    part_.set_end_lsn(commit.end_lsn.value);
+    end_ = commit.end_lsn;
+    finish_part(events);
+}
+
+void TransactionCutter::finish_part(std::vector<DatabaseEvent>& events) {
+    CapturedTransaction captured{part_};
+    for (const uint32_t relation : used_) {
+        describe_relation(relations_.at(relation), *captured.transaction.add_relations());
+    }
+    captured.transaction.set_change_count(writer_.count());
+    captured.transaction.set_changes(writer_.take());
+    used_.clear();
+    part_.set_part(part_.part() + 1);
+    events.emplace_back(std::move(captured));
+}
+
+CapturedTransaction TransactionCutter::pass(Lsn through, TimePoint now) {
+    CapturedTransaction captured;
+    captured.transaction.set_commit_lsn(through.value);
+    captured.transaction.set_end_lsn(through.value);
+    captured.transaction.set_after_lsn(end_.value);
+    captured.transaction.set_commit_time_us(to_microseconds(now));
+    captured.transaction.set_last(true);
+    end_ = through;
+    return captured;
+}
+
+}  // namespace antipode::primary

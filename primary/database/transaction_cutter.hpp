@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "base/seams/database.hpp"
+#include "primary/capture.hpp"
+#include "protocol/rows.hpp"
+
+namespace antipode::primary {
+
+/// Puts decoded changes together to transactions as they travel, and cuts large ones into parts, so
+/// that never more than about one part is held. Each part carries the relations that it uses.
+/// Transactions without anything to replicate are left out. The schema "antipode" is not
+/// replicated: it says where *this* database stands. One thread.
+class TransactionCutter {
+  public:
+    explicit TransactionCutter(size_t part_bytes) : part_bytes_(part_bytes) {}
+
+    /// Decoding starts (again) behind `start`.
+    void start(Lsn start);
+
+    /// Takes the next decoded thing (DecodedProgress is none of its business); finished parts are
+    /// added to `events`. Throws Error{Retry} when things come in an impossible order.
+    void add(const Decoded& decoded, std::vector<DatabaseEvent>& events);
+
+    /// A transaction without changes that ends at `through`, a place that decoding has passed while
+    /// no transaction was open. It moves the secondaries' positions, and with them the slot, where
+    /// nothing is written for long.
+    CapturedTransaction pass(Lsn through, TimePoint now);
+
+    /// Where the last transaction that was handed out ends; the start when there was none.
+    Lsn end() const { return end_; }
+    bool in_transaction() const { return in_transaction_; }
+
+  private:
+    void begin(const DecodedBegin& begin);
+    void describe(const RelationShape& relation, std::vector<DatabaseEvent>& events);
+    void row(const DecodedRow& row, std::vector<DatabaseEvent>& events);
+    void truncate(const DecodedTruncate& truncate);
+    void commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events);
+    const RelationShape& known(uint32_t relation) const;
+    void finish_part(std::vector<DatabaseEvent>& events);
+
+    const size_t part_bytes_;
+    std::unordered_map<uint32_t, RelationShape> relations_;
+    Lsn end_;
+
+    bool in_transaction_ = false;
+    v1::Transaction part_;  ///< header fields of the open transaction; changes in writer_
+    protocol::ChangeWriter writer_;
+    std::set<uint32_t> used_;
+};
+
+}  // namespace antipode::primary

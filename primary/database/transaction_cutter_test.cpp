@@ -1,0 +1,151 @@
+#include "primary/database/transaction_cutter.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace antipode::primary {
+namespace {
+
+RelationShape relation(uint32_t id, const std::string& schema = "public") {
+    return {id, {schema, "t" + std::to_string(id)}, 'd', {{"id", 23, -1, true}}};
+}
+
+class Cutter : public testing::Test {
+  protected:
+    Cutter() { cutter_.start(Lsn{50}); }
+
+    void begin(uint64_t commit_lsn) { add(DecodedBegin{7, Lsn{commit_lsn}, {}}); }
+    void insert(uint32_t id, const std::string& value = "v") {
+        const std::string row = protocol::encode_row({value});
+        DecodedRow change;
+        change.relation = id;
+        change.new_row = row;
+        add(change);
+    }
+    void commit(uint64_t commit_lsn) { add(DecodedCommit{Lsn{commit_lsn}, Lsn{commit_lsn + 10}}); }
+    void add(const Decoded& decoded) { cutter_.add(decoded, events_); }
+    const v1::Transaction& at(size_t i) {
+        return std::get<CapturedTransaction>(events_.at(i)).transaction;
+    }
+
+    TransactionCutter cutter_{100};
+    std::vector<DatabaseEvent> events_;
+};
+
+TEST_F(Cutter, ChainsTransactionsByTheEndOfTheOneBefore) {
+    add(relation(1));
+    begin(100);
+    insert(1);
+    commit(100);
+    begin(200);
+    commit(200);  // nothing in it
+    begin(300);
+    insert(1);
+    commit(300);
+    ASSERT_EQ(events_.size(), 2U);
+    EXPECT_EQ(at(0).after_lsn(), 50U);
+    EXPECT_EQ(at(0).end_lsn(), 110U);
+    EXPECT_EQ(at(0).xid(), 7U);
+    EXPECT_TRUE(at(0).last());
+    EXPECT_EQ(at(1).after_lsn(), 110U);
+    EXPECT_EQ(at(1).change_count(), 1U);
+    EXPECT_EQ(cutter_.end(), Lsn{310});
+}
+
+TEST_F(Cutter, CutsLargeTransactionsAndDescribesTablesInEachPart) {
+    add(relation(1));
+    add(relation(2));
+    begin(100);
+    insert(1, std::string(150, 'a'));
+    insert(2, std::string(150, 'b'));
+    insert(1, "c");
+    commit(100);
+    ASSERT_EQ(events_.size(), 3U);
+    for (size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(at(i).part(), i);
+        EXPECT_EQ(at(i).last(), i == 2);
+        EXPECT_EQ(at(i).after_lsn(), 50U);
+        EXPECT_EQ(at(i).commit_lsn(), 100U);
+        ASSERT_EQ(at(i).relations_size(), 1);
+        EXPECT_EQ(at(i).relations(0).table(), i == 1 ? "t2" : "t1");
+    }
+    EXPECT_EQ(at(0).end_lsn(), 0U);
+    EXPECT_EQ(at(2).end_lsn(), 110U);
+}
+
+TEST_F(Cutter, EndsALargeTransactionThatWasCutAtItsLastChange) {
+    add(relation(1));
+    begin(100);
+    insert(1, std::string(150, 'a'));
+    commit(100);
+    ASSERT_EQ(events_.size(), 2U);
+    EXPECT_TRUE(at(1).last());
+    EXPECT_EQ(at(1).change_count(), 0U);
+}
+
+TEST_F(Cutter, CutsWhereATableChangesItsShape) {
+    add(relation(1));
+    begin(100);
+    insert(1);
+    RelationShape wider = relation(1);
+    wider.columns.push_back({"more", 25, -1, false});
+    add(wider);
+    insert(1);
+    commit(100);
+    ASSERT_EQ(events_.size(), 2U);
+    EXPECT_EQ(at(0).relations(0).columns_size(), 1);
+    EXPECT_EQ(at(1).relations(0).columns_size(), 2);
+}
+
+TEST_F(Cutter, LeavesOutItsOwnSchema) {
+    add(relation(1, "antipode"));
+    add(relation(2));
+    begin(100);
+    insert(1);
+    add(DecodedTruncate{{1}, false, false});
+    commit(100);
+    EXPECT_TRUE(events_.empty());
+    begin(200);
+    add(DecodedTruncate{{1, 2}, false, true});
+    commit(200);
+    ASSERT_EQ(events_.size(), 1U);
+    EXPECT_EQ(at(0).relations_size(), 1);
+}
+
+TEST_F(Cutter, StartsAfreshAfterABreak) {
+    add(relation(1));
+    begin(100);
+    insert(1, std::string(150, 'a'));
+    cutter_.start(Lsn{60});
+    EXPECT_FALSE(cutter_.in_transaction());
+    EXPECT_THROW(insert(1), Error) << "tables are described again";
+    cutter_.start(Lsn{60});
+    add(relation(1));
+    begin(100);
+    insert(1);
+    commit(100);
+    EXPECT_EQ(at(1).part(), 0U);
+    EXPECT_EQ(at(1).after_lsn(), 60U);
+    EXPECT_EQ(at(1).change_count(), 1U);
+}
+
+TEST_F(Cutter, RefusesWhatCannotBe) {
+    EXPECT_THROW(commit(100), Error);
+    begin(100);
+    EXPECT_THROW(begin(200), Error);
+    EXPECT_THROW(commit(300), Error);
+    EXPECT_THROW(insert(9), Error);
+}
+
+TEST_F(Cutter, PassesWithoutChanges) {
+    const auto passed = cutter_.pass(Lsn{500}, {}).transaction;
+    EXPECT_EQ(passed.after_lsn(), 50U);
+    EXPECT_EQ(passed.commit_lsn(), 500U);
+    EXPECT_EQ(passed.end_lsn(), 500U);
+    EXPECT_TRUE(passed.last());
+    EXPECT_EQ(cutter_.end(), Lsn{500});
+}
+
+}  // namespace
+}  // namespace antipode::primary

@@ -1,0 +1,269 @@
+#include "primary/repositories/capture.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "verify/refs.hpp"
+
+namespace antipode::primary {
+namespace {
+
+void fill(v1::Ref& ref, const RefChange& change) {
+    ref.set_name(change.name);
+    ref.set_old_oid(change.before.oid);
+    ref.set_new_oid(change.after.oid);
+    ref.set_old_target(change.before.target);
+    ref.set_new_target(change.after.target);
+}
+
+void fill(v1::Content& content, const Pack& pack) {
+    content.set_sha256(std::string(view(pack.sha256)));
+    content.set_size(pack.size);
+    if (pack.size <= limits::inline_content_bytes) {
+        content.set_inline_(pack.bytes);
+    } else {
+        content.set_pull(std::string(view(pack.sha256)));
+    }
+}
+
+std::set<std::string> oids_of(const RefMap& refs) {
+    std::set<std::string> oids;
+    for (const auto& [name, value] : refs) {
+        if (!value.oid.empty()) {
+            oids.insert(value.oid);
+        }
+    }
+    return oids;
+}
+
+bool is_below(const std::vector<std::string>& directories, const std::string& item) {
+    return std::any_of(directories.begin(), directories.end(), [&](const std::string& directory) {
+        return (item + "/").starts_with(directory);
+    });
+}
+
+Reading removal(const std::string& item) {
+    Reading reading;
+    reading.payload.mutable_repository_removed()->set_repository(item);
+    return reading;
+}
+
+}  // namespace
+
+std::string encode_state(const RepositoryState& state) {
+    return to_hex(state.fingerprint) + "\n" + verify::canonical_refs(state.refs);
+}
+
+RepositoryState decode_state(const std::string& bytes) {
+    const size_t newline = bytes.find('\n');
+    auto fingerprint = from_hex(std::string_view(bytes).substr(0, newline));
+    auto refs = newline == std::string::npos
+                    ? std::nullopt
+                    : verify::parse_canonical_refs(std::string_view(bytes).substr(newline + 1));
+    if (!fingerprint || !refs) {
+        throw Error(Reaction::Resync, "the inventory holds no valid state of a repository");
+    }
+    return {std::move(*fingerprint), std::move(*refs)};
+}
+
+RepositoryCapture::RepositoryCapture(StoreId store, Repositories& repositories,
+                                     RepositoryChanges& changes, const Inventory& inventory)
+    : store_(std::move(store)),
+      repositories_(repositories),
+      changes_(changes),
+      inventory_(inventory) {}
+
+Noticed RepositoryCapture::drain() {
+    RepositoryChanges::Taken taken = changes_.take();
+    Noticed noticed;
+    noticed.complete = taken.complete;
+    for (std::string& name : taken.names) {
+        switch (look_at(name)) {
+            case Presence::Repository:
+            case Presence::Damaged:
+                noticed.changed.push_back(std::move(name));
+                break;
+            case Presence::Absent:
+                noticed.removed.push_back(std::move(name));
+                break;
+            case Presence::Foreign:
+                noticed.complete = false;  // whatever stood there: the reconcile looks
+                break;
+        }
+    }
+    return noticed;
+}
+
+Presence RepositoryCapture::look_at(const std::string& name) {
+    try {
+        return repositories_.presence(name);
+    } catch (const Error&) {
+        // It was named once and must not get lost: read() tells what is wrong with it.
+        return Presence::Damaged;
+    }
+}
+
+Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
+    const Discovery discovery = repositories_.discover(stop);
+    if (discovery.found.empty() && inventory_.count(store_) > 0) {
+        refuse_empty_root();
+    }
+    Noticed noticed;
+    noticed.complete = discovery.unreadable.empty();
+    std::set<std::string> known;
+    inventory_.for_each(store_, [&](const std::string& item, const Published& published) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        known.insert(item);
+        compare(item, published, discovery, noticed);
+        return true;
+    });
+    bool covered = true;
+    for (const std::string& item : discovery.found) {
+        if (!known.contains(item)) {
+            noticed.changed.push_back(item);
+        }
+        covered = covered && changes_.covers(item);
+    }
+    notices_everything_ = covered && noticed.complete;
+    return noticed;
+}
+
+void RepositoryCapture::compare(const std::string& item, const Published& published,
+                                const Discovery& discovery, Noticed& noticed) {
+    if (std::binary_search(discovery.found.begin(), discovery.found.end(), item)) {
+        if (!as_published(item, published)) {
+            noticed.changed.push_back(item);
+        }
+    } else if (!is_below(discovery.unreadable, item)) {
+        // Only what is not there at all was removed: what has lost its HEAD is corrupt.
+        const bool removed = repositories_.presence(item) == Presence::Absent;
+        (removed ? noticed.removed : noticed.changed).push_back(item);
+        seen_.with([&](auto& all) { all.erase(item); });
+    }
+}
+
+bool RepositoryCapture::as_published(const std::string& item, const Published& published) {
+    if (published.forgotten()) {
+        return false;
+    }
+    try {
+        if (repositories_.presence(item) != Presence::Repository) {
+            return false;  // the refs may be as they were, and the objects gone
+        }
+        const std::string fingerprint = repositories_.fingerprint(item);
+        const Seen seen = seen_.with([&](auto& all) { return all[item]; });
+        if (!fingerprint.empty() &&
+            (decode_state(published.state).fingerprint == fingerprint ||
+             (seen.fingerprint == fingerprint && seen.digest == published.digest))) {
+            return true;
+        }
+        const auto refs = repositories_.read_refs(item);
+        if (!refs || verify::refs_digest(*refs) != published.digest) {
+            return false;
+        }
+        seen_.with([&](auto& all) { all[item] = {fingerprint, published.digest}; });
+        return true;
+    } catch (const Error&) {
+        return false;  // read() says what is wrong with it
+    }
+}
+
+std::optional<Reading> RepositoryCapture::read(const std::string& item, bool whole,
+                                               const std::stop_token& stop) try {
+    const auto published = inventory_.find(store_, item);
+    RepositoryState now;
+    const bool there = repositories_.presence(item) != Presence::Absent;
+    now.fingerprint = there ? repositories_.fingerprint(item) : std::string();
+    auto refs = there ? repositories_.read_refs(item) : std::nullopt;
+    if (!refs) {
+        return read_absent(item, published, whole);
+    }
+    now.refs = std::move(*refs);
+    const bool builds_on = !whole && published && !published->removed() && !published->forgotten();
+    if (!builds_on) {
+        return read_refs(item, now, std::nullopt, {}, stop);
+    }
+    if (verify::refs_digest(now.refs) == published->digest) {
+        seen_.with([&](auto& all) { all[item] = {now.fingerprint, published->digest}; });
+        return std::nullopt;
+    }
+    RepositoryState before = decode_state(published->state);
+    const bool same_format = before.refs.object_format == now.refs.object_format;
+    return read_refs(item, now, same_format ? std::optional(std::move(before)) : std::nullopt,
+                     published->digest, stop);
+} catch (const Error& error) {
+    throw Error(Reaction::Retry, "capturing " + printable(item) + ": " + error.what(),
+                error.next_step());
+}
+
+std::optional<Reading> RepositoryCapture::read_absent(const std::string& item,
+                                                      const std::optional<Published>& published,
+                                                      bool whole) {
+    if (repositories_.root_is_empty() && inventory_.count(store_) > 0) {
+        refuse_empty_root();
+    }
+    if (!whole && (!published || published->removed())) {
+        return std::nullopt;
+    }
+    return removal(item);
+}
+
+Reading RepositoryCapture::read_refs(const std::string& item, const RepositoryState& now,
+                                     const std::optional<RepositoryState>& before,
+                                     const Digest& digest_before, const std::stop_token& stop) {
+    // What is published is durable here first: a site must never have more than the primary after
+    // a power cut. The refs were read before, so all that they need is synced now.
+    repositories_.sync(item);
+    const RefMap nothing;
+    const RefMap& old_refs = before ? before->refs.refs : nothing;
+    const std::set<std::string> old_oids = oids_of(old_refs);
+    std::vector<std::string> wants;
+    for (const std::string& oid : oids_of(now.refs.refs)) {
+        if (!old_oids.contains(oid)) {
+            wants.push_back(oid);
+        }
+    }
+    Reading reading;
+    reading.published = {encode_state(now), verify::refs_digest(now.refs)};
+    v1::RefUpdate& update = *reading.payload.mutable_ref_update();
+    update.set_repository(item);
+    update.set_object_format(now.refs.object_format);
+    update.set_full(!before);
+    update.set_digest_before(before ? digest_before.value : std::string());
+    update.set_digest_after(reading.published.digest.value);
+    for (const RefChange& change : difference(old_refs, now.refs.refs)) {
+        fill(*update.add_refs(), change);
+    }
+    if (!wants.empty()) {
+        const std::vector<std::string> haves(old_oids.begin(), old_oids.end());
+        // Packed for exactly the refs that the event names, wherever they have moved since.
+        if (const auto pack = repositories_.make_pack(item, wants, haves, stop)) {
+            fill(*update.mutable_pack(), *pack);
+        }
+    }
+    return reading;
+}
+
+void RepositoryCapture::refuse_empty_root() const {
+    throw Error(Reaction::Retry,
+                "no repository is left below " + printable(repositories_.root()) + ", where " +
+                    std::to_string(inventory_.count(store_)) +
+                    " were: not taken for their deletion",
+                "mount its file system; if every repository was really deleted, take the store out "
+                "of the configuration on all sites");
+}
+
+std::unique_ptr<BulkBody> PackService::open(const BulkRequest& request) {
+    const auto parameter = request.query.find("ref");
+    const auto bytes =
+        parameter == request.query.end() ? std::nullopt : from_hex(parameter->second);
+    const auto hash = bytes ? sha256_from_bytes(*bytes) : std::nullopt;
+    return hash && request.path.ends_with("/content") ? repositories_.open_kept_pack(*hash)
+                                                      : nullptr;
+}
+
+}  // namespace antipode::primary

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The texts that the bulk service of a database store answers with: lines of words. A word is a
+/// name with every byte but letters, digits, '_', '-' and '.' written %XX, or a number.
+///
+///     database/<store>/tables      schema table rows bytes       (estimates)
+///     database/<store>/sequences   schema sequence value called  (called: 0 or 1)
+///     database/<store>/copy        first line: the columns' names; the rest is COPY's text format
+namespace antipode::protocol {
+
+/// Headers of "tables": the slot's confirmed position, from which on the stream has everything.
+inline constexpr const char* confirmed_header = "antipode-confirmed-lsn";
+/// Headers of "copy": pg_current_snapshot() of the rows, and the end of the log just after it.
+inline constexpr const char* snapshot_header = "antipode-snapshot";
+inline constexpr const char* wal_end_header = "antipode-wal-end";
+
+using Words = std::vector<std::string>;
+
+std::string encode_line(const Words& words);
+/// nullopt when `line` (without its newline) is malformed.
+std::optional<Words> decode_line(std::string_view line);
+
+/// Whole lines only; nullopt when a line is malformed, has not `width` words, or the last is cut.
+std::optional<std::vector<Words>> decode_lines(std::string_view text, size_t width);
+
+}  // namespace antipode::protocol

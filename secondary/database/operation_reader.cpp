@@ -1,0 +1,163 @@
+#include "secondary/database/operation_reader.hpp"
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t shown_value_bytes = 60;
+
+RelationShape shape_of(const v1::Relation& relation) {
+    RelationShape shape;
+    shape.id = relation.id();
+    shape.name = {relation.schema(), relation.table()};
+    shape.replica_identity =
+        relation.replica_identity().empty() ? 'd' : relation.replica_identity()[0];
+    for (const v1::Column& column : relation.columns()) {
+        shape.columns.push_back(
+            {column.name(), column.type_oid(), column.type_modifier(), column.key()});
+    }
+    return shape;
+}
+
+void copy_row(const protocol::Row& from, std::vector<Field>& to) {
+    to.resize(from.size());
+    for (size_t i = 0; i < from.size(); ++i) {
+        to[i] = {static_cast<Field::Kind>(from[i].kind), from[i].text};
+    }
+}
+
+std::string show(const Field& field) {
+    if (field.kind == Field::Kind::Null) {
+        return "null";
+    }
+    const bool cut = field.text.size() > shown_value_bytes;
+    return printable(field.text.substr(0, shown_value_bytes)) + (cut ? "..." : "");
+}
+
+[[noreturn]] void contradicts_itself() {
+    throw Error(Reaction::Stop, "the row changes of a transaction contradict its tables",
+                "compare the versions of Antipode on both sites (antipode version)");
+}
+
+}  // namespace
+
+std::string describe_place(const v1::Transaction& transaction) {
+    return "transaction " + std::to_string(transaction.xid()) + " at " +
+           Lsn{transaction.commit_lsn()}.to_string();
+}
+
+void OperationReader::open(const v1::Transaction& transaction, const CopiedTables& copied) {
+    relations_.clear();
+    place_ = describe_place(transaction);
+    for (const v1::Relation& relation : transaction.relations()) {
+        add_relation(relation, transaction, copied);
+    }
+    reader_ = protocol::ChangeReader(transaction.changes());
+}
+
+void OperationReader::add_relation(const v1::Relation& relation, const v1::Transaction& transaction,
+                                   const CopiedTables& copied) {
+    Relation entry{shape_of(relation), 0, false};
+    entry.copied =
+        copied.contains(entry.shape.name, transaction.xid(), Lsn{transaction.commit_lsn()});
+    const std::string bytes = relation.SerializeAsString();
+    const auto known = mapped_.find(bytes);
+    if (known != mapped_.end()) {
+        entry.mapped = known->second;
+    } else if (!entry.copied) {
+        const MappedRelation mapped = session_.map(entry.shape);
+        if (!mapped.problem.empty()) {
+            throw Error(Reaction::Stop,
+                        place_ + " changes " + printable(entry.shape.name.to_string()) + ": " +
+                            mapped.problem,
+                        "make the table here as it is on the primary (pg_dump --schema-only "
+                        "--table=...); apply then goes on by itself");
+        }
+        entry.mapped = mapped.relation;
+        mapped_[bytes] = mapped.relation;
+    }
+    if (!entry.copied) {
+        id_of_[entry.mapped] = relation.id();
+    }
+    relations_[relation.id()] = std::move(entry);
+}
+
+const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
+    const auto found = relations_.find(id);
+    if (found == relations_.end()) {
+        contradicts_itself();
+    }
+    return found->second;
+}
+
+std::span<const RowOperation> OperationReader::next(size_t most) {
+    size_t count = 0;
+    while (count < most && reader_.next(change_)) {
+        if (operations_.size() == count) {
+            operations_.emplace_back();
+        }
+        if (convert(operations_[count])) {
+            ++count;
+        }
+    }
+    return {operations_.data(), count};
+}
+
+/// False when there is nothing to do.
+bool OperationReader::convert(RowOperation& operation) {
+    operation.truncated.clear();
+    if (change_.op == protocol::Op::Truncate) {
+        operation.kind = RowOperation::Kind::Truncate;
+        operation.restart_identity = change_.restart_identity;
+        for (const uint32_t id : change_.truncated) {
+            if (!relation(id).copied) {
+                operation.truncated.push_back(relation(id).mapped);
+            }
+        }
+        operation.relation = operation.truncated.empty() ? 0 : operation.truncated.front();
+        return !operation.truncated.empty();
+    }
+    const Relation& changed = relation(change_.relation);
+    operation.kind = change_.op == protocol::Op::Insert   ? RowOperation::Kind::Insert
+                     : change_.op == protocol::Op::Update ? RowOperation::Kind::Update
+                                                          : RowOperation::Kind::Delete;
+    operation.relation = changed.mapped;
+    operation.has_old = change_.old_kind != protocol::OldRow::None;
+    copy_row(change_.old_row, operation.old_row);
+    copy_row(change_.new_row, operation.new_row);
+    check(changed, operation);
+    return !changed.copied;
+}
+
+/// What follows relies on each row having as many fields as its table has columns.
+void OperationReader::check(const Relation& relation, const RowOperation& operation) const {
+    const size_t columns = relation.shape.columns.size();
+    const bool is_delete = operation.kind == RowOperation::Kind::Delete;
+    const bool new_fits = is_delete || operation.new_row.size() == columns;
+    const bool old_fits = operation.has_old ? operation.old_row.size() == columns : !is_delete;
+    if (!new_fits || !old_fits) {
+        contradicts_itself();
+    }
+}
+
+std::string OperationReader::describe(const RowOperation& operation) const {
+    const auto id = id_of_.find(operation.relation);
+    const auto found = id == id_of_.end() ? relations_.end() : relations_.find(id->second);
+    if (found == relations_.end()) {
+        return "a table";
+    }
+    const RelationShape& shape = found->second.shape;
+    const auto& row = operation.has_old ? operation.old_row : operation.new_row;
+    std::string key;
+    for (size_t i = 0; i < row.size(); ++i) {
+        if (shape.columns[i].key) {
+            key +=
+                (key.empty() ? "" : ", ") + printable(shape.columns[i].name) + " = " + show(row[i]);
+        }
+    }
+    return printable(shape.name.to_string()) + (key.empty() ? "" : ", key (" + key + ")");
+}
+
+}  // namespace antipode::secondary

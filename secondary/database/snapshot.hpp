@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/seams/database.hpp"
+
+namespace antipode::secondary {
+
+/// A pg_snapshot: "xmin:xmax:xip,xip,...", with 64-bit transaction ids.
+class Snapshot {
+  public:
+    /// nullopt when the text is malformed.
+    static std::optional<Snapshot> parse(std::string_view text);
+
+    /// Whether what transaction `xid` committed is in the snapshot. `xid` is the 32-bit id that
+    /// decoding gives; it is taken for the one nearest to the snapshot, which holds while fewer
+    /// than 2^31 transactions lie between: callers ask only about commits before the copy's end of
+    /// log.
+    bool sees(uint32_t xid) const;
+
+  private:
+    uint64_t xmin_ = 0;
+    uint64_t xmax_ = 0;
+    std::vector<uint64_t> in_progress_;  ///< sorted
+};
+
+/// Which changes of copied tables are in their copies already. Tables are copied under different
+/// snapshots, so that one transaction can be in one table's copy and not in another's.
+class CopiedTables {
+  public:
+    /// Throws Error{Stop} when a snapshot is malformed.
+    explicit CopiedTables(const std::vector<CopiedTable>& tables = {});
+
+    bool contains(const TableName& table, uint32_t xid, Lsn commit_lsn) const;
+    /// What commits from here on is in no copy: the snapshots can be forgotten.
+    Lsn needed_below() const { return needed_below_; }
+
+  private:
+    struct Copy {
+        Snapshot snapshot;
+        Lsn wal_end;
+    };
+    std::map<TableName, Copy> copies_;
+    Lsn needed_below_;
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,250 @@
+#include "secondary/database/transaction_apply.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "secondary/database/initial_copy.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+/// One local commit holds about this much.
+constexpr uint64_t group_transactions = 1000;
+constexpr uint64_t group_changes = 10'000;
+constexpr uint64_t group_bytes = 8 * limits::mib;
+/// Row operations handed to the session at once.
+constexpr size_t batch_operations = 512;
+
+const v1::Transaction& transaction_of(const protocol::Event& event) {
+    if (!event.payload.has_transaction()) {
+        throw Error(Reaction::Stop,
+                    "event " + event.position.to_string() + " of a database lane is no transaction",
+                    "compare the versions of Antipode on both sites (antipode version)");
+    }
+    return event.payload.transaction();
+}
+
+[[noreturn]] void refuse(const RowProblem& problem, const std::string& row,
+                         const v1::Transaction& transaction) {
+    const std::string where = describe_place(transaction) + ", " + row;
+    if (problem.kind == RowProblem::Kind::NotFound) {
+        throw Error(Reaction::Stop,
+                    "this site's rows differ from the primary's: " + where + ": " + problem.text,
+                    "find who wrote here; mend the row by hand, or copy the database again");
+    }
+    throw Error(Reaction::Stop, "the change cannot be applied: " + where + ": " + problem.text,
+                "make the table here as it is on the primary; apply then goes on by itself");
+}
+
+}  // namespace
+
+bool TransactionApply::Group::full() const {
+    return transactions >= group_transactions || changes >= group_changes || bytes >= group_bytes;
+}
+
+TransactionApply::TransactionApply(StoreId store, ReplicaSession& session)
+    : store_(std::move(store)), session_(session), reader_(session) {}
+
+void TransactionApply::load() {
+    if (loaded_) {
+        return;
+    }
+    reader_.forget();
+    state_ = session_.load();
+    copied_ = CopiedTables(state_.tables);
+    place_ = {state_.position, state_.lsn, state_.transactions};
+    group_ = {};
+    partial_.reset();
+    open_ = false;
+    loaded_ = true;
+}
+
+void TransactionApply::abandon() noexcept {
+    session_.rollback();
+    partial_.reset();
+    open_ = false;
+    loaded_ = false;
+}
+
+DatabasePosition TransactionApply::committed() const {
+    const bool copied = state_.phase == CopyPhase::Finish || state_.phase == CopyPhase::Complete;
+    return {state_.position, state_.lsn, state_.transactions, copied};
+}
+
+DatabasePosition TransactionApply::position() {
+    try {
+        load();
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    return committed();
+}
+
+void TransactionApply::initial_copy(BulkSource& primary,
+                                    const std::function<void(CopyProgress)>& report,
+                                    const std::stop_token& stop) {
+    try {
+        InitialCopy(store_, session_, primary, report, stop).run();
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    loaded_ = false;
+}
+
+DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const> events) {
+    size_t applied = 0;       // events that apply_one() took
+    size_t committed_to = 0;  // events before it are committed
+    try {
+        load();
+        if (!committed().copied) {
+            throw Error(Reaction::Retry,
+                        "the initial copy of " + store_.to_string() + " is not complete");
+        }
+        finish_copy_if_due();
+        for (const protocol::Event* event : events) {
+            if (!transaction_of(*event).last() && !partial_ && group_.transactions > 0) {
+                // What is complete must not hang on the fate of a large transaction.
+                commit_local();
+                committed_to = applied;
+            }
+            apply_one(*event);
+            ++applied;
+            if (!partial_ && group_.full()) {
+                commit_local();
+                committed_to = applied;
+            }
+        }
+        if (!partial_) {
+            commit_local();
+            finish_copy_if_due();
+        }
+    } catch (const Error& error) {
+        const bool others = group_.transactions > 0 && committed_to < applied;
+        abandon();
+        if (others && error.reaction() != Reaction::Retry) {
+            apply(events.subspan(committed_to, applied - committed_to));
+        }
+        throw;
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    return committed();
+}
+
+void TransactionApply::apply_one(const protocol::Event& event) {
+    const v1::Transaction& transaction = transaction_of(event);
+    if (partial_ && !continues(transaction)) {
+        // Capture started again in the middle of it; its parts come once more from the first.
+        roll_back_local();
+    }
+    if (!partial_ && !check_begin(event, transaction)) {
+        place_.position = std::max(place_.position, event.position);
+        open_local();
+        return;
+    }
+    open_local();
+    apply_changes(transaction);
+    if (!transaction.last()) {
+        partial_ = {transaction.commit_lsn(), transaction.xid(), transaction.part() + 1};
+        return;
+    }
+    partial_.reset();
+    ++group_.transactions;
+    place_ = {event.position, Lsn{transaction.end_lsn()}, place_.transactions + 1};
+}
+
+bool TransactionApply::continues(const v1::Transaction& transaction) const {
+    return transaction.commit_lsn() == partial_->commit_lsn && transaction.xid() == partial_->xid &&
+           transaction.part() == partial_->next_part;
+}
+
+bool TransactionApply::check_begin(const protocol::Event& event,
+                                   const v1::Transaction& transaction) {
+    if (Lsn{transaction.commit_lsn()} < place_.lsn) {
+        return false;
+    }
+    const Lsn after{transaction.after_lsn()};
+    if (after > place_.lsn) {
+        throw Error(Reaction::Resync,
+                    describe_place(transaction) + " (event " + event.position.to_string() +
+                        ") follows " + after.to_string() + ", but this site stands at " +
+                        place_.lsn.to_string() + ": what lies between is missing");
+    }
+    if (transaction.part() != 0) {
+        throw Error(Reaction::Resync, describe_place(transaction) + " begins with part " +
+                                          std::to_string(transaction.part()) +
+                                          ": the parts before it are missing");
+    }
+    if (transaction.last() && transaction.end_lsn() < transaction.commit_lsn()) {
+        throw Error(Reaction::Stop, describe_place(transaction) + " ends before it commits",
+                    "compare the versions of Antipode on both sites (antipode version)");
+    }
+    return true;
+}
+
+void TransactionApply::apply_changes(const v1::Transaction& transaction) {
+    reader_.open(transaction, copied_);
+    for (auto operations = reader_.next(batch_operations); !operations.empty();
+         operations = reader_.next(batch_operations)) {
+        if (const auto problem = session_.apply(operations)) {
+            refuse(*problem, reader_.describe(operations[problem->index]), transaction);
+        }
+        group_.changes += operations.size();
+    }
+    group_.bytes += transaction.changes().size();
+}
+
+void TransactionApply::open_local() {
+    if (!open_) {
+        session_.begin();
+        open_ = true;
+    }
+}
+
+void TransactionApply::roll_back_local() {
+    session_.rollback();
+    open_ = false;
+    partial_.reset();
+    group_ = {};
+    place_ = {state_.position, state_.lsn, state_.transactions};
+}
+
+void TransactionApply::commit_local() {
+    if (!open_) {
+        return;
+    }
+    session_.save_position(place_.position, place_.lsn, place_.transactions);
+    session_.commit();
+    open_ = false;
+    group_ = {};
+    state_.position = place_.position;
+    state_.lsn = place_.lsn;
+    state_.transactions = place_.transactions;
+}
+
+/// Tables are copied at different places, so that foreign keys hold only once apply has passed all
+/// of them.
+void TransactionApply::finish_copy_if_due() {
+    if (state_.phase != CopyPhase::Finish || state_.lsn < copied_.needed_below() || open_) {
+        return;
+    }
+    ReplicaState complete = state_;
+    complete.phase = CopyPhase::Complete;
+    complete.finish_script.clear();
+    complete.tables.clear();
+    session_.begin();
+    if (!state_.finish_script.empty()) {
+        session_.run_script(state_.finish_script);
+    }
+    session_.save(complete);
+    session_.forget_tables();
+    session_.commit();
+    state_ = std::move(complete);
+    copied_ = CopiedTables();
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <optional>
+
+#include "base/seams/database.hpp"
+#include "secondary/apply.hpp"
+#include "secondary/database/operation_reader.hpp"
+#include "secondary/database/snapshot.hpp"
+
+namespace antipode::secondary {
+
+/// Applies captured transactions to a PostgreSQL database, in commit order, each exactly once: the
+/// position is written in the transaction of the data, and what it covers is skipped.
+///
+/// Several transactions share one local commit. When one of them is refused, those before it are
+/// committed without it. A transaction that comes in parts has a local transaction of its own,
+/// which stays open between calls and is rolled back when the parts begin again or anything fails.
+///
+/// One thread. Owner: the lane's worker. After an exception everything not committed is undone;
+/// begin again at position().
+class TransactionApply final : public DatabaseApply {
+  public:
+    /// `session` outlives this object and is used by nobody else.
+    TransactionApply(StoreId store, ReplicaSession& session);
+
+    const StoreId& store() const override { return store_; }
+    DatabasePosition position() override;
+    void initial_copy(BulkSource& primary, const std::function<void(CopyProgress)>& report,
+                      const std::stop_token& stop) override;
+    DatabasePosition apply(std::span<const protocol::Event* const> events) override;
+
+  private:
+    /// Where the database will stand once the open local transaction is committed.
+    struct Place {
+        Position position;
+        Lsn lsn;
+        uint64_t transactions = 0;
+    };
+    /// A transaction of which parts are missing.
+    struct Partial {
+        uint64_t commit_lsn = 0;
+        uint32_t xid = 0;
+        uint32_t next_part = 0;
+    };
+    /// What the open local transaction holds.
+    struct Group {
+        uint64_t transactions = 0;
+        uint64_t changes = 0;
+        uint64_t bytes = 0;
+        bool full() const;
+    };
+
+    void load();
+    /// Undoes what is not committed; the session's state is read again by the next call.
+    void abandon() noexcept;
+    void apply_one(const protocol::Event& event);
+    bool continues(const v1::Transaction& transaction) const;
+    /// False: it was applied before.
+    bool check_begin(const protocol::Event& event, const v1::Transaction& transaction);
+    void apply_changes(const v1::Transaction& transaction);
+    void open_local();
+    void roll_back_local();
+    void commit_local();
+    void finish_copy_if_due();
+    DatabasePosition committed() const;
+
+    const StoreId store_;
+    ReplicaSession& session_;
+    OperationReader reader_;
+
+    bool loaded_ = false;
+    ReplicaState state_;  ///< as committed
+    CopiedTables copied_;
+    Place place_;
+    bool open_ = false;
+    Group group_;
+    std::optional<Partial> partial_;
+};
+
+}  // namespace antipode::secondary

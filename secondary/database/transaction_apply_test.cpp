@@ -1,0 +1,437 @@
+#include "secondary/database/transaction_apply.hpp"
+
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "protocol/rows.hpp"
+#include "protocol/table_list.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Rows = std::map<std::string, std::string>;  // key -> value
+
+/// A database in memory: tables of a key and a value. What is not committed is lost with the
+/// session.
+class FakeSession final : public ReplicaSession {
+  public:
+    struct Contents {
+        ReplicaState state;
+        std::map<std::string, Rows> tables;
+    };
+
+    ReplicaState load() override {
+        ++loads;
+        return committed.state;
+    }
+    void begin() override {
+        EXPECT_FALSE(open);
+        open = true;
+        working = committed;
+    }
+    void commit() override {
+        step();
+        EXPECT_TRUE(open);
+        open = false;
+        committed = working;
+        ++commits;
+    }
+    void rollback() noexcept override { open = false; }
+
+    MappedRelation map(const RelationShape& relation) override {
+        if (!working.tables.contains(relation.name.table)) {
+            return {0, "there is no such table on this site"};
+        }
+        names.push_back(relation.name.table);
+        return {static_cast<uint32_t>(names.size() - 1), {}};
+    }
+    std::optional<RowProblem> apply(std::span<const RowOperation> operations) override {
+        step();
+        EXPECT_TRUE(open);
+        for (size_t i = 0; i < operations.size(); ++i) {
+            if (!apply_one(operations[i])) {
+                return RowProblem{i, RowProblem::Kind::NotFound, "0 rows have this identity"};
+            }
+        }
+        return std::nullopt;
+    }
+    void save_position(const Position& position, Lsn lsn, uint64_t transactions) override {
+        working.state.position = position;
+        working.state.lsn = lsn;
+        working.state.transactions = transactions;
+    }
+    void save(const ReplicaState& state) override {
+        const auto tables = working.state.tables;
+        working.state = state;
+        working.state.tables = tables;
+    }
+    void forget_tables() override { working.state.tables.clear(); }
+    std::vector<LocalTable> tables() override {
+        std::vector<LocalTable> result;
+        for (const auto& [name, rows] : working.tables) {
+            result.push_back({{"public", name}, rows.empty(), false});
+        }
+        return result;
+    }
+    void run_script(const std::string& sql) override {
+        scripts.push_back(sql);
+        if (sql.starts_with("table ")) {
+            working.tables[sql.substr(6)];
+        }
+    }
+    void set_sequence(const SequenceValue& sequence) override {
+        scripts.push_back("sequence " + sequence.name.table);
+    }
+    void begin_copy(const TableName& table, const std::vector<std::string>& columns) override {
+        EXPECT_THAT(columns, ElementsAre("id", "v"));
+        copying = table.table;
+    }
+    void copy_bytes(std::string_view bytes) override { copied += bytes; }
+    uint64_t end_copy(const CopiedTable& table) override {
+        working.tables[copying] = {{copied, "copied"}};
+        working.state.tables.push_back(table);
+        copied.clear();
+        return 1;
+    }
+
+    /// The n-th call of apply() or commit() from now fails as a lost connection.
+    int fail_at = 0;
+    Contents committed;
+    Contents working;
+    bool open = false;
+    int loads = 0;
+    int commits = 0;
+    std::vector<std::string> names;
+    std::vector<std::string> scripts;
+    std::string copying;
+    std::string copied;
+
+  private:
+    void step() {
+        if (fail_at > 0 && --fail_at == 0) {
+            open = false;
+            throw Error(Reaction::Retry, "connection lost");
+        }
+    }
+    bool apply_one(const RowOperation& operation) {
+        if (operation.kind == RowOperation::Kind::Truncate) {
+            for (const uint32_t relation : operation.truncated) {
+                working.tables[names[relation]].clear();
+            }
+            return true;
+        }
+        Rows& rows = working.tables[names.at(operation.relation)];
+        if (operation.kind != RowOperation::Kind::Insert) {
+            const auto& old = operation.has_old ? operation.old_row : operation.new_row;
+            if (rows.erase(std::string(old[0].text)) == 0) {
+                return false;
+            }
+        }
+        if (operation.kind != RowOperation::Kind::Delete) {
+            rows[std::string(operation.new_row[0].text)] = operation.new_row[1].text;
+        }
+        return true;
+    }
+};
+
+class Apply : public testing::Test {
+  protected:
+    Apply() {
+        session_.committed.tables["t"];
+        session_.committed.state.phase = CopyPhase::Complete;
+        session_.committed.state.lsn = Lsn{100};
+    }
+
+    /// A transaction that commits at `lsn` and follows `after`.
+    protocol::Event& event(uint64_t lsn, uint64_t after, uint32_t part = 0, bool last = true) {
+        auto made = std::make_unique<protocol::Event>();
+        made->position = {1, 1, ++number_};
+        v1::Transaction& transaction = *made->payload.mutable_transaction();
+        transaction.set_xid(static_cast<uint32_t>(lsn));
+        transaction.set_commit_lsn(lsn);
+        transaction.set_after_lsn(after);
+        transaction.set_part(part);
+        transaction.set_last(last);
+        transaction.set_end_lsn(last ? lsn + 10 : 0);
+        v1::Relation& relation = *transaction.add_relations();
+        relation.set_id(1);
+        relation.set_schema("public");
+        relation.set_table("t");
+        relation.set_replica_identity("d");
+        for (const char* name : {"id", "v"}) {
+            v1::Column& column = *relation.add_columns();
+            column.set_name(name);
+            column.set_key(std::string_view(name) == "id");
+        }
+        events_.push_back(std::move(made));
+        return *events_.back();
+    }
+    static protocol::Event& insert(protocol::Event& event, const std::string& key) {
+        protocol::ChangeWriter writer;
+        writer.insert(1, protocol::encode_row({key, "v"}));
+        event.payload.mutable_transaction()->mutable_changes()->append(writer.take());
+        return event;
+    }
+    static protocol::Event& remove(protocol::Event& event, const std::string& key) {
+        protocol::ChangeWriter writer;
+        writer.remove(1, protocol::OldRow::Key, protocol::encode_row({key, std::nullopt}));
+        event.payload.mutable_transaction()->mutable_changes()->append(writer.take());
+        return event;
+    }
+    DatabasePosition apply(std::initializer_list<const protocol::Event*> events) {
+        return apply_.apply(std::vector<const protocol::Event*>(events));
+    }
+    Error error_of(std::initializer_list<const protocol::Event*> events) {
+        try {
+            apply(events);
+        } catch (const Error& error) {
+            return error;
+        }
+        ADD_FAILURE() << "nothing was thrown";
+        return {Reaction::Retry, ""};
+    }
+    std::vector<std::string> keys() {
+        std::vector<std::string> result;
+        for (const auto& [key, value] : session_.committed.tables["t"]) {
+            result.push_back(key);
+        }
+        return result;
+    }
+
+    FakeSession session_;
+    TransactionApply apply_{{StoreKind::Database, "app"}, session_};
+    uint64_t number_ = 0;
+    std::vector<std::unique_ptr<protocol::Event>> events_;
+};
+
+TEST_F(Apply, SeveralTransactionsShareACommitWithTheirPosition) {
+    const auto position = apply({&insert(event(200, 100), "a"), &insert(event(300, 210), "b")});
+    EXPECT_EQ(position.lsn, Lsn{310});
+    EXPECT_EQ(position.position, (Position{1, 1, 2}));
+    EXPECT_EQ(position.transactions, 2U);
+    EXPECT_EQ(session_.commits, 1);
+    EXPECT_EQ(session_.committed.state.lsn, Lsn{310});
+    EXPECT_THAT(keys(), ElementsAre("a", "b"));
+}
+
+TEST_F(Apply, SkipsWhatWasAppliedBeforeButMovesThePosition) {
+    apply({&insert(event(200, 100), "a")});
+    const auto position = apply({&insert(event(200, 100), "again")});
+    EXPECT_EQ(position.lsn, Lsn{210});
+    EXPECT_EQ(position.transactions, 1U);
+    EXPECT_EQ(session_.committed.state.position, (Position{1, 1, 2}));
+    EXPECT_THAT(keys(), ElementsAre("a"));
+    // The next transaction may begin right where the last one ended.
+    EXPECT_EQ(apply({&insert(event(210, 210), "b")}).lsn, Lsn{220});
+}
+
+TEST_F(Apply, AsksForWhatIsMissing) {
+    const Error error = error_of({&insert(event(300, 210), "b")});
+    EXPECT_EQ(error.reaction(), Reaction::Resync);
+    EXPECT_THAT(error.what(), HasSubstr("0/64"));
+    EXPECT_EQ(error_of({&event(300, 100, 1, true)}).reaction(), Reaction::Resync);
+    EXPECT_TRUE(keys().empty());
+}
+
+TEST_F(Apply, PartsBecomeVisibleWithTheLast) {
+    apply({&insert(event(200, 100), "a"), &insert(event(300, 210, 0, false), "b")});
+    EXPECT_THAT(keys(), ElementsAre("a")) << "whole transactions do not wait for parts";
+    apply({&insert(event(300, 210, 1, false), "c")});
+    EXPECT_THAT(keys(), ElementsAre("a"));
+    EXPECT_EQ(apply_.position().lsn, Lsn{210});
+    apply({&insert(event(300, 210, 2, true), "d"), &insert(event(400, 310), "e")});
+    EXPECT_THAT(keys(), ElementsAre("a", "b", "c", "d", "e"));
+    EXPECT_EQ(apply_.position().transactions, 3U);
+}
+
+TEST_F(Apply, PartsThatBeginAgainReplaceTheFirstOnes) {
+    apply({&insert(event(300, 100, 0, false), "b"), &insert(event(300, 100, 1, false), "c")});
+    // Capture went back to an earlier place: what is applied is skipped, the parts come again, and
+    // may be cut elsewhere.
+    apply({&insert(event(50, 40), "old")});
+    apply({&insert(insert(event(300, 100, 0, false), "b"), "c"),
+           &insert(event(300, 100, 1, true), "d")});
+    EXPECT_THAT(keys(), ElementsAre("b", "c", "d"));
+}
+
+TEST_F(Apply, ALostConnectionUndoesWhatIsOpen) {
+    for (int fail_at = 1; fail_at <= 3; ++fail_at) {
+        session_.fail_at = fail_at;
+        const uint64_t lsn = 200 + 100 * static_cast<uint64_t>(fail_at);
+        const uint64_t before = apply_.position().lsn.value;
+        const auto* first = &insert(event(lsn, before, 0, false), std::to_string(fail_at));
+        const auto* second = &insert(event(lsn, before, 1, true), std::to_string(fail_at) + "b");
+        EXPECT_EQ(error_of({first, second}).reaction(), Reaction::Retry);
+        EXPECT_EQ(apply_.position().lsn.value, before);
+        EXPECT_EQ(apply({first, second}).lsn, Lsn{lsn + 10});
+    }
+    EXPECT_THAT(keys(), ElementsAre("1", "1b", "2", "2b", "3", "3b"));
+}
+
+TEST_F(Apply, CommitsWhatComesBeforeARefusedTransaction) {
+    const Error error = error_of({&insert(event(200, 100), "a"), &remove(event(300, 210), "x\n")});
+    EXPECT_EQ(error.reaction(), Reaction::Stop);
+    EXPECT_THAT(error.what(), HasSubstr("transaction 300 at 0/12C, public.t, key (id = x\\x0a)"));
+    EXPECT_THAT(keys(), ElementsAre("a"));
+    EXPECT_EQ(apply_.position().lsn, Lsn{210});
+}
+
+TEST_F(Apply, StopsAtATableThatIsNotHereUntilItIs) {
+    session_.committed.tables.clear();
+    const auto* change = &insert(event(200, 100), "a");
+    const Error error = error_of({change});
+    EXPECT_EQ(error.reaction(), Reaction::Stop);
+    EXPECT_THAT(error.what(), HasSubstr("public.t"));
+    session_.committed.tables["t"];
+    EXPECT_EQ(apply({change}).lsn, Lsn{210});
+}
+
+TEST_F(Apply, LeavesOutWhatATablesCopyHolds) {
+    ReplicaState& state = session_.committed.state;
+    state.phase = CopyPhase::Finish;
+    state.finish_script = "foreign keys";
+    state.tables = {{{"public", "t"}, "250:250:", Lsn{400}}};
+    session_.committed.tables["t"] = {{"copied", ""}};
+    apply({&insert(event(200, 100), "copied")});
+    EXPECT_THAT(keys(), ElementsAre("copied"));
+    EXPECT_TRUE(session_.scripts.empty());
+    apply({&insert(event(300, 210), "later")});
+    EXPECT_THAT(keys(), ElementsAre("copied", "later"));
+    EXPECT_TRUE(apply_.position().copied);
+    // A transaction without changes moves the position past the snapshot.
+    protocol::Event& pass = event(500, 310);
+    pass.payload.mutable_transaction()->clear_relations();
+    apply({&pass});
+    EXPECT_THAT(session_.scripts, ElementsAre("foreign keys"));
+    EXPECT_EQ(session_.committed.state.phase, CopyPhase::Complete);
+    EXPECT_TRUE(session_.committed.state.tables.empty());
+}
+
+TEST_F(Apply, RefusesForeignPayloadsAndMalformedRows) {
+    protocol::Event marker;
+    marker.payload.mutable_marker();
+    EXPECT_EQ(error_of({&marker}).reaction(), Reaction::Stop);
+    protocol::Event& narrow = event(200, 100);
+    protocol::ChangeWriter writer;
+    writer.insert(1, protocol::encode_row({"only one"}));
+    narrow.payload.mutable_transaction()->set_changes(writer.take());
+    EXPECT_THAT(error_of({&narrow}).what(), HasSubstr("contradict"));
+    protocol::Event& unknown = insert(event(200, 100), "a");
+    unknown.payload.mutable_transaction()->clear_relations();
+    EXPECT_THAT(error_of({&unknown}).what(), HasSubstr("contradict"));
+    protocol::Event& cut = insert(event(200, 100), "a");
+    cut.payload.mutable_transaction()->mutable_changes()->pop_back();
+    EXPECT_EQ(error_of({&cut}).reaction(), Reaction::Stop);
+    EXPECT_TRUE(keys().empty());
+}
+
+/// The primary's bulk service, by path; a missing one ends the connection.
+class FakeBulk final : public BulkSource {
+  public:
+    Answer get(const BulkRequest& request, uint64_t /*offset*/, const Headers& /*on_headers*/,
+               const Sink& sink, const std::stop_token& /*stop*/) override {
+        std::string name = request.path;
+        for (const auto& [key, value] : request.query) {
+            name += key == "schema" ? "" : " " + value;
+        }
+        asked.push_back(name);
+        const auto found = bodies.find(name);
+        if (found == bodies.end()) {
+            throw Error(Reaction::Retry, "connection lost");
+        }
+        for (const char c : found->second) {
+            sink({&c, 1});
+        }
+        return {true, std::nullopt, headers};
+    }
+    std::map<std::string, std::string> bodies = {
+        {"database/app/tables", "public t 5 100\n"},
+        {"database/app/schema before", "table t"},
+        {"database/app/schema after", "indexes"},
+        {"database/app/schema finish", "foreign keys"},
+        {"database/app/sequences", "public t_id_seq 7 1\n"},
+        {"database/app/copy t", "id v\n1\tx\n"}};
+    std::map<std::string, std::string> headers = {{protocol::confirmed_header, "0/64"},
+                                                  {protocol::snapshot_header, "10:10:"},
+                                                  {protocol::wal_end_header, "0/C8"}};
+    std::vector<std::string> asked;
+};
+
+class Copy : public Apply {
+  protected:
+    Copy() { session_.committed = {}; }
+    void copy() {
+        apply_.initial_copy(bulk_, [](const CopyProgress&) {}, {});
+    }
+    FakeBulk bulk_;
+};
+
+TEST_F(Copy, GoesFromSchemaOverRowsToIndexes) {
+    EXPECT_FALSE(apply_.position().copied);
+    EXPECT_EQ(error_of({&insert(event(200, 100), "a")}).reaction(), Reaction::Retry);
+    copy();
+    EXPECT_THAT(session_.scripts, ElementsAre("table t", "indexes", "sequence t_id_seq"));
+    EXPECT_THAT(keys(), ElementsAre("1\tx\n"));
+    EXPECT_TRUE(apply_.position().copied);
+    EXPECT_EQ(apply_.position().lsn, Lsn{100});
+    bulk_.asked.clear();
+    copy();
+    EXPECT_TRUE(bulk_.asked.empty()) << "it is done";
+}
+
+TEST_F(Copy, GoesOnWhereItWasCutOff) {
+    for (const char* missing : {"database/app/tables", "database/app/copy t",
+                                "database/app/schema after", "database/app/sequences"}) {
+        const std::string body = bulk_.bodies.at(missing);
+        bulk_.bodies.erase(missing);
+        EXPECT_THROW(copy(), Error) << missing;
+        EXPECT_FALSE(apply_.position().copied);
+        bulk_.bodies[missing] = body;
+        // Read only once: later it would lie behind the first snapshots.
+        bulk_.headers[protocol::confirmed_header] =
+            session_.committed.state.phase == CopyPhase::None ? "0/64" : "0/6400";
+    }
+    copy();
+    EXPECT_EQ(apply_.position().lsn, Lsn{100});
+    EXPECT_EQ(std::count(bulk_.asked.begin(), bulk_.asked.end(), "database/app/copy t"), 2);
+}
+
+TEST_F(Copy, RefusesADatabaseWithForeignRows) {
+    session_.committed.tables["own"] = {{"1", "precious"}};
+    try {
+        copy();
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Stop);
+        EXPECT_THAT(error.what(), HasSubstr("public.own"));
+    }
+    EXPECT_EQ(session_.committed.state.phase, CopyPhase::None);
+}
+
+TEST_F(Copy, LeavesTheOperatorsOwnSchemaAlone) {
+    session_.committed.tables["t"];
+    copy();
+    EXPECT_THAT(session_.scripts, ElementsAre("sequence t_id_seq"));
+    EXPECT_TRUE(session_.committed.state.finish_script.empty());
+}
+
+TEST_F(Copy, RefusesMalformedAnswers) {
+    const std::map<std::string, std::string> broken = {
+        {"database/app/tables", "public t 5"},
+        {"database/app/copy t", "no newline"},
+        {"database/app/sequences", "public s x 1\n"}};
+    for (const auto& [path, body] : broken) {
+        const std::string good = std::exchange(bulk_.bodies[path], body);
+        EXPECT_THROW(copy(), Error) << path;
+        bulk_.bodies[path] = good;
+    }
+    copy();
+}
+
+}  // namespace
+}  // namespace antipode::secondary

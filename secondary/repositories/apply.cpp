@@ -1,0 +1,273 @@
+#include "secondary/repositories/apply.hpp"
+
+#include <set>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "secondary/repositories/names.hpp"
+#include "verify/refs.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+Result unneeded(Digest digest) {
+    return {Result::Kind::Unneeded, std::move(digest), {}, {}, {}};
+}
+
+Digest digest_of(const std::string& value) {
+    return {std::string(verify::refs_algorithm), value};
+}
+
+RefValue old_value(const v1::Ref& ref) {
+    return {ref.old_oid(), ref.old_target()};
+}
+RefValue new_value(const v1::Ref& ref) {
+    return {ref.new_oid(), ref.new_target()};
+}
+
+RefValue find(const RefMap& refs, const std::string& name) {
+    const auto found = refs.find(name);
+    return found == refs.end() ? RefValue{} : found->second;
+}
+
+/// What is left to do of an update; nullopt when `here` is neither its beginning, nor its end, nor
+/// between.
+std::optional<std::vector<RefChange>> remaining(const v1::RefUpdate& update,
+                                                const RepositoryRefs& here) {
+    RepositoryRefs after = here;
+    std::vector<RefChange> changes;
+    for (const v1::Ref& ref : update.refs()) {
+        const RefValue now = find(here.refs, ref.name());
+        if (now != old_value(ref) && now != new_value(ref)) {
+            return std::nullopt;
+        }
+        if (new_value(ref).absent()) {
+            after.refs.erase(ref.name());
+        } else {
+            after.refs[ref.name()] = new_value(ref);
+        }
+        if (now != new_value(ref)) {
+            changes.push_back({ref.name(), now, new_value(ref)});
+        }
+    }
+    if (here.object_format != update.object_format() ||
+        verify::refs_digest(after).value != update.digest_after()) {
+        return std::nullopt;
+    }
+    return changes;
+}
+
+/// All that has to be proven: every object that a changed ref will point to.
+std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
+    std::set<std::string> oids;
+    for (const RefChange& change : changes) {
+        if (!change.after.oid.empty()) {
+            oids.insert(change.after.oid);
+        }
+    }
+    return {oids.begin(), oids.end()};
+}
+
+PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
+    PackInput input;
+    if (update.has_pack() && update.pack().has_pull()) {
+        input.file = task.content;
+    } else if (update.has_pack()) {
+        input.bytes = update.pack().inline_();
+    }
+    return input;
+}
+
+/// Why the pack is not what the event says; empty when it is. A pulled file was checked when it
+/// was pulled.
+std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
+    if (!update.has_pack()) {
+        return {};
+    }
+    const v1::Content& pack = update.pack();
+    if (pack.has_pull()) {
+        return task.content.empty() ? "its pack was not pulled" : "";
+    }
+    const bool right = pack.inline_().size() == pack.size() &&
+                       std::string(view(sha256(pack.inline_()))) == pack.sha256();
+    return right && !pack.inline_().empty() ? "" : "its pack is not what its hash says";
+}
+
+}  // namespace
+
+RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories)
+    : store_(std::move(store)),
+      repositories_(repositories),
+      incoming_directory_(repositories.incoming_directory()) {}
+
+std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
+                                           const std::stop_token& stop) {
+    repositories_.root_is_empty();  // throws when there is no root: that is no item's failure
+    std::vector<Result> results;
+    for (const ItemTask& task : tasks) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        try {
+            results.push_back(apply_one(task, stop));
+        } catch (const Error& error) {
+            results.push_back(
+                error.reaction() == Reaction::Resync
+                    ? Result::needs_whole(error.what())
+                    : Result::failed(FailureClass::Transient, error.what(), error.next_step()));
+        }
+    }
+    return results;
+}
+
+Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& stop) {
+    const v1::Payload& payload = task.event->payload;
+    const bool removal = payload.has_repository_removed();
+    if (!removal && !payload.has_ref_update()) {
+        return Result::failed(FailureClass::Refused, "not an event of a repositories store");
+    }
+    const std::string& name =
+        removal ? payload.repository_removed().repository() : payload.ref_update().repository();
+    std::string reason = refuse_repository_name(name);
+    if (!reason.empty()) {
+        return Result::failed(FailureClass::Refused,
+                              "repository name refused for " + reason + ": " + printable(name),
+                              "rename the repository on the primary");
+    }
+    if (removal) {
+        return remove(name);
+    }
+    const v1::RefUpdate& update_event = payload.ref_update();
+    reason = refuse_update(update_event);
+    if (!reason.empty()) {
+        return Result::failed(FailureClass::Refused, printable(name) + ": " + reason);
+    }
+    reason = refuse_pack(update_event, task);
+    if (!reason.empty()) {
+        return Result::failed(FailureClass::Transient, printable(name) + ": " + reason);
+    }
+    if (auto in_the_way = obstacle(name)) {
+        return *in_the_way;
+    }
+    return update_event.full() ? update_whole(update_event, task, stop)
+                               : update(update_event, task, stop);
+}
+
+Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task,
+                               const std::stop_token& stop) {
+    const std::string name = printable(update.repository());
+    const auto here = repositories_.read_refs(update.repository());
+    if (!here) {
+        return Result::needs_whole("repository " + name + " is not here");
+    }
+    const Digest digest = verify::refs_digest(*here);
+    if (digest.value == update.digest_after()) {
+        return unneeded(digest);
+    }
+    const auto changes = remaining(update, *here);
+    if (!changes) {
+        return Result::needs_whole("repository " + name + " is at " + digest.to_string() +
+                                   ", the update builds on " +
+                                   digest_of(update.digest_before()).to_string());
+    }
+    return take_in_and_move(update, task, *changes, stop);
+}
+
+Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask& task,
+                                     const std::stop_token& stop) {
+    RepositoryRefs wanted{update.object_format(), {}};
+    for (const v1::Ref& ref : update.refs()) {
+        wanted.refs[ref.name()] = new_value(ref);
+    }
+    if (verify::refs_digest(wanted).value != update.digest_after()) {
+        return Result::failed(FailureClass::PrimaryDefect, printable(update.repository()) +
+                                                               ": the refs are not what the "
+                                                               "event's digest says");
+    }
+    const RepositoryRefs here = make_ready(update, stop);
+    return take_in_and_move(update, task, difference(here.refs, wanted.refs), stop);
+}
+
+RepositoryRefs RepositoryApply::make_ready(const v1::RefUpdate& update,
+                                           const std::stop_token& stop) {
+    const std::string& name = update.repository();
+    std::optional<RepositoryRefs> here;
+    try {
+        here = repositories_.read_refs(name);
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Resync) {
+            throw;
+        }
+        // Corrupt here, and the event stands alone: what is here is of no more use.
+    }
+    if (here && here->object_format == update.object_format()) {
+        return *here;
+    }
+    repositories_.remove(name);
+    repositories_.create(name, update.object_format(), stop);
+    return repositories_.read_refs(name).value_or(RepositoryRefs{});
+}
+
+Result RepositoryApply::take_in_and_move(const v1::RefUpdate& update, const ItemTask& task,
+                                         const std::vector<RefChange>& changes,
+                                         const std::stop_token& stop) {
+    const std::string& name = update.repository();
+    std::vector<std::string> wants = wants_of(changes);
+    if (update.full()) {
+        // Asked for again perhaps because objects are missing here: prove all, not what differs.
+        for (const v1::Ref& ref : update.refs()) {
+            if (!ref.new_oid().empty()) {
+                wants.push_back(ref.new_oid());
+            }
+        }
+    }
+    const Intake intake =
+        repositories_.take_in(name, pack_input(update, task), wants, update.full(), stop);
+    if (intake.kind != Intake::Kind::Stored) {
+        const std::string reason = printable(name) + ": " + intake.reason;
+        return update.full() || intake.kind == Intake::Kind::BadPack
+                   ? Result::failed(FailureClass::PrimaryDefect, reason,
+                                    "run git fsck --full in this repository on the primary")
+                   : Result::needs_whole(reason);
+    }
+    repositories_.update_refs(name, changes, stop);
+    const auto here = repositories_.read_refs(name);
+    return Result::applied(here ? verify::refs_digest(*here) : Digest{});
+}
+
+Result RepositoryApply::remove(const std::string& name) {
+    switch (repositories_.presence(name)) {
+        case Presence::Absent:
+            return unneeded({});
+        case Presence::Foreign:
+            return Result::failed(FailureClass::LocalDefect,
+                                  printable(name) + " is no repository here: not removed",
+                                  "look at it and move it away");
+        case Presence::Repository:
+        case Presence::Damaged:
+            break;
+    }
+    repositories_.remove(name);
+    return Result::applied({});
+}
+
+std::optional<Result> RepositoryApply::obstacle(const std::string& name) {
+    for (size_t slash = name.find('/'); slash != std::string::npos;
+         slash = name.find('/', slash + 1)) {
+        const std::string parent = name.substr(0, slash);
+        if (repositories_.presence(parent) == Presence::Repository) {
+            return Result::failed(
+                FailureClass::Refused,
+                printable(name) + " would be inside the repository " + printable(parent));
+        }
+    }
+    if (repositories_.presence(name) == Presence::Foreign) {
+        return Result::failed(FailureClass::LocalDefect,
+                              printable(name) + ": something that is no repository is in the way",
+                              "move it away");
+    }
+    return std::nullopt;
+}
+
+}  // namespace antipode::secondary

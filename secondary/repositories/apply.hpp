@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "base/seams/repositories.hpp"
+#include "secondary/apply.hpp"
+
+namespace antipode::secondary {
+
+/// Applies ref updates to the repositories below one root: names checked, objects taken in through
+/// quarantine and proven complete, then the refs moved from their expected old values. An update
+/// that was cut short by a crash is finished when it is applied again: a ref that has its new value
+/// already counts as one that has its old value. Owner: whoever wires the secondary; threads as in
+/// ItemApply.
+class RepositoryApply final : public ItemApply {
+  public:
+    /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
+    RepositoryApply(StoreId store, Repositories& repositories);
+
+    const StoreId& store() const override { return store_; }
+    std::filesystem::path incoming_directory() const override { return incoming_directory_; }
+    std::vector<Result> apply(std::span<const ItemTask> tasks,
+                              const std::stop_token& stop) override;
+
+  private:
+    Result apply_one(const ItemTask& task, const std::stop_token& stop);
+    Result update(const v1::RefUpdate& update, const ItemTask& task, const std::stop_token& stop);
+    Result update_whole(const v1::RefUpdate& update, const ItemTask& task,
+                        const std::stop_token& stop);
+    Result take_in_and_move(const v1::RefUpdate& update, const ItemTask& task,
+                            const std::vector<RefChange>& changes, const std::stop_token& stop);
+    Result remove(const std::string& name);
+    /// What stands in the way of a repository at this place; nullopt: nothing.
+    std::optional<Result> obstacle(const std::string& name);
+    RepositoryRefs make_ready(const v1::RefUpdate& update, const std::stop_token& stop);
+
+    const StoreId store_;
+    Repositories& repositories_;
+    std::filesystem::path incoming_directory_;
+};
+
+}  // namespace antipode::secondary

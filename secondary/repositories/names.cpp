@@ -1,0 +1,96 @@
+#include "secondary/repositories/names.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/digest.hpp"
+#include "base/limits.hpp"
+#include "base/refs.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t component_bytes = 255;
+
+std::string refuse_component(std::string_view component) {
+    if (component.empty()) {
+        return "an empty component";
+    }
+    if (component == "." || component == ".." || component == ".antipode" || component == ".git") {
+        return "the component \"" + std::string(component) + "\"";
+    }
+    if (component.front() == '-') {
+        return "a component that begins with '-'";
+    }
+    return component.size() > component_bytes ? "a component that is too long" : "";
+}
+
+std::string refuse_ref(const v1::Ref& ref, size_t oid_size) {
+    const std::string name = "ref " + printable(ref.name());
+    if (!is_valid_ref_name(ref.name())) {
+        return name + ": not a valid name";
+    }
+    for (const std::string* oid : {&ref.old_oid(), &ref.new_oid()}) {
+        if (!oid->empty() &&
+            (oid->size() != oid_size ||
+             std::all_of(oid->begin(), oid->end(), [](char c) { return c == 0; }))) {
+            return name + ": not an object id";
+        }
+    }
+    for (const std::string* target : {&ref.old_target(), &ref.new_target()}) {
+        if (!target->empty() && !is_valid_ref_name(*target)) {
+            return name + ": not a valid target";
+        }
+    }
+    if (!ref.new_oid().empty() && !ref.new_target().empty()) {
+        return name + ": both an object id and a target";
+    }
+    if (ref.name() == "HEAD" && ref.new_oid().empty() && ref.new_target().empty()) {
+        return "HEAD cannot be deleted";
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string refuse_repository_name(std::string_view name) {
+    if (name.empty() || name.size() > limits::item_name_bytes) {
+        return "its length";
+    }
+    if (std::any_of(name.begin(), name.end(),
+                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
+        return "a control character";
+    }
+    while (true) {
+        const size_t slash = name.find('/');
+        std::string reason = refuse_component(name.substr(0, slash));
+        if (!reason.empty() || slash == std::string_view::npos) {
+            return reason;
+        }
+        name.remove_prefix(slash + 1);
+    }
+}
+
+std::string refuse_update(const v1::RefUpdate& update) {
+    const size_t oid_size = oid_bytes(update.object_format());
+    if (oid_size == 0) {
+        return "unknown object format " + printable(update.object_format());
+    }
+    if (!sha256_from_bytes(update.digest_after()) ||
+        (!update.full() && !sha256_from_bytes(update.digest_before()))) {
+        return "a digest is missing";
+    }
+    std::set<std::string_view> names;
+    for (const v1::Ref& ref : update.refs()) {
+        std::string reason = refuse_ref(ref, oid_size);
+        if (!reason.empty()) {
+            return reason;
+        }
+        if (!names.insert(ref.name()).second) {
+            return "ref " + printable(ref.name()) + " is named twice";
+        }
+    }
+    return {};
+}
+
+}  // namespace antipode::secondary
