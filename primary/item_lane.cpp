@@ -1,6 +1,7 @@
 #include "primary/item_lane.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/backoff.hpp"
 
@@ -17,15 +18,34 @@ void ItemLane::queue(const std::string& name, Item& item) {
     ready_.push_back(name);
 }
 
+void ItemLane::close(uint64_t first) {
+    const auto found = open_.find(first);
+    if (found != open_.end() && --found->second == 0) {
+        open_.erase(found);
+    }
+}
+
+std::optional<uint64_t> ItemLane::oldest_open() const {
+    return open_.empty() ? std::nullopt : std::optional(open_.begin()->first);
+}
+
 void ItemLane::announced(const std::string& name, uint64_t number) {
     Item& item = items_[name];
     if (item.first == 0) {
         item.first = number;
+        open(number);
     }
     item.through = number;
     if (item.phase == Phase::Idle) {
         queue(name, item);
+    } else if (item.phase != Phase::Queued && item.next_first == 0) {
+        item.next_first = number;
     }
+}
+
+void ItemLane::removal_announced(const std::string& name, uint64_t number) {
+    items_[name].cleared_at = number;
+    announced(name, number);
 }
 
 std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
@@ -41,7 +61,9 @@ std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
     Item& item = items_[name];
     item.phase = Phase::Reading;
     item.reading_through = item.through;
-    return ReadTask{store(), name, item.whole, session};
+    item.next_first = 0;
+    item.reading_whole = std::exchange(item.whole, false);
+    return ReadTask{store(), name, item.reading_whole, session};
 }
 
 bool ItemLane::has_due_read(SteadyTime now) const {
@@ -58,6 +80,14 @@ v1::Fulfils ItemLane::fulfils(const std::string& name) const {
     return fulfils;
 }
 
+v1::Fulfils ItemLane::removal_fulfils(const std::string& name) const {
+    const Item& item = items_.at(name);
+    v1::Fulfils fulfils;
+    fulfils.set_first(item.cleared_at);
+    fulfils.set_through(item.reading_through);
+    return fulfils;
+}
+
 void ItemLane::reading_failed(const std::string& name, const std::string& problem,
                               const std::string& next_step, SteadyTime now) {
     Item& item = items_[name];
@@ -65,6 +95,7 @@ void ItemLane::reading_failed(const std::string& name, const std::string& proble
     item.problem = problem;
     item.next_step = next_step;
     item.phase = Phase::Queued;
+    item.whole = item.whole || item.reading_whole;
     item.not_before = now + Backoff::after(item.tries, first_retry, slowest_retry);
     delayed_.emplace(item.not_before, name);
 }
@@ -75,33 +106,41 @@ void ItemLane::publishing(const std::string& name) {
 
 void ItemLane::finished(const std::string& name) {
     Item& item = items_[name];
-    const bool announced_again = item.through > item.reading_through;
-    if (!announced_again) {
+    close(item.first);
+    if (item.next_first == 0) {
         items_.erase(name);
         return;
     }
-    item.first = item.reading_through + 1;
-    item.whole = false;
-    item.removal_cleared = false;
+    item.first = std::exchange(item.next_first, 0);
+    open(item.first);
+    if (item.cleared_at <= item.reading_through) {
+        item.cleared_at = 0;
+    }
     item.tries = 0;
     item.problem.clear();
     queue(name, item);
 }
 
-bool ItemLane::is_removal_held(const std::string& name) const {
-    return std::any_of(removals_.begin(), removals_.end(),
-                       [&](const HeldRemoval& removal) { return removal.item == name; });
+void ItemLane::hold_removal(HeldRemoval removal) {
+    if (held_.insert(removal.item).second) {
+        removals_.push_back(std::move(removal));
+    }
+}
+
+bool ItemLane::was_read_whole(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found != items_.end() && found->second.reading_whole;
 }
 
 bool ItemLane::lacks_need(const StoreId& database) const {
-    return std::any_of(removals_.begin(), removals_.end(), [&](const HeldRemoval& removal) {
-        return !removal.needed.contains(database);
-    });
+    // Needs are filled in for all at once: the newest lacks what any lacks.
+    return !removals_.empty() && !removals_.back().needed.contains(database);
 }
 
 void ItemLane::set_missing_needs(const StoreId& database, Lsn needed) {
-    for (HeldRemoval& removal : removals_) {
-        removal.needed.emplace(database, needed);
+    for (auto removal = removals_.rbegin();
+         removal != removals_.rend() && removal->needed.emplace(database, needed).second;
+         ++removal) {
     }
 }
 
@@ -114,8 +153,12 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
         });
     };
     while (!removals_.empty() && passed(removals_.front())) {
-        items_[removals_.front().item].removal_cleared = true;
-        released.push_back(std::move(removals_.front().item));
+        HeldRemoval& removal = removals_.front();
+        held_.erase(removal.item);
+        if (removal.whole) {
+            want_whole(removal.item);
+        }
+        released.push_back(std::move(removal.item));
         removals_.pop_front();
     }
     return released;
@@ -123,11 +166,16 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
 
 bool ItemLane::removal_is_cleared(const std::string& name) const {
     const auto found = items_.find(name);
-    return found != items_.end() && found->second.removal_cleared;
+    return found != items_.end() && found->second.cleared_at != 0 &&
+           found->second.cleared_at <= found->second.reading_through;
 }
 
 std::optional<TimePoint> ItemLane::oldest_held_removal() const {
-    return removals_.empty() ? std::nullopt : std::optional(removals_.front().noticed_at);
+    std::optional<TimePoint> oldest;
+    for (const HeldRemoval& removal : removals_) {
+        oldest = std::min(oldest.value_or(removal.happened_after), removal.happened_after);
+    }
+    return oldest;
 }
 
 std::vector<ItemLane::Problem> ItemLane::problems(size_t most) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
@@ -33,7 +34,9 @@ class ItemLane {
 
     /// `item` got a place in the order: the announcement with `number`.
     void announced(const std::string& item, uint64_t number);
-    /// The next reading of `item` must be whole.
+    /// `item`, whose removal was released, got the announcement with `number`.
+    void removal_announced(const std::string& item, uint64_t number);
+    /// The next reading of `item` that begins must be whole.
     void want_whole(const std::string& item) { items_[item].whole = true; }
 
     /// The next item to read; nullopt: none is due.
@@ -43,6 +46,10 @@ class ItemLane {
 
     /// The announcements that a finished reading of `item` fulfils.
     v1::Fulfils fulfils(const std::string& item) const;
+    /// Those of them that are the removal's own: nothing that rows may wait for.
+    v1::Fulfils removal_fulfils(const std::string& item) const;
+    /// Number of the oldest announcement that is not fulfilled; nullopt: all are.
+    std::optional<uint64_t> oldest_open() const;
     /// The reading failed: it is tried again after a growing delay.
     void reading_failed(const std::string& item, const std::string& problem,
                         const std::string& next_step, SteadyTime now);
@@ -55,17 +62,22 @@ class ItemLane {
     /// database that could not be asked yet has no entry.
     struct HeldRemoval {
         std::string item;
-        TimePoint noticed_at;
+        TimePoint happened_after;  ///< everything that happened until then was announced before
+        bool whole = false;        ///< it was asked for: it is published whatever was before
         std::map<StoreId, Lsn> needed;
     };
-    void hold_removal(HeldRemoval removal) { removals_.push_back(std::move(removal)); }
-    bool is_removal_held(const std::string& item) const;
+    /// Nothing happens when a removal of the item is held already.
+    void hold_removal(HeldRemoval removal);
+    /// The reading that has just ended was asked for by a secondary.
+    bool was_read_whole(const std::string& item) const;
     /// True when a removal does not know yet what it needs of `database`.
     bool lacks_need(const StoreId& database) const;
     void set_missing_needs(const StoreId& database, Lsn needed);
     /// Removals whose databases have all passed; each may now be announced and read.
     std::vector<std::string> release_removals(const std::map<StoreId, Lsn>& decoded);
+    /// The reading that has just ended began behind the announcement of the item's removal.
     bool removal_is_cleared(const std::string& item) const;
+    /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;
 
     size_t unfinished() const { return items_.size() + removals_.size(); }
@@ -81,16 +93,18 @@ class ItemLane {
     /// What reconciles have proven; kept by the sequencer.
     struct Completeness {
         bool reconciled = false;  ///< in this session
-        bool failed = false;      ///< the last reconcile failed
         bool running = false;
-        uint64_t losses = 0;           ///< how often the watch lost events,
-        uint64_t losses_at_start = 0;  ///< when the running reconcile began,
-        uint64_t losses_mended = 0;    ///< and what a reconcile has made up for
-        bool proven() const { return reconciled && !failed && losses == losses_mended; }
+        std::optional<SteadyTime> failing_since;  ///< the last reconcile did not see everything
+        uint64_t losses = 0;                      ///< how often the watch lost events,
+        uint64_t losses_at_start = 0;             ///< when the running reconcile began,
+        uint64_t losses_mended = 0;               ///< and what a reconcile has made up for
+        bool all_announced() const { return reconciled && losses == losses_mended; }
+        bool proven() const { return all_announced() && !failing_since; }
         std::string problem;
         std::string next_step;
         TimePoint started_at;  ///< of the running reconcile
         TimePoint proven_at;   ///< start of the last one that succeeded
+        TimePoint drained_at;  ///< start of the last drain that lost nothing
         SteadyTime due;
         TimePoint captured_through{};  ///< epoch of the clock: unknown
         uint64_t head = 0;             ///< number of the lane's newest event
@@ -104,20 +118,26 @@ class ItemLane {
         uint64_t first = 0;            ///< oldest announcement that is not fulfilled
         uint64_t through = 0;          ///< newest one
         uint64_t reading_through = 0;  ///< newest one when the reading began
-        bool whole = false;
-        bool removal_cleared = false;
+        uint64_t next_first = 0;       ///< oldest one since the reading began
+        uint64_t cleared_at = 0;       ///< the announcement of its removal
+        bool whole = false;            ///< the next reading must be
+        bool reading_whole = false;    ///< this one is
         unsigned tries = 0;
         SteadyTime not_before{};
         std::string problem;
         std::string next_step;
     };
     void queue(const std::string& name, Item& item);
+    void open(uint64_t first) { ++open_[first]; }
+    void close(uint64_t first);
 
     ItemCapture& capture_;
     std::map<std::string, Item> items_;
     std::deque<std::string> ready_;
     std::set<std::pair<SteadyTime, std::string>> delayed_;
+    std::map<uint64_t, size_t> open_;  ///< how many items' `first` it is
     std::deque<HeldRemoval> removals_;
+    std::set<std::string> held_;  ///< their items
 };
 
 }  // namespace antipode::primary

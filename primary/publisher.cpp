@@ -138,7 +138,15 @@ void Publisher::purge() {
 
 void Publisher::take_in(const std::stop_token& stop) {
     for (Input& input : inbox_.take(inputs_at_once, options_.wait, stop)) {
-        std::visit([&](auto& value) { sequencer_->add(std::move(value)); }, input);
+        if (const auto* want = std::get_if<v1::Want>(&input)) {
+            if (const auto database = sequencer_->add(*want)) {
+                rows_.at(*database)->restart = true;
+            }
+        } else if (auto* reading = std::get_if<ReadOutcome>(&input)) {
+            sequencer_->add(std::move(*reading));
+        } else {
+            sequencer_->add(std::move(std::get<ReconcileOutcome>(input)));
+        }
     }
     take_rows(stop);
     sequencer_->look_around();

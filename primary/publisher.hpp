@@ -95,7 +95,7 @@ class Publisher {
     struct DatabaseInbox {
         Channel<DatabaseEvent> events;
         std::atomic<bool> restart =
-            false;  ///< a new session began: what is queued is of the old one
+            false;  ///< the capture starts again: what is queued is not to be numbered
         explicit DatabaseInbox(size_t bytes) : events(bytes) {}
     };
     struct ItemWork {

@@ -63,25 +63,34 @@ uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload&
 }
 
 void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
-    // All of these had committed before they came here: one look covers them together.
-    drain_all();
     DatabaseLane& lane = databases_.at(store);
-    for (DatabaseEvent& event : events) {
-        if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
-            publish_transaction(lane, store, std::move(transaction->transaction));
-        } else {
-            lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
+    lane.waiting.insert(lane.waiting.end(), std::make_move_iterator(events.begin()),
+                        std::make_move_iterator(events.end()));
+    lane.problem.clear();
+    number_rows();
+}
+
+void Sequencer::number_rows() {
+    // What waits here had committed before this: one look covers all of it together.
+    drain_all();
+    if (may_number_rows()) {
+        for (auto& [store, lane] : databases_) {
+            for (DatabaseEvent& event : std::exchange(lane.waiting, {})) {
+                if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
+                    publish_transaction(lane, store, std::move(transaction->transaction));
+                } else {
+                    lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
+                }
+            }
         }
     }
-    lane.problem.clear();
     release_removals();
     finish_marker_if_proven();
 }
 
 void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
                                     v1::Transaction transaction) {
-    // After a reconnect the slot hands out again what is not confirmed yet.
-    if (Lsn{transaction.commit_lsn()} < lane.last_commit) {
+    if (Lsn{transaction.commit_lsn()} < lane.repeated_below) {
         return;
     }
     const bool last = transaction.last();
@@ -90,7 +99,8 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
     *payload.mutable_transaction() = std::move(transaction);
     emit(store, payload);
     if (last) {
-        lane.last_commit = end;
+        lane.repeated_below = end;
+        lane.last_commit = std::max(lane.last_commit, end);
         lane.decoded = std::max(lane.decoded, end);
         ++lane.transactions;
     }
@@ -98,29 +108,49 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
 
 void Sequencer::drain_all() {
     for (auto& [store, lane] : lanes_) {
-        take_notice(lane, lane.capture().drain());
+        drain(lane);
     }
 }
 
-void Sequencer::take_notice(ItemLane& lane, Noticed noticed) {
-    if (!noticed.complete) {
-        ++lane.completeness.losses;
-        lane.completeness.due = clock_.steady_now();
+void Sequencer::drain(ItemLane& lane) {
+    ItemLane::Completeness& state = lane.completeness;
+    const TimePoint begun_at = clock_.now();
+    const Noticed noticed = lane.capture().drain();
+    // What is noticed only now happened after the last look.
+    take_notice(lane, noticed, state.drained_at);
+    if (noticed.complete) {
+        state.drained_at = begun_at;
+    } else {
+        ++state.losses;
+        state.due = clock_.steady_now();
     }
-    announce(lane, noticed.changed);
-    hold_removals(lane, noticed.removed);
 }
 
-void Sequencer::announce(ItemLane& lane, const std::vector<std::string>& items) {
+void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint happened_after) {
+    announce(lane, noticed.changed, false);
+    for (const std::string& item : noticed.removed) {
+        lane.hold_removal({item, happened_after, false, {}});
+    }
+    if (!noticed.removed.empty()) {
+        ask_needs_of_removals();
+    }
+}
+
+void Sequencer::announce(ItemLane& lane, const std::vector<std::string>& items, bool removals) {
     for (size_t begin = 0; begin < items.size(); begin += limits::announcement_items) {
         const size_t end = std::min(items.size(), begin + limits::announcement_items);
         v1::Payload payload;
+        payload.mutable_announcement()->set_removals(removals);
         for (size_t i = begin; i < end; ++i) {
             payload.mutable_announcement()->add_items(items[i]);
         }
         const uint64_t number = emit(lane.store(), payload);
         for (size_t i = begin; i < end; ++i) {
-            lane.announced(items[i], number);
+            if (removals) {
+                lane.removal_announced(items[i], number);
+            } else {
+                lane.announced(items[i], number);
+            }
         }
     }
 }
@@ -133,18 +163,6 @@ std::optional<Lsn> Sequencer::wal_position(DatabaseLane& lane) {
         lane.problem = error.what();
         return std::nullopt;
     }
-}
-
-void Sequencer::hold_removals(ItemLane& lane, const std::vector<std::string>& items) {
-    if (items.empty()) {
-        return;
-    }
-    for (const std::string& item : items) {
-        if (!lane.is_removal_held(item)) {
-            lane.hold_removal({item, clock_.now(), {}});
-        }
-    }
-    ask_needs_of_removals();
 }
 
 void Sequencer::ask_needs_of_removals() {
@@ -169,7 +187,11 @@ void Sequencer::release_removals() {
         decoded[store] = database.decoded;
     }
     for (auto& [store, lane] : lanes_) {
-        announce(lane, lane.release_removals(decoded));
+        // Before the first reconcile has ended, rows of an earlier session may still wait for what
+        // was announced then of the same item; a removal must not take that place.
+        if (lane.completeness.reconciled) {
+            announce(lane, lane.release_removals(decoded), true);
+        }
     }
 }
 
@@ -183,11 +205,14 @@ void Sequencer::add(ReadOutcome outcome) {
         lane.reading_failed(item, outcome.problem, outcome.next_step, clock_.steady_now());
     } else if (!outcome.reading) {
         emit_unchanged(lane, item);
+        lane.finished(item);
     } else if (protocol::is_removal(outcome.reading->payload) && !lane.removal_is_cleared(item)) {
         // It vanished before it could be read. Rows that wait for it must not wait for its removal,
         // which has to come after the rows that stopped naming it.
+        lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
         emit_unchanged(lane, item);
-        hold_removals(lane, {item});
+        lane.finished(item);
+        ask_needs_of_removals();
     } else {
         publish_reading(lane, std::move(outcome));
     }
@@ -195,7 +220,17 @@ void Sequencer::add(ReadOutcome outcome) {
 
 void Sequencer::publish_reading(ItemLane& lane, ReadOutcome outcome) {
     const std::string& item = outcome.task.item;
-    *protocol::mutable_fulfils(outcome.reading->payload) = lane.fulfils(item);
+    v1::Fulfils fulfils = lane.fulfils(item);
+    if (protocol::is_removal(outcome.reading->payload)) {
+        const v1::Fulfils own = lane.removal_fulfils(item);
+        if (fulfils.first() != own.first() || fulfils.through() != own.first()) {
+            // It was also announced as changed: rows that wait for that must not wait for the
+            // removal, which waits for them.
+            emit_unchanged(lane, item);
+            fulfils = own;
+        }
+    }
+    *protocol::mutable_fulfils(outcome.reading->payload) = fulfils;
     const uint64_t number = emit(lane.store(), outcome.reading->payload);
     lane.publishing(item);
     unrecorded_.push_back({lane.store(), item, std::move(outcome.reading->published),
@@ -207,7 +242,6 @@ void Sequencer::emit_unchanged(ItemLane& lane, const std::string& item) {
     payload.mutable_unchanged()->set_item(item);
     *payload.mutable_unchanged()->mutable_fulfils() = lane.fulfils(item);
     emit(lane.store(), payload);
-    lane.finished(item);
 }
 
 void Sequencer::add(ReconcileOutcome outcome) {
@@ -217,58 +251,65 @@ void Sequencer::add(ReconcileOutcome outcome) {
     ItemLane& lane = lanes_.at(outcome.store);
     ItemLane::Completeness& state = lane.completeness;
     state.running = false;
-    state.problem = outcome.problem;
-    state.next_step = outcome.next_step;
     if (!outcome.problem.empty()) {
-        state.failed = true;
-        state.due = clock_.steady_now() + failed_reconcile_retry;
+        reconcile_failed(lane, outcome.problem, outcome.next_step);
         return;
     }
-    state.failed = false;
+    take_notice(lane, outcome.noticed, state.proven_at);
+    if (!outcome.noticed.complete) {
+        reconcile_failed(lane, "a part of the store could not be looked at", {});
+        return;
+    }
+    state.problem.clear();
+    state.next_step.clear();
+    state.failing_since.reset();
     state.reconciled = true;
     state.proven_at = state.started_at;
-    state.due = clock_.steady_now() + options_.reconcile_interval;
-    if (outcome.noticed.complete) {
-        state.losses_mended = state.losses_at_start;
-    } else {
-        state.due = clock_.steady_now() + failed_reconcile_retry;
-    }
-    if (state.losses != state.losses_mended) {
-        state.due = std::min(state.due, clock_.steady_now() + failed_reconcile_retry);
-    }
-    outcome.noticed.complete = true;
-    take_notice(lane, std::move(outcome.noticed));
+    state.losses_mended = state.losses_at_start;
+    state.due =
+        clock_.steady_now() + (state.losses == state.losses_mended ? options_.reconcile_interval
+                                                                   : failed_reconcile_retry);
     v1::Payload payload;
     payload.mutable_reconciled();
     emit(lane.store(), payload);
 }
 
-void Sequencer::add(const v1::Want& want) {
+void Sequencer::reconcile_failed(ItemLane& lane, const std::string& problem,
+                                 const std::string& next_step) {
+    ItemLane::Completeness& state = lane.completeness;
+    const SteadyTime now = clock_.steady_now();
+    state.problem = problem;
+    state.next_step = next_step;
+    state.failing_since = state.failing_since.value_or(now);
+    state.due = now + failed_reconcile_retry;
+}
+
+std::optional<StoreId> Sequencer::add(const v1::Want& want) {
     const auto store = StoreId::parse(want.store());
     if (!store) {
-        return;
+        return std::nullopt;
     }
     if (const auto database = databases_.find(*store); database != databases_.end()) {
-        database->second.last_commit = {};
-        database->second.capture->restart();
-        return;
+        // What the site lacks gets new numbers. The newest commit stays: it has to reach that.
+        database->second.repeated_below = {};
+        database->second.waiting.clear();
+        return store;
     }
     const auto lane = lanes_.find(*store);
     if (lane == lanes_.end()) {
-        return;
+        return std::nullopt;
     }
     const std::vector<std::string> items(want.items().begin(), want.items().end());
     for (const std::string& item : items) {
         lane->second.want_whole(item);
     }
-    announce(lane->second, items);
+    announce(lane->second, items, false);
+    return std::nullopt;
 }
 
 void Sequencer::look_around() {
-    drain_all();
     ask_needs_of_removals();
-    release_removals();
-    finish_marker_if_proven();
+    number_rows();
     if (clock_.steady_now() >= marker_due_) {
         if (pending_marker_) {
             emit_marker();  // what could not be proven stays at its older time
@@ -279,10 +320,17 @@ void Sequencer::look_around() {
 }
 
 bool Sequencer::takes_rows() const {
-    return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& entry) {
+    return may_number_rows() &&
+           std::all_of(databases_.begin(), databases_.end(),
+                       [](const auto& entry) { return entry.second.waiting.empty(); });
+}
+
+bool Sequencer::may_number_rows() const {
+    return std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
         const ItemLane::Completeness& state = entry.second.completeness;
-        // A store that cannot be reconciled holds back the recovery point, not the rows.
-        return state.failed || state.proven();
+        return state.all_announced() ||
+               (state.failing_since &&
+                clock_.steady_now() - *state.failing_since >= options_.rows_wait);
     });
 }
 
@@ -329,16 +377,16 @@ void Sequencer::begin_marker() {
         }
     }
     for (auto& [store, lane] : lanes_) {
-        take_notice(lane, lane.capture().drain());
-        ItemLane::Completeness& state = lane.completeness;
-        if (!state.proven()) {
+        drain(lane);
+        const ItemLane::Completeness& proof = lane.completeness;
+        if (!proof.proven()) {
             continue;
         }
-        TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : state.proven_at;
+        TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : proof.proven_at;
         if (const auto held = lane.oldest_held_removal()) {
             proven = std::min(proven, *held);
         }
-        state.captured_through = std::max(state.captured_through, proven);
+        lane.completeness.captured_through = std::max(proof.captured_through, proven);
     }
     pending_marker_ = std::move(marker);
 }
@@ -380,6 +428,9 @@ void Sequencer::emit_marker() {
         lane.set_store(store.to_string());
         lane.set_head(item_lane.completeness.head);
         lane.set_captured_through_us(to_microseconds(item_lane.completeness.captured_through));
+        if (item_lane.completeness.reconciled) {
+            lane.set_open_from(item_lane.oldest_open().value_or(sealer_.head().number + 1));
+        }
     }
     emit(std::nullopt, payload);
 }

@@ -53,6 +53,8 @@ class Sequencer {
         std::optional<protocol::ChainPoint> joins;
         std::chrono::milliseconds marker_interval{1000};
         std::chrono::milliseconds reconcile_interval{600'000};
+        /// How long rows wait for a store that cannot be reconciled.
+        std::chrono::milliseconds rows_wait{600'000};
     };
 
     /// `events` (may be null) is told of everything that gets a number.
@@ -66,15 +68,17 @@ class Sequencer {
     void add(const StoreId& store, std::vector<DatabaseEvent> events);
     void add(ReadOutcome outcome);
     void add(ReconcileOutcome outcome);
-    /// A secondary asks for items again.
-    void add(const v1::Want& want);
+    /// A secondary asks for items or transactions again. Returns the database whose capture has to
+    /// start again at its confirmed position; what it decoded before must not be added any more.
+    std::optional<StoreId> add(const v1::Want& want);
     /// Notices what changed, announces it, releases removals, publishes markers that are due.
     void look_around();
 
     // What goes out.
 
     /// False while rows must wait: a reconcile that this session (or a lost watch event) needs has
-    /// not ended yet, so a row's files could still be unannounced.
+    /// not ended yet, so a row's files could still be unannounced. A store that cannot be
+    /// reconciled for longer than Options::rows_wait holds back the recovery point, not the rows.
     bool takes_rows() const;
     /// The next item of `store` to read.
     std::optional<ReadTask> next_read(const StoreId& store);
@@ -92,7 +96,10 @@ class Sequencer {
         DatabaseCapture* capture = nullptr;
         Lsn decoded;      ///< everything that ended here or below is numbered
         Lsn stored;       ///< the same, stored in the stream
-        Lsn last_commit;  ///< end of the last transaction that was numbered
+        Lsn last_commit;  ///< end of the newest transaction that was numbered
+        /// Transactions below are handed out once more after a reconnect; they have their numbers.
+        Lsn repeated_below;
+        std::deque<DatabaseEvent> waiting;  ///< decoded, without a number while rows must wait
         uint64_t head = 0;
         uint64_t transactions = 0;
         TimePoint captured_through{};
@@ -104,9 +111,12 @@ class Sequencer {
 
   private:
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
-    void announce(ItemLane& lane, const std::vector<std::string>& items);
-    void take_notice(ItemLane& lane, Noticed noticed);
-    void hold_removals(ItemLane& lane, const std::vector<std::string>& items);
+    void announce(ItemLane& lane, const std::vector<std::string>& items, bool removals);
+    void take_notice(ItemLane& lane, const Noticed& noticed, TimePoint happened_after);
+    bool may_number_rows() const;
+    void number_rows();
+    void drain(ItemLane& lane);
+    void reconcile_failed(ItemLane& lane, const std::string& problem, const std::string& next_step);
     void ask_needs_of_removals();
     void release_removals();
     void drain_all();

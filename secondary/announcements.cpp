@@ -5,7 +5,7 @@
 namespace antipode::secondary {
 
 void Announcements::open(const StoreId& store, const Position& announcement,
-                         const std::vector<std::string>& items, SteadyTime now) {
+                         const std::vector<std::string>& items, bool removals, SteadyTime now) {
     size_t count = 0;
     for (const std::string& item : items) {
         std::vector<Position>& open = items_[store][item];
@@ -16,6 +16,9 @@ void Announcements::open(const StoreId& store, const Position& announcement,
     }
     if (count > 0) {
         announcements_[announcement] = {store, count, now};
+        if (!removals) {
+            waited_for_.insert(announcement);
+        }
     }
 }
 
@@ -23,6 +26,7 @@ void Announcements::close(const Position& position, std::vector<Position>& compl
     const auto found = announcements_.find(position);
     if (found != announcements_.end() && --found->second.open_items == 0) {
         announcements_.erase(found);
+        waited_for_.erase(position);
         complete.push_back(position);
     }
 }
@@ -47,12 +51,12 @@ std::vector<Position> Announcements::fulfil(const StoreId& store, const std::str
     return complete;
 }
 
-std::vector<Position> Announcements::fulfil_before_session(const StoreId& store, uint64_t epoch,
-                                                           uint64_t session) {
-    const Position end{epoch, session, 0};
+std::vector<Position> Announcements::fulfil_where(
+    const StoreId& store, const Position& end,
+    const std::function<bool(const std::string&, const std::vector<Position>&)>& which) {
     std::vector<std::string> affected;
     for (const auto& [item, open] : items_[store]) {
-        if (open.front() < end) {
+        if (open.front() < end && which(item, open)) {
             affected.push_back(item);
         }
     }
@@ -64,18 +68,39 @@ std::vector<Position> Announcements::fulfil_before_session(const StoreId& store,
     return complete;
 }
 
+std::vector<Position> Announcements::fulfil_before_session(const StoreId& store, uint64_t epoch,
+                                                           uint64_t session) {
+    const Position end{epoch, session, 0};
+    return fulfil_where(store, end, [&](const std::string&, const std::vector<Position>& open) {
+        return open.back() < end;
+    });
+}
+
+std::vector<Position> Announcements::fulfil_lost(
+    const StoreId& store, const Position& end,
+    const std::function<bool(const std::string&)>& is_coming) {
+    return fulfil_where(store, end,
+                        [&](const std::string& item, const std::vector<Position>& open) {
+                            return open.back() < end && !is_coming(item);
+                        });
+}
+
 std::optional<Position> Announcements::oldest() const {
-    return announcements_.empty() ? std::nullopt : std::optional(announcements_.begin()->first);
+    return waited_for_.empty() ? std::nullopt : std::optional(*waited_for_.begin());
 }
 
 std::vector<Announcements::OpenItem> Announcements::expired(SteadyTime deadline) const {
     std::vector<OpenItem> expired;
-    if (announcements_.empty() || announcements_.begin()->second.since > deadline) {
+    if (waited_for_.empty()) {
         return expired;
     }
-    const auto& [position, announcement] = *announcements_.begin();
+    const Position position = *waited_for_.begin();
+    const Announcement& announcement = announcements_.at(position);
+    if (announcement.since > deadline) {
+        return expired;
+    }
     for (const auto& [item, open] : items_.at(announcement.store)) {
-        if (open.front() == position) {
+        if (std::binary_search(open.begin(), open.end(), position)) {
             expired.push_back({announcement.store, item, position});
         }
     }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,8 +12,8 @@
 
 namespace antipode::secondary {
 
-/// Announcements whose items are not all here yet: the places in the order that rows wait for.
-/// Passive.
+/// Announcements whose items are not all here yet. Rows behind them wait, unless it is removals
+/// that were announced: no row needs something to be gone. Passive.
 class Announcements {
   public:
     /// One item of a store that an announcement waits for.
@@ -22,7 +24,7 @@ class Announcements {
     };
 
     void open(const StoreId& store, const Position& announcement,
-              const std::vector<std::string>& items, SteadyTime now);
+              const std::vector<std::string>& items, bool removals, SteadyTime now);
 
     /// `item` is fulfilled up to and including announcement `through`. Returns the announcements
     /// that are thereby complete.
@@ -30,12 +32,16 @@ class Announcements {
                                  const Position& through);
 
     /// Everything that `store` announced before `session` began is fulfilled or announced again.
+    /// What is announced again stays open until that is fulfilled.
     std::vector<Position> fulfil_before_session(const StoreId& store, uint64_t epoch,
                                                 uint64_t session);
+    /// Nothing that `store` announced before `end` comes any more, unless `is_coming(item)`.
+    std::vector<Position> fulfil_lost(const StoreId& store, const Position& end,
+                                      const std::function<bool(const std::string&)>& is_coming);
 
-    /// The oldest open announcement; nullopt: none is open.
+    /// The oldest open announcement that rows wait for; nullopt: there is none.
     std::optional<Position> oldest() const;
-    /// The items of the oldest open announcement, when it has been open since before `deadline`.
+    /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
 
     size_t open_items(const StoreId& store) const;
@@ -47,8 +53,12 @@ class Announcements {
         SteadyTime since{};
     };
     void close(const Position& position, std::vector<Position>& complete);
+    std::vector<Position> fulfil_where(
+        const StoreId& store, const Position& end,
+        const std::function<bool(const std::string&, const std::vector<Position>&)>& which);
 
     std::map<Position, Announcement> announcements_;
+    std::set<Position> waited_for_;  ///< those that rows wait for
     /// Per store and item: its open announcements, oldest first.
     std::map<StoreId, std::map<std::string, std::vector<Position>>> items_;
 };

@@ -30,7 +30,8 @@ std::string_view to_string(FailureClass failure);
 struct Result {
     enum class Kind {
         Applied,     ///< durable; `digest` was computed from what is here now
-        Unneeded,    ///< was applied before, or a later state is here already
+        Unneeded,    ///< was applied before; `digest` is of what is here now
+        Superseded,  ///< a later event of the item was applied before; said by the core itself
         NeedsWhole,  ///< what is here is not what the event builds on: ask for the whole item
         Failed,      ///< parked; `failure` and `reason` say why
     };

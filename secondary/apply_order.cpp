@@ -18,6 +18,16 @@ Position in_session_of(const protocol::Event& event, uint64_t number) {
     return {event.position.epoch, event.position.session, number};
 }
 
+/// What does not build on anything before it.
+bool stands_alone(const v1::Payload& payload) {
+    return payload.has_blob_put() || (payload.has_ref_update() && payload.ref_update().full());
+}
+
+/// What may have to wait for events that come later must not keep them from coming.
+bool counts_for_room(const v1::Payload& payload) {
+    return !payload.has_announcement() && !protocol::is_removal(payload);
+}
+
 /// Where an event stands for causality: the oldest announcement that it fulfils.
 Position order_of(const protocol::Event& event) {
     const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
@@ -68,7 +78,7 @@ void ApplyOrder::set_copying(const StoreId& store, bool copying) {
 bool ApplyOrder::has_room() const {
     return std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
         const Lane& lane = entry.second;
-        return lane.bytes < options_.lane_bytes && lane.queue.size() < options_.lane_events;
+        return lane.bytes < options_.lane_bytes && lane.events < options_.lane_events;
     });
 }
 
@@ -84,10 +94,7 @@ void ApplyOrder::accept(protocol::Event event, size_t bytes) {
     }
     Lane& lane = found->second;
     if (is_database(lane.store)) {
-        const bool gated = announcements_.oldest() && options_.causal;
-        if (!lane.copying && !lane.skipped_from && gated &&
-            lane.bytes + bytes > options_.lane_bytes / 2) {
-            // What these transactions wait for may stand behind them in the stream: let it come.
+        if (!lane.copying && !lane.skipped_from && must_skip(lane, bytes)) {
             lane.skipped_from = event.position;
             lane.skipped_before = before;
         }
@@ -95,36 +102,87 @@ void ApplyOrder::accept(protocol::Event event, size_t bytes) {
             return;
         }
     }
-    lane.queue.push_back({std::move(event), before, bytes, State::Waiting});
-    lane.bytes += bytes;
+    Pending pending{std::move(event), before, 0};
+    if (counts_for_room(pending.event.payload)) {
+        pending.bytes = std::max<size_t>(bytes, 1);
+        lane.bytes += pending.bytes;
+        ++lane.events;
+    }
+    const Position position = pending.event.position;
+    Pending& queued = lane.queue.emplace(position, std::move(pending)).first->second;
     if (!is_database(lane.store)) {
-        accept_item_event(lane, lane.queue.back());
+        accept_item_event(lane, queued);
     }
 }
 
+bool ApplyOrder::must_skip(const Lane& lane, size_t bytes) const {
+    // What these transactions wait for may stand behind them in the stream: let it come.
+    const bool half_full =
+        lane.bytes + bytes > options_.lane_bytes / 2 || lane.events >= options_.lane_events / 2;
+    return half_full && rows_barrier();
+}
+
+std::optional<Position> ApplyOrder::rows_barrier() const {
+    if (!options_.causal) {
+        return std::nullopt;
+    }
+    std::optional<Position> barrier = announcements_.oldest();
+    for (const auto& [store, lane] : lanes_) {
+        const auto gap = is_database(store) ? std::nullopt : registry_.gap(store);
+        if (gap && gap->rows_wait && clock_.now() - gap->since < options_.max_hold) {
+            barrier = std::min(barrier.value_or(gap->at), gap->at);
+        }
+    }
+    return barrier;
+}
+
 void ApplyOrder::accept_control(const protocol::Event& event, const Position& before) {
-    if (event.payload.has_marker()) {
-        recovery_.add(event.payload.marker(), event.position, before, clock_.now());
+    if (!event.payload.has_marker()) {
+        return;
+    }
+    for (const v1::Marker::Lane& said : event.payload.marker().lanes()) {
+        close_lost(said, event.position);
+    }
+    recovery_.add(event.payload.marker(), event.position, before, clock_.now());
+}
+
+void ApplyOrder::close_lost(const v1::Marker::Lane& said, const Position& marker) {
+    const auto store = StoreId::parse(said.store());
+    const auto lane = store ? lanes_.find(*store) : lanes_.end();
+    if (lane == lanes_.end() || said.open_from() == 0 || !registry_.gap(*store)) {
+        return;
+    }
+    // An event that is neither here nor to come was lost in the gap; rows wait for that now.
+    close(lane->second,
+          announcements_.fulfil_lost(
+              *store, {marker.epoch, marker.session, said.open_from()},
+              [&](const std::string& item) { return lane->second.by_item.contains(item); }));
+}
+
+void ApplyOrder::accept_announcement(Lane& lane, Pending& pending) {
+    const Position position = pending.event.position;
+    const v1::Announcement& announcement = pending.event.payload.announcement();
+    announcements_.open(lane.store, position,
+                        {announcement.items().begin(), announcement.items().end()},
+                        announcement.removals(), clock_.steady_now());
+    if (announcement.items().empty()) {
+        done(lane, position);
+    } else {
+        pending.event.payload.Clear();  // the names are kept once
     }
 }
 
 void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
     const v1::Payload& payload = pending.event.payload;
     if (payload.has_announcement()) {
-        const auto& items = payload.announcement().items();
-        announcements_.open(lane.store, pending.event.position, {items.begin(), items.end()},
-                            clock_.steady_now());
-        lane.announcements[pending.event.position] = &pending;
-        if (items.empty()) {
-            close(lane, {pending.event.position});
-        }
+        accept_announcement(lane, pending);
         return;
     }
     if (payload.has_reconciled()) {
-        close(lane, announcements_.fulfil_before_session(lane.store, pending.event.position.epoch,
-                                                         pending.event.position.session));
-        done(lane, pending);
-        pop_done(lane);
+        const Position position = pending.event.position;
+        close(lane,
+              announcements_.fulfil_before_session(lane.store, position.epoch, position.session));
+        done(lane, position);
         return;
     }
     const std::string* item = protocol::item_of(payload);
@@ -136,55 +194,83 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
     }
     auto& events = lane.by_item[*item];
     events.push_back(&pending);
-    if (events.size() == 1) {
+    if (events.size() == 1 ||
+        lane.blocked_removals.erase({order_of(events.front()->event), *item}) > 0) {
         run_next(lane, *item);
     }
 }
 
 void ApplyOrder::run_next(Lane& lane, const std::string& item) {
-    Pending& pending = *lane.by_item.at(item).front();
-    if (protocol::is_removal(pending.event.payload) && !removal_may_go(pending)) {
-        lane.blocked_removals.push_back(item);
-    } else {
-        lane.runnable.push_back(item);
+    while (true) {
+        const std::deque<Pending*>& events = lane.by_item.at(item);
+        const protocol::Event& event = events.front()->event;
+        const auto limit = protocol::is_removal(event.payload) ? removal_limit() : std::nullopt;
+        if (!limit || order_of(event) <= *limit) {
+            lane.runnable.push_back(item);
+            return;
+        }
+        if (events.size() == 1 || !stands_alone(events[1]->event.payload)) {
+            lane.blocked_removals.emplace(order_of(event), item);
+            return;
+        }
+        finish_front(lane, item);
     }
 }
 
-bool ApplyOrder::removal_may_go(const Pending& pending) const {
+std::optional<Position> ApplyOrder::removal_limit() const {
     if (!options_.causal) {
-        return true;
+        return std::nullopt;
     }
-    const Position order = order_of(pending.event);
-    return std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
-        const Lane& lane = entry.second;
-        if (!is_database(lane.store) || lane.copying) {
-            return true;
+    std::optional<Position> limit;
+    const auto lower = [&](const Position& to) { limit = std::min(limit.value_or(to), to); };
+    for (const auto& [store, lane] : lanes_) {
+        if (!is_database(store) || lane.copying) {
+            continue;
         }
-        if (!lane.queue.empty() && lane.queue.front().event.position < order) {
-            return false;
+        if (!lane.queue.empty()) {
+            lower(lane.queue.begin()->first);
         }
-        const bool open_before = lane.open_before && *lane.open_before < order;
-        const bool skipped_before = lane.skipped_from && *lane.skipped_from < order;
-        return !open_before && !skipped_before;
-    });
+        if (lane.open_before) {
+            lower(*lane.open_before);
+        }
+        if (lane.skipped_from) {
+            lower(*lane.skipped_from);
+        }
+        if (registry_.gap(store)) {
+            lower(Position{});
+        }
+    }
+    return limit;
 }
 
 void ApplyOrder::release_removals() {
+    const auto none_blocked = [](const auto& entry) {
+        return entry.second.blocked_removals.empty();
+    };
+    if (std::all_of(lanes_.begin(), lanes_.end(), none_blocked)) {
+        return;
+    }
+    const auto limit = removal_limit();
     for (auto& [store, lane] : lanes_) {
-        std::deque<std::string> blocked = std::exchange(lane.blocked_removals, {});
-        for (const std::string& item : blocked) {
-            run_next(lane, item);
+        auto& blocked = lane.blocked_removals;
+        while (!blocked.empty() && (!limit || blocked.begin()->first <= *limit)) {
+            lane.runnable.push_back(blocked.begin()->second);
+            blocked.erase(blocked.begin());
         }
     }
 }
 
 bool ApplyOrder::wants_restart() const {
-    const auto oldest = announcements_.oldest();
     return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
         const Lane& lane = entry.second;
-        const bool waited_enough =
-            lane.skipped_from && lane.queue.empty() && (!oldest || *oldest > *lane.skipped_from);
-        return lane.rewind || waited_enough;
+        if (lane.rewind) {
+            return true;
+        }
+        if (!lane.skipped_from || !lane.queue.empty()) {
+            return false;
+        }
+        const auto barrier = rows_barrier();
+        return !barrier || *barrier > *lane.skipped_from;
     });
 }
 
@@ -200,7 +286,6 @@ std::vector<ApplyOrder::Task> ApplyOrder::take_items(
             lane.waiting_for_content.push_back(item);
             continue;
         }
-        pending.state = State::Taken;
         tasks.push_back({&pending.event});
     }
     return tasks;
@@ -216,9 +301,7 @@ void ApplyOrder::content_arrived(const StoreId& store) {
 void ApplyOrder::give_back(const StoreId& store, const std::vector<Task>& tasks) {
     Lane& lane = lane_of(store);
     for (const Task& task : tasks) {
-        const std::string& item = *protocol::item_of(task.event->payload);
-        lane.by_item.at(item).front()->state = State::Waiting;
-        lane.runnable.push_back(item);
+        lane.runnable.push_back(*protocol::item_of(task.event->payload));
     }
 }
 
@@ -243,6 +326,9 @@ Exception ApplyOrder::park(const Lane& lane, const protocol::Event& event,
 Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
     const protocol::Event& event = *finished.task.event;
     Registry::Outcome outcome{*protocol::item_of(event.payload), event.position, {}, {}};
+    if (finished.result.kind == Result::Kind::Superseded) {
+        return outcome;
+    }
     ++lane.applied;
     if (finished.result.kind == Result::Kind::Failed ||
         finished.result.kind == Result::Kind::NeedsWhole) {
@@ -261,69 +347,75 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
                                                  " and should be " + expected.to_string()));
         return outcome;
     }
-    ++lane.verified;
-    outcome.applied = finished.result.digest;
+    if (finished.result.digest == expected) {
+        ++lane.verified;
+        outcome.applied = finished.result.digest;
+    }
     return outcome;
 }
 
 void ApplyOrder::finish_items(const StoreId& store, const std::vector<Finished>& finished_tasks) {
     Lane& lane = lane_of(store);
-    std::vector<Registry::Outcome> outcomes;
-    for (const Finished& finished_task : finished_tasks) {
-        outcomes.push_back(judge(lane, finished_task));
-        const std::string item = outcomes.back().item;
-        auto& events = lane.by_item.at(item);
-        Pending& pending = *events.front();
-        events.pop_front();
-        fulfil(lane, item, pending.event);
-        done(lane, pending);
-        if (events.empty()) {
-            lane.by_item.erase(item);
-        } else {
-            run_next(lane, item);
-        }
+    try {
+        record(lane, finished_tasks);
+    } catch (...) {
+        // What is done is not recorded: begin again at what is.
+        lane.rewind = true;
+        throw;
     }
-    pop_done(lane);
-    registry_.record(store, outcomes, finished(lane));
     update_recovery();
 }
 
-void ApplyOrder::fulfil(Lane& lane, const std::string& item, const protocol::Event& event) {
-    const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
-    close(lane, announcements_.fulfil(lane.store, item, in_session_of(event, fulfils->through())));
+void ApplyOrder::record(Lane& lane, const std::vector<Finished>& finished_tasks) {
+    std::vector<Registry::Outcome> outcomes;
+    for (const Finished& finished_task : finished_tasks) {
+        outcomes.push_back(judge(lane, finished_task));
+        const std::string& item = outcomes.back().item;
+        finish_front(lane, item);
+        if (lane.by_item.contains(item)) {
+            run_next(lane, item);
+        }
+    }
+    registry_.record(lane.store, outcomes, finished(lane));
+}
+
+void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
+    const auto found = lane.by_item.find(item);
+    const protocol::Event& event = found->second.front()->event;
+    const Position position = event.position;
+    const Position through = in_session_of(event, protocol::fulfils(event.payload)->through());
+    found->second.pop_front();
+    if (found->second.empty()) {
+        lane.by_item.erase(found);
+    }
+    close(lane, announcements_.fulfil(lane.store, item, through));
+    done(lane, position);
 }
 
 void ApplyOrder::close(Lane& lane, const std::vector<Position>& complete) {
     for (const Position& position : complete) {
-        const auto found = lane.announcements.find(position);
-        if (found != lane.announcements.end()) {
-            done(lane, *found->second);
-            lane.announcements.erase(found);
-        }
+        done(lane, position);
     }
-    pop_done(lane);
 }
 
-void ApplyOrder::done(Lane& lane, Pending& pending) {
-    pending.state = State::Done;
-    lane.bytes -= pending.bytes;
-    pending.bytes = 0;
-    pending.event.payload.Clear();
-}
-
-void ApplyOrder::pop_done(Lane& lane) {
-    while (!lane.queue.empty() && lane.queue.front().state == State::Done) {
-        lane.queue.pop_front();
+void ApplyOrder::done(Lane& lane, const Position& position) {
+    const auto found = lane.queue.find(position);
+    if (found == lane.queue.end()) {
+        return;
     }
+    if (found->second.bytes > 0) {
+        lane.bytes -= found->second.bytes;
+        --lane.events;
+    }
+    lane.queue.erase(found);
 }
 
 Position ApplyOrder::finished(const Lane& lane) const {
     Position position = std::max(accepted_, lane.begun);
     if (!lane.queue.empty()) {
-        position = std::max(lane.queue.front().before, lane.begun);
+        position = std::max(lane.queue.begin()->second.before, lane.begun);
     } else if (lane.skipped_from) {
-        position =
-            std::max(lane.begun, Position{lane.skipped_from->epoch, lane.skipped_from->session, 0});
+        position = std::max(lane.skipped_before, lane.begun);
     }
     if (lane.open_before) {
         position = std::min(position, *lane.open_before);
@@ -344,19 +436,18 @@ std::vector<const protocol::Event*> ApplyOrder::take_transactions(const StoreId&
                                                                   size_t most_bytes) {
     Lane& lane = lane_of(store);
     std::vector<const protocol::Event*> events;
-    const auto barrier = options_.causal ? announcements_.oldest() : std::nullopt;
+    const auto barrier = lane.queue.empty() ? std::nullopt : rows_barrier();
     size_t bytes = 0;
-    for (Pending& pending : lane.queue) {
-        const bool waits = barrier && *barrier < pending.event.position;
+    for (const auto& [position, pending] : lane.queue) {
+        const bool waits = barrier && *barrier <= position;
         if (waits || events.size() == most_events || bytes > most_bytes) {
             break;
         }
         if (!pending.event.payload.has_transaction()) {
-            lane.problem = "event " + pending.event.position.to_string() +
+            lane.problem = "event " + position.to_string() +
                            " is of a kind that this version does not know; upgrade this site";
             break;
         }
-        pending.state = State::Taken;
         bytes += pending.bytes;
         events.push_back(&pending.event);
     }
@@ -367,17 +458,15 @@ std::vector<const protocol::Event*> ApplyOrder::take_transactions(const StoreId&
 void ApplyOrder::finish_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
     for (; lane.taken > 0; --lane.taken) {
-        Pending& pending = lane.queue.front();
-        const v1::Transaction& transaction = pending.event.payload.transaction();
-        if (transaction.last()) {
+        const auto& [position, pending] = *lane.queue.begin();
+        if (pending.event.payload.transaction().last()) {
             lane.open_before.reset();
             ++lane.applied;
             ++lane.verified;
         } else if (!lane.open_before) {
             lane.open_before = std::max(pending.before, lane.begun);
         }
-        lane.bytes -= pending.bytes;
-        lane.queue.pop_front();
+        done(lane, Position(position));
     }
     lane.problem.clear();
     release_removals();
@@ -386,9 +475,6 @@ void ApplyOrder::finish_transactions(const StoreId& store) {
 
 void ApplyOrder::fail_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
-    for (size_t i = 0; i < lane.taken; ++i) {
-        lane.queue[i].state = State::Waiting;
-    }
     lane.taken = 0;
     // Parts of a large transaction that were applied are rolled back: they must come again.
     lane.rewind = lane.rewind || lane.open_before.has_value();
@@ -397,8 +483,7 @@ void ApplyOrder::fail_transactions(const StoreId& store) {
 void ApplyOrder::drop_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
     for (; lane.taken > 0; --lane.taken) {
-        lane.bytes -= lane.queue.front().bytes;
-        lane.queue.pop_front();
+        done(lane, Position(lane.queue.begin()->first));
     }
     lane.rewind = lane.rewind || lane.open_before.has_value();
 }
@@ -418,6 +503,7 @@ void ApplyOrder::look_at_time() {
         registry_.add_exception(exception);
         close(lane_of(open.store), announcements_.fulfil(open.store, open.item, open.position));
     }
+    release_removals();
 }
 
 void ApplyOrder::update_recovery() {
@@ -429,18 +515,16 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
     LaneStatus status;
     status.finished = finished(lane);
     status.waiting_bytes = lane.bytes;
-    status.waiting = static_cast<size_t>(
-        std::count_if(lane.queue.begin(), lane.queue.end(), [](const Pending& pending) {
-            return pending.state != State::Done && !pending.event.payload.has_announcement();
-        }));
+    status.waiting = lane.events;
     status.applied = lane.applied;
     status.verified = lane.verified;
     status.mismatches = lane.mismatches;
     status.problem = lane.problem;
-    const auto oldest = announcements_.oldest();
-    if (is_database(store) && oldest && options_.causal && !lane.queue.empty() &&
-        *oldest < lane.queue.front().event.position) {
-        status.held_by = "transactions wait for items announced at " + oldest->to_string();
+    const auto barrier = is_database(store) && !lane.queue.empty() ? rows_barrier() : std::nullopt;
+    if (barrier && *barrier <= lane.queue.begin()->first) {
+        status.held_by = barrier == announcements_.oldest()
+                             ? "transactions wait for items announced at " + barrier->to_string()
+                             : "transactions wait for items that a gap may hide";
     } else if (!lane.waiting_for_content.empty()) {
         status.held_by = std::to_string(lane.waiting_for_content.size()) +
                          " items wait for content that is being pulled";

@@ -24,9 +24,12 @@ namespace antipode::secondary {
 /// allowed and say what became of it.
 ///
 /// * An item's events are applied one after another; different items in parallel.
-/// * A transaction waits until everything announced before it is here (consistency "causal").
-/// * A removal waits until every transaction numbered before it is applied.
-/// * Waits only ever look at smaller numbers, so they cannot form a circle; each ends at max_hold.
+/// * A transaction waits until every change announced before it is here (consistency "causal"), and
+///   behind a gap of items until it is known that nothing is missing; but not longer than max_hold.
+///   It never waits for a removal.
+/// * A removal waits until every transaction numbered before it is applied and no database has a
+///   gap. It is left out when a later event brings the item whole.
+/// * So transactions wait for changes, and only removals wait for transactions: there is no circle.
 ///
 /// It also keeps the lanes' positions and the recovery point. Passive; one thread at a time (the
 /// receiver holds a lock around it; the simulation has one thread).
@@ -84,7 +87,8 @@ class ApplyOrder {
     /// What was taken does not join on to what is applied; the primary sends it again.
     void drop_transactions(const StoreId& store);
 
-    /// Gives up waiting for what has waited too long; records it.
+    /// Gives up waiting for what has waited too long, and records it; lets removals go whose reason
+    /// to wait has ended.
     void look_at_time();
 
     // What can be seen.
@@ -108,18 +112,17 @@ class ApplyOrder {
     void update_recovery();
 
   private:
-    enum class State { Waiting, Taken, Done };
     struct Pending {
         protocol::Event event;
-        Position before;  ///< the event accepted just before it, of any lane
-        size_t bytes = 0;
-        State state = State::Waiting;
+        Position before;   ///< the event accepted just before it, of any lane
+        size_t bytes = 0;  ///< that count for has_room(); 0: it may wait for what comes later
     };
     struct Lane {
         StoreId store;
-        std::deque<Pending> queue;
-        Position begun;  ///< events at or below are skipped
-        size_t bytes = 0;
+        std::map<Position, Pending> queue;  ///< what is not done yet
+        Position begun;                     ///< events at or below are skipped
+        size_t bytes = 0;                   ///< of those that count for has_room(),
+        size_t events = 0;                  ///< and their number
         uint64_t applied = 0;
         uint64_t verified = 0;
         uint64_t mismatches = 0;
@@ -129,9 +132,8 @@ class ApplyOrder {
         // Items: events by item in order; items that may run; events that wait for content.
         std::unordered_map<std::string, std::deque<Pending*>> by_item;
         std::deque<std::string> runnable;
-        std::deque<std::string> blocked_removals;
+        std::set<std::pair<Position, std::string>> blocked_removals;  ///< by place in the order
         std::vector<std::string> waiting_for_content;
-        std::map<Position, Pending*> announcements;
 
         // Databases.
         bool copying = false;
@@ -143,16 +145,21 @@ class ApplyOrder {
 
     Lane& lane_of(const StoreId& store) { return lanes_.at(store); }
     void accept_item_event(Lane& lane, Pending& pending);
+    void accept_announcement(Lane& lane, Pending& pending);
     void accept_control(const protocol::Event& event, const Position& before);
+    void close_lost(const v1::Marker::Lane& said, const Position& marker);
+    bool must_skip(const Lane& lane, size_t bytes) const;
+    std::optional<Position> rows_barrier() const;
     void run_next(Lane& lane, const std::string& item);
-    bool removal_may_go(const Pending& pending) const;
+    std::optional<Position> removal_limit() const;
     void release_removals();
+    void record(Lane& lane, const std::vector<Finished>& finished);
     Registry::Outcome judge(Lane& lane, const Finished& finished);
     Exception park(const Lane& lane, const protocol::Event& event, const Result& result) const;
     void close(Lane& lane, const std::vector<Position>& complete);
-    void fulfil(Lane& lane, const std::string& item, const protocol::Event& event);
-    void done(Lane& lane, Pending& pending);
-    void pop_done(Lane& lane);
+    /// The item's first event is done with.
+    void finish_front(Lane& lane, const std::string& item);
+    void done(Lane& lane, const Position& position);
     Position finished(const Lane& lane) const;
 
     Options options_;

@@ -12,8 +12,9 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
     }
     const Key key{store, content.sha256()};
     shared_.with([&](Shared& shared) {
-        Entry& entry = shared.entries[key];
-        if (entry.wanted_by.empty()) {
+        const auto [found, fresh] = shared.entries.try_emplace(key);
+        Entry& entry = found->second;
+        if (fresh) {
             entry.content = content;
             shared.queue.push_back(key);
             shared.missing_bytes += content.size();
@@ -80,10 +81,15 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
             const Key key = shared.queue.front();
             shared.queue.pop_front();
             const auto found = shared.entries.find(key);
-            if (found != shared.entries.end() && !found->second.outcome && !found->second.running) {
+            if (found == shared.entries.end() || found->second.outcome || found->second.running) {
+                continue;
+            }
+            if (!found->second.wanted_by.empty()) {
                 found->second.running = true;
                 return std::pair(key, found->second.content);
             }
+            shared.missing_bytes -= found->second.content.size();
+            shared.entries.erase(found);
         }
         return std::nullopt;
     });

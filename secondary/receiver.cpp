@@ -92,12 +92,16 @@ void Receiver::step(const std::stop_token& stop) {
         }
     }
     const auto messages = stream_.read(next_, options_.wait);
+    if (messages.empty() && stream_.info().last_sequence + 1 < next_) {
+        search();  // the stream lost its end, or was made anew
+    }
     for (const StoredMessage& stored : messages) {
         next_ = stored.sequence + 1;
         auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
         // The relay stores only what it has checked; what is damaged since leaves a gap.
-        if (const auto* message = std::get_if<protocol::Message>(&opened)) {
-            accept(*message, stored.bytes.size());
+        const auto* message = std::get_if<protocol::Message>(&opened);
+        if (message != nullptr && !accept(*message, stored)) {
+            break;
         }
     }
     if (!messages.empty()) {
@@ -105,21 +109,35 @@ void Receiver::step(const std::stop_token& stop) {
     }
 }
 
-void Receiver::accept(const protocol::Message& message, size_t bytes) {
+void Receiver::search() {
+    next_ = protocol::find_behind(stream_, options_.cluster, options_.epoch,
+                                  last_ ? last_->position : Position{})
+                .sequence;
+}
+
+bool Receiver::accept(const protocol::Message& message, const StoredMessage& stored) {
     const auto joins = protocol::continuity(last_, message);
     if (joins == protocol::Continuity::Repeated) {
-        return;
+        return true;
     }
     if (joins == protocol::Continuity::Broken) {
+        if (last_) {
+            search();
+            if (next_ < stored.sequence) {
+                return false;  // the stream was written again from an earlier place on
+            }
+            next_ = stored.sequence + 1;
+        }
         assembler_.reset();
+        event_bytes_ = 0;
         for (const StoreId& store : stores_) {
-            if (registry_.lane(store).finished < message.position() && !registry_.gap(store)) {
-                registry_.set_gap(store, message.position());
+            if (registry_.lane(store).finished < message.position()) {
+                registry_.set_gap(store, message.position(), clock_.now());
             }
         }
     }
     last_ = protocol::ChainPoint{message.position(), message.hash};
-    event_bytes_ += bytes;
+    event_bytes_ += stored.bytes.size();
     auto assembled = assembler_.add(message);
     if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
         throw Error(Reaction::Stop,
@@ -129,7 +147,7 @@ void Receiver::accept(const protocol::Message& message, size_t bytes) {
     }
     auto& event = std::get<std::optional<protocol::Event>>(assembled);
     if (!event) {
-        return;
+        return true;
     }
     std::scoped_lock lock(mutex_);
     events_.note(event->position, event->store, event->captured_at, event->payload);
@@ -137,6 +155,7 @@ void Receiver::accept(const protocol::Message& message, size_t bytes) {
     if (message.store == std::nullopt) {
         order_.update_recovery();
     }
+    return true;
 }
 
 void Receiver::persist(SteadyTime now) {
@@ -154,24 +173,31 @@ void Receiver::persist(SteadyTime now) {
             registry_.set_lane(store, fresh);
         }
     }
-    mend_database_gaps();
+    look_at_gaps();
     order_.update_recovery();
     if (const auto point = order_.recovery().value()) {
         registry_.set_fact("recovery_point", std::to_string(to_microseconds(*point)));
     }
 }
 
-void Receiver::mend_database_gaps() {
-    for (const auto& [store, position] : databases_) {
+void Receiver::look_at_gaps() {
+    for (const auto& [store, lane] : order_.recovery().lanes()) {
         const auto gap = registry_.gap(store);
-        const auto lane = order_.recovery().lanes().find(store);
-        if (!gap || lane == order_.recovery().lanes().end()) {
+        if (!gap || lane.reached <= gap->at) {
             continue;
         }
-        // A marker from behind the gap names the newest transaction, and it is applied: none is
-        // missing.
-        if (lane->second.reached > *gap && lane->second.reached_commit <= position.lsn) {
-            registry_.mend_gap(store);
+        // A marker from behind the gap is reached.
+        if (store.kind != StoreKind::Database) {
+            if (!gap->passed && lane.reached_open_from > gap->at) {
+                registry_.set_gap_passed(store, gap->at);
+            }
+            continue;
+        }
+        // It names the newest transaction, and that is applied: none is missing.
+        const auto position = databases_.find(store);
+        if (position != databases_.end() && lane.reached_commit &&
+            *lane.reached_commit <= position->second.lsn) {
+            registry_.mend_gap(store, gap->at);
         }
     }
 }
@@ -196,6 +222,12 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
     std::vector<ApplyOrder::Task> to_apply;
     std::vector<ItemTask> items;
     for (const ApplyOrder::Task& task : tasks) {
+        const auto known = registry_.find(apply.store(), *protocol::item_of(task.event->payload));
+        if (known && known->position >= task.event->position) {
+            // Read again after a restart: a later state must not be undone, not even for a while.
+            finished.push_back({task, {Result::Kind::Superseded, {}, {}, {}, {}}});
+            continue;
+        }
         const v1::Content* content = protocol::pulled_content(task.event->payload);
         ItemTask item{task.event, {}};
         if (content != nullptr) {
@@ -322,7 +354,7 @@ void Receiver::apply_database(DatabaseApply& apply) {
         if (error.reaction() == Reaction::Resync) {
             // The primary sends again from the position on; these come again behind what is
             // missing.
-            registry_.set_gap(store, events.front()->position);
+            registry_.set_gap(store, events.front()->position, clock_.now());
             order_.drop_transactions(store);
         } else {
             order_.fail_transactions(store);

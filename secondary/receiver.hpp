@@ -72,9 +72,12 @@ class Receiver {
     const protocol::EventLog& events() const { return events_; }
 
   private:
-    void accept(const protocol::Message& message, size_t bytes);
+    /// False: reading goes on at an earlier place.
+    bool accept(const protocol::Message& message, const StoredMessage& stored);
+    /// Looks where the stream goes on behind the last message.
+    void search();
     void persist(SteadyTime now);
-    void mend_database_gaps();
+    void look_at_gaps();
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,

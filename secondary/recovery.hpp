@@ -40,8 +40,12 @@ class RecoveryPoint {
         uint64_t head = 0;                          ///< number of the lane's newest event
         uint64_t session = 0;
         Lsn decoded_through;
-        Position reached;    ///< newest marker before which everything of the lane is finished
-        Lsn reached_commit;  ///< databases: the newest transaction's end that it names
+        Position reached;  ///< newest marker before which everything of the lane is finished
+        /// Databases: the newest transaction's end that it names; nullopt: not known, since the
+        /// session had not decoded everything yet that was there when it began.
+        std::optional<Lsn> reached_commit;
+        /// Items: all that was announced before this is published; the origin: not known.
+        Position reached_open_from;
     };
     const std::map<StoreId, Lane>& lanes() const { return lanes_; }
 
@@ -51,6 +55,7 @@ class RecoveryPoint {
         Position before;
         std::map<StoreId, std::optional<TimePoint>> captured;
         std::map<StoreId, Lsn> commits;
+        std::map<StoreId, Position> open_from;
         std::set<StoreId> lanes_to_come;
     };
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);

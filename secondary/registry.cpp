@@ -44,7 +44,10 @@ const std::vector<std::string> migrations = {R"(
     CREATE INDEX exception_by_position ON exception (epoch, session, number);
     CREATE TABLE gap (
         store TEXT PRIMARY KEY,
-        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        since_us INTEGER NOT NULL,
+        passed INTEGER NOT NULL DEFAULT 0,
+        rows_wait INTEGER NOT NULL DEFAULT 1
     ) STRICT;
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 )"};
@@ -135,6 +138,13 @@ struct Registry::State {
             "session = excluded.session, number = excluded.number",
             {store.to_string(), number(finished.epoch), number(finished.session),
              number(finished.number)});
+    }
+
+    void change_gap(const std::string& change, const StoreId& store, const Position& at) {
+        std::scoped_lock lock(mutex);
+        database.execute(
+            change + " WHERE store = ? AND (epoch, session, number) = (?, ?, ?)",
+            {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
     }
 
     mutable std::mutex mutex;
@@ -269,6 +279,14 @@ uint64_t Registry::exception_count(const StoreId& store) const {
             .value_or(0));
 }
 
+bool Registry::is_exception(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->database
+        .query_integer("SELECT 1 FROM exception WHERE store = ? AND item = ?",
+                       {store.to_string(), Bytes{item}})
+        .has_value();
+}
+
 std::optional<Position> Registry::oldest_exception() const {
     std::scoped_lock lock(state_->mutex);
     if (state_->database.query_integer("SELECT 1 FROM gap LIMIT 1")) {
@@ -284,27 +302,40 @@ std::optional<Position> Registry::oldest_exception() const {
     return oldest;
 }
 
-void Registry::set_gap(const StoreId& store, const Position& at) {
+void Registry::set_gap(const StoreId& store, const Position& at, TimePoint now) {
     std::scoped_lock lock(state_->mutex);
     state_->database.execute(
-        "INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)",
-        {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
+        "INSERT INTO gap (store, epoch, session, number, since_us) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, session = excluded.session, "
+        "number = excluded.number, passed = 0, rows_wait = 1 "
+        "WHERE (excluded.epoch, excluded.session, excluded.number) > (epoch, session, number)",
+        {store.to_string(), number(at.epoch), number(at.session), number(at.number),
+         to_microseconds(now)});
 }
 
-void Registry::mend_gap(const StoreId& store) {
+std::optional<Registry::Gap> Registry::gap(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute("DELETE FROM gap WHERE store = ?", {store.to_string()});
+    std::optional<Gap> gap;
+    state_->database.query(
+        "SELECT epoch, session, number, since_us, passed, rows_wait FROM gap WHERE store = ?",
+        {store.to_string()}, [&](const RowView& row) {
+            gap = Gap{position_at(row, 0), from_microseconds(row.integer(3)), row.integer(4) != 0,
+                      row.integer(5) != 0};
+            return false;
+        });
+    return gap;
 }
 
-std::optional<Position> Registry::gap(const StoreId& store) const {
-    std::scoped_lock lock(state_->mutex);
-    std::optional<Position> at;
-    state_->database.query("SELECT epoch, session, number FROM gap WHERE store = ?",
-                           {store.to_string()}, [&](const RowView& row) {
-                               at = position_at(row, 0);
-                               return false;
-                           });
-    return at;
+void Registry::set_gap_passed(const StoreId& store, const Position& at) {
+    state_->change_gap("UPDATE gap SET passed = 1", store, at);
+}
+
+void Registry::let_rows_pass(const StoreId& store, const Position& at) {
+    state_->change_gap("UPDATE gap SET rows_wait = 0", store, at);
+}
+
+void Registry::mend_gap(const StoreId& store, const Position& at) {
+    state_->change_gap("DELETE FROM gap", store, at);
 }
 
 void Registry::set_fact(const std::string& name, const std::string& value) {

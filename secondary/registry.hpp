@@ -83,15 +83,30 @@ class Registry {
     std::vector<Exception> due(TimePoint now, size_t most) const;
     void tried(const StoreId& store, const std::string& item, TimePoint next_try);
     uint64_t exception_count(const StoreId& store) const;
+    bool is_exception(const StoreId& store, const std::string& item) const;
     /// The place in the order that the recovery point must not pass; the origin while a store needs
     /// an inventory.
     std::optional<Position> oldest_exception() const;
 
     /// The store's events have a gap before `at`: items are compared with the primary's inventory,
     /// transactions are asked for again. Holds back the recovery point until it is mended.
-    void set_gap(const StoreId& store, const Position& at);
-    void mend_gap(const StoreId& store);
-    std::optional<Position> gap(const StoreId& store) const;
+    struct Gap {
+        Position at;
+        TimePoint since;
+        /// Stores of items: whatever was announced before the gap is published, and applied here as
+        /// far as it came; the primary's inventory now tells what is missing.
+        bool passed = false;
+        /// Stores of items: something may be missing, so rows from behind the gap wait.
+        bool rows_wait = true;
+        bool operator==(const Gap&) const = default;
+    };
+    /// A gap that is open already grows: the later position counts.
+    void set_gap(const StoreId& store, const Position& at, TimePoint now);
+    std::optional<Gap> gap(const StoreId& store) const;
+    // These do nothing when the gap has grown behind `at` meanwhile.
+    void set_gap_passed(const StoreId& store, const Position& at);
+    void let_rows_pass(const StoreId& store, const Position& at);
+    void mend_gap(const StoreId& store, const Position& at);
 
     /// Small facts that must survive a restart: "safe", "recovery_point", ...
     void set_fact(const std::string& name, const std::string& value);

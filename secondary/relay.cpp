@@ -60,6 +60,7 @@ void Relay::begin() {
     }
     status_.with([&](RelayStatus& status) {
         status.relayed = cursor_.last ? cursor_.last->position : Position{};
+        status.safe.lsns.clear();  // this site's stream may have lost what was safe
     });
     noted_.clear();
     name_contents_since(finished);
@@ -120,6 +121,9 @@ void Relay::check(std::vector<StoredMessage> messages) {
             continue;
         }
         if (joins == protocol::Continuity::Broken) {
+            if (went_back(stored.sequence)) {
+                return;
+            }
             note_gap(message);
         }
         cursor_.last = protocol::ChainPoint{message.position(), message.hash};
@@ -128,6 +132,20 @@ void Relay::check(std::vector<StoredMessage> messages) {
              std::move(stored.bytes)});
         cursor_.accepted.push_back(std::move(message));
     }
+}
+
+bool Relay::went_back(uint64_t sequence) {
+    // When the stream was written again from an earlier place on, nothing is missing: it is there.
+    if (cursor_.last) {
+        cursor_.next = protocol::find_behind(upstream_, options_.cluster, options_.epoch,
+                                             cursor_.last->position)
+                           .sequence;
+        if (cursor_.next < sequence) {
+            return true;
+        }
+    }
+    cursor_.next = sequence + 1;
+    return false;
 }
 
 void Relay::store() {
@@ -185,7 +203,7 @@ void Relay::note_gap(const protocol::Message& message) {
     spdlog::warn("relay: events are missing before {}; every store is compared with the primary",
                  message.position().to_string());
     for (const StoreId& store : options_.stores) {
-        registry_.set_gap(store, message.position());
+        registry_.set_gap(store, message.position(), clock_.now());
     }
     status_.with([](RelayStatus& status) { ++status.gaps; });
 }

@@ -73,6 +73,8 @@ class Relay {
     Position finished_everywhere() const;
     void name_contents_since(const Position& position);
     void check(std::vector<StoredMessage> messages);
+    /// True: reading goes on at an earlier place than the message at `sequence`.
+    bool went_back(uint64_t sequence);
     void store();
     void note(const protocol::Message& message);
     void note_gap(const protocol::Message& message);

@@ -82,7 +82,7 @@ void Repair::ask_for_due_items() {
     }
 }
 
-void Repair::mend(const StoreId& store, const Position& gap, const std::stop_token& stop) {
+void Repair::mend(const StoreId& store, const Registry::Gap& gap, const std::stop_token& stop) {
     if (store.kind == StoreKind::Database) {
         v1::Want want;
         want.set_site(site_);
@@ -92,38 +92,45 @@ void Repair::mend(const StoreId& store, const Position& gap, const std::stop_tok
         send_(want);
         return;
     }
-    const auto differing = differing_items(store, stop);
-    if (differing.empty()) {
-        // Nothing is missing, unless the stream has not even brought what lies behind the gap.
-        if (registry_.lane(store).finished >= gap) {
+    const Differences differing = differences(store, stop);
+    if (gap.passed && differing.missing.empty()) {
+        registry_.let_rows_pass(store, gap.at);
+        if (differing.surplus.empty()) {
             spdlog::info("{}: equal to the primary's inventory; the gap is mended",
                          store.to_string());
-            registry_.mend_gap(store);
+            registry_.mend_gap(store, gap.at);
         }
-        return;
     }
-    spdlog::info("{}: {} items differ from the primary's inventory and are asked for again",
-                 store.to_string(), differing.size());
-    for (size_t begin = 0; begin < differing.size(); begin += items_per_request) {
-        const size_t end = std::min(differing.size(), begin + items_per_request);
+    ask_for(store, differing.missing);
+    ask_for(store, differing.surplus);
+}
+
+void Repair::ask_for(const StoreId& store, const std::vector<std::string>& items) {
+    if (!items.empty()) {
+        spdlog::info("{}: {} items differ from the primary's inventory and are asked for again",
+                     store.to_string(), items.size());
+    }
+    for (size_t begin = 0; begin < items.size(); begin += items_per_request) {
+        const size_t end = std::min(items.size(), begin + items_per_request);
         send(store,
-             {differing.begin() + static_cast<ptrdiff_t>(begin),
-              differing.begin() + static_cast<ptrdiff_t>(end)},
+             {items.begin() + static_cast<ptrdiff_t>(begin),
+              items.begin() + static_cast<ptrdiff_t>(end)},
              "a gap");
     }
 }
 
-std::vector<std::string> Repair::differing_items(const StoreId& store,
-                                                 const std::stop_token& stop) {
+Repair::Differences Repair::differences(const StoreId& store, const std::stop_token& stop) {
     std::map<std::string, Digest> here;
     registry_.for_each(store, [&](const std::string& item, const ItemState& state) {
         here.emplace(item, state.digest);
     });
-    std::vector<std::string> differing;
+    Differences differing;
     protocol::InventoryReader reader([&](const std::string& item, const Digest& digest) {
         const auto found = here.find(item);
-        if ((found == here.end() || found->second != digest) && differing.size() < items_per_look) {
-            differing.push_back(item);
+        const bool equal = found != here.end() && found->second == digest;
+        if (!equal && differing.missing.size() < items_per_look &&
+            !registry_.is_exception(store, item)) {
+            differing.missing.push_back(item);
         }
         if (found != here.end()) {
             here.erase(found);
@@ -139,8 +146,8 @@ std::vector<std::string> Repair::differing_items(const StoreId& store,
     }
     reader.finish();
     for (const auto& [item, digest] : here) {
-        if (differing.size() < items_per_look) {
-            differing.push_back(item);
+        if (differing.surplus.size() < items_per_look && !registry_.is_exception(store, item)) {
+            differing.surplus.push_back(item);
         }
     }
     return differing;

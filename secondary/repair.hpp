@@ -34,9 +34,15 @@ class Repair {
 
   private:
     void ask_for_due_items();
-    void mend(const StoreId& store, const Position& gap, const std::stop_token& stop);
-    /// Items whose digest differs between the primary's inventory and this site.
-    std::vector<std::string> differing_items(const StoreId& store, const std::stop_token& stop);
+    void mend(const StoreId& store, const Registry::Gap& gap, const std::stop_token& stop);
+    struct Differences {
+        std::vector<std::string> missing;  ///< or not as they should be
+        std::vector<std::string> surplus;  ///< here, not in the primary's inventory
+    };
+    /// Where the primary's inventory and this site differ, but for what is an exception already
+    /// and asked for as such.
+    Differences differences(const StoreId& store, const std::stop_token& stop);
+    void ask_for(const StoreId& store, const std::vector<std::string>& items);
     void send(const StoreId& store, const std::vector<std::string>& items,
               const std::string& reason);
 

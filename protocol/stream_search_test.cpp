@@ -1,0 +1,79 @@
+#include "protocol/stream_search.hpp"
+
+#include <gtest/gtest.h>
+
+#include "protocol/message.hpp"
+#include "tests/support/memory_stream.hpp"
+
+namespace antipode::protocol {
+namespace {
+
+class StreamSearch : public testing::Test {
+  protected:
+    /// Appends `count` messages of one session.
+    void publish(uint64_t session, int count) {
+        Sealer sealer("test", 1, session, previous_);
+        for (int i = 0; i < count; ++i) {
+            v1::Payload payload;
+            payload.mutable_reconciled();
+            auto sealed = sealer.seal(std::nullopt, TimePoint{}, payload);
+            previous_ = sealed.hashes.back();
+            stream_.put(sealed.messages.front());
+        }
+    }
+    Place behind(uint64_t session, uint64_t number) {
+        return find_behind(stream_, "test", 1, {1, session, number});
+    }
+
+    test::MemoryStream stream_;
+    std::optional<Sha256> previous_;
+};
+
+TEST_F(StreamSearch, FindsNothingInAnEmptyStream) {
+    EXPECT_EQ(behind(1, 1).sequence, 1U);
+    EXPECT_FALSE(behind(1, 1).last);
+    EXPECT_FALSE(find_newest(stream_, "test", 1, stream_.info()));
+}
+
+TEST_F(StreamSearch, FindsTheMessageBehindEveryPosition) {
+    publish(5, 10);
+    publish(7, 10);
+    EXPECT_EQ(behind(0, 0).sequence, 1U);
+    EXPECT_FALSE(behind(0, 0).last);
+    for (uint64_t number = 1; number <= 10; ++number) {
+        EXPECT_EQ(behind(5, number).sequence, number + 1);
+        EXPECT_EQ(behind(5, number).last->position, (Position{1, 5, number}));
+        EXPECT_EQ(behind(7, number).sequence, number + 11);
+    }
+    EXPECT_EQ(behind(6, 3).sequence, 11U) << "no such session: where it would stand";
+    EXPECT_EQ(behind(5, 99).sequence, 11U);
+    EXPECT_EQ(behind(9, 0).sequence, 21U);
+    EXPECT_EQ(find_newest(stream_, "test", 1, stream_.info())->position, (Position{1, 7, 10}));
+}
+
+TEST_F(StreamSearch, BeginsAtTheFirstMessageOfAPurgedStream) {
+    publish(5, 20);
+    stream_.purge_below(15);
+    EXPECT_EQ(behind(5, 3).sequence, 15U);
+    EXPECT_FALSE(behind(5, 3).last) << "it is not held any more";
+    EXPECT_EQ(behind(5, 16).sequence, 17U);
+    stream_.purge_below(21);
+    EXPECT_EQ(behind(5, 3).sequence, 21U);
+}
+
+TEST_F(StreamSearch, PassesOverWhatIsNotOurs) {
+    for (int i = 0; i < 5; ++i) {
+        stream_.put("not a message of ours");
+        publish(static_cast<uint64_t>(i) + 1, 1);
+        stream_.put("nor is this");
+    }
+    stream_.lose(5);
+    EXPECT_EQ(find_newest(stream_, "test", 1, stream_.info())->position, (Position{1, 5, 1}));
+    const Place place = behind(3, 1);
+    EXPECT_GT(place.sequence, 8U);
+    EXPECT_LE(place.sequence, 11U);
+    EXPECT_EQ(place.last->position, (Position{1, 3, 1}));
+}
+
+}  // namespace
+}  // namespace antipode::protocol

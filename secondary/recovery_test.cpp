@@ -1,0 +1,106 @@
+#include "secondary/recovery.hpp"
+
+#include <gtest/gtest.h>
+
+namespace antipode::secondary {
+namespace {
+
+const StoreId database{StoreKind::Database, "app"};
+const StoreId blobs{StoreKind::Blobs, "files"};
+
+Position at(uint64_t number, uint64_t session = 1) {
+    return {1, session, number};
+}
+TimePoint second(int64_t seconds) {
+    return from_microseconds(seconds * 1'000'000);
+}
+
+class RecoveryTest : public testing::Test {
+  protected:
+    /// A marker at `position` that proves these seconds (0: unknown).
+    void marker(const Position& position, int64_t database_second, int64_t blobs_second) {
+        v1::Marker marker;
+        const auto add = [&](const StoreId& store, int64_t proven) {
+            v1::Marker::Lane& lane = *marker.add_lanes();
+            lane.set_store(store.to_string());
+            lane.set_captured_through_us(proven * 1'000'000);
+            lane.set_last_commit_lsn(500);
+            lane.set_open_from(position.number);
+        };
+        add(database, database_second);
+        add(blobs, blobs_second);
+        point_.add(marker, position, {position.epoch, position.session, position.number - 1},
+                   TimePoint{});
+    }
+    void finished(const Position& of_database, const Position& of_blobs,
+                  const std::optional<Position>& exception = std::nullopt) {
+        point_.advance({{database, of_database}, {blobs, of_blobs}}, exception);
+    }
+    RecoveryPoint point_{{database, blobs}};
+};
+
+TEST_F(RecoveryTest, IsUnknownAtFirst) {
+    EXPECT_FALSE(point_.value());
+    finished(at(9), at(9));
+    EXPECT_FALSE(point_.value());
+}
+
+TEST_F(RecoveryTest, IsTheLeastOfWhatIsProvenOnceAllLanesAreThere) {
+    marker(at(10), 50, 40);
+    finished(at(9), at(8));
+    EXPECT_FALSE(point_.value());
+    EXPECT_EQ(point_.lanes().at(database).applied_through, second(50));
+    finished(at(9), at(9));
+    EXPECT_EQ(point_.value(), second(40));
+}
+
+TEST_F(RecoveryTest, IsUnknownWhileALaneProvesNothing) {
+    marker(at(10), 50, 0);
+    finished(at(10), at(10));
+    EXPECT_FALSE(point_.value());
+    EXPECT_TRUE(point_.lanes().at(database).reached_commit);
+    marker(at(20), 0, 60);
+    finished(at(20), at(20));
+    EXPECT_FALSE(point_.value());
+    EXPECT_FALSE(point_.lanes().at(database).reached_commit)
+        << "nobody knows yet what there is to reach";
+}
+
+TEST_F(RecoveryTest, AnExceptionHoldsItBack) {
+    marker(at(10), 50, 50);
+    marker(at(20), 60, 60);
+    finished(at(20), at(20), at(15));
+    EXPECT_EQ(point_.value(), second(50));
+    marker(at(30), 70, 70);
+    finished(at(30), at(30), Position{});
+    EXPECT_EQ(point_.value(), second(50)) << "a gap holds everything";
+    marker(at(40), 80, 80);
+    finished(at(40), at(40));
+    EXPECT_EQ(point_.value(), second(80));
+}
+
+TEST_F(RecoveryTest, NeverGoesBack) {
+    point_.restore(second(90));
+    marker(at(10), 50, 50);
+    finished(at(10), at(10));
+    EXPECT_EQ(point_.value(), second(90));
+    point_.read_again();
+    marker(at(20), 95, 95);
+    finished(at(20), at(20));
+    EXPECT_EQ(point_.value(), second(95));
+}
+
+TEST_F(RecoveryTest, StaysTrueAndBoundedFarBehind) {
+    for (uint64_t number = 1; number <= 25'000; ++number) {
+        marker(at(2 * number), static_cast<int64_t>(number), static_cast<int64_t>(number));
+    }
+    finished(at(25'000), at(50'000));
+    const auto value = point_.value();
+    ASSERT_TRUE(value);
+    EXPECT_LE(*value, second(12'500));
+    EXPECT_GE(*value, second(12'490));
+    EXPECT_EQ(point_.lanes().at(blobs).reached, at(50'000));
+}
+
+}  // namespace
+}  // namespace antipode::secondary

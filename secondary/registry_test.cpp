@@ -1,0 +1,139 @@
+#include "secondary/registry.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+const StoreId blobs{StoreKind::Blobs, "files"};
+const StoreId repositories{StoreKind::Repositories, "git"};
+const Digest digest{"blob-1", "value"};
+
+Position at(uint64_t number) {
+    return {1, 1, number};
+}
+TimePoint second(int64_t seconds) {
+    return from_microseconds(seconds * 1'000'000);
+}
+
+Exception exception(const std::string& item, uint64_t number, ExceptionKind kind) {
+    Exception exception;
+    exception.store = blobs;
+    exception.item = item;
+    exception.kind = kind;
+    exception.reason = "because";
+    exception.position = at(number);
+    exception.since = second(5);
+    exception.tries = 1;
+    exception.next_try = second(6);
+    return exception;
+}
+
+class RegistryTest : public testing::Test {
+  protected:
+    void applied(const std::string& item, uint64_t number, const Digest& now = digest) {
+        const Registry::Outcome outcome{item, at(number), now, {}};
+        registry_.record(blobs, {&outcome, 1}, at(number));
+    }
+    void parked(const std::string& item, uint64_t number) {
+        const Registry::Outcome outcome{
+            item, at(number), {}, exception(item, number, ExceptionKind::Parked)};
+        registry_.record(blobs, {&outcome, 1}, at(number));
+    }
+    Registry registry_{""};
+};
+
+TEST_F(RegistryTest, RecordsItemsTogetherWithTheLanesPosition) {
+    applied(std::string("a\0\xff", 3), 7);
+    EXPECT_EQ(registry_.find(blobs, std::string("a\0\xff", 3))->position, at(7));
+    EXPECT_EQ(registry_.lane(blobs).finished, at(7));
+    EXPECT_FALSE(registry_.find(repositories, std::string("a\0\xff", 3)));
+    EXPECT_EQ(registry_.count(blobs), 1U);
+}
+
+TEST_F(RegistryTest, ARemovedItemIsRememberedButDoesNotCount) {
+    applied("a", 7);
+    applied("a", 9, Digest{});
+    EXPECT_EQ(registry_.count(blobs), 0U);
+    EXPECT_EQ(registry_.find(blobs, "a")->position, at(9));
+    size_t listed = 0;
+    registry_.for_each(blobs, [&](const std::string&, const ItemState&) { ++listed; });
+    EXPECT_EQ(listed, 0U);
+}
+
+TEST_F(RegistryTest, AnExceptionKeepsItsAgeUntilTheItemIsApplied) {
+    parked("a", 7);
+    parked("a", 9);
+    const auto exceptions = registry_.exceptions(9);
+    ASSERT_EQ(exceptions.size(), 1U);
+    EXPECT_EQ(exceptions[0].position, at(7));
+    EXPECT_TRUE(registry_.is_exception(blobs, "a"));
+    EXPECT_EQ(registry_.oldest_exception(), at(7));
+    applied("a", 11);
+    EXPECT_EQ(registry_.exception_count(blobs), 0U);
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
+TEST_F(RegistryTest, AnItemThatTurnedOutUnchangedEndsOnlyAnExpectation) {
+    parked("parked", 7);
+    registry_.add_exception(exception("expired", 8, ExceptionKind::Expired));
+    const std::vector<Registry::Outcome> outcomes{{"parked", at(9), {}, {}},
+                                                  {"expired", at(10), {}, {}}};
+    registry_.record(blobs, outcomes, at(10));
+    ASSERT_EQ(registry_.exceptions(9).size(), 1U);
+    EXPECT_EQ(registry_.exceptions(9)[0].item, "parked");
+}
+
+TEST_F(RegistryTest, ExceptionsAreDueWhenTheirTimeComes) {
+    parked("a", 7);
+    EXPECT_TRUE(registry_.due(second(5), 9).empty());
+    EXPECT_EQ(registry_.due(second(6), 9).size(), 1U);
+    registry_.tried(blobs, "a", second(60));
+    EXPECT_TRUE(registry_.due(second(59), 9).empty());
+    EXPECT_EQ(registry_.due(second(60), 9)[0].tries, 2U);
+}
+
+TEST_F(RegistryTest, AGapHoldsEverythingUntilItIsMended) {
+    registry_.set_gap(blobs, at(20), second(1));
+    EXPECT_EQ(registry_.oldest_exception(), Position{});
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), false, true}));
+    registry_.set_gap_passed(blobs, at(20));
+    registry_.let_rows_pass(blobs, at(20));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), true, false}));
+    registry_.mend_gap(blobs, at(20));
+    EXPECT_FALSE(registry_.gap(blobs));
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
+TEST_F(RegistryTest, AGapThatHasGrownIsNotMendedByAnEarlierLook) {
+    registry_.set_gap(blobs, at(20), second(1));
+    registry_.set_gap_passed(blobs, at(20));
+    registry_.set_gap(blobs, at(30), second(2));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true}));
+    registry_.set_gap_passed(blobs, at(20));
+    registry_.mend_gap(blobs, at(20));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true}));
+    registry_.set_gap(blobs, at(25), second(3));
+    EXPECT_EQ(registry_.gap(blobs)->at, at(30)) << "it does not shrink";
+}
+
+TEST(RegistryFile, SurvivesARestart) {
+    const test::TemporaryDirectory directory;
+    const auto file = directory.path() / "registry.db";
+    {
+        Registry registry(file);
+        const Registry::Outcome outcome{"a", at(3), digest, {}};
+        registry.record(blobs, {&outcome, 1}, at(3));
+        registry.set_fact("recovery_point", "12");
+        registry.set_gap(blobs, at(4), second(1));
+    }
+    Registry registry(file);
+    EXPECT_EQ(registry.find(blobs, "a")->digest, digest);
+    EXPECT_EQ(registry.fact("recovery_point"), "12");
+    EXPECT_EQ(registry.gap(blobs)->at, at(4));
+}
+
+}  // namespace
+}  // namespace antipode::secondary
