@@ -259,6 +259,38 @@ TEST_F(DatabaseLane, NamesTableKeyAndPlaceOfAChangeThatCannotBeApplied) {
     expect_equal();
 }
 
+TEST_F(DatabaseLane, ACopyWaitsForCommitsThatNoSnapshotSeesYet) {
+    on_a("CREATE TABLE t (id int PRIMARY KEY)");
+    start_capture();
+    on_a("ALTER SYSTEM SET synchronous_standby_names = 'absent'");
+    on_a("SELECT pg_reload_conf()");
+    // In the log, decoded, but not visible: its commit waits for a standby.
+    std::jthread writer([&] { on_a("INSERT INTO t VALUES (1)"); });
+    ASSERT_TRUE(eventually([&] {
+        publish(primary_->capture.poll(milliseconds(20)));
+        return !stream_.empty();
+    }));
+    primary_->capture.confirm(Lsn{stream_.back().payload.transaction().end_lsn()});
+    publish(primary_->capture.poll(milliseconds(20)));
+    std::atomic<bool> copied{false};
+    std::jthread standby([&] {
+        eventually([&] {
+            return copied || on_a(
+                                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                                 "'antipode copy app' AND wait_event = 'PgSleep'") == "1";
+        });
+        on_a("ALTER SYSTEM RESET synchronous_standby_names");
+        on_a("SELECT pg_reload_conf()");
+    });
+    copy();
+    copied = true;
+    standby.join();
+    writer.join();
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT count(*) FROM t"), "1");
+}
+
 TEST_F(DatabaseLane, EndsAnEarlierSessionThatHoldsTheDatabase) {
     on_a("CREATE TABLE t (id int PRIMARY KEY)");
     start_capture();

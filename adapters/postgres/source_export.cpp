@@ -18,11 +18,38 @@ std::string qualified(const TableName& name) {
     return quote_identifier(name.schema) + "." + quote_identifier(name.table);
 }
 
+/// A commit that waits for a synchronous standby is in the log, so decoding may have passed it and
+/// every site may have it, but no snapshot sees it yet. A copy made now would miss it for good.
+void wait_for_synchronous_commits(Connection& connection, const std::string& doing) {
+    constexpr int tries = 200;
+    const Rows waiting = connection.query(
+        doing,
+        "SELECT coalesce(array_agg(backend_xid::text), '{}') FROM pg_stat_activity "
+        "WHERE wait_event = 'SyncRep' AND backend_xid IS NOT NULL");
+    const std::string xids = waiting.string(0, 0);
+    for (int i = 0; xids != "{}" && i < tries; ++i) {
+        const Rows left = connection.query(
+            doing,
+            "SELECT count(*), pg_sleep(0.05) FROM pg_stat_activity "
+            "WHERE wait_event = 'SyncRep' AND backend_xid::text = ANY ($1::text[])",
+            {xids});
+        if (left.text(0, 0) == "0") {
+            return;
+        }
+    }
+    if (xids != "{}") {
+        throw Error(Reaction::Retry,
+                    doing + ": commits of the primary wait for a synchronous standby",
+                    "see synchronous_standby_names and pg_stat_replication on the primary");
+    }
+}
+
 class CopyReader final : public TableReader {
   public:
     CopyReader(const TableExport::Options& options, const TableName& table)
         : connection_(options.url, options.application_name), table_(table) {
         const std::string doing = "copying " + table.to_string();
+        wait_for_synchronous_commits(connection_, doing);
         // The lock comes before the snapshot: a TRUNCATE or a rewrite in between would make the
         // table empty for a snapshot that should see its rows.
         connection_.execute(doing, "SET lock_timeout = '30s'");
