@@ -173,4 +173,9 @@ bool ChangeSpool::covers(const std::string& name) {
            HookStatus::Installed;
 }
 
+std::string ChangeSpool::problem() const {
+    return "no hook tells of repositories that are made, deleted or renamed, nor of programs that "
+           "run none";
+}
+
 }  // namespace antipode::git

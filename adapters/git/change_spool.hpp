@@ -21,7 +21,7 @@ namespace antipode::git {
 /// lock; the replaced file is unlinked under an exclusive lock after it was read to its end.
 /// What a crash of the daemon leaves is read again by the next one.
 ///
-/// Owner: whoever wires a repositories store. take() on one thread, covers() on any.
+/// Owner: whoever wires a repositories store. take() on one thread, the rest on any.
 class ChangeSpool final : public RepositoryChanges {
   public:
     struct Options {
@@ -36,7 +36,10 @@ class ChangeSpool final : public RepositoryChanges {
     explicit ChangeSpool(Options options);
 
     Taken take() override;
+    void cover(const std::stop_token&) override {}
     bool covers(const std::string& name) override;
+    /// Never empty: git runs no hook for much that happens to repositories.
+    std::string problem() const override;
 
     const std::filesystem::path& file() const { return options_.file; }
 

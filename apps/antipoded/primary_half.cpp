@@ -94,11 +94,15 @@ void PrimaryHalf::start_workers() {
                              }
                          }
                      });
-        workers_.loop("watch " + name, [this, store](const std::stop_token& stop) {
-            if (store->wait(limits::wait, stop)) {
-                publisher_.poke();
-            }
-        });
+        for (PrimaryItems::Notifier& notifier : store->notifiers()) {
+            workers_.loop("watch " + notifier.name + " " + name,
+                          [this, store, wait = std::move(notifier.wait)](
+                              const std::stop_token& stop) {
+                              if (wait(limits::wait, stop)) {
+                                  publisher_.poke();
+                              }
+                          });
+        }
     }
     workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
     workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {

@@ -14,6 +14,7 @@
 #include "primary/database/bulk.hpp"
 #include "primary/database/slot_capture.hpp"
 #include "primary/repositories/capture.hpp"
+#include "primary/repositories/watch.hpp"
 
 namespace antipode {
 namespace {
@@ -55,7 +56,10 @@ class GitPrimary final : public PrimaryItems {
                   .root = store.root,
                   .program = hook_program()}),
           spool_watch_(spool_.file().parent_path(), clock),
-          capture_({StoreKind::Repositories, store.name}, repositories_, spool_, *inventory),
+          tree_(store.root),
+          watch_(store.root, clock),
+          changes_(spool_, tree_, watch_),
+          capture_({StoreKind::Repositories, store.name}, repositories_, changes_, *inventory),
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::PackService>(repositories_)) {
         repositories_.clean_leftovers();
@@ -64,17 +68,16 @@ class GitPrimary final : public PrimaryItems {
 
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }
-    bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override {
-        const bool changed = spool_watch_.wait(timeout, stop);
-        spool_watch_.drain();
-        return changed;
+    std::vector<Notifier> notifiers() override {
+        return {{"files of",
+                 [this](auto timeout, const auto& stop) { return watch_.wait(timeout, stop); }},
+                {"hooks of", [this](auto timeout, const auto& stop) {
+                     const bool changed = spool_watch_.wait(timeout, stop);
+                     spool_watch_.drain();
+                     return changed;
+                 }}};
     }
-    std::string remark() const override {
-        return capture_.notices_everything()
-                   ? ""
-                   : "some repositories are without the hook: their pushes are found by the "
-                     "periodic reconcile only";
-    }
+    std::string remark() const override { return capture_.problem(); }
     void applied_everywhere(TimePoint time) override {
         repositories_.drop_kept_packs_before(time);
     }
@@ -84,6 +87,9 @@ class GitPrimary final : public PrimaryItems {
     git::GitRepositories repositories_;
     git::ChangeSpool spool_;
     files::InotifyWatch spool_watch_;
+    files::PosixTree tree_;
+    files::InotifyWatch watch_;
+    primary::RepositoryWatch changes_;
     primary::RepositoryCapture capture_;
     primary::ItemBulk bulk_;
 };
@@ -102,8 +108,9 @@ class FilesPrimary final : public PrimaryItems {
 
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }
-    bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) override {
-        return watch_.wait(timeout, stop);
+    std::vector<Notifier> notifiers() override {
+        return {{"files of",
+                 [this](auto timeout, const auto& stop) { return watch_.wait(timeout, stop); }}};
     }
     std::string remark() const override { return capture_.problem(); }
     void applied_everywhere(TimePoint) override {}

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <stop_token>
+#include <string>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -27,8 +31,13 @@ class PrimaryItems {
     virtual ~PrimaryItems() = default;
     virtual primary::ItemCapture& capture() = 0;
     virtual BulkHandler& bulk() = 0;
-    /// Waits until something may have changed. False: nothing came within `timeout`.
-    virtual bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop) = 0;
+    /// What tells that something may have changed, each thing with a thread of its own that waits
+    /// for it. A wait returns false when nothing came within `timeout`.
+    struct Notifier {
+        std::string name;
+        std::function<bool(std::chrono::milliseconds timeout, const std::stop_token& stop)> wait;
+    };
+    virtual std::vector<Notifier> notifiers() = 0;
     /// Why not every change is noticed at once; empty: every one is.
     virtual std::string remark() const = 0;
     /// Every site has applied what was captured before `time`.

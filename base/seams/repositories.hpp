@@ -120,19 +120,29 @@ class Repositories {
     virtual void remove(const std::string& name) = 0;
 };
 
-/// Names of repositories that changed, as hooks (and other watchers) report them.
+/// What changed below the root, as hooks and file watching report it.
 class RepositoryChanges {
   public:
     struct Taken {
-        std::vector<std::string> names;  ///< in byte order, each once
-        bool complete = true;            ///< false: something changed, and nobody knows what
+        /// Repositories that changed, or may have: what is there now is to be looked up. In byte
+        /// order, each once.
+        std::vector<std::string> names;
+        /// Directories that went away with every repository at or below them.
+        std::vector<std::string> gone_directories;
+        bool complete = true;  ///< false: something changed, and nobody knows what
     };
 
     virtual ~RepositoryChanges() = default;
     /// Everything reported since the last call. One thread.
     virtual Taken take() = 0;
+    /// A reconcile calls it before it looks: from its return on, whatever changes is reported, as
+    /// far as that is possible at all. One call at a time, on any thread. Throws Stopped.
+    virtual void cover(const std::stop_token& stop) = 0;
     /// Whether changes of this repository are reported. Any thread.
     virtual bool covers(const std::string& name) = 0;
+    /// Why there may be changes that are not reported, with the remedy; empty: there are none. Any
+    /// thread.
+    virtual std::string problem() const = 0;
 };
 
 }  // namespace antipode

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
@@ -9,6 +10,9 @@
 
 namespace antipode::primary {
 namespace {
+
+/// So many directories are looked at again and again until they are repositories.
+constexpr size_t most_unfinished = 256;
 
 void fill(v1::Ref& ref, const RefChange& change) {
     ref.set_name(change.name);
@@ -79,21 +83,58 @@ Noticed RepositoryCapture::drain() {
     RepositoryChanges::Taken taken = changes_.take();
     Noticed noticed;
     noticed.complete = taken.complete;
-    for (std::string& name : taken.names) {
-        switch (look_at(name)) {
-            case Presence::Repository:
-            case Presence::Damaged:
-                noticed.changed.push_back(std::move(name));
-                break;
-            case Presence::Absent:
-                noticed.removed.push_back(std::move(name));
-                break;
-            case Presence::Foreign:
-                noticed.complete = false;  // whatever stood there: the reconcile looks
-                break;
-        }
+    std::set<std::string> names = std::exchange(unfinished_, {});
+    names.insert(taken.names.begin(), taken.names.end());
+    for (const std::string& directory : taken.gone_directories) {
+        add_known(directory, names);
+    }
+    for (const std::string& name : names) {
+        sort_in(name, noticed);
+    }
+    if (unfinished_.size() > most_unfinished) {
+        unfinished_.clear();
+        noticed.complete = false;  // the reconcile finds those that have become repositories
     }
     return noticed;
+}
+
+/// Adds every repository at or below `directory` that is published, or soon will be.
+void RepositoryCapture::add_known(const std::string& directory, std::set<std::string>& names) {
+    names.insert(directory);
+    inventory_.for_each_below(store_, directory, [&](const std::string& item, const Published&) {
+        names.insert(item);
+        return true;
+    });
+    seen_.with([&](const auto& all) {
+        // '0' follows '/' in the order of bytes.
+        const auto last = all.lower_bound(directory + '0');
+        for (auto next = all.lower_bound(directory + '/'); next != last; ++next) {
+            names.insert(next->first);
+        }
+    });
+}
+
+void RepositoryCapture::sort_in(const std::string& name, Noticed& noticed) {
+    switch (look_at(name)) {
+        case Presence::Repository:
+            noticed.changed.push_back(name);
+            break;
+        case Presence::Absent:
+            if (may_be_published(name)) {
+                noticed.removed.push_back(name);
+            }
+            break;
+        case Presence::Damaged:
+        case Presence::Foreign:
+            // It is being deleted, or damaged, and read() tells; or it is being made, file by
+            // file, and the last of them may be one that is not watched.
+            if (may_be_published(name)) {
+                noticed.changed.push_back(name);
+            } else {
+                unfinished_.insert(name);
+            }
+            break;
+    }
 }
 
 Presence RepositoryCapture::look_at(const std::string& name) {
@@ -101,11 +142,20 @@ Presence RepositoryCapture::look_at(const std::string& name) {
         return repositories_.presence(name);
     } catch (const Error&) {
         // It was named once and must not get lost: read() tells what is wrong with it.
-        return Presence::Damaged;
+        return Presence::Repository;
     }
 }
 
+bool RepositoryCapture::may_be_published(const std::string& item) const {
+    if (seen_.with([&](const auto& all) { return all.contains(item); })) {
+        return true;
+    }
+    const auto published = inventory_.find(store_, item);
+    return published && !published->removed();
+}
+
 Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
+    changes_.cover(stop);
     const Discovery discovery = repositories_.discover(stop);
     if (discovery.found.empty() && inventory_.count(store_) > 0) {
         refuse_empty_root();
@@ -128,8 +178,21 @@ Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
         }
         covered = covered && changes_.covers(item);
     }
-    notices_everything_ = covered && noticed.complete;
+    all_covered_ = covered && noticed.complete;
     return noticed;
+}
+
+bool RepositoryCapture::notices_everything() const {
+    return all_covered_ && changes_.problem().empty();
+}
+
+std::string RepositoryCapture::problem() const {
+    std::string problem = changes_.problem();
+    if (problem.empty() && !all_covered_) {
+        problem = "some repositories are behind symbolic links, or could not be looked at";
+    }
+    return problem.empty() ? problem
+                           : problem + " (such changes are found by the periodic reconcile)";
 }
 
 void RepositoryCapture::compare(const std::string& item, const Published& published,
@@ -142,7 +205,6 @@ void RepositoryCapture::compare(const std::string& item, const Published& publis
         // Only what is not there at all was removed: what has lost its HEAD is corrupt.
         const bool removed = repositories_.presence(item) == Presence::Absent;
         (removed ? noticed.removed : noticed.changed).push_back(item);
-        seen_.with([&](auto& all) { all.erase(item); });
     }
 }
 
@@ -174,6 +236,8 @@ bool RepositoryCapture::as_published(const std::string& item, const Published& p
 
 std::optional<Reading> RepositoryCapture::read(const std::string& item, bool whole,
                                                const std::stop_token& stop) try {
+    // From now on it may be published at any time: when it goes away, that must be noticed.
+    seen_.with([&](auto& all) { all.try_emplace(item); });
     const auto published = inventory_.find(store_, item);
     RepositoryState now;
     const bool there = repositories_.presence(item) != Presence::Absent;
@@ -206,6 +270,7 @@ std::optional<Reading> RepositoryCapture::read_absent(const std::string& item,
     if (repositories_.root_is_empty() && inventory_.count(store_) > 0) {
         refuse_empty_root();
     }
+    seen_.with([&](auto& all) { all.erase(item); });
     if (!whole && (!published || published->removed())) {
         return std::nullopt;
     }

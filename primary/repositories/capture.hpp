@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,10 +23,10 @@ std::string encode_state(const RepositoryState& state);
 /// Throws Error{Resync} when `bytes` is no state of ours.
 RepositoryState decode_state(const std::string& bytes);
 
-/// Captures the repositories below one root. Hooks name what changed; a reading compares the refs
-/// with those that were published last, and packs the objects that are new. What no hook told is
-/// found by reconcile(). Owner: whoever wires the primary; threads as in ItemCapture. A repository
-/// that cannot be read is an Error that names it, and in nobody's way.
+/// Captures the repositories below one root. RepositoryChanges name what changed; a reading
+/// compares the refs with those that were published last, and packs the objects that are new. What
+/// nobody told is found by reconcile(). Owner: whoever wires the primary; threads as in
+/// ItemCapture. A repository that cannot be read is an Error that names it, and in nobody's way.
 class RepositoryCapture final : public ItemCapture {
   public:
     RepositoryCapture(StoreId store, Repositories& repositories, RepositoryChanges& changes,
@@ -36,16 +37,23 @@ class RepositoryCapture final : public ItemCapture {
     Noticed reconcile(const std::stop_token& stop) override;
     std::optional<Reading> read(const std::string& item, bool whole,
                                 const std::stop_token& stop) override;
-    bool notices_everything() const override { return notices_everything_; }
+    bool notices_everything() const override;
+
+    /// Why notices_everything() is false, with the remedy, for status; empty when it is true.
+    std::string problem() const;
 
   private:
-    /// What a repository was seen to hold, so that a reconcile need not read its refs again.
+    /// What a repository was seen to hold, so that a reconcile need not read its refs again; empty
+    /// when that is not known.
     struct Seen {
         std::string fingerprint;
         Digest digest;
     };
 
+    void add_known(const std::string& directory, std::set<std::string>& names);
+    void sort_in(const std::string& name, Noticed& noticed);
     Presence look_at(const std::string& name);
+    bool may_be_published(const std::string& item) const;
     void compare(const std::string& item, const Published& published, const Discovery& discovery,
                  Noticed& noticed);
     bool as_published(const std::string& item, const Published& published);
@@ -60,8 +68,10 @@ class RepositoryCapture final : public ItemCapture {
     Repositories& repositories_;
     RepositoryChanges& changes_;
     const Inventory& inventory_;
+    /// Of what has been read here, too: a reading may be on its way into the inventory.
     Synchronized<std::map<std::string, Seen>> seen_;
-    std::atomic<bool> notices_everything_ = false;
+    std::set<std::string> unfinished_;  ///< by drain()
+    std::atomic<bool> all_covered_ = false;
 };
 
 /// Serves kept packs: "content" with ref = the hexadecimal Content.pull, which is the pack's

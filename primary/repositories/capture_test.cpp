@@ -229,24 +229,92 @@ TEST_F(RepositoryCaptureTest, NoticesEverythingOnlyWhenEveryRepositoryIsCovered)
     EXPECT_FALSE(capture_.notices_everything());
     capture_.reconcile(stop_);
     EXPECT_TRUE(capture_.notices_everything());
+    EXPECT_EQ(capture_.problem(), "");
+    changes_.trouble = "no watches are left";
+    EXPECT_FALSE(capture_.notices_everything());
+    EXPECT_THAT(capture_.problem(), HasSubstr("no watches are left"));
+    changes_.trouble.clear();
+    EXPECT_TRUE(capture_.notices_everything());
     changes_.uncovered = {"a.git"};
     capture_.reconcile(stop_);
     EXPECT_FALSE(capture_.notices_everything());
+    EXPECT_NE(capture_.problem(), "");
 }
 
-TEST_F(RepositoryCaptureTest, DrainTellsChangedFromGoneAndFromUnknown) {
+TEST_F(RepositoryCaptureTest, DrainTellsChangedFromGone) {
     make("a.git");
-    make("group/b.git");
-    changes_.names = {"a.git", "gone.git"};
+    make("b.git");
+    publish("b.git");
+    repositories_.stored.erase("b.git");
+    changes_.names = {"a.git", "b.git", "never.git"};
     Noticed noticed = capture_.drain();
     EXPECT_THAT(noticed.changed, ElementsAre("a.git"));
-    EXPECT_THAT(noticed.removed, ElementsAre("gone.git"));
+    EXPECT_THAT(noticed.removed, ElementsAre("b.git"));
     EXPECT_TRUE(noticed.complete);
-    changes_.names = {"group"};
-    EXPECT_FALSE(capture_.drain().complete);
     changes_.complete = false;
     EXPECT_FALSE(capture_.drain().complete);
     EXPECT_TRUE(capture_.drain().complete);
+}
+
+TEST_F(RepositoryCaptureTest, AGoneDirectoryTakesItsRepositoriesAlong) {
+    for (const char* name : {"x/a.git", "x/y/b.git", "x-z/c.git", "x.git", "x/new.git"}) {
+        make(name);
+    }
+    for (const char* name : {"x/a.git", "x/y/b.git", "x-z/c.git", "x.git"}) {
+        publish(name);
+    }
+    EXPECT_TRUE(read("x/new.git").has_value());  // on its way into the inventory
+    for (const char* name : {"x/a.git", "x/y/b.git", "x/new.git"}) {
+        repositories_.stored.erase(name);
+    }
+    changes_.gone_directories = {"x"};
+    Noticed noticed = capture_.drain();
+    EXPECT_THAT(noticed.changed, IsEmpty());
+    EXPECT_THAT(noticed.removed, ElementsAre("x/a.git", "x/new.git", "x/y/b.git"));
+    // What came in its place meanwhile is not gone.
+    make("x/a.git");
+    changes_.gone_directories = {"x"};
+    noticed = capture_.drain();
+    EXPECT_THAT(noticed.changed, ElementsAre("x/a.git"));
+    publish("x/y/b.git");
+    changes_.gone_directories = {"x/y"};
+    EXPECT_THAT(capture_.drain().removed, IsEmpty());
+}
+
+TEST_F(RepositoryCaptureTest, ARepositoryThatIsBeingMadeIsWaitedFor) {
+    make("new.git");
+    repositories_.stored["new.git"].damaged = true;  // not all of it is there yet
+    make("group/x.git");
+    changes_.names = {"group", "new.git"};
+    Noticed noticed = capture_.drain();
+    EXPECT_TRUE(noticed.changed.empty() && noticed.removed.empty() && noticed.complete);
+    repositories_.stored["new.git"].damaged = false;
+    EXPECT_THAT(capture_.drain().changed, ElementsAre("new.git"));
+    EXPECT_THAT(capture_.drain().changed, IsEmpty());
+
+    publish("new.git");
+    repositories_.stored["new.git"].damaged = true;
+    changes_.names = {"new.git"};
+    EXPECT_THAT(capture_.drain().changed, ElementsAre("new.git"));
+    EXPECT_THROW(read("new.git"), Error);
+}
+
+TEST_F(RepositoryCaptureTest, TooManyHalfMadeOnesAreLeftToTheReconcile) {
+    make("a.git");
+    for (int i = 0; i < 300; ++i) {
+        const std::string group = "group" + std::to_string(i);
+        make(group + "/x.git");
+        changes_.names.insert(group);
+    }
+    EXPECT_FALSE(capture_.drain().complete);
+    EXPECT_TRUE(capture_.drain().complete);
+}
+
+TEST_F(RepositoryCaptureTest, CoversBeforeItLooks) {
+    make("a.git");
+    repositories_.root_missing = true;
+    EXPECT_THROW(capture_.reconcile(stop_), Error);
+    EXPECT_EQ(changes_.covered, 1U);
 }
 
 TEST(RepositoryStateCodec, ComesBackAndRefusesOtherBytes) {

@@ -137,9 +137,13 @@ void MemoryTree::about_to(const std::string& operation, const std::string& path)
 
 void MemoryTree::changed(const std::string& path) {
     for (MemoryWatch* watch : watches_) {
-        if (!watch->excluded_ || !watch->excluded_(path)) {
-            watch->files_.insert(path);
-        }
+        watch->files_.insert(path);
+    }
+}
+
+void MemoryTree::gone(const std::string& directory) {
+    for (MemoryWatch* watch : watches_) {
+        watch->gone_directories_.insert(directory);
     }
 }
 
@@ -287,6 +291,7 @@ bool MemoryTree::remove_directory(const std::string& path) {
     }
     about_to("remove directory", path);
     live_.erase(path);
+    gone(path);
     return true;
 }
 
@@ -314,6 +319,32 @@ void MemoryTree::put(const std::string& path, const std::string& bytes) {
         throw refused("writing", path);
     }
     create(path)->write(bytes);
+}
+
+void MemoryTree::remove_all(const std::string& directory) {
+    for (const Entry& entry : list(directory).value_or(std::vector<Entry>())) {
+        const std::string path = directory + "/" + entry.name;
+        entry.stat.type == FileType::Directory ? remove_all(path) : static_cast<void>(remove(path));
+    }
+    remove_directory(directory);
+}
+
+void MemoryTree::move_all(const std::string& directory, const std::string& to) {
+    std::scoped_lock lock(mutex_);
+    about_to("rename", to);
+    auto node = live_.extract(directory);
+    node.key() = to;
+    live_.insert(std::move(node));
+    for (auto next = live_.lower_bound(directory + "/");
+         next != live_.end() && next->first.starts_with(directory + "/");) {
+        auto inner = live_.extract(next++);
+        inner.key() = to + inner.key().substr(directory.size());
+        if (inner.mapped()->stat.type == FileType::Regular) {
+            changed(inner.key());
+        }
+        live_.insert(std::move(inner));
+    }
+    gone(directory);
 }
 
 std::map<std::string, std::string> MemoryTree::contents() const {
@@ -382,22 +413,34 @@ void MemoryWatch::exclude(std::function<bool(const std::string& path)> excluded)
 }
 
 FileWatch::Changes MemoryWatch::drain() {
-    std::scoped_lock lock(tree_.mutex_);
-    const auto files = std::exchange(files_, {});
+    std::function<bool(const std::string&)> excluded;
     Changes changes;
-    changes.files.assign(files.begin(), files.end());
-    changes.complete = std::exchange(complete_, true);
+    {
+        std::scoped_lock lock(tree_.mutex_);
+        const auto files = std::exchange(files_, {});
+        const auto directories = std::exchange(gone_directories_, {});
+        changes.files.assign(files.begin(), files.end());
+        changes.gone_directories.assign(directories.begin(), directories.end());
+        changes.complete = std::exchange(complete_, true);
+        excluded = excluded_;
+    }
+    // Without the lock: it may look at the tree.
+    if (excluded) {
+        std::erase_if(changes.files, excluded);
+        std::erase_if(changes.gone_directories, excluded);
+    }
     return changes;
 }
 
 bool MemoryWatch::wait(std::chrono::milliseconds, const std::stop_token& stop) {
     std::scoped_lock lock(tree_.mutex_);
-    return !stop.stop_requested() && (!files_.empty() || !complete_);
+    return !stop.stop_requested() && (!files_.empty() || !gone_directories_.empty() || !complete_);
 }
 
 void MemoryWatch::lose_everything() {
     std::scoped_lock lock(tree_.mutex_);
     files_.clear();
+    gone_directories_.clear();
     complete_ = false;
 }
 

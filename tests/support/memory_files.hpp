@@ -40,6 +40,9 @@ class MemoryTree final : public FileTree {
 
     /// As an application does: makes the directories, too.
     void put(const std::string& path, const std::string& bytes);
+    /// As rm -r and mv do with a directory; `to` must not be there, its directory must.
+    void remove_all(const std::string& directory);
+    void move_all(const std::string& directory, const std::string& to);
     /// Every regular file's path and content.
     std::map<std::string, std::string> contents() const;
 
@@ -68,6 +71,7 @@ class MemoryTree final : public FileTree {
     void about_to(const std::string& operation, const std::string& path) const;
     void touch(Node& node) const;
     void changed(const std::string& path);
+    void gone(const std::string& directory);
 
     const Clock& clock_;
     const std::filesystem::path root_;
@@ -80,7 +84,7 @@ class MemoryTree final : public FileTree {
     std::set<MemoryWatch*> watches_;
 };
 
-/// Notices every change to a MemoryTree's files; directories need no cover.
+/// Notices every change to a MemoryTree's files, and directories that go away; they need no cover.
 class MemoryWatch final : public FileWatch {
   public:
     /// `tree` must outlive the object.
@@ -101,6 +105,7 @@ class MemoryWatch final : public FileWatch {
     MemoryTree& tree_;
     std::function<bool(const std::string&)> excluded_;  ///< what follows: under the tree's lock
     std::set<std::string> files_;
+    std::set<std::string> gone_directories_;
     bool complete_ = true;
 };
 

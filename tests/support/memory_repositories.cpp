@@ -248,6 +248,8 @@ RepositoryChanges::Taken MemoryChanges::take() {
     Taken taken;
     const std::set<std::string> all = std::exchange(names, {});
     taken.names.assign(all.begin(), all.end());
+    const std::set<std::string> gone = std::exchange(gone_directories, {});
+    taken.gone_directories.assign(gone.begin(), gone.end());
     taken.complete = std::exchange(complete, true);
     return taken;
 }

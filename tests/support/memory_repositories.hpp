@@ -68,11 +68,16 @@ class MemoryRepositories final : public Repositories {
 class MemoryChanges final : public RepositoryChanges {
   public:
     std::set<std::string> names;
+    std::set<std::string> gone_directories;
     bool complete = true;
     std::set<std::string> uncovered;
+    std::string trouble;
+    unsigned covered = 0;  ///< how often
 
     Taken take() override;
+    void cover(const std::stop_token&) override { ++covered; }
     bool covers(const std::string& name) override { return !uncovered.contains(name); }
+    std::string problem() const override { return trouble; }
 };
 
 }  // namespace antipode::test
