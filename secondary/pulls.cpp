@@ -6,11 +6,15 @@ Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
              std::function<void(const StoreId&)> on_arrival)
     : stores_(std::move(stores)), on_arrival_(std::move(on_arrival)) {}
 
+Pulls::Key Pulls::key_of(const StoreId& store, const v1::Content& content) {
+    return {store, content.sha256(), content.pull()};
+}
+
 void Pulls::want(const StoreId& store, const Position& position, const v1::Content& content) {
     if (!stores_.contains(store)) {
         return;
     }
-    const Key key{store, content.sha256()};
+    const Key key = key_of(store, content);
     shared_.with([&](Shared& shared) {
         const auto [found, fresh] = shared.entries.try_emplace(key);
         Entry& entry = found->second;
@@ -27,20 +31,22 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
 }
 
 void Pulls::release(const StoreId& store, const Position& position, const v1::Content& content) {
-    const Key key{store, content.sha256()};
+    const Key key = key_of(store, content);
     const bool unwanted = shared_.with([&](Shared& shared) {
         const auto found = shared.entries.find(key);
-        if (found == shared.entries.end()) {
-            return true;
+        if (found != shared.entries.end()) {
+            Entry& entry = found->second;
+            entry.wanted_by.erase(position);
+            shared.missing.erase({position, key});
+            if (!entry.wanted_by.empty() || entry.running || !entry.outcome) {
+                return false;
+            }
+            shared.entries.erase(found);
         }
-        Entry& entry = found->second;
-        entry.wanted_by.erase(position);
-        shared.missing.erase({position, key});
-        if (!entry.wanted_by.empty() || entry.running || !entry.outcome) {
-            return false;
-        }
-        shared.entries.erase(found);
-        return true;
+        // The file is named by its content: another event may want it from another place.
+        const auto same = shared.entries.lower_bound(Key{store, key.hash, {}});
+        return same == shared.entries.end() || same->first.store != store ||
+               same->first.hash != key.hash;
     });
     const auto hash = sha256_from_bytes(content.sha256());
     const auto contents = stores_.find(store);
@@ -51,7 +57,7 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
 
 Pulls::State Pulls::state(const StoreId& store, const v1::Content& content) const {
     return shared_.with([&](const Shared& shared) -> State {
-        const auto found = shared.entries.find({store, content.sha256()});
+        const auto found = shared.entries.find(key_of(store, content));
         if (found == shared.entries.end()) {
             return Unknown{};
         }
@@ -122,13 +128,13 @@ void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std:
     }
     const auto& [key, content] = *next;
     try {
-        finish(key, stores_.at(key.first)->fetch(content, primary, stop));
+        finish(key, stores_.at(key.store)->fetch(content, primary, stop));
     } catch (...) {
         finish(key, std::nullopt);
         throw;
     }
     wake_.poke();
-    on_arrival_(key.first);
+    on_arrival_(key.store);
 }
 
 }  // namespace antipode::secondary

@@ -42,7 +42,15 @@ class Pulls {
     void step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop);
 
   private:
-    using Key = std::pair<StoreId, std::string>;  ///< store and raw SHA-256
+    /// Equal contents at different places are pulled on their own: one place may be empty by now
+    /// (a file that was renamed) while the other is not.
+    struct Key {
+        StoreId store;
+        std::string hash;   ///< raw SHA-256
+        std::string place;  ///< the reference to pull
+        auto operator<=>(const Key&) const = default;
+    };
+    static Key key_of(const StoreId& store, const v1::Content& content);
     struct Entry {
         v1::Content content;
         std::set<Position> wanted_by;

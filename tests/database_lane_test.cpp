@@ -47,7 +47,8 @@ constexpr const char* rows_of_every_type = R"(
         '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901+07', '0044-03-15 BC',
         '23:59:59.999999', '12:00:00+05:30', '1 year 2 mons -3 days 04:05:06.7',
         '12345678-1234-5678-1234-567812345678', '{"a":  1}', '{"b": [1, null]}',
-        '<a>x</a>', '10.0.0.0/8', '08:00:2b:01:02:03', '101', '1', '(1.5,-2)', '((0,0),(1,1),(2,0))',
+        '<a>x</a>', '10.0.0.0/8', '08:00:2b:01:02:03', '101', '1', '(1.5,-2)',
+        '((0,0),(1,1),(2,0))',
         'a:1 fat:2', '[1,5)', '{1,NULL,3}', '{"a,b","c\"d",NULL,""}', 'ok', '(1,"x y")', 5, 'nam',
         'c', 12, '16/B374D848');
     INSERT INTO types (id) VALUES (2);
@@ -148,7 +149,8 @@ TEST_F(DatabaseLane, HandlesOddNamesGeneratedAndDroppedColumnsAndPartitions) {
         INSERT INTO scratch VALUES (1); INSERT INTO no_columns DEFAULT VALUES)");
     const std::string changes = R"(
         INSERT INTO "Odd.Schema"" x"."Täble > *'""" VALUES (:n, 'x', 1);
-        UPDATE "Odd.Schema"" x"."Täble > *'""" SET "select" = 'y', "Id %" = :n + 100 WHERE "Id %" = :n;
+        UPDATE "Odd.Schema"" x"."Täble > *'"""
+            SET "select" = 'y', "Id %" = :n + 100 WHERE "Id %" = :n;
         INSERT INTO ident (v) VALUES ('a'), ('b'); UPDATE ident SET v = 'c' WHERE v = 'b';
         INSERT INTO only_key VALUES (:n); UPDATE only_key SET k = k + 1000 WHERE k = :n;
         INSERT INTO no_columns DEFAULT VALUES;

@@ -27,10 +27,7 @@ class RepositoriesCrash : public RepositoriesLane {
             const Result result = apply(event);
             _exit(result.kind == Result::Kind::Applied ? 0 : 1);
         }
-        usleep(static_cast<useconds_t>(microseconds));
-        ::kill(pid, SIGKILL);
-        int status = 0;
-        waitpid(pid, &status, 0);
+        const int status = test::kill_after(pid, std::chrono::microseconds(microseconds));
         return WIFEXITED(status);
     }
     /// git children of a killed process clean up behind themselves; they may need a moment.

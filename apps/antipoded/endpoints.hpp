@@ -20,8 +20,8 @@ nats::JetStream::Options own_stream(const Config& config, uint64_t epoch, bool p
 nats::JetStream::Options stream_of(const Config& config, const std::string& site, uint64_t epoch,
                                    const std::string& purpose);
 
-/// The secret that the bulk service asks for; empty: none is configured. Throws Error{Stop} when the
-/// file cannot be read or others may read it.
+/// The secret that the bulk service asks for; empty: none is configured. Throws Error{Stop} when
+/// the file cannot be read or others may read it.
 std::string read_token(const Config& config);
 
 }  // namespace antipode

@@ -29,8 +29,8 @@ class Workers {
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-/// What a daemon does in its present role: primary or secondary. Made when the role is known, destroyed
-/// when it changes. The functions are called by other threads.
+/// What a daemon does in its present role: primary or secondary. Made when the role is known,
+/// destroyed when it changes. The functions are called by other threads.
 class Half {
   public:
     virtual ~Half() = default;

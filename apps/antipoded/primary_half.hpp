@@ -13,8 +13,8 @@
 
 namespace antipode {
 
-/// What a daemon does while its site is the primary: capture, publish, serve bulk pulls, answer wants,
-/// confirm slots.
+/// What a daemon does while its site is the primary: capture, publish, serve bulk pulls, answer
+/// wants, confirm slots.
 class PrimaryHalf final : public Half {
   public:
     PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server, const Clock& clock);

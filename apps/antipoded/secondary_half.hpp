@@ -16,7 +16,8 @@
 
 namespace antipode {
 
-/// What a daemon does while its site is a secondary: relay, pull, apply, ask again for what it lacks.
+/// What a daemon does while its site is a secondary: relay, pull, apply, ask again for what it
+/// lacks.
 class SecondaryHalf final : public Half {
   public:
     SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,

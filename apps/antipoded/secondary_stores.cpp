@@ -15,9 +15,9 @@ namespace {
 class PostgresSecondary final : public SecondaryDatabase {
   public:
     PostgresSecondary(const Config& config, const Config::Database& store)
-        : session_({store.url, StoreId{StoreKind::Database, store.name}.to_string(),
-                    "antipode " + config.cluster + " " + config.site + " " + store.name +
-                        " apply"}),
+        : session_(
+              {store.url, StoreId{StoreKind::Database, store.name}.to_string(),
+               "antipode " + config.cluster + " " + config.site + " " + store.name + " apply"}),
           apply_({StoreKind::Database, store.name}, session_) {}
 
     secondary::DatabaseApply& apply() override { return apply_; }
@@ -27,8 +27,8 @@ class PostgresSecondary final : public SecondaryDatabase {
     secondary::TransactionApply apply_;
 };
 
-/// Looks at the root only when there is something to apply: a root that is missing stops its own store,
-/// and nothing else.
+/// Looks at the root only when there is something to apply: a root that is missing stops its own
+/// store, and nothing else.
 class GitApply final : public secondary::ItemApply {
   public:
     GitApply(StoreId store, std::filesystem::path root, const Clock& clock)
@@ -86,8 +86,7 @@ class FilesSecondary final : public SecondaryItems {
   public:
     explicit FilesSecondary(const Config::Blobs& store)
         : tree_(store.root),
-          contents_({StoreKind::Blobs, store.name}, tree_,
-                    secondary::BlobApply::incoming_name()),
+          contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
           apply_({StoreKind::Blobs, store.name}, tree_) {}
 
     secondary::ItemApply& apply() override { return apply_; }

@@ -200,6 +200,14 @@ std::string must_run(const std::vector<std::string>& command, const std::string&
     return result.output;
 }
 
+int kill_after(pid_t child, std::chrono::microseconds delay) {
+    std::this_thread::sleep_for(delay);
+    ::kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    return status;
+}
+
 int free_port() {
     const int socket_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};

@@ -55,6 +55,9 @@ CommandResult run(const std::vector<std::string>& command, const std::string& in
 std::string must_run(const std::vector<std::string>& command, const std::string& input = {},
                      const Process::Options& options = {});
 
+/// kill -9 for a child of this process after `delay`, wherever it is then. Its wait status.
+int kill_after(pid_t child, std::chrono::microseconds delay);
+
 /// A TCP port on loopback that is free now.
 int free_port();
 
