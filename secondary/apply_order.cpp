@@ -423,6 +423,19 @@ Position ApplyOrder::finished(const Lane& lane) const {
     return lane.copying ? lane.begun : position;
 }
 
+/// Like finished(), but removals do not count: they may wait for rows, which may wait for a gap of
+/// items to be mended, which must then not wait for removals.
+Position ApplyOrder::arrived(const Lane& lane) const {
+    for (const auto& [position, pending] : lane.queue) {
+        const bool removal =
+            protocol::is_removal(pending.event.payload) || announcements_.is_of_removals(position);
+        if (!removal) {
+            return std::max(pending.before, lane.begun);
+        }
+    }
+    return std::max(accepted_, lane.begun);
+}
+
 std::map<StoreId, Position> ApplyOrder::finished() const {
     std::map<StoreId, Position> positions;
     for (const auto& [store, lane] : lanes_) {
@@ -507,6 +520,11 @@ void ApplyOrder::look_at_time() {
 }
 
 void ApplyOrder::update_recovery() {
+    for (const auto& [store, lane] : lanes_) {
+        if (!is_database(store) && registry_.gap(store)) {
+            recovery_.arrive(store, arrived(lane));
+        }
+    }
     recovery_.advance(finished(), registry_.oldest_exception());
 }
 

@@ -161,6 +161,7 @@ class ApplyOrder {
     void finish_front(Lane& lane, const std::string& item);
     void done(Lane& lane, const Position& position);
     Position finished(const Lane& lane) const;
+    Position arrived(const Lane& lane) const;
 
     Options options_;
     Registry& registry_;

@@ -76,6 +76,20 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
     }
 }
 
+void RecoveryPoint::arrive(const StoreId& store, const Position& position) {
+    Lane& lane = lanes_[store];
+    for (const Pending& marker : pending_) {
+        if (position < marker.before) {
+            return;
+        }
+        const auto open_from = marker.open_from.find(store);
+        if (marker.position > lane.reached && open_from != marker.open_from.end()) {
+            lane.reached = marker.position;
+            lane.reached_open_from = open_from->second;
+        }
+    }
+}
+
 void RecoveryPoint::reached(const Pending& marker,
                             const std::optional<Position>& oldest_exception) {
     if (oldest_exception && *oldest_exception < marker.position) {

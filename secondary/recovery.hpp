@@ -25,6 +25,9 @@ class RecoveryPoint {
     void advance(const std::map<StoreId, Position>& finished,
                  const std::optional<Position>& oldest_exception);
 
+    /// Whatever rows need of a store of items up to `position` is here, though removals may wait.
+    void arrive(const StoreId& store, const Position& position);
+
     /// nullopt: unknown.
     std::optional<TimePoint> value() const { return value_; }
     /// What was known before a restart.
