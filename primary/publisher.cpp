@@ -64,6 +64,7 @@ void Publisher::begin_session() {
     }
     outgoing_.clear();
     append_at_ = {};
+    problem_.reset();
     sequencer_ = std::make_unique<Sequencer>(
         Sequencer::Options{.cluster = options_.cluster,
                            .site = options_.site,
@@ -95,11 +96,11 @@ std::optional<Error> Publisher::step(const std::stop_token& stop) {
         outgoing_ = sequencer_->take_outgoing();
     } else if (clock_.steady_now() < append_at_) {
         sleep_unless_stopped(options_.wait, stop);
-        return std::nullopt;
+        return problem_;
     }
-    auto problem = append();
+    problem_ = append();
     show();
-    return problem;
+    return problem_;
 }
 
 std::optional<Error> Publisher::append() {

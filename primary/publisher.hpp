@@ -126,7 +126,8 @@ class Publisher {
     std::deque<OutgoingMessage> outgoing_;
     Backoff backoff_;
     SteadyTime purge_at_{};
-    SteadyTime append_at_{};  ///< not before: the broker was away
+    std::optional<Error> problem_;  ///< why the last append failed
+    SteadyTime append_at_{};        ///< not before: the broker was away
 
     // Shared:
     std::map<StoreId, std::unique_ptr<DatabaseInbox>> rows_;

@@ -69,7 +69,7 @@ TEST(Mirror, AServerThatIsDownIsNamedAndTheRestCatchesUp) {
     EXPECT_TRUE(eventually([&] {
         const auto problem =
             sites.london.status(".workers[] | select(.name == \"publisher\") | .problem");
-        return problem && problem->find("ANTIPODE_test_1") != std::string::npos;
+        return problem && problem->find(sites.london.nats.url()) != std::string::npos;
     })) << sites.describe();
     sites.london.nats.start();
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
