@@ -54,7 +54,7 @@ class Sequencer {
         std::chrono::milliseconds marker_interval{1000};
         std::chrono::milliseconds reconcile_interval{600'000};
         /// How long rows wait for a store that cannot be reconciled.
-        std::chrono::milliseconds rows_wait{600'000};
+        std::chrono::milliseconds rows_wait{5000};
     };
 
     /// `events` (may be null) is told of everything that gets a number.

@@ -93,8 +93,7 @@ TEST(BadInput, ACorruptRepositoryIsNamedAndTheOthersGoOn) {
               broken.string()});
     sites.london.antipode({"hooks", "install"});
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
-    const std::string good = read_file(broken / "packed-refs");
-    write_file(broken / "refs/heads/main", "this is no object id\n");
+    write_file(broken / "refs/heads/other", "this is no object id\n");
     EXPECT_TRUE(eventually([&] {
         const auto item = sites.london.status(".exceptions[0].item");
         return item == "broken.git";
@@ -105,7 +104,7 @@ TEST(BadInput, ACorruptRepositoryIsNamedAndTheOthersGoOn) {
                sites.sydney.repositories().find("error") == std::string::npos &&
                sites.sydney.rows() == sites.london.rows();
     })) << sites.describe();
-    std::filesystem::remove(broken / "refs/heads/main");
+    std::filesystem::remove(broken / "refs/heads/other");
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
 }
