@@ -44,8 +44,6 @@ class RecoveryPoint {
         /// Databases: the newest transaction's end that it names; nullopt: not known, since the
         /// session had not decoded everything yet that was there when it began.
         std::optional<Lsn> reached_commit;
-        /// Items: all that was announced before this is published; the origin: not known.
-        Position reached_open_from;
     };
     const std::map<StoreId, Lane>& lanes() const { return lanes_; }
 
@@ -55,7 +53,6 @@ class RecoveryPoint {
         Position before;
         std::map<StoreId, std::optional<TimePoint>> captured;
         std::map<StoreId, Lsn> commits;
-        std::map<StoreId, Position> open_from;
         std::set<StoreId> lanes_to_come;
     };
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);
