@@ -44,11 +44,6 @@ class Announcements {
     /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
 
-    /// True for an open announcement of removals, which no row waits for.
-    bool is_of_removals(const Position& position) const {
-        return announcements_.contains(position) && !waited_for_.contains(position);
-    }
-
     size_t open_items(const StoreId& store) const;
 
   private:

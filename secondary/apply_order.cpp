@@ -28,6 +28,10 @@ bool counts_for_room(const v1::Payload& payload) {
     return !payload.has_announcement() && !protocol::is_removal(payload);
 }
 
+Position fulfilled_through(const protocol::Event& event) {
+    return in_session_of(event, protocol::fulfils(event.payload)->through());
+}
+
 /// Where an event stands for causality: the oldest announcement that it fulfils.
 Position order_of(const protocol::Event& event) {
     const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
@@ -102,8 +106,10 @@ void ApplyOrder::accept(protocol::Event event, size_t bytes) {
             return;
         }
     }
-    Pending pending{std::move(event), before, 0};
-    if (counts_for_room(pending.event.payload)) {
+    Pending pending{std::move(event), before, 0, {}, false};
+    const v1::Payload& payload = pending.event.payload;
+    pending.is_removal = protocol::is_removal(payload) || payload.announcement().removals();
+    if (counts_for_room(payload)) {
         pending.bytes = std::max<size_t>(bytes, 1);
         lane.bytes += pending.bytes;
         ++lane.events;
@@ -149,8 +155,15 @@ void ApplyOrder::accept_control(const protocol::Event& event, const Position& be
 void ApplyOrder::close_lost(const v1::Marker::Lane& said, const Position& marker) {
     const auto store = StoreId::parse(said.store());
     const auto lane = store ? lanes_.find(*store) : lanes_.end();
-    if (lane == lanes_.end() || said.open_from() == 0 || !registry_.gap(*store)) {
+    const auto gap =
+        lane != lanes_.end() && said.open_from() != 0 ? registry_.gap(*store) : std::nullopt;
+    if (!gap) {
         return;
+    }
+    const Position open_from{marker.epoch, marker.session, said.open_from()};
+    if (open_from > gap->at && lane->second.passed_gap != gap->at) {
+        lane->second.passed_gap = gap->at;
+        lane->second.passed_by = marker;
     }
     // An event that is neither here nor to come was lost in the gap; rows wait for that now.
     close(lane->second,
@@ -185,36 +198,63 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
         done(lane, position);
         return;
     }
-    const std::string* item = protocol::item_of(payload);
-    if (item == nullptr) {
+    const std::string* named = protocol::item_of(payload);
+    if (named == nullptr) {
         // It stays where it is and holds the lane: an event is never skipped.
         lane.problem = "event " + pending.event.position.to_string() +
                        " is of a kind that this version does not know; upgrade this site";
         return;
     }
-    auto& events = lane.by_item[*item];
+    const std::string item = *named;  // the event may be done with before this returns
+    auto& events = lane.by_item[item];
     events.push_back(&pending);
     if (events.size() == 1 ||
-        lane.blocked_removals.erase({order_of(events.front()->event), *item}) > 0) {
-        run_next(lane, *item);
+        lane.blocked_removals.erase({order_of(events.front()->event), item}) > 0) {
+        run_next(lane, item);
     }
 }
 
 void ApplyOrder::run_next(Lane& lane, const std::string& item) {
-    while (true) {
-        const std::deque<Pending*>& events = lane.by_item.at(item);
-        const protocol::Event& event = events.front()->event;
-        const auto limit = protocol::is_removal(event.payload) ? removal_limit() : std::nullopt;
-        if (!limit || order_of(event) <= *limit) {
-            lane.runnable.push_back(item);
-            return;
-        }
-        if (events.size() == 1 || !stands_alone(events[1]->event.payload)) {
-            lane.blocked_removals.emplace(order_of(event), item);
-            return;
-        }
-        finish_front(lane, item);
+    const std::deque<Pending*>& events = lane.by_item.at(item);
+    if (!is_blocked_removal(events.front()->event) || pass_removals(lane, item)) {
+        lane.runnable.push_back(item);
+    } else {
+        lane.blocked_removals.emplace(order_of(events.front()->event), item);
     }
+}
+
+bool ApplyOrder::is_blocked_removal(const protocol::Event& event) const {
+    if (!protocol::is_removal(event.payload)) {
+        return false;
+    }
+    const auto limit = removal_limit();
+    return limit && *limit < order_of(event);
+}
+
+bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
+    // Rows may wait for what stands behind a removal that waits for rows.
+    std::deque<Pending*>& events = lane.by_item.at(item);
+    for (size_t i = 1; i < events.size();) {
+        const protocol::Event& event = events[i]->event;
+        if (event.payload.has_unchanged()) {
+            const Position position = event.position;
+            const Position through = fulfilled_through(event);
+            events.erase(events.begin() + static_cast<ptrdiff_t>(i));
+            close(lane, announcements_.fulfil(lane.store, item, through));
+            done(lane, position);
+        } else if (stands_alone(event.payload)) {
+            for (; i > 0; --i) {
+                events[i]->instead_of.push_back(events.front()->event.position);
+                events.pop_front();
+            }
+            return true;
+        } else if (protocol::is_removal(event.payload)) {
+            ++i;
+        } else {
+            return false;
+        }
+    }
+    return false;
 }
 
 std::optional<Position> ApplyOrder::removal_limit() const {
@@ -383,12 +423,14 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     const auto found = lane.by_item.find(item);
     const protocol::Event& event = found->second.front()->event;
     const Position position = event.position;
-    const Position through = in_session_of(event, protocol::fulfils(event.payload)->through());
+    const std::vector<Position> left_out = std::move(found->second.front()->instead_of);
+    const Position through = fulfilled_through(event);
     found->second.pop_front();
     if (found->second.empty()) {
         lane.by_item.erase(found);
     }
     close(lane, announcements_.fulfil(lane.store, item, through));
+    close(lane, left_out);
     done(lane, position);
 }
 
@@ -423,17 +465,16 @@ Position ApplyOrder::finished(const Lane& lane) const {
     return lane.copying ? lane.begun : position;
 }
 
-/// Like finished(), but removals do not count: they may wait for rows, which may wait for a gap of
-/// items to be mended, which must then not wait for removals.
-Position ApplyOrder::arrived(const Lane& lane) const {
-    for (const auto& [position, pending] : lane.queue) {
-        const bool removal =
-            protocol::is_removal(pending.event.payload) || announcements_.is_of_removals(position);
-        if (!removal) {
-            return std::max(pending.before, lane.begun);
-        }
+bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
+    const Lane& lane = lanes_.at(store);
+    if (lane.passed_gap != gap) {
+        return false;
     }
-    return std::max(accepted_, lane.begun);
+    // Removals may wait for rows, which wait for this.
+    const auto first_change =
+        std::find_if(lane.queue.begin(), lane.queue.end(),
+                     [](const auto& entry) { return !entry.second.is_removal; });
+    return first_change == lane.queue.end() || first_change->first > lane.passed_by;
 }
 
 std::map<StoreId, Position> ApplyOrder::finished() const {
@@ -520,11 +561,6 @@ void ApplyOrder::look_at_time() {
 }
 
 void ApplyOrder::update_recovery() {
-    for (const auto& [store, lane] : lanes_) {
-        if (!is_database(store) && registry_.gap(store)) {
-            recovery_.arrive(store, arrived(lane));
-        }
-    }
     recovery_.advance(finished(), registry_.oldest_exception());
 }
 

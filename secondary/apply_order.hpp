@@ -108,6 +108,9 @@ class ApplyOrder {
     RecoveryPoint& recovery() { return recovery_; }
     Position accepted() const { return accepted_; }
     std::map<StoreId, Position> finished() const;
+    /// Whatever was announced before the gap of a store of items is published, and all of that
+    /// which came is here, but for removals.
+    bool has_passed(const StoreId& store, const Position& gap) const;
     /// Recomputes the recovery point from the lanes' positions and the registry's exceptions.
     void update_recovery();
 
@@ -116,6 +119,8 @@ class ApplyOrder {
         protocol::Event event;
         Position before;   ///< the event accepted just before it, of any lane
         size_t bytes = 0;  ///< that count for has_room(); 0: it may wait for what comes later
+        std::vector<Position> instead_of;  ///< removals that were left out: done when this is
+        bool is_removal = false;           ///< or an announcement of removals
     };
     struct Lane {
         StoreId store;
@@ -135,6 +140,9 @@ class ApplyOrder {
         std::set<std::pair<Position, std::string>> blocked_removals;  ///< by place in the order
         std::vector<std::string> waiting_for_content;
 
+        Position passed_gap;  ///< behind this gap came a marker that
+        Position passed_by;   ///< says that all announced before it is published
+
         // Databases.
         bool copying = false;
         std::optional<Position> skipped_from;  ///< transactions from here on were dropped
@@ -151,6 +159,10 @@ class ApplyOrder {
     bool must_skip(const Lane& lane, size_t bytes) const;
     std::optional<Position> rows_barrier() const;
     void run_next(Lane& lane, const std::string& item);
+    bool is_blocked_removal(const protocol::Event& event) const;
+    /// Lets what stands behind a blocked removal of the item pass it, if it may. True: the item's
+    /// first event is now one that can be applied.
+    bool pass_removals(Lane& lane, const std::string& item);
     std::optional<Position> removal_limit() const;
     void release_removals();
     void record(Lane& lane, const std::vector<Finished>& finished);
@@ -161,7 +173,6 @@ class ApplyOrder {
     void finish_front(Lane& lane, const std::string& item);
     void done(Lane& lane, const Position& position);
     Position finished(const Lane& lane) const;
-    Position arrived(const Lane& lane) const;
 
     Options options_;
     Registry& registry_;

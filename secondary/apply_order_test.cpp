@@ -202,11 +202,48 @@ TEST_F(ApplyOrderTest, ABlockedRemovalIsLeftOutWhenTheItemComesWholeBehindIt) {
     row();
     remove("a", announce({"a"}, true));
     EXPECT_THAT(apply_items(), IsEmpty());
+    const uint64_t between = put("b", 0, 0);
     const uint64_t again = announce({"a"});
     const uint64_t number = put("a", again, again);
-    EXPECT_THAT(apply_items(), ElementsAre(number));
+    const auto tasks = take();
+    EXPECT_THAT(numbers(tasks), ElementsAre(between, number));
+    finish(tasks[0]);
+    EXPECT_LT(finished(blobs), at(again - 1)) << "a is neither removed nor here again";
+    finish(tasks[1]);
     apply_rows();
     EXPECT_EQ(finished(blobs), at(number));
+}
+
+TEST_F(ApplyOrderTest, RowsDoNotWaitForWhatStandsBehindABlockedRemoval) {
+    row();
+    remove("a", announce({"a"}, true));
+    remove("a", announce({"a"}, true));
+    const uint64_t again = announce({"a"});
+    const uint64_t waiting = row();
+    EXPECT_EQ(apply_rows().size(), 1U);
+    row();
+    registry_.set_gap(rows, at(number_), clock_.now());
+    v1::Payload payload;
+    payload.mutable_unchanged()->set_item("a");
+    payload.mutable_unchanged()->mutable_fulfils()->set_first(again);
+    payload.mutable_unchanged()->mutable_fulfils()->set_through(again);
+    accept(blobs, payload);
+    EXPECT_EQ(apply_rows().front(), waiting);
+}
+
+TEST_F(ApplyOrderTest, AGapIsPassedAlthoughRemovalsWaitForRows) {
+    row();
+    registry_.set_gap(blobs, at(2), clock_.now());
+    row();
+    remove("a", announce({"a"}, true));
+    const uint64_t open = announce({"b"});
+    marker(open);
+    EXPECT_FALSE(order_->has_passed(blobs, at(2)));
+    put("b", open, open);
+    apply_items();
+    EXPECT_TRUE(order_->has_passed(blobs, at(2)));
+    EXPECT_FALSE(order_->has_passed(blobs, at(3)));
+    EXPECT_FALSE(order_->has_passed(repositories, at(2))) << "it has no gap";
 }
 
 TEST_F(ApplyOrderTest, AnOverwriteDuringTheWaitSatisfiesBothAnnouncements) {

@@ -181,22 +181,24 @@ void Receiver::persist(SteadyTime now) {
 }
 
 void Receiver::look_at_gaps() {
-    for (const auto& [store, lane] : order_.recovery().lanes()) {
+    for (const StoreId& store : stores_) {
         const auto gap = registry_.gap(store);
-        if (!gap || lane.reached <= gap->at) {
+        if (!gap) {
             continue;
         }
-        // A marker from behind the gap is reached.
         if (store.kind != StoreKind::Database) {
-            if (!gap->passed && lane.reached_open_from > gap->at) {
+            if (!gap->passed && order_.has_passed(store, gap->at)) {
                 registry_.set_gap_passed(store, gap->at);
             }
             continue;
         }
-        // It names the newest transaction, and that is applied: none is missing.
+        // A marker from behind the gap names the newest transaction, and that is applied: none is
+        // missing.
         const auto position = databases_.find(store);
-        if (position != databases_.end() && lane.reached_commit &&
-            *lane.reached_commit <= position->second.lsn) {
+        const auto lane = order_.recovery().lanes().find(store);
+        if (position != databases_.end() && lane != order_.recovery().lanes().end() &&
+            lane->second.reached > gap->at && lane->second.reached_commit &&
+            *lane->second.reached_commit <= position->second.lsn) {
             registry_.mend_gap(store, gap->at);
         }
     }

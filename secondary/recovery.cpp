@@ -15,7 +15,7 @@ std::optional<TimePoint> known(int64_t microseconds) {
 
 void RecoveryPoint::add(const v1::Marker& marker, const Position& position, const Position& before,
                         TimePoint received_at) {
-    Pending pending{position, before, {}, {}, {}, stores_};
+    Pending pending{position, before, {}, {}, stores_};
     for (const v1::Marker::Lane& said : marker.lanes()) {
         const auto store = StoreId::parse(said.store());
         if (!store || !stores_.contains(*store)) {
@@ -23,9 +23,6 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
         }
         pending.captured[*store] = known(said.captured_through_us());
         pending.commits[*store] = Lsn{said.last_commit_lsn()};
-        if (said.open_from() != 0) {
-            pending.open_from[*store] = {position.epoch, position.session, said.open_from()};
-        }
         Lane& lane = lanes_[*store];
         lane.captured_through = pending.captured[*store];
         lane.marker_clock = from_microseconds(marker.clock_us());
@@ -61,7 +58,6 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
             lane.reached = marker.position;
             lane.reached_commit =
                 marker.captured[store] ? std::optional(marker.commits[store]) : std::nullopt;
-            lane.reached_open_from = marker.open_from[store];
             if (marker.captured[store]) {
                 lane.applied_through = marker.captured[store];
             }
@@ -73,20 +69,6 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
     while (!pending_.empty() && pending_.front().lanes_to_come.empty()) {
         reached(pending_.front(), oldest_exception);
         pending_.pop_front();
-    }
-}
-
-void RecoveryPoint::arrive(const StoreId& store, const Position& position) {
-    Lane& lane = lanes_[store];
-    for (const Pending& marker : pending_) {
-        if (position < marker.before) {
-            return;
-        }
-        const auto open_from = marker.open_from.find(store);
-        if (marker.position > lane.reached && open_from != marker.open_from.end()) {
-            lane.reached = marker.position;
-            lane.reached_open_from = open_from->second;
-        }
     }
 }
 

@@ -25,9 +25,6 @@ class RecoveryPoint {
     void advance(const std::map<StoreId, Position>& finished,
                  const std::optional<Position>& oldest_exception);
 
-    /// Whatever rows need of a store of items up to `position` is here, though removals may wait.
-    void arrive(const StoreId& store, const Position& position);
-
     /// nullopt: unknown.
     std::optional<TimePoint> value() const { return value_; }
     /// What was known before a restart.
@@ -47,8 +44,6 @@ class RecoveryPoint {
         /// Databases: the newest transaction's end that it names; nullopt: not known, since the
         /// session had not decoded everything yet that was there when it began.
         std::optional<Lsn> reached_commit;
-        /// Items: all that was announced before this is published; the origin: not known.
-        Position reached_open_from;
     };
     const std::map<StoreId, Lane>& lanes() const { return lanes_; }
 
@@ -58,7 +53,6 @@ class RecoveryPoint {
         Position before;
         std::map<StoreId, std::optional<TimePoint>> captured;
         std::map<StoreId, Lsn> commits;
-        std::map<StoreId, Position> open_from;
         std::set<StoreId> lanes_to_come;
     };
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);

@@ -1,0 +1,153 @@
+#include "tests/simulation/broker.hpp"
+
+#include <algorithm>
+
+#include "protocol/message.hpp"
+#include "tests/simulation/service.hpp"
+
+namespace antipode::simulation {
+namespace {
+
+std::vector<std::string> versions_in(const v1::Payload& payload) {
+    std::vector<std::string> versions;
+    if (payload.has_blob_put()) {
+        versions.push_back(version_of_blob(payload.blob_put().content().sha256()));
+    } else if (payload.has_ref_update()) {
+        const v1::Content& pack = payload.ref_update().pack();
+        // A pack that is pulled and cannot be had any more becomes an exception.
+        for (const Commit& commit : decode_commits(pack.inline_())) {
+            versions.push_back(commit.id);
+        }
+    }
+    return versions;
+}
+
+std::string words_of(const protocol::Event& event) {
+    const v1::Payload& payload = event.payload;
+    std::string words = event.position.to_string() + " " + protocol::kind_of(payload);
+    if (const std::string* item = protocol::item_of(payload)) {
+        const v1::Fulfils& fulfils = *protocol::fulfils(payload);
+        words += " " + *item + " [" + std::to_string(fulfils.first()) + "," +
+                 std::to_string(fulfils.through()) + "]";
+    }
+    for (const std::string& item : payload.announcement().items()) {
+        words += (payload.announcement().removals() ? " gone " : " ") + item;
+    }
+    if (payload.has_transaction()) {
+        words += " " + std::to_string(payload.transaction().commit_lsn()) + " part " +
+                 std::to_string(payload.transaction().part());
+    }
+    return words;
+}
+
+}  // namespace
+
+std::string version_of_blob(const std::string& sha256) {
+    return "blob " + to_hex(sha256);
+}
+
+Broker::Broker(std::string name, Faults& faults) : name_(std::move(name)), faults_(faults) {
+    stream.before = [this](const std::string& operation) {
+        learn();
+        faults_.call(operation + " at the " + name_ + " broker");
+    };
+    stream.fail_append = [this](size_t messages) -> std::optional<size_t> {
+        if (!faults_.happens(&Profile::append)) {
+            return std::nullopt;
+        }
+        const size_t stored = faults_.chance().below(messages + 1);
+        faults_.journal().note("append of " + std::to_string(messages) + " at the " + name_ +
+                               " broker fails behind " + std::to_string(stored));
+        return stored;
+    };
+    stream.cut_read = [this](size_t messages) {
+        return faults_.chance().one_in(2) ? messages : faults_.chance().below(messages + 1);
+    };
+}
+
+void Broker::learn() {
+    const auto& messages = stream.messages();
+    for (auto next = messages.upper_bound(learned_); next != messages.end(); ++next) {
+        const auto& [sequence, bytes] = *next;
+        learned_ = sequence;
+        auto opened = protocol::open(bytes, cluster, epoch);
+        const auto* message = std::get_if<protocol::Message>(&opened);
+        if (message == nullptr) {
+            continue;
+        }
+        Carried carried{message->position(), message->envelope.end_lsn(), {}};
+        protocol::Assembler assembler;
+        auto event = assembler.add(*message);
+        if (auto* whole = std::get_if<std::optional<protocol::Event>>(&event); whole && *whole) {
+            carried.versions = versions_in((*whole)->payload);
+            faults_.journal().note(name_ + " broker holds " + std::to_string(sequence) + ": " +
+                                   words_of(**whole));
+        }
+        for (const std::string& version : carried.versions) {
+            ++versions_[version];
+        }
+        carried_[sequence] = std::move(carried);
+    }
+}
+
+void Broker::forget(uint64_t sequence) {
+    const auto found = carried_.find(sequence);
+    if (found == carried_.end()) {
+        return;
+    }
+    for (const std::string& version : found->second.versions) {
+        if (--versions_[version] == 0) {
+            versions_.erase(version);
+        }
+    }
+    carried_.erase(found);
+}
+
+void Broker::lose_tail(uint64_t count) {
+    learn();
+    stream.lose_tail(count);
+    learned_ = std::min(learned_, stream.last());
+    while (!carried_.empty() && carried_.rbegin()->first > stream.last()) {
+        forget(carried_.rbegin()->first);
+    }
+}
+
+void Broker::make_anew() {
+    learn();
+    stream.make_anew();
+    learned_ = 0;
+    while (!carried_.empty()) {
+        forget(carried_.begin()->first);
+    }
+}
+
+void Broker::lose(uint64_t sequence) {
+    learn();
+    stream.lose(sequence);
+    forget(sequence);
+}
+
+std::set<uint64_t> Broker::transactions(const Position& position,
+                                        const std::function<bool(uint64_t)>& would_stay) {
+    learn();
+    std::set<uint64_t> ends;
+    for (const auto& [sequence, carried] : carried_) {
+        if (carried.transaction != 0 && carried.position > position && would_stay(sequence)) {
+            ends.insert(carried.transaction);
+        }
+    }
+    return ends;
+}
+
+Position Broker::newest(uint64_t sequence) {
+    learn();
+    const auto behind = carried_.upper_bound(sequence);
+    return behind == carried_.begin() ? Position{} : std::prev(behind)->second.position;
+}
+
+bool Broker::carries(const std::string& version) {
+    learn();
+    return versions_.contains(version);
+}
+
+}  // namespace antipode::simulation

@@ -1,0 +1,83 @@
+#include "tests/simulation/simulation.hpp"
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+namespace antipode::simulation {
+namespace {
+
+constexpr uint64_t first_seed = 1;
+constexpr uint64_t seeds_in_tests = 1000;
+
+uint64_t from_environment(const char* name, uint64_t otherwise) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+class SimulationTest : public testing::Test {
+  protected:
+    void SetUp() override { spdlog::set_level(spdlog::level::off); }
+};
+
+TEST_F(SimulationTest, NothingIsLostDoubledOrVisibleBeforeWhatItNames) {
+    const uint64_t only = from_environment("ANTIPODE_SEED", 0);
+    const uint64_t first = only != 0 ? only : first_seed;
+    const uint64_t count = only != 0 ? 1 : from_environment("ANTIPODE_SEEDS", seeds_in_tests);
+    int failures = 0;
+    for (uint64_t seed = first; seed < first + count && failures < 5; ++seed) {
+        Simulation simulation(seed);
+        if (const auto wrong = simulation.run()) {
+            ++failures;
+            ADD_FAILURE() << "seed " << seed << ": " << *wrong << "\n"
+                          << simulation.journal().tail(only != 0 ? SIZE_MAX : 40)
+                          << "All of it: ANTIPODE_SEED=" << seed << " simulation_test";
+        }
+    }
+}
+
+TEST_F(SimulationTest, EqualSeedsGiveEqualRuns) {
+    for (const uint64_t seed : {3, 14, 159}) {
+        Simulation first(seed);
+        Simulation second(seed);
+        first.run();
+        second.run();
+        EXPECT_EQ(first.journal().hash(), second.journal().hash()) << seed;
+    }
+    Simulation one(1);
+    Simulation other(2);
+    one.run();
+    other.run();
+    EXPECT_NE(one.journal().hash(), other.journal().hash());
+}
+
+struct Planted {
+    Sabotage sabotage;
+    const char* name;
+};
+class PlantedBug : public testing::TestWithParam<Planted> {};
+
+TEST_P(PlantedBug, IsFound) {
+    spdlog::set_level(spdlog::level::off);
+    constexpr uint64_t enough = 100;
+    uint64_t seed = first_seed;
+    while (seed < first_seed + enough && !Simulation(seed, GetParam().sabotage).run()) {
+        ++seed;
+    }
+    EXPECT_LT(seed, first_seed + enough);
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulation, PlantedBug,
+                         testing::Values(Planted{Sabotage::LyingApply, "LyingApply"},
+                                         Planted{Sabotage::DeafWatch, "DeafWatch"},
+                                         Planted{Sabotage::EarlyDecoding, "EarlyDecoding"},
+                                         Planted{Sabotage::Eager, "Eager"},
+                                         Planted{Sabotage::SkippedGap, "SkippedGap"},
+                                         Planted{Sabotage::EarlyConfirm, "EarlyConfirm"},
+                                         Planted{Sabotage::PositionFirst, "PositionFirst"},
+                                         Planted{Sabotage::AppliedTwice, "AppliedTwice"}),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace antipode::simulation
