@@ -29,7 +29,7 @@ std::optional<uint64_t> ItemLane::oldest_open() const {
     return open_.empty() ? std::nullopt : std::optional(open_.begin()->first);
 }
 
-void ItemLane::announced(const std::string& name, uint64_t number) {
+ItemLane::Item& ItemLane::place(const std::string& name, uint64_t number) {
     Item& item = items_[name];
     if (item.first == 0) {
         item.first = number;
@@ -41,11 +41,23 @@ void ItemLane::announced(const std::string& name, uint64_t number) {
     } else if (item.phase != Phase::Queued && item.next_first == 0) {
         item.next_first = number;
     }
+    return item;
+}
+
+void ItemLane::announced(const std::string& name, uint64_t number) {
+    Item& item = place(name, number);
+    if (item.phase == Phase::Queued) {
+        item.cleared_at = 0;
+    } else {
+        item.next_cleared_at = 0;
+        item.next_changed = true;
+    }
 }
 
 void ItemLane::removal_announced(const std::string& name, uint64_t number) {
-    items_[name].cleared_at = number;
-    announced(name, number);
+    Item& item = place(name, number);
+    uint64_t& cleared_at = item.phase == Phase::Queued ? item.cleared_at : item.next_cleared_at;
+    cleared_at = cleared_at == 0 ? number : cleared_at;
 }
 
 std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
@@ -80,12 +92,8 @@ v1::Fulfils ItemLane::fulfils(const std::string& name) const {
     return fulfils;
 }
 
-v1::Fulfils ItemLane::removal_fulfils(const std::string& name) const {
-    const Item& item = items_.at(name);
-    v1::Fulfils fulfils;
-    fulfils.set_first(item.cleared_at);
-    fulfils.set_through(item.reading_through);
-    return fulfils;
+uint64_t ItemLane::removal_announcement(const std::string& name) const {
+    return items_.at(name).cleared_at;
 }
 
 void ItemLane::reading_failed(const std::string& name, const std::string& problem,
@@ -96,6 +104,10 @@ void ItemLane::reading_failed(const std::string& name, const std::string& proble
     item.next_step = next_step;
     item.phase = Phase::Queued;
     item.whole = item.whole || item.reading_whole;
+    const uint64_t cleared_since = std::exchange(item.next_cleared_at, 0);
+    if (std::exchange(item.next_changed, false) || item.cleared_at == 0) {
+        item.cleared_at = cleared_since;
+    }
     item.not_before = now + Backoff::after(item.tries, first_retry, slowest_retry);
     delayed_.emplace(item.not_before, name);
 }
@@ -113,9 +125,8 @@ void ItemLane::finished(const std::string& name) {
     }
     item.first = std::exchange(item.next_first, 0);
     open(item.first);
-    if (item.cleared_at <= item.reading_through) {
-        item.cleared_at = 0;
-    }
+    item.cleared_at = std::exchange(item.next_cleared_at, 0);
+    item.next_changed = false;
     item.tries = 0;
     item.problem.clear();
     queue(name, item);
@@ -166,8 +177,7 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
 
 bool ItemLane::removal_is_cleared(const std::string& name) const {
     const auto found = items_.find(name);
-    return found != items_.end() && found->second.cleared_at != 0 &&
-           found->second.cleared_at <= found->second.reading_through;
+    return found != items_.end() && found->second.cleared_at != 0;
 }
 
 std::optional<TimePoint> ItemLane::oldest_held_removal() const {

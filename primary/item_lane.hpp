@@ -46,8 +46,8 @@ class ItemLane {
 
     /// The announcements that a finished reading of `item` fulfils.
     v1::Fulfils fulfils(const std::string& item) const;
-    /// Those of them that are the removal's own: nothing that rows may wait for.
-    v1::Fulfils removal_fulfils(const std::string& item) const;
+    /// The one of them that announced its removal: nothing that rows may wait for.
+    uint64_t removal_announcement(const std::string& item) const;
     /// Number of the oldest announcement that is not fulfilled; nullopt: all are.
     std::optional<uint64_t> oldest_open() const;
     /// The reading failed: it is tried again after a growing delay.
@@ -75,7 +75,8 @@ class ItemLane {
     void set_missing_needs(const StoreId& database, Lsn needed);
     /// Removals whose databases have all passed; each may now be announced and read.
     std::vector<std::string> release_removals(const std::map<StoreId, Lsn>& decoded);
-    /// The reading that has just ended began behind the announcement of the item's removal.
+    /// The reading that has just ended began behind the announcement of the item's removal, and no
+    /// change was announced between.
     bool removal_is_cleared(const std::string& item) const;
     /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;
@@ -119,7 +120,9 @@ class ItemLane {
         uint64_t through = 0;          ///< newest one
         uint64_t reading_through = 0;  ///< newest one when the reading began
         uint64_t next_first = 0;       ///< oldest one since the reading began
-        uint64_t cleared_at = 0;       ///< the announcement of its removal
+        uint64_t cleared_at = 0;       ///< oldest one of its removal behind all changes; 0: none
+        uint64_t next_cleared_at = 0;  ///< the same since the reading began
+        bool next_changed = false;     ///< announced as changed since the reading began
         bool whole = false;            ///< the next reading must be
         bool reading_whole = false;    ///< this one is
         unsigned tries = 0;
@@ -127,6 +130,7 @@ class ItemLane {
         std::string problem;
         std::string next_step;
     };
+    Item& place(const std::string& name, uint64_t number);
     void queue(const std::string& name, Item& item);
     void open(uint64_t first) { ++open_[first]; }
     void close(uint64_t first);

@@ -5,7 +5,9 @@
 namespace antipode::primary {
 namespace {
 
-bool is_secondary(const v1::SiteReport& report) { return report.role() == "secondary"; }
+bool is_secondary(const v1::SiteReport& report) {
+    return report.role() == "secondary";
+}
 
 }  // namespace
 

@@ -204,13 +204,13 @@ void Sequencer::add(ReadOutcome outcome) {
     if (!outcome.problem.empty()) {
         lane.reading_failed(item, outcome.problem, outcome.next_step, clock_.steady_now());
     } else if (!outcome.reading) {
-        emit_unchanged(lane, item);
+        emit_unchanged(lane, item, false);
         lane.finished(item);
     } else if (protocol::is_removal(outcome.reading->payload) && !lane.removal_is_cleared(item)) {
         // It vanished before it could be read. Rows that wait for it must not wait for its removal,
         // which has to come after the rows that stopped naming it.
         lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
-        emit_unchanged(lane, item);
+        emit_unchanged(lane, item, true);
         lane.finished(item);
         ask_needs_of_removals();
     } else {
@@ -222,13 +222,13 @@ void Sequencer::publish_reading(ItemLane& lane, ReadOutcome outcome) {
     const std::string& item = outcome.task.item;
     v1::Fulfils fulfils = lane.fulfils(item);
     if (protocol::is_removal(outcome.reading->payload)) {
-        const v1::Fulfils own = lane.removal_fulfils(item);
-        if (fulfils.first() != own.first() || fulfils.through() != own.first()) {
-            // It was also announced as changed: rows that wait for that must not wait for the
+        const uint64_t own = lane.removal_announcement(item);
+        if (fulfils.first() < own) {
+            // It was also announced as changed. Rows that wait for that must not wait for the
             // removal, which waits for them.
-            emit_unchanged(lane, item);
-            fulfils = own;
+            emit_unchanged(lane, item, true);
         }
+        fulfils.set_first(own);
     }
     *protocol::mutable_fulfils(outcome.reading->payload) = fulfils;
     const uint64_t number = emit(lane.store(), outcome.reading->payload);
@@ -237,10 +237,11 @@ void Sequencer::publish_reading(ItemLane& lane, ReadOutcome outcome) {
                            Position{options_.epoch, options_.session, number}});
 }
 
-void Sequencer::emit_unchanged(ItemLane& lane, const std::string& item) {
+void Sequencer::emit_unchanged(ItemLane& lane, const std::string& item, bool removal_follows) {
     v1::Payload payload;
     payload.mutable_unchanged()->set_item(item);
     *payload.mutable_unchanged()->mutable_fulfils() = lane.fulfils(item);
+    payload.mutable_unchanged()->set_removal_follows(removal_follows);
     emit(lane.store(), payload);
 }
 

@@ -122,7 +122,7 @@ class Sequencer {
     void drain_all();
     void publish_transaction(DatabaseLane& lane, const StoreId& store, v1::Transaction transaction);
     void publish_reading(ItemLane& lane, ReadOutcome outcome);
-    void emit_unchanged(ItemLane& lane, const std::string& item);
+    void emit_unchanged(ItemLane& lane, const std::string& item, bool removal_follows);
     std::optional<Lsn> wal_position(DatabaseLane& lane);
     void begin_marker();
     void finish_marker_if_proven();

@@ -69,7 +69,8 @@ std::string words_of(const protocol::Event& event) {
         case v1::Payload::kBlobRemoved:
             return "remove " + fulfilled();
         case v1::Payload::kUnchanged:
-            return "unchanged " + fulfilled();
+            return (payload.unchanged().removal_follows() ? "gone later " : "unchanged ") +
+                   fulfilled();
         case v1::Payload::kReconciled:
             return "reconciled";
         case v1::Payload::kMarker:
@@ -367,7 +368,7 @@ TEST_F(SequencerTest, WhatVanishesBeforeItIsReadIsUnchangedFirstAndRemovedLater)
     notice({"a"});
     gone(task());
     const std::string number = std::to_string(sequencer_->head().number - 1);
-    EXPECT_THAT(out(), ElementsAre("announce a", "unchanged a [" + number + "," + number + "]"));
+    EXPECT_THAT(out(), ElementsAre("announce a", "gone later a [" + number + "," + number + "]"));
     add_row(160);
     gone(task());
     const std::string released = std::to_string(sequencer_->head().number - 1);
@@ -383,7 +384,7 @@ TEST_F(SequencerTest, AReadingThatBeganBeforeTheRemovalWasReleasedDoesNotRemove)
     EXPECT_THAT(out(), ElementsAre("announce a", "announce gone a"));
     gone(read);
     const uint64_t number = sequencer_->head().number;
-    EXPECT_THAT(out(), ElementsAre("unchanged a [" + std::to_string(number - 2) + "," +
+    EXPECT_THAT(out(), ElementsAre("gone later a [" + std::to_string(number - 2) + "," +
                                    std::to_string(number - 2) + "]"))
         << "rows between the two announcements wait for the first";
     gone(task());
@@ -402,8 +403,23 @@ TEST_F(SequencerTest, ARemovalFulfilsNoAnnouncementThatRowsWaitFor) {
     const std::string changed = std::to_string(removal - 3);
     const std::string released = std::to_string(removal - 2);
     EXPECT_THAT(out(), ElementsAre("announce a", "announce gone a",
-                                   "unchanged a [" + changed + "," + released + "]",
+                                   "gone later a [" + changed + "," + released + "]",
                                    "remove a [" + released + "," + released + "]"));
+}
+
+TEST_F(SequencerTest, AChangeAfterTheReleaseOfARemovalNeedsAnotherRelease) {
+    settle();
+    notice({}, {"a"});
+    notice({"a"});
+    database_.wal = {150};
+    out();
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("gone later a [")))
+        << "rows behind the first removal may name what came after it";
+    decode(150);
+    EXPECT_THAT(out(), ElementsAre("announce gone a"));
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("remove a [")));
 }
 
 TEST_F(SequencerTest, AWantedItemIsReadWhole) {

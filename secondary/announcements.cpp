@@ -32,7 +32,7 @@ void Announcements::close(const Position& position, std::vector<Position>& compl
 }
 
 std::vector<Position> Announcements::fulfil(const StoreId& store, const std::string& item,
-                                            const Position& through) {
+                                            const Position& through, bool removal_follows) {
     std::vector<Position> complete;
     auto& items = items_[store];
     const auto found = items.find(item);
@@ -40,11 +40,14 @@ std::vector<Position> Announcements::fulfil(const StoreId& store, const std::str
         return complete;
     }
     std::vector<Position>& open = found->second;
-    const auto end = std::upper_bound(open.begin(), open.end(), through);
-    for (auto position = open.begin(); position != end; ++position) {
-        close(*position, complete);
-    }
-    open.erase(open.begin(), end);
+    std::erase_if(open, [&](const Position& position) {
+        const bool fulfilled =
+            position <= through && (!removal_follows || waited_for_.contains(position));
+        if (fulfilled) {
+            close(position, complete);
+        }
+        return fulfilled;
+    });
     if (open.empty()) {
         items.erase(found);
     }

@@ -26,10 +26,10 @@ class Announcements {
     void open(const StoreId& store, const Position& announcement,
               const std::vector<std::string>& items, bool removals, SteadyTime now);
 
-    /// `item` is fulfilled up to and including announcement `through`. Returns the announcements
-    /// that are thereby complete.
+    /// `item` is fulfilled up to and including announcement `through`; `removal_follows`: but for
+    /// announcements of its removal. Returns the announcements that are thereby complete.
     std::vector<Position> fulfil(const StoreId& store, const std::string& item,
-                                 const Position& through);
+                                 const Position& through, bool removal_follows = false);
 
     /// Everything that `store` announced before `session` began is fulfilled or announced again.
     /// What is announced again stays open until that is fulfilled.

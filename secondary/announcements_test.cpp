@@ -47,6 +47,15 @@ TEST_F(AnnouncementsTest, AnEventFulfilsTheEarlierOnesOfItsItem) {
     EXPECT_EQ(announcements_.oldest(), at(5));
 }
 
+TEST_F(AnnouncementsTest, ARemovalThatFollowsStaysOpen) {
+    open(at(1), {"a"});
+    open(at(2), {"a"}, true);
+    open(at(3), {"a"});
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3), true), ElementsAre(at(1), at(3)));
+    EXPECT_FALSE(announcements_.oldest());
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(2)));
+}
+
 TEST_F(AnnouncementsTest, AnItemNamedTwiceCountsOnce) {
     open(at(1), {"a", "a"});
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(1)), ElementsAre(at(1)));

@@ -28,10 +28,6 @@ bool counts_for_room(const v1::Payload& payload) {
     return !payload.has_announcement() && !protocol::is_removal(payload);
 }
 
-Position fulfilled_through(const protocol::Event& event) {
-    return in_session_of(event, protocol::fulfils(event.payload)->through());
-}
-
 /// Where an event stands for causality: the oldest announcement that it fulfils.
 Position order_of(const protocol::Event& event) {
     const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
@@ -238,9 +234,8 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
         const protocol::Event& event = events[i]->event;
         if (event.payload.has_unchanged()) {
             const Position position = event.position;
-            const Position through = fulfilled_through(event);
+            fulfil(lane, item, event);
             events.erase(events.begin() + static_cast<ptrdiff_t>(i));
-            close(lane, announcements_.fulfil(lane.store, item, through));
             done(lane, position);
         } else if (stands_alone(event.payload)) {
             for (; i > 0; --i) {
@@ -424,14 +419,19 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     const protocol::Event& event = found->second.front()->event;
     const Position position = event.position;
     const std::vector<Position> left_out = std::move(found->second.front()->instead_of);
-    const Position through = fulfilled_through(event);
+    fulfil(lane, item, event);
     found->second.pop_front();
     if (found->second.empty()) {
         lane.by_item.erase(found);
     }
-    close(lane, announcements_.fulfil(lane.store, item, through));
     close(lane, left_out);
     done(lane, position);
+}
+
+void ApplyOrder::fulfil(Lane& lane, const std::string& item, const protocol::Event& event) {
+    const Position through = in_session_of(event, protocol::fulfils(event.payload)->through());
+    close(lane, announcements_.fulfil(lane.store, item, through,
+                                      event.payload.unchanged().removal_follows()));
 }
 
 void ApplyOrder::close(Lane& lane, const std::vector<Position>& complete) {

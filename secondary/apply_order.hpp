@@ -168,6 +168,7 @@ class ApplyOrder {
     void record(Lane& lane, const std::vector<Finished>& finished);
     Registry::Outcome judge(Lane& lane, const Finished& finished);
     Exception park(const Lane& lane, const protocol::Event& event, const Result& result) const;
+    void fulfil(Lane& lane, const std::string& item, const protocol::Event& event);
     void close(Lane& lane, const std::vector<Position>& complete);
     /// The item's first event is done with.
     void finish_front(Lane& lane, const std::string& item);
