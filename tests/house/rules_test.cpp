@@ -104,7 +104,7 @@ TEST(HouseRules, LimitFilesAndLines) {
     EXPECT_THAT(found("base/a.cpp", accented + "\n"), IsEmpty()) << "columns are not bytes";
     EXPECT_THAT(found("scripts/a", std::string(most_lines, '\n')), IsEmpty());
     EXPECT_THAT(found("scripts/a", std::string(most_lines + 1, '\n')),
-                ElementsAre("scripts/a:501: more than 500 lines"));
+                ElementsAre("scripts/a:601: more than 600 lines"));
 }
 
 TEST(HouseRules, CatchSleepingTests) {
