@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds first_retry(100);
 constexpr std::chrono::milliseconds slowest_retry(30'000);
+constexpr unsigned tries_before_unreadable = 3;
 
 }  // namespace
 
@@ -40,6 +41,8 @@ ItemLane::Item& ItemLane::place(const std::string& name, uint64_t number) {
         queue(name, item);
     } else if (item.phase != Phase::Queued && item.next_first == 0) {
         item.next_first = number;
+    } else if (delayed_.erase({item.not_before, name}) > 0) {
+        ready_.push_back(name);  // rows wait for it: what was wrong may have been mended by this
     }
     return item;
 }
@@ -86,8 +89,10 @@ v1::Fulfils ItemLane::fulfils(const std::string& name) const {
     v1::Fulfils fulfils;
     const auto found = items_.find(name);
     if (found != items_.end()) {
-        fulfils.set_first(found->second.first);
-        fulfils.set_through(found->second.reading_through);
+        const Item& item = found->second;
+        // What was announced before may have been fulfilled by saying that it is unreadable.
+        fulfils.set_first(item.first <= item.reading_through ? item.first : 0);
+        fulfils.set_through(item.reading_through);
     }
     return fulfils;
 }
@@ -110,6 +115,21 @@ void ItemLane::reading_failed(const std::string& name, const std::string& proble
     }
     item.not_before = now + Backoff::after(item.tries, first_retry, slowest_retry);
     delayed_.emplace(item.not_before, name);
+}
+
+bool ItemLane::is_unreadable(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found != items_.end() && found->second.first != 0 &&
+           found->second.tries >= tries_before_unreadable;
+}
+
+void ItemLane::said_unreadable(const std::string& name) {
+    Item& item = items_[name];
+    close(item.first);
+    item.first = std::exchange(item.next_first, 0);
+    if (item.first != 0) {
+        open(item.first);
+    }
 }
 
 void ItemLane::publishing(const std::string& name) {
@@ -135,6 +155,7 @@ void ItemLane::finished(const std::string& name) {
 void ItemLane::hold_removal(HeldRemoval removal) {
     if (held_.insert(removal.item).second) {
         removals_.push_back(std::move(removal));
+        ++removals_held_;
     }
 }
 
@@ -177,7 +198,7 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
 
 bool ItemLane::removal_is_cleared(const std::string& name) const {
     const auto found = items_.find(name);
-    return found != items_.end() && found->second.cleared_at != 0;
+    return found != items_.end() && found->second.cleared_at != 0 && !held_.contains(name);
 }
 
 std::optional<TimePoint> ItemLane::oldest_held_removal() const {

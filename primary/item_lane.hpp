@@ -50,9 +50,13 @@ class ItemLane {
     uint64_t removal_announcement(const std::string& item) const;
     /// Number of the oldest announcement that is not fulfilled; nullopt: all are.
     std::optional<uint64_t> oldest_open() const;
-    /// The reading failed: it is tried again after a growing delay.
+    /// The reading failed: it is tried again after a growing delay, or when it is announced again.
     void reading_failed(const std::string& item, const std::string& problem,
                         const std::string& next_step, SteadyTime now);
+    /// It failed so often that rows should no longer wait for it.
+    bool is_unreadable(const std::string& item) const;
+    /// An event says so: it fulfils what the failed reading would have.
+    void said_unreadable(const std::string& item);
     /// The reading led to an event that is not stored yet.
     void publishing(const std::string& item);
     /// The item's event is stored, or none was needed.
@@ -75,8 +79,11 @@ class ItemLane {
     void set_missing_needs(const StoreId& database, Lsn needed);
     /// Removals whose databases have all passed; each may now be announced and read.
     std::vector<std::string> release_removals(const std::map<StoreId, Lsn>& decoded);
-    /// The reading that has just ended began behind the announcement of the item's removal, and no
-    /// change was announced between.
+    /// How many removals were held, and how many of them released, in this order.
+    uint64_t removals_held() const { return removals_held_; }
+    uint64_t removals_released() const { return removals_held_ - removals_.size(); }
+    /// The reading that has just ended began behind the announcement of the item's removal, no change
+    /// was announced between, and no other removal is held.
     bool removal_is_cleared(const std::string& item) const;
     /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;
@@ -99,6 +106,12 @@ class ItemLane {
         uint64_t losses = 0;                      ///< how often the watch lost events,
         uint64_t losses_at_start = 0;             ///< when the running reconcile began,
         uint64_t losses_mended = 0;               ///< and what a reconcile has made up for
+        /// The open announcement that anything may have changed unnoticed; 0: there is none.
+        uint64_t unsure_since = 0;
+        bool said_unreadable = false;  ///< rows do not wait for it: the store cannot be looked at
+        /// A reconcile has ended, to be said once so many held removals are released.
+        std::optional<uint64_t> say_reconciled_behind;
+        bool said_reconciled = false;  ///< at least once in this session
         bool all_announced() const { return reconciled && losses == losses_mended; }
         bool proven() const { return all_announced() && !failing_since; }
         std::string problem;
@@ -142,6 +155,7 @@ class ItemLane {
     std::map<uint64_t, size_t> open_;  ///< how many items' `first` it is
     std::deque<HeldRemoval> removals_;
     std::set<std::string> held_;  ///< their items
+    uint64_t removals_held_ = 0;
 };
 
 }  // namespace antipode::primary

@@ -155,9 +155,6 @@ void Publisher::take_in(const std::stop_token& stop) {
 }
 
 void Publisher::take_rows(const std::stop_token& stop) {
-    if (!sequencer_->takes_rows()) {
-        return;
-    }
     for (auto& [store, rows] : rows_) {
         if (rows->restart) {
             continue;  // what is queued belongs to the session before; the capture thread drops it

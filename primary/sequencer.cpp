@@ -39,6 +39,9 @@ Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
         start.set_joins_number(options_.joins->position.number);
     }
     emit(std::nullopt, payload);
+    for (auto& [store, lane] : lanes_) {
+        announce_whole(lane);
+    }
 }
 
 uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload& payload) {
@@ -64,24 +67,14 @@ uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload&
 
 void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
     DatabaseLane& lane = databases_.at(store);
-    lane.waiting.insert(lane.waiting.end(), std::make_move_iterator(events.begin()),
-                        std::make_move_iterator(events.end()));
     lane.problem.clear();
-    number_rows();
-}
-
-void Sequencer::number_rows() {
-    // What waits here had committed before this: one look covers all of it together.
+    // All of it had committed before this: one look covers it together.
     drain_all();
-    if (may_number_rows()) {
-        for (auto& [store, lane] : databases_) {
-            for (DatabaseEvent& event : std::exchange(lane.waiting, {})) {
-                if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
-                    publish_transaction(lane, store, std::move(transaction->transaction));
-                } else {
-                    lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
-                }
-            }
+    for (DatabaseEvent& event : events) {
+        if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
+            publish_transaction(lane, store, std::move(transaction->transaction));
+        } else {
+            lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
         }
     }
     release_removals();
@@ -123,6 +116,15 @@ void Sequencer::drain(ItemLane& lane) {
     } else {
         ++state.losses;
         state.due = clock_.steady_now();
+        announce_whole(lane);
+    }
+}
+
+void Sequencer::announce_whole(ItemLane& lane) {
+    if (lane.completeness.unsure_since == 0) {
+        v1::Payload payload;
+        payload.mutable_announcement()->add_items(protocol::whole_store);
+        lane.completeness.unsure_since = emit(lane.store(), payload);
     }
 }
 
@@ -192,7 +194,50 @@ void Sequencer::release_removals() {
         if (lane.completeness.reconciled) {
             announce(lane, lane.release_removals(decoded), true);
         }
+        const auto behind = lane.completeness.say_reconciled_behind;
+        if (behind && lane.removals_released() >= *behind) {
+            say_reconciled(lane);
+        }
     }
+}
+
+void Sequencer::say_reconciled(ItemLane& lane) {
+    ItemLane::Completeness& state = lane.completeness;
+    v1::Payload payload;
+    v1::Reconciled& reconciled = *payload.mutable_reconciled();
+    if (state.all_announced() && state.unsure_since != 0) {
+        reconciled.mutable_fulfils()->set_first(state.unsure_since);
+        reconciled.mutable_fulfils()->set_through(state.unsure_since);
+        state.unsure_since = 0;
+        state.said_unreadable = false;
+    }
+    emit(lane.store(), payload);
+    state.said_reconciled = true;
+    state.say_reconciled_behind.reset();
+}
+
+void Sequencer::say_unreadable(ItemLane& lane, const std::string& item, const v1::Fulfils& fulfils,
+                               const std::string& reason, const std::string& next_step) {
+    v1::Payload payload;
+    v1::Unreadable& unreadable = *payload.mutable_unreadable();
+    unreadable.set_item(item);
+    *unreadable.mutable_fulfils() = fulfils;
+    unreadable.set_reason(reason);
+    unreadable.set_next_step(next_step);
+    emit(lane.store(), payload);
+}
+
+void Sequencer::look_at_failing(ItemLane& lane) {
+    ItemLane::Completeness& state = lane.completeness;
+    if (!state.failing_since || state.unsure_since == 0 || state.said_unreadable ||
+        clock_.steady_now() - *state.failing_since < options_.reconcile_grace) {
+        return;
+    }
+    v1::Fulfils fulfils;
+    fulfils.set_first(state.unsure_since);
+    fulfils.set_through(state.unsure_since);
+    say_unreadable(lane, protocol::whole_store, fulfils, state.problem, state.next_step);
+    state.said_unreadable = true;
 }
 
 void Sequencer::add(ReadOutcome outcome) {
@@ -202,11 +247,11 @@ void Sequencer::add(ReadOutcome outcome) {
     ItemLane& lane = lanes_.at(outcome.task.store);
     const std::string item = outcome.task.item;
     if (!outcome.problem.empty()) {
-        lane.reading_failed(item, outcome.problem, outcome.next_step, clock_.steady_now());
+        reading_failed(lane, outcome);
     } else if (!outcome.reading) {
         emit_unchanged(lane, item, false);
         lane.finished(item);
-    } else if (protocol::is_removal(outcome.reading->payload) && !lane.removal_is_cleared(item)) {
+    } else if (protocol::is_removal(outcome.reading->payload) && !removal_is_cleared(lane, item)) {
         // It vanished before it could be read. Rows that wait for it must not wait for its removal,
         // which has to come after the rows that stopped naming it.
         lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
@@ -215,6 +260,21 @@ void Sequencer::add(ReadOutcome outcome) {
         ask_needs_of_removals();
     } else {
         publish_reading(lane, std::move(outcome));
+    }
+}
+
+bool Sequencer::removal_is_cleared(ItemLane& lane, const std::string& item) {
+    // It may have come back and gone again since its removal was announced.
+    drain(lane);
+    return lane.removal_is_cleared(item);
+}
+
+void Sequencer::reading_failed(ItemLane& lane, const ReadOutcome& outcome) {
+    const std::string& item = outcome.task.item;
+    lane.reading_failed(item, outcome.problem, outcome.next_step, clock_.steady_now());
+    if (lane.is_unreadable(item)) {
+        say_unreadable(lane, item, lane.fulfils(item), outcome.problem, outcome.next_step);
+        lane.said_unreadable(item);
     }
 }
 
@@ -270,9 +330,9 @@ void Sequencer::add(ReconcileOutcome outcome) {
     state.due =
         clock_.steady_now() + (state.losses == state.losses_mended ? options_.reconcile_interval
                                                                    : failed_reconcile_retry);
-    v1::Payload payload;
-    payload.mutable_reconciled();
-    emit(lane.store(), payload);
+    // What it found to be gone is announced later; only then is all of it announced.
+    state.say_reconciled_behind = lane.removals_held();
+    release_removals();
 }
 
 void Sequencer::reconcile_failed(ItemLane& lane, const std::string& problem,
@@ -293,7 +353,6 @@ std::optional<StoreId> Sequencer::add(const v1::Want& want) {
     if (const auto database = databases_.find(*store); database != databases_.end()) {
         // What the site lacks gets new numbers. The newest commit stays: it has to reach that.
         database->second.repeated_below = {};
-        database->second.waiting.clear();
         return store;
     }
     const auto lane = lanes_.find(*store);
@@ -310,7 +369,12 @@ std::optional<StoreId> Sequencer::add(const v1::Want& want) {
 
 void Sequencer::look_around() {
     ask_needs_of_removals();
-    number_rows();
+    drain_all();
+    release_removals();
+    finish_marker_if_proven();
+    for (auto& [store, lane] : lanes_) {
+        look_at_failing(lane);
+    }
     if (clock_.steady_now() >= marker_due_) {
         if (pending_marker_) {
             emit_marker();  // what could not be proven stays at its older time
@@ -318,21 +382,6 @@ void Sequencer::look_around() {
         begin_marker();
         finish_marker_if_proven();
     }
-}
-
-bool Sequencer::takes_rows() const {
-    return may_number_rows() &&
-           std::all_of(databases_.begin(), databases_.end(),
-                       [](const auto& entry) { return entry.second.waiting.empty(); });
-}
-
-bool Sequencer::may_number_rows() const {
-    return std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
-        const ItemLane::Completeness& state = entry.second.completeness;
-        return state.all_announced() ||
-               (state.failing_since &&
-                clock_.steady_now() - *state.failing_since >= options_.rows_wait);
-    });
 }
 
 std::optional<ReadTask> Sequencer::next_read(const StoreId& store) {
@@ -411,6 +460,12 @@ void Sequencer::finish_marker_if_proven() {
     }
 }
 
+uint64_t Sequencer::open_from(const ItemLane& lane) const {
+    const uint64_t items = lane.oldest_open().value_or(sealer_.head().number + 1);
+    const uint64_t whole = lane.completeness.unsure_since;
+    return whole == 0 ? items : std::min(items, whole);
+}
+
 void Sequencer::emit_marker() {
     v1::Payload payload;
     v1::Marker& marker = *payload.mutable_marker();
@@ -429,8 +484,8 @@ void Sequencer::emit_marker() {
         lane.set_store(store.to_string());
         lane.set_head(item_lane.completeness.head);
         lane.set_captured_through_us(to_microseconds(item_lane.completeness.captured_through));
-        if (item_lane.completeness.reconciled) {
-            lane.set_open_from(item_lane.oldest_open().value_or(sealer_.head().number + 1));
+        if (item_lane.completeness.said_reconciled) {
+            lane.set_open_from(open_from(item_lane));
         }
     }
     emit(std::nullopt, payload);

@@ -36,10 +36,12 @@ struct ReconcileOutcome {
 
 /// The one sequencer of a primary: gives every event of every lane its number, so that the order is
 /// causal although applications know nothing of it. Before a transaction is numbered, whatever the
-/// other stores noticed is announced; a removal is announced only when decoding has passed the
-/// write-ahead log position that was read after noticing it. One object per session; passive (it
-/// starts no threads and reads time only from its clock), one thread. docs/ARCHITECTURE.md tells
-/// the story.
+/// other stores noticed is announced; a store in which something may have changed unnoticed is
+/// announced as a whole, until a reconcile has found it. A removal is announced only when decoding
+/// has passed the write-ahead log position that was read after noticing it. What cannot be read for
+/// long is said to be unreadable, so that rows need not wait for it. One object per session;
+/// passive (it starts no threads and reads time only from its clock), one thread.
+/// docs/ARCHITECTURE.md tells the story.
 class Sequencer {
   public:
     struct Options {
@@ -53,8 +55,8 @@ class Sequencer {
         std::optional<protocol::ChainPoint> joins;
         std::chrono::milliseconds marker_interval{1000};
         std::chrono::milliseconds reconcile_interval{600'000};
-        /// How long rows wait for a store that cannot be reconciled.
-        std::chrono::milliseconds rows_wait{5000};
+        /// How long secondaries' rows wait for a store that cannot be reconciled.
+        std::chrono::milliseconds reconcile_grace{5000};
     };
 
     /// `events` (may be null) is told of everything that gets a number.
@@ -64,7 +66,7 @@ class Sequencer {
 
     // What comes in.
 
-    /// Takes what a database decoded, in order. Only while takes_rows().
+    /// Takes what a database decoded, in order.
     void add(const StoreId& store, std::vector<DatabaseEvent> events);
     void add(ReadOutcome outcome);
     void add(ReconcileOutcome outcome);
@@ -76,10 +78,6 @@ class Sequencer {
 
     // What goes out.
 
-    /// False while rows must wait: a reconcile that this session (or a lost watch event) needs has
-    /// not ended yet, so a row's files could still be unannounced. A store that cannot be
-    /// reconciled for longer than Options::rows_wait holds back the recovery point, not the rows.
-    bool takes_rows() const;
     /// The next item of `store` to read.
     std::optional<ReadTask> next_read(const StoreId& store);
     /// Stores whose reconcile should begin now; each is returned once until its outcome is added.
@@ -99,7 +97,6 @@ class Sequencer {
         Lsn last_commit;  ///< end of the newest transaction that was numbered
         /// Transactions below are handed out once more after a reconnect; they have their numbers.
         Lsn repeated_below;
-        std::deque<DatabaseEvent> waiting;  ///< decoded, without a number while rows must wait
         uint64_t head = 0;
         uint64_t transactions = 0;
         TimePoint captured_through{};
@@ -112,11 +109,16 @@ class Sequencer {
   private:
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
     void announce(ItemLane& lane, const std::vector<std::string>& items, bool removals);
+    void announce_whole(ItemLane& lane);
     void take_notice(ItemLane& lane, const Noticed& noticed, TimePoint happened_after);
-    bool may_number_rows() const;
-    void number_rows();
     void drain(ItemLane& lane);
     void reconcile_failed(ItemLane& lane, const std::string& problem, const std::string& next_step);
+    void say_reconciled(ItemLane& lane);
+    void say_unreadable(ItemLane& lane, const std::string& item, const v1::Fulfils& fulfils,
+                        const std::string& reason, const std::string& next_step);
+    bool removal_is_cleared(ItemLane& lane, const std::string& item);
+    void reading_failed(ItemLane& lane, const ReadOutcome& outcome);
+    void look_at_failing(ItemLane& lane);
     void ask_needs_of_removals();
     void release_removals();
     void drain_all();
@@ -126,6 +128,7 @@ class Sequencer {
     std::optional<Lsn> wal_position(DatabaseLane& lane);
     void begin_marker();
     void finish_marker_if_proven();
+    uint64_t open_from(const ItemLane& lane) const;
     void emit_marker();
 
     Options options_;

@@ -225,6 +225,8 @@ v1::Fulfils* mutable_fulfils(v1::Payload& payload) {
             return payload.mutable_blob_removed()->mutable_fulfils();
         case v1::Payload::kUnchanged:
             return payload.mutable_unchanged()->mutable_fulfils();
+        case v1::Payload::kUnreadable:
+            return payload.mutable_unreadable()->mutable_fulfils();
         default:
             return nullptr;
     }
@@ -242,6 +244,10 @@ const v1::Fulfils* fulfils(const v1::Payload& payload) {
             return &payload.blob_removed().fulfils();
         case v1::Payload::kUnchanged:
             return &payload.unchanged().fulfils();
+        case v1::Payload::kUnreadable:
+            return &payload.unreadable().fulfils();
+        case v1::Payload::kReconciled:
+            return &payload.reconciled().fulfils();
         default:
             return nullptr;
     }
@@ -259,6 +265,8 @@ const std::string* item_of(const v1::Payload& payload) {
             return &payload.blob_removed().path();
         case v1::Payload::kUnchanged:
             return &payload.unchanged().item();
+        case v1::Payload::kUnreadable:
+            return &payload.unreadable().item();
         default:
             return nullptr;
     }

@@ -24,9 +24,12 @@ struct Event {
     v1::Payload payload;
 };
 
+/// In place of an item's name: all of the store (see Announcement in antipode.proto).
+inline constexpr const char* whole_store = "";
+
 /// The content of an event that does not travel inside it; nullptr: none.
 const v1::Content* pulled_content(const v1::Payload& payload);
-/// The announcements that an event fulfils; nullptr: it is no event of an item.
+/// The announcements that an event fulfils; nullptr: it can fulfil none.
 const v1::Fulfils* fulfils(const v1::Payload& payload);
 v1::Fulfils* mutable_fulfils(v1::Payload& payload);
 /// The item that an event is about; nullptr: it is no event of an item.

@@ -31,61 +31,93 @@ void Announcements::close(const Position& position, std::vector<Position>& compl
     }
 }
 
-std::vector<Position> Announcements::fulfil(const StoreId& store, const std::string& item,
-                                            const Position& through, bool removal_follows) {
-    std::vector<Position> complete;
+void Announcements::fulfil_where(const StoreId& store, const std::string& item,
+                                 const std::function<bool(const Position&)>& which,
+                                 std::vector<Position>& complete) {
     auto& items = items_[store];
     const auto found = items.find(item);
     if (found == items.end()) {
-        return complete;
+        return;
     }
-    std::vector<Position>& open = found->second;
-    std::erase_if(open, [&](const Position& position) {
-        const bool fulfilled =
-            position <= through && (!removal_follows || waited_for_.contains(position));
+    std::erase_if(found->second, [&](const Position& position) {
+        const bool fulfilled = which(position);
         if (fulfilled) {
             close(position, complete);
         }
         return fulfilled;
     });
-    if (open.empty()) {
+    if (found->second.empty()) {
         items.erase(found);
     }
+}
+
+std::vector<Position> Announcements::fulfil(const StoreId& store, const std::string& item,
+                                            const Position& through, bool removal_follows) {
+    std::vector<Position> complete;
+    fulfil_where(
+        store, item,
+        [&](const Position& position) {
+            return position <= through && (!removal_follows || waited_for_.contains(position));
+        },
+        complete);
     return complete;
 }
 
-std::vector<Position> Announcements::fulfil_where(
-    const StoreId& store, const Position& end,
-    const std::function<bool(const std::string&, const std::vector<Position>&)>& which) {
-    std::vector<std::string> affected;
+std::vector<std::string> Announcements::items_before(const StoreId& store,
+                                                     const Position& end) const {
+    std::vector<std::string> items;
+    if (const auto of_store = items_.find(store); of_store != items_.end()) {
+        for (const auto& [item, open] : of_store->second) {
+            if (open.back() < end) {
+                items.push_back(item);
+            }
+        }
+    }
+    return items;
+}
+
+std::vector<Position> Announcements::fulfil_before_session(
+    const StoreId& store, uint64_t epoch, uint64_t session,
+    const std::function<Position(const std::string&, bool removals)>& coming) {
+    const Position end{epoch, session, 0};
+    std::vector<std::string> items;
     for (const auto& [item, open] : items_[store]) {
-        if (open.front() < end && which(item, open)) {
-            affected.push_back(item);
+        if (open.front() < end) {
+            items.push_back(item);
         }
     }
     std::vector<Position> complete;
-    for (const std::string& item : affected) {
-        const auto closed = fulfil(store, item, end);
-        complete.insert(complete.end(), closed.begin(), closed.end());
+    for (const std::string& item : items) {
+        const std::vector<Position>& open = items_[store].at(item);
+        // What was changed, and is gone now, is announced again as gone only: no row waits for that.
+        const bool changed_again = std::any_of(open.begin(), open.end(), [&](const auto& position) {
+            return position > end && waited_for_.contains(position);
+        });
+        const bool again = open.back() > end;
+        const Position change = coming(item, false);
+        const Position removal = coming(item, true);
+        fulfil_where(
+            store, item,
+            [&](const Position& position) {
+                const bool waits_for_change = waited_for_.contains(position);
+                return position < end && (waits_for_change ? !changed_again && position > change
+                                                           : !again && position > removal);
+            },
+            complete);
     }
     return complete;
-}
-
-std::vector<Position> Announcements::fulfil_before_session(const StoreId& store, uint64_t epoch,
-                                                           uint64_t session) {
-    const Position end{epoch, session, 0};
-    return fulfil_where(store, end, [&](const std::string&, const std::vector<Position>& open) {
-        return open.back() < end;
-    });
 }
 
 std::vector<Position> Announcements::fulfil_lost(
     const StoreId& store, const Position& end,
     const std::function<bool(const std::string&)>& is_coming) {
-    return fulfil_where(store, end,
-                        [&](const std::string& item, const std::vector<Position>& open) {
-                            return open.back() < end && !is_coming(item);
-                        });
+    std::vector<Position> complete;
+    for (const std::string& item : items_before(store, end)) {
+        if (!is_coming(item)) {
+            fulfil_where(store, item, [](const Position&) { return true; }, complete);
+        }
+    }
+    return complete;
 }
 
 std::optional<Position> Announcements::oldest() const {
@@ -108,6 +140,16 @@ std::vector<Announcements::OpenItem> Announcements::expired(SteadyTime deadline)
         }
     }
     return expired;
+}
+
+std::optional<Position> Announcements::newest(const StoreId& store,
+                                              const std::string& item) const {
+    const auto of_store = items_.find(store);
+    if (of_store == items_.end()) {
+        return std::nullopt;
+    }
+    const auto found = of_store->second.find(item);
+    return found == of_store->second.end() ? std::nullopt : std::optional(found->second.back());
 }
 
 size_t Announcements::open_items(const StoreId& store) const {

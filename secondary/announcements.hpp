@@ -32,9 +32,11 @@ class Announcements {
                                  const Position& through, bool removal_follows = false);
 
     /// Everything that `store` announced before `session` began is fulfilled or announced again.
-    /// What is announced again stays open until that is fulfilled.
-    std::vector<Position> fulfil_before_session(const StoreId& store, uint64_t epoch,
-                                                uint64_t session);
+    /// What is announced again stays open until that is fulfilled, and what an event that is here
+    /// fulfils until that is applied: `coming` says up to where (`removals`: also by removals).
+    std::vector<Position> fulfil_before_session(
+        const StoreId& store, uint64_t epoch, uint64_t session,
+        const std::function<Position(const std::string& item, bool removals)>& coming);
     /// Nothing that `store` announced before `end` comes any more, unless `is_coming(item)`.
     std::vector<Position> fulfil_lost(const StoreId& store, const Position& end,
                                       const std::function<bool(const std::string&)>& is_coming);
@@ -43,6 +45,9 @@ class Announcements {
     std::optional<Position> oldest() const;
     /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
+
+    /// The item's newest open announcement; nullopt: there is none.
+    std::optional<Position> newest(const StoreId& store, const std::string& item) const;
 
     size_t open_items(const StoreId& store) const;
 
@@ -53,9 +58,12 @@ class Announcements {
         SteadyTime since{};
     };
     void close(const Position& position, std::vector<Position>& complete);
-    std::vector<Position> fulfil_where(
-        const StoreId& store, const Position& end,
-        const std::function<bool(const std::string&, const std::vector<Position>&)>& which);
+    /// The store's items all of whose announcements are older than `end`.
+    std::vector<std::string> items_before(const StoreId& store, const Position& end) const;
+    /// Closes the item's open announcements for which `which` holds.
+    void fulfil_where(const StoreId& store, const std::string& item,
+                      const std::function<bool(const Position&)>& which,
+                      std::vector<Position>& complete);
 
     std::map<Position, Announcement> announcements_;
     std::set<Position> waited_for_;  ///< those that rows wait for

@@ -45,6 +45,10 @@ struct Result {
     static Result failed(FailureClass failure, std::string reason, std::string next_step = {}) {
         return {Kind::Failed, {}, failure, std::move(reason), std::move(next_step)};
     }
+    /// The primary says that it cannot read the item.
+    static Result unreadable(const v1::Unreadable& said) {
+        return failed(FailureClass::PrimaryDefect, said.reason(), said.next_step());
+    }
     static Result needs_whole(std::string reason) {
         return {Kind::NeedsWhole, {}, FailureClass::LocalDefect, std::move(reason), {}};
     }

@@ -20,7 +20,8 @@ Position in_session_of(const protocol::Event& event, uint64_t number) {
 
 /// What does not build on anything before it.
 bool stands_alone(const v1::Payload& payload) {
-    return payload.has_blob_put() || (payload.has_ref_update() && payload.ref_update().full());
+    return payload.has_blob_put() || payload.has_unreadable() ||
+           (payload.has_ref_update() && payload.ref_update().full());
 }
 
 /// What may have to wait for events that come later must not keep them from coming.
@@ -33,6 +34,12 @@ Position order_of(const protocol::Event& event) {
     const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
     return fulfils == nullptr || fulfils->first() == 0 ? event.position
                                                        : in_session_of(event, fulfils->first());
+}
+
+/// The newest announcement that it fulfils.
+Position fulfilled_through(const protocol::Event& event) {
+    const v1::Fulfils* fulfils = protocol::fulfils(event.payload);
+    return fulfils == nullptr ? Position{} : in_session_of(event, fulfils->through());
 }
 
 }  // namespace
@@ -53,6 +60,8 @@ void ApplyOrder::begin(const std::map<StoreId, Position>& finished) {
     announcements_ = Announcements();
     recovery_.read_again();
     accepted_ = {};
+    read_again_to_ = {};
+    marker_seen_ = {};
     for (auto& [store, lane] : lanes_) {
         Lane fresh;
         fresh.store = store;
@@ -70,7 +79,7 @@ void ApplyOrder::begin(const std::map<StoreId, Position>& finished) {
 void ApplyOrder::set_copying(const StoreId& store, bool copying) {
     Lane& lane = lane_of(store);
     if (lane.copying && !copying) {
-        lane.rewind = true;
+        rewind(lane);
     }
     lane.copying = copying;
 }
@@ -83,18 +92,30 @@ bool ApplyOrder::has_room() const {
 }
 
 void ApplyOrder::accept(protocol::Event event, size_t bytes) {
+    take_in(std::move(event), bytes);
+    if (!read_again_to_.is_origin() && accepted_ >= read_again_to_) {
+        read_again_to_ = {};
+        for (auto& [store, lane] : lanes_) {
+            lane.read_again_from.reset();
+        }
+    }
+}
+
+void ApplyOrder::take_in(protocol::Event event, size_t bytes) {
     const Position before = std::exchange(accepted_, event.position);
     if (!event.store) {
         accept_control(event, before);
         return;
     }
     const auto found = lanes_.find(*event.store);
-    if (found == lanes_.end() || event.position <= found->second.begun) {
+    if (found == lanes_.end() ||
+        event.position <= std::max(found->second.begun, found->second.seen)) {
         return;
     }
     Lane& lane = found->second;
+    lane.seen = event.position;
     if (is_database(lane.store)) {
-        if (!lane.copying && !lane.skipped_from && must_skip(lane, bytes)) {
+        if (!lane.copying && !lane.skipped_from && must_skip(lane, event.position, bytes)) {
             lane.skipped_from = event.position;
             lane.skipped_before = before;
         }
@@ -117,11 +138,15 @@ void ApplyOrder::accept(protocol::Event event, size_t bytes) {
     }
 }
 
-bool ApplyOrder::must_skip(const Lane& lane, size_t bytes) const {
-    // What these transactions wait for may stand behind them in the stream: let it come.
+bool ApplyOrder::must_skip(const Lane& lane, const Position& position, size_t bytes) const {
     const bool half_full =
         lane.bytes + bytes > options_.lane_bytes / 2 || lane.events >= options_.lane_events / 2;
-    return half_full && rows_barrier();
+    if (!half_full) {
+        return false;
+    }
+    // What this transaction waits for may stand behind it in the stream: let it come.
+    const auto barrier = rows_barrier();
+    return barrier && *barrier <= position;
 }
 
 std::optional<Position> ApplyOrder::rows_barrier() const {
@@ -139,24 +164,28 @@ std::optional<Position> ApplyOrder::rows_barrier() const {
 }
 
 void ApplyOrder::accept_control(const protocol::Event& event, const Position& before) {
-    if (!event.payload.has_marker()) {
+    if (!event.payload.has_marker() || event.position <= marker_seen_) {
         return;
     }
+    marker_seen_ = event.position;
     for (const v1::Marker::Lane& said : event.payload.marker().lanes()) {
-        close_lost(said, event.position);
+        look_at_marker(said, event.position);
     }
     recovery_.add(event.payload.marker(), event.position, before, clock_.now());
 }
 
-void ApplyOrder::close_lost(const v1::Marker::Lane& said, const Position& marker) {
+void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& marker) {
     const auto store = StoreId::parse(said.store());
     const auto lane = store ? lanes_.find(*store) : lanes_.end();
-    const auto gap =
-        lane != lanes_.end() && said.open_from() != 0 ? registry_.gap(*store) : std::nullopt;
-    if (!gap) {
+    if (lane == lanes_.end() || said.open_from() == 0) {
         return;
     }
     const Position open_from{marker.epoch, marker.session, said.open_from()};
+    registry_.mend_whole_store(*store, open_from, marker);
+    const auto gap = registry_.gap(*store);
+    if (!gap) {
+        return;
+    }
     if (open_from > gap->at && lane->second.passed_gap != gap->at) {
         lane->second.passed_gap = gap->at;
         lane->second.passed_by = marker;
@@ -164,8 +193,16 @@ void ApplyOrder::close_lost(const v1::Marker::Lane& said, const Position& marker
     // An event that is neither here nor to come was lost in the gap; rows wait for that now.
     close(lane->second,
           announcements_.fulfil_lost(
-              *store, {marker.epoch, marker.session, said.open_from()},
-              [&](const std::string& item) { return lane->second.by_item.contains(item); }));
+              *store, open_from, [&](const std::string& item) {
+                  return item == protocol::whole_store || lane->second.by_item.contains(item);
+              }));
+    // So may have been a reconcile; what it found came before this marker.
+    const auto whole = announcements_.newest(*store, protocol::whole_store);
+    if (whole && *whole < open_from && *whole > lane->second.found_through) {
+        lane->second.found_before = marker;
+        lane->second.found_through = *whole;
+    }
+    fulfil_found(lane->second);
 }
 
 void ApplyOrder::accept_announcement(Lane& lane, Pending& pending) {
@@ -177,8 +214,37 @@ void ApplyOrder::accept_announcement(Lane& lane, Pending& pending) {
     if (announcement.items().empty()) {
         done(lane, position);
     } else {
+        pending.is_whole = announcement.items(0) == protocol::whole_store;
         pending.event.payload.Clear();  // the names are kept once
     }
+}
+
+Position ApplyOrder::fulfilled_by_coming(const Lane& lane, const std::string& item,
+                                         bool removals) const {
+    Position through;
+    if (const auto found = lane.by_item.find(item); found != lane.by_item.end()) {
+        for (const Pending* pending : found->second) {
+            if (removals || !pending->is_removal) {
+                through = std::max(through, fulfilled_through(pending->event));
+            }
+        }
+    }
+    return through;
+}
+
+void ApplyOrder::fulfil_found(Lane& lane) {
+    if (!lane.found_through.is_origin() && !has_changes_before(lane, lane.found_before)) {
+        close(lane, announcements_.fulfil(lane.store, protocol::whole_store, lane.found_through));
+        lane.found_through = {};
+    }
+}
+
+bool ApplyOrder::has_changes_before(const Lane& lane, const Position& end) const {
+    // Removals may wait for rows, which wait for this.
+    const auto found = std::find_if(lane.queue.begin(), lane.queue.end(), [&](const auto& entry) {
+        return entry.first >= end || (!entry.second.is_removal && !entry.second.is_whole);
+    });
+    return found != lane.queue.end() && found->first < end;
 }
 
 void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
@@ -189,9 +255,24 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
     }
     if (payload.has_reconciled()) {
         const Position position = pending.event.position;
-        close(lane,
-              announcements_.fulfil_before_session(lane.store, position.epoch, position.session));
+        close(lane, announcements_.fulfil_before_session(
+                        lane.store, position.epoch, position.session,
+                        [&](const std::string& item, bool removals) {
+                            return fulfilled_by_coming(lane, item, removals);
+                        }));
+        // What it found is announced behind rows that may name it: they wait for that, too.
+        if (payload.reconciled().has_fulfils()) {
+            lane.found_before = position;
+            lane.found_through = fulfilled_through(pending.event);
+        }
         done(lane, position);
+        fulfil_found(lane);
+        return;
+    }
+    if (payload.has_unreadable() && payload.unreadable().item() == protocol::whole_store) {
+        registry_.add_exception(park(lane, pending.event, Result::unreadable(payload.unreadable())));
+        fulfil(lane, protocol::whole_store, pending.event);
+        done(lane, Position(pending.event.position));
         return;
     }
     const std::string* named = protocol::item_of(payload);
@@ -237,6 +318,7 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
             fulfil(lane, item, event);
             events.erase(events.begin() + static_cast<ptrdiff_t>(i));
             done(lane, position);
+            fulfil_found(lane);
         } else if (stands_alone(event.payload)) {
             for (; i > 0; --i) {
                 events[i]->instead_of.push_back(events.front()->event.position);
@@ -271,6 +353,9 @@ std::optional<Position> ApplyOrder::removal_limit() const {
         if (lane.skipped_from) {
             lower(*lane.skipped_from);
         }
+        if (lane.read_again_from) {
+            lower(*lane.read_again_from);
+        }
         if (registry_.gap(store)) {
             lower(Position{});
         }
@@ -296,17 +381,31 @@ void ApplyOrder::release_removals() {
 }
 
 bool ApplyOrder::wants_restart() const {
-    return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
-        const Lane& lane = entry.second;
-        if (lane.rewind) {
-            return true;
+    return std::any_of(lanes_.begin(), lanes_.end(),
+                       [](const auto& entry) { return entry.second.rewind; });
+}
+
+std::optional<Position> ApplyOrder::read_skipped() {
+    std::optional<Position> from;
+    const auto barrier = rows_barrier();
+    for (auto& [store, lane] : lanes_) {
+        if (lane.skipped_from && lane.queue.empty() &&
+            (!barrier || *barrier > *lane.skipped_from)) {
+            from = std::min(from.value_or(lane.skipped_before), lane.skipped_before);
         }
-        if (!lane.skipped_from || !lane.queue.empty()) {
-            return false;
+    }
+    if (!from) {
+        return std::nullopt;
+    }
+    for (auto& [store, lane] : lanes_) {
+        lane.begun = finished(lane);  // what is accepted goes back for a while, this does not
+        if (lane.skipped_from && lane.queue.empty()) {
+            lane.seen = lane.skipped_before;
+            lane.read_again_from = std::exchange(lane.skipped_from, std::nullopt);
         }
-        const auto barrier = rows_barrier();
-        return !barrier || *barrier > *lane.skipped_from;
-    });
+    }
+    read_again_to_ = std::max(read_again_to_, std::exchange(accepted_, *from));
+    return from;
 }
 
 std::vector<ApplyOrder::Task> ApplyOrder::take_items(
@@ -352,7 +451,9 @@ Exception ApplyOrder::park(const Lane& lane, const protocol::Event& event,
     exception.since = clock_.now();
     exception.tries = 1;
     exception.next_try = clock_.now();
-    if (result.kind != Result::Kind::NeedsWhole) {
+    if (event.payload.has_unreadable()) {
+        exception.next_try += slowest_retry;  // the primary tries by itself
+    } else if (result.kind != Result::Kind::NeedsWhole) {
         exception.next_try += first_retry;
     }
     return exception;
@@ -360,7 +461,11 @@ Exception ApplyOrder::park(const Lane& lane, const protocol::Event& event,
 
 Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
     const protocol::Event& event = *finished.task.event;
-    Registry::Outcome outcome{*protocol::item_of(event.payload), event.position, {}, {}};
+    Registry::Outcome outcome{*protocol::item_of(event.payload),
+                              event.position,
+                              std::max(order_of(event), fulfilled_through(event)),
+                              {},
+                              {}};
     if (finished.result.kind == Result::Kind::Superseded) {
         return outcome;
     }
@@ -391,10 +496,12 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
 
 void ApplyOrder::finish_items(const StoreId& store, const std::vector<Finished>& finished_tasks) {
     Lane& lane = lane_of(store);
+    const Position recorded = finished(lane);
     try {
         record(lane, finished_tasks);
     } catch (...) {
         // What is done is not recorded: begin again at what is.
+        lane.begun = recorded;
         lane.rewind = true;
         throw;
     }
@@ -426,11 +533,11 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     }
     close(lane, left_out);
     done(lane, position);
+    fulfil_found(lane);
 }
 
 void ApplyOrder::fulfil(Lane& lane, const std::string& item, const protocol::Event& event) {
-    const Position through = in_session_of(event, protocol::fulfils(event.payload)->through());
-    close(lane, announcements_.fulfil(lane.store, item, through,
+    close(lane, announcements_.fulfil(lane.store, item, fulfilled_through(event),
                                       event.payload.unchanged().removal_follows()));
 }
 
@@ -462,7 +569,7 @@ Position ApplyOrder::finished(const Lane& lane) const {
     if (lane.open_before) {
         position = std::min(position, *lane.open_before);
     }
-    return lane.copying ? lane.begun : position;
+    return lane.copying || lane.rewind ? lane.begun : position;
 }
 
 bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
@@ -470,11 +577,7 @@ bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
     if (lane.passed_gap != gap) {
         return false;
     }
-    // Removals may wait for rows, which wait for this.
-    const auto first_change =
-        std::find_if(lane.queue.begin(), lane.queue.end(),
-                     [](const auto& entry) { return !entry.second.is_removal; });
-    return first_change == lane.queue.end() || first_change->first > lane.passed_by;
+    return !has_changes_before(lane, lane.passed_by);
 }
 
 std::map<StoreId, Position> ApplyOrder::finished() const {
@@ -531,15 +634,24 @@ void ApplyOrder::fail_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
     lane.taken = 0;
     // Parts of a large transaction that were applied are rolled back: they must come again.
-    lane.rewind = lane.rewind || lane.open_before.has_value();
+    if (lane.open_before) {
+        rewind(lane);
+    }
 }
 
 void ApplyOrder::drop_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
+    if (lane.open_before) {
+        rewind(lane);
+    }
     for (; lane.taken > 0; --lane.taken) {
         done(lane, Position(lane.queue.begin()->first));
     }
-    lane.rewind = lane.rewind || lane.open_before.has_value();
+}
+
+void ApplyOrder::rewind(Lane& lane) {
+    lane.begun = finished(lane);
+    lane.rewind = true;
 }
 
 void ApplyOrder::look_at_time() {
@@ -557,11 +669,17 @@ void ApplyOrder::look_at_time() {
         registry_.add_exception(exception);
         close(lane_of(open.store), announcements_.fulfil(open.store, open.item, open.position));
     }
+    for (auto& [store, lane] : lanes_) {
+        fulfil_found(lane);
+    }
     release_removals();
 }
 
 void ApplyOrder::update_recovery() {
-    recovery_.advance(finished(), registry_.oldest_exception());
+    const auto finished_lanes = finished();
+    // An item that was asked for again can be newer than the rows: they may name what it was.
+    registry_.remove_mended(removal_limit(), finished_lanes);
+    recovery_.advance(finished_lanes, registry_.oldest_exception());
 }
 
 ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
@@ -574,8 +692,10 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
     status.verified = lane.verified;
     status.mismatches = lane.mismatches;
     status.problem = lane.problem;
-    const auto barrier = is_database(store) && !lane.queue.empty() ? rows_barrier() : std::nullopt;
-    if (barrier && *barrier <= lane.queue.begin()->first) {
+    const auto next =
+        lane.queue.empty() ? lane.skipped_from : std::optional(lane.queue.begin()->first);
+    const auto barrier = is_database(store) && next ? rows_barrier() : std::nullopt;
+    if (barrier && *barrier <= *next) {
         status.held_by = barrier == announcements_.oldest()
                              ? "transactions wait for items announced at " + barrier->to_string()
                              : "transactions wait for items that a gap may hide";
@@ -586,6 +706,7 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
         status.held_by = std::to_string(lane.blocked_removals.size()) +
                          " removals wait for transactions before them";
     }
+    if (getenv("DBG")) for (auto& [p,e] : lane.queue) fprintf(stderr,"DBG %s %s %s %s rem %d whole %d found %s %s\n", store.to_string().c_str(), p.to_string().c_str(), protocol::kind_of(e.event.payload).c_str(), protocol::item_of(e.event.payload)?protocol::item_of(e.event.payload)->c_str():"", e.is_removal, e.is_whole, lane.found_before.to_string().c_str(), lane.found_through.to_string().c_str());
     return status;
 }
 

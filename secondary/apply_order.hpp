@@ -56,8 +56,12 @@ class ApplyOrder {
     /// `bytes`: what the event occupies.
     void accept(protocol::Event event, size_t bytes);
     /// True when the events must be read again from the lanes' positions (see begin()): a copy has
-    /// ended, or transactions that had to wait were dropped to let the items behind them come.
+    /// ended, or something that was done could not be recorded.
     bool wants_restart() const;
+    /// Transactions that had to wait are dropped when they fill the lane, to let the items behind
+    /// them come. Once they need not wait, they are accepted when the events are read again from
+    /// behind the returned position; all others are then ignored. nullopt: there are none.
+    std::optional<Position> read_skipped();
 
     // Items.
 
@@ -121,11 +125,13 @@ class ApplyOrder {
         size_t bytes = 0;  ///< that count for has_room(); 0: it may wait for what comes later
         std::vector<Position> instead_of;  ///< removals that were left out: done when this is
         bool is_removal = false;           ///< or an announcement of removals
+        bool is_whole = false;             ///< an announcement of the whole store
     };
     struct Lane {
         StoreId store;
         std::map<Position, Pending> queue;  ///< what is not done yet
-        Position begun;                     ///< events at or below are skipped
+        Position begun;                     ///< events at or below are finished, and skipped
+        Position seen;                      ///< the newest accepted one; skipped when read again
         size_t bytes = 0;                   ///< of those that count for has_room(),
         size_t events = 0;                  ///< and their number
         uint64_t applied = 0;
@@ -143,20 +149,35 @@ class ApplyOrder {
         Position passed_gap;  ///< behind this gap came a marker that
         Position passed_by;   ///< says that all announced before it is published
 
+        // A reconcile at `found_before` has announced what announcements of the whole store up to
+        // `found_through` left open; origin: none has.
+        Position found_before;
+        Position found_through;
+
         // Databases.
         bool copying = false;
         std::optional<Position> skipped_from;  ///< transactions from here on were dropped
         Position skipped_before;               ///< the event accepted before the first of them
+        std::optional<Position> read_again_from;  ///< these, until all of them are here again
         size_t taken = 0;
         std::optional<Position> open_before;  ///< an open large transaction began behind this
     };
 
+    void take_in(protocol::Event event, size_t bytes);
     Lane& lane_of(const StoreId& store) { return lanes_.at(store); }
     void accept_item_event(Lane& lane, Pending& pending);
     void accept_announcement(Lane& lane, Pending& pending);
+    /// Up to where the item's events that are here, but not applied, fulfil announcements.
+    Position fulfilled_by_coming(const Lane& lane, const std::string& item, bool removals) const;
     void accept_control(const protocol::Event& event, const Position& before);
-    void close_lost(const v1::Marker::Lane& said, const Position& marker);
-    bool must_skip(const Lane& lane, size_t bytes) const;
+    void look_at_marker(const v1::Marker::Lane& said, const Position& marker);
+    /// Ends waiting for the whole store when all that the reconcile found is here.
+    void fulfil_found(Lane& lane);
+    /// Changes that are not applied, but for removals and what waits for a reconcile.
+    bool has_changes_before(const Lane& lane, const Position& end) const;
+    /// The lane is to be read again from where it is finished.
+    void rewind(Lane& lane);
+    bool must_skip(const Lane& lane, const Position& position, size_t bytes) const;
     std::optional<Position> rows_barrier() const;
     void run_next(Lane& lane, const std::string& item);
     bool is_blocked_removal(const protocol::Event& event) const;
@@ -183,6 +204,8 @@ class ApplyOrder {
     Announcements announcements_;
     RecoveryPoint recovery_;
     Position accepted_;
+    Position read_again_to_;  ///< accepted before skipped transactions were read again
+    Position marker_seen_;
 };
 
 }  // namespace antipode::secondary

@@ -61,9 +61,14 @@ void Receiver::begin(const std::stop_token& stop) {
         least = least ? std::min(*least, position) : position;
     }
     order_.begin(finished);
+    read_behind(least.value_or(Position{}));
+}
+
+void Receiver::read_behind(const Position& position) {
     assembler_.reset();
-    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch,
-                                             least.value_or(Position{}));
+    event_bytes_ = 0;
+    const auto place =
+        protocol::find_behind(stream_, options_.cluster, options_.epoch, position);
     next_ = place.sequence;
     last_ = place.last;
 }
@@ -80,12 +85,15 @@ void Receiver::step(const std::stop_token& stop) {
     {
         std::unique_lock lock(mutex_);
         order_.look_at_time();
-        persist(clock_.steady_now());
         if (order_.wants_restart()) {
             lock.unlock();
             begin(stop);
             return;
         }
+        if (const auto from = order_.read_skipped()) {
+            read_behind(*from);
+        }
+        persist(clock_.steady_now());
         if (!order_.has_room()) {
             changed_.wait_for(lock, stop, options_.wait, [&] { return order_.has_room(); });
             return;
@@ -241,6 +249,10 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
                     {task, Result::failed(FailureClass::PrimaryDefect, gone->reason)});
                 continue;
             }
+        }
+        if (task.event->payload.has_unreadable()) {
+            finished.push_back({task, Result::unreadable(task.event->payload.unreadable())});
+            continue;
         }
         if (task.event->payload.has_unchanged()) {
             finished.push_back({task, {Result::Kind::Unneeded, {}, {}, {}, {}}});

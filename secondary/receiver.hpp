@@ -50,6 +50,7 @@ class Receiver {
     void run(const std::stop_token& stop, Worker::Progress progress);
     /// Begins (again) at the lanes' positions; waits until no worker holds a task.
     void begin(const std::stop_token& stop);
+    void read_behind(const Position& position);
     /// Reads what is there.
     void step(const std::stop_token& stop);
 

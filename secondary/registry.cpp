@@ -1,5 +1,7 @@
 #include "secondary/registry.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <mutex>
 
 #include "adapters/sqlite/database.hpp"
@@ -35,9 +37,12 @@ const std::vector<std::string> migrations = {R"(
         reason TEXT NOT NULL,
         next_step TEXT NOT NULL,
         epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        -- of the newest failure: what comes before it does not mend the item
+        last_epoch INTEGER NOT NULL, last_session INTEGER NOT NULL, last_number INTEGER NOT NULL,
         since_us INTEGER NOT NULL,
         tries INTEGER NOT NULL,
         next_try_us INTEGER NOT NULL,
+        mended_epoch INTEGER, mended_session INTEGER, mended_number INTEGER,
         PRIMARY KEY (store, item)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX exception_by_next_try ON exception (next_try_us);
@@ -51,6 +56,8 @@ const std::vector<std::string> migrations = {R"(
     ) STRICT;
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 )"};
+
+constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
 
 Value number(uint64_t value) {
     return static_cast<int64_t>(value);
@@ -87,6 +94,8 @@ std::string_view to_string(ExceptionKind kind) {
             return "parked";
         case ExceptionKind::Expired:
             return "expired";
+        case ExceptionKind::Mended:
+            return "mended";
     }
     return "?";
 }
@@ -101,7 +110,9 @@ struct Registry::State {
         // A second failure of the same item keeps its age and its oldest position.
         database.execute(
             "INSERT INTO exception (" + exception_columns +
-                ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (store, item) DO UPDATE "
+                ", last_epoch, last_session, last_number) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?8, ?9) "
+                "ON CONFLICT (store, item) DO UPDATE "
                 "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
                 "next_step = excluded.next_step, "
                 "next_try_us = max(exception.next_try_us, excluded.next_try_us)",
@@ -111,17 +122,41 @@ struct Registry::State {
              number(exception.position.session), number(exception.position.number),
              to_microseconds(exception.since), static_cast<int64_t>(exception.tries),
              to_microseconds(exception.next_try)});
-    }
-
-    void remove_exception(const StoreId& store, const std::string& item) {
-        database.execute("DELETE FROM exception WHERE store = ? AND item = ?",
-                         {store.to_string(), Bytes{item}});
-    }
-
-    void remove_expired(const StoreId& store, const std::string& item) {
         database.execute(
-            "DELETE FROM exception WHERE store = ? AND item = ? AND kind = ?",
-            {store.to_string(), Bytes{item}, static_cast<int64_t>(ExceptionKind::Expired)});
+            "UPDATE exception SET last_epoch = ?3, last_session = ?4, last_number = ?5 "
+            "WHERE store = ?1 AND item = ?2 AND "
+            "(last_epoch, last_session, last_number) < (?3, ?4, ?5)",
+            {exception.store.to_string(), Bytes{exception.item}, number(exception.position.epoch),
+             number(exception.position.session), number(exception.position.number)});
+    }
+
+    /// `of`: a condition on the exception, with its parameters.
+    void mend(const Position& by, const std::string& of, std::vector<Value> parameters) {
+        parameters.insert(parameters.begin(), {mended, number(by.epoch), number(by.session),
+                                               number(by.number)});
+        database.execute(
+            "UPDATE exception SET kind = ?, mended_epoch = ?, mended_session = ?, "
+            "mended_number = ? WHERE " +
+                of,
+            parameters);
+    }
+
+    inline static const std::string until =
+        "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)";
+    static std::vector<Value> until_parameters(const StoreId& store,
+                                               const Registry::Outcome& outcome) {
+        return {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
+                number(outcome.fulfilled.session), number(outcome.fulfilled.number)};
+    }
+
+    void mend(const StoreId& store, const Registry::Outcome& outcome) {
+        mend(outcome.position, until, until_parameters(store, outcome));
+    }
+
+    void mend_expired(const StoreId& store, const Registry::Outcome& outcome) {
+        std::vector<Value> parameters = until_parameters(store, outcome);
+        parameters.push_back(static_cast<int64_t>(ExceptionKind::Expired));
+        mend(outcome.position, until + " AND kind = ?", parameters);
     }
 
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {
@@ -161,11 +196,11 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
         for (const Outcome& outcome : outcomes) {
             if (outcome.applied) {
                 state_->set_item(store, outcome);
-                state_->remove_exception(store, outcome.item);
+                state_->mend(store, outcome);
             } else if (outcome.parked) {
                 state_->add_exception(*outcome.parked);
             } else {
-                state_->remove_expired(store, outcome.item);
+                state_->mend_expired(store, outcome);
             }
         }
         state_->set_finished(store, finished);
@@ -234,9 +269,35 @@ void Registry::add_exception(const Exception& exception) {
     state_->add_exception(exception);
 }
 
-void Registry::remove_exception(const StoreId& store, const std::string& item) {
+void Registry::mend_whole_store(const StoreId& store, const Position& open_from,
+                                const Position& by) {
     std::scoped_lock lock(state_->mutex);
-    state_->remove_exception(store, item);
+    state_->mend(by,
+                 "store = ? AND item = x'' AND kind <> ? AND "
+                 "(last_epoch, last_session, last_number) < (?, ?, ?)",
+                 {store.to_string(), mended, number(open_from.epoch), number(open_from.session),
+                  number(open_from.number)});
+}
+
+void Registry::remove_mended(const std::optional<Position>& rows,
+                             const std::map<StoreId, Position>& finished) {
+    std::scoped_lock lock(state_->mutex);
+    if (!state_->database.query_integer("SELECT 1 FROM exception WHERE kind = ? LIMIT 1",
+                                        {mended})) {
+        return;
+    }
+    constexpr uint64_t infinite = std::numeric_limits<int64_t>::max();
+    const Position end = rows.value_or(Position{infinite, infinite, infinite});
+    const std::string before = "(mended_epoch, mended_session, mended_number) < (?, ?, ?)";
+    const std::string these = "DELETE FROM exception WHERE kind = ? AND " + before;
+    state_->database.execute(these + " AND item <> x''", {mended, number(end.epoch),
+                                                          number(end.session), number(end.number)});
+    for (const auto& [store, position] : finished) {
+        const Position both = std::min(end, position);
+        state_->database.execute(these + " AND item = x'' AND store = ?",
+                                 {mended, number(both.epoch), number(both.session),
+                                  number(both.number), store.to_string()});
+    }
 }
 
 std::vector<Exception> Registry::exceptions(size_t most) const {
@@ -256,8 +317,9 @@ std::vector<Exception> Registry::due(TimePoint now, size_t most) const {
     std::vector<Exception> exceptions;
     state_->database.query(
         "SELECT " + exception_columns +
-            " FROM exception WHERE next_try_us <= ? ORDER BY next_try_us LIMIT ?",
-        {to_microseconds(now), number(most)}, [&](const RowView& row) {
+            " FROM exception WHERE next_try_us <= ? AND kind <> ? AND item <> x'' "
+            "ORDER BY next_try_us LIMIT ?",
+        {to_microseconds(now), mended, number(most)}, [&](const RowView& row) {
             exceptions.push_back(exception_of(row));
             return true;
         });
@@ -275,7 +337,8 @@ uint64_t Registry::exception_count(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
     return static_cast<uint64_t>(
         state_->database
-            .query_integer("SELECT count(*) FROM exception WHERE store = ?", {store.to_string()})
+            .query_integer("SELECT count(*) FROM exception WHERE store = ? AND kind <> ?",
+                           {store.to_string(), mended})
             .value_or(0));
 }
 
@@ -284,6 +347,14 @@ bool Registry::is_exception(const StoreId& store, const std::string& item) const
     return state_->database
         .query_integer("SELECT 1 FROM exception WHERE store = ? AND item = ?",
                        {store.to_string(), Bytes{item}})
+        .has_value();
+}
+
+bool Registry::is_awaited(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->database
+        .query_integer("SELECT 1 FROM exception WHERE store = ? AND item = ? AND kind <> ?",
+                       {store.to_string(), Bytes{item}, mended})
         .has_value();
 }
 

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,6 +20,7 @@ namespace antipode::secondary {
 enum class ExceptionKind {
     Parked,   ///< it failed; tried again
     Expired,  ///< rows waited for it longer than max_hold and went on
+    Mended,   ///< it is here again; rows that are applied may still name what it was before
 };
 std::string_view to_string(ExceptionKind kind);
 
@@ -29,8 +31,8 @@ struct Exception {
     FailureClass failure = FailureClass::Transient;
     std::string reason;
     std::string next_step;
-    Position
-        position;  ///< of the oldest event that is not fulfilled: holds back the recovery point
+    /// Of the oldest event that is not fulfilled: holds back the recovery point.
+    Position position;
     TimePoint since;
     unsigned tries = 0;
     TimePoint next_try;
@@ -55,6 +57,7 @@ class Registry {
     struct Outcome {
         std::string item;
         Position position;
+        Position fulfilled;  ///< exceptions of the item up to this place are Mended
         std::optional<Digest> applied;
         std::optional<Exception> parked;
     };
@@ -77,13 +80,22 @@ class Registry {
     void set_lane(const StoreId& store, const LanePosition& position);
 
     void add_exception(const Exception& exception);
-    void remove_exception(const StoreId& store, const std::string& item);
+    /// The exception of the whole store (protocol::whole_store), if it began before `open_from`, is
+    /// Mended by what is published before `by`.
+    void mend_whole_store(const StoreId& store, const Position& open_from, const Position& by);
+    /// Removes what was mended before `rows`, the oldest row that is not applied (nullopt: all are);
+    /// of the whole store, when the lane has `finished` what mended it.
+    void remove_mended(const std::optional<Position>& rows,
+                       const std::map<StoreId, Position>& finished);
     std::vector<Exception> exceptions(size_t most) const;
-    /// Exceptions of a kind that are due for another try, oldest first.
+    /// Items that are due for another try, oldest first.
     std::vector<Exception> due(TimePoint now, size_t most) const;
     void tried(const StoreId& store, const std::string& item, TimePoint next_try);
+    /// Without what is mended.
     uint64_t exception_count(const StoreId& store) const;
     bool is_exception(const StoreId& store, const std::string& item) const;
+    /// It is asked for again when it is due.
+    bool is_awaited(const StoreId& store, const std::string& item) const;
     /// The place in the order that the recovery point must not pass; the origin while a store needs
     /// an inventory.
     std::optional<Position> oldest_exception() const;

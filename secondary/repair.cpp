@@ -129,7 +129,7 @@ Repair::Differences Repair::differences(const StoreId& store, const std::stop_to
         const auto found = here.find(item);
         const bool equal = found != here.end() && found->second == digest;
         if (!equal && differing.missing.size() < items_per_look &&
-            !registry_.is_exception(store, item)) {
+            !registry_.is_awaited(store, item)) {
             differing.missing.push_back(item);
         }
         if (found != here.end()) {
@@ -146,7 +146,7 @@ Repair::Differences Repair::differences(const StoreId& store, const std::stop_to
     }
     reader.finish();
     for (const auto& [item, digest] : here) {
-        if (differing.surplus.size() < items_per_look && !registry_.is_exception(store, item)) {
+        if (differing.surplus.size() < items_per_look && !registry_.is_awaited(store, item)) {
             differing.surplus.push_back(item);
         }
     }

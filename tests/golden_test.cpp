@@ -134,6 +134,15 @@ std::vector<Sample> samples() {
     reconciled.mutable_reconciled();
     all.push_back({"reconciled", blobs, reconciled});
     all.push_back({"marker", {}, marker()});
+    v1::Payload unreadable;
+    unreadable.mutable_unreadable()->set_item("broken.git");
+    set_fulfils(*unreadable.mutable_unreadable()->mutable_fulfils());
+    unreadable.mutable_unreadable()->set_reason("ref refs/heads/other is broken");
+    unreadable.mutable_unreadable()->set_next_step("git fsck");
+    all.push_back({"unreadable", repositories, unreadable});
+    v1::Payload whole;
+    set_fulfils(*whole.mutable_reconciled()->mutable_fulfils());
+    all.push_back({"reconciled_whole", blobs, whole});
     return all;
 }
 

@@ -269,7 +269,8 @@ void SecondaryHalf::show(nlohmann::json& out) const {
     for (const secondary::Exception& exception : registry_.exceptions(exceptions_shown)) {
         out["exceptions"].push_back(
             {{"store", exception.store.to_string()},
-             {"item", printable(exception.item)},
+             {"item", exception.item == protocol::whole_store ? std::string("the whole store")
+                                                              : printable(exception.item)},
              {"kind", secondary::to_string(exception.kind)},
              {"class", secondary::to_string(exception.failure)},
              {"reason", exception.reason},

@@ -39,6 +39,7 @@ class Simulation {
     const Step& some_step();
 
     void load();
+    void step_application();
     void heal();
     bool is_quiet();
     std::string why_not_quiet();
