@@ -1,6 +1,7 @@
 #include "secondary/announcements.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace antipode::secondary {
 
@@ -8,41 +9,50 @@ void Announcements::open(const StoreId& store, const Position& announcement,
                          const std::vector<std::string>& items, bool removals, SteadyTime now) {
     size_t count = 0;
     for (const std::string& item : items) {
-        std::vector<Position>& open = items_[store][item];
-        if (open.empty() || open.back() < announcement) {
-            open.push_back(announcement);
+        std::vector<Open>& open = items_[store][item];
+        if (open.empty() || open.back().position < announcement) {
+            open.push_back({announcement, !removals});
             ++count;
         }
     }
     if (count > 0) {
-        announcements_[announcement] = {store, count, now};
+        announcements_[announcement] = {store, count, removals ? 0 : count, now};
         if (!removals) {
             waited_for_.insert(announcement);
         }
     }
 }
 
-void Announcements::close(const Position& position, std::vector<Position>& complete) {
+void Announcements::end_wait(const Position& position) {
     const auto found = announcements_.find(position);
+    if (found != announcements_.end() && --found->second.waited_for == 0) {
+        waited_for_.erase(position);
+    }
+}
+
+void Announcements::close(const Open& open, std::vector<Position>& complete) {
+    if (open.waited_for) {
+        end_wait(open.position);
+    }
+    const auto found = announcements_.find(open.position);
     if (found != announcements_.end() && --found->second.open_items == 0) {
         announcements_.erase(found);
-        waited_for_.erase(position);
-        complete.push_back(position);
+        complete.push_back(open.position);
     }
 }
 
 void Announcements::fulfil_where(const StoreId& store, const std::string& item,
-                                 const std::function<bool(const Position&)>& which,
+                                 const std::function<bool(const Open&)>& which,
                                  std::vector<Position>& complete) {
     auto& items = items_[store];
     const auto found = items.find(item);
     if (found == items.end()) {
         return;
     }
-    std::erase_if(found->second, [&](const Position& position) {
-        const bool fulfilled = which(position);
+    std::erase_if(found->second, [&](const Open& open) {
+        const bool fulfilled = which(open);
         if (fulfilled) {
-            close(position, complete);
+            close(open, complete);
         }
         return fulfilled;
     });
@@ -52,15 +62,25 @@ void Announcements::fulfil_where(const StoreId& store, const std::string& item,
 }
 
 std::vector<Position> Announcements::fulfil(const StoreId& store, const std::string& item,
-                                            const Position& through, bool removal_follows) {
+                                            const Position& through) {
     std::vector<Position> complete;
     fulfil_where(
-        store, item,
-        [&](const Position& position) {
-            return position <= through && (!removal_follows || waited_for_.contains(position));
-        },
-        complete);
+        store, item, [&](const Open& open) { return open.position <= through; }, complete);
     return complete;
+}
+
+void Announcements::removal_follows(const StoreId& store, const std::string& item,
+                                    const Position& through) {
+    auto& items = items_[store];
+    const auto found = items.find(item);
+    if (found == items.end()) {
+        return;
+    }
+    for (Open& open : found->second) {
+        if (open.position <= through && std::exchange(open.waited_for, false)) {
+            end_wait(open.position);
+        }
+    }
 }
 
 std::vector<std::string> Announcements::items_before(const StoreId& store,
@@ -68,7 +88,7 @@ std::vector<std::string> Announcements::items_before(const StoreId& store,
     std::vector<std::string> items;
     if (const auto of_store = items_.find(store); of_store != items_.end()) {
         for (const auto& [item, open] : of_store->second) {
-            if (open.back() < end) {
+            if (open.back().position < end) {
                 items.push_back(item);
             }
         }
@@ -82,26 +102,26 @@ std::vector<Position> Announcements::fulfil_before_session(
     const Position end{epoch, session, 0};
     std::vector<std::string> items;
     for (const auto& [item, open] : items_[store]) {
-        if (open.front() < end) {
+        if (open.front().position < end) {
             items.push_back(item);
         }
     }
     std::vector<Position> complete;
     for (const std::string& item : items) {
-        const std::vector<Position>& open = items_[store].at(item);
+        const std::vector<Open>& open = items_[store].at(item);
         // What was changed, and is gone now, is announced again as gone only: no row waits for that.
-        const bool changed_again = std::any_of(open.begin(), open.end(), [&](const auto& position) {
-            return position > end && waited_for_.contains(position);
+        const bool changed_again = std::any_of(open.begin(), open.end(), [&](const Open& place) {
+            return place.position > end && place.waited_for;
         });
-        const bool again = open.back() > end;
+        const bool again = open.back().position > end;
         const Position change = coming(item, false);
         const Position removal = coming(item, true);
         fulfil_where(
             store, item,
-            [&](const Position& position) {
-                const bool waits_for_change = waited_for_.contains(position);
-                return position < end && (waits_for_change ? !changed_again && position > change
-                                                           : !again && position > removal);
+            [&](const Open& place) {
+                return place.position < end &&
+                       (place.waited_for ? !changed_again && place.position > change
+                                         : !again && place.position > removal);
             },
             complete);
     }
@@ -114,7 +134,7 @@ std::vector<Position> Announcements::fulfil_lost(
     std::vector<Position> complete;
     for (const std::string& item : items_before(store, end)) {
         if (!is_coming(item)) {
-            fulfil_where(store, item, [](const Position&) { return true; }, complete);
+            fulfil_where(store, item, [](const Open&) { return true; }, complete);
         }
     }
     return complete;
@@ -135,7 +155,10 @@ std::vector<Announcements::OpenItem> Announcements::expired(SteadyTime deadline)
         return expired;
     }
     for (const auto& [item, open] : items_.at(announcement.store)) {
-        if (std::binary_search(open.begin(), open.end(), position)) {
+        const bool waits = std::any_of(open.begin(), open.end(), [&](const Open& place) {
+            return place.position == position && place.waited_for;
+        });
+        if (waits) {
             expired.push_back({announcement.store, item, position});
         }
     }
@@ -149,7 +172,7 @@ std::optional<Position> Announcements::newest(const StoreId& store,
         return std::nullopt;
     }
     const auto found = of_store->second.find(item);
-    return found == of_store->second.end() ? std::nullopt : std::optional(found->second.back());
+    return found == of_store->second.end() ? std::nullopt : std::optional(found->second.back().position);
 }
 
 size_t Announcements::open_items(const StoreId& store) const {

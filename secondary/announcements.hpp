@@ -26,10 +26,13 @@ class Announcements {
     void open(const StoreId& store, const Position& announcement,
               const std::vector<std::string>& items, bool removals, SteadyTime now);
 
-    /// `item` is fulfilled up to and including announcement `through`; `removal_follows`: but for
-    /// announcements of its removal. Returns the announcements that are thereby complete.
+    /// `item` is fulfilled up to and including announcement `through`. Returns the announcements that
+    /// are thereby complete.
     std::vector<Position> fulfil(const StoreId& store, const std::string& item,
-                                 const Position& through, bool removal_follows = false);
+                                 const Position& through);
+    /// What was announced of `item` up to `through` is gone, and its removal follows: rows wait for
+    /// it no longer, but it is not complete before that.
+    void removal_follows(const StoreId& store, const std::string& item, const Position& through);
 
     /// Everything that `store` announced before `session` began is fulfilled or announced again.
     /// What is announced again stays open until that is fulfilled, and what an event that is here
@@ -43,6 +46,9 @@ class Announcements {
 
     /// The oldest open announcement that rows wait for; nullopt: there is none.
     std::optional<Position> oldest() const;
+    bool is_waited_for(const Position& announcement) const {
+        return waited_for_.contains(announcement);
+    }
     /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
 
@@ -55,20 +61,27 @@ class Announcements {
     struct Announcement {
         StoreId store;
         size_t open_items = 0;
+        size_t waited_for = 0;  ///< those of them that rows wait for
         SteadyTime since{};
     };
-    void close(const Position& position, std::vector<Position>& complete);
+    /// An item's place in an announcement.
+    struct Open {
+        Position position;
+        bool waited_for = true;
+    };
+    void close(const Open& open, std::vector<Position>& complete);
+    void end_wait(const Position& position);
     /// The store's items all of whose announcements are older than `end`.
     std::vector<std::string> items_before(const StoreId& store, const Position& end) const;
     /// Closes the item's open announcements for which `which` holds.
     void fulfil_where(const StoreId& store, const std::string& item,
-                      const std::function<bool(const Position&)>& which,
+                      const std::function<bool(const Open&)>& which,
                       std::vector<Position>& complete);
 
     std::map<Position, Announcement> announcements_;
     std::set<Position> waited_for_;  ///< those that rows wait for
     /// Per store and item: its open announcements, oldest first.
-    std::map<StoreId, std::map<std::string, std::vector<Position>>> items_;
+    std::map<StoreId, std::map<std::string, std::vector<Open>>> items_;
 };
 
 }  // namespace antipode::secondary

@@ -125,7 +125,7 @@ void ApplyOrder::take_in(protocol::Event event, size_t bytes) {
     }
     Pending pending{std::move(event), before, 0, {}, false};
     const v1::Payload& payload = pending.event.payload;
-    pending.is_removal = protocol::is_removal(payload) || payload.announcement().removals();
+    pending.is_removal = protocol::is_removal(payload);
     if (counts_for_room(payload)) {
         pending.bytes = std::max<size_t>(bytes, 1);
         lane.bytes += pending.bytes;
@@ -214,6 +214,7 @@ void ApplyOrder::accept_announcement(Lane& lane, Pending& pending) {
     if (announcement.items().empty()) {
         done(lane, position);
     } else {
+        pending.is_announcement = true;
         pending.is_whole = announcement.items(0) == protocol::whole_store;
         pending.event.payload.Clear();  // the names are kept once
     }
@@ -242,7 +243,10 @@ void ApplyOrder::fulfil_found(Lane& lane) {
 bool ApplyOrder::has_changes_before(const Lane& lane, const Position& end) const {
     // Removals may wait for rows, which wait for this.
     const auto found = std::find_if(lane.queue.begin(), lane.queue.end(), [&](const auto& entry) {
-        return entry.first >= end || (!entry.second.is_removal && !entry.second.is_whole);
+        const Pending& pending = entry.second;
+        const bool is_change = pending.is_announcement ? announcements_.is_waited_for(entry.first)
+                                                       : !pending.is_removal;
+        return entry.first >= end || (is_change && !pending.is_whole);
     });
     return found != lane.queue.end() && found->first < end;
 }
@@ -537,8 +541,11 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
 }
 
 void ApplyOrder::fulfil(Lane& lane, const std::string& item, const protocol::Event& event) {
-    close(lane, announcements_.fulfil(lane.store, item, fulfilled_through(event),
-                                      event.payload.unchanged().removal_follows()));
+    if (event.payload.unchanged().removal_follows()) {
+        announcements_.removal_follows(lane.store, item, fulfilled_through(event));
+    } else {
+        close(lane, announcements_.fulfil(lane.store, item, fulfilled_through(event)));
+    }
 }
 
 void ApplyOrder::close(Lane& lane, const std::vector<Position>& complete) {

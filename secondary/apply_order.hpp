@@ -124,8 +124,9 @@ class ApplyOrder {
         Position before;   ///< the event accepted just before it, of any lane
         size_t bytes = 0;  ///< that count for has_room(); 0: it may wait for what comes later
         std::vector<Position> instead_of;  ///< removals that were left out: done when this is
-        bool is_removal = false;           ///< or an announcement of removals
-        bool is_whole = false;             ///< an announcement of the whole store
+        bool is_removal = false;
+        bool is_announcement = false;
+        bool is_whole = false;  ///< an announcement of the whole store
     };
     struct Lane {
         StoreId store;
