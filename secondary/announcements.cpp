@@ -128,16 +128,23 @@ std::vector<Position> Announcements::fulfil_before_session(
     return complete;
 }
 
-std::vector<Position> Announcements::fulfil_lost(
+Announcements::Lost Announcements::give_up_lost(
     const StoreId& store, const Position& end,
     const std::function<bool(const std::string&)>& is_coming) {
-    std::vector<Position> complete;
+    Lost lost;
     for (const std::string& item : items_before(store, end)) {
-        if (!is_coming(item)) {
-            fulfil_where(store, item, [](const Open&) { return true; }, complete);
+        if (is_coming(item)) {
+            continue;
         }
+        fulfil_where(
+            store, item,
+            [&](const Open& open) {
+                lost.oldest = std::min(lost.oldest.value_or(open.position), open.position);
+                return true;
+            },
+            lost.complete);
     }
-    return complete;
+    return lost;
 }
 
 std::optional<Position> Announcements::oldest() const {
@@ -165,14 +172,16 @@ std::vector<Announcements::OpenItem> Announcements::expired(SteadyTime deadline)
     return expired;
 }
 
-std::optional<Position> Announcements::newest(const StoreId& store,
-                                              const std::string& item) const {
+std::optional<Announcements::Range> Announcements::range(const StoreId& store,
+                                                         const std::string& item) const {
     const auto of_store = items_.find(store);
     if (of_store == items_.end()) {
         return std::nullopt;
     }
     const auto found = of_store->second.find(item);
-    return found == of_store->second.end() ? std::nullopt : std::optional(found->second.back().position);
+    return found == of_store->second.end()
+               ? std::nullopt
+               : std::optional(Range{found->second.front().position, found->second.back().position});
 }
 
 size_t Announcements::open_items(const StoreId& store) const {

@@ -40,9 +40,13 @@ class Announcements {
     std::vector<Position> fulfil_before_session(
         const StoreId& store, uint64_t epoch, uint64_t session,
         const std::function<Position(const std::string& item, bool removals)>& coming);
+    struct Lost {
+        std::vector<Position> complete;
+        std::optional<Position> oldest;  ///< place that was given up
+    };
     /// Nothing that `store` announced before `end` comes any more, unless `is_coming(item)`.
-    std::vector<Position> fulfil_lost(const StoreId& store, const Position& end,
-                                      const std::function<bool(const std::string&)>& is_coming);
+    Lost give_up_lost(const StoreId& store, const Position& end,
+                      const std::function<bool(const std::string&)>& is_coming);
 
     /// The oldest open announcement that rows wait for; nullopt: there is none.
     std::optional<Position> oldest() const;
@@ -52,8 +56,12 @@ class Announcements {
     /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
 
-    /// The item's newest open announcement; nullopt: there is none.
-    std::optional<Position> newest(const StoreId& store, const std::string& item) const;
+    struct Range {
+        Position oldest;
+        Position newest;
+    };
+    /// The item's open announcements; nullopt: there is none.
+    std::optional<Range> range(const StoreId& store, const std::string& item) const;
 
     size_t open_items(const StoreId& store) const;
 

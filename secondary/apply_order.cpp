@@ -157,7 +157,7 @@ std::optional<Position> ApplyOrder::rows_barrier() const {
     for (const auto& [store, lane] : lanes_) {
         const auto gap = is_database(store) ? std::nullopt : registry_.gap(store);
         if (gap && gap->rows_wait && clock_.now() - gap->since < options_.max_hold) {
-            barrier = std::min(barrier.value_or(gap->at), gap->at);
+            barrier = std::min(barrier.value_or(gap->rows_from), gap->rows_from);
         }
     }
     return barrier;
@@ -191,16 +191,19 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         lane->second.passed_by = marker;
     }
     // An event that is neither here nor to come was lost in the gap; rows wait for that now.
-    close(lane->second,
-          announcements_.fulfil_lost(
-              *store, open_from, [&](const std::string& item) {
-                  return item == protocol::whole_store || lane->second.by_item.contains(item);
-              }));
+    const auto lost = announcements_.give_up_lost(*store, open_from, [&](const std::string& item) {
+        return item == protocol::whole_store || lane->second.by_item.contains(item);
+    });
+    if (lost.oldest) {
+        registry_.let_rows_wait_from(*store, *lost.oldest);
+    }
+    close(lane->second, lost.complete);
     // So may have been a reconcile; what it found came before this marker.
-    const auto whole = announcements_.newest(*store, protocol::whole_store);
-    if (whole && *whole < open_from && *whole > lane->second.found_through) {
+    const auto whole = announcements_.range(*store, protocol::whole_store);
+    if (whole && whole->newest < open_from && whole->newest > lane->second.found_through) {
+        registry_.let_rows_wait_from(*store, whole->oldest);
         lane->second.found_before = marker;
-        lane->second.found_through = *whole;
+        lane->second.found_through = whole->newest;
     }
     fulfil_found(lane->second);
 }

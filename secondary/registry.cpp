@@ -52,7 +52,8 @@ const std::vector<std::string> migrations = {R"(
         epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
         since_us INTEGER NOT NULL,
         passed INTEGER NOT NULL DEFAULT 0,
-        rows_wait INTEGER NOT NULL DEFAULT 1
+        rows_wait INTEGER NOT NULL DEFAULT 1,
+        rows_epoch INTEGER NOT NULL, rows_session INTEGER NOT NULL, rows_number INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 )"};
@@ -376,9 +377,13 @@ std::optional<Position> Registry::oldest_exception() const {
 void Registry::set_gap(const StoreId& store, const Position& at, TimePoint now) {
     std::scoped_lock lock(state_->mutex);
     state_->database.execute(
-        "INSERT INTO gap (store, epoch, session, number, since_us) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO gap (store, epoch, session, number, since_us, rows_epoch, rows_session, "
+        "rows_number) VALUES (?1, ?2, ?3, ?4, ?5, ?2, ?3, ?4) "
         "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, session = excluded.session, "
-        "number = excluded.number, passed = 0, rows_wait = 1 "
+        "number = excluded.number, passed = 0, rows_wait = 1, "
+        "rows_epoch = iif(rows_wait, rows_epoch, excluded.rows_epoch), "
+        "rows_session = iif(rows_wait, rows_session, excluded.rows_session), "
+        "rows_number = iif(rows_wait, rows_number, excluded.rows_number) "
         "WHERE (excluded.epoch, excluded.session, excluded.number) > (epoch, session, number)",
         {store.to_string(), number(at.epoch), number(at.session), number(at.number),
          to_microseconds(now)});
@@ -388,10 +393,11 @@ std::optional<Registry::Gap> Registry::gap(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
     std::optional<Gap> gap;
     state_->database.query(
-        "SELECT epoch, session, number, since_us, passed, rows_wait FROM gap WHERE store = ?",
+        "SELECT epoch, session, number, since_us, passed, rows_wait, rows_epoch, rows_session, "
+        "rows_number FROM gap WHERE store = ?",
         {store.to_string()}, [&](const RowView& row) {
             gap = Gap{position_at(row, 0), from_microseconds(row.integer(3)), row.integer(4) != 0,
-                      row.integer(5) != 0};
+                      row.integer(5) != 0, position_at(row, 6)};
             return false;
         });
     return gap;
@@ -399,6 +405,14 @@ std::optional<Registry::Gap> Registry::gap(const StoreId& store) const {
 
 void Registry::set_gap_passed(const StoreId& store, const Position& at) {
     state_->change_gap("UPDATE gap SET passed = 1", store, at);
+}
+
+void Registry::let_rows_wait_from(const StoreId& store, const Position& from) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "UPDATE gap SET rows_epoch = ?2, rows_session = ?3, rows_number = ?4 WHERE store = ?1 AND "
+        "rows_wait AND (rows_epoch, rows_session, rows_number) > (?2, ?3, ?4)",
+        {store.to_string(), number(from.epoch), number(from.session), number(from.number)});
 }
 
 void Registry::let_rows_pass(const StoreId& store, const Position& at) {

@@ -108,8 +108,9 @@ class Registry {
         /// Stores of items: whatever was announced before the gap is published, and applied here as
         /// far as it came; the primary's inventory now tells what is missing.
         bool passed = false;
-        /// Stores of items: something may be missing, so rows from behind the gap wait.
+        /// Stores of items: something may be missing, so rows from `rows_from` on wait.
         bool rows_wait = true;
+        Position rows_from;
         bool operator==(const Gap&) const = default;
     };
     /// A gap that is open already grows: the later position counts.
@@ -117,6 +118,8 @@ class Registry {
     std::optional<Gap> gap(const StoreId& store) const;
     // These do nothing when the gap has grown behind `at` meanwhile.
     void set_gap_passed(const StoreId& store, const Position& at);
+    /// What was announced at `from` may be missing: rows behind it wait as well, if any do.
+    void let_rows_wait_from(const StoreId& store, const Position& from);
     void let_rows_pass(const StoreId& store, const Position& at);
     void mend_gap(const StoreId& store, const Position& at);
 
