@@ -198,7 +198,8 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
 
 bool ItemLane::removal_is_cleared(const std::string& name) const {
     const auto found = items_.find(name);
-    return found != items_.end() && found->second.cleared_at != 0 && !held_.contains(name);
+    return found != items_.end() && found->second.cleared_at != 0 &&
+           found->second.next_first == 0 && !held_.contains(name);
 }
 
 std::optional<TimePoint> ItemLane::oldest_held_removal() const {

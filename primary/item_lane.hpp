@@ -82,8 +82,8 @@ class ItemLane {
     /// How many removals were held, and how many of them released, in this order.
     uint64_t removals_held() const { return removals_held_; }
     uint64_t removals_released() const { return removals_held_ - removals_.size(); }
-    /// The reading that has just ended began behind the announcement of the item's removal, no change
-    /// was announced between, and no other removal is held.
+    /// The reading that has just ended began behind the announcement of the item's removal, and
+    /// nothing was noticed of the item since, another removal neither.
     bool removal_is_cleared(const std::string& item) const;
     /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;

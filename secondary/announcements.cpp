@@ -69,6 +69,19 @@ std::vector<Position> Announcements::fulfil(const StoreId& store, const std::str
     return complete;
 }
 
+std::vector<Position> Announcements::fulfil_before_removals(const StoreId& store,
+                                                            const std::string& item,
+                                                            const Position& through,
+                                                            const Position& removed) {
+    removal_follows(store, item, std::min(through, removed));
+    std::vector<Position> complete;
+    fulfil_where(
+        store, item,
+        [&](const Open& open) { return open.position <= through && open.position > removed; },
+        complete);
+    return complete;
+}
+
 void Announcements::removal_follows(const StoreId& store, const std::string& item,
                                     const Position& through) {
     auto& items = items_[store];

@@ -30,6 +30,9 @@ class Announcements {
     /// are thereby complete.
     std::vector<Position> fulfil(const StoreId& store, const std::string& item,
                                  const Position& through);
+    /// The same, while removals that fulfil announcements up to `removed` are still to come.
+    std::vector<Position> fulfil_before_removals(const StoreId& store, const std::string& item,
+                                                 const Position& through, const Position& removed);
     /// What was announced of `item` up to `through` is gone, and its removal follows: rows wait for
     /// it no longer, but it is not complete before that.
     void removal_follows(const StoreId& store, const std::string& item, const Position& through);

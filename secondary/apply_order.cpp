@@ -322,7 +322,12 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
         const protocol::Event& event = events[i]->event;
         if (event.payload.has_unchanged()) {
             const Position position = event.position;
-            fulfil(lane, item, event);
+            Position removed;
+            for (size_t before = 0; before < i; ++before) {
+                removed = std::max(removed, fulfilled_through(events[before]->event));
+            }
+            close(lane, announcements_.fulfil_before_removals(lane.store, item,
+                                                              fulfilled_through(event), removed));
             events.erase(events.begin() + static_cast<ptrdiff_t>(i));
             done(lane, position);
             fulfil_found(lane);
