@@ -41,7 +41,21 @@ bool Checker::has_blob(const Row& row) const {
     const auto state = std::find_if(history.begin(), history.end(), [&](const auto& entry) {
         return entry.change == row.blob_change;
     });
+    if (state != history.end() && std::next(state) != history.end() &&
+        std::next(state)->at <= rows_are_of()) {
+        return true;  // when the rows were so on the primary, it had lost the blob itself
+    }
     return state != history.end() && !excuses_.is_available(version_of_blob(state->digest.value));
+}
+
+TimePoint Checker::rows_are_of() const {
+    TimePoint at{};
+    for (const Service::Transaction& transaction : service_.log) {
+        if (transaction.end <= replica_.position.lsn) {
+            at = std::max(at, transaction.at);
+        }
+    }
+    return at;
 }
 
 bool Checker::has_commit(const Row& row) const {
@@ -53,6 +67,10 @@ bool Checker::has_commit(const Row& row) const {
     const bool still_there =
         there != service_.repositories.end() &&
         reachable(there->second.refs, there->second.objects).contains(row.commit);
+    const auto vanished = service_.commit_vanished(row.repository, row.commit);
+    if (vanished && *vanished <= rows_are_of()) {
+        return true;  // as above
+    }
     return !still_there && !excuses_.is_available(row.commit);
 }
 

@@ -36,6 +36,8 @@ class Checker {
 
   private:
     std::optional<std::string> check_row(uint64_t id, const Row& row) const;
+    /// How old the rows here are.
+    TimePoint rows_are_of() const;
     bool has_blob(const Row& row) const;
     bool has_commit(const Row& row) const;
     std::optional<std::string> check_items(const StoreId& store, TimePoint point) const;

@@ -1,6 +1,7 @@
 #include "tests/simulation/service.hpp"
 
 #include <sstream>
+#include <utility>
 
 namespace antipode::simulation {
 
@@ -88,9 +89,35 @@ uint64_t change_of(const std::string& content) {
 void Service::changed(const StoreId& store, const std::string& item, const Digest& digest) {
     last_change_ = clock_.now();
     histories_[store][item].push_back({changes_, last_change_, digest});
+    if (store == repositories_id) {
+        note_vanished(item);
+    }
     if (on_change) {
         on_change(store, item);
     }
+}
+
+void Service::note_vanished(const std::string& name) {
+    const auto repository = repositories.find(name);
+    Objects now;
+    if (repository != repositories.end()) {
+        now = reachable(repository->second.refs, repository->second.objects);
+    }
+    for (const auto& [id, commit] : std::exchange(reachable_[name], now)) {
+        if (!now.contains(id)) {
+            vanished_[name][id] = last_change_;
+        }
+    }
+}
+
+std::optional<TimePoint> Service::commit_vanished(const std::string& name,
+                                                  const std::string& commit) const {
+    const auto repository = vanished_.find(name);
+    if (repository == vanished_.end()) {
+        return std::nullopt;
+    }
+    const auto found = repository->second.find(commit);
+    return found == repository->second.end() ? std::nullopt : std::optional(found->second);
 }
 
 const std::vector<Service::State>& Service::history(const StoreId& store,

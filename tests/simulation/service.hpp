@@ -98,14 +98,20 @@ class Service {
     const std::vector<State>& history(const StoreId& store, const std::string& item) const;
     const std::map<std::string, std::vector<State>>& histories(const StoreId& store) const;
     TimePoint last_change() const { return last_change_; }
+    /// When the commit was no longer to be had from the repository; nullopt: it still is.
+    std::optional<TimePoint> commit_vanished(const std::string& name,
+                                             const std::string& commit) const;
 
   private:
+    void note_vanished(const std::string& name);
     void changed(const StoreId& store, const std::string& item, const Digest& digest);
 
     const ManualClock& clock_;
     uint64_t changes_ = 0;
     TimePoint last_change_{};
     std::map<StoreId, std::map<std::string, std::vector<State>>> histories_;
+    std::map<std::string, Objects> reachable_;
+    std::map<std::string, std::map<std::string, TimePoint>> vanished_;
 };
 
 }  // namespace antipode::simulation
