@@ -218,11 +218,13 @@ bool Receiver::content_is_ready(const StoreId& store, const protocol::Event& eve
         return true;
     }
     const auto state = pulls_.state(store, *content);
-    if (std::holds_alternative<Pulls::Unknown>(state)) {
+    const bool ready = !std::holds_alternative<Pulls::Unknown>(state) &&
+                       !std::holds_alternative<Pulls::Pending>(state);
+    if (!ready) {
+        // Also when it is pulled already: that may be for another event, which lets it go.
         pulls_.want(store, event.position, *content);
-        return false;
     }
-    return !std::holds_alternative<Pulls::Pending>(state);
+    return ready;
 }
 
 std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,

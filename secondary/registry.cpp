@@ -108,7 +108,8 @@ struct Registry::State {
     }
 
     void add_exception(const Exception& exception) {
-        // A second failure of the same item keeps its age and its oldest position.
+        // A second failure of the same item keeps its age and its oldest position. That rows no
+        // longer wait for what is parked is not worth saying.
         database.execute(
             "INSERT INTO exception (" + exception_columns +
                 ", last_epoch, last_session, last_number) "
@@ -116,7 +117,11 @@ struct Registry::State {
                 "ON CONFLICT (store, item) DO UPDATE "
                 "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
                 "next_step = excluded.next_step, "
-                "next_try_us = max(exception.next_try_us, excluded.next_try_us)",
+                "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
+                "WHERE excluded.kind <> " +
+                std::to_string(static_cast<int>(ExceptionKind::Expired)) +
+                " OR exception.kind <> " +
+                std::to_string(static_cast<int>(ExceptionKind::Parked)),
             {exception.store.to_string(), Bytes{exception.item},
              static_cast<int64_t>(exception.kind), static_cast<int64_t>(exception.failure),
              exception.reason, exception.next_step, number(exception.position.epoch),
@@ -152,12 +157,6 @@ struct Registry::State {
 
     void mend(const StoreId& store, const Registry::Outcome& outcome) {
         mend(outcome.position, until, until_parameters(store, outcome));
-    }
-
-    void mend_expired(const StoreId& store, const Registry::Outcome& outcome) {
-        std::vector<Value> parameters = until_parameters(store, outcome);
-        parameters.push_back(static_cast<int64_t>(ExceptionKind::Expired));
-        mend(outcome.position, until + " AND kind = ?", parameters);
     }
 
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {
@@ -200,8 +199,6 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
                 state_->mend(store, outcome);
             } else if (outcome.parked) {
                 state_->add_exception(*outcome.parked);
-            } else {
-                state_->mend_expired(store, outcome);
             }
         }
         state_->set_finished(store, finished);

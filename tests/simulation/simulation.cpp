@@ -336,9 +336,11 @@ bool Simulation::survives(uint64_t upstream_last, uint64_t local_last, uint64_t 
     const auto to_come = upstream_.transactions(local_.newest(local_last), [&](uint64_t sequence) {
         return sequence <= upstream_last && sequence != damaged;
     });
-    // What the secondary holds to be safe now may be reported before it looks at its broker again.
-    const Lsn safe = secondary_ ? secondary_->safe() : Lsn{};
-    const Lsn promised = std::max({promised_, service_.confirmed, safe});
+    // What the secondary's broker ever held may be reported before the relay looks at it again.
+    for (const uint64_t end : local_.transactions(Position{}, [](uint64_t) { return true; })) {
+        promised_ = std::max(promised_, Lsn{end});
+    }
+    const Lsn promised = std::max(promised_, service_.confirmed);
     return std::all_of(
         service_.log.begin(), service_.log.end(), [&](const Service::Transaction& transaction) {
             return transaction.end > promised || transaction.end <= replica_.position.lsn ||

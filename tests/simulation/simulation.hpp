@@ -83,7 +83,7 @@ class Simulation {
     std::unique_ptr<PrimaryDaemon> primary_;
     std::unique_ptr<SecondaryDaemon> secondary_;
     Lsn reported_;  ///< safe on the secondary, as the primary knows it
-    Lsn promised_;  ///< the greatest of these ever
+    Lsn promised_;  ///< the greatest that it may ever have said
     std::optional<std::string> wrong_;
     uint64_t checked_generation_ = 0;
     std::optional<TimePoint> checked_point_;
