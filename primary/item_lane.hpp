@@ -111,7 +111,7 @@ class ItemLane {
         bool said_unreadable = false;  ///< rows do not wait for it: the store cannot be looked at
         /// A reconcile has ended, to be said once so many held removals are released.
         std::optional<uint64_t> say_reconciled_behind;
-        bool said_reconciled = false;  ///< at least once in this session
+        uint64_t first_reconciled = 0;  ///< number of the session's first Reconciled; 0: none yet
         bool all_announced() const { return reconciled && losses == losses_mended; }
         bool proven() const { return all_announced() && !failing_since; }
         std::string problem;

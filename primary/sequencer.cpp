@@ -211,8 +211,8 @@ void Sequencer::say_reconciled(ItemLane& lane) {
         state.unsure_since = 0;
         state.said_unreadable = false;
     }
-    emit(lane.store(), payload);
-    state.said_reconciled = true;
+    const uint64_t number = emit(lane.store(), payload);
+    state.first_reconciled = state.first_reconciled == 0 ? number : state.first_reconciled;
     state.say_reconciled_behind.reset();
 }
 
@@ -463,7 +463,10 @@ void Sequencer::finish_marker_if_proven() {
 uint64_t Sequencer::open_from(const ItemLane& lane) const {
     const uint64_t items = lane.oldest_open().value_or(sealer_.head().number + 1);
     const uint64_t whole = lane.completeness.unsure_since;
-    return whole == 0 ? items : std::min(items, whole);
+    const uint64_t oldest = whole == 0 ? items : std::min(items, whole);
+    // What earlier sessions announced was announced again before the first reconcile was said.
+    const uint64_t reconciled = lane.completeness.first_reconciled;
+    return reconciled != 0 && oldest > reconciled ? oldest : 0;
 }
 
 void Sequencer::emit_marker() {
@@ -484,9 +487,7 @@ void Sequencer::emit_marker() {
         lane.set_store(store.to_string());
         lane.set_head(item_lane.completeness.head);
         lane.set_captured_through_us(to_microseconds(item_lane.completeness.captured_through));
-        if (item_lane.completeness.said_reconciled) {
-            lane.set_open_from(open_from(item_lane));
-        }
+        lane.set_open_from(open_from(item_lane));
     }
     emit(std::nullopt, payload);
 }

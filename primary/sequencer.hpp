@@ -128,6 +128,7 @@ class Sequencer {
     std::optional<Lsn> wal_position(DatabaseLane& lane);
     void begin_marker();
     void finish_marker_if_proven();
+    /// See Marker.Lane.open_from.
     uint64_t open_from(const ItemLane& lane) const;
     void emit_marker();
 

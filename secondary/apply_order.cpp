@@ -631,7 +631,10 @@ void ApplyOrder::finish_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
     for (; lane.taken > 0; --lane.taken) {
         const auto& [position, pending] = *lane.queue.begin();
-        if (pending.event.payload.transaction().last()) {
+        const v1::Transaction& transaction = pending.event.payload.transaction();
+        lane.open_commit_lsn = transaction.commit_lsn();
+        lane.open_next_part = transaction.part() + 1;
+        if (transaction.last()) {
             lane.open_before.reset();
             ++lane.applied;
             ++lane.verified;
@@ -656,12 +659,28 @@ void ApplyOrder::fail_transactions(const StoreId& store) {
 
 void ApplyOrder::drop_transactions(const StoreId& store) {
     Lane& lane = lane_of(store);
-    if (lane.open_before) {
-        rewind(lane);
+    if (lane.open_before && taken_complete_open(lane)) {
+        rewind(lane);  // it is whole, and another one behind it does not join on
     }
+    lane.open_before.reset();
     for (; lane.taken > 0; --lane.taken) {
         done(lane, Position(lane.queue.begin()->first));
     }
+}
+
+bool ApplyOrder::taken_complete_open(const Lane& lane) {
+    uint32_t part = lane.open_next_part;
+    auto next = lane.queue.begin();
+    for (size_t i = 0; i < lane.taken; ++i, ++next, ++part) {
+        const v1::Transaction& transaction = next->second.event.payload.transaction();
+        if (transaction.commit_lsn() != lane.open_commit_lsn || transaction.part() != part) {
+            return false;
+        }
+        if (transaction.last()) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void ApplyOrder::rewind(Lane& lane) {
@@ -721,7 +740,6 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
         status.held_by = std::to_string(lane.blocked_removals.size()) +
                          " removals wait for transactions before them";
     }
-    if (getenv("DBG")) for (auto& [p,e] : lane.queue) fprintf(stderr,"DBG %s %s %s %s rem %d whole %d found %s %s\n", store.to_string().c_str(), p.to_string().c_str(), protocol::kind_of(e.event.payload).c_str(), protocol::item_of(e.event.payload)?protocol::item_of(e.event.payload)->c_str():"", e.is_removal, e.is_whole, lane.found_before.to_string().c_str(), lane.found_through.to_string().c_str());
     return status;
 }
 

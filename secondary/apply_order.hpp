@@ -161,7 +161,9 @@ class ApplyOrder {
         Position skipped_before;               ///< the event accepted before the first of them
         std::optional<Position> read_again_from;  ///< these, until all of them are here again
         size_t taken = 0;
-        std::optional<Position> open_before;  ///< an open large transaction began behind this
+        std::optional<Position> open_before;  ///< an open large transaction began behind this;
+        uint64_t open_commit_lsn = 0;         ///< which,
+        uint32_t open_next_part = 0;          ///< and what comes next of it
     };
 
     void take_in(protocol::Event event, size_t bytes);
@@ -178,6 +180,8 @@ class ApplyOrder {
     bool has_changes_before(const Lane& lane, const Position& end) const;
     /// The lane is to be read again from where it is finished.
     void rewind(Lane& lane);
+    /// The transactions that are out begin with all the rest of the open one.
+    static bool taken_complete_open(const Lane& lane);
     bool must_skip(const Lane& lane, const Position& position, size_t bytes) const;
     std::optional<Position> rows_barrier() const;
     void run_next(Lane& lane, const std::string& item);
