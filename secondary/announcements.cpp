@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/message.hpp"
+
 namespace antipode::secondary {
 
 void Announcements::open(const StoreId& store, const Position& announcement,
@@ -115,7 +117,7 @@ std::vector<Position> Announcements::fulfil_before_session(
     const Position end{epoch, session, 0};
     std::vector<std::string> items;
     for (const auto& [item, open] : items_[store]) {
-        if (open.front().position < end) {
+        if (open.front().position < end && item != protocol::whole_store) {
             items.push_back(item);
         }
     }

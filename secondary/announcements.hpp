@@ -37,9 +37,10 @@ class Announcements {
     /// it no longer, but it is not complete before that.
     void removal_follows(const StoreId& store, const std::string& item, const Position& through);
 
-    /// Everything that `store` announced before `session` began is fulfilled or announced again.
-    /// What is announced again stays open until that is fulfilled, and what an event that is here
-    /// fulfils until that is applied: `coming` says up to where (`removals`: also by removals).
+    /// Everything that `store` announced before `session` began is fulfilled or announced again, but
+    /// for the whole store. What is announced again stays open until that is fulfilled, and what an
+    /// event that is here fulfils until that is applied: `coming` says up to where (`removals`: also
+    /// by removals).
     std::vector<Position> fulfil_before_session(
         const StoreId& store, uint64_t epoch, uint64_t session,
         const std::function<Position(const std::string& item, bool removals)>& coming);

@@ -200,10 +200,8 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
     close(lane->second, lost.complete);
     // So may have been a reconcile; what it found came before this marker.
     const auto whole = announcements_.range(*store, protocol::whole_store);
-    if (whole && whole->newest < open_from && whole->newest > lane->second.found_through) {
+    if (whole && whole->newest < open_from && add_found(lane->second, marker, whole->newest)) {
         registry_.let_rows_wait_from(*store, whole->oldest);
-        lane->second.found_before = marker;
-        lane->second.found_through = whole->newest;
     }
     fulfil_found(lane->second);
 }
@@ -236,10 +234,19 @@ Position ApplyOrder::fulfilled_by_coming(const Lane& lane, const std::string& it
     return through;
 }
 
+bool ApplyOrder::add_found(Lane& lane, const Position& before, const Position& through) {
+    const bool news = lane.found.empty() || lane.found.back().through < through;
+    if (news) {
+        lane.found.push_back({before, through});
+    }
+    return news;
+}
+
 void ApplyOrder::fulfil_found(Lane& lane) {
-    if (!lane.found_through.is_origin() && !has_changes_before(lane, lane.found_before)) {
-        close(lane, announcements_.fulfil(lane.store, protocol::whole_store, lane.found_through));
-        lane.found_through = {};
+    while (!lane.found.empty() && !has_changes_before(lane, lane.found.front().before)) {
+        const Position through = lane.found.front().through;
+        lane.found.pop_front();
+        close(lane, announcements_.fulfil(lane.store, protocol::whole_store, through));
     }
 }
 
@@ -268,10 +275,7 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
                             return fulfilled_by_coming(lane, item, removals);
                         }));
         // What it found is announced behind rows that may name it: they wait for that, too.
-        if (payload.reconciled().has_fulfils()) {
-            lane.found_before = position;
-            lane.found_through = fulfilled_through(pending.event);
-        }
+        add_found(lane, position, fulfilled_through(pending.event));
         done(lane, position);
         fulfil_found(lane);
         return;

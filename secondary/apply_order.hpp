@@ -150,10 +150,13 @@ class ApplyOrder {
         Position passed_gap;  ///< behind this gap came a marker that
         Position passed_by;   ///< says that all announced before it is published
 
-        // A reconcile at `found_before` has announced what announcements of the whole store up to
-        // `found_through` left open; origin: none has.
-        Position found_before;
-        Position found_through;
+        /// A reconcile has announced, `before` a place, what announcements of the whole store up to
+        /// `through` left open. Oldest first.
+        struct Found {
+            Position before;
+            Position through;
+        };
+        std::deque<Found> found;
 
         // Databases.
         bool copying = false;
@@ -174,6 +177,8 @@ class ApplyOrder {
     Position fulfilled_by_coming(const Lane& lane, const std::string& item, bool removals) const;
     void accept_control(const protocol::Event& event, const Position& before);
     void look_at_marker(const v1::Marker::Lane& said, const Position& marker);
+    /// False: that is known already.
+    static bool add_found(Lane& lane, const Position& before, const Position& through);
     /// Ends waiting for the whole store when all that the reconcile found is here.
     void fulfil_found(Lane& lane);
     /// Changes that are not applied, but for removals and what waits for a reconcile.
