@@ -42,20 +42,19 @@ bool Checker::has_blob(const Row& row) const {
         return entry.change == row.blob_change;
     });
     if (state != history.end() && std::next(state) != history.end() &&
-        std::next(state)->at <= rows_are_of()) {
+        std::next(state)->at < rows_were_so_until()) {
         return true;  // when the rows were so on the primary, it had lost the blob itself
     }
     return state != history.end() && !excuses_.is_available(version_of_blob(state->digest.value));
 }
 
-TimePoint Checker::rows_are_of() const {
-    TimePoint at{};
+TimePoint Checker::rows_were_so_until() const {
     for (const Service::Transaction& transaction : service_.log) {
-        if (transaction.end <= replica_.position.lsn) {
-            at = std::max(at, transaction.at);
+        if (transaction.end > replica_.position.lsn) {
+            return transaction.at;
         }
     }
-    return at;
+    return TimePoint::max();
 }
 
 bool Checker::has_commit(const Row& row) const {
@@ -68,7 +67,7 @@ bool Checker::has_commit(const Row& row) const {
         there != service_.repositories.end() &&
         reachable(there->second.refs, there->second.objects).contains(row.commit);
     const auto vanished = service_.commit_vanished(row.repository, row.commit);
-    if (vanished && *vanished <= rows_are_of()) {
+    if (vanished && *vanished < rows_were_so_until()) {
         return true;  // as above
     }
     return !still_there && !excuses_.is_available(row.commit);

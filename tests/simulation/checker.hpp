@@ -36,8 +36,8 @@ class Checker {
 
   private:
     std::optional<std::string> check_row(uint64_t id, const Row& row) const;
-    /// How old the rows here are.
-    TimePoint rows_are_of() const;
+    /// When the primary's rows were last as they are here.
+    TimePoint rows_were_so_until() const;
     bool has_blob(const Row& row) const;
     bool has_commit(const Row& row) const;
     std::optional<std::string> check_items(const StoreId& store, TimePoint point) const;
