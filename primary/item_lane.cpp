@@ -202,6 +202,11 @@ bool ItemLane::removal_is_cleared(const std::string& name) const {
            found->second.next_first == 0 && !held_.contains(name);
 }
 
+bool ItemLane::removal_is_announced_since(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found != items_.end() && found->second.next_cleared_at != 0;
+}
+
 std::optional<TimePoint> ItemLane::oldest_held_removal() const {
     std::optional<TimePoint> oldest;
     for (const HeldRemoval& removal : removals_) {

@@ -85,6 +85,8 @@ class ItemLane {
     /// The reading that has just ended began behind the announcement of the item's removal, and
     /// nothing was noticed of the item since, another removal neither.
     bool removal_is_cleared(const std::string& item) const;
+    /// Its removal was announced since the reading began, and no change behind that.
+    bool removal_is_announced_since(const std::string& item) const;
     /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;
 

@@ -254,7 +254,9 @@ void Sequencer::add(ReadOutcome outcome) {
     } else if (protocol::is_removal(outcome.reading->payload) && !removal_is_cleared(lane, item)) {
         // It vanished before it could be read. Rows that wait for it must not wait for its removal,
         // which has to come after the rows that stopped naming it.
-        lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
+        if (!lane.removal_is_announced_since(item)) {
+            lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
+        }
         emit_unchanged(lane, item, true);
         lane.finished(item);
         ask_needs_of_removals();

@@ -58,7 +58,7 @@ std::string words_of(const protocol::Event& event) {
         case v1::Payload::kAnnouncement: {
             std::string words = payload.announcement().removals() ? "announce gone" : "announce";
             for (const std::string& item : payload.announcement().items()) {
-                words += " " + item;
+                words += " " + (item == protocol::whole_store ? "everything" : item);
             }
             return words;
         }
@@ -72,7 +72,9 @@ std::string words_of(const protocol::Event& event) {
             return (payload.unchanged().removal_follows() ? "gone later " : "unchanged ") +
                    fulfilled();
         case v1::Payload::kReconciled:
-            return "reconciled";
+            return payload.reconciled().has_fulfils() ? "reconciled" : "reconciled so far";
+        case v1::Payload::kUnreadable:
+            return "unreadable " + fulfilled() + ": " + payload.unreadable().reason();
         case v1::Payload::kMarker:
             return "marker";
         default:
@@ -195,7 +197,7 @@ TEST_F(SequencerTest, BeginsWithTheSessionThatJoinsOn) {
     protocol::ChainPoint joins{{1, 6, 42}, sha256("the last message")};
     begin(joins);
     const auto out = events();
-    ASSERT_EQ(out.size(), 1U);
+    ASSERT_FALSE(out.empty());
     EXPECT_EQ(out[0].position, (Position{1, 7, 1}));
     EXPECT_EQ(out[0].payload.session_start().joins_session(), 6U);
     EXPECT_EQ(out[0].payload.session_start().joins_number(), 42U);
@@ -208,43 +210,43 @@ TEST_F(SequencerTest, AnnouncesWhatIsNoticedBeforeTheRowsThatWereDecodedBefore) 
     EXPECT_THAT(out(), ElementsAre("announce a b", "row 110", "row 120"));
 }
 
-TEST_F(SequencerTest, RowsWaitForTheFirstReconcile) {
-    EXPECT_FALSE(sequencer_->takes_rows());
+TEST_F(SequencerTest, ASessionAnnouncesEverythingUntilItIsReconciled) {
     add_row(110);
-    EXPECT_THAT(out(), ElementsAre("session"));
+    EXPECT_THAT(out(), ElementsAre("session", "announce everything", "row 110"));
     reconciled({{"a"}, {}, true});
     EXPECT_THAT(out(), ElementsAre("announce a", "reconciled"));
-    sequencer_->look_around();
-    EXPECT_THAT(out(), ElementsAre("row 110"));
-    EXPECT_TRUE(sequencer_->takes_rows());
+    add_row(120);
+    EXPECT_THAT(out(), ElementsAre("row 120"));
 }
 
-TEST_F(SequencerTest, RowsWaitWhenTheWatchLosesEventsWhileTheyAreNumbered) {
+TEST_F(SequencerTest, EverythingIsAnnouncedBeforeTheRowsWhenTheWatchLosesEvents) {
     settle();
     items_.noticed.complete = false;
     add_row(110);
-    EXPECT_THAT(out(), IsEmpty()) << "its file may be among the lost events";
-    EXPECT_FALSE(sequencer_->takes_rows());
+    EXPECT_THAT(out(), ElementsAre("announce everything", "row 110"))
+        << "its file may be among the lost events";
+    items_.noticed.complete = false;
+    add_row(120);
+    EXPECT_THAT(out(), ElementsAre("row 120")) << "said once";
     EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
     reconciled({{"a"}, {}, true});
-    sequencer_->look_around();
-    EXPECT_THAT(out(), ElementsAre("announce a", "reconciled", "row 110"));
+    EXPECT_THAT(out(), ElementsAre("announce a", "reconciled"));
 }
 
 TEST_F(SequencerTest, ALossDuringAReconcileNeedsAnotherOne) {
     settle();
-    notice({}, {});
     items_.noticed.complete = false;
     sequencer_->look_around();
     sequencer_->begin_reconciles();
     items_.noticed.complete = false;
     sequencer_->look_around();
+    out();
     reconciled({});
-    EXPECT_FALSE(sequencer_->takes_rows());
+    EXPECT_THAT(out(), ElementsAre("reconciled so far"));
     clock_.advance(std::chrono::seconds(3));
     EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
     reconciled({});
-    EXPECT_TRUE(sequencer_->takes_rows());
+    EXPECT_THAT(out(), ElementsAre("reconciled"));
 }
 
 TEST_F(SequencerTest, AReconcileThatDidNotSeeEverythingProvesNothing) {
@@ -252,28 +254,93 @@ TEST_F(SequencerTest, AReconcileThatDidNotSeeEverythingProvesNothing) {
     out();
     reconciled({{"a"}, {}, false});
     EXPECT_THAT(out(), ElementsAre("announce a")) << "announced, but not said to be reconciled";
-    EXPECT_FALSE(sequencer_->takes_rows());
     sequencer_->look_around();
     EXPECT_EQ(lane_of(next_marker().value(), blobs_id).captured_through_us(), 0);
     clock_.advance(std::chrono::seconds(3));
     EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
 }
 
-TEST_F(SequencerTest, RowsGoOnWhenAStoreCannotBeReconciledForLong) {
+TEST_F(SequencerTest, AStoreThatCannotBeReconciledForLongIsSaidToBeUnreadable) {
     sequencer_->begin_reconciles();
-    sequencer_->add(ReconcileOutcome{blobs_id, 7, {}, "the root is missing", "mount it"});
-    EXPECT_FALSE(sequencer_->takes_rows());
-    clock_.advance(std::chrono::minutes(10));
-    EXPECT_TRUE(sequencer_->takes_rows());
+    out();
+    const auto fails = [&] {
+        sequencer_->add(ReconcileOutcome{blobs_id, 7, {}, "the root is missing", "mount it"});
+    };
+    fails();
+    sequencer_->look_around();
+    EXPECT_THAT(out(), IsEmpty()) << "it may come back at once";
+    clock_.advance(std::chrono::seconds(6));
+    sequencer_->look_around();
+    EXPECT_THAT(out(), ElementsAre("unreadable  [2,2]: the root is missing"));
+    fails();
+    items_.noticed.complete = false;
     sequencer_->look_around();
     decode(200);
+    EXPECT_THAT(out(), IsEmpty()) << "said once";
     const auto newest = next_marker();
     EXPECT_EQ(lane_of(newest.value(), blobs_id).captured_through_us(), 0) << "unknown is unknown";
+    EXPECT_EQ(lane_of(newest.value(), blobs_id).open_from(), 0);
+    clock_.advance(std::chrono::seconds(3));
+    EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
+    reconciled({{"a"}, {}, true});
+    EXPECT_THAT(out(), ElementsAre("announce a", "reconciled"));
+}
+
+TEST_F(SequencerTest, AReconcileIsSaidOnceTheRemovalsItFoundAreAnnounced) {
+    out();
+    database_.wal = {150};
+    reconciled({{"a"}, {"b"}, true});
+    EXPECT_THAT(out(), ElementsAre("announce a"));
+    decode(150);
+    EXPECT_THAT(out(), ElementsAre("announce gone b", "reconciled"));
+}
+
+TEST_F(SequencerTest, AnItemThatCannotBeReadIsSaidToBeUnreadableAndReadWhenItCanBe) {
+    settle();
+    notice({"a"});
+    const uint64_t announced = sequencer_->head().number;
+    out();
+    for (int i = 0; i < 2; ++i) {
+        failed(task());
+        clock_.advance(std::chrono::seconds(1));
+    }
+    EXPECT_THAT(out(), IsEmpty()) << "it may be written right now";
+    failed(task());
+    const std::string number = std::to_string(announced);
+    EXPECT_THAT(out(),
+                ElementsAre("unreadable a [" + number + "," + number + "]: permission denied"));
+    clock_.advance(std::chrono::seconds(60));
+    failed(task());
+    EXPECT_THAT(out(), IsEmpty()) << "said once";
+    notice({"a"});
+    const std::string again =
+        std::to_string(sequencer_->items().at(blobs_id).oldest_open().value());
+    EXPECT_THAT(out(), ElementsAre("announce a"));
+    put(task());
+    EXPECT_THAT(out(), ElementsAre("put a [" + again + "," + again + "]"))
+        << "read at once when it is announced again";
+}
+
+TEST_F(SequencerTest, ARemovalThatIsNoticedAgainNeedsAnotherRelease) {
+    settle();
+    notice({}, {"a"});
+    EXPECT_THAT(out(), ElementsAre("announce gone a"));
+    const ReadTask read = task();
+    // It came back, a row named it, and it went away again before this reading.
+    database_.wal = {150};
+    items_.noticed.removed = {"a"};
+    gone(read);
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("gone later a [")));
+    add_row(150);
+    EXPECT_THAT(out(), ElementsAre("row 150", "announce gone a"));
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("remove a [")));
 }
 
 TEST_F(SequencerTest, OutcomesOfAnEarlierSessionAreIgnored) {
+    out();
     sequencer_->add(ReconcileOutcome{blobs_id, 6, {{"a"}, {}, true}, {}, {}});
-    EXPECT_FALSE(sequencer_->takes_rows());
+    EXPECT_THAT(out(), IsEmpty());
     settle();
     notice({"a"});
     ReadTask old = task();
@@ -358,8 +425,7 @@ TEST_F(SequencerTest, NoRemovalIsAnnouncedBeforeTheFirstReconcile) {
     notice({}, {"a"});
     EXPECT_THAT(out(), IsEmpty());
     reconciled({});
-    sequencer_->look_around();
-    EXPECT_THAT(out(), ElementsAre("reconciled", "announce gone a"));
+    EXPECT_THAT(out(), ElementsAre("announce gone a", "reconciled"));
 }
 
 TEST_F(SequencerTest, WhatVanishesBeforeItIsReadIsUnchangedFirstAndRemovedLater) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "protocol/message.hpp"
+
 namespace antipode::secondary {
 namespace {
 
@@ -51,9 +53,22 @@ TEST_F(AnnouncementsTest, ARemovalThatFollowsStaysOpen) {
     open(at(1), {"a"});
     open(at(2), {"a"}, true);
     open(at(3), {"a"});
-    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3), true), ElementsAre(at(1), at(3)));
+    announcements_.removal_follows(blobs, "a", at(3));
+    EXPECT_FALSE(announcements_.oldest()) << "no row waits for any of them";
+    EXPECT_FALSE(announcements_.is_waited_for(at(1)));
+    EXPECT_EQ(announcements_.open_items(blobs), 1U) << "but they are not complete";
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(1), at(2)));
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3)), ElementsAre(at(3)));
+}
+
+TEST_F(AnnouncementsTest, WhatStandsBehindARemovalLeavesTheRemovalOpen) {
+    open(at(1), {"a"}, true);
+    open(at(2), {"a"});
+    open(at(3), {"a"});
+    EXPECT_THAT(announcements_.fulfil_before_removals(blobs, "a", at(3), at(2)),
+                ElementsAre(at(3)));
     EXPECT_FALSE(announcements_.oldest());
-    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(2)));
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(1), at(2)));
 }
 
 TEST_F(AnnouncementsTest, AnItemNamedTwiceCountsOnce) {
@@ -72,7 +87,16 @@ TEST_F(AnnouncementsTest, ANewSessionEndsWhatIsNotAnnouncedAgain) {
     open(at(10), {"a"});
     open(at(11), {"b"});
     open(at(3, 2), {"a"});
-    EXPECT_THAT(announcements_.fulfil_before_session(blobs, 1, 2), ElementsAre(at(11)));
+    open(at(12), {"c"});
+    open(at(13), {"d"});
+    open(at(4, 2), {"d"}, true);
+    open(at(14), {protocol::whole_store});
+    const auto coming = [](const std::string& item, bool) {
+        return item == "c" ? at(12) : Position{};
+    };
+    EXPECT_THAT(announcements_.fulfil_before_session(blobs, 1, 2, coming),
+                ElementsAre(at(11), at(13)))
+        << "c's event is here; d is gone, which no row waits for";
     EXPECT_EQ(announcements_.oldest(), at(10)) << "its rows wait for the new announcement's event";
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3, 2)), ElementsAre(at(10), at(3, 2)));
 }
@@ -82,7 +106,9 @@ TEST_F(AnnouncementsTest, WhatWasLostInAGapIsNotWaitedFor) {
     open(at(2), {"lost"});
     open(at(3), {"later"});
     const auto is_coming = [](const std::string& item) { return item == "coming"; };
-    EXPECT_THAT(announcements_.fulfil_lost(blobs, at(3), is_coming), ElementsAre(at(2)));
+    const auto lost = announcements_.give_up_lost(blobs, at(3), is_coming);
+    EXPECT_THAT(lost.complete, ElementsAre(at(2)));
+    EXPECT_EQ(lost.oldest, at(1));
     EXPECT_THAT(announcements_.fulfil(blobs, "coming", at(1)), ElementsAre(at(1)));
     EXPECT_EQ(announcements_.oldest(), at(3));
 }

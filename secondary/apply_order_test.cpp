@@ -82,10 +82,30 @@ class ApplyOrderTest : public testing::Test {
         }
         return accept(std::nullopt, payload);
     }
-    uint64_t reconciled() {
+    /// `everything`: the announcement of the whole store that it fulfils; 0: none.
+    uint64_t reconciled(uint64_t everything = 0) {
         v1::Payload payload;
-        payload.mutable_reconciled();
+        v1::Reconciled& reconciled = *payload.mutable_reconciled();
+        if (everything != 0) {
+            reconciled.mutable_fulfils()->set_through(everything);
+        }
         return accept(blobs, payload);
+    }
+    uint64_t unreadable(const std::string& item, uint64_t announced) {
+        v1::Payload payload;
+        payload.mutable_unreadable()->set_item(item);
+        payload.mutable_unreadable()->mutable_fulfils()->set_first(announced);
+        payload.mutable_unreadable()->mutable_fulfils()->set_through(announced);
+        payload.mutable_unreadable()->set_reason("it is broken");
+        return accept(blobs, payload);
+    }
+    /// A part of one large transaction.
+    uint64_t part(uint32_t number, bool last) {
+        v1::Payload payload;
+        payload.mutable_transaction()->set_commit_lsn(700);
+        payload.mutable_transaction()->set_part(number);
+        payload.mutable_transaction()->set_last(last);
+        return accept(rows, payload);
     }
 
     std::vector<ApplyOrder::Task> take() {
@@ -435,16 +455,38 @@ TEST_F(ApplyOrderTest, RowsThatFillTheQueueMakeRoomForWhatTheyWaitFor) {
         row();
         EXPECT_TRUE(order_->has_room());
     }
-    const uint64_t event = put("a", announced, announced);
-    EXPECT_FALSE(order_->wants_restart()) << "not before the wait is over";
+    put("a", announced, announced);
+    EXPECT_FALSE(order_->read_skipped()) << "not before the wait is over";
     apply_items();
     const auto applied = apply_rows();
     EXPECT_LT(applied.size(), 20U);
-    EXPECT_TRUE(order_->wants_restart());
     EXPECT_EQ(finished(rows), at(applied.back())) << "the rest is read again";
-    order_->begin(order_->finished());
-    EXPECT_FALSE(order_->wants_restart());
-    EXPECT_GT(event, applied.back());
+    const uint64_t removed = remove("b", announce({"b"}, true));
+    EXPECT_THAT(apply_items(), IsEmpty()) << "rows before it are still to come";
+    EXPECT_EQ(order_->read_skipped(), at(applied.back()));
+    EXPECT_THAT(apply_items(), IsEmpty());
+    const uint64_t end = number_;
+    number_ = applied.back();
+    while (number_ < 21) {
+        row();
+    }
+    put("a", announced, announced);
+    EXPECT_EQ(apply_rows().size(), 20U - applied.size());
+    EXPECT_THAT(apply_items(), IsEmpty()) << "not all of it is read again";
+    remove("b", announce({"b"}, true));
+    EXPECT_EQ(number_, end);
+    order_->look_at_time();
+    EXPECT_THAT(apply_items(), ElementsAre(removed)) << "what was accepted is not accepted twice";
+    EXPECT_FALSE(order_->read_skipped());
+}
+
+TEST_F(ApplyOrderTest, ARowThatNeedNotWaitIsNotSkippedHoweverLarge) {
+    ApplyOrder::Options options;
+    options.lane_bytes = 1000;
+    begin(options);
+    const uint64_t large = row(true, 5000);
+    announce({"a"});
+    EXPECT_THAT(apply_rows(), ElementsAre(large));
 }
 
 TEST_F(ApplyOrderTest, ManySmallRowsMakeRoomToo) {
@@ -523,8 +565,88 @@ TEST_F(ApplyOrderTest, AnAnnouncementWhoseEventWasLostInAGapDoesNotHoldForEver) 
     number_ += 5;
     registry_.set_gap(blobs, at(number_ + 1), clock_.now());
     marker(number_ + 1);
-    EXPECT_THAT(apply_rows(), ElementsAre(waiting)) << "it is from before the gap";
     EXPECT_EQ(finished(blobs), at(number_));
+    EXPECT_THAT(apply_rows(), IsEmpty()) << "the inventory tells whether it is here";
+    registry_.let_rows_pass(blobs, registry_.gap(blobs)->at);
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+}
+
+TEST_F(ApplyOrderTest, RowsWaitForAWholeStoreUntilWhatTheReconcileFoundIsHere) {
+    const uint64_t everything = announce({protocol::whole_store});
+    const uint64_t waiting = row();
+    EXPECT_THAT(apply_rows(), IsEmpty());
+    const uint64_t found = announce({"found"});
+    const uint64_t gone = announce({"gone"}, true);
+    reconciled(everything);
+    EXPECT_THAT(apply_rows(), IsEmpty()) << "the row may name what was found";
+    put("found", found, found);
+    remove("gone", gone);
+    apply_items();
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+}
+
+TEST_F(ApplyOrderTest, RowsPassAStoreThatIsUnreadableAndItIsAnExceptionUntilAllIsHere) {
+    const uint64_t everything = announce({protocol::whole_store});
+    const uint64_t waiting = row();
+    unreadable(protocol::whole_store, everything);
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+    ASSERT_EQ(registry_.exceptions(9).size(), 1U);
+    EXPECT_EQ(registry_.exceptions(9)[0].failure, FailureClass::PrimaryDefect);
+    EXPECT_EQ(registry_.exceptions(9)[0].position, at(everything));
+    const uint64_t found = announce({"found"});
+    reconciled(everything);
+    marker(found);
+    EXPECT_EQ(registry_.exception_count(blobs), 0U);
+    EXPECT_TRUE(registry_.is_exception(blobs, protocol::whole_store)) << "found is not here yet";
+    put("found", found, found);
+    apply_items();
+    marker(number_ + 1);
+    order_->update_recovery();
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
+TEST_F(ApplyOrderTest, RowsPassAnUnreadableItemWhichIsParked) {
+    const uint64_t announced = announce({"a"});
+    const uint64_t waiting = row();
+    unreadable("a", announced);
+    EXPECT_THAT(apply_rows(), IsEmpty());
+    for (const ApplyOrder::Task& task : take()) {
+        finish(task, Result::unreadable(task.event->payload.unreadable()));
+    }
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+    EXPECT_EQ(registry_.exception_count(blobs), 1U);
+    put("a", 0, announced);
+    apply_items();
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
+TEST_F(ApplyOrderTest, ARepairedItemIsAnExceptionUntilTheRowsBeforeTheRepairAreApplied) {
+    const uint64_t announced = announce({"a"});
+    put("a", announced, announced);
+    finish(take().at(0), Result::failed(FailureClass::Transient, "disk full"));
+    row();
+    put("a", 0, announced);
+    apply_items();
+    EXPECT_EQ(registry_.exception_count(blobs), 0U);
+    EXPECT_TRUE(registry_.is_exception(blobs, "a")) << "the row before may name what it was";
+    apply_rows();
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
+TEST_F(ApplyOrderTest, ALargeTransactionWhoseRestIsMissingIsDropped) {
+    part(0, false);
+    EXPECT_EQ(apply_rows().size(), 1U);
+    row();
+    take_rows();
+    order_->drop_transactions(rows);
+    EXPECT_FALSE(order_->wants_restart()) << "the primary sends it again, whole";
+    part(0, false);
+    EXPECT_EQ(apply_rows().size(), 1U);
+    part(1, true);
+    row();
+    take_rows();
+    order_->drop_transactions(rows);
+    EXPECT_TRUE(order_->wants_restart()) << "it is whole: only what is behind it does not join on";
 }
 
 TEST_F(ApplyOrderTest, DroppedTransactionsLeaveTheRestInOrder) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/message.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode::secondary {
@@ -34,12 +35,12 @@ Exception exception(const std::string& item, uint64_t number, ExceptionKind kind
 class RegistryTest : public testing::Test {
   protected:
     void applied(const std::string& item, uint64_t number, const Digest& now = digest) {
-        const Registry::Outcome outcome{item, at(number), now, {}};
+        const Registry::Outcome outcome{item, at(number), at(number), now, {}};
         registry_.record(blobs, {&outcome, 1}, at(number));
     }
     void parked(const std::string& item, uint64_t number) {
         const Registry::Outcome outcome{
-            item, at(number), {}, exception(item, number, ExceptionKind::Parked)};
+            item, at(number), at(number), {}, exception(item, number, ExceptionKind::Parked)};
         registry_.record(blobs, {&outcome, 1}, at(number));
     }
     Registry registry_{""};
@@ -73,17 +74,54 @@ TEST_F(RegistryTest, AnExceptionKeepsItsAgeUntilTheItemIsApplied) {
     EXPECT_EQ(registry_.oldest_exception(), at(7));
     applied("a", 11);
     EXPECT_EQ(registry_.exception_count(blobs), 0U);
+    EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
+}
+
+TEST_F(RegistryTest, WhatIsMendedStaysAnExceptionUntilTheRowsBeforeAreApplied) {
+    parked("a", 7);
+    applied("a", 11);
+    registry_.remove_mended(at(10), {});
+    EXPECT_TRUE(registry_.is_exception(blobs, "a")) << "row 10 may change what names its old state";
+    EXPECT_EQ(registry_.oldest_exception(), at(7));
+    EXPECT_EQ(registry_.exceptions(9)[0].kind, ExceptionKind::Mended);
+    EXPECT_TRUE(registry_.due(second(99), 9).empty());
+    registry_.remove_mended(at(12), {});
+    EXPECT_FALSE(registry_.is_exception(blobs, "a"));
+    parked("b", 13);
+    applied("b", 14);
+    registry_.remove_mended(std::nullopt, {});
     EXPECT_FALSE(registry_.oldest_exception());
 }
 
-TEST_F(RegistryTest, AnItemThatTurnedOutUnchangedEndsOnlyAnExpectation) {
+TEST_F(RegistryTest, AnEventFromBeforeTheNewestFailureMendsNothing) {
+    parked("a", 7);
+    registry_.add_exception(exception("a", 20, ExceptionKind::Expired));
+    EXPECT_EQ(registry_.exceptions(9)[0].kind, ExceptionKind::Parked);
+    applied("a", 11);
+    EXPECT_TRUE(registry_.is_awaited(blobs, "a"));
+    applied("a", 20);
+    EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
+}
+
+TEST_F(RegistryTest, AWholeStoreIsMendedByAMarkerAndWhatCameBeforeIt) {
+    registry_.add_exception(exception(protocol::whole_store, 7, ExceptionKind::Parked));
+    EXPECT_TRUE(registry_.due(second(99), 9).empty()) << "nobody can be asked for it";
+    registry_.mend_whole_store(blobs, at(7), at(30));
+    EXPECT_EQ(registry_.exception_count(blobs), 1U);
+    registry_.mend_whole_store(blobs, at(8), at(30));
+    registry_.remove_mended(std::nullopt, {{blobs, at(29)}});
+    EXPECT_TRUE(registry_.is_exception(blobs, protocol::whole_store));
+    registry_.remove_mended(std::nullopt, {{blobs, at(31)}});
+    EXPECT_FALSE(registry_.is_exception(blobs, protocol::whole_store));
+}
+
+TEST_F(RegistryTest, AnItemThatTurnedOutUnchangedMendsNothing) {
     parked("parked", 7);
     registry_.add_exception(exception("expired", 8, ExceptionKind::Expired));
-    const std::vector<Registry::Outcome> outcomes{{"parked", at(9), {}, {}},
-                                                  {"expired", at(10), {}, {}}};
+    const std::vector<Registry::Outcome> outcomes{{"parked", at(9), at(9), {}, {}},
+                                                  {"expired", at(10), at(10), {}, {}}};
     registry_.record(blobs, outcomes, at(10));
-    ASSERT_EQ(registry_.exceptions(9).size(), 1U);
-    EXPECT_EQ(registry_.exceptions(9)[0].item, "parked");
+    EXPECT_EQ(registry_.exception_count(blobs), 2U);
 }
 
 TEST_F(RegistryTest, ExceptionsAreDueWhenTheirTimeComes) {
@@ -98,10 +136,10 @@ TEST_F(RegistryTest, ExceptionsAreDueWhenTheirTimeComes) {
 TEST_F(RegistryTest, AGapHoldsEverythingUntilItIsMended) {
     registry_.set_gap(blobs, at(20), second(1));
     EXPECT_EQ(registry_.oldest_exception(), Position{});
-    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), false, true}));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), false, true, at(20)}));
     registry_.set_gap_passed(blobs, at(20));
     registry_.let_rows_pass(blobs, at(20));
-    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), true, false}));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), true, false, at(20)}));
     registry_.mend_gap(blobs, at(20));
     EXPECT_FALSE(registry_.gap(blobs));
     EXPECT_FALSE(registry_.oldest_exception());
@@ -111,12 +149,23 @@ TEST_F(RegistryTest, AGapThatHasGrownIsNotMendedByAnEarlierLook) {
     registry_.set_gap(blobs, at(20), second(1));
     registry_.set_gap_passed(blobs, at(20));
     registry_.set_gap(blobs, at(30), second(2));
-    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true}));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true, at(20)}));
     registry_.set_gap_passed(blobs, at(20));
     registry_.mend_gap(blobs, at(20));
-    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true}));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(30), second(1), false, true, at(20)}));
     registry_.set_gap(blobs, at(25), second(3));
     EXPECT_EQ(registry_.gap(blobs)->at, at(30)) << "it does not shrink";
+}
+
+TEST_F(RegistryTest, RowsWaitFromTheOldestPlaceThatAGapSwallowed) {
+    registry_.set_gap(blobs, at(20), second(1));
+    registry_.let_rows_wait_from(blobs, at(15));
+    registry_.let_rows_wait_from(blobs, at(17));
+    registry_.set_gap(blobs, at(30), second(2));
+    EXPECT_EQ(registry_.gap(blobs)->rows_from, at(15));
+    registry_.let_rows_pass(blobs, at(30));
+    registry_.set_gap(blobs, at(40), second(3));
+    EXPECT_EQ(registry_.gap(blobs)->rows_from, at(40)) << "what was before is here";
 }
 
 TEST(RegistryFile, SurvivesARestart) {
@@ -124,7 +173,7 @@ TEST(RegistryFile, SurvivesARestart) {
     const auto file = directory.path() / "registry.db";
     {
         Registry registry(file);
-        const Registry::Outcome outcome{"a", at(3), digest, {}};
+        const Registry::Outcome outcome{"a", at(3), at(3), digest, {}};
         registry.record(blobs, {&outcome, 1}, at(3));
         registry.set_fact("recovery_point", "12");
         registry.set_gap(blobs, at(4), second(1));

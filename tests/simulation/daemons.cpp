@@ -120,7 +120,9 @@ SecondaryDaemon::SecondaryDaemon(std::chrono::milliseconds max_hold, Replica& re
                                  FileTree& repository_tree, Broker& upstream, Broker& local,
                                  BulkSource& primary, const secondary::Repair::Send& send,
                                  Faults& faults, const Clock& clock)
-    : primary_(primary),
+    : faults_(faults),
+      registry_(registry),
+      primary_(primary),
       blobs_(replica, blob_tree, faults),
       repositories_(replica, repository_tree, faults),
       rows_(replica, faults),
@@ -157,6 +159,13 @@ void SecondaryDaemon::receive() {
             receiver_begun_ = true;
         }
         receiver_.step({});
+        if (faults_.sabotage == Sabotage::SkippedGap) {
+            for (const StoreId& store : stores) {
+                if (const auto gap = registry_.gap(store)) {
+                    registry_.mend_gap(store, gap->at);
+                }
+            }
+        }
     } catch (const Error&) {
         receiver_begun_ = false;
         throw;

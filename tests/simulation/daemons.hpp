@@ -68,6 +68,8 @@ class SecondaryDaemon {
     std::optional<TimePoint> recovery_point() const { return receiver_.recovery_point(); }
 
   private:
+    Faults& faults_;
+    secondary::Registry& registry_;
     BulkSource& primary_;
     SimulatedBlobApply blobs_;
     SimulatedRepositoryApply repositories_;

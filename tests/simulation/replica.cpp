@@ -186,7 +186,9 @@ void SimulatedDatabaseApply::commit(const protocol::Event& event) {
     const Lsn end{event.payload.transaction().end_lsn()};
     if (faults_.sabotage == Sabotage::PositionFirst) {
         replica_.position.lsn = end;
-        faults_.crash_point("between position and data");
+        if (faults_.profile.crash > 0 && faults_.chance().one_in(30)) {
+            throw Crash{Side::Secondary};
+        }
     }
     for (const RowChange& change : open_changes_) {
         if (change.row) {

@@ -60,7 +60,7 @@ class PlantedBug : public testing::TestWithParam<Planted> {};
 
 TEST_P(PlantedBug, IsFound) {
     spdlog::set_level(spdlog::level::off);
-    constexpr uint64_t enough = 100;
+    constexpr uint64_t enough = 200;
     uint64_t seed = first_seed;
     while (seed < first_seed + enough && !Simulation(seed, GetParam().sabotage).run()) {
         ++seed;
