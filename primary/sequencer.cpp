@@ -304,6 +304,11 @@ void Sequencer::emit_unchanged(ItemLane& lane, const std::string& item, bool rem
     payload.mutable_unchanged()->set_item(item);
     *payload.mutable_unchanged()->mutable_fulfils() = lane.fulfils(item);
     payload.mutable_unchanged()->set_removal_follows(removal_follows);
+    const auto published = inventory_.find(lane.store(), item);
+    if (published && !removal_follows) {
+        payload.mutable_unchanged()->set_digest_algorithm(published->digest.algorithm);
+        payload.mutable_unchanged()->set_digest(published->digest.value);
+    }
     emit(lane.store(), payload);
 }
 

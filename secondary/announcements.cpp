@@ -124,7 +124,8 @@ std::vector<Position> Announcements::fulfil_before_session(
     std::vector<Position> complete;
     for (const std::string& item : items) {
         const std::vector<Open>& open = items_[store].at(item);
-        // What was changed, and is gone now, is announced again as gone only: no row waits for that.
+        // What was changed, and is gone now, is announced again as gone only: no row waits for
+        // that.
         const bool changed_again = std::any_of(open.begin(), open.end(), [&](const Open& place) {
             return place.position > end && place.waited_for;
         });
@@ -194,9 +195,9 @@ std::optional<Announcements::Range> Announcements::range(const StoreId& store,
         return std::nullopt;
     }
     const auto found = of_store->second.find(item);
-    return found == of_store->second.end()
-               ? std::nullopt
-               : std::optional(Range{found->second.front().position, found->second.back().position});
+    return found == of_store->second.end() ? std::nullopt
+                                           : std::optional(Range{found->second.front().position,
+                                                                 found->second.back().position});
 }
 
 size_t Announcements::open_items(const StoreId& store) const {

@@ -26,8 +26,8 @@ class Announcements {
     void open(const StoreId& store, const Position& announcement,
               const std::vector<std::string>& items, bool removals, SteadyTime now);
 
-    /// `item` is fulfilled up to and including announcement `through`. Returns the announcements that
-    /// are thereby complete.
+    /// `item` is fulfilled up to and including announcement `through`. Returns the announcements
+    /// that are thereby complete.
     std::vector<Position> fulfil(const StoreId& store, const std::string& item,
                                  const Position& through);
     /// The same, while removals that fulfil announcements up to `removed` are still to come.
@@ -37,10 +37,10 @@ class Announcements {
     /// it no longer, but it is not complete before that.
     void removal_follows(const StoreId& store, const std::string& item, const Position& through);
 
-    /// Everything that `store` announced before `session` began is fulfilled or announced again, but
-    /// for the whole store. What is announced again stays open until that is fulfilled, and what an
-    /// event that is here fulfils until that is applied: `coming` says up to where (`removals`: also
-    /// by removals).
+    /// Everything that `store` announced before `session` began is fulfilled or announced again,
+    /// but for the whole store. What is announced again stays open until that is fulfilled, and
+    /// what an event that is here fulfils until that is applied: `coming` says up to where
+    /// (`removals`: also by removals).
     std::vector<Position> fulfil_before_session(
         const StoreId& store, uint64_t epoch, uint64_t session,
         const std::function<Position(const std::string& item, bool removals)>& coming);

@@ -160,8 +160,8 @@ class ApplyOrder {
 
         // Databases.
         bool copying = false;
-        std::optional<Position> skipped_from;  ///< transactions from here on were dropped
-        Position skipped_before;               ///< the event accepted before the first of them
+        std::optional<Position> skipped_from;     ///< transactions from here on were dropped
+        Position skipped_before;                  ///< the event accepted before the first of them
         std::optional<Position> read_again_from;  ///< these, until all of them are here again
         size_t taken = 0;
         std::optional<Position> open_before;  ///< an open large transaction began behind this;
@@ -198,6 +198,8 @@ class ApplyOrder {
     void release_removals();
     void record(Lane& lane, const std::vector<Finished>& finished);
     Registry::Outcome judge(Lane& lane, const Finished& finished);
+    void judge_unchanged(Lane& lane, const protocol::Event& event,
+                         Registry::Outcome& outcome) const;
     Exception park(const Lane& lane, const protocol::Event& event, const Result& result) const;
     void fulfil(Lane& lane, const std::string& item, const protocol::Event& event);
     void close(Lane& lane, const std::vector<Position>& complete);

@@ -67,8 +67,7 @@ void Receiver::begin(const std::stop_token& stop) {
 void Receiver::read_behind(const Position& position) {
     assembler_.reset();
     event_bytes_ = 0;
-    const auto place =
-        protocol::find_behind(stream_, options_.cluster, options_.epoch, position);
+    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch, position);
     next_ = place.sequence;
     last_ = place.last;
 }

@@ -120,8 +120,7 @@ struct Registry::State {
                 "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
                 "WHERE excluded.kind <> " +
                 std::to_string(static_cast<int>(ExceptionKind::Expired)) +
-                " OR exception.kind <> " +
-                std::to_string(static_cast<int>(ExceptionKind::Parked)),
+                " OR exception.kind <> " + std::to_string(static_cast<int>(ExceptionKind::Parked)),
             {exception.store.to_string(), Bytes{exception.item},
              static_cast<int64_t>(exception.kind), static_cast<int64_t>(exception.failure),
              exception.reason, exception.next_step, number(exception.position.epoch),
@@ -138,8 +137,8 @@ struct Registry::State {
 
     /// `of`: a condition on the exception, with its parameters.
     void mend(const Position& by, const std::string& of, std::vector<Value> parameters) {
-        parameters.insert(parameters.begin(), {mended, number(by.epoch), number(by.session),
-                                               number(by.number)});
+        parameters.insert(parameters.begin(),
+                          {mended, number(by.epoch), number(by.session), number(by.number)});
         database.execute(
             "UPDATE exception SET kind = ?, mended_epoch = ?, mended_session = ?, "
             "mended_number = ? WHERE " +
@@ -288,8 +287,8 @@ void Registry::remove_mended(const std::optional<Position>& rows,
     const Position end = rows.value_or(Position{infinite, infinite, infinite});
     const std::string before = "(mended_epoch, mended_session, mended_number) < (?, ?, ?)";
     const std::string these = "DELETE FROM exception WHERE kind = ? AND " + before;
-    state_->database.execute(these + " AND item <> x''", {mended, number(end.epoch),
-                                                          number(end.session), number(end.number)});
+    state_->database.execute(these + " AND item <> x''",
+                             {mended, number(end.epoch), number(end.session), number(end.number)});
     for (const auto& [store, position] : finished) {
         const Position both = std::min(end, position);
         state_->database.execute(these + " AND item = x'' AND store = ?",

@@ -83,8 +83,8 @@ class Registry {
     /// The exception of the whole store (protocol::whole_store), if it began before `open_from`, is
     /// Mended by what is published before `by`.
     void mend_whole_store(const StoreId& store, const Position& open_from, const Position& by);
-    /// Removes what was mended before `rows`, the oldest row that is not applied (nullopt: all are);
-    /// of the whole store, when the lane has `finished` what mended it.
+    /// Removes what was mended before `rows`, the oldest row that is not applied (nullopt: all
+    /// are); of the whole store, when the lane has `finished` what mended it.
     void remove_mended(const std::optional<Position>& rows,
                        const std::map<StoreId, Position>& finished);
     std::vector<Exception> exceptions(size_t most) const;

@@ -143,6 +143,11 @@ std::vector<Sample> samples() {
     v1::Payload whole;
     set_fulfils(*whole.mutable_reconciled()->mutable_fulfils());
     all.push_back({"reconciled_whole", blobs, whole});
+    v1::Payload as_before;
+    as_before.mutable_unchanged()->set_item("c");
+    as_before.mutable_unchanged()->set_digest_algorithm("blob-1");
+    as_before.mutable_unchanged()->set_digest(std::string(32, '\x05'));
+    all.push_back({"unchanged_digest", blobs, as_before});
     return all;
 }
 
