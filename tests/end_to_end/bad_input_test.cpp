@@ -77,11 +77,14 @@ TEST(BadInput, ARootThatVanishesIsNamedAndDeletesNothing) {
     EXPECT_TRUE(eventually([&] { return sites.sydney.rows() == sites.london.rows(); }))
         << sites.describe();
     EXPECT_EQ(sites.sydney.files(), before);
+    EXPECT_EQ(sites.sydney.status(".exceptions[0].item"), "the whole store");
+    EXPECT_EQ(sites.sydney.status(".exceptions[0].class"), "primary defect");
     std::filesystem::remove(root);
     std::filesystem::rename(root.string() + ".away", root);
     application.write();
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
+    EXPECT_EQ(sites.sydney.status(".exceptions | length"), "0");
 }
 
 TEST(BadInput, ACorruptRepositoryIsNamedAndTheOthersGoOn) {
