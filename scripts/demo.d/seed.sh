@@ -16,8 +16,8 @@ seed_repositories() {
         # A worktree's HEAD may name a branch that a clone of it lacks.
         git -C "$git_root/antipode.git" rev-parse -q --verify HEAD >/dev/null ||
             git -C "$git_root/antipode.git" symbolic-ref HEAD \
-                "$(git -C "$git_root/antipode.git" for-each-ref --format='%(refname)' refs/heads |
-                    head -1)"
+                "$(git -C "$git_root/antipode.git" for-each-ref --count=1 \
+                    --format='%(refname)' refs/heads)"
     else
         make_repository antipode.git base protocol adapters primary secondary failover apps
     fi
@@ -109,8 +109,8 @@ END
     done
     # Each source file is an attachment of the newest commit.
     (cd "$demo/london/files" &&
-        find source -type f -exec sha256sum {} + | head -400) |
-        awk '{print substr($0, 67) "\t" $1}' >"$demo/work/attachments.tsv"
+        find source -type f -exec sha256sum {} +) |
+        awk 'NR <= 400 {print substr($0, 67) "\t" $1}' >"$demo/work/attachments.tsv"
     sql london <<END
 CREATE TEMPORARY TABLE incoming (path text, sha256 text);
 \\copy incoming FROM '$demo/work/attachments.tsv'
