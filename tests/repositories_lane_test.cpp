@@ -317,6 +317,12 @@ TEST_F(RepositoriesLane, ACorruptRepositoryIsNamedAndOthersGoOn) {
     expect_equal("good.git");
     std::filesystem::remove(on_primary("bad.git") / "refs/heads/broken");
     EXPECT_FALSE(capture("bad.git").has_value());
+    // Nor is the packed ref of the same name taken for it.
+    git({"-C", on_primary("bad.git").string(), "pack-refs", "--all"});
+    write_file(on_primary("bad.git") / "refs/heads/main", std::string(40, '\0') + "\n");
+    expect_named();
+    std::filesystem::remove(on_primary("bad.git") / "refs/heads/main");
+    EXPECT_FALSE(capture("bad.git").has_value());
 
     // An object that a new ref leads to is missing.
     const std::string lost = commit("bad.git", "main", "2");

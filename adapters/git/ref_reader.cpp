@@ -204,6 +204,24 @@ RefMap read_through_git(const Program& program, const std::filesystem::path& git
     return refs;
 }
 
+/// The first loose ref whose file does not say what was read: both libgit2 and git take the packed
+/// ref of the same name for a broken one, which would look like a push of old content.
+std::optional<std::string> find_broken_ref(const std::filesystem::path& git_dir,
+                                           const std::vector<std::string>& loose,
+                                           const RefMap& refs, size_t oid_size) {
+    for (const std::string& name : loose) {
+        try {
+            const auto found = refs.find(name);
+            if (found == refs.end() || found->second != parse_ref_file(git_dir, name, oid_size)) {
+                return name;
+            }
+        } catch (const Error&) {
+            return name;
+        }
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 RefFiles look_at_refs(const std::filesystem::path& git_dir) {
@@ -244,13 +262,12 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
             break;  // the git program may know this repository's format, or says what is wrong
         }
         result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
+        const auto broken = find_broken_ref(git_dir, before.loose, result.refs, oid_size);
         if (look_at_refs(git_dir).fingerprint != before.fingerprint) {
             continue;
         }
-        for (const std::string& name : before.loose) {
-            if (!result.refs.contains(name)) {
-                throw_unreadable(git_dir, "ref " + printable(name) + " is broken");
-            }
+        if (broken) {
+            throw_unreadable(git_dir, "ref " + printable(*broken) + " is broken");
         }
         return result;
     }
