@@ -210,6 +210,7 @@ TEST(BadInput, DaemonAndConfigCheckRefuseTheSame) {
 
 TEST(Http, HealthStatusAndMetricsAnswer) {
     TwoSites sites;
+    const Application application(sites.london);
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     const std::string url = "http://127.0.0.1:" + sites.sydney.http_port();
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
@@ -232,6 +233,12 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);
+    const CommandResult hooks = sites.sydney.antipode({"hooks", "status"});
+    EXPECT_EQ(hooks.status, 0);
+    EXPECT_THAT(hooks.output, HasSubstr("app.git     absent"));
+    const std::string findings = sites.sydney.antipode({"doctor"}).output;
+    EXPECT_THAT(findings, HasSubstr("hooks: a secondary needs none"));
+    EXPECT_THAT(findings, HasSubstr("space stream: nats.stream_max_bytes is"));
     EXPECT_THAT(sites.sydney.antipode({"events", "tail", "--no-follow"}).output,
                 HasSubstr("marker"));
 }
