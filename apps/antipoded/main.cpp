@@ -34,23 +34,11 @@ void start_log(const std::string& level) {
     spdlog::flush_on(spdlog::level::info);
 }
 
-void make_state_directory(const std::filesystem::path& directory) {
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error) {
-        throw antipode::Error(
-            antipode::Reaction::Stop,
-            "cannot make state_dir " + directory.string() + ": " + error.message(),
-            "name a directory on a disk that the daemon's user may write to");
-    }
-}
-
 int run(const std::string& config_file) {
     const sigset_t signals = block_signals();
     const antipode::SystemClock clock;
     const antipode::Config config =
         antipode::Config::load(config_file, antipode::postgres::why_no_connection_string);
-    make_state_directory(config.state_dir);
     const antipode::Daemon daemon(config, clock);
     spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
                  config.site, config.cluster, daemon.http_port());

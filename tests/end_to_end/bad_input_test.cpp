@@ -205,7 +205,7 @@ TEST(BadInput, DaemonAndConfigCheckRefuseTheSame) {
     EXPECT_THAT(wrong_url, HasSubstr(reason));
     EXPECT_NE(wrong_url.find(reason), wrong_url.rfind(reason)) << wrong_url;
     write_file(file, small_configuration("/proc/x", "dbname=app"));
-    EXPECT_THAT(errors(), HasSubstr("cannot make state_dir /proc/x: "));
+    EXPECT_THAT(errors(), HasSubstr("state_dir /proc/x cannot be made: "));
 }
 
 TEST(Http, HealthStatusAndMetricsAnswer) {
