@@ -7,7 +7,7 @@
 #include "base/clock.hpp"
 #include "base/ids.hpp"
 
-/// Shared pieces of /v1/status, whose contract docs/STATUS_API.md states.
+/// Shared pieces of /v1/status, whose contract docs/METRICS.md states.
 namespace antipode {
 
 /// A row of "stores" in which nothing is known yet.
@@ -21,6 +21,11 @@ inline nlohmann::json empty_store(const StoreId& store) {
         row[key] = nullptr;
     }
     return row;
+}
+
+/// On one line; bytes that are no UTF-8 are replaced.
+inline std::string dump(const nlohmann::json& json) {
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 inline double seconds_between(TimePoint from, TimePoint to) {
