@@ -1,14 +1,16 @@
 // The lag of a store over the last minutes, split by stage, as an SVG; and the same as a sentence.
 import * as format from "./format.mjs";
+import { markerAge } from "./words.mjs";
 
-const stages = ["capture", "delivery", "apply"];
+/** From the bottom up. "marker": how long nothing was heard of the primary. */
+export const stages = ["capture", "delivery", "apply", "marker"];
 const width = 240;
 const height = 48;
 const svg = "http://www.w3.org/2000/svg";
 
 export const keepSeconds = 180;
 
-/** Samples of one store: {us, capture, delivery, apply}; what is unknown leaves a gap. */
+/** Samples of one store: {us, and a number for each stage}; what is unknown leaves a gap. */
 export class History {
   constructor() {
     this.samples = [];
@@ -20,6 +22,7 @@ export class History {
       capture: store.capture_lag_seconds,
       delivery: store.delivery_lag_seconds,
       apply: store.apply_lag_seconds,
+      marker: markerAge(store),
     });
     this.samples = this.samples.filter((sample) => sample.us > us - keepSeconds * 1e6);
   }

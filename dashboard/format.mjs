@@ -31,8 +31,11 @@ export function duration(seconds) {
   return seconds < 59.5 ? `${seconds.toFixed(0)}s` : long(Math.round(seconds));
 }
 
-/** How long ago, in whole seconds: "2s", "14m09s". */
+/** How long ago, in whole seconds: "2s", "14m09s". Clocks less than a second apart are equal. */
 export function age(seconds) {
+  if (seconds > -1 && seconds < 0) {
+    return "0s";
+  }
   if (seconds < 0) {
     return `-${age(-seconds)}`;
   }

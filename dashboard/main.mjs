@@ -3,7 +3,7 @@ import { History } from "./chart.mjs";
 import { Feed } from "./feed.mjs";
 import * as view from "./view.mjs";
 
-const mostSeen = 50;
+const mostSeen = 30;
 
 let status = null;
 let receivedMs = 0;
@@ -20,7 +20,7 @@ function show() {
   const silentSeconds = (performance.now() - receivedMs) / 1000;
   view.showFeed(lost, status, status?.now_us ?? null, silentSeconds);
   if (status) {
-    view.showStatus(status, nowUs(), histories);
+    view.showStatus(status, nowUs(), histories, lost);
     view.showSeen(seen, nowUs());
   }
 }
@@ -46,6 +46,9 @@ function takeStatus(fresh) {
 }
 
 function takeSeen(event) {
+  if (event.kind === "marker") {
+    return; // one a second, of no store
+  }
   if (!seen.some((each) => each.sequence === event.sequence)) {
     seen = [event, ...seen].slice(0, mostSeen);
   }

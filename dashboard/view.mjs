@@ -49,9 +49,10 @@ function showFacts(element, facts) {
   });
 }
 
-function showState(element, state, tone) {
-  setText(element, state);
-  setTone(element, tone);
+/** Without a feed, a state is what it was: unknown. */
+function showState(element, state, tone, lost) {
+  setText(element, lost && state !== "unknown" ? `was ${state}` : state);
+  setTone(element, lost ? "unknown" : tone);
 }
 
 function showHeader(status) {
@@ -59,62 +60,64 @@ function showHeader(status) {
     `(${status.role}), epoch ${status.epoch ?? format.unknown}, version ${status.version}`);
 }
 
-function showHeadline(status, nowUs) {
-  const { text, more, tone } = words.headline(status, nowUs);
+function showHeadline(status, nowUs, lost) {
+  const { text, more, tone } = words.headline(status, nowUs, lost);
   setText(id("headline"), text);
   setText(id("headline-more"), more);
-  setTone(id("headline"), tone);
+  setTone(id("headline"), lost ? "unknown" : tone);
 }
 
-function showSites(status, nowUs) {
+function showSites(status, nowUs, lost) {
   const rows = status.sites.map((site) => words.siteView(site, status, nowUs))
     .map((site) => ({ ...site, key: site.name }))
     .sort((left, right) => (right.role === "primary") - (left.role === "primary"));
   fill(id("sites"), "site-template", rows, (child, site) => {
     child.classList.toggle("primary", site.role === "primary");
     setText(part(child, "edge"), site.edge);
-    setTone(part(child, "edge"), site.tone);
+    setTone(part(child, "edge"), lost ? "unknown" : site.tone);
     setText(part(child, "name"), site.name);
     setText(part(child, "sentence"), `${site.role}${site.here ? ", this page's site" : ""}`);
-    showState(part(child, "state"), site.state, site.tone);
+    showState(part(child, "state"), site.state, site.tone, lost);
     showFacts(part(child, "facts"), site.facts);
   });
 }
 
-function showLegend(element, text) {
-  if (element.childElementCount === 0) {
-    for (const stage of ["capture", "delivery", "apply"]) {
-      const name = document.createElement("span");
-      name.className = `stage ${stage}`;
-      name.textContent = stage;
-      element.append(name, " ");
-    }
-    element.append(document.createElement("span"));
-  }
-  setText(element.lastElementChild, text);
+const stageNames = {
+  capture: "capture", delivery: "delivery", apply: "apply", marker: "age of the last marker",
+};
+
+/** Which colour is which; the primary has but one. */
+function showLegend(element, stages) {
+  fill(element, "stage-template", stages.map((key) => ({ key })), (child, stage) => {
+    child.className = `stage ${stage.key}`;
+    setText(child, stageNames[stage.key]);
+  });
 }
 
-function showStores(status, nowUs, histories) {
+function showStores(status, nowUs, histories, lost) {
+  const stages = status.role === "primary" ? ["capture"] : chart.stages;
   setText(id("stores-title"), `Stores of ${status.site}`);
   setText(id("stores-none"), status.stores.length === 0 ? "Nothing is known of them yet." : "");
   const rows = status.stores.map((store) => ({ ...words.storeView(store, status, nowUs) }));
   fill(id("stores"), "store-template", rows.map((row) => ({ ...row, key: row.name })),
     (child, store) => {
       setText(part(child, "name"), store.name);
-      showState(part(child, "state"), store.state, store.tone);
+      showState(part(child, "state"), store.state, store.tone, lost);
       setText(part(child, "sentence"), store.sentence);
       const history = histories.get(store.name);
       const { text } = chart.summary(history);
       chart.draw(part(child, "chart"), history, nowUs);
       part(child, "chart").setAttribute("aria-label", `Lag of ${store.name} by stage. ${text}`);
-      showLegend(part(child, "legend"), text);
+      setText(part(child, "course"), text);
+      showLegend(part(child, "legend"), stages);
       showFacts(part(child, "facts"), store.facts);
     });
 }
 
 async function copy(button, code) {
   try {
-    await navigator.clipboard.writeText(code.textContent);
+    // A remark may follow the command: "antipode status -o json, see exceptions".
+    await navigator.clipboard.writeText(code.textContent.split(", ")[0]);
     button.textContent = "Copied";
   } catch {
     // Off loopback and without TLS the browser refuses: leave it selected for the reader.
@@ -148,13 +151,13 @@ function showAttention(status, nowUs) {
   setText(id("attention-more"), more > 0 ? `And ${format.count(more)} more items.` : "");
 }
 
-/** Everything that a status says, as of `nowUs` on the daemon's clock. */
-export function showStatus(status, nowUs, histories) {
+/** Everything that a status says, as of `nowUs` on the daemon's clock; `lost`: and not any more. */
+export function showStatus(status, nowUs, histories, lost) {
   showHeader(status);
-  showHeadline(status, nowUs);
-  showSites(status, nowUs);
+  showHeadline(status, nowUs, lost);
+  showSites(status, nowUs, lost);
   showAttention(status, nowUs);
-  showStores(status, nowUs, histories);
+  showStores(status, nowUs, histories, lost);
 }
 
 /** The newest events, the newest first. */

@@ -28,16 +28,24 @@ function isStale(site, nowUs) {
   return !known(site.report_at_us) || nowUs - site.report_at_us > staleAfterSeconds * 1e6;
 }
 
+/** Why a site is as it is; what an old report said is told as such. */
+function reasonOf(site, nowUs) {
+  if (!isStale(site, nowUs) || !known(site.report_at_us)) {
+    return site.reason || "";
+  }
+  const silence = `Its last report came ${format.age((nowUs - site.report_at_us) / 1e6)} ago`;
+  return site.reason ? `${silence} and said: ${site.reason}` : `${silence}.`;
+}
+
 /** One site as it is shown. A site whose report is stale is never good. */
 export function siteView(site, status, nowUs) {
   const stale = isStale(site, nowUs);
   const primary = site.role === "primary";
-  const absent = primary ? format.notApplicable : format.unknown;
   const state = site.state || "unknown";
   const tone = stale && toneOf(state) === "good" ? "unknown" : toneOf(state);
   const lag = known(site.recovery_point_us)
     ? format.duration(Math.max(0, nowUs - site.recovery_point_us) / 1e6)
-    : absent;
+    : format.unknown;
   const reportAge = known(site.report_at_us)
     ? `${format.age((nowUs - site.report_at_us) / 1e6)} ago`
     : "never";
@@ -47,20 +55,21 @@ export function siteView(site, status, nowUs) {
     role: site.role || "unknown",
     state: stale && tone === "unknown" && state !== "unknown" ? `${state}?` : state,
     tone,
-    edge: primary ? "" : `${lag === format.unknown ? "unknown lag" : `${lag} behind`}`,
+    edge: primary ? "" : lag === format.unknown ? "lag unknown" : `${lag} behind`,
     facts: [
-      ["Recovery point", known(site.recovery_point_us)
-        ? format.moment(site.recovery_point_us, nowUs) : absent],
-      ["Lag", lag],
-      ["Verified", known(site.verified) ? format.count(site.verified) : absent],
-      ["Failed", known(site.parked) ? format.count(site.parked) : absent],
+      ...(primary ? [] : [
+        ["Recovery point", format.moment(site.recovery_point_us, nowUs)],
+        ["Lag", lag],
+        ["Verified", format.count(site.verified)],
+        ["Failed", format.count(site.parked)],
+      ]),
       ["Report", stale ? `${reportAge}, STALE` : reportAge],
     ],
   };
 }
 
-/** The one sentence for a reader at three in the morning: {text, more, tone}. */
-export function headline(status, nowUs) {
+/** The one sentence for a reader at three in the morning: {text, more, tone}; `lost`: as it was. */
+export function headline(status, nowUs, lost = false) {
   if (status.role !== "primary" && status.role !== "secondary") {
     const worker = status.workers.find((each) => !each.healthy && each.problem);
     return {
@@ -82,7 +91,7 @@ export function headline(status, nowUs) {
     const own = unclear.site === status.site;
     return {
       text: `How much is safe on ${unclear.site} is unknown.`,
-      more: (own && status.recovery_point_reason) || unclear.reason || "",
+      more: (own && status.recovery_point_reason) || reasonOf(unclear, nowUs),
       tone: "unknown",
     };
   }
@@ -90,9 +99,10 @@ export function headline(status, nowUs) {
     (right.recovery_point_us < left.recovery_point_us ? right : left));
   const where = spoken.length === 1 ? worst.site : `all ${spoken.length} secondaries`;
   return {
-    text: `Everything up to ${format.time(worst.recovery_point_us, nowUs)} is safe on ${where}, ` +
-      `${format.age((nowUs - worst.recovery_point_us) / 1e6)} ago.`,
-    more: worst.reason || "",
+    text: lost
+      ? `Everything up to ${format.time(worst.recovery_point_us, nowUs)} was safe on ${where}.`
+      : `Everything up to ${format.moment(worst.recovery_point_us, nowUs)} is safe on ${where}.`,
+    more: reasonOf(worst, nowUs),
     tone: siteView(worst, status, nowUs).tone,
   };
 }
@@ -102,10 +112,22 @@ function copyText(copy) {
     format.bytes(copy.bytes) + (copy.table ? `, now ${copy.table}` : "");
 }
 
+/** How long nothing was heard of the primary: the part of the lag that no stage accounts for. */
+export function markerAge(store) {
+  const parts = [store.total_lag_seconds, store.capture_lag_seconds, store.delivery_lag_seconds,
+    store.apply_lag_seconds];
+  if (!parts.every(known)) {
+    return null;
+  }
+  const [total, ...accounted] = parts;
+  return Math.max(0, accounted.reduce((left, part) => left - part, total));
+}
+
 function stages(store) {
   return `capture ${format.duration(store.capture_lag_seconds)}, ` +
     `delivery ${format.duration(store.delivery_lag_seconds)}, ` +
-    `apply ${format.duration(store.apply_lag_seconds)}`;
+    `apply ${format.duration(store.apply_lag_seconds)}` +
+    (markerAge(store) === null ? "" : `, last marker ${format.duration(markerAge(store))} ago`);
 }
 
 /** One store of the site that answers. */
@@ -159,6 +181,12 @@ function exceptionView(each, nowUs) {
   };
 }
 
+/** Whether a store says no more than that its items failed, and all of them are listed anyway. */
+function isSaidByItsItems(store, status) {
+  const items = status.exceptions.filter((each) => each.store === store.store).length;
+  return items > 0 && items === store.parked && store.reason?.startsWith(`${items} items failed`);
+}
+
 /** Everything that is not as it should be, the worst first, each said once: a list of problems. */
 export function attention(status, nowUs) {
   const problems = status.exceptions.map((each) => exceptionView(each, nowUs));
@@ -166,6 +194,9 @@ export function attention(status, nowUs) {
   for (const store of status.stores) {
     const tone = toneOf(store.state);
     const before = store.reason && said.get(store.reason);
+    if (isSaidByItsItems(store, status)) {
+      continue;
+    }
     if (before) {
       before.what = before.what.replace(" is ", `, ${store.store} is `);
     } else if (store.reason || tone === "bad") {
@@ -193,8 +224,8 @@ export function attention(status, nowUs) {
       problems.push({
         key: `site ${site.site}`,
         what: stale ? `${site.site} does not report` : `${site.site} is ${site.state}`,
-        reason: site.reason, details: "",
-        next: site.next_step || (stale ? `antipode status ${site.site}` : ""),
+        reason: reasonOf(site, nowUs), details: "",
+        next: stale && known(site.report_at_us) ? "antipode doctor" : site.next_step,
       });
     }
   }
