@@ -198,25 +198,36 @@ export function attention(status, nowUs) {
       continue;
     }
     if (before) {
-      before.what = before.what.replace(" is ", `, ${store.store} is `);
+      before.who.push(store.store);
     } else if (store.reason || tone === "bad") {
       const problem = {
-        key: `store ${store.store}`, what: `${store.store} is ${store.state}`,
+        key: `store ${store.store}`, who: [store.store], is: store.state,
         reason: store.reason, details: "", next: store.next_step,
       };
       said.set(store.reason, problem);
       problems.push(problem);
     }
   }
-  const reasons = [...said.keys()];
-  for (const worker of status.workers) {
-    if (!worker.healthy && worker.problem &&
-        !reasons.some((reason) => reason.includes(worker.problem))) {
-      problems.push({
-        key: `worker ${worker.name}`, what: `${worker.name} waits`, reason: worker.problem,
-        details: `for ${format.age((nowUs - worker.since_us) / 1e6)}`, next: worker.next_step,
-      });
+  const byStores = [...said.keys()];
+  for (const worker of status.workers.filter((each) => !each.healthy && each.problem)) {
+    const before = said.get(worker.problem);
+    if (byStores.some((reason) => reason.includes(worker.problem))) {
+      continue; // the stores say it
     }
+    if (before) {
+      before.who.push(worker.name);
+    } else {
+      const problem = {
+        key: `worker ${worker.name}`, who: [worker.name], is: "waiting", reason: worker.problem,
+        details: `for ${format.age((nowUs - worker.since_us) / 1e6)}`, next: worker.next_step,
+      };
+      said.set(worker.problem, problem);
+      problems.push(problem);
+    }
+  }
+  for (const problem of said.values()) {
+    problem.what = `${problem.who.join(", ")} ${problem.who.length > 1 ? "are" : "is"} ` +
+      problem.is;
   }
   for (const site of status.sites) {
     const stale = isStale(site, nowUs);

@@ -124,6 +124,19 @@ test("turns grey when the daemon says nothing", async () => {
   await close(page);
 });
 
+test("is not green while nothing can be published", async () => {
+  const page = await openPage(browser, sites.london.url);
+  await entry(page, "sites", "london").locator('.state[data-tone="good"]').waitFor();
+  await sites.london.nats.end("SIGKILL");
+  const bad = '.state[data-tone="bad"]';
+  await entry(page, "sites", "london").locator(bad, { hasText: "degraded" }).waitFor();
+  await entry(page, "stores", "blobs/uploads").locator(bad, { hasText: "degraded" }).waitFor();
+  await entry(page, "attention", /blobs\/uploads are degraded.*nats/s).waitFor();
+  await sites.london.nats.start();
+  await entry(page, "sites", "london").locator('.state[data-tone="good"]').waitFor();
+  await close(page);
+});
+
 test("stays live when too many watch", async () => {
   const watchers = await Promise.all(Array.from({ length: 17 }, () => new Promise((done) => {
     get(`${sites.london.url}/v1/watch`, done);

@@ -112,10 +112,11 @@ test("names every problem once, with its next step", () => {
     }],
     stores: [store(lane), store({ ...lane, store: "repositories/git" })],
     workers: [{ name: "relay", healthy: false, problem: "no route", next_step: "", since_us: now },
-      { name: "pull 1", healthy: false, problem: "denied", next_step: "x", since_us: now }],
+      ...["pull 1", "pull 2"].map((name) => (
+        { name, healthy: false, problem: "denied", next_step: "x", since_us: now }))],
   }), now);
   assert.deepEqual(problems.map((problem) => problem.what), ["blobs/uploads a.txt is parked",
-    "blobs/uploads, repositories/git is waiting", "pull 1 waits"]);
+    "blobs/uploads, repositories/git are waiting", "pull 1, pull 2 are waiting"]);
   assert.equal(problems[0].details, "transient, 3 tries, for 2m00s, next try in 20s");
   assert.equal(problems[1].next, "antipode doctor");
 });
