@@ -148,6 +148,7 @@ function showAttention(status, nowUs) {
   fill(id("attention"), "problem-template", problems, showProblem);
   const parked = status.stores.reduce((total, store) => total + (store.parked ?? 0), 0);
   const more = parked - status.exceptions.length;
+  setText(id("announcement"), words.announcement(status, problems.length));
   setText(id("attention-more"), more > 0 ? `And ${format.count(more)} more items.` : "");
 }
 
@@ -178,10 +179,8 @@ export function showFeed(lost, status, sinceUs, silentSeconds) {
   setText(id("lost"), lost && sinceUs !== null
     ? `No data since ${format.time(sinceUs, sinceUs)}. What is below was true then; what is now ` +
       "is unknown. This page keeps trying." : "");
-  const age = id("feed");
-  if (lost && sinceUs !== null) {
-    setText(age, `no data for ${format.age(silentSeconds)}`);
-  }
+  // Beside the words that are read out, which must not change every second.
+  setText(id("silence"), lost && sinceUs !== null ? `for ${format.age(silentSeconds)}` : "");
   document.title = status === null ? "Antipode" : title(lost, status);
 }
 

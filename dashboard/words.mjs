@@ -243,6 +243,14 @@ export function attention(status, nowUs) {
   return problems;
 }
 
+/** What is read out when it changes. */
+export function announcement(status, problems) {
+  const own = status.sites.find((site) => site.site === status.site);
+  const needs = problems === 0 ? "nothing needs attention"
+    : problems === 1 ? "one thing needs attention" : `${problems} things need attention`;
+  return `${status.site} is ${own?.state || "unknown"}, ${needs}.`;
+}
+
 /** What one event of the feed says in a line: {key, time, kind, text}. */
 export function seenView(event, nowUs) {
   return {

@@ -85,6 +85,8 @@ test("says what failed, why, and what comes next", async () => {
   await entry(page, "stores", "blobs/uploads").locator('.state[data-tone="bad"]',
     { hasText: "degraded" }).waitFor();
   await entry(page, "sites", "sydney").locator('.state[data-tone="bad"]').waitFor();
+  await page.locator("#announcement[role=status]",
+    { hasText: "sydney is degraded, one thing needs attention." }).waitFor();
   await expectAccessible(page, "degraded");
   await rm(join(sites.sydney.files, "taken.txt"), { recursive: true });
   await close(page);
@@ -98,6 +100,7 @@ test("turns grey when the daemon dies, and is live again with it", async () => {
   await lost(page);
   assert.match(await page.locator("#lost").textContent(), /^No data since \d\d:\d\d:\d\dZ/);
   assert.match(await page.title(), /^no data - sydney/);
+  await page.locator("#silence", { hasText: /^for \d+s$/ }).waitFor();
   assert.equal(new Set(await colours(page)).size, 1, "everything has the one grey");
   await entry(page, "sites", "sydney").locator(".state", { hasText: "was" }).waitFor();
   await expectAccessible(page, "lost");
