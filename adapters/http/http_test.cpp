@@ -312,17 +312,22 @@ TEST_F(Http, StopEndsWatchersAndCallsNoHandlerAfterwards) {
     EXPECT_EQ(called, 1);
 }
 
+class GuardedHttp : public Http {
+  protected:
+    GuardedHttp() : Http({.token = "sesame"}) {}
+};
+
 class LimitedHttp : public Http {
   protected:
     LimitedHttp()
-        : Http({.token = "sesame",
+        : Http({.token = {},
                 .connections = 3,
                 .watchers = 1,
                 .idle = milliseconds(200),
                 .header_time = milliseconds(200)}) {}
 };
 
-TEST_F(LimitedHttp, AsksForTheToken) {
+TEST_F(GuardedHttp, AsksForTheToken) {
     server.route("/open", [](const HttpRequest&) { return HttpResponse(); });
     server.route(
         "/closed", [](const HttpRequest&) { return HttpResponse(); }, HttpServer::Access::Token);
