@@ -74,7 +74,7 @@ function showSites(status, nowUs, lost) {
   fill(id("sites"), "site-template", rows, (child, site) => {
     child.classList.toggle("primary", site.role === "primary");
     setText(part(child, "edge"), site.edge);
-    setTone(part(child, "edge"), lost ? "unknown" : site.tone);
+    setTone(part(child, "edge"), lost ? "unknown" : site.edgeTone);
     setText(part(child, "name"), site.name);
     setText(part(child, "sentence"), `${site.role}${site.here ? ", this page's site" : ""}`);
     showState(part(child, "state"), site.state, site.tone, lost);

@@ -52,10 +52,13 @@ export function siteView(site, status, nowUs) {
   return {
     name: site.site,
     here: site.site === status.site,
-    role: site.role || "unknown",
+    role: !site.role || site.role === "unknown" ? "role unknown"
+      : site.role === "unassigned" ? "no role yet" : site.role,
     state: stale && tone === "unknown" && state !== "unknown" ? `${state}?` : state,
     tone,
-    edge: primary ? "" : lag === format.unknown ? "lag unknown" : `${lag} behind`,
+    edge: site.role !== "secondary" ? ""
+      : lag === format.unknown ? "lag unknown" : `${lag} behind`,
+    edgeTone: lag === format.unknown ? "unknown" : tone,
     facts: [
       ...(primary ? [] : [
         ["Recovery point", format.moment(site.recovery_point_us, nowUs)],
@@ -63,7 +66,7 @@ export function siteView(site, status, nowUs) {
         ["Verified", format.count(site.verified)],
         ["Failed", format.count(site.parked)],
       ]),
-      ["Report", stale ? `${reportAge}, STALE` : reportAge],
+      ["Report", stale && known(site.report_at_us) ? `${reportAge}, STALE` : reportAge],
     ],
   };
 }

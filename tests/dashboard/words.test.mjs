@@ -98,6 +98,14 @@ test("takes an old report for no report", () => {
   assert.equal(problem.next, "antipode doctor");
 });
 
+test("draws a lag only where there is one", () => {
+  const edge = (more) => words.siteView(site("sydney", more), status(), now);
+  assert.equal(edge({ recovery_point_us: null, state: "waiting" }).edgeTone, "unknown");
+  assert.equal(edge({ role: "unassigned", recovery_point_us: null }).edge, "");
+  assert.equal(edge({ role: "unassigned" }).role, "no role yet");
+  assert.equal(edge({ role: "unknown" }).role, "role unknown");
+});
+
 test("counts ages on, between two reports", () => {
   assert.equal(words.siteView(site("sydney"), status(), now + 5 * second).edge, "7.0s behind");
 });
