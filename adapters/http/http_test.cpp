@@ -8,6 +8,7 @@
 #include "adapters/http/socket.hpp"
 #include "base/error.hpp"
 #include "base/synchronized.hpp"
+#include "base/worker.hpp"
 #include "tests/support/process.hpp"
 
 namespace antipode::http {
@@ -260,16 +261,73 @@ TEST_F(Http, ServerEndsWithinASecondWhileClientsHang) {
     EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(1000));
 }
 
+TEST_F(Http, FeedsEachWatcherUntilItLeaves) {
+    std::atomic<int> open = 0;
+    server.feed("/watch", [&](const HttpRequest& request) -> HttpServer::Feed {
+        const auto watcher = std::shared_ptr<void>(nullptr, [&](void*) { --open; });
+        ++open;
+        return [watcher, left = std::stoi(request.query.at("n"))](const std::stop_token&) mutable {
+            return left-- > 0 ? "data: " + std::to_string(left) + "\n\n" : std::string();
+        };
+    });
+    {
+        Socket socket = Socket::connect("127.0.0.1", server.port(), milliseconds(2000), {});
+        socket.write("GET /watch?n=2 HTTP/1.1\r\n\r\n");
+        std::string got;
+        std::array<char, 4096> buffer{};
+        while (got.find("\n\n:\n\n") == std::string::npos) {
+            got.append(buffer.data(), socket.read_some(buffer));
+        }
+        EXPECT_TRUE(got.starts_with("HTTP/1.1 200 ")) << got;
+        EXPECT_NE(got.find("Content-Type: text/event-stream\r\n"), std::string::npos) << got;
+        EXPECT_NE(got.find("\r\n\r\ndata: 1\n\ndata: 0\n\n:\n\n"), std::string::npos) << got;
+    }
+    EXPECT_TRUE(test::eventually([&] { return open == 0; }));
+    const std::string head = raw("HEAD /watch?n=1 HTTP/1.0\r\n\r\n");
+    EXPECT_TRUE(head.ends_with("\r\n\r\n")) << head;
+}
+
+TEST_F(Http, AFeedThatCannotBeginSaysWhy) {
+    server.feed("/watch", [](const HttpRequest&) -> HttpServer::Feed {
+        throw Error(Reaction::Retry, "not now", "wait");
+    });
+    EXPECT_EQ(http_get(url("/watch")).status, 503u);
+}
+
+TEST_F(Http, StopEndsWatchersAndCallsNoHandlerAfterwards) {
+    std::atomic<int> called = 0;
+    server.feed("/watch", [&](const HttpRequest&) -> HttpServer::Feed {
+        return [&](const std::stop_token& stop) -> std::string {
+            ++called;
+            sleep_unless_stopped(std::chrono::seconds(60), stop);
+            return {};
+        };
+    });
+    Socket watcher = Socket::connect("127.0.0.1", server.port(), milliseconds(2000), {});
+    watcher.write("GET /watch HTTP/1.1\r\n\r\n");
+    ASSERT_TRUE(test::eventually([&] { return called == 1; }));
+    const auto start = std::chrono::steady_clock::now();
+    server.stop();
+    EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(1000));
+    EXPECT_EQ(called, 1);
+}
+
+class GuardedHttp : public Http {
+  protected:
+    GuardedHttp() : Http({.token = "sesame"}) {}
+};
+
 class LimitedHttp : public Http {
   protected:
     LimitedHttp()
-        : Http({.token = "sesame",
+        : Http({.token = {},
                 .connections = 3,
+                .watchers = 1,
                 .idle = milliseconds(200),
                 .header_time = milliseconds(200)}) {}
 };
 
-TEST_F(LimitedHttp, AsksForTheToken) {
+TEST_F(GuardedHttp, AsksForTheToken) {
     server.route("/open", [](const HttpRequest&) { return HttpResponse(); });
     server.route(
         "/closed", [](const HttpRequest&) { return HttpResponse(); }, HttpServer::Access::Token);
@@ -291,6 +349,24 @@ TEST_F(LimitedHttp, RefusesConnectionsBeyondTheLimitAndDropsIdleOnes) {
     EXPECT_TRUE(raw("GET /open HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 503 "));
     EXPECT_TRUE(test::eventually(
         [&] { return raw("GET /open HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "); }));
+}
+
+TEST_F(LimitedHttp, RefusesWatchersBeyondTheLimit) {
+    server.feed("/watch", [](const HttpRequest&) -> HttpServer::Feed {
+        return [](const std::stop_token& stop) -> std::string {
+            sleep_unless_stopped(milliseconds(10), stop);
+            return "data: x\n\n";
+        };
+    });
+    {
+        Socket first = Socket::connect("127.0.0.1", server.port(), milliseconds(2000), {});
+        first.write("GET /watch HTTP/1.1\r\n\r\n");
+        std::array<char, 10> some{};
+        EXPECT_GT(first.read_some(some), 0u);
+        EXPECT_TRUE(raw("GET /watch HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 503 "));
+    }
+    EXPECT_TRUE(test::eventually(
+        [&] { return raw("HEAD /watch HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "); }));
 }
 
 TEST_F(LimitedHttp, DropsAClientThatSendsItsHeaderDripByDrip) {

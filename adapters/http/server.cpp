@@ -55,6 +55,7 @@ struct Route {
 
 struct Registry {
     std::map<std::string, Route> routes;
+    std::map<std::string, HttpServer::FeedOpener> feeds;
     std::map<std::string, std::shared_ptr<BulkHandler>> stores;  ///< by "kind/name"
 
     const Route* find(const std::string& path) const {
@@ -72,24 +73,27 @@ struct Registry {
 struct Shared {
     HttpServer::Options options;
     Synchronized<Registry> registry;
-    std::atomic<size_t> bulk_requests = 0;
+    std::atomic<size_t> long_requests = 0;  ///< bulk transfers and feeds
+    std::atomic<size_t> watchers = 0;
     std::stop_source stop;
+
+    size_t most_long_requests() const {
+        return std::max<size_t>(1, options.connections - options.connections / 4);
+    }
 };
 
-/// Counts a bulk request while it lives.
-class BulkSlot {
+/// Is counted while it lives.
+class Slot {
   public:
-    explicit BulkSlot(Shared& shared) : shared_(shared), number_(++shared.bulk_requests) {}
-    ~BulkSlot() { --shared_.bulk_requests; }
-    BulkSlot(const BulkSlot&) = delete;
-    BulkSlot& operator=(const BulkSlot&) = delete;
-    bool too_many() const {
-        const size_t connections = shared_.options.connections;
-        return number_ > std::max<size_t>(1, connections - connections / 4);
-    }
+    explicit Slot(std::atomic<size_t>& taken) : taken_(taken), number_(++taken) {}
+    ~Slot() { --taken_; }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+    /// How many there were when it came, itself included.
+    size_t number() const { return number_; }
 
   private:
-    Shared& shared_;
+    std::atomic<size_t>& taken_;
     const size_t number_;
 };
 
@@ -110,6 +114,8 @@ class Session {
     bool serve(const RequestHead& head);
     bool serve_small(const RequestHead& head, const HttpRequest& request);
     bool serve_bulk(const RequestHead& head, const HttpRequest& request);
+    bool serve_feed(const RequestHead& head, const HttpRequest& request,
+                    const HttpServer::FeedOpener& opener);
     bool authorized(const RequestHead& head) const;
     bool answer(const RequestHead& head, const HttpResponse& response, bool keep = true);
     bool stream(const RequestHead& head, BulkBody& body);
@@ -168,8 +174,14 @@ bool Session::serve(const RequestHead& head) {
         return answer(head, refusal, false);
     }
     const HttpRequest request{head.method, target->path, target->query, head.headers};
-    return request.path.starts_with(bulk_prefix) ? serve_bulk(head, request)
-                                                 : serve_small(head, request);
+    if (request.path.starts_with(bulk_prefix)) {
+        return serve_bulk(head, request);
+    }
+    const auto opener = shared_.registry.with([&](const Registry& registry) {
+        const auto found = registry.feeds.find(request.path);
+        return found == registry.feeds.end() ? HttpServer::FeedOpener() : found->second;
+    });
+    return opener ? serve_feed(head, request, opener) : serve_small(head, request);
 }
 
 bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
@@ -212,8 +224,8 @@ bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
         return answer(head, error_response(503, "this node does not serve " + printable(store),
                                            "antipode sites, to see which site is the primary"));
     }
-    const BulkSlot slot(shared_);
-    if (slot.too_many()) {
+    const Slot slot(shared_.long_requests);
+    if (slot.number() > shared_.most_long_requests()) {
         return answer(head, error_response(503, "too many bulk transfers run"));
     }
     try {
@@ -229,6 +241,36 @@ bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
         spdlog::error("http: {}: {}", printable(request.path), problem.what());
         return answer(head, error_response(500, problem.what()), false);
     }
+}
+
+bool Session::serve_feed(const RequestHead& head, const HttpRequest& request,
+                         const HttpServer::FeedOpener& opener) {
+    const Slot slot(shared_.long_requests);
+    const Slot watcher(shared_.watchers);
+    if (slot.number() > shared_.most_long_requests() ||
+        watcher.number() > shared_.options.watchers) {
+        return answer(head, error_response(503, "too many watch already",
+                                           "close other pages, or ask /v1/status now and then"));
+    }
+    HttpServer::Feed feed;
+    try {
+        feed = opener(request);
+    } catch (const Error& error) {
+        return answer(head, response_to(error));
+    }
+    // Without a length it ends with the connection. A proxy must not keep it back.
+    socket_.write(response_head(200, {{"Content-Type", "text/event-stream"},
+                                      {"Cache-Control", "no-store"},
+                                      {"Connection", "close"},
+                                      {"X-Accel-Buffering", "no"},
+                                      {"X-Content-Type-Options", "nosniff"}}));
+    const std::stop_token stop = shared_.stop.get_token();
+    while (head.method != "HEAD" && !stop.stop_requested()) {
+        // A comment for a pause: writing shows whether the watcher is still there.
+        const std::string events = feed(stop);
+        socket_.write(events.empty() ? ":\n\n" : events);
+    }
+    return false;
 }
 
 bool Session::authorized(const RequestHead& head) const {
@@ -351,8 +393,10 @@ HttpResponse error_response(unsigned status, const std::string& message,
 
 struct HttpServer::State {
     State(Options options, const ListenAddress& address)
-        : shared{std::move(options), {}, 0, {}}, listener(address.host, address.port) {}
-    ~State() {
+        : shared{std::move(options), {}, 0, 0, {}}, listener(address.host, address.port) {}
+    ~State() { stop(); }
+
+    void stop() {
         shared.stop.request_stop();
         acceptor = {};
         connections.clear();
@@ -432,8 +476,17 @@ void HttpServer::bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler
     });
 }
 
+void HttpServer::feed(const std::string& path, FeedOpener opener) {
+    state_->shared.registry.with(
+        [&](Registry& registry) { registry.feeds[path] = std::move(opener); });
+}
+
 void HttpServer::start() {
     state_->acceptor = std::jthread([this] { state_->accept_loop(); });
+}
+
+void HttpServer::stop() {
+    state_->stop();
 }
 
 uint16_t HttpServer::port() const {

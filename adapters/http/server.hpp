@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "base/ids.hpp"
@@ -30,18 +31,19 @@ struct HttpResponse {
 HttpResponse error_response(unsigned status, const std::string& message,
                             const std::string& next_step = {});
 
-/// The daemon's HTTP server (HTTP/1.1, GET and HEAD): small answers by path, and the bulk service.
-/// One thread per connection, at most `connections`; of these a quarter is kept for small answers,
-/// so that health checks get through while many pulls run. Whoever is too many gets a 503. The
-/// destructor stops within a second; a handler must not block for longer. Handlers are called by
-/// the connections' threads, concurrently; one that throws Error is answered with 503 (Retry) or
-/// 500. Owner: the program. Thread-safe.
+/// The daemon's HTTP server (HTTP/1.1, GET and HEAD): small answers by path, feeds, and the bulk
+/// service. One thread per connection, at most `connections`; of these a quarter is kept for small
+/// answers, so that health checks get through while many pulls run and many pages watch. Whoever
+/// is too many gets a 503. The destructor stops within a second; a handler must not block for
+/// longer. Handlers are called by the connections' threads, concurrently; one that throws Error is
+/// answered with 503 (Retry) or 500. Owner: the program. Thread-safe.
 class HttpServer {
   public:
     struct Options {
         std::string listen = "127.0.0.1:0";  ///< host:port; port 0: any free one
         std::string token{};                 ///< of Access::Token; empty: not asked for
         size_t connections = 64;
+        size_t watchers = 16;                                      ///< of all feeds together
         std::chrono::milliseconds idle{std::chrono::seconds(30)};  ///< a read or write that stalls
         std::chrono::milliseconds header_time{std::chrono::seconds(30)};  ///< a whole header
     };
@@ -50,6 +52,10 @@ class HttpServer {
         Token,  ///< "Authorization: Bearer <token>" is asked for
     };
     using Handler = std::function<HttpResponse(const HttpRequest&)>;
+    /// The next server-sent events for one watcher; waits for them, up to a second or so, and ends
+    /// early when the token fires. May be empty. Throws to end this watcher's connection.
+    using Feed = std::function<std::string(const std::stop_token&)>;
+    using FeedOpener = std::function<Feed(const HttpRequest&)>;
 
     /// Listens from here on; answers from start() on. Throws Error{Stop} when it cannot.
     explicit HttpServer(Options options);
@@ -63,8 +69,13 @@ class HttpServer {
     /// Serves /v1/bulk/<store>/..., under Access::Token. nullptr takes it away; requests that run
     /// keep the handler alive.
     void bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler);
+    /// Serves a text/event-stream (HTML standard, section 9.2) at `path` to whoever stays
+    /// connected; each watcher has a feed of its own.
+    void feed(const std::string& path, FeedOpener opener);
 
     void start();
+    /// Ends every connection; when it returns, no handler runs and none will be called.
+    void stop();
     uint16_t port() const;
 
   private:

@@ -6,6 +6,7 @@
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
 #include "apps/antipoded/metrics.hpp"
+#include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/limits.hpp"
@@ -22,8 +23,9 @@ constexpr std::chrono::seconds stale_after(15);
 
 const std::string site_key = "site.";
 
-std::string dump(const nlohmann::json& json) {
-    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+uint64_t number_in(const std::map<std::string, std::string>& query, const std::string& name) {
+    const auto found = query.find(name);
+    return found == query.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
 }
 
 }  // namespace
@@ -36,18 +38,22 @@ Daemon::Daemon(Config config, const Clock& clock)
       server_({.listen = config_.http.listen, .token = read_token(config_)}),
       own_bucket_(own_endpoint(config_, "epoch"), protocol::bucket_name(config_.cluster), true),
       journal_(config_.state_dir / "epoch"),
+      feed_([this] { return status(); },
+            [this](uint64_t after, size_t most) { return events(after, most); }, clock),
       workers_(clock) {
     add_routes();
-    server_.start();
     workers_.add("epoch", [this](const std::stop_token& stop, Worker::Progress progress) {
         follow_epoch(stop, progress);
     });
     workers_.add("reports", [this](const std::stop_token& stop, Worker::Progress progress) {
         exchange_reports(stop, progress);
     });
+    server_.start();
 }
 
-Daemon::~Daemon() = default;
+Daemon::~Daemon() {
+    server_.stop();
+}
 
 std::optional<v1::EpochRecord> Daemon::newest_record(bool ask_others) {
     std::optional<v1::EpochRecord> newest = journal_.last();
@@ -336,33 +342,29 @@ http::HttpResponse Daemon::ready() const {
             .body = good ? "ready\n" : "not ready\n" + problems};
 }
 
-http::HttpResponse Daemon::events(const http::HttpRequest& request) const {
+std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
     std::shared_ptr<Half> half;
     {
         std::scoped_lock lock(mutex_);
         half = half_;
     }
-    uint64_t after = 0;
-    if (const auto said = request.query.find("after"); said != request.query.end()) {
-        after = std::strtoull(said->second.c_str(), nullptr, 10);
-    }
-    std::string lines;
+    std::vector<nlohmann::json> events;
     if (half) {
-        for (const protocol::SeenEvent& event : half->events().behind(after, events_at_once)) {
-            lines += dump({{"sequence", event.sequence},
-                           {"at_us", to_microseconds(event.captured_at)},
-                           {"kind", event.kind},
-                           {"store", event.store},
-                           {"item", printable(event.item)},
-                           {"position", event.position.to_string()},
-                           {"text", event.text}}) +
-                     "\n";
+        for (const protocol::SeenEvent& event : half->events().behind(after, most)) {
+            events.push_back({{"sequence", event.sequence},
+                              {"at_us", to_microseconds(event.captured_at)},
+                              {"kind", event.kind},
+                              {"store", event.store},
+                              {"item", printable(event.item)},
+                              {"position", event.position.to_string()},
+                              {"text", event.text}});
         }
     }
-    return {.content_type = "application/jsonl", .body = lines};
+    return events;
 }
 
 void Daemon::add_routes() {
+    server_.route("/", [](const http::HttpRequest& request) { return page(request); });
     server_.route("/livez", [](const http::HttpRequest&) {
         return http::HttpResponse{.content_type = "text/plain", .body = "alive\n"};
     });
@@ -370,8 +372,15 @@ void Daemon::add_routes() {
     server_.route("/v1/status", [this](const http::HttpRequest&) {
         return http::HttpResponse{.body = dump(status()) + "\n"};
     });
-    server_.route("/v1/events",
-                  [this](const http::HttpRequest& request) { return events(request); });
+    server_.route("/v1/events", [this](const http::HttpRequest& request) {
+        std::string lines;
+        for (const auto& event : events(number_in(request.query, "after"), events_at_once)) {
+            lines += dump(event) + "\n";
+        }
+        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
+    });
+    server_.feed("/v1/watch",
+                 [this](const http::HttpRequest& request) { return feed_.open(request); });
     server_.route("/metrics", [this](const http::HttpRequest&) {
         return http::HttpResponse{.content_type = "text/plain; version=0.0.4",
                                   .body = render_metrics(status())};

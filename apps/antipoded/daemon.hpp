@@ -13,13 +13,15 @@
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/state_lock.hpp"
+#include "apps/antipoded/status_feed.hpp"
 #include "base/config.hpp"
 #include "failover/epoch.hpp"
 
 namespace antipode {
 
 /// One running antipoded: follows the epoch record, runs the half that its role asks for, exchanges
-/// reports with the other sites, answers HTTP. The destructor stops everything in reverse order.
+/// reports with the other sites, answers HTTP. The destructor ends HTTP first, for handlers use all
+/// the rest, then everything else in reverse order.
 class Daemon {
   public:
     Daemon(Config config, const Clock& clock);
@@ -36,7 +38,7 @@ class Daemon {
     v1::SiteReport own_report() const;
     void add_routes();
     http::HttpResponse ready() const;
-    http::HttpResponse events(const http::HttpRequest& request) const;
+    std::vector<nlohmann::json> events(uint64_t after, size_t most) const;
     void show_sites(nlohmann::json& status) const;
     nlohmann::json own_site(const nlohmann::json& status) const;
 
@@ -54,6 +56,7 @@ class Daemon {
     std::shared_ptr<Half> half_;
     std::map<std::string, v1::SiteReport> reports_;
 
+    StatusFeed feed_;
     Workers workers_;  // last: ends before what it uses
 };
 

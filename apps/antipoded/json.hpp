@@ -23,6 +23,11 @@ inline nlohmann::json empty_store(const StoreId& store) {
     return row;
 }
 
+/// On one line; bytes that are no UTF-8 are replaced.
+inline std::string dump(const nlohmann::json& json) {
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 inline double seconds_between(TimePoint from, TimePoint to) {
     return std::chrono::duration<double>(to - from).count();
 }

@@ -41,7 +41,7 @@ draw_sites() {
 how_to_look() {
     local site
     for site in "${sites[@]}"; do
-        say "Look into $site by hand:"
+        say "Look at $site: http://127.0.0.1:${http_port[$site]}/ in a browser, or by hand:"
         say "  psql -h 127.0.0.1 -p ${pg_port[$site]} -U antipode app"
         say "  git --git-dir=$demo/$site/git/load.git log --oneline"
         say "  ls $demo/$site/files"

@@ -26,7 +26,10 @@ const std::map<std::string, std::set<std::string>, std::less<>>& arrows() {
         {"primary", {"verify", "adapters", "protocol", "base"}},
         {"secondary", {"verify", "adapters", "protocol", "base"}},
         {"failover", {"primary", "secondary", "verify", "adapters", "protocol", "base"}},
-        {"apps", {"failover", "primary", "secondary", "verify", "adapters", "protocol", "base"}},
+        {"dashboard", {}},
+        {"apps",
+         {"dashboard", "failover", "primary", "secondary", "verify", "adapters", "protocol",
+          "base"}},
     };
     return allowed;
 }
@@ -287,8 +290,10 @@ Tree read_tree(const fs::path& top) {
             const std::string path = fs::relative(entry->path(), top).string();
             const bool script = name.find('.') == std::string::npos &&
                                 test::read_file(entry->path()).starts_with("#!");
-            if (is_cpp(path) || script || path.ends_with(".sh") || path.ends_with(".proto") ||
-                path.ends_with(".cmake") || name == "CMakeLists.txt") {
+            const bool web =
+                path.ends_with(".mjs") || path.ends_with(".css") || path.ends_with(".html");
+            if (is_cpp(path) || script || web || path.ends_with(".sh") ||
+                path.ends_with(".proto") || path.ends_with(".cmake") || name == "CMakeLists.txt") {
                 files.emplace(path, test::read_file(entry->path()));
             }
         }

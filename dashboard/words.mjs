@@ -1,0 +1,265 @@
+// What the page says of a status (docs/METRICS.md, antipode.status/1): decisions only, no page.
+import * as format from "./format.mjs";
+
+export const staleAfterSeconds = 10;
+
+/** How a state looks: "good", "moving", "bad" or "unknown". What a later version may say is bad. */
+export function toneOf(state) {
+  switch (state) {
+    case "serving":
+    case "streaming":
+      return "good";
+    case "catching-up":
+    case "copying":
+      return "moving";
+    case "unknown":
+    case "":
+    case null:
+    case undefined:
+      return "unknown";
+    default:
+      return "bad";
+  }
+}
+
+const known = (value) => value !== null && value !== undefined;
+
+function isStale(site, nowUs) {
+  return !known(site.report_at_us) || nowUs - site.report_at_us > staleAfterSeconds * 1e6;
+}
+
+/** Why a site is as it is; what an old report said is told as such. */
+function reasonOf(site, nowUs) {
+  if (!isStale(site, nowUs) || !known(site.report_at_us)) {
+    return site.reason || "";
+  }
+  const silence = `Its last report came ${format.age((nowUs - site.report_at_us) / 1e6)} ago`;
+  return site.reason ? `${silence} and said: ${site.reason}` : `${silence}.`;
+}
+
+/** One site as it is shown. A site whose report is stale is never good. */
+export function siteView(site, status, nowUs) {
+  const stale = isStale(site, nowUs);
+  const primary = site.role === "primary";
+  const state = site.state || "unknown";
+  const tone = stale && toneOf(state) === "good" ? "unknown" : toneOf(state);
+  const lag = known(site.recovery_point_us)
+    ? format.duration(Math.max(0, nowUs - site.recovery_point_us) / 1e6)
+    : format.unknown;
+  const reportAge = known(site.report_at_us)
+    ? `${format.age((nowUs - site.report_at_us) / 1e6)} ago`
+    : "never";
+  return {
+    name: site.site,
+    here: site.site === status.site,
+    role: !site.role || site.role === "unknown" ? "role unknown"
+      : site.role === "unassigned" ? "no role yet" : site.role,
+    state: stale && tone === "unknown" && state !== "unknown" ? `${state}?` : state,
+    tone,
+    edge: site.role !== "secondary" ? ""
+      : lag === format.unknown ? "lag unknown" : `${lag} behind`,
+    edgeTone: lag === format.unknown ? "unknown" : tone,
+    facts: [
+      ...(primary ? [] : [
+        ["Recovery point", format.moment(site.recovery_point_us, nowUs)],
+        ["Lag", lag],
+        ["Verified", format.count(site.verified)],
+        ["Failed", format.count(site.parked)],
+      ]),
+      ["Report", stale && known(site.report_at_us) ? `${reportAge}, STALE` : reportAge],
+    ],
+  };
+}
+
+/** The one sentence for a reader at three in the morning: {text, more, tone}; `lost`: as it was. */
+export function headline(status, nowUs, lost = false) {
+  if (status.role !== "primary" && status.role !== "secondary") {
+    const worker = status.workers.find((each) => !each.healthy && each.problem);
+    return {
+      text: `${status.site} has no role yet: nothing is known to be safe.`,
+      more: worker ? worker.problem : "",
+      tone: "unknown",
+    };
+  }
+  const secondaries = status.sites.filter((site) => site.role !== "primary");
+  const spoken = status.role === "secondary"
+    ? secondaries.filter((site) => site.site === status.site) : secondaries;
+  if (spoken.length === 0) {
+    return {
+      text: "No other site is configured: nothing is safe anywhere else.", more: "", tone: "bad",
+    };
+  }
+  const unclear = spoken.find((site) => !known(site.recovery_point_us));
+  if (unclear) {
+    const own = unclear.site === status.site;
+    return {
+      text: `How much is safe on ${unclear.site} is unknown.`,
+      more: (own && status.recovery_point_reason) || reasonOf(unclear, nowUs),
+      tone: "unknown",
+    };
+  }
+  const worst = spoken.reduce((left, right) =>
+    (right.recovery_point_us < left.recovery_point_us ? right : left));
+  const where = spoken.length === 1 ? worst.site : `all ${spoken.length} secondaries`;
+  return {
+    text: lost
+      ? `Everything up to ${format.time(worst.recovery_point_us, nowUs)} was safe on ${where}.`
+      : `Everything up to ${format.moment(worst.recovery_point_us, nowUs)} is safe on ${where}.`,
+    more: reasonOf(worst, nowUs),
+    tone: siteView(worst, status, nowUs).tone,
+  };
+}
+
+function copyText(copy) {
+  return `${copy.tables_done} of ${copy.tables} tables copied, ${format.count(copy.rows)} rows, ` +
+    format.bytes(copy.bytes) + (copy.table ? `, now ${copy.table}` : "");
+}
+
+/** How long nothing was heard of the primary: the part of the lag that no stage accounts for. */
+export function markerAge(store) {
+  const parts = [store.total_lag_seconds, store.capture_lag_seconds, store.delivery_lag_seconds,
+    store.apply_lag_seconds];
+  if (!parts.every(known)) {
+    return null;
+  }
+  const [total, ...accounted] = parts;
+  return Math.max(0, accounted.reduce((left, part) => left - part, total));
+}
+
+function stages(store) {
+  return `capture ${format.duration(store.capture_lag_seconds)}, ` +
+    `delivery ${format.duration(store.delivery_lag_seconds)}, ` +
+    `apply ${format.duration(store.apply_lag_seconds)}` +
+    (markerAge(store) === null ? "" : `, last marker ${format.duration(markerAge(store))} ago`);
+}
+
+/** One store of the site that answers. */
+export function storeView(store, status, nowUs) {
+  const primary = status.role === "primary";
+  const absent = primary ? format.notApplicable : format.unknown;
+  const number = (value) => (known(value) ? format.count(value) : absent);
+  let sentence;
+  if (store.copy) {
+    sentence = `Initial copy: ${copyText(store.copy)}.`;
+  } else if (primary) {
+    sentence = known(store.captured_through_us)
+      ? `Captured up to ${format.moment(store.captured_through_us, nowUs)}.`
+      : "How far it is captured is unknown.";
+  } else if (known(store.total_lag_seconds)) {
+    sentence = `${format.duration(store.total_lag_seconds)} behind: ${stages(store)}.`;
+  } else {
+    sentence = `Its lag is unknown: ${stages(store)}.`;
+  }
+  const backlog = number(store.backlog_events);
+  const size = known(store.backlog_bytes) ? `, ${format.bytes(store.backlog_bytes)}` : "";
+  const facts = [[primary ? "Not yet published" : "Backlog",
+    known(store.backlog_events) ? `${backlog} events${size}` : backlog]];
+  if (!primary) {
+    facts.push(["Applied", number(store.applied)], ["Verified", number(store.verified)],
+      ["Mismatches", number(store.mismatches)], ["Failed", number(store.parked)]);
+  }
+  return {
+    name: store.store, state: store.state || "unknown", tone: toneOf(store.state), sentence, facts,
+  };
+}
+
+function exceptionView(each, nowUs) {
+  const details = [];
+  if (each.class) {
+    details.push(each.class);
+  }
+  if (known(each.tries)) {
+    details.push(each.tries === 1 ? "1 try" : `${each.tries} tries`);
+  }
+  if (known(each.since_us)) {
+    details.push(`for ${format.age((nowUs - each.since_us) / 1e6)}`);
+  }
+  if (known(each.next_try_us) && each.next_try_us > nowUs) {
+    details.push(`next try in ${format.age((each.next_try_us - nowUs) / 1e6)}`);
+  }
+  return {
+    key: `exception ${each.store} ${each.item}`,
+    what: `${each.store} ${each.item} is ${each.kind || "held back"}`,
+    reason: each.reason || "", details: details.join(", "), next: each.next_step || "",
+  };
+}
+
+/** Whether a store says no more than that its items failed, and all of them are listed anyway. */
+function isSaidByItsItems(store, status) {
+  const items = status.exceptions.filter((each) => each.store === store.store).length;
+  return items > 0 && items === store.parked && store.reason?.startsWith(`${items} items failed`);
+}
+
+/** Everything that is not as it should be, the worst first, each said once: a list of problems. */
+export function attention(status, nowUs) {
+  const problems = status.exceptions.map((each) => exceptionView(each, nowUs));
+  const said = new Map();
+  for (const store of status.stores) {
+    const tone = toneOf(store.state);
+    const before = store.reason && said.get(store.reason);
+    if (isSaidByItsItems(store, status)) {
+      continue;
+    }
+    if (before) {
+      before.who.push(store.store);
+    } else if (store.reason || tone === "bad") {
+      const problem = {
+        key: `store ${store.store}`, who: [store.store], is: store.state,
+        reason: store.reason, details: "", next: store.next_step,
+      };
+      said.set(store.reason, problem);
+      problems.push(problem);
+    }
+  }
+  const byStores = [...said.keys()];
+  for (const worker of status.workers.filter((each) => !each.healthy && each.problem)) {
+    const before = said.get(worker.problem);
+    if (byStores.some((reason) => reason.includes(worker.problem))) {
+      continue; // the stores say it
+    }
+    if (before) {
+      before.who.push(worker.name);
+    } else {
+      const problem = {
+        key: `worker ${worker.name}`, who: [worker.name], is: "waiting", reason: worker.problem,
+        details: `for ${format.age((nowUs - worker.since_us) / 1e6)}`, next: worker.next_step,
+      };
+      said.set(worker.problem, problem);
+      problems.push(problem);
+    }
+  }
+  for (const problem of said.values()) {
+    problem.what = `${problem.who.join(", ")} ${problem.who.length > 1 ? "are" : "is"} ` +
+      problem.is;
+  }
+  for (const site of status.sites) {
+    const stale = isStale(site, nowUs);
+    if (site.site !== status.site && (site.reason || stale)) {
+      problems.push({
+        key: `site ${site.site}`,
+        what: stale ? `${site.site} does not report` : `${site.site} is ${site.state}`,
+        reason: reasonOf(site, nowUs), details: "",
+        next: stale && known(site.report_at_us) ? "antipode doctor" : site.next_step,
+      });
+    }
+  }
+  return problems;
+}
+
+/** What is read out when it changes. */
+export function announcement(status, problems) {
+  const own = status.sites.find((site) => site.site === status.site);
+  const needs = problems === 0 ? "nothing needs attention"
+    : problems === 1 ? "one thing needs attention" : `${problems} things need attention`;
+  return `${status.site} is ${own?.state || "unknown"}, ${needs}.`;
+}
+
+/** What one event of the feed says in a line: {key, time, kind, text}. */
+export function seenView(event, nowUs) {
+  return {
+    key: `${event.at_us} ${event.sequence} ${event.position}`,
+    time: format.time(event.at_us, nowUs),
+    kind: event.kind,
+    text: [event.store, event.item, event.text].filter(Boolean).join(" "),
+  };
+}
