@@ -26,6 +26,8 @@ constexpr seconds identity_interval(5);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
 constexpr uint64_t pass_bytes = limits::mib;
 constexpr seconds pass_interval(10);
+/// How many ends of transactions are remembered; behind them only the newest one.
+constexpr size_t most_ends = 100'000;
 
 void raise(std::atomic<uint64_t>& value, uint64_t to) {
     uint64_t now = value.load();
@@ -71,6 +73,7 @@ void SlotCapture::start() {
     decoded_ = from;
     reported_ = Lsn{};
     sent_ = from;
+    ends_.clear();
     asked_at_ = SteadyTime{};
     status_at_ = transaction_at_ = clock_.steady_now();
     started_ = true;
@@ -179,10 +182,18 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
     if (!events.empty()) {
         transaction_at_ = now;
     }
+    for (const DatabaseEvent& event : events) {
+        const v1::Transaction& transaction = std::get<CapturedTransaction>(event).transaction;
+        if (transaction.last()) {
+            note_end(Lsn{transaction.end_lsn()}, Lsn{transaction.end_lsn()});
+        }
+    }
     const uint64_t passed = decoded_.value - std::min(cutter_.end(), decoded_).value;
     const bool due = passed >= pass_bytes || now - transaction_at_ >= pass_interval;
     if (passed > 0 && due && !cutter_.in_transaction()) {
         events.emplace_back(cutter_.pass(decoded_, clock_.now()));
+        // Decoding may have been said to have passed this place before this event was there.
+        note_end(decoded_, Lsn{decoded_.value + 1});
         transaction_at_ = now;
     }
     if (decoded_ > reported_) {
@@ -191,8 +202,21 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
     }
 }
 
-Lsn SlotCapture::confirmable() const {
-    return std::max(sent_, std::min(Lsn{confirmed_.load()}, cutter_.end()));
+void SlotCapture::note_end(Lsn end, Lsn covered_by) {
+    if (ends_.size() >= most_ends) {
+        ends_.pop_back();
+    }
+    ends_.push_back({end, covered_by});
+}
+
+Lsn SlotCapture::confirmable() {
+    const Lsn confirmed{confirmed_.load()};
+    Lsn reached = sent_;
+    while (!ends_.empty() && ends_.front().covered_by <= confirmed) {
+        reached = std::max(reached, ends_.front().end);
+        ends_.pop_front();
+    }
+    return reached;
 }
 
 void SlotCapture::send_due_status() {
