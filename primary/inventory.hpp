@@ -49,6 +49,8 @@ class Inventory {
     /// Drops the memory of removals that every site has.
     void drop_removed_through(const Position& safe);
 
+    /// The newest session that was begun; 0: none was, the file is new.
+    uint64_t last_session() const;
     /// A session number greater than every earlier one; durable when it returns.
     uint64_t next_session(uint64_t at_least);
 
