@@ -195,6 +195,12 @@ void Inventory::remember_sites(const std::map<std::string, std::string>& reports
     });
 }
 
+uint64_t Inventory::last_session() const {
+    std::scoped_lock lock(state_->mutex);
+    return static_cast<uint64_t>(
+        state_->database.query_integer("SELECT last FROM session").value_or(0));
+}
+
 uint64_t Inventory::next_session(uint64_t at_least) {
     std::scoped_lock lock(state_->mutex);
     state_->database.execute("UPDATE session SET last = max(last + 1, ?)", {signed_of(at_least)});

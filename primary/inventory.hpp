@@ -54,6 +54,8 @@ class Inventory {
     std::map<std::string, std::string> sites() const;
     void remember_sites(const std::map<std::string, std::string>& reports);
 
+    /// The newest session that was begun; 0: none was, the file is new.
+    uint64_t last_session() const;
     /// A session number greater than every earlier one; durable when it returns.
     uint64_t next_session(uint64_t at_least);
 

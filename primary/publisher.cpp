@@ -57,6 +57,9 @@ void Publisher::begin_session() {
     // What the inventory believes to be published behind the stream's end is lost with it.
     inventory_.forget_after(joins ? joins->position : Position{});
     const uint64_t after = joins ? joins->position.session + 1 : 0;
+    // An inventory that is older than the stream does not know what it lacks: items that are gone
+    // by now would stay on secondaries. A session that does not join makes them compare.
+    const bool forgot = joins && joins->position.session > inventory_.last_session();
     const auto now = static_cast<uint64_t>(to_microseconds(clock_.now()));
     const uint64_t session = inventory_.next_session(std::max(after, now));
     for (const auto& [store, rows] : rows_) {
@@ -71,12 +74,14 @@ void Publisher::begin_session() {
                            .version = options_.version,
                            .epoch = options_.epoch,
                            .session = session,
-                           .joins = joins,
+                           .joins = forgot ? std::nullopt : joins,
                            .marker_interval = options_.marker_interval,
                            .reconcile_interval = options_.reconcile_interval},
         databases_, items_, inventory_, clock_, &events_);
     spdlog::info("publisher: session {} begins, {}", session,
-                 joins ? "joins on to " + joins->position.to_string() : "the stream is empty");
+                 forgot  ? "does not join: the inventory is older than the stream"
+                 : joins ? "joins on to " + joins->position.to_string()
+                         : "the stream is empty");
 }
 
 void Publisher::run(const std::stop_token& stop, Worker::Progress progress) {

@@ -11,22 +11,6 @@ namespace {
 
 const StoreId store{StoreKind::Repositories, "code"};
 
-Process::Options user_environment() {
-    Process::Options options;
-    options.environment = {{"GIT_CONFIG_GLOBAL", "/dev/null"},
-                           {"GIT_CONFIG_SYSTEM", "/dev/null"},
-                           {"GIT_CONFIG_COUNT", "2"},
-                           {"GIT_CONFIG_KEY_0", "safe.directory"},
-                           {"GIT_CONFIG_VALUE_0", "*"},
-                           {"GIT_CONFIG_KEY_1", "init.defaultBranch"},
-                           {"GIT_CONFIG_VALUE_1", "main"},
-                           {"GIT_AUTHOR_NAME", "Ada"},
-                           {"GIT_AUTHOR_EMAIL", "ada@example.org"},
-                           {"GIT_COMMITTER_NAME", "Ada"},
-                           {"GIT_COMMITTER_EMAIL", "ada@example.org"}};
-    return options;
-}
-
 std::string describe(const std::filesystem::path& repository) {
     const std::string place = repository.string();
     return "HEAD " + run({"git", "-C", place, "symbolic-ref", "HEAD"}).output +
@@ -35,12 +19,6 @@ std::string describe(const std::filesystem::path& repository) {
 }
 
 }  // namespace
-
-std::string git(const std::vector<std::string>& arguments, const std::string& input) {
-    std::vector<std::string> command{"git"};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    return must_run(command, input, user_environment());
-}
 
 RepositoriesLane::RepositoriesLane() {
     std::filesystem::create_directories(root_);
@@ -183,7 +161,7 @@ void RepositoriesLane::expect_equal(const std::string& name) {
     expect_equal_refs(name);
     const CommandResult fsck =
         run({"git", "-C", on_secondary(name).string(), "fsck", "--full", "--strict"}, {},
-            user_environment());
+            git_environment());
     EXPECT_EQ(fsck.status, 0) << fsck.error << fsck.output;
     EXPECT_EQ(fsck.output.find("missing"), std::string::npos) << fsck.output;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(on_secondary(name))) {

@@ -13,12 +13,10 @@
 #include "base/clock.hpp"
 #include "primary/repositories/capture.hpp"
 #include "secondary/repositories/apply.hpp"
+#include "tests/support/git_program.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode::test {
-
-/// git, as a user runs it: with its own configuration left out. Throws when it fails.
-std::string git(const std::vector<std::string>& arguments, const std::string& input = {});
 
 /// A primary and a secondary root with real repositories, and the lane between them: what the
 /// sequencer, the stream and the registry do is done here in a few lines.

@@ -26,6 +26,8 @@ constexpr seconds identity_interval(5);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
 constexpr uint64_t pass_bytes = limits::mib;
 constexpr seconds pass_interval(10);
+/// How many ends of transactions are remembered; behind them only the newest one.
+constexpr size_t most_ends = 100'000;
 
 void raise(std::atomic<uint64_t>& value, uint64_t to) {
     uint64_t now = value.load();
@@ -73,6 +75,7 @@ void SlotCapture::start() {
     sent_ = from;
     begins_ = from;
     forgotten_ = from.value;
+    ends_.clear();
     asked_at_ = SteadyTime{};
     status_at_ = transaction_at_ = clock_.steady_now();
     started_ = true;
@@ -168,7 +171,7 @@ void SlotCapture::take(const Decoded& decoded, std::vector<DatabaseEvent>& event
     if (const auto* progress = std::get_if<DecodedProgress>(&decoded)) {
         decoded_ = std::max(decoded_, progress->lsn);
         if (progress->wants_status) {
-            send_status(false);
+            send_status(confirmable(), false);
         }
         return;
     }
@@ -183,10 +186,18 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
     if (!events.empty()) {
         transaction_at_ = now;
     }
+    for (const DatabaseEvent& event : events) {
+        const v1::Transaction& transaction = std::get<CapturedTransaction>(event).transaction;
+        if (transaction.last()) {
+            note_end(Lsn{transaction.end_lsn()}, Lsn{transaction.end_lsn()});
+        }
+    }
     const uint64_t passed = decoded_.value - std::min(cutter_.end(), decoded_).value;
     const bool due = passed >= pass_bytes || now - transaction_at_ >= pass_interval;
     if (passed > 0 && due && !cutter_.in_transaction()) {
         events.emplace_back(cutter_.pass(decoded_, clock_.now()));
+        // Decoding may have been said to have passed this place before this event was there.
+        note_end(decoded_, Lsn{decoded_.value + 1});
         transaction_at_ = now;
     }
     if (decoded_ > reported_) {
@@ -195,12 +206,25 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
     }
 }
 
-Lsn SlotCapture::confirmable() const {
-    return std::max(sent_, std::min(Lsn{confirmed_.load()}, cutter_.end()));
+void SlotCapture::note_end(Lsn end, Lsn covered_by) {
+    if (ends_.size() >= most_ends) {
+        ends_.pop_back();
+    }
+    ends_.push_back({end, covered_by});
 }
 
-void SlotCapture::send_status(bool ask) {
-    sent_ = confirmable();
+Lsn SlotCapture::confirmable() {
+    const Lsn confirmed{confirmed_.load()};
+    Lsn reached = sent_;
+    while (!ends_.empty() && ends_.front().covered_by <= confirmed) {
+        reached = std::max(reached, ends_.front().end);
+        ends_.pop_front();
+    }
+    return reached;
+}
+
+void SlotCapture::send_status(Lsn confirmed, bool ask) {
+    sent_ = confirmed;
     raise(forgotten_, sent_.value);
     source_.send_status(sent_, ask);
 }
@@ -209,10 +233,11 @@ void SlotCapture::send_due_status() {
     const SteadyTime now = clock_.steady_now();
     const milliseconds interval = somebody_waits() ? ask_when_waited_for : ask_when_idle;
     const bool ask = now - asked_at_ >= interval;
-    if (!ask && confirmable() == sent_) {
+    const Lsn confirmed = confirmable();
+    if (!ask && confirmed == sent_) {
         return;
     }
-    send_status(ask);
+    send_status(confirmed, ask);
     status_at_ = now;
     if (ask) {
         asked_at_ = now;
@@ -227,7 +252,7 @@ void SlotCapture::confirm(Lsn lsn) {
 void SlotCapture::keep_alive() {
     const SteadyTime now = clock_.steady_now();
     if (started_ && !restart_ && now - status_at_ >= alive_interval) {
-        send_status(false);
+        send_status(confirmable(), false);
         status_at_ = now;
     }
 }

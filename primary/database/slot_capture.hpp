@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace antipode::primary {
 /// Captures a PostgreSQL database from a replication slot.
 ///
 /// The slot's confirmed position is always the end of a transaction that poll() returned and that
-/// confirm() covers. So what the first transaction after a restart names as `after_lsn` is a place
+/// confirm() covers, never a place between two, where confirm() may stand as well: no secondary
+/// ever stands there. So what the first transaction after a restart names as `after_lsn` is a place
 /// that every secondary has reached, and continuity can be checked. Where decoding passes much log
 /// without a transaction (other databases, maintenance), poll() returns a transaction without
 /// changes from time to time, so that positions and slot move on.
@@ -46,10 +48,11 @@ class SlotCapture final : public DatabaseCapture {
     std::vector<DatabaseEvent> collect(std::chrono::milliseconds wait);
     void take(const Decoded& decoded, std::vector<DatabaseEvent>& events);
     void finish(std::vector<DatabaseEvent>& events);
-    void send_status(bool ask);
+    void send_status(Lsn confirmed, bool ask);
     void send_due_status();
     bool somebody_waits() const { return Lsn{wal_target_.load()} > decoded_; }
-    Lsn confirmable() const;
+    void note_end(Lsn end, Lsn covered_by);
+    Lsn confirmable();
 
     const StoreId store_;
     const Config::Database config_;
@@ -66,6 +69,12 @@ class SlotCapture final : public DatabaseCapture {
     Lsn reported_;               ///< the same, as poll() said it last
     Lsn sent_;                   ///< confirmed to the server
     std::optional<Lsn> begins_;  ///< where decoding began, until poll() has said it
+    /// Where transactions ended that are not confirmed yet, in order.
+    struct End {
+        Lsn end;
+        Lsn covered_by;  ///< it is safe everywhere once confirm() said this
+    };
+    std::deque<End> ends_;
     SteadyTime asked_at_;
     SteadyTime status_at_;
     SteadyTime transaction_at_;

@@ -61,6 +61,7 @@ void OperationReader::open(const v1::Transaction& transaction, const CopiedTable
         add_relation(relation, transaction, copied);
     }
     reader_ = protocol::ChangeReader(transaction.changes());
+    expected_ = transaction.change_count();
 }
 
 void OperationReader::add_relation(const v1::Relation& relation, const v1::Transaction& transaction,
@@ -99,8 +100,12 @@ const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
 bool OperationReader::read(size_t most) {
     while (gathered_ < most) {
         if (!reader_.next(change_)) {
+            if (expected_ != 0) {
+                contradicts_itself();  // cut between two changes
+            }
             return false;
         }
+        --expected_;
         if (operations_.size() == gathered_) {
             operations_.emplace_back();
         }

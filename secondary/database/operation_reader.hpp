@@ -53,6 +53,7 @@ class OperationReader {
     std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
     std::string place_;
     protocol::ChangeReader reader_{{}};
+    uint64_t expected_ = 0;  ///< changes that are still to be read of the event
     protocol::Change change_;
     std::vector<RowOperation> operations_;  ///< reused: only the first `gathered_` count
     size_t gathered_ = 0;

@@ -171,16 +171,21 @@ class Apply : public testing::Test {
         events_.push_back(std::move(made));
         return *events_.back();
     }
+    static void add(protocol::Event& event, protocol::ChangeWriter& writer) {
+        v1::Transaction& transaction = *event.payload.mutable_transaction();
+        transaction.set_change_count(transaction.change_count() + writer.count());
+        transaction.mutable_changes()->append(writer.take());
+    }
     static protocol::Event& insert(protocol::Event& event, const std::string& key) {
         protocol::ChangeWriter writer;
         writer.insert(1, protocol::encode_row({key, "v"}));
-        event.payload.mutable_transaction()->mutable_changes()->append(writer.take());
+        add(event, writer);
         return event;
     }
     static protocol::Event& remove(protocol::Event& event, const std::string& key) {
         protocol::ChangeWriter writer;
         writer.remove(1, protocol::OldRow::Key, protocol::encode_row({key, std::nullopt}));
-        event.payload.mutable_transaction()->mutable_changes()->append(writer.take());
+        add(event, writer);
         return event;
     }
     DatabasePosition apply(std::initializer_list<const protocol::Event*> events) {
@@ -319,6 +324,7 @@ TEST_F(Apply, RefusesForeignPayloadsAndMalformedRows) {
     protocol::Event& narrow = event(200, 100);
     protocol::ChangeWriter writer;
     writer.insert(1, protocol::encode_row({"only one"}));
+    narrow.payload.mutable_transaction()->set_change_count(writer.count());
     narrow.payload.mutable_transaction()->set_changes(writer.take());
     EXPECT_THAT(error_of({&narrow}).what(), HasSubstr("contradict"));
     protocol::Event& unknown = insert(event(200, 100), "a");

@@ -1,3 +1,4 @@
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -63,18 +64,19 @@ TEST(Crash, EveryProcessIsKilledOnceDuringTheLoad) {
     sites.expect_equal();
 }
 
-/// strace kills a daemon when it makes its N-th call of a kind: between reading what changed,
-/// publishing, the broker's acknowledgement, applying, and recording.
-std::vector<std::string> kill_at(const std::string& call, int count) {
+/// strace sends a daemon a signal when it makes its N-th call of a kind: between reading what
+/// changed, publishing, the broker's acknowledgement, applying, and recording.
+std::vector<std::string> signal_at(const std::string& signal, const std::string& call, int count,
+                                   const std::filesystem::path& trace) {
     return {"strace",
             "-f",
-            "-qq",
+            "-q",
             "-o",
-            "/dev/null",
+            trace.string(),
             "-e",
             "trace=" + call,
             "-e",
-            "inject=" + call + ":signal=SIGKILL:when=" + std::to_string(count)};
+            "inject=" + call + ":signal=" + signal + ":when=" + std::to_string(count)};
 }
 
 struct Step {
@@ -85,7 +87,20 @@ struct Step {
 
 class KilledBetweenSteps : public testing::Test {
   protected:
-    void run(Site& (*pick)(TwoSites&), const std::vector<Step>& steps) {
+    using Pick = Site& (*)(TwoSites&);
+
+    void SetUp() override {
+        const CommandResult traced = test::run({"strace", "-qq", "-o", "/dev/null", "true"});
+        ASSERT_NE(traced.status, 127) << "strace is missing: scripts/packages install";
+        if (traced.status != 0) {
+            ASSERT_NE(traced.error.find("not permitted"), std::string::npos) << traced.error;
+            GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
+        }
+    }
+
+    /// `fault` is done at each step, and leaves the daemon running as usual.
+    void run(Pick pick, const std::vector<Step>& steps,
+             const std::function<void(Site&, const Step&, int count)>& fault) {
         TwoSites sites;
         Application application(sites.london);
         application.write();
@@ -94,10 +109,10 @@ class KilledBetweenSteps : public testing::Test {
         Site& site = pick(sites);
         for (const Step& step : steps) {
             for (const int count : step.counts) {
+                SCOPED_TRACE(std::string(step.name) + ", time " + std::to_string(count));
+                std::filesystem::remove(site.directory / "trace");
                 site.kill();
-                site.start(kill_at(step.call, count));
-                ASSERT_TRUE(eventually([&] { return !site.daemon().running(); }))
-                    << step.name << ": was not reached " << count << " times";
+                ASSERT_NO_FATAL_FAILURE(fault(site, step, count));
                 site.start();
             }
         }
@@ -106,24 +121,85 @@ class KilledBetweenSteps : public testing::Test {
         ASSERT_TRUE(sites.caught_up()) << sites.describe();
         sites.expect_equal();
     }
+
+    static std::string trace_of(const Site& site) {
+        const auto trace = site.directory / "trace";
+        return std::filesystem::exists(trace) ? read_file(trace) : std::string();
+    }
+
+    static void kill_daemon(Site& site, const Step& step, int count) {
+        site.start(signal_at("SIGKILL", step.call, count, site.directory / "trace"));
+        ASSERT_TRUE(eventually([&] { return !site.daemon().running(); })) << "was not reached";
+        // strace ends as what it traced did.
+        EXPECT_EQ(site.daemon().ended_by(), SIGKILL) << read_file(site.directory / "antipoded.log");
+        const std::string trace = trace_of(site);
+        EXPECT_NE(trace.find(std::string(step.call) + "("), std::string::npos) << trace;
+        EXPECT_NE(trace.find("killed by SIGKILL"), std::string::npos) << trace;
+    }
+
+    /// The daemon stands still at the step while both of its servers are killed and come back.
+    static void kill_servers(Site& site, const Step& step, int count) {
+        site.launch(signal_at("SIGSTOP", step.call, count, site.directory / "trace"));
+        ASSERT_TRUE(eventually([&] {
+            return trace_of(site).find("stopped by SIGSTOP") != std::string::npos;
+        })) << "was not reached";
+        const std::string tracer = std::to_string(site.daemon().pid());
+        const pid_t daemon = std::stoi(must_run({"pgrep", "-P", tracer, "antipoded"}));
+        site.nats.kill();
+        site.postgres.kill();
+        site.nats.start();
+        site.postgres.start();
+        kill(daemon, SIGCONT);
+        // It goes on and finds its servers again.
+        EXPECT_TRUE(eventually([&] { return site.status(".site").has_value(); }));
+        kill(daemon, SIGKILL);
+        ASSERT_TRUE(eventually([&] { return !site.daemon().running(); }));
+    }
 };
 
+Site& london_of(TwoSites& sites) {
+    return sites.london;
+}
+Site& sydney_of(TwoSites& sites) {
+    return sites.sydney;
+}
+
 TEST_F(KilledBetweenSteps, OfThePrimary) {
-    run([](TwoSites& sites) -> Site& { return sites.london; },
+    run(london_of,
         {{"reading a repository or a file", "getdents64", {3, 40}},
          {"reading a file", "pread64", {20, 90}},
          {"publishing", "sendto", {30, 90, 160}},
          {"between acknowledgement and barrier", "fdatasync", {2, 7, 15}},
-         {"recording what was published", "pwrite64", {12, 30, 60}}});
+         {"recording what was published", "pwrite64", {12, 30, 60}}},
+        kill_daemon);
 }
 
 TEST_F(KilledBetweenSteps, OfTheSecondary) {
-    run([](TwoSites& sites) -> Site& { return sites.sydney; },
+    run(sydney_of,
         {{"relaying", "sendto", {25, 60, 120}},
          {"between relaying and barrier", "fdatasync", {2, 6, 14}},
          {"applying a file: moving it into place", "renameat", {1, 3}},
          {"applying: syncing", "fsync", {1, 5}},
-         {"recording what was applied", "pwrite64", {10, 25, 60}}});
+         {"recording what was applied", "pwrite64", {10, 25, 60}}},
+        kill_daemon);
+}
+
+TEST_F(KilledBetweenSteps, TheServersOfThePrimary) {
+    run(london_of,
+        {{"reading a repository or a file", "getdents64", {40}},
+         {"publishing", "sendto", {90}},
+         {"between acknowledgement and barrier", "fdatasync", {7}},
+         {"recording what was published", "pwrite64", {30}}},
+        kill_servers);
+}
+
+TEST_F(KilledBetweenSteps, TheServersOfTheSecondary) {
+    run(sydney_of,
+        {{"relaying", "sendto", {60}},
+         {"between relaying and barrier", "fdatasync", {6}},
+         {"applying a file: moving it into place", "renameat", {1}},
+         {"recording what was applied", "pwrite64", {25}}},
+        kill_servers);
 }
 
 }  // namespace

@@ -57,12 +57,16 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
     write_file(config(), text.str());
 }
 
-void Site::start(const std::vector<std::string>& tracer) {
+void Site::launch(const std::vector<std::string>& tracer) {
     std::vector<std::string> command = tracer;
     command.insert(command.end(), {ANTIPODED, "--config", config().string()});
     Process::Options options;
     options.log = directory / "antipoded.log";
     daemon_ = Process(command, options);
+}
+
+void Site::start(const std::vector<std::string>& tracer) {
+    launch(tracer);
     // A traced daemon may be killed before it answers: that is for the caller to see.
     const bool answers = eventually(
         [&] { return status(".site").has_value() || (!tracer.empty() && !daemon_.running()); },

@@ -25,6 +25,8 @@ class Site {
 
     /// Starts antipoded and waits until it answers. `tracer`: a command that runs it (strace ...).
     void start(const std::vector<std::string>& tracer = {});
+    /// Starts it and does not wait.
+    void launch(const std::vector<std::string>& tracer);
     void kill() { daemon_.kill(); }
     Process& daemon() { return daemon_; }
 

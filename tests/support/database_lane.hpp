@@ -17,6 +17,7 @@
 #include "primary/database/slot_capture.hpp"
 #include "protocol/message.hpp"
 #include "secondary/database/transaction_apply.hpp"
+#include "tests/support/direct_bulk.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -27,40 +28,6 @@ namespace antipode::test {
 using std::chrono::milliseconds;
 
 inline const StoreId store{StoreKind::Database, "app"};
-
-/// The bulk service without HTTP. May be told to cut an answer short.
-class DirectBulk final : public BulkSource {
-  public:
-    explicit DirectBulk(BulkHandler& handler) : handler_(handler) {}
-
-    Answer get(const BulkRequest& request, uint64_t /*offset*/, const Headers& on_headers,
-               const Sink& sink, const std::stop_token& /*stop*/) override {
-        requests.push_back(request.path);
-        if (before) {
-            before(request);
-        }
-        const auto body = handler_.open(request);
-        if (!body) {
-            return {};
-        }
-        const Answer answer{true, body->size(), body->headers()};
-        if (on_headers) {
-            on_headers(answer);
-        }
-        std::vector<char> buffer(buffer_bytes);
-        while (const size_t size = body->read(buffer)) {
-            sink({buffer.data(), size});
-        }
-        return answer;
-    }
-
-    std::function<void(const BulkRequest&)> before;
-    std::vector<std::string> requests;
-    size_t buffer_bytes = 10'000;
-
-  private:
-    BulkHandler& handler_;
-};
 
 /// Everything of the lane on the primary, as apps wire it.
 struct Primary {

@@ -34,6 +34,8 @@ class MemoryStream final : public Stream {
     void make_anew();
     /// One message is not there any more, as after a flipped bit.
     void lose(uint64_t sequence) { messages_.erase(sequence); }
+    /// One message holds other bytes.
+    void replace(uint64_t sequence, const std::string& bytes) { messages_.at(sequence) = bytes; }
     /// As another writer does it.
     void put(const std::string& bytes) { messages_[++last_] = bytes; }
 

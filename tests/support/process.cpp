@@ -106,12 +106,14 @@ Process::Process(std::vector<std::string> command, const Options& options) {
     close(output);
 }
 
-Process::Process(Process&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+Process::Process(Process&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), ended_by_(other.ended_by_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
     if (this != &other) {
         kill();
         pid_ = std::exchange(other.pid_, -1);
+        ended_by_ = other.ended_by_;
     }
     return *this;
 }
@@ -152,6 +154,7 @@ std::optional<int> Process::wait(std::chrono::milliseconds timeout) {
         int status = 0;
         if (waitpid(pid_, &status, WNOHANG) == pid_) {
             pid_ = -1;
+            ended_by_ = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
             return exit_status(status);
         }
         if (Clock::now() >= deadline) {

@@ -35,11 +35,14 @@ class Process {
     void kill();
     /// SIGTERM (or `number`), wait up to `timeout`, then kill -9. The exit status; -1 when killed.
     int stop(std::chrono::milliseconds timeout = std::chrono::seconds(20), int number = 15);
+    /// The signal that ended it, after it was seen to be ended; 0: it ended by itself.
+    int ended_by() const { return ended_by_; }
     /// Waits for the process to end by itself; nullopt after `timeout`.
     std::optional<int> wait(std::chrono::milliseconds timeout);
 
   private:
     pid_t pid_ = -1;
+    int ended_by_ = 0;
 };
 
 struct CommandResult {

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/seams/bulk.hpp"
+
+namespace antipode::test {
+
+/// The bulk service without HTTP.
+class DirectBulk final : public BulkSource {
+  public:
+    explicit DirectBulk(BulkHandler& handler) : handler_(handler) {}
+
+    Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
+               const Sink& sink, const std::stop_token& /*stop*/) override {
+        requests.push_back(request.path);
+        if (before) {
+            before(request);
+        }
+        const auto body = handler_.open(request);
+        if (!body) {
+            return {};
+        }
+        const Answer answer{true, body->size(), body->headers()};
+        if (answer.total_size) {
+            body->seek(offset);
+        }
+        if (on_headers) {
+            on_headers(answer);
+        }
+        std::vector<char> buffer(buffer_bytes);
+        while (const size_t size = body->read(buffer)) {
+            sink({buffer.data(), size});
+        }
+        return answer;
+    }
+
+    std::function<void(const BulkRequest&)> before;  ///< may throw
+    std::vector<std::string> requests;
+    size_t buffer_bytes = 10'000;
+
+  private:
+    BulkHandler& handler_;
+};
+
+}  // namespace antipode::test
