@@ -144,6 +144,7 @@ struct SourceFacts {
     };
     std::optional<Publication> publication;
     std::vector<SourceTable> tables;  ///< without the schema "antipode"
+    bool ddl_captured = false;        ///< the event triggers are there and enabled
 };
 
 /// Errors: Retry when the server is away; Stop with the server's words when it refuses.
