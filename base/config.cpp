@@ -231,6 +231,7 @@ void read_stores(TableReader& root, Config& config) {
         store.read("slot", value.slot);
         store.read("publication", value.publication);
         store.read_choice("replica_identity", value.replica_identity, {"set", "check"});
+        store.read_choice("ddl", value.ddl, {"apply", "halt"});
     });
     root.tables("repositories", config.repositories,
                 [](TableReader& store, Config::Repositories& value) {

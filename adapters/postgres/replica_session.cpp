@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/row_pipeline.hpp"
 
 namespace antipode::postgres {
@@ -21,7 +22,7 @@ constexpr const char* session_settings = R"(
     SET enable_seqscan = off; SET jit = off; SET check_function_bodies = off)";
 
 constexpr const char* create_bookkeeping = R"(
-    CREATE SCHEMA antipode;
+    CREATE SCHEMA IF NOT EXISTS antipode;
     COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands';
     CREATE TABLE antipode.replica (
         store text PRIMARY KEY,
@@ -247,6 +248,20 @@ std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> ope
     });
 }
 
+void ReplicaWriter::run_ddl(const DdlStatement& statement) {
+    guarded([&] {
+        Connection& connection = state_->connected();
+        postgres::run_ddl(connection, statement);
+        connection.execute("taking back the role", "RESET ROLE");
+        connection.pin_settings();
+        connection.execute("preparing the session", session_settings);
+        fill_columns(connection, statement);
+        // Tables and prepared statements of before.
+        connection.execute("forgetting statements", "DEALLOCATE ALL");
+        state_->pipeline.emplace(connection);
+    });
+}
+
 void ReplicaWriter::save_position(const Position& position, Lsn lsn, uint64_t transactions) {
     guarded([&] {
         const Rows saved = state_->query(
@@ -283,6 +298,17 @@ void ReplicaWriter::forget_tables() {
         state_->query("forgetting snapshots", "DELETE FROM antipode.copied_table WHERE store = $1",
                       {state_->options.store});
     });
+}
+
+void ReplicaWriter::remember_copied(const CopiedTable& table) {
+    guarded([&] { remember(table, 0); });
+}
+
+void ReplicaWriter::remember(const CopiedTable& table, uint64_t rows) {
+    state_->query("remembering a snapshot",
+                  "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
+                  {state_->options.store, table.name.schema, table.name.table, table.snapshot,
+                   table.wal_end.to_string(), std::to_string(rows)});
 }
 
 std::vector<LocalTable> ReplicaWriter::tables() {
@@ -394,10 +420,7 @@ uint64_t ReplicaWriter::end_copy(const CopiedTable& table) {
         const uint64_t rows = Rows(std::move(result)).affected();
         while (Rows::Result(PQgetResult(connection.raw()))) {
         }
-        state_->query(state_->copying,
-                      "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
-                      {state_->options.store, table.name.schema, table.name.table, table.snapshot,
-                       table.wal_end.to_string(), std::to_string(rows)});
+        remember(table, rows);
         return rows;
     });
 }

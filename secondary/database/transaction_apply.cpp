@@ -25,6 +25,11 @@ const v1::Transaction& transaction_of(const protocol::Event& event) {
     return event.payload.transaction();
 }
 
+/// Whether it gets a local transaction of its own.
+bool stands_alone(const v1::Transaction& transaction) {
+    return !transaction.last() || transaction.statements_size() > 0;
+}
+
 [[noreturn]] void refuse(const RowProblem& problem, const std::string& row,
                          const v1::Transaction& transaction) {
     const std::string where = describe_place(transaction) + ", " + row;
@@ -40,11 +45,12 @@ const v1::Transaction& transaction_of(const protocol::Event& event) {
 }  // namespace
 
 bool TransactionApply::Group::full() const {
-    return transactions >= group_transactions || changes >= group_changes || bytes >= group_bytes;
+    return structure || transactions >= group_transactions || changes >= group_changes ||
+           bytes >= group_bytes;
 }
 
-TransactionApply::TransactionApply(StoreId store, ReplicaSession& session)
-    : store_(std::move(store)), session_(session), reader_(session) {}
+TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl)
+    : store_(std::move(store)), session_(session), ddl_(ddl), reader_(session) {}
 
 void TransactionApply::load() {
     if (loaded_) {
@@ -105,7 +111,7 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
         }
         finish_copy_if_due();
         for (const protocol::Event* event : events) {
-            if (!transaction_of(*event).last() && !partial_ && group_.transactions > 0) {
+            if (stands_alone(transaction_of(*event)) && !partial_ && group_.transactions > 0) {
                 // What is complete must not hang on the fate of a large transaction.
                 commit_local();
                 committed_to = applied;
@@ -147,6 +153,7 @@ void TransactionApply::apply_one(const protocol::Event& event) {
         return;
     }
     open_local();
+    change_structure(transaction);
     apply_changes(transaction);
     if (!transaction.last()) {
         partial_ = {transaction.commit_lsn(), transaction.xid(), transaction.part() + 1};
@@ -186,6 +193,17 @@ bool TransactionApply::check_begin(const protocol::Event& event,
     return true;
 }
 
+/// Unless the schema was read after this transaction.
+void TransactionApply::change_structure(const v1::Transaction& transaction) {
+    if (transaction.statements_size() == 0 ||
+        copied_.contains(schema_name, transaction.xid(), Lsn{transaction.commit_lsn()})) {
+        return;
+    }
+    run_statements(session_, transaction, ddl_);
+    reader_.forget();
+    group_.structure = true;
+}
+
 void TransactionApply::apply_changes(const v1::Transaction& transaction) {
     reader_.open(transaction, copied_);
     for (auto operations = reader_.next(batch_operations); !operations.empty();
@@ -207,6 +225,7 @@ void TransactionApply::open_local() {
 
 void TransactionApply::roll_back_local() {
     session_.rollback();
+    reader_.forget();
     open_ = false;
     partial_.reset();
     group_ = {};
