@@ -81,7 +81,11 @@ struct CapturedTransaction {
 struct DecodedThrough {
     Lsn lsn;
 };
-using DatabaseEvent = std::variant<CapturedTransaction, DecodedThrough>;
+/// Decoding begins here: what ended at or below is not returned (again).
+struct DecodingBegins {
+    Lsn lsn;
+};
+using DatabaseEvent = std::variant<CapturedTransaction, DecodedThrough, DecodingBegins>;
 
 class DatabaseCapture {
   public:
@@ -98,6 +102,10 @@ class DatabaseCapture {
     /// thread; sent with the next status message.
     virtual void confirm(Lsn lsn) = 0;
 
+    /// Commits that end at or below cannot be returned again; the origin while that is not known.
+    /// Any thread.
+    virtual Lsn forgotten() const = 0;
+
     /// Keeps the connection alive while the capture thread waits for room downstream.
     virtual void keep_alive() = 0;
 
@@ -105,7 +113,7 @@ class DatabaseCapture {
     virtual void restart() = 0;
 
     /// Where the write-ahead log ends now: whatever committed before this call ends at or below.
-    /// Sequencer thread, its own connection. Throws Error{Retry}.
+    /// Sequencer thread, its own connection. Throws Error{Retry}, soon when the server hangs.
     virtual Lsn wal_position() = 0;
 };
 

@@ -25,6 +25,9 @@ const std::vector<std::string> migrations = {R"(
     CREATE INDEX published_by_position ON published (epoch, session, number);
     CREATE TABLE session (last INTEGER NOT NULL) STRICT;
     INSERT INTO session VALUES (0);
+)",
+                                             R"(
+    CREATE TABLE site (name TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT, WITHOUT ROWID;
 )"};
 
 constexpr size_t page_items = 1000;
@@ -170,6 +173,26 @@ void Inventory::drop_removed_through(const Position& safe) {
         "DELETE FROM published WHERE digest_algorithm = '' "
         "AND (epoch, session, number) <= (?, ?, ?)",
         {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)});
+}
+
+std::map<std::string, std::string> Inventory::sites() const {
+    std::scoped_lock lock(state_->mutex);
+    std::map<std::string, std::string> sites;
+    state_->database.query("SELECT name, report FROM site", {}, [&](const RowView& row) {
+        sites[row.text(0)] = row.text(1);
+        return true;
+    });
+    return sites;
+}
+
+void Inventory::remember_sites(const std::map<std::string, std::string>& reports) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        state_->database.execute("DELETE FROM site");
+        for (const auto& [name, report] : reports) {
+            state_->database.execute("INSERT INTO site VALUES (?, ?)", {name, Bytes{report}});
+        }
+    });
 }
 
 uint64_t Inventory::next_session(uint64_t at_least) {

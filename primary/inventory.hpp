@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -48,6 +49,10 @@ class Inventory {
     void forget_after(const Position& safe);
     /// Drops the memory of removals that every site has.
     void drop_removed_through(const Position& safe);
+
+    /// What registered sites said last, by name (RegisteredSites).
+    std::map<std::string, std::string> sites() const;
+    void remember_sites(const std::map<std::string, std::string>& reports);
 
     /// A session number greater than every earlier one; durable when it returns.
     uint64_t next_session(uint64_t at_least);

@@ -7,9 +7,8 @@
 #include "base/ids.hpp"
 #include "protocol/antipode.pb.h"
 
-/// What all registered secondaries have in common, from their reports. A site is registered from
-/// its first report on, however old that is: one that is dead holds these points until it is
-/// removed. Pure.
+/// What all registered secondaries (RegisteredSites) have in common, from their reports, however
+/// old those are: a site that is dead holds these points until it is taken out. Pure.
 namespace antipode::primary {
 
 /// Commits of `store` that end here or below are safe on every registered site; without any,

@@ -73,6 +73,8 @@ void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
     for (DatabaseEvent& event : events) {
         if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
             publish_transaction(lane, store, std::move(transaction->transaction));
+        } else if (const auto* begins = std::get_if<DecodingBegins>(&event)) {
+            lane.last_commit = std::max(lane.last_commit, begins->lsn);
         } else {
             lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
         }

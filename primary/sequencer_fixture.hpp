@@ -33,6 +33,7 @@ class FakeDatabase final : public DatabaseCapture {
     void confirm(Lsn) override {}
     void keep_alive() override {}
     void restart() override {}
+    Lsn forgotten() const override { return {}; }
     Lsn wal_position() override {
         if (away) {
             throw Error(Reaction::Retry, "the server is away");

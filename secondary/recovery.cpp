@@ -56,8 +56,9 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
             }
             Lane& lane = lanes_[store];
             lane.reached = marker.position;
+            const Lsn commit = marker.commits[store];
             lane.reached_commit =
-                marker.captured[store] ? std::optional(marker.commits[store]) : std::nullopt;
+                marker.captured[store] && commit ? std::optional(commit) : std::nullopt;
             if (marker.captured[store]) {
                 lane.applied_through = marker.captured[store];
             }

@@ -42,12 +42,17 @@ void Repair::step(const std::stop_token& stop) {
         Schedule& schedule = schedules_[store];
         if (!gap) {
             schedule = {};
+            beyond_repair_.with([&](auto& stores) { stores.erase(store); });
         } else if (clock_.steady_now() >= schedule.due) {
             schedule.due =
                 clock_.steady_now() + Backoff::after(++schedule.tries, first_retry, slowest_retry);
             mend(store, *gap, stop);
         }
     }
+}
+
+bool Repair::is_beyond_repair(const StoreId& store) const {
+    return beyond_repair_.with([&](const auto& stores) { return stores.contains(store); });
 }
 
 void Repair::send(const StoreId& store, const std::vector<std::string>& items,
@@ -89,7 +94,14 @@ void Repair::mend(const StoreId& store, const Registry::Gap& gap, const std::sto
         want.set_store(store.to_string());
         want.set_from_lsn(applied_lsn_(store).value);
         want.set_reason("a gap");
-        send_(want);
+        const bool sent = send_(want);
+        beyond_repair_.with([&](auto& stores) {
+            if (sent) {
+                stores.erase(store);
+            } else {
+                stores.insert(store);
+            }
+        });
         return;
     }
     const Differences differing = differences(store, stop);

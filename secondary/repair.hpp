@@ -2,11 +2,13 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.hpp"
 #include "base/seams/bulk.hpp"
+#include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "protocol/message.hpp"
 #include "secondary/registry.hpp"
@@ -19,8 +21,9 @@ namespace antipode::secondary {
 /// captured removal. Passive but for run().
 class Repair {
   public:
-    /// Sends a request to the primary; throws Error{Retry} when it does not take it.
-    using Send = std::function<void(const v1::Want&)>;
+    /// Sends a request to the primary. False: it cannot be met, because the primary no longer has
+    /// what is wanted. Throws Error{Retry} when it is not taken now.
+    using Send = std::function<bool(const v1::Want&)>;
     /// The commit up to which a database is applied here.
     using AppliedLsn = std::function<Lsn(const StoreId&)>;
 
@@ -31,6 +34,10 @@ class Repair {
 
     /// One look: asks for everything that is due now.
     void step(const std::stop_token& stop);
+
+    /// The database lacks transactions that the primary cannot send again: it must be copied anew.
+    /// Any thread.
+    bool is_beyond_repair(const StoreId& store) const;
 
   private:
     void ask_for_due_items();
@@ -58,6 +65,7 @@ class Repair {
     AppliedLsn applied_lsn_;
     const Clock& clock_;
     std::map<StoreId, Schedule> schedules_;
+    Synchronized<std::set<StoreId>> beyond_repair_;
 };
 
 }  // namespace antipode::secondary

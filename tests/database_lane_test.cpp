@@ -12,6 +12,7 @@ namespace antipode::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST_F(DatabaseLane, CopiesAndThenFollows) {
     on_a(
@@ -87,6 +88,23 @@ TEST_F(DatabaseLane, KeepsValuesOfEveryTypeWhateverTheDatabasesSettings) {
     on_b("UPDATE types SET n2 = 1.6 WHERE id = 1");
     EXPECT_NE(digest.digest, verify::table_digest(b, {"public", "types"}).digest);
     EXPECT_THAT(on_b("SELECT d FROM types WHERE id = 4"), HasSubstr("0.30000000000000004"));
+    on_b("UPDATE types SET n2 = NULL WHERE id = 1");
+    on_a("UPDATE types SET n2 = NULL WHERE id = 1");
+    catch_up();
+    // Many at once go another way.
+    on_a(
+        "CREATE TEMP TABLE more AS TABLE types; DO $$ BEGIN FOR k IN 1..12 LOOP "
+        "UPDATE more SET id = id + 10; INSERT INTO types SELECT * FROM more; END LOOP; END $$");
+    catch_up();
+    EXPECT_EQ(on_a(all), on_b(all));
+    on_a("UPDATE types SET b = NOT b; UPDATE types SET i2 = id WHERE id % 2 = 0");
+    catch_up();
+    EXPECT_EQ(on_a(all), on_b(all));
+    on_a("DELETE FROM types WHERE id > 15");
+    catch_up();
+    EXPECT_EQ(on_a(all), on_b(all));
+    // None of it was refused first, and then done row by row.
+    EXPECT_THAT(read_file(directory_ / "b/postgres.log"), Not(HasSubstr("ERROR")));
 }
 
 TEST_F(DatabaseLane, KeepsUnchangedLargeValuesAndFollowsKeyChanges) {

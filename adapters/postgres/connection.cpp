@@ -115,10 +115,9 @@ Rows Connection::query(const std::string& doing, const std::string& sql,
         values.push_back(parameter ? parameter->c_str() : nullptr);
     }
     // Without parameters the simple protocol: a replication connection has no other.
-    Rows::Result result(parameters.empty()
-                            ? PQexec(raw(), sql.c_str())
-                            : PQexecParams(raw(), sql.c_str(), static_cast<int>(values.size()),
-                                           nullptr, values.data(), nullptr, nullptr, 0));
+    Rows::Result result = parameters.empty()
+                              ? run(doing, sql)
+                              : run(doing, sql, static_cast<int>(values.size()), values.data());
     const ExecStatusType status = PQresultStatus(result.get());
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         fail(doing, result.get());
@@ -127,10 +126,57 @@ Rows Connection::query(const std::string& doing, const std::string& sql,
 }
 
 void Connection::execute(const std::string& doing, const std::string& sql) {
-    const Rows::Result result(PQexec(raw(), sql.c_str()));
+    const Rows::Result result = run(doing, sql);
     const ExecStatusType status = PQresultStatus(result.get());
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY) {
         fail(doing, result.get());
+    }
+}
+
+Rows::Result Connection::run(const std::string& doing, const std::string& sql) {
+    return limit_ ? finish(doing, PQsendQuery(raw(), sql.c_str()))
+                  : Rows::Result(PQexec(raw(), sql.c_str()));
+}
+
+Rows::Result Connection::run(const std::string& doing, const std::string& sql, int count,
+                             const char* const* values) {
+    return limit_ ? finish(doing, PQsendQueryParams(raw(), sql.c_str(), count, nullptr, values,
+                                                    nullptr, nullptr, 0))
+                  : Rows::Result(PQexecParams(raw(), sql.c_str(), count, nullptr, values, nullptr,
+                                              nullptr, 0));
+}
+
+/// As PQexec ends, but not later than the limit: with the last result, or the first that failed.
+Rows::Result Connection::finish(const std::string& doing, int sent) {
+    if (sent != 1) {
+        fail(doing);
+    }
+    const auto until = std::chrono::steady_clock::now() + *limit_;
+    Rows::Result last;
+    while (true) {
+        wait_for_result(doing, until);
+        Rows::Result result(PQgetResult(raw()));
+        if (!result) {
+            return last;
+        }
+        if (!last || PQresultStatus(last.get()) != PGRES_FATAL_ERROR) {
+            last = std::move(result);
+        }
+    }
+}
+
+void Connection::wait_for_result(const std::string& doing,
+                                 std::chrono::steady_clock::time_point until) {
+    while (PQisBusy(raw()) != 0) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+            until - std::chrono::steady_clock::now());
+        if (left.count() <= 0) {
+            throw Error(Reaction::Retry,
+                        doing + ": PostgreSQL has not answered for " +
+                            std::to_string(limit_->count() / 1000) + " s",
+                        "look whether the server hangs (SELECT * FROM pg_stat_activity)");
+        }
+        wait_for_input(left, -1);
     }
 }
 

@@ -70,6 +70,10 @@ class Connection {
     /// One or more statements without parameters.
     void execute(const std::string& doing, const std::string& sql);
 
+    /// From now on query() and execute() throw Error{Retry} when the server has not answered within
+    /// `limit`: it hangs. The connection is of no use then. Not for COPY.
+    void limit_waits(std::chrono::milliseconds limit) { limit_ = limit; }
+
     /// Sets again what the constructor set: after a script of someone else's.
     void pin_settings();
 
@@ -89,7 +93,14 @@ class Connection {
     struct Close {
         void operator()(pg_conn* connection) const noexcept;
     };
+    Rows::Result run(const std::string& doing, const std::string& sql);
+    Rows::Result run(const std::string& doing, const std::string& sql, int count,
+                     const char* const* values);
+    Rows::Result finish(const std::string& doing, int sent);
+    void wait_for_result(const std::string& doing, std::chrono::steady_clock::time_point until);
+
     std::unique_ptr<pg_conn, Close> connection_;
+    std::optional<std::chrono::milliseconds> limit_;
 };
 
 /// "name" with its quotes doubled; 'text' as a literal (standard_conforming_strings, E'' when it

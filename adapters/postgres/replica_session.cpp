@@ -5,8 +5,9 @@
 #include <libpq-fe.h>
 
 #include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/copy_in.hpp"
 #include "adapters/postgres/ddl_run.hpp"
-#include "adapters/postgres/row_pipeline.hpp"
+#include "adapters/postgres/row_sets.hpp"
 
 namespace antipode::postgres {
 namespace {
@@ -19,7 +20,11 @@ constexpr const char* lock_not_available = "55P03";
 /// one, whatever the statistics of a young table say.
 constexpr const char* session_settings = R"(
     SET session_replication_role = replica; SET synchronous_commit = on; SET lock_timeout = '10s';
-    SET enable_seqscan = off; SET jit = off; SET check_function_bodies = off)";
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET jit = off; SET check_function_bodies = off)";
+/// Scripts of the schema check whole tables (foreign keys).
+constexpr const char* script_settings =
+    "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin";
 
 constexpr const char* create_bookkeeping = R"(
     CREATE SCHEMA IF NOT EXISTS antipode;
@@ -67,8 +72,9 @@ std::string qualified(const TableName& name) {
 struct ReplicaWriter::State {
     Options options;
     std::optional<Connection> connection;
-    std::optional<RowPipeline> pipeline;
+    std::optional<RowSets> sets;
     std::string copying;
+    std::optional<CopyIn> copy;
 
     void connect();
     void take_lock();
@@ -81,12 +87,19 @@ struct ReplicaWriter::State {
         }
         return *connection;
     }
+    CopyIn& copying_now() {
+        if (!copy) {
+            throw Error(Reaction::Retry, "the session with the database is gone");
+        }
+        return *copy;
+    }
     Rows query(const std::string& doing, const std::string& sql,
                const Parameters& parameters = {}) {
         return connected().query(doing, sql, parameters);
     }
     void disconnect() noexcept {
-        pipeline.reset();
+        copy.reset();
+        sets.reset();
         connection.reset();
     }
 };
@@ -118,7 +131,7 @@ void ReplicaWriter::State::connect() {
     }
     take_lock();
     create_bookkeeping_once();
-    pipeline.emplace(*connection);
+    sets.emplace(*connection);
 }
 
 void ReplicaWriter::State::take_lock() {
@@ -237,20 +250,21 @@ MappedRelation ReplicaWriter::map(const RelationShape& relation) {
         if (!table) {
             return {0, problem};
         }
-        return {state_->pipeline->add(std::move(*table)), {}};
+        return {state_->sets->add(std::move(*table)), {}};
     });
 }
 
 std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> operations) {
     return guarded([&] {
         state_->connected();
-        return state_->pipeline->run(operations);
+        return state_->sets->run(operations);
     });
 }
 
 void ReplicaWriter::run_ddl(const DdlStatement& statement) {
     guarded([&] {
         Connection& connection = state_->connected();
+        connection.execute("preparing the session", script_settings);
         postgres::run_ddl(connection, statement);
         connection.execute("taking back the role", "RESET ROLE");
         connection.pin_settings();
@@ -258,7 +272,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         fill_columns(connection, statement);
         // Tables and prepared statements of before.
         connection.execute("forgetting statements", "DEALLOCATE ALL");
-        state_->pipeline.emplace(connection);
+        state_->sets.emplace(connection);
     });
 }
 
@@ -337,6 +351,7 @@ std::vector<LocalTable> ReplicaWriter::tables() {
 
 void ReplicaWriter::run_script(const std::string& sql) {
     guarded([&] {
+        state_->connected().execute("preparing the session", script_settings);
         try {
             state_->connected().execute("making the schema", sql);
         } catch (const SqlError& error) {
@@ -391,35 +406,18 @@ void ReplicaWriter::begin_copy(const TableName& table, const std::vector<std::st
         }
         const std::string sql =
             "COPY " + qualified(table) + list + (list.empty() ? "" : ")") + " FROM STDIN";
-        const Rows::Result result(PQexec(state_->connected().raw(), sql.c_str()));
-        if (PQresultStatus(result.get()) != PGRES_COPY_IN) {
-            state_->connected().fail(state_->copying, result.get());
-        }
+        state_->copy.emplace(state_->connected(), state_->copying, sql);
     });
 }
 
 void ReplicaWriter::copy_bytes(std::string_view bytes) {
-    guarded([&] {
-        if (PQputCopyData(state_->connected().raw(), bytes.data(),
-                          static_cast<int>(bytes.size())) != 1) {
-            state_->connected().fail(state_->copying);
-        }
-    });
+    guarded([&] { state_->copying_now().write(bytes); });
 }
 
 uint64_t ReplicaWriter::end_copy(const CopiedTable& table) {
     return guarded([&] {
-        Connection& connection = state_->connected();
-        if (PQputCopyEnd(connection.raw(), nullptr) != 1) {
-            connection.fail(state_->copying);
-        }
-        Rows::Result result(PQgetResult(connection.raw()));
-        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
-            connection.fail(state_->copying, result.get());
-        }
-        const uint64_t rows = Rows(std::move(result)).affected();
-        while (Rows::Result(PQgetResult(connection.raw()))) {
-        }
+        const uint64_t rows = state_->copying_now().finish();
+        state_->copy.reset();
         remember(table, rows);
         return rows;
     });

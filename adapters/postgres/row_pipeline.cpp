@@ -31,7 +31,8 @@ uint32_t RowPipeline::add(TargetTable table) {
     return static_cast<uint32_t>(tables_.size() - 1);
 }
 
-std::optional<RowProblem> RowPipeline::run(std::span<const RowOperation> operations) {
+std::optional<RowProblem> RowPipeline::run(std::span<const RowOperation> operations,
+                                           const Wanted& wanted) {
     problem_.reset();
     if (statements_.size() > statements_most) {
         connection_.execute("forgetting statements", "DEALLOCATE ALL");
@@ -39,7 +40,9 @@ std::optional<RowProblem> RowPipeline::run(std::span<const RowOperation> operati
     }
     check(PQenterPipelineMode(connection_.raw()));
     for (size_t i = 0; i < operations.size() && !problem_; ++i) {
-        send(i, operations[i]);
+        if (wanted(operations[i])) {
+            send(i, operations[i]);
+        }
         if (window_.size() >= window_statements || window_bytes_ >= window_most_bytes) {
             finish_window();
         }

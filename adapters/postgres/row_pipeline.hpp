@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,9 +21,14 @@ class RowPipeline {
     explicit RowPipeline(Connection& connection) : connection_(connection) {}
 
     uint32_t add(TargetTable table);
-    /// In order, up to the first problem. Throws when the connection is lost or the server asks to
-    /// try again.
-    std::optional<RowProblem> run(std::span<const RowOperation> operations);
+    const TargetTable& table(uint32_t relation) const { return tables_.at(relation); }
+
+    using Wanted = std::function<bool(const RowOperation&)>;
+    /// Those that are wanted, in order, up to the first problem. Throws when the connection is lost
+    /// or the server asks to try again.
+    std::optional<RowProblem> run(
+        std::span<const RowOperation> operations,
+        const Wanted& wanted = [](const RowOperation&) { return true; });
 
   private:
     struct Prepared {

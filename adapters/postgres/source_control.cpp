@@ -6,6 +6,9 @@
 namespace antipode::postgres {
 namespace {
 
+/// A server that has not answered by then hangs: the statements' own timeouts are shorter.
+constexpr std::chrono::seconds longest_wait(12);
+
 /// What is written on the publication once its slot exists.
 constexpr const char* slot_comment = "antipode: slot ";
 
@@ -59,10 +62,11 @@ class Control {
         try {
             if (!connection_) {
                 connection_.emplace(url_, application_name_);
+                connection_->limit_waits(longest_wait);
             }
             connection_->execute("beginning a control transaction",
                                  "BEGIN; SET LOCAL lock_timeout = '2s'; "
-                                 "SET LOCAL statement_timeout = '20s'; "
+                                 "SET LOCAL statement_timeout = '10s'; "
                                  "SET LOCAL synchronous_commit = local");
             auto result = use(*connection_);
             connection_->execute("committing a control transaction", "COMMIT");

@@ -69,7 +69,9 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
     const Rows rows = connection.query(
         "looking up " + source.name.to_string(),
         "SELECT attname, format_type(atttypid, atttypmod), attgenerated <> '', attidentity = 'a', "
-        "attnotnull FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
+        "attnotnull, typarray <> 0 AND typcategory <> 'A' AND typdelim = ',' "
+        "FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
+        "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
         {oid_});
     for (const ColumnShape& wanted : source.columns) {
         int row = 0;
@@ -80,8 +82,12 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
             problem = "the table has no column \"" + wanted.name + "\" on this site";
             return false;
         }
-        columns_.push_back({quote_identifier(wanted.name), rows.string(row, 1),
-                            rows.boolean(row, 2), rows.boolean(row, 3), rows.boolean(row, 4)});
+        columns_.push_back({.name = quote_identifier(wanted.name),
+                            .type = rows.string(row, 1),
+                            .in_array = rows.boolean(row, 5),
+                            .generated = rows.boolean(row, 2),
+                            .identity_always = rows.boolean(row, 3),
+                            .not_null = rows.boolean(row, 4)});
     }
     return true;
 }
@@ -185,6 +191,83 @@ TargetTable::Statement TargetTable::update(bool has_old, const std::vector<bool>
 TargetTable::Statement TargetTable::remove() const {
     Statement statement;
     statement.sql = "DELETE FROM " + from_ + " WHERE " + where(statement, true);
+    return statement;
+}
+
+std::vector<size_t> TargetTable::key() const {
+    std::vector<size_t> columns;
+    for (const KeyColumn& key : key_) {
+        columns.push_back(key.column);
+    }
+    return columns;
+}
+
+TargetTable::Statement TargetTable::copy() const {
+    Statement statement;
+    std::string names;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        if (!columns_[i].generated) {
+            append(names, columns_[i].name);
+            statement.parameters.push_back({false, i});
+        }
+    }
+    statement.sql = "COPY " + into_ + " (" + names + ") FROM STDIN";
+    return statement;
+}
+
+/// "FROM unnest(...) v (c0, c1) WHERE t.id = v.c0", given that the first parameters are the key's.
+/// A value whose type has no place in an array literal travels as text.
+std::string TargetTable::join_by_key(const Statement& statement) const {
+    std::string arrays;
+    std::string names;
+    for (size_t i = 0; i < statement.parameters.size(); ++i) {
+        const Column& column = columns_[statement.parameters[i].column];
+        append(arrays, "$" + std::to_string(i + 1) +
+                           "::" + (column.in_array ? column.type : "text") + "[]");
+        append(names, "c" + std::to_string(i));
+    }
+    std::string condition;
+    for (size_t i = 0; i < key_.size(); ++i) {
+        append(condition,
+               "t." + columns_[key_[i].column].name + " " + key_[i].equality + " " +
+                   value_of(statement, i),
+               " AND ");
+    }
+    return " unnest(" + arrays + ") v (" + names + ") WHERE " + condition;
+}
+
+std::string TargetTable::value_of(const Statement& statement, size_t parameter) const {
+    const Column& column = columns_[statement.parameters[parameter].column];
+    return "v.c" + std::to_string(parameter) + (column.in_array ? "" : "::" + column.type);
+}
+
+std::optional<TargetTable::Statement> TargetTable::update_many(
+    const std::vector<bool>& unchanged) const {
+    Statement statement;
+    for (const KeyColumn& key : key_) {
+        statement.parameters.push_back({false, key.column});
+    }
+    std::string set;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        if (!unchanged[i] && !is_key(i) && !columns_[i].generated && !columns_[i].identity_always) {
+            statement.parameters.push_back({false, i});
+            append(set,
+                   columns_[i].name + " = " + value_of(statement, statement.parameters.size() - 1));
+        }
+    }
+    if (set.empty()) {
+        return std::nullopt;
+    }
+    statement.sql = "UPDATE " + from_ + " t SET " + set + " FROM" + join_by_key(statement);
+    return statement;
+}
+
+TargetTable::Statement TargetTable::remove_many() const {
+    Statement statement;
+    for (const KeyColumn& key : key_) {
+        statement.parameters.push_back({false, key.column});
+    }
+    statement.sql = "DELETE FROM " + from_ + " t USING" + join_by_key(statement);
     return statement;
 }
 

@@ -33,7 +33,10 @@ class TargetTable {
     static std::optional<TargetTable> find(Connection& connection, const RelationShape& source,
                                            std::string& problem);
 
+    const std::string& oid() const { return oid_; }
     const std::string& truncate_name() const { return from_; }
+    /// The columns that the rows' own key finds them by; empty: found by text, one by one.
+    std::vector<size_t> key() const;
 
     Statement insert() const;
     /// `unchanged[i]`: the source did not send column i; it keeps its value. `has_old`: the row is
@@ -41,10 +44,18 @@ class TargetTable {
     Statement update(bool has_old, const std::vector<bool>& unchanged) const;
     Statement remove() const;
 
+    // The same for many rows at once: each parameter is an array with a field of every row.
+    /// Statement of COPY; its parameters are the columns, in order.
+    Statement copy() const;
+    /// nullopt: no column would change.
+    std::optional<Statement> update_many(const std::vector<bool>& unchanged) const;
+    Statement remove_many() const;
+
   private:
     struct Column {
         std::string name;  ///< quoted
         std::string type;
+        bool in_array = false;  ///< an array literal can hold its values
         bool generated = false;
         bool identity_always = false;
         bool not_null = false;
@@ -59,6 +70,8 @@ class TargetTable {
     void choose_key(Connection& connection, const RelationShape& source);
     bool is_key(size_t column) const;
     std::string where(Statement& statement, bool of_old) const;
+    std::string join_by_key(const Statement& statement) const;
+    std::string value_of(const Statement& statement, size_t parameter) const;
 
     std::string oid_;
     bool partitioned_ = false;

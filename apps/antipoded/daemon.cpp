@@ -32,6 +32,7 @@ Daemon::Daemon(Config config, const Clock& clock)
     : config_(std::move(config)),
       clock_(clock),
       started_at_(clock.now()),
+      lock_(config_.state_dir),
       server_({.listen = config_.http.listen, .token = read_token(config_)}),
       own_bucket_(own_endpoint(config_, "epoch"), protocol::bucket_name(config_.cluster), true),
       journal_(config_.state_dir / "epoch"),
@@ -99,8 +100,8 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
 void Daemon::take_role(const v1::EpochRecord& record) {
     {
         std::scoped_lock lock(mutex_);
-        const bool same = record_ && record_->epoch() == record.epoch() &&
-                          record_->primary() == record.primary();
+        const bool same =
+            record_ && record_->epoch() == record.epoch() && record_->primary() == record.primary();
         if (same && half_) {
             return;
         }
@@ -189,24 +190,19 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
 
 nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
     const TimePoint now = clock_.now();
-    nlohmann::json row = {{"site", config_.site},
-                          {"role", status["role"]},
-                          {"state", "waiting"},
-                          {"recovery_point_us", status["recovery_point_us"]},
-                          {"lag_seconds", nullptr},
-                          {"verified", nullptr},
-                          {"parked", nullptr},
-                          {"report_at_us", to_microseconds(now)},
-                          {"reason", ""},
-                          {"next_step", ""}};
+    nlohmann::json row = {
+        {"site", config_.site},   {"role", status["role"]},
+        {"state", "waiting"},     {"recovery_point_us", status["recovery_point_us"]},
+        {"lag_seconds", nullptr}, {"verified", nullptr},
+        {"parked", nullptr},      {"report_at_us", to_microseconds(now)},
+        {"reason", ""},           {"next_step", ""}};
     if (!status["recovery_point_us"].is_null()) {
         const TimePoint point = from_microseconds(status["recovery_point_us"].get<int64_t>());
         row["lag_seconds"] = std::max(0.0, seconds_between(point, now));
     }
     // The worst store speaks for the site.
-    static const std::vector<std::string> worst_last = {"serving",  "streaming", "catching-up",
-                                                        "copying",  "degraded",  "waiting",
-                                                        "unknown"};
+    static const std::vector<std::string> worst_last = {
+        "serving", "streaming", "catching-up", "copying", "degraded", "waiting", "unknown"};
     const auto badness = [](const std::string& state) {
         return std::find(worst_last.begin(), worst_last.end(), state) - worst_last.begin();
     };
@@ -218,8 +214,7 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         if (badness(store["state"]) > badness(state)) {
             state = store["state"];
             const auto reason = store["reason"].get<std::string>();
-            row["reason"] =
-                reason.empty() ? "" : store["store"].get<std::string>() + ": " + reason;
+            row["reason"] = reason.empty() ? "" : store["store"].get<std::string>() + ": " + reason;
             row["next_step"] = store["next_step"];
         }
         verified += store["verified"].is_null() ? 0 : store["verified"].get<uint64_t>();
@@ -307,9 +302,8 @@ void Daemon::show_sites(nlohmann::json& status) const {
             row["reason"] = "it has not reported yet";
             row["next_step"] = "start antipoded there";
         }
-        const bool stale =
-            report == reports_.end() ||
-            from_microseconds(report->second.at_us()) + stale_after < clock_.now();
+        const bool stale = report == reports_.end() ||
+                           from_microseconds(report->second.at_us()) + stale_after < clock_.now();
         if (stale) {
             // What it said then is not what it is now.
             row["state"] = "unknown";

@@ -12,6 +12,7 @@
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/state_lock.hpp"
 #include "base/config.hpp"
 #include "failover/epoch.hpp"
 
@@ -42,8 +43,9 @@ class Daemon {
     const Config config_;
     const Clock& clock_;
     const TimePoint started_at_;
+    const StateLock lock_;
     http::HttpServer server_;
-    nats::Bucket own_bucket_;       ///< epoch worker only
+    nats::Bucket own_bucket_;         ///< epoch worker only
     failover::EpochJournal journal_;  ///< epoch worker only
 
     mutable std::mutex mutex_;

@@ -12,8 +12,8 @@ namespace antipode {
 
 /// A row of "stores" in which nothing is known yet.
 inline nlohmann::json empty_store(const StoreId& store) {
-    nlohmann::json row = {{"store", store.to_string()}, {"state", "unknown"}, {"reason", ""},
-                          {"next_step", ""}};
+    nlohmann::json row = {
+        {"store", store.to_string()}, {"state", "unknown"}, {"reason", ""}, {"next_step", ""}};
     for (const char* key :
          {"capture_lag_seconds", "delivery_lag_seconds", "apply_lag_seconds", "total_lag_seconds",
           "backlog_events", "backlog_bytes", "captured_through_us", "position", "safe_position",

@@ -34,7 +34,6 @@ int run(const std::string& config_file) {
     const sigset_t signals = block_signals();
     const antipode::SystemClock clock;
     const antipode::Config config = antipode::Config::load(config_file);
-    std::filesystem::create_directories(config.state_dir);
     const antipode::Daemon daemon(config, clock);
     spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
                  config.site, config.cluster, daemon.http_port());
@@ -49,8 +48,9 @@ int run(const std::string& config_file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Antipode's daemon: replicates one site's stores, as the cluster's epoch record "
-                 "says");
+    CLI::App app(
+        "Antipode's daemon: replicates one site's stores, as the cluster's epoch record "
+        "says");
     std::string config = "/etc/antipode/antipode.toml";
     std::string level = "info";
     app.add_option("--config", config, "configuration file")->capture_default_str();

@@ -12,8 +12,8 @@ constexpr double microseconds_per_second = 1e6;
 
 using Labels = std::map<std::string, std::string>;
 
-void gauge(prometheus::Registry& registry, const char* name, const char* help,
-           const Labels& labels, const nlohmann::json& value, double scale = 1) {
+void gauge(prometheus::Registry& registry, const char* name, const char* help, const Labels& labels,
+           const nlohmann::json& value, double scale = 1) {
     if (value.is_number()) {
         prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels).Set(
             value.get<double>() / scale);
@@ -23,15 +23,14 @@ void gauge(prometheus::Registry& registry, const char* name, const char* help,
 void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
     const Labels labels = {{"store", store["store"].get<std::string>()}};
     gauge(registry, "antipode_store_captured_through_timestamp_seconds",
-          "Everything up to here is captured on the primary.", labels,
-          store["captured_through_us"], microseconds_per_second);
+          "Everything up to here is captured on the primary.", labels, store["captured_through_us"],
+          microseconds_per_second);
     gauge(registry, "antipode_store_lag_seconds",
           "How far this site is behind the primary's capture and clock.", labels,
           store["total_lag_seconds"]);
     gauge(registry, "antipode_store_backlog_events", "Events that wait here.", labels,
           store["backlog_events"]);
-    gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels,
-          store["backlog_bytes"]);
+    gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels, store["backlog_bytes"]);
     gauge(registry, "antipode_store_verified", "Items or transactions whose digest was checked.",
           labels, store["verified"]);
     gauge(registry, "antipode_store_mismatches",

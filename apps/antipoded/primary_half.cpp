@@ -26,6 +26,14 @@ std::vector<primary::ItemCapture*> item_captures_of(const PrimaryStores& stores)
     return captures;
 }
 
+std::set<std::string> names_of(const std::vector<Config::Site>& sites) {
+    std::set<std::string> names;
+    for (const Config::Site& site : sites) {
+        names.insert(site.name);
+    }
+    return names;
+}
+
 }  // namespace
 
 PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server,
@@ -43,6 +51,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                   .marker_interval = config.tuning.marker_interval,
                   .reconcile_interval = config.tuning.reconcile_interval},
                  stream_, *inventory_, captures_of(stores_), item_captures_of(stores_), clock),
+      sites_(names_of(config.sites), *inventory_, clock),
       responder_(own_endpoint(config, "wants"), protocol::want_subject(config.cluster)),
       workers_(clock) {
     serve_bulk();
@@ -79,10 +88,9 @@ void PrimaryHalf::start_workers() {
         primary::ItemCapture& capture = store->capture();
         const std::string name = capture.store().to_string();
         for (unsigned i = 1; i <= config_.tuning.capture_workers; ++i) {
-            workers_.loop("read " + name + " " + std::to_string(i),
-                          [&](const std::stop_token& stop) {
-                              publisher_.capture_items(capture, stop);
-                          });
+            workers_.loop(
+                "read " + name + " " + std::to_string(i),
+                [&](const std::stop_token& stop) { publisher_.capture_items(capture, stop); });
         }
         workers_.add("reconcile " + name,
                      [&](const std::stop_token& stop, Worker::Progress progress) {
@@ -95,13 +103,13 @@ void PrimaryHalf::start_workers() {
                          }
                      });
         for (PrimaryItems::Notifier& notifier : store->notifiers()) {
-            workers_.loop("watch " + notifier.name + " " + name,
-                          [this, store, wait = std::move(notifier.wait)](
-                              const std::stop_token& stop) {
-                              if (wait(limits::wait, stop)) {
-                                  publisher_.poke();
-                              }
-                          });
+            workers_.loop(
+                "watch " + notifier.name + " " + name,
+                [this, store, wait = std::move(notifier.wait)](const std::stop_token& stop) {
+                    if (wait(limits::wait, stop)) {
+                        publisher_.poke();
+                    }
+                });
         }
     }
     workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
@@ -120,7 +128,18 @@ void PrimaryHalf::answer_want(const std::stop_token&) {
         responder_.answer(*request, "malformed");
         return;
     }
-    responder_.answer(*request, publisher_.want(std::move(want)) ? "ok" : "busy");
+    responder_.answer(*request, take_want(std::move(want)));
+}
+
+std::string PrimaryHalf::take_want(v1::Want want) {
+    for (const auto& store : stores_.databases) {
+        const primary::DatabaseCapture& capture = store->capture();
+        if (capture.store().to_string() == want.store() &&
+            Lsn{want.from_lsn()} < capture.forgotten()) {
+            return protocol::want_forgotten;
+        }
+    }
+    return publisher_.want(std::move(want)) ? protocol::want_taken : protocol::want_busy;
 }
 
 void PrimaryHalf::report(v1::SiteReport& report) const {
@@ -135,7 +154,8 @@ void PrimaryHalf::report(v1::SiteReport& report) const {
     }
 }
 
-void PrimaryHalf::hear(const std::vector<v1::SiteReport>& reports) {
+void PrimaryHalf::hear(const std::vector<v1::SiteReport>& heard) {
+    const std::vector<v1::SiteReport> reports = sites_.merge(heard);
     const primary::PublisherStatus status = publisher_.status();
     for (const auto& store : stores_.databases) {
         primary::DatabaseCapture& capture = store->capture();
@@ -155,6 +175,20 @@ void PrimaryHalf::hear(const std::vector<v1::SiteReport>& reports) {
     }
 }
 
+/// The worker that this store waits for, if one does not get on.
+const WorkerState* PrimaryHalf::problem_of(const std::vector<WorkerState>& workers,
+                                           const StoreId& store) {
+    const std::string name = store.to_string();
+    for (const WorkerState& worker : workers) {
+        const bool concerns = worker.name == "publisher" || worker.name.ends_with(" " + name) ||
+                              worker.name.find(" " + name + " ") != std::string::npos;
+        if (concerns && !worker.healthy && !worker.problem.empty()) {
+            return &worker;
+        }
+    }
+    return nullptr;
+}
+
 std::string PrimaryHalf::remark_of(const StoreId& store) const {
     for (const auto& items : stores_.items) {
         if (items->capture().store() == store) {
@@ -167,12 +201,19 @@ std::string PrimaryHalf::remark_of(const StoreId& store) const {
 void PrimaryHalf::show(nlohmann::json& out) const {
     const primary::PublisherStatus status = publisher_.status();
     const TimePoint now = clock_.now();
+    const std::vector<WorkerState> workers = workers_.states();
     for (const auto& lane : status.lanes) {
-        const std::string reason = lane.problem.empty() ? remark_of(lane.store) : lane.problem;
         nlohmann::json store = empty_store(lane.store);
-        store["state"] = lane.problem.empty() ? "serving" : "degraded";
-        store["reason"] = reason;
-        store["next_step"] = lane.next_step;
+        if (const WorkerState* worker = problem_of(workers, lane.store)) {
+            // Says more than the lane, which only sees that nothing comes.
+            store["state"] = "degraded";
+            store["reason"] = worker->problem;
+            store["next_step"] = worker->next_step;
+        } else {
+            store["state"] = lane.problem.empty() ? "serving" : "degraded";
+            store["reason"] = lane.problem.empty() ? remark_of(lane.store) : lane.problem;
+            store["next_step"] = lane.next_step;
+        }
         if (lane.captured_through) {
             store["captured_through_us"] = to_microseconds(*lane.captured_through);
             store["capture_lag_seconds"] = seconds_between(*lane.captured_through, now);

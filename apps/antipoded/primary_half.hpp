@@ -10,6 +10,7 @@
 #include "apps/antipoded/primary_stores.hpp"
 #include "base/config.hpp"
 #include "primary/publisher.hpp"
+#include "primary/registered_sites.hpp"
 
 namespace antipode {
 
@@ -21,7 +22,7 @@ class PrimaryHalf final : public Half {
     ~PrimaryHalf() override;
 
     void report(v1::SiteReport& report) const override;
-    void hear(const std::vector<v1::SiteReport>& reports) override;
+    void hear(const std::vector<v1::SiteReport>& heard) override;
     void show(nlohmann::json& status) const override;
     const protocol::EventLog& events() const override { return publisher_.events(); }
     std::vector<WorkerState> workers() const override { return workers_.states(); }
@@ -30,6 +31,10 @@ class PrimaryHalf final : public Half {
     void serve_bulk();
     void start_workers();
     void answer_want(const std::stop_token& stop);
+    /// "ok", or why the want cannot be met.
+    std::string take_want(v1::Want want);
+    static const WorkerState* problem_of(const std::vector<WorkerState>& workers,
+                                         const StoreId& store);
     std::string remark_of(const StoreId& store) const;
 
     const Config& config_;
@@ -39,6 +44,7 @@ class PrimaryHalf final : public Half {
     PrimaryStores stores_;
     nats::JetStream stream_;
     primary::Publisher publisher_;
+    primary::RegisteredSites sites_;
     nats::Responder responder_;
     Workers workers_;  // last: ends before what it uses
 };

@@ -13,6 +13,7 @@
 #include "primary/bulk.hpp"
 #include "primary/database/bulk.hpp"
 #include "primary/database/slot_capture.hpp"
+#include "primary/database/wal_probe.hpp"
 #include "primary/repositories/capture.hpp"
 #include "primary/repositories/watch.hpp"
 
@@ -26,7 +27,8 @@ class PostgresPrimary final : public PrimaryDatabase {
           source_({store.url, store.slot, store.publication, name_ + " capture"}),
           control_({store.url, store.slot, store.publication, name_ + " control"}),
           wal_(store.url, name_ + " wal"),
-          capture_(store, source_, control_, wal_, clock),
+          probe_(wal_, clock),
+          capture_(store, source_, control_, probe_, clock),
           export_({store.url, store.slot, name_ + " copy", {}}),
           bulk_({StoreKind::Database, store.name}, export_) {}
 
@@ -38,6 +40,7 @@ class PostgresPrimary final : public PrimaryDatabase {
     postgres::SlotSource source_;
     postgres::SourceSetup control_;
     postgres::WalEnd wal_;
+    primary::WalProbe probe_;
     primary::SlotCapture capture_;
     postgres::TableExport export_;
     primary::DatabaseBulk bulk_;
@@ -78,9 +81,7 @@ class GitPrimary final : public PrimaryItems {
                  }}};
     }
     std::string remark() const override { return capture_.problem(); }
-    void applied_everywhere(TimePoint time) override {
-        repositories_.drop_kept_packs_before(time);
-    }
+    void applied_everywhere(TimePoint time) override { repositories_.drop_kept_packs_before(time); }
 
   private:
     std::shared_ptr<primary::Inventory> inventory_;
@@ -101,8 +102,7 @@ class FilesPrimary final : public PrimaryItems {
         : inventory_(inventory),
           tree_(store.root),
           watch_(store.root, clock),
-          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock,
-                   store.exclude),
+          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock, store.exclude),
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::BlobBulk>(tree_, store.exclude)) {}
 

@@ -59,16 +59,18 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
                  .order = {.causal = config.tuning.consistency == "causal",
                            .max_hold = config.tuning.max_hold}},
                 receive_stream_, ids_, registry_, pulls_, verify::expected_digest, clock),
-      relay_({.cluster = config.cluster, .epoch = epoch, .stores = ids_}, upstream_,
-             relay_stream_, pulls_, registry_, [this] { receiver_.wake(); }, clock),
+      relay_(
+          {.cluster = config.cluster, .epoch = epoch, .stores = ids_}, upstream_, relay_stream_,
+          pulls_, registry_, [this] { receiver_.wake(); }, clock),
       repair_(
           config.site, ids_, registry_, bulk_,
           [this](const v1::Want& want) {
-              const std::string answer = requester_.request(
-                  protocol::want_subject(config_.cluster), want.SerializeAsString());
-              if (answer != "ok") {
+              const std::string answer = requester_.request(protocol::want_subject(config_.cluster),
+                                                            want.SerializeAsString());
+              if (answer != protocol::want_taken && answer != protocol::want_forgotten) {
                   throw Error(Reaction::Retry, "the primary is busy");
               }
+              return answer == protocol::want_taken;
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
       workers_(clock) {
@@ -158,6 +160,13 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
 
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
+    if (lane.gap && repair_.is_beyond_repair(lane.store)) {
+        reason = "the primary's slot is past what this site lacks of the database";
+        next_step =
+            "copy it anew: DROP DATABASE and CREATE DATABASE on this site; the copy begins by "
+            "itself";
+        return "waiting";
+    }
     const auto workers = workers_.states();
     if (const WorkerState* worker = problem_of(workers, lane.store)) {
         reason = worker->problem;

@@ -71,6 +71,8 @@ void SlotCapture::start() {
     decoded_ = from;
     reported_ = Lsn{};
     sent_ = from;
+    begins_ = from;
+    forgotten_ = from.value;
     asked_at_ = SteadyTime{};
     status_at_ = transaction_at_ = clock_.steady_now();
     started_ = true;
@@ -137,6 +139,9 @@ void SlotCapture::end() {
 
 std::vector<DatabaseEvent> SlotCapture::collect(milliseconds wait) {
     std::vector<DatabaseEvent> events;
+    if (const auto from = std::exchange(begins_, std::nullopt)) {
+        events.emplace_back(DecodingBegins{*from});
+    }
     size_t bytes = 0;
     while (events.size() < poll_events && bytes < poll_bytes && !restart_) {
         send_due_status();
@@ -166,8 +171,7 @@ void SlotCapture::take(const Decoded& decoded, std::vector<DatabaseEvent>& event
     if (const auto* progress = std::get_if<DecodedProgress>(&decoded)) {
         decoded_ = std::max(decoded_, progress->lsn);
         if (progress->wants_status) {
-            sent_ = confirmable();
-            source_.send_status(sent_, false);
+            send_status(false);
         }
         return;
     }
@@ -198,16 +202,20 @@ Lsn SlotCapture::confirmable() const {
     return std::max(sent_, std::min(Lsn{confirmed_.load()}, cutter_.end()));
 }
 
+void SlotCapture::send_status(bool ask) {
+    sent_ = confirmable();
+    raise(forgotten_, sent_.value);
+    source_.send_status(sent_, ask);
+}
+
 void SlotCapture::send_due_status() {
     const SteadyTime now = clock_.steady_now();
     const milliseconds interval = somebody_waits() ? ask_when_waited_for : ask_when_idle;
     const bool ask = now - asked_at_ >= interval;
-    const Lsn confirmed = confirmable();
-    if (!ask && confirmed == sent_) {
+    if (!ask && confirmable() == sent_) {
         return;
     }
-    source_.send_status(confirmed, ask);
-    sent_ = confirmed;
+    send_status(ask);
     status_at_ = now;
     if (ask) {
         asked_at_ = now;
@@ -222,8 +230,7 @@ void SlotCapture::confirm(Lsn lsn) {
 void SlotCapture::keep_alive() {
     const SteadyTime now = clock_.steady_now();
     if (started_ && !restart_ && now - status_at_ >= alive_interval) {
-        sent_ = confirmable();
-        source_.send_status(sent_, false);
+        send_status(false);
         status_at_ = now;
     }
 }

@@ -35,6 +35,7 @@ class SlotCapture final : public DatabaseCapture {
     void confirm(Lsn lsn) override;
     void keep_alive() override;
     void restart() override;
+    Lsn forgotten() const override { return Lsn{forgotten_.load()}; }
     Lsn wal_position() override;
 
   private:
@@ -45,6 +46,7 @@ class SlotCapture final : public DatabaseCapture {
     std::vector<DatabaseEvent> collect(std::chrono::milliseconds wait);
     void take(const Decoded& decoded, std::vector<DatabaseEvent>& events);
     void finish(std::vector<DatabaseEvent>& events);
+    void send_status(bool ask);
     void send_due_status();
     bool somebody_waits() const { return Lsn{wal_target_.load()} > decoded_; }
     Lsn confirmable() const;
@@ -60,9 +62,10 @@ class SlotCapture final : public DatabaseCapture {
     bool started_ = false;
     bool slot_seen_ = false;
     TransactionCutter cutter_;
-    Lsn decoded_;   ///< decoding has passed this place
-    Lsn reported_;  ///< the same, as poll() said it last
-    Lsn sent_;      ///< confirmed to the server
+    Lsn decoded_;                ///< decoding has passed this place
+    Lsn reported_;               ///< the same, as poll() said it last
+    Lsn sent_;                   ///< confirmed to the server
+    std::optional<Lsn> begins_;  ///< where decoding began, until poll() has said it
     SteadyTime asked_at_;
     SteadyTime status_at_;
     SteadyTime transaction_at_;
@@ -71,6 +74,7 @@ class SlotCapture final : public DatabaseCapture {
 
     // Any thread.
     std::atomic<uint64_t> confirmed_{0};
+    std::atomic<uint64_t> forgotten_{0};
     std::atomic<uint64_t> wal_target_{0};
     std::atomic<bool> restart_{false};
 };

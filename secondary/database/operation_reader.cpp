@@ -48,6 +48,12 @@ std::string describe_place(const v1::Transaction& transaction) {
            Lsn{transaction.commit_lsn()}.to_string();
 }
 
+void OperationReader::forget() {
+    mapped_.clear();
+    shapes_.clear();
+    gathered_ = 0;
+}
+
 void OperationReader::open(const v1::Transaction& transaction, const CopiedTables& copied) {
     relations_.clear();
     place_ = describe_place(transaction);
@@ -81,10 +87,8 @@ void OperationReader::add_relation(const v1::Relation& relation, const v1::Trans
         if (!entry.copied) {
             entry.mapped = mapped.relation;
             mapped_[bytes] = mapped.relation;
+            shapes_[mapped.relation] = entry.shape;
         }
-    }
-    if (!entry.copied) {
-        id_of_[entry.mapped] = relation.id();
     }
     relations_[relation.id()] = std::move(entry);
 }
@@ -97,17 +101,19 @@ const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
     return found->second;
 }
 
-std::span<const RowOperation> OperationReader::next(size_t most) {
-    size_t count = 0;
-    while (count < most && reader_.next(change_)) {
-        if (operations_.size() == count) {
+bool OperationReader::read(size_t most) {
+    while (gathered_ < most) {
+        if (!reader_.next(change_)) {
+            return false;
+        }
+        if (operations_.size() == gathered_) {
             operations_.emplace_back();
         }
-        if (convert(operations_[count])) {
-            ++count;
+        if (convert(operations_[gathered_])) {
+            ++gathered_;
         }
     }
-    return {operations_.data(), count};
+    return true;
 }
 
 /// False when there is nothing to do.
@@ -148,12 +154,11 @@ void OperationReader::check(const Relation& relation, const RowOperation& operat
 }
 
 std::string OperationReader::describe(const RowOperation& operation) const {
-    const auto id = id_of_.find(operation.relation);
-    const auto found = id == id_of_.end() ? relations_.end() : relations_.find(id->second);
-    if (found == relations_.end()) {
-        return "a table";
+    const auto found = shapes_.find(operation.relation);
+    if (found == shapes_.end()) {
+        return place_;
     }
-    const RelationShape& shape = found->second.shape;
+    const RelationShape& shape = found->second;
     const auto& row = operation.has_old ? operation.old_row : operation.new_row;
     std::string key;
     for (size_t i = 0; i < row.size(); ++i) {
@@ -162,7 +167,8 @@ std::string OperationReader::describe(const RowOperation& operation) const {
                 (key.empty() ? "" : ", ") + printable(shape.columns[i].name) + " = " + show(row[i]);
         }
     }
-    return printable(shape.name.to_string()) + (key.empty() ? "" : ", key (" + key + ")");
+    return place_ + ", " + printable(shape.name.to_string()) +
+           (key.empty() ? "" : ", key (" + key + ")");
 }
 
 }  // namespace antipode::secondary

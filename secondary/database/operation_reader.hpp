@@ -12,23 +12,27 @@
 
 namespace antipode::secondary {
 
-/// Turns an event's changes into row operations of a session, a batch at a time. Keeps which of the
-/// session's relations belongs to which description; forget() when the session is lost. One thread.
+/// Turns events' changes into row operations of a session and gathers them until they are taken.
+/// Keeps which of the session's relations belongs to which description; forget() when the session
+/// is lost. One thread.
 class OperationReader {
   public:
     explicit OperationReader(ReplicaSession& session) : session_(session) {}
 
-    void forget() { mapped_.clear(); }
+    void forget();
 
-    /// Looks at a new event; its bytes must stay until the next call. Throws Error{Stop} when a
-    /// table or column that it changes is missing here.
+    /// Looks at a new event; its bytes must stay as long as its operations. Throws Error{Stop} when
+    /// a table or column that it changes is missing here.
     void open(const v1::Transaction& transaction, const CopiedTables& copied);
 
-    /// The next operations, at most `most`; empty at the end. Changes that are in a table's copy
-    /// already are left out. Valid until the next call.
-    std::span<const RowOperation> next(size_t most);
+    /// Gathers operations of the event until there are `most`; false: no more are in it. Changes
+    /// that are in a table's copy already are left out.
+    bool read(size_t most);
+    std::span<const RowOperation> gathered() const { return {operations_.data(), gathered_}; }
+    void drop_gathered() { gathered_ = 0; }
 
-    /// "public.items, key (id = 5)", for errors.
+    /// "transaction 741 at 0/15F2A98, public.items, key (id = 5)", for errors; the transaction is
+    /// the one that was opened last.
     std::string describe(const RowOperation& operation) const;
 
   private:
@@ -44,13 +48,14 @@ class OperationReader {
     void check(const Relation& relation, const RowOperation& operation) const;
 
     ReplicaSession& session_;
-    std::unordered_map<std::string, uint32_t> mapped_;  ///< by the relation's bytes
-    std::unordered_map<uint32_t, Relation> relations_;  ///< by id in the event
-    std::unordered_map<uint32_t, uint32_t> id_of_;      ///< id in the event by the session's
+    std::unordered_map<std::string, uint32_t> mapped_;    ///< by the relation's bytes
+    std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the event
+    std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
     std::string place_;
     protocol::ChangeReader reader_{{}};
     protocol::Change change_;
-    std::vector<RowOperation> operations_;
+    std::vector<RowOperation> operations_;  ///< reused: only the first `gathered_` count
+    size_t gathered_ = 0;
 };
 
 /// "transaction 741 at 0/15F2A98", for errors.

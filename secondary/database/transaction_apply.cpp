@@ -13,8 +13,8 @@ namespace {
 constexpr uint64_t group_transactions = 1000;
 constexpr uint64_t group_changes = 10'000;
 constexpr uint64_t group_bytes = 8 * limits::mib;
-/// Row operations handed to the session at once.
-constexpr size_t batch_operations = 512;
+/// Row operations handed to the session at once, at most: the more, the fewer statements.
+constexpr size_t batch_operations = group_changes;
 
 const v1::Transaction& transaction_of(const protocol::Event& event) {
     if (!event.payload.has_transaction()) {
@@ -30,9 +30,7 @@ bool stands_alone(const v1::Transaction& transaction) {
     return !transaction.last() || transaction.statements_size() > 0;
 }
 
-[[noreturn]] void refuse(const RowProblem& problem, const std::string& row,
-                         const v1::Transaction& transaction) {
-    const std::string where = describe_place(transaction) + ", " + row;
+[[noreturn]] void refuse(const RowProblem& problem, const std::string& where) {
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
                     "this site's rows differ from the primary's: " + where + ": " + problem.text,
@@ -101,39 +99,44 @@ void TransactionApply::initial_copy(BulkSource& primary,
 }
 
 DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const> events) {
-    size_t applied = 0;       // events that apply_one() took
     size_t committed_to = 0;  // events before it are committed
+    bool in_the_middle = false;
     try {
         load();
+        in_the_middle = partial_.has_value();
         if (!committed().copied) {
             throw Error(Reaction::Retry,
                         "the initial copy of " + store_.to_string() + " is not complete");
         }
         finish_copy_if_due();
-        for (const protocol::Event* event : events) {
-            if (stands_alone(transaction_of(*event)) && !partial_ && group_.transactions > 0) {
+        for (size_t i = 0; i < events.size(); ++i) {
+            if (stands_alone(transaction_of(*events[i])) && !partial_ && group_.transactions > 0) {
                 // What is complete must not hang on the fate of a large transaction.
                 commit_local();
-                committed_to = applied;
+                committed_to = i;
             }
-            apply_one(*event);
-            ++applied;
+            apply_one(*events[i]);
             if (!partial_ && group_.full()) {
                 commit_local();
-                committed_to = applied;
+                committed_to = i + 1;
             }
         }
+        write();
         if (!partial_) {
             commit_local();
             finish_copy_if_due();
         }
     } catch (const Error& error) {
-        const bool others = group_.transactions > 0 && committed_to < applied;
         abandon();
-        if (others && error.reaction() != Reaction::Retry) {
-            apply(events.subspan(committed_to, applied - committed_to));
+        const bool several = events.size() - committed_to > 1;
+        if (error.reaction() == Reaction::Retry || !several ||
+            (in_the_middle && committed_to == 0)) {
+            throw;
         }
-        throw;
+        // Those before the bad one are applied, and it says itself what is wrong with it.
+        for (const protocol::Event* event : events.subspan(committed_to)) {
+            apply({&event, 1});
+        }
     } catch (...) {
         abandon();
         throw;
@@ -199,6 +202,7 @@ void TransactionApply::change_structure(const v1::Transaction& transaction) {
         copied_.contains(schema_name, transaction.xid(), Lsn{transaction.commit_lsn()})) {
         return;
     }
+    write();
     run_statements(session_, transaction, ddl_);
     reader_.forget();
     group_.structure = true;
@@ -206,14 +210,22 @@ void TransactionApply::change_structure(const v1::Transaction& transaction) {
 
 void TransactionApply::apply_changes(const v1::Transaction& transaction) {
     reader_.open(transaction, copied_);
-    for (auto operations = reader_.next(batch_operations); !operations.empty();
-         operations = reader_.next(batch_operations)) {
-        if (const auto problem = session_.apply(operations)) {
-            refuse(*problem, reader_.describe(operations[problem->index]), transaction);
-        }
-        group_.changes += operations.size();
+    while (reader_.read(batch_operations)) {
+        write();
     }
+    group_.changes += transaction.change_count();
     group_.bytes += transaction.changes().size();
+}
+
+void TransactionApply::write() {
+    const auto operations = reader_.gathered();
+    if (operations.empty()) {
+        return;
+    }
+    if (const auto problem = session_.apply(operations)) {
+        refuse(*problem, reader_.describe(operations[problem->index]));
+    }
+    reader_.drop_gathered();
 }
 
 void TransactionApply::open_local() {
@@ -236,6 +248,7 @@ void TransactionApply::commit_local() {
     if (!open_) {
         return;
     }
+    write();
     session_.save_position(place_.position, place_.lsn, place_.transactions);
     session_.commit();
     open_ = false;

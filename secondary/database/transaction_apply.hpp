@@ -62,6 +62,8 @@ class TransactionApply final : public DatabaseApply {
     bool check_begin(const protocol::Event& event, const v1::Transaction& transaction);
     void change_structure(const v1::Transaction& transaction);
     void apply_changes(const v1::Transaction& transaction);
+    /// Hands what is gathered to the session; the events' bytes are needed until then.
+    void write();
     void open_local();
     void roll_back_local();
     void commit_local();

@@ -28,13 +28,14 @@ std::filesystem::path made(const std::filesystem::path& path) {
 
 }  // namespace
 
-Site::Site(const std::filesystem::path& root, std::string site_name)
+Site::Site(const std::filesystem::path& root, std::string site_name,
+           PostgresServer::Options postgres_options)
     : name(std::move(site_name)),
       directory(made(root / name)),
       git_root(made(directory / "git")),
       files_root(made(directory / "files")),
       nats(directory / "nats"),
-      postgres(directory / "pg"),
+      postgres(directory / "pg", std::move(postgres_options)),
       http_port_(free_port()) {
     postgres.psql("CREATE DATABASE app");
 }

@@ -17,7 +17,8 @@ namespace antipode::test {
 /// real.
 class Site {
   public:
-    Site(const std::filesystem::path& directory, std::string name);
+    Site(const std::filesystem::path& directory, std::string name,
+         PostgresServer::Options postgres_options = {});
 
     /// Writes the configuration; `sites`: all of the cluster.
     void configure(const std::vector<const Site*>& sites, const std::string& more = {});

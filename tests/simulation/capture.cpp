@@ -222,6 +222,10 @@ std::optional<std::string> SimulatedRepositoryCapture::content(const std::string
 
 // The database.
 
+Lsn SimulatedDatabaseCapture::forgotten() const {
+    return service_.confirmed;
+}
+
 Lsn SimulatedDatabaseCapture::wal_position() {
     faults_.call("wal_position");
     return service_.wal_end;
@@ -236,11 +240,13 @@ std::vector<primary::DatabaseEvent> SimulatedDatabaseCapture::poll(std::chrono::
     }
     if (connected_) {
         service_.confirmed = std::max(service_.confirmed, std::min(confirm_, decoded_));
-    } else {
-        decoded_ = service_.confirmed;
-        connected_ = true;
     }
     std::vector<primary::DatabaseEvent> events;
+    if (!connected_) {
+        decoded_ = service_.confirmed;
+        connected_ = true;
+        events.emplace_back(primary::DecodingBegins{decoded_});
+    }
     size_t room = 1 + faults_.chance().below(6);
     for (const Service::Transaction& transaction : service_.log) {
         if (transaction.end <= decoded_) {

@@ -90,6 +90,7 @@ class SimulatedDatabaseCapture final : public primary::DatabaseCapture {
     void confirm(Lsn lsn) override { confirm_ = std::max(confirm_, lsn); }
     void keep_alive() override {}
     void restart() override { connected_ = false; }
+    Lsn forgotten() const override;
     Lsn wal_position() override;
 
   private:

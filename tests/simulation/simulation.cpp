@@ -130,6 +130,7 @@ void Simulation::with_secondary(size_t weight, std::function<void(SecondaryDaemo
                                   if (!faults_.happens(&Profile::lost_wants)) {
                                       primary_->want(want);
                                   }
+                                  return true;
                               };
                               secondary_ = std::make_unique<SecondaryDaemon>(
                                   max_hold_, replica_, registry_, blob_tree_, repository_tree_,

@@ -134,6 +134,9 @@ class DatabaseLane : public testing::Test {
                 decoded_ = through->lsn;
                 continue;
             }
+            if (std::holds_alternative<primary::DecodingBegins>(event)) {
+                continue;
+            }
             v1::Payload payload;
             *payload.mutable_transaction() =
                 std::get<primary::CapturedTransaction>(event).transaction;

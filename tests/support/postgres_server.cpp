@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <stdexcept>
 #include <vector>
 
@@ -100,6 +101,21 @@ void PostgresServer::start() {
 
 bool PostgresServer::stop(std::chrono::milliseconds timeout) {
     return process_.stop(timeout, SIGINT) == 0;
+}
+
+void PostgresServer::signal_all(int number) {
+    // The postmaster first: it makes no new children then.
+    process_.signal(number);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        std::ifstream stat(entry.path() / "stat");
+        std::string line;
+        std::getline(stat, line);
+        // "pid (name) state parent ...": the name may hold anything.
+        const size_t after = line.rfind(") ");
+        if (after != std::string::npos && std::atoi(line.c_str() + after + 4) == process_.pid()) {
+            ::kill(std::atoi(line.c_str()), number);
+        }
+    }
 }
 
 std::string PostgresServer::url(const std::string& database, const std::string& user) const {

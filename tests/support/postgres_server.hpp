@@ -27,6 +27,9 @@ class PostgresServer {
     bool stop(std::chrono::milliseconds timeout = std::chrono::seconds(20));
     /// kill -9 of the postmaster; its children follow.
     void kill() { process_.kill(); }
+    /// Stops all its processes where they are: connections stay, nothing answers.
+    void freeze() { signal_all(19); }
+    void thaw() { signal_all(18); }
     void set(const std::string& name, const std::string& value) { options_.settings[name] = value; }
 
     std::string url(const std::string& database = "postgres",
@@ -40,6 +43,7 @@ class PostgresServer {
 
   private:
     void initialize();
+    void signal_all(int number);
 
     std::filesystem::path directory_;
     Options options_;

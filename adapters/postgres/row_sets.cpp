@@ -1,0 +1,209 @@
+#include "adapters/postgres/row_sets.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <libpq-fe.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/copy_in.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+/// Below it a pipeline of single statements is as fast, and waits for the server less often.
+constexpr size_t many = 24;
+constexpr size_t copy_chunk_bytes = 256 * 1024;
+constexpr const char* doing = "applying rows";
+
+bool is_truncation(const RowOperation& operation) {
+    return operation.kind == RowOperation::Kind::Truncate;
+}
+
+/// {"a","b",NULL}
+std::string array_of(const std::vector<const NetChanges::Row*>& rows, size_t column) {
+    std::string array = "{";
+    for (const NetChanges::Row* row : rows) {
+        const Field& field = (*row)[column];
+        if (array.size() > 1) {
+            array += ',';
+        }
+        if (field.kind != Field::Kind::Text) {
+            array += "NULL";
+            continue;
+        }
+        array += '"';
+        for (const char c : field.text) {
+            if (c == '"' || c == '\\') {
+                array += '\\';
+            }
+            array += c;
+        }
+        array += '"';
+    }
+    return array += '}';
+}
+
+/// One field in COPY's text format.
+void add_copied(std::string& line, const Field& field) {
+    if (field.kind != Field::Kind::Text) {
+        line += "\\N";
+        return;
+    }
+    for (const char c : field.text) {
+        switch (c) {
+            case '\\':
+                line += "\\\\";
+                break;
+            case '\n':
+                line += "\\n";
+                break;
+            case '\r':
+                line += "\\r";
+                break;
+            case '\t':
+                line += "\\t";
+                break;
+            default:
+                line += c;
+        }
+    }
+}
+
+}  // namespace
+
+uint32_t RowSets::add(TargetTable table) {
+    return pipeline_.add(std::move(table));
+}
+
+std::optional<RowProblem> RowSets::run(std::span<const RowOperation> operations) {
+    size_t done = 0;
+    while (done < operations.size()) {
+        const auto rest = operations.subspan(done);
+        const auto truncation = std::find_if(rest.begin(), rest.end(), is_truncation);
+        const auto rows = static_cast<size_t>(truncation - rest.begin());
+        const size_t count = rows == 0 ? 1 : rows;
+        auto problem = rows < many ? pipeline_.run(rest.first(count)) : run_many(rest.first(count));
+        if (problem) {
+            problem->index += done;
+            return problem;
+        }
+        done += count;
+    }
+    return std::nullopt;
+}
+
+std::optional<RowProblem> RowSets::run_many(std::span<const RowOperation> operations) {
+    connection_.execute(doing, "SAVEPOINT many_rows");
+    if (try_sets(operations)) {
+        connection_.execute(doing, "RELEASE SAVEPOINT many_rows");
+        return std::nullopt;
+    }
+    connection_.execute(doing, "ROLLBACK TO SAVEPOINT many_rows; RELEASE SAVEPOINT many_rows");
+    return pipeline_.run(operations);
+}
+
+bool RowSets::try_sets(std::span<const RowOperation> operations) {
+    const auto tables = shares(operations);
+    if (!tables) {
+        return false;
+    }
+    try {
+        for (const auto& [relation, share] : *tables) {
+            if (!share.singly && !write(pipeline_.table(relation), share.changes.result())) {
+                return false;
+            }
+        }
+    } catch (const SqlError& error) {
+        if (error.reaction() == Reaction::Retry) {
+            throw;
+        }
+        return false;
+    }
+    // No table's rows depend on another's: neither foreign keys nor triggers fire here.
+    return !pipeline_.run(operations, [&](const RowOperation& operation) {
+        return tables->at(operation.relation).singly;
+    });
+}
+
+std::optional<std::map<uint32_t, RowSets::Share>> RowSets::shares(
+    std::span<const RowOperation> operations) const {
+    std::map<uint32_t, Share> shares;
+    std::set<std::string> oids;
+    for (const RowOperation& operation : operations) {
+        auto found = shares.find(operation.relation);
+        if (found == shares.end()) {
+            const TargetTable& table = pipeline_.table(operation.relation);
+            if (!oids.insert(table.oid()).second) {
+                return std::nullopt;
+            }
+            found = shares.emplace(operation.relation, Share{NetChanges(table.key())}).first;
+        }
+        Share& share = found->second;
+        share.singly = share.singly || !share.changes.add(operation);
+    }
+    return shares;
+}
+
+/// In an order in which no key is there twice.
+bool RowSets::write(const TargetTable& table, const NetChanges::Result& changes) {
+    if (!changes.removed.empty() && !run_statement(table.remove_many(), changes.removed)) {
+        return false;
+    }
+    for (const auto& [mask, rows] : changes.updated) {
+        std::vector<bool> unchanged;
+        for (const char c : mask) {
+            unchanged.push_back(c == 'u');
+        }
+        const auto statement = table.update_many(unchanged);
+        if (!statement || !run_statement(*statement, rows)) {
+            return false;
+        }
+    }
+    return changes.inserted.empty() || copy(table, changes.inserted);
+}
+
+bool RowSets::run_statement(const TargetTable::Statement& statement,
+                            const std::vector<const Row*>& rows) {
+    std::vector<std::string> arrays;
+    std::vector<const char*> values;
+    for (const TargetTable::Parameter& parameter : statement.parameters) {
+        arrays.push_back(array_of(rows, parameter.column));
+    }
+    for (const std::string& array : arrays) {
+        values.push_back(array.c_str());
+    }
+    Rows::Result result(PQexecParams(connection_.raw(), statement.sql.c_str(),
+                                     static_cast<int>(values.size()), nullptr, values.data(),
+                                     nullptr, nullptr, 0));
+    if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+        connection_.fail(doing, result.get());
+    }
+    return Rows(std::move(result)).affected() == rows.size();
+}
+
+bool RowSets::copy(const TargetTable& table, const std::vector<const Row*>& rows) {
+    const TargetTable::Statement statement = table.copy();
+    if (statement.parameters.empty()) {
+        return false;
+    }
+    CopyIn into(connection_, doing, statement.sql);
+    std::string lines;
+    for (const Row* row : rows) {
+        for (size_t i = 0; i < statement.parameters.size(); ++i) {
+            if (i > 0) {
+                lines += '\t';
+            }
+            add_copied(lines, (*row)[statement.parameters[i].column]);
+        }
+        lines += '\n';
+        if (lines.size() >= copy_chunk_bytes) {
+            into.write(lines);
+            lines.clear();
+        }
+    }
+    into.write(lines);
+    return into.finish() == rows.size();
+}
+
+}  // namespace antipode::postgres

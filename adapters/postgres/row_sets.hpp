@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapters/postgres/net_changes.hpp"
+#include "adapters/postgres/row_pipeline.hpp"
+
+namespace antipode::postgres {
+
+/// Applies many row operations at once: their net changes, a few statements a table. Few
+/// operations, and whatever cannot be done so, go through the row pipeline one by one, which also
+/// finds out what exactly is wrong when a set of rows is refused. One thread; as old as its
+/// connection.
+class RowSets {
+  public:
+    explicit RowSets(Connection& connection) : connection_(connection), pipeline_(connection) {}
+
+    uint32_t add(TargetTable table);
+    /// As RowPipeline::run().
+    std::optional<RowProblem> run(std::span<const RowOperation> operations);
+
+  private:
+    using Row = NetChanges::Row;
+    /// A table's part of the operations.
+    struct Share {
+        NetChanges changes;
+        bool singly = false;
+    };
+
+    std::optional<RowProblem> run_many(std::span<const RowOperation> operations);
+    /// False: refused, or not as many rows as there should be; nothing is done then.
+    bool try_sets(std::span<const RowOperation> operations);
+    /// By table; nullopt when one table goes by two descriptions.
+    std::optional<std::map<uint32_t, Share>> shares(std::span<const RowOperation> operations) const;
+    bool write(const TargetTable& table, const NetChanges::Result& changes);
+    bool run_statement(const TargetTable::Statement& statement,
+                       const std::vector<const Row*>& rows);
+    bool copy(const TargetTable& table, const std::vector<const Row*>& rows);
+
+    Connection& connection_;
+    RowPipeline pipeline_;
+};
+
+}  // namespace antipode::postgres

@@ -1,0 +1,39 @@
+#include "apps/antipoded/state_lock.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+
+namespace antipode {
+
+StateLock::StateLock(const std::filesystem::path& directory) : fd_(-1) {
+    const std::string shown = "state_dir " + printable(directory.native());
+    std::error_code failure;
+    std::filesystem::create_directories(directory, failure);
+    if (failure) {
+        throw Error(Reaction::Stop, shown + " cannot be made: " + failure.message(),
+                    "give antipoded a directory of its own that it may write to (state_dir)");
+    }
+    fd_ = open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd_ < 0) {
+        throw Error(Reaction::Stop, shown + " cannot be written: " + std::strerror(errno),
+                    "give antipoded a directory of its own that it may write to (state_dir)");
+    }
+    if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+        close(fd_);
+        throw Error(Reaction::Stop, "another antipoded works in " + shown,
+                    "stop the other one, or give this one a state_dir of its own");
+    }
+}
+
+StateLock::~StateLock() {
+    close(fd_);
+}
+
+}  // namespace antipode

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "primary/inventory.hpp"
+#include "protocol/antipode.pb.h"
+
+namespace antipode::primary {
+
+/// The secondaries that count: a site is registered from its first report on, until it is taken out
+/// of the configuration. Reports live in the broker, which may lose them; what a site said last is
+/// remembered in the primary's own state, so that a lost broker does not set free what an absent
+/// site still needs. One thread.
+class RegisteredSites {
+  public:
+    /// `configured`: names of the cluster's sites. Reads what is remembered.
+    RegisteredSites(std::set<std::string> configured, Inventory& inventory, const Clock& clock);
+
+    /// The newest report of every registered site, given those that the broker has now. Throws
+    /// Error{Retry} when a new site cannot be remembered.
+    std::vector<v1::SiteReport> merge(const std::vector<v1::SiteReport>& reports);
+
+  private:
+    void remember();
+
+    const std::set<std::string> configured_;
+    Inventory& inventory_;
+    const Clock& clock_;
+    std::map<std::string, v1::SiteReport> sites_;
+    SteadyTime remember_at_{};
+};
+
+}  // namespace antipode::primary

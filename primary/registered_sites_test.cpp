@@ -1,0 +1,63 @@
+#include "primary/registered_sites.hpp"
+
+#include <gtest/gtest.h>
+
+#include "primary/safe_points.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::primary {
+namespace {
+
+const StoreId rows{StoreKind::Database, "app"};
+
+v1::SiteReport report(const std::string& site, const std::string& role, uint64_t safe) {
+    v1::SiteReport said;
+    said.set_site(site);
+    said.set_role(role);
+    if (safe != 0) {
+        v1::LaneReport& lane = *said.add_lanes();
+        lane.set_store(rows.to_string());
+        lane.set_safe_lsn(safe);
+    }
+    return said;
+}
+
+class RegisteredSitesTest : public testing::Test {
+  protected:
+    Lsn confirmable(RegisteredSites& sites, const std::vector<v1::SiteReport>& reports) {
+        return primary::confirmable(sites.merge(reports), rows, Lsn{1000});
+    }
+    const test::TemporaryDirectory directory_;
+    SystemClock clock_;
+    Inventory inventory_{directory_ / "inventory.db"};
+    const std::set<std::string> configured_ = {"london", "sydney", "tokyo"};
+};
+
+TEST_F(RegisteredSitesTest, AreRememberedWhenTheBrokerForgetsThem) {
+    {
+        RegisteredSites sites(configured_, inventory_, clock_);
+        EXPECT_EQ(confirmable(sites, {report("london", "primary", 0)}), Lsn{1000});
+        EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 300)}), Lsn{300});
+        EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 400)}), Lsn{400});
+        EXPECT_EQ(confirmable(sites, {}), Lsn{400});
+        // It starts again and has not looked at its stores yet.
+        EXPECT_EQ(confirmable(sites, {report("sydney", "unassigned", 0)}), Lsn{400});
+        EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 0)}), Lsn{});
+    }
+    Inventory later(directory_ / "inventory.db");
+    RegisteredSites sites(configured_, later, clock_);
+    EXPECT_LE(confirmable(sites, {}), Lsn{400});
+    EXPECT_EQ(confirmable(sites, {report("tokyo", "secondary", 200)}), Lsn{200});
+}
+
+TEST_F(RegisteredSitesTest, CountUntilTheyAreTakenOutOfTheConfiguration) {
+    RegisteredSites(configured_, inventory_, clock_).merge({report("sydney", "secondary", 300)});
+    RegisteredSites without({"london", "tokyo"}, inventory_, clock_);
+    EXPECT_EQ(confirmable(without, {}), Lsn{1000});
+    EXPECT_EQ(confirmable(without, {report("sydney", "secondary", 1)}), Lsn{1000});
+    RegisteredSites promoted(configured_, inventory_, clock_);
+    EXPECT_EQ(confirmable(promoted, {report("sydney", "primary", 0)}), Lsn{1000});
+}
+
+}  // namespace
+}  // namespace antipode::primary
