@@ -9,12 +9,17 @@
 
 #include <toml++/toml.h>
 
+#include "base/address.hpp"
 #include "base/error.hpp"
 
 namespace antipode {
 namespace {
 
 using std::chrono::milliseconds;
+namespace fs = std::filesystem;
+
+constexpr const char* mend_the_line = "mend the line and start again";
+constexpr size_t longest_postgres_name = 63;  // NAMEDATALEN - 1
 
 size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<size_t> row(b.size() + 1);
@@ -29,6 +34,13 @@ size_t edit_distance(std::string_view a, std::string_view b) {
         }
     }
     return row.back();
+}
+
+/// "antipode.toml:3:8: "
+std::string at(const std::string& source, const toml::source_region& where) {
+    std::ostringstream text;
+    text << source << ":" << where.begin.line << ":" << where.begin.column << ": ";
+    return text.str();
 }
 
 /// Reads one table: every key that is asked for becomes known; finish() refuses the others.
@@ -71,11 +83,15 @@ class TableReader {
         }
     }
     /// "500ms", "2s", "10m", "7d".
-    void read(const char* key, milliseconds& value) {
+    void read(const char* key, milliseconds& value, milliseconds least, milliseconds most) {
         if (const toml::node* node = find(key)) {
             const auto duration = parse_duration(node->value<std::string>().value_or(""));
             if (!duration) {
                 fail(*node, key, "must be a duration such as \"500ms\", \"10s\", \"5m\", \"12h\"");
+            }
+            if (*duration < least || *duration > most) {
+                fail(*node, key,
+                     "must be from " + format_duration(least) + " to " + format_duration(most));
             }
             value = *duration;
         }
@@ -94,6 +110,18 @@ class TableReader {
         if (value.empty()) {
             fail(table_, key, "is missing");
         }
+    }
+    /// `why`: what is wrong with the value, or nullopt.
+    void check(const char* key, const std::optional<std::string>& why,
+               const std::string& next_step = mend_the_line) const {
+        if (why) {
+            fail(where(key), key, *why, next_step);
+        }
+    }
+    /// Where the key stands; the table when the value is the default.
+    const toml::source_region& where(const char* key) const {
+        const toml::node* const node = table_.get(key);
+        return node == nullptr ? table_.source() : node->source();
     }
     void read_name(const char* key, std::string& value) {
         read(key, value);
@@ -179,11 +207,15 @@ class TableReader {
         return nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?";
     }
     [[noreturn]] void fail(const toml::source_region& where, const std::string& key,
-                           const std::string& what) const {
-        std::ostringstream text;
-        text << source_ << ":" << where.begin.line << ":" << where.begin.column << ": " << path_
-             << key << " " << what;
-        throw Error(Reaction::Stop, text.str(), "mend the line and start again");
+                           const std::string& what,
+                           const std::string& next_step = mend_the_line) const {
+        throw Error(Reaction::Stop, at(source_, where) + path_ + key + " " + what, next_step);
+    }
+    static std::string format_duration(milliseconds duration) {
+        const int64_t number = duration.count();
+        return number % 86'400'000 == 0 ? std::to_string(number / 86'400'000) + "d"
+               : number % 1000 == 0     ? std::to_string(number / 1000) + "s"
+                                        : std::to_string(number) + "ms";
     }
     static std::optional<milliseconds> parse_duration(const std::string& text) {
         size_t digits = 0;
@@ -215,34 +247,137 @@ void read_sites(TableReader& root, Config& config) {
         site.read_name("name", value.name);
         site.read("nats", value.nats);
         site.require("nats", value.nats);
+        site.check("nats", why_no_nats_url(value.nats));
         site.read("http", value.http);
         site.require("http", value.http);
+        site.check("http", why_no_daemon_url(value.http));
     });
 }
 
-void read_stores(TableReader& root, Config& config) {
+void read_servers(TableReader& root, Config& config) {
+    root.table("nats", [&](TableReader& nats) {
+        nats.read("url", config.nats.url);
+        if (!config.nats.url.empty()) {
+            nats.check("url", why_no_nats_url(config.nats.url));
+        }
+        nats.read("store_dir", config.nats.store_dir);
+        nats.read("credentials_file", config.nats.credentials_file);
+        nats.read_integer("stream_max_bytes", config.nats.stream_max_bytes, 1 << 20, INT64_MAX);
+    });
+    root.table("http", [&](TableReader& http) {
+        http.read("listen", config.http.listen);
+        http.read("token_file", config.http.token_file);
+        http.check("listen", why_no_listen_address(config.http.listen));
+        if (config.http.token_file.empty() &&
+            !is_loopback(HostPort::parse(config.http.listen)->host)) {
+            http.check("listen",
+                       "is not on loopback and http.token_file is not set: everybody who reaches "
+                       "it could read the stores",
+                       "openssl rand -hex 32 > /etc/antipode/token; chmod 600 it; name it as "
+                       "http.token_file, the same secret on all sites");
+        }
+    });
+}
+
+/// PostgreSQL's rule for the names of replication slots.
+std::optional<std::string> why_no_slot(const std::string& name) {
+    const bool clean = std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    if (name.empty() || name.size() > longest_postgres_name || !clean) {
+        return "must be 1 to 63 of a-z, 0-9 and _; it is \"" + name + "\"";
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> why_no_publication(const std::string& name) {
+    return name.empty() || name.size() > longest_postgres_name
+               ? std::optional<std::string>("must have 1 to 63 bytes")
+               : std::nullopt;
+}
+
+/// What can be said without libpq; the rest says `check`, when there is one.
+std::optional<std::string> why_no_database_url(const std::string& url,
+                                               const Config::CheckDatabaseUrl& check) {
+    if (url.find('=') == std::string::npos && !url.starts_with("postgresql://") &&
+        !url.starts_with("postgres://")) {
+        return "must be \"host=... dbname=... user=...\" or postgresql://user@host/dbname";
+    }
+    auto why = check ? check(url) : std::nullopt;
+    return why ? "is no connection string of PostgreSQL: " + *why : why;
+}
+
+/// A directory that the configuration names, and where.
+struct Directory {
+    std::string what;  ///< "blobs.root of \"uploads\""
+    fs::path path;
+    toml::source_region where;
+    bool is_root = false;
+};
+
+/// Without symbolic links, ".." and slashes at its end, as far as it exists.
+fs::path plain(const fs::path& path) {
+    std::error_code error;
+    const fs::path real = fs::weakly_canonical(path, error);
+    const fs::path normal = error ? path.lexically_normal() : real;
+    return normal.has_filename() ? normal : normal.parent_path();
+}
+
+bool is_within(const fs::path& path, const fs::path& other) {
+    const auto [end, ignored] = std::mismatch(other.begin(), other.end(), path.begin(), path.end());
+    return end == other.end();
+}
+
+/// A root inside another would be replicated twice; one with the daemon's or the server's own files
+/// in it would feed on itself.
+void check_apart(const std::vector<Directory>& directories, const std::string& source) {
+    for (size_t i = 0; i < directories.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+            const fs::path one = plain(directories[i].path);
+            const fs::path other = plain(directories[j].path);
+            const bool matters = directories[i].is_root || directories[j].is_root;
+            if (matters && (is_within(one, other) || is_within(other, one))) {
+                throw Error(Reaction::Stop,
+                            at(source, directories[i].where) + directories[i].what + ", " +
+                                directories[i].path.string() + ", and " + directories[j].what +
+                                ", " + directories[j].path.string() +
+                                ", must not lie in each other",
+                            "give each a directory of its own");
+            }
+        }
+    }
+}
+
+void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseUrl& check_url,
+                 std::vector<Directory>& directories) {
     root.tables("database", config.databases, [&](TableReader& store, Config::Database& value) {
         store.read_name("name", value.name);
         store.read("url", value.url);
         store.require("url", value.url);
+        store.check("url", why_no_database_url(value.url, check_url));
         value.slot = "antipode_" + config.cluster + "_" + value.name;
         value.publication = "antipode_" + value.name;
         std::replace(value.slot.begin(), value.slot.end(), '-', '_');
         store.read("slot", value.slot);
+        store.check("slot", why_no_slot(value.slot));
         store.read("publication", value.publication);
+        store.check("publication", why_no_publication(value.publication));
         store.read_choice("replica_identity", value.replica_identity, {"set", "check"});
         store.read_choice("ddl", value.ddl, {"apply", "halt"});
     });
-    root.tables("repositories", config.repositories,
-                [](TableReader& store, Config::Repositories& value) {
-                    store.read_name("name", value.name);
-                    store.read("root", value.root);
-                    store.require("root", value.root);
-                });
-    root.tables("blobs", config.blobs, [](TableReader& store, Config::Blobs& value) {
+    const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
         store.read_name("name", value.name);
         store.read("root", value.root);
         store.require("root", value.root);
+        directories.push_back(
+            {kind + ".root of \"" + value.name + "\"", value.root, store.where("root"), true});
+    };
+    root.tables("repositories", config.repositories,
+                [&](TableReader& store, Config::Repositories& value) {
+                    read_root(store, "repositories", value);
+                });
+    root.tables("blobs", config.blobs, [&](TableReader& store, Config::Blobs& value) {
+        read_root(store, "blobs", value);
         store.read("exclude", value.exclude);
     });
 }
@@ -250,9 +385,10 @@ void read_stores(TableReader& root, Config& config) {
 void read_tuning(TableReader& root, Config::Tuning& tuning) {
     root.table("tuning", [&](TableReader& table) {
         table.read_choice("consistency", tuning.consistency, {"causal", "eager"});
-        table.read("max_hold", tuning.max_hold);
-        table.read("reconcile_interval", tuning.reconcile_interval);
-        table.read("marker_interval", tuning.marker_interval);
+        using namespace std::chrono_literals;
+        table.read("max_hold", tuning.max_hold, 1s, 24h * 7);
+        table.read("reconcile_interval", tuning.reconcile_interval, 1s, 24h * 7);
+        table.read("marker_interval", tuning.marker_interval, 100ms, 60s);
         table.read_integer("capture_workers", tuning.capture_workers, 1, 64);
         table.read_integer("apply_workers", tuning.apply_workers, 1, 64);
         table.read_integer("pull_workers", tuning.pull_workers, 1, 64);
@@ -282,15 +418,14 @@ std::vector<StoreId> Config::stores() const {
     return ids;
 }
 
-Config Config::parse(std::string_view text, const std::string& source) {
+Config Config::parse(std::string_view text, const std::string& source,
+                     const CheckDatabaseUrl& check_database_url) {
     toml::table table;
     try {
         table = toml::parse(text, std::string_view(source));
     } catch (const toml::parse_error& error) {
-        std::ostringstream message;
-        message << source << ":" << error.source().begin.line << ":" << error.source().begin.column
-                << ": " << error.description();
-        throw Error(Reaction::Stop, message.str(), "mend the line and start again");
+        throw Error(Reaction::Stop, at(source, error.source()) + std::string(error.description()),
+                    mend_the_line);
     }
     Config config;
     TableReader root(table, "", source);
@@ -298,18 +433,14 @@ Config Config::parse(std::string_view text, const std::string& source) {
     root.read_name("site", config.site);
     root.read("state_dir", config.state_dir);
     root.require("state_dir", config.state_dir);
-    root.table("nats", [&](TableReader& nats) {
-        nats.read("url", config.nats.url);
-        nats.read("store_dir", config.nats.store_dir);
-        nats.read("credentials_file", config.nats.credentials_file);
-        nats.read_integer("stream_max_bytes", config.nats.stream_max_bytes, 1 << 20, INT64_MAX);
-    });
-    root.table("http", [&](TableReader& http) {
-        http.read("listen", config.http.listen);
-        http.read("token_file", config.http.token_file);
-    });
+    read_servers(root, config);
     read_sites(root, config);
-    read_stores(root, config);
+    std::vector<Directory> directories = {
+        {"state_dir", config.state_dir, root.where("state_dir"), false}};
+    if (!config.nats.store_dir.empty()) {
+        directories.push_back({"nats.store_dir", config.nats.store_dir, root.where("nats"), false});
+    }
+    read_stores(root, config, check_database_url, directories);
     read_tuning(root, config.tuning);
     root.finish();
     const Site* own = config.find_site(config.site);
@@ -322,10 +453,11 @@ Config Config::parse(std::string_view text, const std::string& source) {
     if (config.stores().empty()) {
         root.fail(table, "database", "or [[repositories]] or [[blobs]] must name a store");
     }
+    check_apart(directories, source);
     return config;
 }
 
-Config Config::load(const std::filesystem::path& file) {
+Config Config::load(const std::filesystem::path& file, const CheckDatabaseUrl& check_database_url) {
     std::ifstream stream(file, std::ios::binary);
     if (!stream) {
         throw Error(Reaction::Stop, "cannot read the configuration " + file.string(),
@@ -333,7 +465,7 @@ Config Config::load(const std::filesystem::path& file) {
     }
     std::ostringstream text;
     text << stream.rdbuf();
-    return parse(text.str(), file.string());
+    return parse(text.str(), file.string(), check_database_url);
 }
 
 }  // namespace antipode

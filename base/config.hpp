@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +30,7 @@ struct Config {
     };
     struct Http {
         std::string listen = "127.0.0.1:8840";
-        std::filesystem::path token_file;  ///< needed unless every site listens on loopback
+        std::filesystem::path token_file;  ///< needed when `listen` is not on loopback
     };
     struct Database {
         std::string name;
@@ -74,10 +76,16 @@ struct Config {
     const Site* find_site(std::string_view name) const;
     std::vector<StoreId> stores() const;
 
+    /// Why a text is no connection string; nullopt: it is one. libpq knows, and stops at its
+    /// adapter.
+    using CheckDatabaseUrl = std::function<std::optional<std::string>(const std::string& url)>;
+
     /// `source` names the text in errors. Throws Error{Stop} with line, column and, for an unknown
     /// key, the nearest known one.
-    static Config parse(std::string_view text, const std::string& source);
-    static Config load(const std::filesystem::path& file);
+    static Config parse(std::string_view text, const std::string& source,
+                        const CheckDatabaseUrl& check_database_url = {});
+    static Config load(const std::filesystem::path& file,
+                       const CheckDatabaseUrl& check_database_url = {});
 };
 
 }  // namespace antipode

@@ -66,8 +66,101 @@ TEST(Config, RefusesWhatCannotWork) {
     EXPECT_THAT(error_of(with("\"uploads\"", "\"Up loads\"")), HasSubstr("blobs.name must be"));
     EXPECT_THAT(error_of(with("cluster = \"demo\"", "")), HasSubstr("cluster is missing"));
     EXPECT_THAT(error_of("cluster = "), HasSubstr("antipode.toml:1:"));
-    EXPECT_THAT(error_of(good + "\n[[database]]\nname = \"app\"\nurl = \"x\"\nddl = \"skip\"\n"),
-                HasSubstr("ddl must be one of \"apply\", \"halt\""));
+    EXPECT_THAT(
+        error_of(good + "\n[[database]]\nname = \"app\"\nurl = \"dbname=a\"\nddl = \"skip\"\n"),
+        HasSubstr("ddl must be one of \"apply\", \"halt\""));
+}
+
+std::string next_step_of(const std::string& text) {
+    try {
+        Config::parse(text, "antipode.toml");
+    } catch (const Error& error) {
+        return error.next_step();
+    }
+    return "no error";
+}
+
+TEST(Config, RefusesIntervalsThatWouldBurnTheMachine) {
+    const auto tuning = [](const std::string& line) {
+        return error_of(with("max_hold = \"90s\"", line));
+    };
+    EXPECT_EQ(tuning("marker_interval = \"0s\""),
+              "antipode.toml:17:19: tuning.marker_interval must be from 100ms to 60s");
+    EXPECT_THAT(tuning("marker_interval = \"2m\""), HasSubstr("must be from 100ms to 60s"));
+    EXPECT_THAT(tuning("reconcile_interval = \"0s\""),
+                HasSubstr("tuning.reconcile_interval must be from 1s to 7d"));
+    EXPECT_THAT(tuning("max_hold = \"0s\""), HasSubstr("tuning.max_hold must be from 1s to 7d"));
+    EXPECT_EQ(tuning("marker_interval = \"100ms\""), "no error");
+}
+
+TEST(Config, RefusesAddressesThatAreNone) {
+    EXPECT_EQ(error_of(with("\"nats://127.0.0.1:4222\"", "\"foo bar\"")),
+              "antipode.toml:8:8: sites.nats must be nats://host:4222");
+    EXPECT_THAT(error_of(good + "[nats]\nurl = \"foo bar\"\n"),
+                HasSubstr("nats.url must be nats://host:4222"));
+    EXPECT_THAT(error_of(with("http://127.0.0.1:8840", "https://london:8840")),
+                HasSubstr("sites.http must be http://host:8840: this version speaks no https"));
+    EXPECT_THAT(error_of(good + "[http]\nlisten = \"foo\"\n"),
+                HasSubstr("antipode.toml:19:10: http.listen must be host:port"));
+}
+
+TEST(Config, RefusesToListenToEverybodyWithoutAToken) {
+    const std::string open = good + "[http]\nlisten = \"0.0.0.0:8840\"\n";
+    EXPECT_THAT(error_of(open), HasSubstr("antipode.toml:19:10: http.listen is not on loopback and "
+                                          "http.token_file is not set"));
+    EXPECT_THAT(next_step_of(open), HasSubstr("openssl rand -hex 32"));
+    EXPECT_EQ(error_of(open + "token_file = \"/etc/antipode/token\"\n"), "no error");
+    EXPECT_EQ(error_of(good + "[http]\nlisten = \"[::1]:8840\"\n"), "no error");
+}
+
+TEST(Config, RefusesDatabasesThatPostgresWouldRefuse) {
+    const auto database = [](const std::string& lines) {
+        return error_of(good + "[[database]]\nname = \"app\"\n" + lines);
+    };
+    EXPECT_EQ(database("url = \"dbname=app\"\n"), "no error");
+    EXPECT_EQ(database("url = \"postgresql://a@b/c\"\n"), "no error");
+    EXPECT_THAT(database("url = \"nonsense url\"\n"),
+                HasSubstr("antipode.toml:20:7: database.url must be \"host="));
+    EXPECT_THAT(database("url = \"dbname=app\"\nslot = \"Bad Slot!\"\n"),
+                HasSubstr("antipode.toml:21:8: database.slot must be 1 to 63 of a-z, 0-9 and _; it "
+                          "is \"Bad Slot!\""));
+    EXPECT_THAT(database("url = \"dbname=app\"\npublication = \"\"\n"),
+                HasSubstr("database.publication must have 1 to 63 bytes"));
+    const auto refuse = [](const std::string&) {
+        return std::optional<std::string>("libpq says no");
+    };
+    try {
+        Config::parse(good + "[[database]]\nname = \"app\"\nurl = \"a=b\"\n", "antipode.toml",
+                      refuse);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("antipode.toml:20:7: database.url is no connection "
+                                            "string of PostgreSQL: libpq says no"));
+    }
+}
+
+TEST(Config, NamesADefaultSlotThatIsTooLong) {
+    std::string text = with("cluster = \"demo\"", "cluster = \"" + std::string(32, 'c') + "\"");
+    text += "[[database]]\nname = \"" + std::string(32, 'd') + "\"\nurl = \"dbname=app\"\n";
+    EXPECT_THAT(error_of(text), HasSubstr("database.slot must be 1 to 63 of"));
+}
+
+TEST(Config, KeepsDirectoriesApart) {
+    const auto second = [](const std::string& root) {
+        return error_of(good + "[[repositories]]\nname = \"git\"\nroot = \"" + root + "\"\n");
+    };
+    EXPECT_EQ(second("/srv/git"), "no error");
+    EXPECT_EQ(second("/srv/uploads-too"), "no error");
+    EXPECT_THAT(second("/srv/uploads/git"),
+                HasSubstr("blobs.root of \"uploads\", /srv/uploads, and repositories.root of "
+                          "\"git\", /srv/uploads/git, must not lie in each other"));
+    for (const char* root : {"/srv", "/srv/uploads", "/srv/uploads/", "/srv/x/../uploads/y",
+                             "/var/lib/antipode/git", "/var/lib", "/"}) {
+        EXPECT_THAT(second(root), HasSubstr("must not lie in each other")) << root;
+    }
+    EXPECT_THAT(error_of(good + "[nats]\nstore_dir = \"/srv/uploads/nats\"\n"),
+                HasSubstr("nats.store_dir"));
+    EXPECT_EQ(error_of(good + "[nats]\nstore_dir = \"/var/lib/antipode/nats\"\n"), "no error");
 }
 
 }  // namespace

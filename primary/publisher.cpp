@@ -262,6 +262,7 @@ void Publisher::show() {
         lane.stored = database.stored;
         lane.published = database.transactions;
         lane.problem = database.problem;
+        lane.next_step = database.next_step;
         status.lanes.push_back(std::move(lane));
     }
     for (const auto& [store, items] : sequencer.items()) {

@@ -68,6 +68,7 @@ uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload&
 void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
     DatabaseLane& lane = databases_.at(store);
     lane.problem.clear();
+    lane.next_step.clear();
     // All of it had committed before this: one look covers it together.
     drain_all();
     for (DatabaseEvent& event : events) {
@@ -165,6 +166,7 @@ std::optional<Lsn> Sequencer::wal_position(DatabaseLane& lane) {
     } catch (const Error& error) {
         // Expected while the server is away: removals and markers wait for it.
         lane.problem = error.what();
+        lane.next_step = error.next_step();
         return std::nullopt;
     }
 }

@@ -101,6 +101,7 @@ class Sequencer {
         uint64_t transactions = 0;
         TimePoint captured_through{};
         std::string problem;
+        std::string next_step;
     };
     const std::map<StoreId, DatabaseLane>& databases() const { return databases_; }
     const std::map<StoreId, ItemLane>& items() const { return lanes_; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/backoff.hpp"
+#include "base/words.hpp"
 #include "secondary/causality.hpp"
 
 namespace antipode::secondary {
@@ -533,11 +534,11 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
                              ? "transactions wait for items announced at " + barrier->to_string()
                              : "transactions wait for items that a gap may hide";
     } else if (!lane.waiting_for_content.empty()) {
-        status.held_by = std::to_string(lane.waiting_for_content.size()) +
-                         " items wait for content that is being pulled";
+        status.held_by = counted(lane.waiting_for_content.size(), "item waits", "items wait") +
+                         " for content that is being pulled";
     } else if (!lane.blocked_removals.empty()) {
-        status.held_by = std::to_string(lane.blocked_removals.size()) +
-                         " removals wait for transactions before them";
+        status.held_by = counted(lane.blocked_removals.size(), "removal waits", "removals wait") +
+                         " for transactions before";
     }
     return status;
 }

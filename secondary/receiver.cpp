@@ -190,24 +190,31 @@ void Receiver::persist(SteadyTime now) {
 void Receiver::look_at_gaps() {
     for (const StoreId& store : stores_) {
         const auto gap = registry_.gap(store);
-        if (!gap) {
-            continue;
+        if (store.kind == StoreKind::Database) {
+            look_at_rows(store, gap);
+        } else if (gap && !gap->passed && order_.has_passed(store, gap->at)) {
+            registry_.set_gap_passed(store, gap->at);
         }
-        if (store.kind != StoreKind::Database) {
-            if (!gap->passed && order_.has_passed(store, gap->at)) {
-                registry_.set_gap_passed(store, gap->at);
-            }
-            continue;
-        }
+    }
+}
+
+void Receiver::look_at_rows(const StoreId& store, const std::optional<Registry::Gap>& gap) {
+    const auto position = databases_.find(store);
+    const auto lane = order_.recovery().lanes().find(store);
+    if (position == databases_.end() || lane == order_.recovery().lanes().end() ||
+        copying_.contains(store)) {
+        return;
+    }
+    const RecoveryPoint::Lane& known = lane->second;
+    if (!gap && known.rows_missing_at) {
+        spdlog::warn("{}: rows before {} are missing here", store.to_string(),
+                     known.rows_missing_at->to_string());
+        registry_.set_gap(store, *known.rows_missing_at, clock_.now());
+    } else if (gap && known.reached > gap->at && known.reached_commit &&
+               *known.reached_commit <= position->second.lsn) {
         // A marker from behind the gap names the newest transaction, and that is applied: none is
         // missing.
-        const auto position = databases_.find(store);
-        const auto lane = order_.recovery().lanes().find(store);
-        if (position != databases_.end() && lane != order_.recovery().lanes().end() &&
-            lane->second.reached > gap->at && lane->second.reached_commit &&
-            *lane->second.reached_commit <= position->second.lsn) {
-            registry_.mend_gap(store, gap->at);
-        }
+        registry_.mend_gap(store, gap->at);
     }
 }
 
@@ -343,8 +350,13 @@ void Receiver::set_copied(const StoreId& store, const DatabasePosition& position
         order_.set_copying(store, true);
         order_.set_copying(store, false);
     }
-    databases_[store] = position;
+    stands_at(store, position);
     copies_.erase(store);
+}
+
+void Receiver::stands_at(const StoreId& store, const DatabasePosition& position) {
+    databases_[store] = position;
+    order_.recovery().applied(store, position.lsn);
 }
 
 void Receiver::apply_database(DatabaseApply& apply) {
@@ -385,7 +397,7 @@ void Receiver::apply_database(DatabaseApply& apply) {
     }
     lock.lock();
     --out_;
-    databases_[store] = position;
+    stands_at(store, position);
     order_.finish_transactions(store);
     changed_.notify_all();
 }

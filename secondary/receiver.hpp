@@ -79,6 +79,8 @@ class Receiver {
     void search();
     void persist(SteadyTime now);
     void look_at_gaps();
+    void look_at_rows(const StoreId& store, const std::optional<Registry::Gap>& gap);
+    void stands_at(const StoreId& store, const DatabasePosition& position);
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,

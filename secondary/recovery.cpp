@@ -51,10 +51,16 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
                 continue;
             }
             any = true;
-            if (marker.lanes_to_come.erase(store) == 0) {
+            if (!marker.lanes_to_come.contains(store)) {
                 continue;
             }
             Lane& lane = lanes_[store];
+            if (lacks_rows(marker, store)) {
+                lane.rows_missing_at = marker.position;
+                continue;
+            }
+            lane.rows_missing_at.reset();
+            marker.lanes_to_come.erase(store);
             lane.reached = marker.position;
             const Lsn commit = marker.commits[store];
             lane.reached_commit =
@@ -71,6 +77,13 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
         reached(pending_.front(), oldest_exception);
         pending_.pop_front();
     }
+}
+
+bool RecoveryPoint::lacks_rows(const Pending& marker, const StoreId& store) const {
+    const auto commit = marker.commits.find(store);
+    const auto applied = applied_.find(store);
+    return commit != marker.commits.end() && applied != applied_.end() &&
+           applied->second < commit->second;
 }
 
 void RecoveryPoint::reached(const Pending& marker,

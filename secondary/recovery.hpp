@@ -25,6 +25,10 @@ class RecoveryPoint {
     void advance(const std::map<StoreId, Position>& finished,
                  const std::optional<Position>& oldest_exception);
 
+    /// A database stands here. A marker that names a later commit is not reached, wherever the lane
+    /// is: rows are missing that the stream does not bring.
+    void applied(const StoreId& database, Lsn lsn) { applied_[database] = lsn; }
+
     /// nullopt: unknown.
     std::optional<TimePoint> value() const { return value_; }
     /// What was known before a restart.
@@ -44,6 +48,8 @@ class RecoveryPoint {
         /// Databases: the newest transaction's end that it names; nullopt: not known, since the
         /// session had not decoded everything yet that was there when it began.
         std::optional<Lsn> reached_commit;
+        /// Databases: the marker that showed that rows are missing; nullopt: none are.
+        std::optional<Position> rows_missing_at;
     };
     const std::map<StoreId, Lane>& lanes() const { return lanes_; }
 
@@ -55,11 +61,13 @@ class RecoveryPoint {
         std::map<StoreId, Lsn> commits;
         std::set<StoreId> lanes_to_come;
     };
+    bool lacks_rows(const Pending& marker, const StoreId& store) const;
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);
 
     std::set<StoreId> stores_;
     std::deque<Pending> pending_;
     std::map<StoreId, Lane> lanes_;
+    std::map<StoreId, Lsn> applied_;
     std::optional<TimePoint> value_;
 };
 

@@ -66,6 +66,18 @@ TEST_F(RecoveryTest, IsUnknownWhileALaneProvesNothing) {
         << "nobody knows yet what there is to reach";
 }
 
+TEST_F(RecoveryTest, RowsThatTheStreamDoesNotBringHoldItBack) {
+    point_.applied(database, Lsn{499});
+    marker(at(10), 50, 50);
+    finished(at(10), at(10));
+    EXPECT_FALSE(point_.value());
+    EXPECT_EQ(point_.lanes().at(database).rows_missing_at, at(10));
+    point_.applied(database, Lsn{500});
+    finished(at(10), at(10));
+    EXPECT_EQ(point_.value(), second(50));
+    EXPECT_FALSE(point_.lanes().at(database).rows_missing_at);
+}
+
 TEST_F(RecoveryTest, AnExceptionHoldsItBack) {
     marker(at(10), 50, 50);
     marker(at(20), 60, 60);

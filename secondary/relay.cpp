@@ -220,7 +220,8 @@ void Relay::refuse(protocol::Refusal refusal, uint64_t sequence) {
         return std::exchange(status.refusal, reason) != reason;
     });
     if (news) {
-        spdlog::warn("relay: message {} of the primary's stream is refused: {}", sequence, reason);
+        spdlog::warn("relay: message {} of the primary's stream is refused: {}. Try: {}", sequence,
+                     reason, refusal_remedy);
     }
 }
 

@@ -33,6 +33,10 @@ struct RelayStatus {
     uint64_t gaps = 0;
 };
 
+/// The operator's next step when messages are refused.
+inline constexpr const char* refusal_remedy =
+    "find out who else writes into the primary's nats-server: its log, and its users' permissions";
+
 /// Brings the primary's stream to this site's own: reads, checks cluster, epoch and chain, appends,
 /// and names large content to be pulled. So how safe the data is does not depend on how fast apply
 /// is. One thread; run() throws when a broker is away, and its worker calls it again.

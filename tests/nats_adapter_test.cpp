@@ -51,6 +51,30 @@ class NatsAdapter : public testing::Test {
     test::NatsServer server{directory / "nats"};
 };
 
+TEST_F(NatsAdapter, AStreamThatDoesNotFitIsRefusedWithTheRemedy) {
+    JetStream::Options large = options();
+    large.max_bytes = uint64_t{1} << 60;
+    try {
+        JetStream(large).info();
+        FAIL() << "an exabyte fits";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("insufficient storage"), std::string::npos)
+            << error.what();
+        EXPECT_NE(error.next_step().find("max_file_store"), std::string::npos);
+    }
+}
+
+TEST_F(NatsAdapter, AServerThatIsAwayIsNamedOnce) {
+    server.kill();
+    try {
+        JetStream(options()).info();
+        FAIL() << "it answers";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.what(),
+                  "connecting to " + server.url() + ": No server available for connection");
+    }
+}
+
 TEST_F(NatsAdapter, AppendsInOrderAndReadsBack) {
     JetStream writer(options(server.store_directory()));
     EXPECT_EQ(writer.append(0, batch(0, 300)), 300U);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/address.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 
@@ -16,39 +17,6 @@ std::optional<uint64_t> parse_number(std::string_view text) {
         return std::nullopt;
     }
     return value;
-}
-
-struct HostPort {
-    std::string host;
-    std::optional<uint16_t> port;
-};
-
-/// "host", "host:port", "[v6]", "[v6]:port".
-std::optional<HostPort> parse_host_port(std::string_view text) {
-    HostPort parsed;
-    std::string_view rest;
-    if (text.starts_with('[')) {
-        const size_t close = text.find(']');
-        if (close == std::string_view::npos) {
-            return std::nullopt;
-        }
-        parsed.host = text.substr(1, close - 1);
-        rest = text.substr(close + 1);
-    } else {
-        const size_t colon = std::min(text.find(':'), text.size());
-        parsed.host = text.substr(0, colon);
-        rest = text.substr(colon);
-    }
-    if (!rest.empty()) {
-        const auto number = rest[0] == ':' ? parse_number(rest.substr(1)) : std::nullopt;
-        if (!number || *number > 65535) {
-            return std::nullopt;
-        }
-        parsed.port = static_cast<uint16_t>(*number);
-    }
-    const bool clean = std::all_of(parsed.host.begin(), parsed.host.end(),
-                                   [](char c) { return c > ' ' && c < '\x7f' && c != '@'; });
-    return parsed.host.empty() || !clean ? std::nullopt : std::optional(parsed);
 }
 
 bool is_unreserved(char c) {
@@ -72,7 +40,7 @@ Url Url::parse(std::string_view text) {
     if (text.starts_with(scheme)) {
         const std::string_view rest = text.substr(scheme.size());
         const size_t slash = std::min(rest.find_first_of("/?"), rest.size());
-        if (const auto parsed = parse_host_port(rest.substr(0, slash))) {
+        if (const auto parsed = HostPort::parse(rest.substr(0, slash))) {
             Url url;
             url.host = parsed->host;
             url.port = parsed->port.value_or(80);
@@ -92,7 +60,7 @@ Url Url::parse(std::string_view text) {
 }
 
 std::optional<ListenAddress> ListenAddress::parse(std::string_view text) {
-    const auto parsed = parse_host_port(text);
+    const auto parsed = HostPort::parse(text);
     if (!parsed || !parsed->port) {
         return std::nullopt;
     }

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "adapters/nats/block_sync.hpp"
+#include "adapters/nats/reason.hpp"
 #include "adapters/nats/session.hpp"
 #include "base/limits.hpp"
 
@@ -251,10 +252,10 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
             return acks.acknowledged == messages.size() || !acks.error.empty();
         });
         if (!acks.error.empty() || !done) {
-            throw Error(Reaction::Retry,
-                        state_->what("publishing to") + ": " +
-                            (acks.error.empty() ? "no acknowledgement in time" : acks.error),
-                        "antipode doctor");
+            const std::string reason =
+                acks.error.empty() ? "no acknowledgement in time" : acks.error;
+            throw Error(Reaction::Retry, state_->what("publishing to") + ": " + reason,
+                        remedy_for(reason));
         }
         const uint64_t last = acks.last_sequence;
         lock.unlock();

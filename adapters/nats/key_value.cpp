@@ -56,7 +56,7 @@ struct Bucket::State {
                 status = js_CreateKeyValue(OutParam(fresh->store), fresh->context.get(), &config);
             }
             if (status == NATS_NOT_FOUND) {
-                throw Error(Reaction::Retry, what("opening") + ": it does not exist",
+                throw Error(Reaction::Stop, what("opening") + ": it does not exist",
                             "start antipoded on that site, or: antipode sites init --primary NAME");
             }
             check(status, what("opening"));

@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "adapters/nats/reason.hpp"
+
 namespace antipode::nats {
 namespace {
 
@@ -22,11 +24,8 @@ void check(natsStatus status, const std::string& what) {
         return;
     }
     const char* const last = nats_GetLastError(nullptr);
-    std::string text = what + ": " + natsStatus_GetText(status);
-    if (last != nullptr && *last != '\0') {
-        text += " (" + std::string(last) + ")";
-    }
-    throw Error(Reaction::Retry, text, "check that nats-server runs there with JetStream enabled");
+    const std::string reason = reason_of(natsStatus_GetText(status), last == nullptr ? "" : last);
+    throw Error(Reaction::Retry, what + ": " + reason, remedy_for(reason));
 }
 
 Connection connect(const Endpoint& endpoint) {

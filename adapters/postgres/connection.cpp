@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <sstream>
 
 #include <libpq-fe.h>
 #include <poll.h>
@@ -24,17 +25,40 @@ constexpr const char* pinned_settings = R"(
     SET statement_timeout = 0; SET lock_timeout = 0;
     SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning)";
 
-std::string trimmed(const char* message) {
-    std::string text = message == nullptr ? "" : message;
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
-        text.pop_back();
-    }
-    return text;
-}
+constexpr const char* server_is_away =
+    "check that the server runs and that the store's url reaches it (psql URL)";
 
 void ignore_notice(void* /*unused*/, const char* /*message*/) {}
 
 }  // namespace
+
+std::optional<std::string> why_no_connection_string(const std::string& url) {
+    char* problem = nullptr;
+    PQconninfoOption* const options = PQconninfoParse(url.c_str(), &problem);
+    if (options != nullptr) {
+        PQconninfoFree(options);
+        return std::nullopt;
+    }
+    std::string text = problem == nullptr ? "no memory to read it" : one_line(problem);
+    PQfreemem(problem);
+    return text;
+}
+
+std::string one_line(const char* message) {
+    std::string joined;
+    std::istringstream lines(message == nullptr ? "" : message);
+    for (std::string line; std::getline(lines, line);) {
+        const size_t begin = line.find_first_not_of(" \t\r");
+        if (begin == std::string::npos) {
+            continue;
+        }
+        // A sentence may go on in an indented line.
+        const bool goes_on = line.starts_with('\t') && line[begin] >= 'a' && line[begin] <= 'z';
+        line.erase(line.find_last_not_of(" \t\r") + 1);
+        joined += (joined.empty() ? "" : goes_on ? " " : "; ") + line.substr(begin);
+    }
+    return joined;
+}
 
 Reaction reaction_to(std::string_view sqlstate) {
     constexpr std::array<std::string_view, 4> classes = {"08", "40", "53", "58"};
@@ -95,8 +119,8 @@ Connection::Connection(const std::string& url, const std::string& application_na
     PQsetNoticeProcessor(connection_.get(), ignore_notice, nullptr);
     if (PQstatus(connection_.get()) != CONNECTION_OK) {
         throw Error(Reaction::Retry,
-                    "connecting to PostgreSQL: " + trimmed(PQerrorMessage(connection_.get())),
-                    "check that the server runs and that the store's url reaches it (psql URL)");
+                    "connecting to PostgreSQL: " + one_line(PQerrorMessage(connection_.get())),
+                    server_is_away);
     }
     pin_settings();
 }
@@ -188,14 +212,15 @@ void Connection::fail(const std::string& doing, const pg_result* result) const {
     const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
     std::string text;
     if (state != nullptr) {
-        text = trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-        const std::string detail = trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+        text = one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+        const std::string detail = one_line(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
         text += detail.empty() ? "" : " (" + detail + ")";
     } else {
-        text = trimmed(PQerrorMessage(raw()));
+        text = one_line(PQerrorMessage(raw()));
     }
     const std::string sqlstate = PQstatus(raw()) == CONNECTION_OK && state != nullptr ? state : "";
-    throw SqlError(reaction_to(sqlstate), doing + ": " + text, "", state == nullptr ? "" : state);
+    throw SqlError(reaction_to(sqlstate), doing + ": " + text,
+                   state == nullptr ? server_is_away : "", state == nullptr ? "" : state);
 }
 
 Connection::Ready Connection::wait_for_input(std::chrono::milliseconds timeout, int wake_fd) {

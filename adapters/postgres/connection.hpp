@@ -29,6 +29,12 @@ class SqlError : public Error {
 /// of resources, a lock or serialization failure; Stop for everything else.
 Reaction reaction_to(std::string_view sqlstate);
 
+/// Why `url` is no connection string (libpq's own reading of it, nothing connects); nullopt: it is.
+std::optional<std::string> why_no_connection_string(const std::string& url);
+
+/// PostgreSQL's message in one line, without the line ends that it is laid out with.
+std::string one_line(const char* message);
+
 /// A result read whole: for small ones.
 class Rows {
   public:

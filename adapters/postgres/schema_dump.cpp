@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "adapters/postgres/connection.hpp"
 #include "base/error.hpp"
 #include "base/handle.hpp"
 
@@ -172,13 +173,11 @@ class DumpReader final : public ByteReader {
         waitpid(pid_, &status, 0);
         pid_ = -1;
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-            std::array<char, 1000> text{};
-            const ssize_t size = pread(errors_.get(), text.data(), text.size(), 0);
-            throw Error(
-                Reaction::Retry,
-                "pg_dump failed: " +
-                    std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(0, size))),
-                "the role needs to read every table (GRANT pg_read_all_data TO role)");
+            std::array<char, 1001> text{};  // with a NUL at its end
+            const ssize_t size = pread(errors_.get(), text.data(), text.size() - 1, 0);
+            throw Error(Reaction::Retry,
+                        "pg_dump failed: " + (size > 0 ? one_line(text.data()) : "it is silent"),
+                        "the role needs to read every table (GRANT pg_read_all_data TO role)");
         }
         ended_ = true;
     }

@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapters/postgres/connection.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -102,7 +104,7 @@ void print_toml(std::ostream& out, const Json& document) {
 
 Config load_config(const std::filesystem::path& file) {
     try {
-        return Config::load(file);
+        return Config::load(file, postgres::why_no_connection_string);
     } catch (const Error& error) {
         const bool there = std::filesystem::exists(file);
         throw CommandError(
@@ -129,7 +131,8 @@ ExitCode check_config(const std::filesystem::path& file, const Output& output) {
         return ExitCode::Ok;
     }
     output.out << file.string() << " is valid: site " << config.site << " of cluster "
-               << config.cluster << ", " << config.sites.size() << " sites, stores";
+               << config.cluster << ", " << counted(config.sites.size(), "site", "sites")
+               << (config.stores().size() == 1 ? ", store" : ", stores");
     for (const StoreId& store : config.stores()) {
         output.out << " " << store.to_string();
     }

@@ -31,6 +31,42 @@ TEST(ConfigCommand, AcceptsTheShippedExample) {
                           "repositories/git blobs/uploads\n"));
 }
 
+const std::string small = R"(
+cluster = "demo"
+site = "london"
+state_dir = "/var/lib/antipode"
+[[sites]]
+name = "london"
+nats = "nats://127.0.0.1:4222"
+http = "http://127.0.0.1:8840"
+[[database]]
+name = "app"
+url = "dbname=app"
+)";
+
+TEST(ConfigCommand, CountsInWords) {
+    const test::TemporaryDirectory directory;
+    test::write_file(directory / "a.toml", small);
+    Printed printed;
+    check_config(directory / "a.toml", printed.table);
+    EXPECT_THAT(printed.out.str(),
+                HasSubstr("is valid: site london of cluster demo, 1 site, store database/app\n"));
+}
+
+TEST(ConfigCommand, ReadsConnectionStringsAsLibpqDoes) {
+    const test::TemporaryDirectory directory;
+    std::string text = small;
+    text.replace(text.find("dbname=app"), 10, "hots=db");
+    test::write_file(directory / "a.toml", text);
+    try {
+        load_config(directory / "a.toml");
+        FAIL();
+    } catch (const CommandError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("a.toml:11:7: database.url is no connection string of "
+                                            "PostgreSQL: invalid connection option \"hots\""));
+    }
+}
+
 TEST(ConfigCommand, ShowsWhatItCanReadAgain) {
     Printed printed;
     show_config(example, printed.table);

@@ -23,6 +23,13 @@ CommandError refused(const std::string& url, const Answer& answer, ExitCode code
     return {code, text, next_step};
 }
 
+/// Without "connecting to host:port: ", which the address before it says already.
+std::string without_address(const std::string& text) {
+    const size_t end = text.find(": ");
+    return text.starts_with("connecting to ") && end != std::string::npos ? text.substr(end + 2)
+                                                                          : text;
+}
+
 }  // namespace
 
 std::string local_daemon(const Config& config) {
@@ -42,7 +49,7 @@ std::string get(const Fetch& fetch, const std::string& base, const std::string& 
         answer = fetch(base + path, timeout);
     } catch (const Error& error) {
         throw CommandError(ExitCode::Unreachable,
-                           "no antipoded answers at " + base + ": " + error.what(),
+                           "no antipoded answers at " + base + ": " + without_address(error.what()),
                            "systemctl status antipoded, or antipode doctor");
     }
     if (answer.status == 503 || answer.status == 504) {

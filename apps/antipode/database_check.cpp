@@ -8,18 +8,6 @@
 namespace antipode::cli {
 namespace {
 
-/// Whether this site is a secondary, as far as its own epoch record can be read.
-bool is_secondary(const Config& config, const OpenBucket& open) {
-    const Config::Site* const own = config.find_site(config.site);
-    try {
-        const auto bucket = open(*own, false);
-        const auto epoch = failover::read_epoch(*bucket, config.cluster);
-        return epoch && epoch->record.primary() != config.site;
-    } catch (const Error&) {
-        return false;  // the check of nats-server tells why; what a primary needs is the most
-    }
-}
-
 std::string version_of(const SourceFacts& facts) {
     return "PostgreSQL " + std::to_string(facts.server_version / 10000) + "." +
            std::to_string(facts.server_version % 10000);
@@ -55,6 +43,17 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
 }
 
 }  // namespace
+
+bool is_secondary(const Config& config, const OpenBucket& open) {
+    const Config::Site* const own = config.find_site(config.site);
+    try {
+        const auto bucket = open(*own, false);
+        const auto epoch = failover::read_epoch(*bucket, config.cluster);
+        return epoch && epoch->record.primary() != config.site;
+    } catch (const Error&) {
+        return false;
+    }
+}
 
 SourceFacts look_at_database(const Config::Database& store) {
     return postgres::SourceSetup({store.url, store.slot, store.publication, "antipode doctor"})

@@ -48,6 +48,10 @@ std::vector<Check> local_checks();
 /// The servers: this site's nats-server, the other sites' daemons, clocks.
 std::vector<Check> server_checks(const Fetch& fetch, const Greet& greet, const Clock& clock);
 
+/// Whether this site is a secondary, as far as its own epoch record can be read: where it cannot,
+/// the check of nats-server tells why, and what a primary needs is the most.
+bool is_secondary(const Config& config, const OpenBucket& open);
+
 /// What a store's PostgreSQL is and has. Throws antipode::Error when it does not answer.
 using LookAtDatabase = std::function<SourceFacts(const Config::Database&)>;
 SourceFacts look_at_database(const Config::Database& store);

@@ -108,8 +108,6 @@ TEST(Doctor, FindsMissingDirectories) {
 
 TEST(Doctor, FindsSecretsThatAreNone) {
     Site site;
-    site.config.http.listen = "0.0.0.0:8840";
-    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "no token")));
     site.config.http.token_file = site.directory / "token";
     EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "No such file")));
     test::write_file(site.directory / "token", "secret");
@@ -117,6 +115,43 @@ TEST(Doctor, FindsSecretsThatAreNone) {
     EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "by others")));
     chmod(site.config.http.token_file.c_str(), 0600);
     EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Good, "secret", "is private")));
+}
+
+TEST(Doctor, FindsAStreamThatDoesNotFit) {
+    Site site;
+    site.config.nats.stream_max_bytes = 1 << 20;
+    EXPECT_THAT(site.look(local_checks()),
+                Contains(is(Verdict::Good, "space", "nats.stream_max_bytes is 1.0 MB")));
+    site.config.nats.stream_max_bytes = uint64_t{1} << 60;
+    const Findings findings = site.look(local_checks());
+    EXPECT_THAT(findings,
+                Contains(AllOf(is(Verdict::Bad, "space", "nats.stream_max_bytes is 1.2 EB"),
+                               Field(&Finding::next_step, HasSubstr("max_file_store")))));
+}
+
+TEST(Doctor, NamesWhatTheDaemonOfThisMachineCannotDoOnce) {
+    Site site;
+    const Fetch fetch = [&](const std::string& url, std::chrono::milliseconds timeout) {
+        Answer answer = site.daemons()(url, timeout);
+        answer.body.pop_back();
+        const std::string problem = R"("healthy":false,"problem":"the stream does not fit",)";
+        answer.body += R"(,"workers":[{"name":"publisher",)" + problem +
+                       R"("next_step":"raise max_file_store"},{"name":"reports",)" + problem +
+                       R"("next_step":""},{"name":"wants","healthy":true,"problem":""}]})";
+        return answer;
+    };
+    EXPECT_THAT(site.look_at_servers(fetch, debian_server),
+                Contains(AllOf(is(Verdict::Bad, "daemon", "publisher: the stream does not fit"),
+                               Field(&Finding::next_step, "raise max_file_store")))
+                    .Times(1));
+    EXPECT_THAT(site.look_at_servers(fetch, debian_server),
+                Contains(Field(&Finding::verdict, Verdict::Bad)).Times(1));
+}
+
+TEST(Doctor, SaysHowWellItKnowsTheClock) {
+    const Site site;
+    EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
+                Contains(is(Verdict::Good, "clock", "differs by less than 0.1s")).Times(2));
 }
 
 TEST(Doctor, FindsServersThatDoNotAnswerOrCannotServe) {
@@ -130,6 +165,7 @@ TEST(Doctor, FindsServersThatDoNotAnswerOrCannotServe) {
     const Findings silent = site.look_at_servers(no_daemon, no_nats);
     EXPECT_THAT(silent, Contains(is(Verdict::Bad, "nats", "connection refused")).Times(2));
     EXPECT_THAT(silent, Contains(is(Verdict::Bad, "daemon", "no antipoded answers")).Times(2));
+    EXPECT_THAT(silent, Contains(Field(&Finding::subject, "sydney")).Times(2)) << "not the address";
 
     const Greet plain = [](const std::string&) { return NatsGreeting{"2.9.10", false}; };
     EXPECT_THAT(site.look_at_servers(site.daemons(), plain),

@@ -29,6 +29,11 @@ std::string format_long(int64_t seconds) {
     return print("%lldd%02lldh", minutes / (24 * 60), minutes / 60 % 24);
 }
 
+/// "-5s", but "0s".
+std::string with_sign(const std::string& text) {
+    return text.find_first_of("123456789") == std::string::npos ? text : "-" + text;
+}
+
 const char* escape_code(Colour colour) {
     switch (colour) {
         case Colour::Plain:
@@ -56,7 +61,7 @@ size_t width(std::string_view text) {
 
 std::string format_duration(microseconds duration) {
     if (duration < microseconds(0)) {
-        return "-" + format_duration(-duration);
+        return with_sign(format_duration(-duration));
     }
     const double seconds = std::chrono::duration<double>(duration).count();
     if (seconds < 9.95) {
@@ -77,7 +82,7 @@ std::string format_seconds(std::optional<double> seconds) {
 
 std::string format_age(microseconds age) {
     if (age < microseconds(0)) {
-        return "-" + format_age(-age);
+        return with_sign(format_age(-age));
     }
     const int64_t seconds = std::chrono::floor<std::chrono::seconds>(age).count();
     return seconds < 60 ? std::to_string(seconds) + "s" : format_long(seconds);

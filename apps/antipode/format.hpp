@@ -15,7 +15,8 @@ namespace antipode::cli {
 inline constexpr std::string_view unknown = "?";
 inline constexpr std::string_view not_applicable = "-";
 
-/// "0.4s", "41s", "8m23s", "3h05m", "2d04h". Negative ones (clocks differ) keep their sign.
+/// "0.4s", "41s", "8m23s", "3h05m", "2d04h". Negative ones (clocks differ) keep their sign, unless
+/// they are shown as 0.
 std::string format_duration(std::chrono::microseconds duration);
 std::string format_seconds(std::optional<double> seconds);
 /// The same in whole seconds: how old something is.

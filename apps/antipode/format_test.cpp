@@ -7,6 +7,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
+TEST(Format, HasNoNegativeZero) {
+    using std::chrono::milliseconds;
+    EXPECT_EQ(format_age(milliseconds(-400)), "0s");
+    EXPECT_EQ(format_age(milliseconds(-5400)), "-5s");
+    EXPECT_EQ(format_age(std::chrono::minutes(-2)), "-2m00s");
+    EXPECT_EQ(format_duration(milliseconds(-40)), "0.0s");
+    EXPECT_EQ(format_duration(milliseconds(-400)), "-0.4s");
+}
+
 TEST(Format, ShowsDurationsWithTheTwoLargestUnits) {
     EXPECT_EQ(format_duration(0s), "0.0s");
     EXPECT_EQ(format_duration(449ms), "0.4s");

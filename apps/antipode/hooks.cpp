@@ -9,6 +9,7 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/places.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -90,10 +91,8 @@ struct Row {
     std::string store;
     git::HookReport report;
 
-    bool wrong(HooksAction action) const {
-        const bool installed = report.status == git::HookStatus::Installed;
-        return !report.problem.empty() || (action != HooksAction::Remove && !installed);
-    }
+    bool missing() const { return report.status != git::HookStatus::Installed; }
+    bool wrong(bool wanted) const { return !report.problem.empty() || (wanted && missing()); }
 };
 
 std::vector<Row> run(const Config& config, HooksAction action,
@@ -115,7 +114,8 @@ std::vector<Row> run(const Config& config, HooksAction action,
     return rows;
 }
 
-void print(const std::vector<Row>& rows, const Output& output) {
+/// `wanted`: a repository without the hook is a finding.
+void print(const std::vector<Row>& rows, bool wanted, const Output& output) {
     if (output.json()) {
         nlohmann::ordered_json document = {{"schema", "antipode.hooks/1"},
                                            {"repositories", nlohmann::ordered_json::array()}};
@@ -132,23 +132,45 @@ void print(const std::vector<Row>& rows, const Output& output) {
     Table table({{"STORE"}, {"REPOSITORY"}, {"HOOK"}, {"NOTE"}});
     for (const Row& row : rows) {
         const std::string chained = row.report.chained ? "calls the one that was there" : "";
+        const Colour colour = row.wrong(wanted) ? Colour::Yellow
+                              : row.missing()   ? Colour::Plain
+                                                : Colour::Green;
         table.add({row.store,
                    printable(row.report.repository),
-                   {git::to_string(row.report.status),
-                    row.wrong(HooksAction::Status) ? Colour::Yellow : Colour::Green},
+                   {git::to_string(row.report.status), colour},
                    row.report.problem.empty() ? chained : printable(row.report.problem)});
     }
     output.out << table.render(output.coloured);
 }
 
+std::string roots(const Config& config) {
+    std::string list;
+    for (const Config::Repositories& store : config.repositories) {
+        list += (list.empty() ? "" : ", ") + store.root.string();
+    }
+    return list;
+}
+
 }  // namespace
 
-ExitCode run_hooks(const Config& config, const Output& output, HooksAction action,
-                   const std::optional<std::string>& path) {
+ExitCode run_hooks(const Config& config, const OpenBucket& open, const Output& output,
+                   HooksAction action, const std::optional<std::string>& path) {
     const std::vector<Row> rows = run(config, action, path);
-    print(rows, output);
+    if (rows.empty() && !output.json()) {
+        output.out << "no repositories below " << roots(config) << "\n";
+        return ExitCode::Ok;
+    }
+    const bool missing =
+        std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.missing(); });
+    const bool on_secondary =
+        action == HooksAction::Status && missing && is_secondary(config, open);
+    const bool wanted = action != HooksAction::Remove && !on_secondary;
+    print(rows, wanted, output);
+    if (on_secondary && !output.json()) {
+        output.out << "this site is a secondary: nothing is pushed here, so it needs no hooks\n";
+    }
     const bool wrong =
-        std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.wrong(action); });
+        std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.wrong(wanted); });
     return wrong ? ExitCode::Findings : ExitCode::Ok;
 }
 
@@ -173,8 +195,8 @@ ExitCode install_hook_template(const Config& config, const Output& output,
     return ExitCode::Ok;
 }
 
-Check hooks_check() {
-    return {"hooks", [](const Config& config) -> Findings {
+Check hooks_check(const OpenBucket& open) {
+    return {"hooks", [open](const Config& config) -> Findings {
                 if (config.repositories.empty()) {
                     return {};
                 }
@@ -182,19 +204,27 @@ Check hooks_check() {
                 std::string names;
                 size_t without = 0;
                 for (const Row& row : rows) {
-                    if (row.wrong(HooksAction::Status) && ++without <= most_named) {
+                    if (row.wrong(true) && ++without <= most_named) {
                         names += " " + printable(row.report.repository);
                     }
                 }
+                if (rows.empty()) {
+                    return {good("hooks", "", "no repositories below " + roots(config))};
+                }
+                if (without > 0 && is_secondary(config, open)) {
+                    return {good("hooks", "", "a secondary needs none")};
+                }
                 if (without > 0) {
                     return {bad("hooks", "",
-                                std::to_string(without) + " of " + std::to_string(rows.size()) +
-                                    " repositories are without the hook, a push to them is found "
-                                    "by the next reconcile only:" +
+                                std::to_string(without) + " of " +
+                                    counted(rows.size(), "repository", "repositories") +
+                                    " without the hook, a push there is found by the next "
+                                    "reconcile only:" +
                                     names + (without > most_named ? " ..." : ""),
                                 "antipode hooks install")};
                 }
-                return {good("hooks", "", std::to_string(rows.size()) + " repositories have it")};
+                return {good("hooks", "",
+                             "installed in " + counted(rows.size(), "repository", "repositories"))};
             }};
 }
 

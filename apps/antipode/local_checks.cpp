@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "apps/antipode/doctor.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -113,6 +114,40 @@ Finding check_space_of(const std::string& subject, const fs::path& path) {
     return good("space", subject, text);
 }
 
+uint64_t bytes_below(const fs::path& root) {
+    uint64_t bytes = 0;
+    std::error_code error;
+    const auto options = fs::directory_options::skip_permission_denied;
+    for (auto entry = fs::recursive_directory_iterator(root, options, error);
+         !error && entry != fs::end(entry); entry.increment(error)) {
+        std::error_code ignored;
+        const uint64_t size = entry->is_regular_file(ignored) ? entry->file_size(ignored) : 0;
+        bytes += ignored ? 0 : size;
+    }
+    return bytes;
+}
+
+/// Whether the stream fits: by default nats-server gives its streams 75 % of what is free.
+Findings check_stream_space(const Config& config) {
+    const fs::path& directory = config.nats.store_dir;
+    struct statvfs space {};
+    if (directory.empty() || statvfs(directory.c_str(), &space) != 0) {
+        return {};
+    }
+    const uint64_t room = uint64_t{space.f_bavail} * space.f_frsize + bytes_below(directory);
+    const uint64_t most = room / 4 * 3;
+    const std::string text = "nats.stream_max_bytes is " +
+                             format_bytes(config.nats.stream_max_bytes) + ", nats-server may use " +
+                             format_bytes(most) + " (75 %) at " + directory.string();
+    if (config.nats.stream_max_bytes > most) {
+        return {
+            bad("space", "stream", text,
+                "lower nats.stream_max_bytes, or make room; max_file_store of nats-server, when "
+                "it is set, must not be less")};
+    }
+    return {good("space", "stream", text)};
+}
+
 Findings check_space(const Config& config) {
     Findings findings = {check_space_of("state_dir", config.state_dir)};
     for (const Root& root : roots_of(config)) {
@@ -120,6 +155,9 @@ Findings check_space(const Config& config) {
     }
     if (!config.nats.store_dir.empty()) {
         findings.push_back(check_space_of("nats.store_dir", config.nats.store_dir));
+        for (Finding& finding : check_stream_space(config)) {
+            findings.push_back(std::move(finding));
+        }
     }
     return findings;
 }
@@ -146,8 +184,8 @@ Findings check_watches(const Config& config) {
     for (const Root& root : roots_of(config)) {
         directories += count_directories(root.path);
     }
-    const std::string text = std::to_string(directories) + " directories to watch, the limit is " +
-                             std::to_string(limit);
+    const std::string text = counted(directories, "directory", "directories") +
+                             " to watch, the limit is " + std::to_string(limit);
     if (directories + spare_watches > limit) {
         return {bad("inotify", "", text,
                     "sysctl fs.inotify.max_user_watches=" +
@@ -174,11 +212,6 @@ Finding check_secret(const std::string& key, const fs::path& file) {
     return good("secret", key, file.string() + " is private");
 }
 
-bool on_loopback(const std::string& listen) {
-    return listen.starts_with("127.") || listen.starts_with("localhost:") ||
-           listen.starts_with("[::1]:");
-}
-
 Findings check_secrets(const Config& config) {
     Findings findings;
     if (!config.nats.credentials_file.empty()) {
@@ -186,11 +219,6 @@ Findings check_secrets(const Config& config) {
     }
     if (!config.http.token_file.empty()) {
         findings.push_back(check_secret("http.token_file", config.http.token_file));
-    } else if (!on_loopback(config.http.listen)) {
-        findings.push_back(bad("secret", "http.token_file",
-                               "the daemon listens on " + config.http.listen +
-                                   " and no token protects the content of the stores",
-                               "set http.token_file, the same secret on all sites"));
     }
     return findings;
 }

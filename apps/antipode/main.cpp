@@ -22,6 +22,8 @@
 namespace antipode::cli {
 namespace {
 
+constexpr int64_t most_lines = 1'000'000'000;
+
 std::string default_config() {
     const char* const named = std::getenv("ANTIPODE_CONFIG");
     return named != nullptr && *named != '\0' ? named : "/etc/antipode/antipode.toml";
@@ -146,7 +148,11 @@ class Program {
             return tail_events(config(), fetch_over_http, output_, tail_);
         });
         tail->add_option("--after", tail_.after, "begin behind this event");
-        tail->add_option("-n,--lines", tail_.lines, "begin with so many of the newest");
+        // Read as a signed number: an unsigned one would take "-3" for a very large one.
+        tail->add_option_function<int64_t>(
+                "-n,--lines", [this](int64_t lines) { tail_.lines = static_cast<size_t>(lines); },
+                "begin with so many of the newest")
+            ->check(CLI::Range(int64_t{0}, most_lines));
         tail->add_flag("!--no-follow", tail_.follow, "end when there is nothing more");
         add(*events, "show", "everything known of one event",
             [this] { return show_event(config(), fetch_over_http, output_, sequence_); })
@@ -181,8 +187,9 @@ class Program {
         const auto add_action = [&](const std::string& name, const std::string& help,
                                     HooksAction action) {
             CLI::App* const command = add(*hooks, name, help, [this, action] {
-                return template_ ? install_hook_template(config(), output_, *template_, path_)
-                                 : run_hooks(config(), output_, action, path_);
+                const Config loaded = config();
+                return template_ ? install_hook_template(loaded, output_, *template_, path_)
+                                 : run_hooks(loaded, nats_buckets(loaded), output_, action, path_);
             });
             command->add_option("ROOT|REPO", path_, "only these; default: all roots configured");
             return command;
@@ -210,7 +217,7 @@ class Program {
                 checks.push_back(std::move(check));
             }
             checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
-            checks.push_back(hooks_check());
+            checks.push_back(hooks_check(nats_buckets(loaded)));
             return run_doctor(loaded, checks, output_);
         });
         CLI::App* const config = add(app_, "config", "the configuration file", {});

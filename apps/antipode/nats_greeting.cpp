@@ -1,11 +1,11 @@
 #include "apps/antipode/nats_greeting.hpp"
 
 #include <array>
-#include <charconv>
 
 #include <nlohmann/json.hpp>
 
 #include "adapters/http/socket.hpp"
+#include "base/address.hpp"
 #include "base/error.hpp"
 
 namespace antipode::cli {
@@ -42,24 +42,11 @@ NatsAddress NatsAddress::parse(const std::string& url) {
     }
     const size_t user = rest.rfind('@');
     rest = user == std::string::npos ? rest : rest.substr(user + 1);
-    NatsAddress address;
-    const size_t colon = rest.rfind(':');
-    const bool has_port = colon != std::string::npos && rest.find(']', colon) == std::string::npos;
-    address.host = has_port ? rest.substr(0, colon) : rest;
-    if (address.host.starts_with('[') && address.host.ends_with(']')) {
-        address.host = address.host.substr(1, address.host.size() - 2);
-    }
-    if (has_port) {
-        const char* const end = rest.data() + rest.size();
-        const auto [stop, error] = std::from_chars(rest.data() + colon + 1, end, address.port);
-        if (error != std::errc() || stop != end || address.port == 0) {
-            throw no_address;
-        }
-    }
-    if (address.host.empty()) {
+    const auto parsed = HostPort::parse(rest);
+    if (!parsed || parsed->port == uint16_t{0}) {
         throw no_address;
     }
-    return address;
+    return {parsed->host, parsed->port.value_or(NatsAddress{}.port)};
 }
 
 NatsGreeting parse_nats_info(const std::string& line) {

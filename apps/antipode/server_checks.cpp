@@ -1,5 +1,6 @@
 // The part of `antipode doctor` that looks at the servers of this and the other sites.
 #include <cstdio>
+#include <set>
 
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/status.hpp"
@@ -12,6 +13,7 @@ namespace fs = std::filesystem;
 using std::chrono::microseconds;
 
 constexpr microseconds most_skew{std::chrono::seconds(1)};
+constexpr microseconds least_shown{std::chrono::milliseconds(100)};
 
 /// nats-server syncs by itself as often as it is told to only from 2.10 on.
 bool syncs_by_itself(const std::string& version) {
@@ -65,7 +67,7 @@ Findings check_nats(const Config& config, const Greet& greet) {
             }
         } catch (const Error& error) {
             findings.push_back(
-                bad("nats", url, error.what(),
+                bad("nats", site.name, error.what(),
                     "start nats-server of " + site.name + " with JetStream, or mend the address"));
         }
     }
@@ -78,14 +80,30 @@ Finding check_clock(const std::string& site, const StatusReport& report, TimePoi
     const microseconds skew = report.now < before  ? before - report.now
                               : report.now > after ? report.now - after
                                                    : microseconds(0);
-    const std::string text = std::string("differs by ") +
-                             (skew == microseconds(0) ? "less than " : "") +
-                             format_duration(skew == microseconds(0) ? after - before : skew);
+    // How long it took to ask, in tenths as it is shown, rounded up.
+    const microseconds asked =
+        std::chrono::ceil<std::chrono::duration<int64_t, std::deci>>(after - before);
+    const std::string text =
+        skew == microseconds(0)
+            ? "differs by less than " + format_duration(std::max(asked, least_shown))
+            : "differs by " + format_duration(skew);
     if (skew > most_skew) {
         return bad("clock", site, text + ": lag is shown wrong by as much",
                    "install chrony on both machines");
     }
     return good("clock", site, text);
+}
+
+/// What the daemon of this machine cannot do now, each problem once.
+void add_workers(Findings& findings, const std::string& url, const StatusReport& report) {
+    std::set<std::string> seen;
+    for (const WorkerRow& worker : report.workers) {
+        if (!worker.healthy && !worker.problem.empty() && seen.insert(worker.problem).second) {
+            findings.push_back(
+                bad("daemon", url, worker.name + ": " + worker.problem,
+                    worker.next_step.empty() ? "antipode status" : worker.next_step));
+        }
+    }
 }
 
 Findings check_daemons(const Config& config, const Fetch& fetch, const Clock& clock) {
@@ -106,8 +124,11 @@ Findings check_daemons(const Config& config, const Fetch& fetch, const Clock& cl
             findings.push_back(good(
                 "daemon", url, site.name + ", " + report.role + ", antipoded " + report.version));
             findings.push_back(check_clock(site.name, report, before, after));
+            if (site.name == config.site) {
+                add_workers(findings, url, report);
+            }
         } catch (const CommandError& error) {
-            findings.push_back(bad("daemon", url, error.what(),
+            findings.push_back(bad("daemon", site.name, error.what(),
                                    "start antipoded on " + site.name +
                                        ", and let its HTTP port be reached from here"));
         }

@@ -23,6 +23,7 @@ struct Seen {
     std::unique_ptr<KeyValue> bucket;
     std::optional<failover::Epoch> epoch;
     std::string problem;
+    bool unreachable = false;  ///< `problem` is that its server does not answer
 
     std::string role() const {
         if (!epoch) {
@@ -36,12 +37,13 @@ struct Seen {
 };
 
 Seen look(const Config& config, const Config::Site& site, const OpenBucket& open, bool create) {
-    Seen seen{&site, nullptr, std::nullopt, {}};
+    Seen seen{&site, nullptr, std::nullopt, {}, false};
     try {
         seen.bucket = open(site, create);
         seen.epoch = failover::read_epoch(*seen.bucket, config.cluster);
     } catch (const Error& error) {
         seen.problem = error.what();
+        seen.unreachable = error.reaction() == Reaction::Retry;
     }
     return seen;
 }
@@ -142,7 +144,14 @@ OpenBucket nats_buckets(const Config& config) {
 }
 
 ExitCode list_sites(const Config& config, const OpenBucket& open, const Output& output) {
-    print(look_at_all(config, open, false), config, output);
+    const std::vector<Seen> sites = look_at_all(config, open, false);
+    print(sites, config, output);
+    const bool silent =
+        std::all_of(sites.begin(), sites.end(), [](const Seen& seen) { return seen.unreachable; });
+    if (silent) {
+        throw CommandError(ExitCode::Unreachable, "no site's nats-server answers",
+                           "antipode doctor");
+    }
     return ExitCode::Ok;
 }
 

@@ -7,51 +7,15 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "tests/support/memory_bucket.hpp"
 
 namespace antipode::cli {
 namespace {
 
 using testing::HasSubstr;
 
-/// A bucket in memory with JetStream's compare-and-set rules, on a server that can be down.
-struct Server {
-    std::map<std::string, KeyValue::Entry> entries;
-    uint64_t revision = 0;
-    bool down = false;
-};
-class MemoryBucket final : public KeyValue {
-  public:
-    explicit MemoryBucket(Server& server) : server_(server) {}
-
-    std::optional<Entry> get(const std::string& key) override {
-        reach();
-        const auto found = server_.entries.find(key);
-        return found == server_.entries.end() ? std::nullopt : std::optional(found->second);
-    }
-    std::vector<std::string> keys() override { return {}; }
-    void put(const std::string& key, const std::string& value) override {
-        reach();
-        server_.entries[key] = {value, ++server_.revision};
-    }
-    std::optional<uint64_t> update(const std::string& key, const std::string& value,
-                                   uint64_t revision) override {
-        const auto known = get(key);
-        if ((known ? known->revision : 0) != revision) {
-            return std::nullopt;
-        }
-        put(key, value);
-        return server_.revision;
-    }
-    void remove(const std::string& key) override { server_.entries.erase(key); }
-
-  private:
-    void reach() const {
-        if (server_.down) {
-            throw Error(Reaction::Retry, "connection refused");
-        }
-    }
-    Server& server_;
-};
+using test::MemoryBucket;
+using Server = MemoryBucket::Server;
 
 /// Two sites with a server each.
 struct Cluster {
@@ -138,6 +102,28 @@ TEST(Sites, ListShowsTheUnknownAsUnknown) {
     list_sites(cluster.config, cluster.open, {cluster.out, cluster.error, Format::Json});
     EXPECT_THAT(cluster.out.str(), HasSubstr(R"({"site":"sydney","nats":"nats://b:1",)"
                                              R"("http":"http://b:2","epoch":null)"));
+}
+
+TEST(Sites, ListEndsAsUnreachableWhenNoSiteAnswers) {
+    Cluster cluster;
+    cluster.init("london");
+    for (const char* site : {"london", "sydney"}) {
+        cluster.servers[site].down = true;
+    }
+    cluster.out.str("");
+    try {
+        list_sites(cluster.config, cluster.open, cluster.output);
+        FAIL();
+    } catch (const CommandError& error) {
+        EXPECT_EQ(error.code(), ExitCode::Unreachable);
+        EXPECT_EQ(error.next_step(), "antipode doctor");
+    }
+    EXPECT_THAT(cluster.out.str(), HasSubstr("sydney   ?         ?"));
+    const OpenBucket none = [](const Config::Site&, bool) -> std::unique_ptr<KeyValue> {
+        throw Error(Reaction::Stop, "it does not exist");
+    };
+    EXPECT_EQ(list_sites(cluster.config, none, cluster.output), ExitCode::Ok)
+        << "they answer that nobody is primary yet";
 }
 
 }  // namespace

@@ -99,9 +99,20 @@ ExceptionRow read_exception(const json& row) {
             .kind = text(row, "kind"),
             .failure_class = text(row, "class"),
             .reason = text(row, "reason"),
+            .next_step = text(row, "next_step"),
             .since = get<TimePoint>(row, "since_us"),
             .tries = get<uint64_t>(row, "tries"),
             .next_try = get<TimePoint>(row, "next_try_us")};
+}
+
+RefusedRow read_refused(const json& document) {
+    const auto found = document.find("refused");
+    if (found == document.end() || !found->is_object()) {
+        return {};
+    }
+    return {.events = get<uint64_t>(*found, "events").value_or(0),
+            .reason = text(*found, "reason"),
+            .next_step = text(*found, "next_step")};
 }
 
 WorkerRow read_worker(const json& row) {
@@ -135,6 +146,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.started = get<TimePoint>(document, "started_us");
     report.recovery_point = get<TimePoint>(document, "recovery_point_us");
     report.recovery_point_reason = text(document, "recovery_point_reason");
+    report.refused = read_refused(document);
     report.sites = rows<SiteRow>(document, "sites", read_site);
     report.stores = rows<StoreRow>(document, "stores", read_store);
     report.exceptions = rows<ExceptionRow>(document, "exceptions", read_exception);

@@ -57,6 +57,7 @@ struct ExceptionRow {
     std::string kind;
     std::string failure_class;
     std::string reason;
+    std::string next_step;
     std::optional<TimePoint> since;
     std::optional<uint64_t> tries;
     std::optional<TimePoint> next_try;
@@ -70,6 +71,13 @@ struct WorkerRow {
     std::optional<TimePoint> since;
 };
 
+/// Events of the primary's stream that a secondary did not take.
+struct RefusedRow {
+    uint64_t events = 0;
+    std::string reason;  ///< of the newest
+    std::string next_step;
+};
+
 struct StatusReport {
     std::string cluster;
     std::string site;
@@ -80,6 +88,7 @@ struct StatusReport {
     std::optional<TimePoint> started;
     std::optional<TimePoint> recovery_point;
     std::string recovery_point_reason;
+    RefusedRow refused;
     std::vector<SiteRow> sites;
     std::vector<StoreRow> stores;
     std::vector<ExceptionRow> exceptions;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/antipode/format.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -50,12 +51,32 @@ void add_site(Table& table, const SiteRow& site, const StatusReport& report) {
         site.lag_seconds ? format_seconds(site.lag_seconds) : absent,
         site.verified ? format_count(site.verified) : absent,
         site.parked ? format_count(site.parked) : absent,
-        {age_of(site.report_at, report.now) + (stale ? " STALE" : ""),
+        {site.report_at ? age_of(site.report_at, report.now) + (stale ? " STALE" : "") : "never",
          stale ? Colour::Red : Colour::Plain},
     });
 }
 
+/// The kind in words: what is wrong with the item, and what the recovery point waits for.
+std::string sentence(const ExceptionRow& exception) {
+    const std::string item = exception.store + " " + exception.item;
+    if (exception.kind == "mended") {
+        return item +
+               " is right again; it holds the recovery point back until the rows that were "
+               "published before it are applied, by itself" +
+               (exception.reason.empty() ? "" : ". It was an exception: " + exception.reason);
+    }
+    if (exception.kind == "expired") {
+        return "rows went on without " + item + ", which did not come within max_hold" +
+               (exception.reason.empty() ? "" : ": " + exception.reason);
+    }
+    return item + " is " + or_unknown(exception.kind) +
+           (exception.reason.empty() ? "" : ": " + exception.reason);
+}
+
 std::string describe(const ExceptionRow& exception, TimePoint now) {
+    if (exception.kind == "mended") {
+        return sentence(exception);  // it is not tried any more
+    }
     std::string details = exception.failure_class;
     const auto add = [&](const std::string& detail) {
         details += (details.empty() ? "" : ", ") + detail;
@@ -69,15 +90,106 @@ std::string describe(const ExceptionRow& exception, TimePoint now) {
     if (exception.next_try && *exception.next_try > now) {
         add("next in " + format_age(*exception.next_try - now));
     }
-    return exception.store + " " + exception.item + " is " + or_unknown(exception.kind) +
-           (exception.reason.empty() ? "" : ": " + exception.reason) +
-           (details.empty() ? "" : " (" + details + ")");
+    return sentence(exception) + (details.empty() ? "" : " (" + details + ")");
 }
 
 std::string describe(const CopyRow& copy) {
     return std::to_string(copy.tables_done) + " of " + std::to_string(copy.tables) +
            " tables copied, " + std::to_string(copy.rows) + " rows, " + format_bytes(copy.bytes) +
            (copy.table.empty() ? "" : ", now " + copy.table);
+}
+
+/// One thing that is wrong, with everything that it concerns.
+struct Problem {
+    std::string text;
+    std::string next_step;
+    std::vector<std::string> stores;
+    std::vector<std::string> workers;
+    std::optional<TimePoint> since;
+
+    std::string to_string(TimePoint now) const {
+        std::string whom;
+        for (const std::string& store : stores) {
+            whom += (whom.empty() ? "" : ", ") + store;
+        }
+        if (whom.empty()) {
+            whom = workers.size() == 1 ? "worker " : "workers ";
+            for (size_t i = 0; i < workers.size(); ++i) {
+                whom += (i == 0 ? "" : ", ") + workers[i];
+            }
+        }
+        return remark(whom + ": " + text + (since ? ", for " + age_of(since, now) : ""), next_step);
+    }
+};
+
+/// "apply blobs/uploads 2" is the second of several workers that do the same.
+std::string without_number(const std::string& worker) {
+    const size_t last = worker.find_last_not_of("0123456789");
+    return last != std::string::npos && worker[last] == ' ' ? worker.substr(0, last) : worker;
+}
+
+/// What is wrong with a store. One that waits for a worker of all stores says "relay: problem".
+std::string text_of(const StoreRow& store, const std::vector<WorkerRow>& workers) {
+    if (store.copy && (store.reason.empty() || store.state == "copying")) {
+        return (store.reason.empty() ? "" : store.reason + ", ") + describe(*store.copy);
+    }
+    for (const WorkerRow& worker : workers) {
+        if (store.reason == worker.name + ": " + worker.problem) {
+            return worker.problem;
+        }
+    }
+    return store.reason;
+}
+
+/// Each distinct problem of the answering site's stores and workers, once.
+std::vector<Problem> problems_of(const StatusReport& report) {
+    std::vector<Problem> problems;
+    const auto find = [&](const std::string& text) -> Problem& {
+        const auto found = std::find_if(problems.begin(), problems.end(),
+                                        [&](const Problem& known) { return known.text == text; });
+        return found != problems.end() ? *found
+                                       : problems.emplace_back(Problem{text, "", {}, {}, {}});
+    };
+    for (const StoreRow& store : report.stores) {
+        if (!store.reason.empty() || store.copy) {
+            Problem& problem = find(text_of(store, report.workers));
+            problem.stores.push_back(store.store);
+            problem.next_step = problem.next_step.empty() ? store.next_step : problem.next_step;
+        }
+    }
+    for (const WorkerRow& worker : report.workers) {
+        if (worker.healthy || worker.problem.empty()) {
+            continue;
+        }
+        Problem& problem = find(worker.problem);
+        const std::string name = without_number(worker.name);
+        if (std::find(problem.workers.begin(), problem.workers.end(), name) ==
+            problem.workers.end()) {
+            problem.workers.push_back(name);
+        }
+        problem.next_step = problem.next_step.empty() ? worker.next_step : problem.next_step;
+        if (worker.since && (!problem.since || *worker.since < *problem.since)) {
+            problem.since = worker.since;
+        }
+    }
+    return problems;
+}
+
+/// Whether the line of the answering site repeats what stands in the lines below it.
+bool is_repeated(const SiteRow& site, const StatusReport& report) {
+    if (site.site != report.site) {
+        return false;
+    }
+    if (site.reason == "recovery point unknown: " + report.recovery_point_reason) {
+        return true;
+    }
+    return std::any_of(report.stores.begin(), report.stores.end(),
+                       [&](const StoreRow& store) {
+                           return site.reason == store.store + ": " + store.reason;
+                       }) ||
+           std::any_of(report.workers.begin(), report.workers.end(), [&](const WorkerRow& worker) {
+               return !worker.healthy && site.reason == worker.problem;
+           });
 }
 
 /// What holds the answering site back: its recovery point, stores, exceptions and workers.
@@ -88,28 +200,24 @@ std::string render_problems(const StatusReport& report) {
                            " is unknown: " + or_unknown(report.recovery_point_reason),
                        "");
     }
-    for (const StoreRow& store : report.stores) {
-        if (!store.reason.empty() || store.copy) {
-            text += remark(
-                store.store + ": " + (store.reason.empty() ? describe(*store.copy) : store.reason),
-                store.next_step);
-        }
+    for (const Problem& problem : problems_of(report)) {
+        text += problem.to_string(report.now);
+    }
+    if (report.refused.events > 0) {
+        text +=
+            remark(report.site + " refused " + counted(report.refused.events, "event", "events") +
+                       " of the primary's stream since it started, the last one because: " +
+                       report.refused.reason,
+                   report.refused.next_step);
     }
     const size_t shown = std::min(report.exceptions.size(), most_exceptions);
     for (size_t i = 0; i < shown; ++i) {
-        text += remark(describe(report.exceptions[i], report.now), "");
+        text += remark(describe(report.exceptions[i], report.now), report.exceptions[i].next_step);
     }
     if (shown < report.exceptions.size()) {
-        text += remark("and " + std::to_string(report.exceptions.size() - shown) +
-                           " more items are parked, held or expired",
-                       "antipode status -o json");
-    }
-    for (const WorkerRow& worker : report.workers) {
-        if (!worker.healthy && !worker.problem.empty()) {
-            text += remark("worker " + worker.name + ": " + worker.problem +
-                               (worker.since ? ", for " + age_of(worker.since, report.now) : ""),
-                           worker.next_step);
-        }
+        text += remark(
+            "and " + counted(report.exceptions.size() - shown, "more exception", "more exceptions"),
+            "antipode status -o json");
     }
     return text;
 }
@@ -131,7 +239,7 @@ std::string render_status(const StatusReport& report, const std::optional<std::s
     for (const SiteRow& site : report.sites) {
         if (!only || site.site == *only) {
             add_site(table, site, report);
-            if (!site.reason.empty()) {
+            if (!site.reason.empty() && !is_repeated(site, report)) {
                 remarks += remark(site.site + ": " + site.reason, site.next_step);
             }
         }

@@ -231,6 +231,10 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
     }
     row["state"] = state;
     if (secondary) {
+        if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
+            row["reason"] = "recovery point unknown: " +
+                            status["recovery_point_reason"].get<std::string>();
+        }
         row["verified"] = verified;
         row["parked"] = parked;
     }
@@ -249,6 +253,7 @@ nlohmann::json Daemon::status() const {
                              {"started_us", to_microseconds(started_at_)},
                              {"recovery_point_us", nullptr},
                              {"recovery_point_reason", ""},
+                             {"refused", nullptr},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},

@@ -7,7 +7,7 @@
 #include "base/clock.hpp"
 #include "base/ids.hpp"
 
-/// Shared pieces of /v1/status, whose contract docs/STATUS_API.md states.
+/// Shared pieces of /v1/status, whose contract docs/METRICS.md states.
 namespace antipode {
 
 /// A row of "stores" in which nothing is known yet.

@@ -7,9 +7,13 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include "adapters/postgres/connection.hpp"
 #include "apps/antipoded/daemon.hpp"
+#include "base/error.hpp"
 
 namespace {
+
+constexpr int usage_error = 2;  // as antipode ends
 
 /// Blocks the signals in every thread to come; the main thread waits for them.
 sigset_t block_signals() {
@@ -33,7 +37,8 @@ void start_log(const std::string& level) {
 int run(const std::string& config_file) {
     const sigset_t signals = block_signals();
     const antipode::SystemClock clock;
-    const antipode::Config config = antipode::Config::load(config_file);
+    const antipode::Config config =
+        antipode::Config::load(config_file, antipode::postgres::why_no_connection_string);
     const antipode::Daemon daemon(config, clock);
     spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
                  config.site, config.cluster, daemon.http_port());
@@ -54,9 +59,15 @@ int main(int argc, char** argv) {
     std::string config = "/etc/antipode/antipode.toml";
     std::string level = "info";
     app.add_option("--config", config, "configuration file")->capture_default_str();
-    app.add_option("--log-level", level, "debug, info, warn or error")->capture_default_str();
+    app.add_option("--log-level", level, "debug, info, warn or error")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
     app.set_version_flag("--version", ANTIPODE_VERSION);
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : usage_error;
+    }
     // Core dumps would hold users' data.
     const rlimit none{0, 0};
     setrlimit(RLIMIT_CORE, &none);
@@ -66,7 +77,7 @@ int main(int argc, char** argv) {
     } catch (const antipode::Error& error) {
         spdlog::error("{}", error.describe());
     } catch (const std::exception& error) {
-        spdlog::error("{}", error.what());
+        spdlog::error("{}. Try: antipode doctor", error.what());
     }
     return 1;
 }

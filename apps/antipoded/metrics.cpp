@@ -55,6 +55,12 @@ std::string render_metrics(const nlohmann::json& status) {
     gauge(registry, "antipode_recovery_point_timestamp_seconds",
           "Everything captured up to here is applied on this site.", {},
           status["recovery_point_us"], microseconds_per_second);
+    if (status["refused"].is_object()) {
+        gauge(registry, "antipode_refused_events",
+              "Events of the primary's stream that are not this cluster's and epoch's, or broken, "
+              "since the daemon started.",
+              {}, status["refused"]["events"]);
+    }
     for (const auto& store : status["stores"]) {
         render_store(registry, store);
     }

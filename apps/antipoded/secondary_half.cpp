@@ -7,6 +7,7 @@
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
+#include "base/words.hpp"
 #include "verify/expected_digest.hpp"
 
 namespace antipode {
@@ -194,7 +195,8 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "catching-up";
     }
     if (lane.exceptions > 0) {
-        reason = std::to_string(lane.exceptions) + " items failed and are tried again";
+        reason =
+            counted(lane.exceptions, "item failed and is", "items failed and are") + " tried again";
         next_step = "antipode status -o json, see exceptions";
         return "degraded";
     }
@@ -289,6 +291,10 @@ void SecondaryHalf::show(nlohmann::json& out) const {
              {"next_try_us", to_microseconds(exception.next_try)},
              {"position", exception.position.to_string()}});
     }
+    const secondary::RelayStatus relay = relay_.status();
+    out["refused"] = {{"events", relay.refused},
+                      {"reason", relay.refusal},
+                      {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
     if (const auto point = receiver_.recovery_point()) {
         out["recovery_point_us"] = to_microseconds(*point);
     } else {

@@ -139,9 +139,10 @@ std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha2
                                               const std::string& file) {
     const std::string& bytes = put.content().inline_();
     if (bytes.size() != put.content().size() || sha256(bytes) != hash) {
-        return Result::failed(FailureClass::PrimaryDefect,
-                              "the content in the event is not what the event says it is",
-                              "antipode resync");
+        return Result::failed(
+            FailureClass::PrimaryDefect,
+            "the content in the event is not what the event says it is",
+            "antipode doctor on the primary; the file is asked for again by itself");
     }
     const auto writer = tree_.create(file);
     writer->write(bytes);

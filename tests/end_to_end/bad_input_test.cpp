@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -11,7 +12,10 @@
 namespace antipode::test {
 namespace {
 
+using testing::ContainsRegex;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 /// Puts bytes into london's stream that its publisher did not write.
 void inject(const Site& site, const std::string& bytes) {
@@ -48,13 +52,27 @@ TEST(BadInput, MessagesThatAreNotOursAreRefusedByNameAndTheRestGoesOn) {
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     for (const std::string& bytes :
          {std::string("not a message at all"), foreign_message("other", 1),
-          foreign_message("test", 7), foreign_message("test", 1).substr(0, 40)}) {
+          foreign_message("test", 7), foreign_message("test", 1).substr(0, 40),
+          foreign_message("test", 0)}) {
         inject(sites.london, bytes);
         application.write();
     }
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
-    EXPECT_THAT(read_file(sites.sydney.directory / "antipoded.log"), HasSubstr("is refused"));
+    const std::string log = read_file(sites.sydney.directory / "antipoded.log");
+    for (const std::string reason : {"it is truncated or no message of Antipode",
+                                     "it is from another cluster", "it is from another epoch"}) {
+        EXPECT_THAT(log, HasSubstr("is refused: " + reason + ". Try: find out who else writes"));
+    }
+    EXPECT_GE(std::stoi(sites.sydney.status(".refused.events").value_or("0")), 5);
+    EXPECT_EQ(sites.sydney.status(".refused.reason"), "it is from another epoch");
+    EXPECT_THAT(sites.sydney.antipode({"status"}).output,
+                ContainsRegex("sydney refused [0-9]+ events of the primary's stream since it "
+                              "started, the last one because: it is from another epoch    Try: "));
+    EXPECT_THAT(
+        must_run({"curl", "-fsS", "http://127.0.0.1:" + sites.sydney.http_port() + "/metrics"}),
+        ContainsRegex("antipode_refused_events [0-9.]+"));
+    EXPECT_EQ(sites.london.status(".refused"), std::nullopt);
 }
 
 TEST(BadInput, ARootThatVanishesIsNamedAndDeletesNothing) {
@@ -85,6 +103,36 @@ TEST(BadInput, ARootThatVanishesIsNamedAndDeletesNothing) {
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
     EXPECT_EQ(sites.sydney.status(".exceptions | length"), "0");
+}
+
+TEST(BadInput, ARootThatIsMissingOnASecondaryIsToldOnceWithTheRemedy) {
+    TwoSites sites;
+    Application application(sites.london);
+    application.write();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    const std::filesystem::path root = sites.sydney.files_root;
+    std::filesystem::rename(root, root.string() + ".away");
+    for (int i = 0; i < 10; ++i) {
+        application.write();  // the tenth is to be pulled
+    }
+    const auto waits = [&](const std::string& worker) {
+        return sites.sydney.status("[.workers[] | select(.name | startswith(\"" + worker +
+                                   "\")) | select(.healthy | not)] | length > 0") == "true";
+    };
+    EXPECT_TRUE(eventually([&] { return waits("apply blobs/uploads") && waits("pull"); }))
+        << sites.describe();
+    std::istringstream status(sites.sydney.antipode({"status"}).output);
+    std::map<std::string, int> lines;  // by whom they concern
+    for (std::string line; std::getline(status, line);) {
+        if (line.find(root.string()) != std::string::npos) {
+            ++lines[line.substr(0, line.find(':'))];
+            EXPECT_THAT(line, HasSubstr("    Try: mount "));
+        }
+    }
+    EXPECT_THAT(lines, ElementsAre(Pair("blobs/uploads", 1), Pair("worker pull", 1)));
+    std::filesystem::rename(root.string() + ".away", root);
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    sites.expect_equal();
 }
 
 TEST(BadInput, ACorruptRepositoryIsNamedAndTheOthersGoOn) {
@@ -125,8 +173,44 @@ TEST(BadInput, AWrongConfigurationEndsTheDaemonWithItsLine) {
     EXPECT_THAT(missing.error, HasSubstr("/nonexistent.toml"));
 }
 
+TEST(BadInput, AnUnknownLogLevelIsAMistakeInTheUsage) {
+    const CommandResult result = run({ANTIPODED, "--log-level", "foo"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.error, HasSubstr("--log-level"));
+    EXPECT_EQ(run({ANTIPODED, "--no-such-option"}).status, 2);
+    EXPECT_EQ(run({ANTIPODED, "--help"}).status, 0);
+}
+
+std::string small_configuration(const std::string& state_dir, const std::string& database_url) {
+    return "cluster = \"demo\"\nsite = \"london\"\nstate_dir = \"" + state_dir +
+           "\"\n[[sites]]\nname = \"london\"\nnats = \"nats://127.0.0.1:1\"\n"
+           "http = \"http://127.0.0.1:1\"\n[[database]]\nname = \"app\"\nurl = \"" +
+           database_url + "\"\n";
+}
+
+TEST(BadInput, DaemonAndConfigCheckRefuseTheSame) {
+    const TemporaryDirectory directory;
+    const std::string file = (directory / "antipode.toml").string();
+    const auto errors = [&] {
+        const CommandResult daemon = run({ANTIPODED, "--config", file});
+        EXPECT_EQ(daemon.status, 1);
+        EXPECT_THAT(daemon.error, HasSubstr("Try: "));
+        return daemon.error + run({ANTIPODE, "--config", file, "config", "check"}).error;
+    };
+    write_file(file, small_configuration((directory / "state").string(), "hots=db dbname=app"));
+    const std::string wrong_url = errors();
+    const std::string reason =
+        "antipode.toml:10:7: database.url is no connection string of "
+        "PostgreSQL: invalid connection option \"hots\"";
+    EXPECT_THAT(wrong_url, HasSubstr(reason));
+    EXPECT_NE(wrong_url.find(reason), wrong_url.rfind(reason)) << wrong_url;
+    write_file(file, small_configuration("/proc/x", "dbname=app"));
+    EXPECT_THAT(errors(), HasSubstr("state_dir /proc/x cannot be made: "));
+}
+
 TEST(Http, HealthStatusAndMetricsAnswer) {
     TwoSites sites;
+    const Application application(sites.london);
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     const std::string url = "http://127.0.0.1:" + sites.sydney.http_port();
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
@@ -145,9 +229,16 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                   "antipode_store_captured_through_timestamp_seconds", "antipode_store_lag_seconds",
                   "antipode_store_backlog_events", "antipode_store_backlog_bytes",
                   "antipode_store_verified", "antipode_store_mismatches", "antipode_store_parked",
-                  "antipode_worker_healthy"}));
+                  "antipode_refused_events", "antipode_worker_healthy"}));
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
+    EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);
+    const CommandResult hooks = sites.sydney.antipode({"hooks", "status"});
+    EXPECT_EQ(hooks.status, 0);
+    EXPECT_THAT(hooks.output, HasSubstr("app.git     absent"));
+    const std::string findings = sites.sydney.antipode({"doctor"}).output;
+    EXPECT_THAT(findings, HasSubstr("hooks: a secondary needs none"));
+    EXPECT_THAT(findings, HasSubstr("space stream: nats.stream_max_bytes is"));
     EXPECT_THAT(sites.sydney.antipode({"events", "tail", "--no-follow"}).output,
                 HasSubstr("marker"));
 }

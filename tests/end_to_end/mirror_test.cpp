@@ -88,6 +88,23 @@ TEST(Mirror, AServerThatIsDownIsNamedAndTheRestCatchesUp) {
     sites.expect_equal();
 }
 
+TEST(Mirror, ADatabaseOfThePrimaryThatIsDownIsNamedWithTheRemedy) {
+    TwoSites sites;
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    sites.london.postgres.kill();
+    for (const std::string rows : {".sites[] | select(.site == \"london\")",
+                                   ".stores[] | select(.store == \"database/app\")"}) {
+        EXPECT_TRUE(eventually([&] {
+            return sites.london.status(rows + " | .next_step")
+                       .value_or("")
+                       .find("check that the server runs") != std::string::npos;
+        })) << sites.describe();
+    }
+    EXPECT_EQ(sites.london.antipode({"status"}).output.find("??"), std::string::npos);
+    sites.london.postgres.start();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+}
+
 TEST(Mirror, AStreamThatIsLostOnThePrimaryCostsNothing) {
     TwoSites sites;
     Application application(sites.london);

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -201,10 +202,40 @@ bool may_include(const Module& from, const Module& to, bool is_test) {
 
 namespace {
 
+/// What the command line understands: the first words of its commands.
+std::set<std::string> commands(const Tree& tree) {
+    const auto program = tree.find("apps/antipode/main.cpp");
+    std::set<std::string> words;
+    if (program != tree.end()) {
+        const std::regex command(R"re(add\(app_, "([a-z-]+)")re");
+        const std::string& text = program->second;
+        for (auto found = std::sregex_iterator(text.begin(), text.end(), command);
+             found != std::sregex_iterator(); ++found) {
+            words.insert((*found)[1]);
+        }
+    }
+    return words;
+}
+
+/// The first "antipode WORD" in the line's string literals whose WORD is no command.
+std::optional<std::string> unknown_command(const std::string& line,
+                                           const std::set<std::string>& commands) {
+    static const std::regex told(R"re(\bantipode ([a-z][a-z-]*))re");
+    const auto literal = std::find(line.begin(), line.end(), '"');
+    for (auto found = std::sregex_iterator(literal, line.end(), told);
+         found != std::sregex_iterator() && !commands.empty(); ++found) {
+        if (!commands.contains((*found)[1])) {
+            return (*found)[1];
+        }
+    }
+    return std::nullopt;
+}
+
 void check_file(const std::string& path, const std::string& text,
                 const std::set<std::string>& private_to_adapters,
-                std::vector<Violation>& violations) {
+                const std::set<std::string>& known_commands, std::vector<Violation>& violations) {
     const bool cpp = is_cpp(path);
+    const bool tells = cpp && !is_test_file(path);
     const bool may_sleep = !is_test_file(path) || path.starts_with("tests/support/");
     std::istringstream lines(text);
     std::string line;
@@ -217,6 +248,9 @@ void check_file(const std::string& path, const std::string& text,
         }
         if (!may_sleep && sleeps(line, !cpp)) {
             violations.push_back({path, number, "a test waits for a condition, it does not sleep"});
+        }
+        if (const auto word = tells ? unknown_command(line, known_commands) : std::nullopt) {
+            violations.push_back({path, number, "there is no command \"antipode " + *word + "\""});
         }
         const auto include = cpp ? parse_include(line) : std::nullopt;
         if (const auto problem =
@@ -234,8 +268,9 @@ void check_file(const std::string& path, const std::string& text,
 std::vector<Violation> check(const Tree& tree) {
     std::vector<Violation> violations;
     const std::set<std::string> private_to_adapters = private_headers(tree);
+    const std::set<std::string> known_commands = commands(tree);
     for (const auto& [path, text] : tree) {
-        check_file(path, text, private_to_adapters, violations);
+        check_file(path, text, private_to_adapters, known_commands, violations);
     }
     return violations;
 }

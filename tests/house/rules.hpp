@@ -6,8 +6,8 @@
 #include <vector>
 
 /// The rules of the house that a program can check: which folder may include which, where foreign
-/// headers stop, how long files and lines get, and that no test waits by sleeping. There is no list
-/// of exceptions.
+/// headers stop, how long files and lines get, that no test waits by sleeping, and that operators
+/// are told of no command that does not exist. There is no list of exceptions.
 namespace antipode::house {
 
 struct Violation {

@@ -133,5 +133,17 @@ TEST(HouseRules, LookAtCodeScriptsAndBuildFilesOnly) {
                             Pair("base/a.cpp", "x\n"), Pair("scripts/test", _)));
 }
 
+TEST(HouseRules, TellOperatorsOfCommandsThatExist) {
+    const std::string program = "add(app_, \"status\", \"help\", {});\n";
+    const auto told = [&](const std::string& path, const std::string& line) {
+        return check({{"apps/antipode/main.cpp", program}, {path, line}}).size();
+    };
+    EXPECT_EQ(told("secondary/a.cpp", "f(\"look at antipode status\");\n"), 0U);
+    EXPECT_EQ(told("secondary/a.cpp", "f(\"antipode mend\");\n"), 1U);
+    EXPECT_EQ(told("secondary/a.cpp", "f(\"antipode status, antipode mend\");\n"), 1U);
+    EXPECT_EQ(told("secondary/a.cpp", "// antipode knows\n"), 0U);
+    EXPECT_EQ(told("secondary/a_test.cpp", "f(\"antipode mend\");\n"), 0U);
+}
+
 }  // namespace
 }  // namespace antipode::house

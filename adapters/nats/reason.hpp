@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+/// What nats.c and nats-server say, for operators. Pure.
+namespace antipode::nats {
+
+/// `status`: the library's word for a code, "Timeout". `detail`: its last error, which may begin
+/// with a place in its source and repeat the word: "(conn.c:2088): No server available". The one
+/// says what the other does not.
+std::string reason_of(std::string_view status, std::string_view detail);
+
+/// The operator's next step.
+std::string remedy_for(std::string_view reason);
+
+}  // namespace antipode::nats
