@@ -363,6 +363,7 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read("publication", value.publication);
         store.check("publication", why_no_publication(value.publication));
         store.read_choice("replica_identity", value.replica_identity, {"set", "check"});
+        store.read_choice("ddl", value.ddl, {"apply", "halt"});
     });
     const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
         store.read_name("name", value.name);

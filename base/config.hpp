@@ -39,6 +39,8 @@ struct Config {
         std::string publication;  ///< default: antipode_<name>
         /// "set": give tables without a usable replica identity one; "check": refuse and name them.
         std::string replica_identity = "set";
+        /// What a secondary does with changes of the structure: "apply", or "halt" at them.
+        std::string ddl = "apply";
     };
     struct Repositories {
         std::string name;

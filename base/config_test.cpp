@@ -66,6 +66,9 @@ TEST(Config, RefusesWhatCannotWork) {
     EXPECT_THAT(error_of(with("\"uploads\"", "\"Up loads\"")), HasSubstr("blobs.name must be"));
     EXPECT_THAT(error_of(with("cluster = \"demo\"", "")), HasSubstr("cluster is missing"));
     EXPECT_THAT(error_of("cluster = "), HasSubstr("antipode.toml:1:"));
+    EXPECT_THAT(
+        error_of(good + "\n[[database]]\nname = \"app\"\nurl = \"dbname=a\"\nddl = \"skip\"\n"),
+        HasSubstr("ddl must be one of \"apply\", \"halt\""));
 }
 
 std::string next_step_of(const std::string& text) {

@@ -20,6 +20,13 @@ pkg_check_modules(pq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(pqxx REQUIRED IMPORTED_TARGET libpqxx)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 
+# PostgreSQL's own parser; the package has neither a pkg-config nor a CMake file.
+find_library(PG_QUERY_LIBRARY pg_query REQUIRED)
+find_path(PG_QUERY_HEADERS pg_query.h REQUIRED)
+add_library(PgQuery::pg_query UNKNOWN IMPORTED)
+set_target_properties(PgQuery::pg_query PROPERTIES
+  IMPORTED_LOCATION "${PG_QUERY_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${PG_QUERY_HEADERS}")
+
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})

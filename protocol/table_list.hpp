@@ -16,7 +16,8 @@ namespace antipode::protocol {
 
 /// Headers of "tables": the slot's confirmed position, from which on the stream has everything.
 inline constexpr const char* confirmed_header = "antipode-confirmed-lsn";
-/// Headers of "copy": pg_current_snapshot() of the rows, and the end of the log just after it.
+/// Headers of "copy": pg_current_snapshot() of the rows, and the end of the log just after it. Of
+/// "schema": a snapshot from before it was read.
 inline constexpr const char* snapshot_header = "antipode-snapshot";
 inline constexpr const char* wal_end_header = "antipode-wal-end";
 

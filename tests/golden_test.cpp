@@ -60,6 +60,25 @@ v1::Payload transaction() {
     return payload;
 }
 
+v1::Payload structure() {
+    v1::Payload payload = transaction();
+    v1::Ddl& ddl = *payload.mutable_transaction()->add_statements();
+    ddl.set_sql("ALTER TABLE uploads ADD made timestamptz DEFAULT now()");
+    ddl.set_tag("ALTER TABLE");
+    ddl.add_objects("table public.uploads");
+    ddl.set_role("app");
+    v1::Ddl::Setting& setting = *ddl.add_settings();
+    setting.set_name("search_path");
+    setting.set_value("public");
+    v1::Ddl::Fill& fill = *ddl.add_fills();
+    fill.set_schema("public");
+    fill.set_table("uploads");
+    fill.set_column("made");
+    fill.set_value("2026-01-02 03:04:05+00");
+    ddl.set_problem("none");
+    return payload;
+}
+
 v1::Payload ref_update() {
     v1::Payload payload;
     v1::RefUpdate& update = *payload.mutable_ref_update();
@@ -148,6 +167,7 @@ std::vector<Sample> samples() {
     as_before.mutable_unchanged()->set_digest_algorithm("blob-1");
     as_before.mutable_unchanged()->set_digest(std::string(32, '\x05'));
     all.push_back({"unchanged_digest", blobs, as_before});
+    all.push_back({"structure", database, structure()});
     return all;
 }
 

@@ -1,5 +1,6 @@
 #include "adapters/postgres/pgoutput.hpp"
 
+#include "adapters/postgres/ddl_message.hpp"
 #include "base/error.hpp"
 
 namespace antipode::postgres {
@@ -9,6 +10,7 @@ namespace {
 constexpr int64_t postgres_epoch_us = 946'684'800'000'000;
 
 constexpr uint8_t flag_key = 1;
+constexpr uint8_t flag_transactional = 1;
 constexpr uint8_t flag_cascade = 1;
 constexpr uint8_t flag_restart_identity = 2;
 
@@ -144,6 +146,16 @@ Decoded truncate(Input& in) {
     return message;
 }
 
+std::optional<Decoded> logical_message(Input& in) {
+    const bool transactional = (in.number<uint8_t>() & flag_transactional) != 0;
+    in.lsn();
+    if (in.text() != ddl_prefix || !transactional) {
+        return std::nullopt;
+    }
+    auto ddl = parse_ddl_message(in.take(in.number<uint32_t>()));
+    return ddl ? std::optional<Decoded>(std::move(*ddl)) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Decoded> parse_pgoutput(std::string_view message) {
@@ -163,9 +175,10 @@ std::optional<Decoded> parse_pgoutput(std::string_view message) {
             return row(in, DecodedRow::Kind::Delete);
         case 'T':
             return truncate(in);
+        case 'M':
+            return logical_message(in);
         case 'O':
         case 'Y':
-        case 'M':
             return std::nullopt;
         default:
             malformed();

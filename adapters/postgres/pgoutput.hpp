@@ -9,8 +9,8 @@ namespace antipode::postgres {
 
 /// Parses one message of the pgoutput plugin (protocol version 1), as the PostgreSQL manual lays it
 /// out in "Logical Replication Message Formats". nullopt: a message that this lane has no use for
-/// (origin, type, logical message). Row bytes are checked and passed on as they are; they point
-/// into `message`. Throws Error{Stop} when the bytes break the layout.
+/// (origin, type, somebody else's logical message). Row bytes are checked and passed on as they
+/// are; they point into `message`. Throws Error{Stop} when the bytes break the layout.
 std::optional<Decoded> parse_pgoutput(std::string_view message);
 
 /// Microseconds since 2000-01-01, as the protocol counts, in our time.

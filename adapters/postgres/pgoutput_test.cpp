@@ -61,7 +61,25 @@ TEST(Pgoutput, ReadsWhatPostgresWrites) {
     const auto truncate = std::get<DecodedTruncate>(*parse_pgoutput(all[6]));
     EXPECT_EQ(truncate.relations, (std::vector<uint32_t>{7, 8}));
     EXPECT_TRUE(truncate.cascade && truncate.restart_identity);
-    EXPECT_FALSE(parse_pgoutput("M..."));
+}
+
+std::string message(const std::string& prefix, const std::string& content, char flags = '\1') {
+    return std::string("M") + flags + std::string(8, '\0') + prefix + '\0' +
+           big_endian<uint32_t>(static_cast<uint32_t>(content.size())) + content;
+}
+
+TEST(Pgoutput, ReadsMessagesOfTheEventTriggersAndNoOthers) {
+    const std::string content =
+        R"({"tag": "CREATE VIEW", "text": "CREATE VIEW v AS SELECT 1", "role": "app"})";
+    const auto ddl = std::get<DdlStatement>(*parse_pgoutput(message("antipode.ddl", content)));
+    EXPECT_EQ(ddl.sql, "CREATE VIEW v AS SELECT 1");
+    EXPECT_EQ(ddl.role, "app");
+    EXPECT_FALSE(parse_pgoutput(message("antipode", "")));
+    EXPECT_FALSE(parse_pgoutput(message("antipode.ddl", content, '\0')));
+    const std::string whole = message("antipode.ddl", content);
+    for (size_t size = 0; size < whole.size(); ++size) {
+        EXPECT_THROW(parse_pgoutput(std::string(whole.data(), size)), Error) << size;
+    }
 }
 
 TEST(Pgoutput, RefusesEveryCutMessageAndUnknownKinds) {

@@ -6,6 +6,7 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/copy_in.hpp"
+#include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/row_sets.hpp"
 
 namespace antipode::postgres {
@@ -26,7 +27,7 @@ constexpr const char* script_settings =
     "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin";
 
 constexpr const char* create_bookkeeping = R"(
-    CREATE SCHEMA antipode;
+    CREATE SCHEMA IF NOT EXISTS antipode;
     COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands';
     CREATE TABLE antipode.replica (
         store text PRIMARY KEY,
@@ -260,6 +261,21 @@ std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> ope
     });
 }
 
+void ReplicaWriter::run_ddl(const DdlStatement& statement) {
+    guarded([&] {
+        Connection& connection = state_->connected();
+        connection.execute("preparing the session", script_settings);
+        postgres::run_ddl(connection, statement);
+        connection.execute("taking back the role", "RESET ROLE");
+        connection.pin_settings();
+        connection.execute("preparing the session", session_settings);
+        fill_columns(connection, statement);
+        // Tables and prepared statements of before.
+        connection.execute("forgetting statements", "DEALLOCATE ALL");
+        state_->sets.emplace(connection);
+    });
+}
+
 void ReplicaWriter::save_position(const Position& position, Lsn lsn, uint64_t transactions) {
     guarded([&] {
         const Rows saved = state_->query(
@@ -296,6 +312,17 @@ void ReplicaWriter::forget_tables() {
         state_->query("forgetting snapshots", "DELETE FROM antipode.copied_table WHERE store = $1",
                       {state_->options.store});
     });
+}
+
+void ReplicaWriter::remember_copied(const CopiedTable& table) {
+    guarded([&] { remember(table, 0); });
+}
+
+void ReplicaWriter::remember(const CopiedTable& table, uint64_t rows) {
+    state_->query("remembering a snapshot",
+                  "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
+                  {state_->options.store, table.name.schema, table.name.table, table.snapshot,
+                   table.wal_end.to_string(), std::to_string(rows)});
 }
 
 std::vector<LocalTable> ReplicaWriter::tables() {
@@ -391,10 +418,7 @@ uint64_t ReplicaWriter::end_copy(const CopiedTable& table) {
     return guarded([&] {
         const uint64_t rows = state_->copying_now().finish();
         state_->copy.reset();
-        state_->query(state_->copying,
-                      "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
-                      {state_->options.store, table.name.schema, table.name.table, table.snapshot,
-                       table.wal_end.to_string(), std::to_string(rows)});
+        remember(table, rows);
         return rows;
     });
 }

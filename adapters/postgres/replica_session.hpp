@@ -28,9 +28,11 @@ class ReplicaWriter final : public ReplicaSession {
     void rollback() noexcept override;
     MappedRelation map(const RelationShape& relation) override;
     std::optional<RowProblem> apply(std::span<const RowOperation> operations) override;
+    void run_ddl(const DdlStatement& statement) override;
     void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;
     void save(const ReplicaState& state) override;
     void forget_tables() override;
+    void remember_copied(const CopiedTable& table) override;
     std::vector<LocalTable> tables() override;
     void run_script(const std::string& sql) override;
     void set_sequence(const SequenceValue& sequence) override;
@@ -40,6 +42,7 @@ class ReplicaWriter final : public ReplicaSession {
 
   private:
     struct State;
+    void remember(const CopiedTable& table, uint64_t rows);
     template <typename Use>
     auto guarded(Use use);
     std::unique_ptr<State> state_;

@@ -201,6 +201,9 @@ bool SectionFilter::keep(std::string_view line) {
         if (type_at != std::string_view::npos) {
             const std::string_view type = line.substr(type_at + type_mark.size());
             in_entry_ = true;
+            // They tell of the primary's DDL; `antipode database setup` makes them.
+            own_trigger_ = type.starts_with("EVENT TRIGGER;") &&
+                           line.substr(header.size()).starts_with("antipode_");
             in_foreign_key_ = type.starts_with("FK CONSTRAINT;") ||
                               (type.starts_with("COMMENT;") &&
                                line.substr(header.size()).starts_with("CONSTRAINT "));
@@ -211,9 +214,9 @@ bool SectionFilter::keep(std::string_view line) {
     }
     switch (section_) {
         case SchemaSection::Before:
-            return true;
+            return !own_trigger_;
         case SchemaSection::After:
-            return !in_foreign_key_;
+            return !in_foreign_key_ && !own_trigger_;
         case SchemaSection::Finish:
             return !in_entry_ || in_foreign_key_;
     }

@@ -26,6 +26,10 @@ COMMENT ON CONSTRAINT c_t_fkey ON public.c IS 'why';
 -- Name: t note; Type: TRIGGER; Schema: public; Owner: app
 --
 CREATE TRIGGER note AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.note();
+--
+-- Name: antipode_ddl; Type: EVENT TRIGGER; Schema: -; Owner: postgres
+--
+CREATE EVENT TRIGGER antipode_ddl ON ddl_command_end EXECUTE FUNCTION antipode.capture_ddl();
 \unrestrict abc
 )";
 

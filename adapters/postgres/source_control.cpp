@@ -173,6 +173,14 @@ std::optional<SourceFacts::Publication> read_publication(Connection& connection,
     return publication;
 }
 
+bool read_ddl_captured(Connection& connection) {
+    return connection
+        .query(checking,
+               "SELECT count(*) = 3 FROM pg_event_trigger WHERE evtenabled IN ('O', 'A') "
+               "AND evtname IN ('antipode_ddl', 'antipode_drop', 'antipode_create_as')")
+        .boolean(0, 0);
+}
+
 }  // namespace
 
 struct SourceSetup::State {
@@ -192,6 +200,7 @@ SourceFacts SourceSetup::facts() {
         facts.slot = read_slot(connection, state_->options.slot);
         facts.publication = read_publication(connection, state_->options.publication);
         facts.tables = read_tables(connection, state_->options.publication, false);
+        facts.ddl_captured = read_ddl_captured(connection);
         return facts;
     });
 }

@@ -145,6 +145,15 @@ std::optional<Lsn> TableExport::confirmed() {
     return rows.size() == 1 ? Lsn::parse(rows.text(0, 0)) : std::nullopt;
 }
 
+SnapshotPlace TableExport::snapshot() {
+    constexpr const char* doing = "reading a snapshot";
+    Connection connection(options_.url, options_.application_name);
+    wait_for_synchronous_commits(connection, doing);
+    const Rows snapshot = connection.query(doing, "SELECT pg_current_snapshot()");
+    const Rows end = connection.query(doing, "SELECT pg_current_wal_insert_lsn()");
+    return {snapshot.string(0, 0), Lsn::parse(end.text(0, 0)).value_or(Lsn{})};
+}
+
 std::unique_ptr<ByteReader> TableExport::schema(SchemaSection section) {
     std::string program = options_.pg_dump;
     if (program.empty()) {

@@ -19,6 +19,7 @@ class TableExport final : public SourceExport {
     explicit TableExport(Options options) : options_(std::move(options)) {}
 
     std::optional<Lsn> confirmed() override;
+    SnapshotPlace snapshot() override;
     std::unique_ptr<ByteReader> schema(SchemaSection section) override;
     std::vector<TableEstimate> tables() override;
     std::vector<SequenceValue> sequences() override;

@@ -29,7 +29,8 @@ Json stores_of(const Config& config) {
                                       {"url", without_password(store.url)},
                                       {"slot", store.slot},
                                       {"publication", store.publication},
-                                      {"replica_identity", store.replica_identity}});
+                                      {"replica_identity", store.replica_identity},
+                                      {"ddl", store.ddl}});
     }
     for (const Config::Repositories& store : config.repositories) {
         stores["repositories"].push_back({{"name", store.name}, {"root", store.root.string()}});

@@ -35,6 +35,10 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
     if (findings.empty()) {
         findings.push_back(good("database", subject, server + ", can be captured"));
     }
+    if (!facts.ddl_captured) {
+        findings.push_back(
+            bad("database", subject, primary::ddl_not_captured, primary::ddl_remedy));
+    }
     return findings;
 }
 

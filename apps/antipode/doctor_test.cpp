@@ -209,9 +209,14 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     facts.wal_level = "logical";
     facts.slots_most = 10;
     facts.senders_most = 10;
+    facts.ddl_captured = true;
     const LookAtDatabase look = [&](const Config::Database&) { return facts; };
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
                 ElementsAre(is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode")));
+    facts.ddl_captured = false;
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                Contains(is(Verdict::Bad, "database", "(DDL) are not captured")));
+    facts.ddl_captured = true;
     facts.wal_level = "replica";
     facts.may_replicate = false;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),

@@ -10,6 +10,7 @@
 #include "adapters/http/client.hpp"
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
+#include "apps/antipode/database.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
@@ -131,6 +132,7 @@ class Program {
         add_seeing();
         add_sites();
         add_hooks();
+        add_database();
         add_helpers();
     }
 
@@ -198,6 +200,15 @@ class Program {
         add_action("remove", "puts back what was there before", HooksAction::Remove);
     }
 
+    void add_database() {
+        CLI::App* const database = add(app_, "database", "a store's PostgreSQL", {});
+        CLI::App* const setup = add(*database, "setup", "what a superuser does once on the primary",
+                                    [this] { return setup_database(config(), output_, setup_); });
+        setup->add_option("--store", setup_.store, "which, when there are several");
+        setup->add_option("--url", setup_.url, "as a superuser; default: the store's own url");
+        setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
+    }
+
     void add_helpers() {
         add(app_, "doctor", "looks for what is wrong, with the remedy", [this] {
             const Config loaded = config();
@@ -244,6 +255,7 @@ class Program {
     std::string name_;
     uint64_t sequence_ = 0;
     TailOptions tail_;
+    DatabaseSetupOptions setup_;
 };
 
 }  // namespace

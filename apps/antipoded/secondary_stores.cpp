@@ -18,7 +18,8 @@ class PostgresSecondary final : public SecondaryDatabase {
         : session_(
               {store.url, StoreId{StoreKind::Database, store.name}.to_string(),
                "antipode " + config.cluster + " " + config.site + " " + store.name + " apply"}),
-          apply_({StoreKind::Database, store.name}, session_) {}
+          apply_({StoreKind::Database, store.name}, session_,
+                 store.ddl == "halt" ? secondary::DdlPolicy::Halt : secondary::DdlPolicy::Apply) {}
 
     secondary::DatabaseApply& apply() override { return apply_; }
 

@@ -46,6 +46,27 @@ struct RelationShape {
     std::vector<ColumnShape> columns;
 };
 
+/// One change of the database's structure (DDL), as a mirror runs it.
+struct DdlStatement {
+    struct Setting {
+        std::string name;
+        std::string value;
+    };
+    /// What rows that were there got in a new column whose default is not the same everywhere.
+    struct Fill {
+        TableName table;
+        std::string column;
+        std::string value;
+    };
+    std::string sql;                   ///< one statement
+    std::string tag;                   ///< "CREATE TABLE"
+    std::vector<std::string> objects;  ///< what it changed, as PostgreSQL writes their names
+    std::string role;                  ///< that ran it
+    std::vector<Setting> settings;     ///< search_path and others that change its meaning
+    std::vector<Fill> fills;
+    std::string problem;  ///< not empty: why a mirror cannot run it
+};
+
 // ---- Primary: decoded changes ----
 
 struct DecodedBegin {
@@ -75,7 +96,7 @@ struct DecodedProgress {
     Lsn lsn;
     bool wants_status = false;  ///< the server waits for send_status()
 };
-using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate,
+using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate, DdlStatement,
                              DecodedCommit, DecodedProgress>;
 
 /// Changes of committed transactions, in commit order, from a replication slot.
@@ -144,6 +165,7 @@ struct SourceFacts {
     };
     std::optional<Publication> publication;
     std::vector<SourceTable> tables;  ///< without the schema "antipode"
+    bool ddl_captured = false;        ///< the event triggers are there and enabled
 };
 
 /// Errors: Retry when the server is away; Stop with the server's words when it refuses.
@@ -207,12 +229,20 @@ struct SequenceValue {
     bool called = false;
 };
 
+/// What a snapshot sees; what commits above `wal_end` is not in it.
+struct SnapshotPlace {
+    std::string snapshot;  ///< pg_current_snapshot()
+    Lsn wal_end;
+};
+
 /// Thread-safe: each call works on a connection of its own.
 class SourceExport {
   public:
     virtual ~SourceExport() = default;
     /// The slot's confirmed position; nullopt while there is no slot: nothing may be copied yet.
     virtual std::optional<Lsn> confirmed() = 0;
+    /// A place before which everything is in what schema() gives from now on.
+    virtual SnapshotPlace snapshot() = 0;
     virtual std::unique_ptr<ByteReader> schema(SchemaSection section) = 0;
     virtual std::vector<TableEstimate> tables() = 0;
     virtual std::vector<SequenceValue> sequences() = 0;
@@ -242,9 +272,10 @@ struct ReplicaState {
     uint64_t transactions = 0;
     CopyPhase phase = CopyPhase::None;
     bool schema_was_here = false;  ///< the operator made the tables; After and Finish are his
-    std::string after_script;   ///< of the schema as it was when the copy began; until it is run
+    std::string after_script;      ///< of the schema as it was when the copy began; until it is run
     std::string finish_script;
-    std::vector<CopiedTable> tables;  ///< only while a snapshot still matters
+    /// Only while a snapshot still matters; the schema's under the empty name.
+    std::vector<CopiedTable> tables;
 };
 
 struct Field {
@@ -308,10 +339,15 @@ class ReplicaSession {
     virtual MappedRelation map(const RelationShape& relation) = 0;
     /// Does the operations in order. A problem makes the transaction unusable: roll back.
     virtual std::optional<RowProblem> apply(std::span<const RowOperation> operations) = 0;
+    /// Runs the statement as its role and with its settings. What was mapped before is forgotten.
+    /// Throws Error{Stop} with the server's words and the next step when it refuses.
+    virtual void run_ddl(const DdlStatement& statement) = 0;
     virtual void save_position(const Position& position, Lsn lsn, uint64_t transactions) = 0;
     /// Everything of `state` but the tables.
     virtual void save(const ReplicaState& state) = 0;
     virtual void forget_tables() = 0;
+    /// Of a table whose rows are here, or under the empty name of the schema.
+    virtual void remember_copied(const CopiedTable& table) = 0;
 
     virtual std::vector<LocalTable> tables() = 0;
     virtual void run_script(const std::string& sql) = 0;

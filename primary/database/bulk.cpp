@@ -58,6 +58,11 @@ class StreamBody final : public BulkBody {
     Headers headers_;
 };
 
+Headers headers_of(const SnapshotPlace& place) {
+    return {{protocol::snapshot_header, place.snapshot},
+            {protocol::wal_end_header, place.wal_end.to_string()}};
+}
+
 std::optional<SchemaSection> section_of(const BulkRequest& request) {
     const auto found = request.query.find("section");
     if (found == request.query.end()) {
@@ -100,7 +105,8 @@ std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
     const std::string what = request.path.substr(prefix.size());
     const auto section = section_of(request);
     if (what == "schema" && section) {
-        return std::make_unique<StreamBody>("", source_.schema(*section), Headers());
+        const SnapshotPlace before = source_.snapshot();
+        return std::make_unique<StreamBody>("", source_.schema(*section), headers_of(before));
     }
     if (what == "copy") {
         return open_copy(request);
@@ -129,8 +135,7 @@ std::unique_ptr<BulkBody> DatabaseBulk::open_copy(const BulkRequest& request) {
     if (!reader) {
         return nullptr;
     }
-    const Headers headers = {{protocol::snapshot_header, reader->snapshot()},
-                             {protocol::wal_end_header, reader->wal_end().to_string()}};
+    const Headers headers = headers_of({reader->snapshot(), reader->wal_end()});
     std::string columns = encode_line(reader->columns());
     return std::make_unique<StreamBody>(std::move(columns), std::move(reader), headers);
 }

@@ -19,6 +19,12 @@ struct UnmetNeed {
 /// What this side cannot, or must not, mend by itself.
 std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Database& config);
 
+/// Capture does without; rows of tables that change their structure then stop the secondaries.
+constexpr const char* ddl_not_captured =
+    "changes of the structure (DDL) are not captured: there are no event triggers";
+constexpr const char* ddl_remedy =
+    "antipode database setup --url URL, once, with a superuser's URL of the primary's database";
+
 /// Throws Error{Stop} that names all of them; returns when there are none.
 void refuse_unmet(const std::vector<UnmetNeed>& needs);
 

@@ -91,6 +91,9 @@ void SlotCapture::prepare() {
         facts.publication->slot_made = config_.slot;
     }
     refuse_unmet(unmet_needs(facts, config_));
+    if (!facts.ddl_captured && !slot_seen_) {
+        spdlog::warn("{}: {}. Try: {}", store_.to_string(), ddl_not_captured, ddl_remedy);
+    }
     for (const IdentityChange& change : missing_identities(facts.tables)) {
         control_.set_identity(change.table, change.index);
     }
@@ -160,7 +163,7 @@ std::vector<DatabaseEvent> SlotCapture::collect(milliseconds wait) {
             wait -= slice;
         }
         for (size_t i = before; i < events.size(); ++i) {
-            bytes += std::get<CapturedTransaction>(events[i]).transaction.changes().size();
+            bytes += std::get<CapturedTransaction>(events[i]).transaction.ByteSizeLong();
         }
     }
     finish(events);

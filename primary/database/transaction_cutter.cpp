@@ -21,6 +21,26 @@ void describe_relation(const RelationShape& shape, v1::Relation& relation) {
     }
 }
 
+void describe_ddl(const DdlStatement& from, v1::Ddl& to) {
+    to.set_sql(from.sql);
+    to.set_tag(from.tag);
+    to.mutable_objects()->Add(from.objects.begin(), from.objects.end());
+    to.set_role(from.role);
+    for (const DdlStatement::Setting& setting : from.settings) {
+        v1::Ddl::Setting& described = *to.add_settings();
+        described.set_name(setting.name);
+        described.set_value(setting.value);
+    }
+    for (const DdlStatement::Fill& fill : from.fills) {
+        v1::Ddl::Fill& described = *to.add_fills();
+        described.set_schema(fill.table.schema);
+        described.set_table(fill.table.table);
+        described.set_column(fill.column);
+        described.set_value(fill.value);
+    }
+    to.set_problem(from.problem);
+}
+
 [[noreturn]] void out_of_order(const std::string& what) {
     throw Error(Reaction::Retry, "decoding: PostgreSQL sent " + what);
 }
@@ -46,6 +66,8 @@ void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& 
         describe(*shape, events);
     } else if (const auto* emptied = std::get_if<DecodedTruncate>(&decoded)) {
         truncate(*emptied);
+    } else if (const auto* ddl = std::get_if<DdlStatement>(&decoded)) {
+        change_structure(*ddl, events);
     }
 }
 
@@ -113,12 +135,23 @@ void TransactionCutter::truncate(const DecodedTruncate& truncate) {
     }
 }
 
+void TransactionCutter::change_structure(const DdlStatement& ddl,
+                                         std::vector<DatabaseEvent>& events) {
+    if (!in_transaction_) {
+        out_of_order("a change of the structure outside a transaction");
+    }
+    if (writer_.size() > 0 || part_.ByteSizeLong() >= part_bytes_) {
+        finish_part(events);
+    }
+    describe_ddl(ddl, *part_.add_statements());
+}
+
 void TransactionCutter::commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events) {
     if (!in_transaction_ || commit.commit_lsn.value != part_.commit_lsn()) {
         out_of_order("the end of a transaction that it did not begin");
     }
     in_transaction_ = false;
-    if (part_.part() == 0 && writer_.size() == 0) {
+    if (part_.part() == 0 && writer_.size() == 0 && part_.statements_size() == 0) {
         return;
     }
     part_.set_last(true);
@@ -135,6 +168,7 @@ void TransactionCutter::finish_part(std::vector<DatabaseEvent>& events) {
     captured.transaction.set_change_count(writer_.count());
     captured.transaction.set_changes(writer_.take());
     used_.clear();
+    part_.clear_statements();
     part_.set_part(part_.part() + 1);
     events.emplace_back(std::move(captured));
 }

@@ -13,8 +13,9 @@ namespace antipode::primary {
 
 /// Puts decoded changes together to transactions as they travel, and cuts large ones into parts, so
 /// that never more than about one part is held. Each part carries the relations that it uses.
-/// Transactions without anything to replicate are left out. The schema "antipode" is not
-/// replicated: it says where *this* database stands. One thread.
+/// Statements that change the structure stand before the rows of their part: a part ends where one
+/// follows a row. Transactions without anything to replicate are left out. The schema "antipode" is
+/// not replicated: it says where *this* database stands. One thread.
 class TransactionCutter {
   public:
     explicit TransactionCutter(size_t part_bytes) : part_bytes_(part_bytes) {}
@@ -40,6 +41,7 @@ class TransactionCutter {
     void describe(const RelationShape& relation, std::vector<DatabaseEvent>& events);
     void row(const DecodedRow& row, std::vector<DatabaseEvent>& events);
     void truncate(const DecodedTruncate& truncate);
+    void change_structure(const DdlStatement& ddl, std::vector<DatabaseEvent>& events);
     void commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events);
     const RelationShape& known(uint32_t relation) const;
     void finish_part(std::vector<DatabaseEvent>& events);
@@ -49,7 +51,7 @@ class TransactionCutter {
     Lsn end_;
 
     bool in_transaction_ = false;
-    v1::Transaction part_;  ///< header fields of the open transaction; changes in writer_
+    v1::Transaction part_;  ///< of the open transaction, but for its changes, in writer_
     protocol::ChangeWriter writer_;
     std::set<uint32_t> used_;
 };

@@ -98,6 +98,39 @@ TEST_F(Cutter, CutsWhereATableChangesItsShape) {
     EXPECT_EQ(at(1).relations(0).columns_size(), 2);
 }
 
+TEST_F(Cutter, PutsStatementsBeforeTheRowsThatFollowThem) {
+    const auto run = [&](const std::string& sql) {
+        DdlStatement statement;
+        statement.sql = sql;
+        add(statement);
+    };
+    add(relation(1));
+    begin(100);
+    insert(1);
+    run("first");
+    run("second");
+    insert(1);
+    run("third");
+    run(std::string(100, 'x'));
+    run("last");
+    commit(100);
+    begin(200);
+    run("alone");
+    commit(200);
+    ASSERT_EQ(events_.size(), 5U);
+    EXPECT_EQ(at(0).statements_size(), 0);
+    ASSERT_EQ(at(1).statements_size(), 2);
+    EXPECT_EQ(at(1).statements(0).sql(), "first");
+    EXPECT_EQ(at(1).statements(1).sql(), "second");
+    EXPECT_EQ(at(1).change_count(), 1U);
+    EXPECT_EQ(at(2).statements_size(), 2) << "cut by size";
+    EXPECT_EQ(at(3).statements(0).sql(), "last");
+    EXPECT_TRUE(at(3).last());
+    EXPECT_EQ(at(4).statements_size(), 1);
+    EXPECT_EQ(at(4).part(), 0U);
+    EXPECT_THROW(run("outside"), Error);
+}
+
 TEST_F(Cutter, LeavesOutItsOwnSchema) {
     add(relation(1, "antipode"));
     add(relation(2));

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/limits.hpp"
 #include "protocol/table_list.hpp"
+#include "secondary/database/snapshot.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -125,11 +126,22 @@ std::string InitialCopy::fetch(const BulkRequest& request, BulkSource::Answer& a
     return text;
 }
 
-std::string InitialCopy::fetch_schema(const char* section) {
+std::string InitialCopy::fetch_section(const char* section, BulkSource::Answer& answer) {
     BulkRequest wanted = request("schema");
     wanted.query["section"] = section;
-    BulkSource::Answer answer;
     return fetch(wanted, answer);
+}
+
+InitialCopy::Schema InitialCopy::fetch_schema() {
+    Schema schema;
+    BulkSource::Answer first;
+    BulkSource::Answer other;
+    schema.before = fetch_section("before", first);
+    schema.after = fetch_section("after", other);
+    schema.finish = fetch_section("finish", other);
+    schema.snapshot = {schema_name, header(first, protocol::snapshot_header, "schema"),
+                       lsn_header(first, protocol::wal_end_header, "schema")};
+    return schema;
 }
 
 InitialCopy::Listing InitialCopy::fetch_tables() {
@@ -147,12 +159,14 @@ InitialCopy::Listing InitialCopy::fetch_tables() {
 }
 
 void InitialCopy::begin_copy(const Listing& listing) {
-    const std::string before = fetch_schema("before");
-    state_.after_script = fetch_schema("after");
-    state_.finish_script = fetch_schema("finish");
-    if (fetch_schema("before") != before) {
+    // Twice the same: then it is as it was at the second one's snapshot.
+    const Schema earlier = fetch_schema();
+    const Schema schema = fetch_schema();
+    if (!(schema == earlier)) {
         throw Error(Reaction::Retry, "the primary's schema changed while it was read");
     }
+    state_.after_script = schema.after;
+    state_.finish_script = schema.finish;
     session_.begin();
     const auto here = session_.tables();
     for (const LocalTable& table : here) {
@@ -170,12 +184,14 @@ void InitialCopy::begin_copy(const Listing& listing) {
         state_.after_script.clear();
         state_.finish_script.clear();
     } else {
-        session_.run_script(before);
+        session_.run_script(schema.before);
     }
     state_.lsn = listing.confirmed;
     state_.phase = CopyPhase::Tables;
     session_.save(state_);
+    session_.remember_copied(schema.snapshot);
     session_.commit();
+    state_.tables.push_back(schema.snapshot);
 }
 
 void InitialCopy::copy_table(const TableName& table) {

@@ -18,8 +18,9 @@ namespace antipode::secondary {
 ///
 /// Each step is one transaction, so that a run that was cut off goes on behind the last one. The
 /// position's LSN is the slot's confirmed position, read before the first snapshot: from there on
-/// the stream has every change. The schema is read once, at the beginning: a table that appears
-/// meanwhile must be made here by hand. Rows that it did not copy itself are never overwritten.
+/// the stream has every change. The schema is read at the beginning, under a snapshot that says
+/// which changes of it the stream need not repeat. Changes of it while rows are copied can make the
+/// copy fail. Rows that it did not copy itself are never overwritten.
 /// When the operator has made the (empty) tables beforehand, only rows and sequences are copied.
 ///
 /// One run per object. Any exception: the caller rolls the session back.
@@ -36,7 +37,17 @@ class InitialCopy {
     };
     BulkRequest request(const std::string& what) const;
     std::string fetch(const BulkRequest& request, BulkSource::Answer& answer);
-    std::string fetch_schema(const char* section);
+    struct Schema {
+        std::string before;
+        std::string after;
+        std::string finish;
+        CopiedTable snapshot;  ///< from before it was read
+        bool operator==(const Schema& other) const {
+            return before == other.before && after == other.after && finish == other.finish;
+        }
+    };
+    std::string fetch_section(const char* section, BulkSource::Answer& answer);
+    Schema fetch_schema();
     Listing fetch_tables();
     void begin_copy(const Listing& listing);
     void copy_table(const TableName& table);

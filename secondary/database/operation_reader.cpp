@@ -75,16 +75,21 @@ void OperationReader::add_relation(const v1::Relation& relation, const v1::Trans
         entry.mapped = known->second;
     } else if (!entry.copied) {
         const MappedRelation mapped = session_.map(entry.shape);
-        if (!mapped.problem.empty()) {
+        // Gone or renamed before the schema was read, later than this transaction.
+        entry.copied = !mapped.problem.empty() && copied.contains(schema_name, transaction.xid(),
+                                                                  Lsn{transaction.commit_lsn()});
+        if (!mapped.problem.empty() && !entry.copied) {
             throw Error(Reaction::Stop,
                         place_ + " changes " + printable(entry.shape.name.to_string()) + ": " +
                             mapped.problem,
                         "make the table here as it is on the primary (pg_dump --schema-only "
                         "--table=...); apply then goes on by itself");
         }
-        entry.mapped = mapped.relation;
-        mapped_[bytes] = mapped.relation;
-        shapes_[mapped.relation] = entry.shape;
+        if (!entry.copied) {
+            entry.mapped = mapped.relation;
+            mapped_[bytes] = mapped.relation;
+            shapes_[mapped.relation] = entry.shape;
+        }
     }
     relations_[relation.id()] = std::move(entry);
 }

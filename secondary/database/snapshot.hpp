@@ -28,6 +28,9 @@ class Snapshot {
     std::vector<uint64_t> in_progress_;  ///< sorted
 };
 
+/// Under which the schema's own snapshot stands among those of the tables.
+inline const TableName schema_name;
+
 /// Which changes of copied tables are in their copies already. Tables are copied under different
 /// snapshots, so that one transaction can be in one table's copy and not in another's.
 class CopiedTables {

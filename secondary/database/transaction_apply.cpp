@@ -25,6 +25,11 @@ const v1::Transaction& transaction_of(const protocol::Event& event) {
     return event.payload.transaction();
 }
 
+/// Whether it gets a local transaction of its own.
+bool stands_alone(const v1::Transaction& transaction) {
+    return !transaction.last() || transaction.statements_size() > 0;
+}
+
 [[noreturn]] void refuse(const RowProblem& problem, const std::string& where) {
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
@@ -38,11 +43,12 @@ const v1::Transaction& transaction_of(const protocol::Event& event) {
 }  // namespace
 
 bool TransactionApply::Group::full() const {
-    return transactions >= group_transactions || changes >= group_changes || bytes >= group_bytes;
+    return structure || transactions >= group_transactions || changes >= group_changes ||
+           bytes >= group_bytes;
 }
 
-TransactionApply::TransactionApply(StoreId store, ReplicaSession& session)
-    : store_(std::move(store)), session_(session), reader_(session) {}
+TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl)
+    : store_(std::move(store)), session_(session), ddl_(ddl), reader_(session) {}
 
 void TransactionApply::load() {
     if (loaded_) {
@@ -104,7 +110,7 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
         }
         finish_copy_if_due();
         for (size_t i = 0; i < events.size(); ++i) {
-            if (!transaction_of(*events[i]).last() && !partial_ && group_.transactions > 0) {
+            if (stands_alone(transaction_of(*events[i])) && !partial_ && group_.transactions > 0) {
                 // What is complete must not hang on the fate of a large transaction.
                 commit_local();
                 committed_to = i;
@@ -150,6 +156,7 @@ void TransactionApply::apply_one(const protocol::Event& event) {
         return;
     }
     open_local();
+    change_structure(transaction);
     apply_changes(transaction);
     if (!transaction.last()) {
         partial_ = {transaction.commit_lsn(), transaction.xid(), transaction.part() + 1};
@@ -189,6 +196,18 @@ bool TransactionApply::check_begin(const protocol::Event& event,
     return true;
 }
 
+/// Unless the schema was read after this transaction.
+void TransactionApply::change_structure(const v1::Transaction& transaction) {
+    if (transaction.statements_size() == 0 ||
+        copied_.contains(schema_name, transaction.xid(), Lsn{transaction.commit_lsn()})) {
+        return;
+    }
+    write();
+    run_statements(session_, transaction, ddl_);
+    reader_.forget();
+    group_.structure = true;
+}
+
 void TransactionApply::apply_changes(const v1::Transaction& transaction) {
     reader_.open(transaction, copied_);
     while (reader_.read(batch_operations)) {
@@ -218,7 +237,7 @@ void TransactionApply::open_local() {
 
 void TransactionApply::roll_back_local() {
     session_.rollback();
-    reader_.drop_gathered();
+    reader_.forget();
     open_ = false;
     partial_.reset();
     group_ = {};

@@ -6,6 +6,7 @@
 #include "secondary/apply.hpp"
 #include "secondary/database/operation_reader.hpp"
 #include "secondary/database/snapshot.hpp"
+#include "secondary/database/structure.hpp"
 
 namespace antipode::secondary {
 
@@ -15,13 +16,14 @@ namespace antipode::secondary {
 /// Several transactions share one local commit. When one of them is refused, those before it are
 /// committed without it. A transaction that comes in parts has a local transaction of its own,
 /// which stays open between calls and is rolled back when the parts begin again or anything fails.
+/// So has one that changes the structure: what follows may need it committed (values of an enum).
 ///
 /// One thread. Owner: the lane's worker. After an exception everything not committed is undone;
 /// begin again at position().
 class TransactionApply final : public DatabaseApply {
   public:
     /// `session` outlives this object and is used by nobody else.
-    TransactionApply(StoreId store, ReplicaSession& session);
+    TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl = DdlPolicy::Apply);
 
     const StoreId& store() const override { return store_; }
     DatabasePosition position() override;
@@ -47,6 +49,7 @@ class TransactionApply final : public DatabaseApply {
         uint64_t transactions = 0;
         uint64_t changes = 0;
         uint64_t bytes = 0;
+        bool structure = false;  ///< it was changed
         bool full() const;
     };
 
@@ -57,6 +60,7 @@ class TransactionApply final : public DatabaseApply {
     bool continues(const v1::Transaction& transaction) const;
     /// False: it was applied before.
     bool check_begin(const protocol::Event& event, const v1::Transaction& transaction);
+    void change_structure(const v1::Transaction& transaction);
     void apply_changes(const v1::Transaction& transaction);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
     void write();
@@ -68,6 +72,7 @@ class TransactionApply final : public DatabaseApply {
 
     const StoreId store_;
     ReplicaSession& session_;
+    const DdlPolicy ddl_;
     OperationReader reader_;
 
     bool loaded_ = false;

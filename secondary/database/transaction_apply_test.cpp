@@ -71,6 +71,16 @@ class FakeSession final : public ReplicaSession {
         working.state.tables = tables;
     }
     void forget_tables() override { working.state.tables.clear(); }
+    void remember_copied(const CopiedTable& table) override {
+        working.state.tables.push_back(table);
+    }
+    void run_ddl(const DdlStatement& statement) override {
+        step();
+        scripts.push_back(statement.sql);
+        if (statement.sql.starts_with("table ")) {
+            working.tables[statement.sql.substr(6)];
+        }
+    }
     std::vector<LocalTable> tables() override {
         std::vector<LocalTable> result;
         for (const auto& [name, rows] : working.tables) {
@@ -334,6 +344,30 @@ TEST_F(Apply, RefusesForeignPayloadsAndMalformedRows) {
     cut.payload.mutable_transaction()->mutable_changes()->pop_back();
     EXPECT_EQ(error_of({&cut}).reaction(), Reaction::Stop);
     EXPECT_TRUE(keys().empty());
+}
+
+TEST_F(Apply, ChangesOfTheStructureHaveALocalTransactionOfTheirOwn) {
+    protocol::Event& before = event(100, 100);
+    protocol::Event& change = event(200, 110);
+    change.payload.mutable_transaction()->add_statements()->set_sql("table made");
+    protocol::Event& after = event(300, 210);
+    apply({&before, &change, &after});
+    EXPECT_EQ(session_.commits, 3);
+    EXPECT_THAT(session_.scripts, ElementsAre("table made"));
+    EXPECT_TRUE(session_.committed.tables.contains("made"));
+    EXPECT_EQ(session_.committed.state.lsn, Lsn{310});
+}
+
+TEST_F(Apply, WhatTheCopyOfTheSchemaHoldsIsNotRunAgain) {
+    session_.committed.state.phase = CopyPhase::Finish;
+    session_.committed.state.tables = {{schema_name, "150:150:", Lsn{1000}}};
+    for (const uint64_t xid : {140U, 160U}) {
+        protocol::Event& change = event(xid, xid == 140 ? 100 : 150);
+        change.payload.mutable_transaction()->add_statements()->set_sql("of " +
+                                                                        std::to_string(xid));
+        apply({&change});
+    }
+    EXPECT_THAT(session_.scripts, ElementsAre("of 160"));
 }
 
 /// The primary's bulk service, by path; a missing one ends the connection.

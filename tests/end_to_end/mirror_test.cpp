@@ -20,8 +20,12 @@ TEST(Mirror, AllThreeStoresArriveWholeAndStayEqual) {
     std::filesystem::rename(sites.london.files_root / "u", sites.london.files_root / "v");
     sites.london.sql("TRUNCATE journal; INSERT INTO journal VALUES ('a'), ('a'), (NULL)");
     sites.london.sql("UPDATE uploads SET note = repeat('x', 100000), id = id + 1000");
+    sites.london.sql(
+        "ALTER TABLE uploads ADD made timestamptz DEFAULT now(); CREATE TABLE later (v text); "
+        "INSERT INTO later VALUES ('of a new table')");
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
+    EXPECT_EQ(sites.sydney.sql("SELECT v FROM later"), "of a new table");
 }
 
 TEST(Mirror, LagIsSmallAndTheRecoveryPointTrueWhenNothingHappens) {

@@ -134,6 +134,10 @@ TwoSites::TwoSites(const std::string& more)
     if (init.status != 0) {
         throw std::runtime_error("antipode sites init: " + init.error + init.output);
     }
+    const CommandResult setup = london.antipode({"database", "setup"});
+    if (setup.status != 0) {
+        throw std::runtime_error("antipode database setup: " + setup.error + setup.output);
+    }
     london.start();
     sydney.start();
 }

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+namespace antipode::postgres {
+
+/// The SQL, for a superuser, that makes a database tell of changes of its structure: event triggers
+/// that write each DDL statement into the log as a transactional message, in its place between the
+/// rows. One transaction; may be run again at any time, and replaces what an earlier version made.
+///
+/// The messages are believed on the mirrors, so nobody else may write them: the function that does
+/// so answers to the event triggers only, and the right to write messages is taken from PUBLIC and
+/// given to `role`, the daemon's. The triggers do not fire on a mirror (session_replication_role).
+std::string ddl_setup_sql(const std::string& role);
+
+/// Runs it on the database that `url` names, as a superuser. Throws Error{Stop} with the server's
+/// words when it refuses.
+void run_ddl_setup(const std::string& url, const std::string& role);
+
+/// Whom a connection string logs in as. Throws Error{Retry} when the server cannot be reached.
+std::string role_of(const std::string& url);
+
+}  // namespace antipode::postgres

@@ -1,0 +1,339 @@
+#include "adapters/postgres/sql_text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+#include <pg_query.h>
+
+namespace antipode::postgres {
+namespace {
+
+using Json = nlohmann::json;
+
+/// The tree as JSON; null when the parser refuses.
+Json parse(const std::string& script) {
+    const PgQueryParseResult result = pg_query_parse(script.c_str());
+    const std::unique_ptr<const PgQueryParseResult, void (*)(const PgQueryParseResult*)> freed(
+        &result, [](const PgQueryParseResult* used) { pg_query_free_parse_result(*used); });
+    return result.error == nullptr ? Json::parse(result.parse_tree) : Json();
+}
+
+struct Tag {
+    std::string_view node;
+    std::string_view tag;
+};
+/// Statements whose tag their node alone tells.
+constexpr std::array plain_tags = {
+    Tag{"CreateStmt", "CREATE TABLE"},
+    Tag{"IndexStmt", "CREATE INDEX"},
+    Tag{"ViewStmt", "CREATE VIEW"},
+    Tag{"RefreshMatViewStmt", "REFRESH MATERIALIZED VIEW"},
+    Tag{"CreateSchemaStmt", "CREATE SCHEMA"},
+    Tag{"CreateSeqStmt", "CREATE SEQUENCE"},
+    Tag{"AlterSeqStmt", "ALTER SEQUENCE"},
+    Tag{"CreateEnumStmt", "CREATE TYPE"},
+    Tag{"CompositeTypeStmt", "CREATE TYPE"},
+    Tag{"CreateRangeStmt", "CREATE TYPE"},
+    Tag{"AlterEnumStmt", "ALTER TYPE"},
+    Tag{"AlterTypeStmt", "ALTER TYPE"},
+    Tag{"CreateDomainStmt", "CREATE DOMAIN"},
+    Tag{"AlterDomainStmt", "ALTER DOMAIN"},
+    Tag{"CreateTrigStmt", "CREATE TRIGGER"},
+    Tag{"RuleStmt", "CREATE RULE"},
+    Tag{"CreatePolicyStmt", "CREATE POLICY"},
+    Tag{"AlterPolicyStmt", "ALTER POLICY"},
+    Tag{"CreateExtensionStmt", "CREATE EXTENSION"},
+    Tag{"AlterExtensionStmt", "ALTER EXTENSION"},
+    Tag{"AlterExtensionContentsStmt", "ALTER EXTENSION"},
+    Tag{"CreateCastStmt", "CREATE CAST"},
+    Tag{"CreateConversionStmt", "CREATE CONVERSION"},
+    Tag{"CreateOpClassStmt", "CREATE OPERATOR CLASS"},
+    Tag{"CreateOpFamilyStmt", "CREATE OPERATOR FAMILY"},
+    Tag{"AlterOpFamilyStmt", "ALTER OPERATOR FAMILY"},
+    Tag{"AlterOperatorStmt", "ALTER OPERATOR"},
+    Tag{"CreateStatsStmt", "CREATE STATISTICS"},
+    Tag{"AlterStatsStmt", "ALTER STATISTICS"},
+    Tag{"CreateAmStmt", "CREATE ACCESS METHOD"},
+    Tag{"CreateFdwStmt", "CREATE FOREIGN DATA WRAPPER"},
+    Tag{"AlterFdwStmt", "ALTER FOREIGN DATA WRAPPER"},
+    Tag{"CreateForeignServerStmt", "CREATE SERVER"},
+    Tag{"AlterForeignServerStmt", "ALTER SERVER"},
+    Tag{"CreateForeignTableStmt", "CREATE FOREIGN TABLE"},
+    Tag{"ImportForeignSchemaStmt", "IMPORT FOREIGN SCHEMA"},
+    Tag{"CreateUserMappingStmt", "CREATE USER MAPPING"},
+    Tag{"AlterUserMappingStmt", "ALTER USER MAPPING"},
+    Tag{"DropUserMappingStmt", "DROP USER MAPPING"},
+    Tag{"CreatePLangStmt", "CREATE LANGUAGE"},
+    Tag{"CreateTransformStmt", "CREATE TRANSFORM"},
+    Tag{"AlterTSDictionaryStmt", "ALTER TEXT SEARCH DICTIONARY"},
+    Tag{"AlterTSConfigurationStmt", "ALTER TEXT SEARCH CONFIGURATION"},
+    Tag{"AlterDefaultPrivilegesStmt", "ALTER DEFAULT PRIVILEGES"},
+    Tag{"DropOwnedStmt", "DROP OWNED"},
+    Tag{"CommentStmt", "COMMENT"},
+};
+
+/// "OBJECT_TEXT_SEARCH..." as tags name it; empty for what no event trigger sees.
+std::string object_tag(const std::string& type) {
+    struct Special {
+        std::string_view type;
+        std::string_view tag;
+    };
+    constexpr std::array special = {
+        Special{"OBJECT_DATABASE", ""},
+        Special{"OBJECT_ROLE", ""},
+        Special{"OBJECT_TABLESPACE", ""},
+        Special{"OBJECT_EVENT_TRIGGER", ""},
+        Special{"OBJECT_PARAMETER_ACL", ""},
+        Special{"OBJECT_MATVIEW", "MATERIALIZED VIEW"},
+        Special{"OBJECT_FOREIGN_SERVER", "SERVER"},
+        Special{"OBJECT_FDW", "FOREIGN DATA WRAPPER"},
+        Special{"OBJECT_OPCLASS", "OPERATOR CLASS"},
+        Special{"OBJECT_OPFAMILY", "OPERATOR FAMILY"},
+        Special{"OBJECT_STATISTIC_EXT", "STATISTICS"},
+        Special{"OBJECT_TSCONFIGURATION", "TEXT SEARCH CONFIGURATION"},
+        Special{"OBJECT_TSDICTIONARY", "TEXT SEARCH DICTIONARY"},
+        Special{"OBJECT_TSPARSER", "TEXT SEARCH PARSER"},
+        Special{"OBJECT_TSTEMPLATE", "TEXT SEARCH TEMPLATE"},
+        Special{"OBJECT_COLUMN", "TABLE"},
+        Special{"OBJECT_TABCONSTRAINT", "TABLE"},
+        Special{"OBJECT_DOMCONSTRAINT", "DOMAIN"},
+        Special{"OBJECT_ATTRIBUTE", "TYPE"},
+        Special{"OBJECT_LARGEOBJECT", "LARGE OBJECT"},
+    };
+    for (const Special& known : special) {
+        if (type == known.type) {
+            return std::string(known.tag);
+        }
+    }
+    std::string words = type.starts_with("OBJECT_") ? type.substr(7) : type;
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
+}
+
+std::string prefixed(const std::string& verb, const std::string& object) {
+    return object.empty() ? "" : verb + " " + object;
+}
+
+std::string text_of(const Json& node, const char* key) {
+    return node.value(key, std::string());
+}
+
+/// What is renamed, moved or given away: a column's table stands beside its type.
+std::string altered(const Json& node, const char* type_key) {
+    const std::string type = text_of(node, type_key);
+    const bool inside = type == "OBJECT_COLUMN" || type == "OBJECT_ATTRIBUTE";
+    const std::string relation = text_of(node, "relationType");
+    return prefixed("ALTER", object_tag(inside && !relation.empty() ? relation : type));
+}
+
+std::string tag_of(const std::string& kind, const Json& node) {
+    const auto plain = std::find_if(plain_tags.begin(), plain_tags.end(),
+                                    [&](const Tag& known) { return known.node == kind; });
+    if (plain != plain_tags.end()) {
+        const bool visible = kind != "CommentStmt" || !object_tag(text_of(node, "objtype")).empty();
+        return visible ? std::string(plain->tag) : "";
+    }
+    if (kind == "AlterTableStmt" || kind == "AlterOwnerStmt" || kind == "AlterObjectSchemaStmt" ||
+        kind == "AlterObjectDependsStmt") {
+        return altered(node, node.contains("objectType") ? "objectType" : "objtype");
+    }
+    if (kind == "RenameStmt") {
+        return altered(node, "renameType");
+    }
+    if (kind == "AlterFunctionStmt") {
+        return prefixed("ALTER", object_tag(text_of(node, "objtype")));
+    }
+    if (kind == "DropStmt") {
+        return prefixed("DROP", object_tag(text_of(node, "removeType")));
+    }
+    if (kind == "DefineStmt") {
+        return prefixed("CREATE", object_tag(text_of(node, "kind")));
+    }
+    if (kind == "CreateFunctionStmt") {
+        return node.value("is_procedure", false) ? "CREATE PROCEDURE" : "CREATE FUNCTION";
+    }
+    if (kind == "CreateTableAsStmt") {
+        return text_of(node, "objtype") == "OBJECT_MATVIEW" ? "CREATE MATERIALIZED VIEW"
+                                                            : "CREATE TABLE AS";
+    }
+    if (kind == "SelectStmt" && node.contains("intoClause")) {
+        return "SELECT INTO";
+    }
+    if (kind == "GrantStmt" && !object_tag(text_of(node, "objtype")).empty()) {
+        return node.value("is_grant", false) ? "GRANT" : "REVOKE";
+    }
+    return "";
+}
+
+void read_alter_table(const Json& node, SqlStatement& statement) {
+    for (const Json& entry : node.value("cmds", Json::array())) {
+        const Json command = entry.value("AlterTableCmd", Json::object());
+        const std::string subtype = text_of(command, "subtype");
+        const Json definition = command.value("def", Json::object());
+        if (subtype == "AT_AddColumn" && definition.contains("ColumnDef")) {
+            statement.added_columns.push_back(definition.at("ColumnDef").at("colname"));
+        }
+        statement.sets_logged = statement.sets_logged || subtype == "AT_SetLogged";
+        if (definition.contains("PartitionCmd")) {
+            statement.concurrent = definition.at("PartitionCmd").value("concurrent", false);
+        }
+    }
+}
+
+bool is_temporary(const Json& relation) {
+    return text_of(relation, "relpersistence") == "t" ||
+           text_of(relation, "schemaname") == "pg_temp";
+}
+
+void read_into(const Json& into, SqlStatement& statement) {
+    statement.temporary = is_temporary(into.at("rel"));
+    statement.with_data = !into.value("skipData", false);
+}
+
+SqlStatement read(const std::string& kind, const Json& node, std::string sql) {
+    SqlStatement statement;
+    statement.sql = std::move(sql);
+    statement.tag = tag_of(kind, node);
+    statement.concurrent = kind != "RefreshMatViewStmt" && node.value("concurrent", false);
+    if (kind == "AlterTableStmt") {
+        read_alter_table(node, statement);
+    } else if (statement.tag == "CREATE TABLE AS") {
+        read_into(node.at("into"), statement);
+    } else if (statement.tag == "SELECT INTO") {
+        read_into(node.at("intoClause"), statement);
+    }
+    return statement;
+}
+
+std::string trimmed(std::string_view text) {
+    constexpr std::string_view blanks = " \t\r\n\f\v";
+    const size_t begin = text.find_first_not_of(blanks);
+    return begin == std::string_view::npos
+               ? ""
+               : std::string(text.substr(begin, text.find_last_not_of(blanks) - begin + 1));
+}
+
+char lower(char c) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+}
+
+/// Places where `word` (lower case) stands in the text, whether it is a word of SQL or not.
+std::vector<size_t> places(const std::string& text, std::string_view word) {
+    std::string lowered = text;
+    std::transform(lowered.begin(), lowered.end(), lowered.begin(), lower);
+    std::vector<size_t> found;
+    for (size_t at = lowered.find(word); at != std::string::npos; at = lowered.find(word, at + 1)) {
+        found.push_back(at);
+    }
+    return found;
+}
+
+/// The one statement of `sql`, when `wanted` says that it is right.
+template <typename Wanted>
+bool reads_as(const std::string& sql, Wanted wanted) {
+    const auto statements = split_sql(sql);
+    return statements && statements->size() == 1 && wanted(statements->front());
+}
+
+/// Behind an identifier, quoted or not, that begins at `at`.
+size_t behind_name(const std::string& text, size_t at) {
+    if (at < text.size() && text[at] == '"') {
+        do {
+            at = text.find('"', at + 1);
+            // A doubled quote belongs to the name.
+        } while (at != std::string::npos && at + 1 < text.size() && text[++at] == '"');
+        return std::min(at, text.size());
+    }
+    while (at < text.size() &&
+           (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_' ||
+            text[at] == '$' || static_cast<unsigned char>(text[at]) >= 0x80)) {
+        ++at;
+    }
+    return at;
+}
+
+/// "SELECT a INTO t FROM b" is written "CREATE TABLE t AS SELECT a FROM b".
+std::optional<std::string> as_create_table(const std::string& sql) {
+    const Json tree = parse(sql);
+    const Json& relation =
+        tree.at("stmts").at(0).at("stmt").at("SelectStmt").at("intoClause").at("rel");
+    const size_t name = relation.value("location", size_t{0});
+    size_t end = behind_name(sql, name);
+    if (relation.contains("schemaname") && end < sql.size() && sql[end] == '.') {
+        end = behind_name(sql, end + 1);
+    }
+    const bool unlogged = text_of(relation, "relpersistence") == "u";
+    for (const size_t into : places(sql.substr(0, name), "into")) {
+        const std::string made = std::string("CREATE ") + (unlogged ? "UNLOGGED " : "") + "TABLE " +
+                                 sql.substr(name, end - name) + " AS " + sql.substr(0, into) +
+                                 sql.substr(end);
+        if (reads_as(made, [](const SqlStatement& one) { return one.tag == "CREATE TABLE AS"; })) {
+            return made;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::vector<SqlStatement>> split_sql(const std::string& script) {
+    const Json tree = parse(script);
+    if (tree.is_null()) {
+        return std::nullopt;
+    }
+    std::vector<SqlStatement> statements;
+    for (const Json& entry : tree.value("stmts", Json::array())) {
+        const size_t begin = entry.value("stmt_location", size_t{0});
+        const size_t length = entry.value("stmt_len", size_t{0});
+        const auto node = entry.at("stmt").begin();
+        statements.push_back(read(node.key(), node.value(),
+                                  trimmed(std::string_view(script).substr(
+                                      begin, length == 0 ? std::string_view::npos : length))));
+    }
+    return statements;
+}
+
+std::optional<std::string> without_concurrently(const SqlStatement& statement) {
+    constexpr std::string_view word = "concurrently";
+    for (const size_t at : places(statement.sql, word)) {
+        std::string plain = statement.sql;
+        plain.erase(at, word.size());
+        if (reads_as(plain, [&](const SqlStatement& one) {
+                return !one.concurrent && one.tag == statement.tag;
+            })) {
+            return plain;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> without_data(const SqlStatement& statement) {
+    if (!statement.with_data) {
+        return statement.sql;
+    }
+    const auto sql =
+        statement.tag == "SELECT INTO" ? as_create_table(statement.sql) : statement.sql;
+    if (!sql) {
+        return std::nullopt;
+    }
+    const auto empty = [](const SqlStatement& one) {
+        return one.tag == "CREATE TABLE AS" && !one.with_data;
+    };
+    // Behind a line break: the statement may end with a comment.
+    if (reads_as(*sql + "\nWITH NO DATA", empty)) {
+        return *sql + "\nWITH NO DATA";
+    }
+    for (const size_t at : places(*sql, "data")) {
+        std::string plain = *sql;
+        plain.insert(at, "NO ");
+        if (reads_as(plain, empty)) {
+            return plain;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace antipode::postgres

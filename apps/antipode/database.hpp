@@ -1,0 +1,23 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "apps/antipode/exit_code.hpp"
+#include "apps/antipode/output.hpp"
+#include "base/config.hpp"
+
+/// `antipode database setup`: what a superuser does once on the primary, so that the daemon need
+/// not be one.
+namespace antipode::cli {
+
+struct DatabaseSetupOptions {
+    std::optional<std::string> store;  ///< needed when there are several
+    std::optional<std::string> url;    ///< a superuser's; default: the store's own
+    bool dry_run = false;              ///< print the SQL, connect only to learn the daemon's role
+};
+
+ExitCode setup_database(const Config& config, const Output& output,
+                        const DatabaseSetupOptions& options);
+
+}  // namespace antipode::cli

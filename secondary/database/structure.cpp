@@ -1,0 +1,74 @@
+#include "secondary/database/structure.hpp"
+
+#include <string>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "secondary/database/operation_reader.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t shown_bytes = 300;
+constexpr int shown_objects = 3;
+
+DdlStatement statement_of(const v1::Ddl& from) {
+    DdlStatement statement;
+    statement.sql = from.sql();
+    statement.tag = from.tag();
+    statement.objects.assign(from.objects().begin(), from.objects().end());
+    statement.role = from.role();
+    for (const v1::Ddl::Setting& setting : from.settings()) {
+        statement.settings.push_back({setting.name(), setting.value()});
+    }
+    for (const v1::Ddl::Fill& fill : from.fills()) {
+        statement.fills.push_back({{fill.schema(), fill.table()}, fill.column(), fill.value()});
+    }
+    statement.problem = from.problem();
+    return statement;
+}
+
+/// "transaction 741 at 0/15F2A98, ALTER TABLE (table public.items): ALTER TABLE items ADD ..."
+std::string describe(const v1::Ddl& ddl, const v1::Transaction& transaction) {
+    std::string objects;
+    for (int i = 0; i < ddl.objects_size() && i < shown_objects; ++i) {
+        objects += (i == 0 ? "" : ", ") + printable(ddl.objects(i));
+    }
+    const bool cut = ddl.sql().size() > shown_bytes;
+    return describe_place(transaction) + ", " + ddl.tag() +
+           (objects.empty() ? "" : " (" + objects + ")") + ": " +
+           printable(ddl.sql().substr(0, shown_bytes)) + (cut ? "..." : "");
+}
+
+[[noreturn]] void refuse(const v1::Ddl& ddl, const std::string& where) {
+    throw Error(
+        Reaction::Stop,
+        "this change of the structure cannot be repeated here: " + ddl.problem() + "; " + where,
+        "copy the database again into an empty one; the next time add a column without "
+        "a default, then UPDATE, then SET DEFAULT");
+}
+
+}  // namespace
+
+void run_statements(ReplicaSession& session, const v1::Transaction& transaction, DdlPolicy policy) {
+    for (const v1::Ddl& ddl : transaction.statements()) {
+        const std::string where = describe(ddl, transaction);
+        if (policy == DdlPolicy::Halt) {
+            throw Error(Reaction::Stop,
+                        "the primary changed the structure, and ddl = \"halt\": " + where,
+                        "look at the statement, then set ddl = \"apply\" in [[database]] and "
+                        "restart antipoded: it runs the statement and goes on");
+        }
+        if (!ddl.problem().empty()) {
+            refuse(ddl, where);
+        }
+        try {
+            session.run_ddl(statement_of(ddl));
+        } catch (const Error& error) {
+            throw Error(error.reaction(), std::string(error.what()) + "; " + where,
+                        error.next_step());
+        }
+    }
+}
+
+}  // namespace antipode::secondary
