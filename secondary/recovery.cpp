@@ -55,16 +55,18 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
                 continue;
             }
             Lane& lane = lanes_[store];
+            if (lane.reached < marker.position) {
+                const Lsn commit = marker.commits[store];
+                lane.reached = marker.position;
+                lane.reached_commit =
+                    marker.captured[store] && commit ? std::optional(commit) : std::nullopt;
+            }
             if (lacks_rows(marker, store)) {
                 lane.rows_missing_at = marker.position;
                 continue;
             }
             lane.rows_missing_at.reset();
             marker.lanes_to_come.erase(store);
-            lane.reached = marker.position;
-            const Lsn commit = marker.commits[store];
-            lane.reached_commit =
-                marker.captured[store] && commit ? std::optional(commit) : std::nullopt;
             if (marker.captured[store]) {
                 lane.applied_through = marker.captured[store];
             }

@@ -190,9 +190,10 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
         transaction_at_ = now;
     }
     for (const DatabaseEvent& event : events) {
-        const v1::Transaction& transaction = std::get<CapturedTransaction>(event).transaction;
-        if (transaction.last()) {
-            note_end(Lsn{transaction.end_lsn()}, Lsn{transaction.end_lsn()});
+        const auto* captured = std::get_if<CapturedTransaction>(&event);
+        if (captured != nullptr && captured->transaction.last()) {
+            const Lsn end{captured->transaction.end_lsn()};
+            note_end(end, end);
         }
     }
     const uint64_t passed = decoded_.value - std::min(cutter_.end(), decoded_).value;
