@@ -187,7 +187,7 @@ function exceptionView(each, nowUs) {
 /** Whether a store says no more than that its items failed, and all of them are listed anyway. */
 function isSaidByItsItems(store, status) {
   const items = status.exceptions.filter((each) => each.store === store.store).length;
-  return items > 0 && items === store.parked && store.reason?.startsWith(`${items} items failed`);
+  return items > 0 && items === store.parked && /^\d+ items? failed/.test(store.reason);
 }
 
 /** Everything that is not as it should be, the worst first, each said once: a list of problems. */

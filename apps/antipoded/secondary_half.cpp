@@ -152,7 +152,8 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
                                              const StoreId& store) const {
     const std::string name = "apply " + store.to_string();
     for (const WorkerState& worker : workers) {
-        if (worker.name.starts_with(name) && !worker.healthy && !worker.problem.empty()) {
+        const bool concerns = worker.name == name || worker.name.starts_with(name + " ");
+        if (concerns && !worker.healthy && !worker.problem.empty()) {
             return &worker;
         }
     }
