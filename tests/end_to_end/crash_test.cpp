@@ -149,8 +149,8 @@ class KilledBetweenSteps : public testing::Test {
         site.postgres.kill();
         site.nats.start();
         site.postgres.start();
-        // It goes on and finds its servers again. strace counts each thread's calls by themselves, so
-        // that others reach the step later.
+        // It goes on and finds its servers again. strace counts each thread's calls by themselves,
+        // so that others reach the step later.
         EXPECT_TRUE(eventually([&] {
             kill(daemon, SIGCONT);
             return site.status(".site").has_value();
