@@ -238,8 +238,8 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
     row["state"] = state;
     if (secondary) {
         if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
-            row["reason"] = "recovery point unknown: " +
-                            status["recovery_point_reason"].get<std::string>();
+            row["reason"] =
+                "recovery point unknown: " + status["recovery_point_reason"].get<std::string>();
         }
         row["verified"] = verified;
         row["parked"] = parked;

@@ -31,7 +31,7 @@ struct FileStat {
     uint64_t inode = 0;
     uint64_t device = 0;
     uint64_t links = 1;  ///< names that this file has
-    uint32_t mode = 0;  ///< the lower twelve bits
+    uint32_t mode = 0;   ///< the lower twelve bits
     bool operator==(const FileStat&) const = default;
 };
 

@@ -29,10 +29,12 @@ dump_rows() {
         grep -Ev '^(--|SET |SELECT pg_catalog\.|\\(un)?restrict|$)' | LC_ALL=C sort
 }
 
-# The users' schema. Publications and how rows are identified belong to the primary's replication.
+# The users' schema. Publications, how rows are identified, and the event triggers that tell of DDL
+# belong to the primary's replication.
 dump_schema() {
     "$pg_bin/pg_dump" -h 127.0.0.1 -p "${pg_port[$1]}" -U antipode --schema-only \
         --exclude-schema=antipode --no-publications --no-subscriptions app |
+        sed '/^CREATE EVENT TRIGGER antipode_/,/;$/d' |
         grep -Ev '^(--|SET |SELECT pg_catalog\.|\\(un)?restrict|$)|REPLICA IDENTITY|EVENT TRIGGER'
 }
 
