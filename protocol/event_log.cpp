@@ -1,5 +1,7 @@
 #include "protocol/event_log.hpp"
 
+#include "base/words.hpp"
+
 namespace antipode::protocol {
 namespace {
 
@@ -7,15 +9,15 @@ std::string text_of(const v1::Payload& payload) {
     if (payload.has_transaction()) {
         const v1::Transaction& transaction = payload.transaction();
         return "xid " + std::to_string(transaction.xid()) + ", " +
-               std::to_string(transaction.change_count()) + " changes" +
+               counted(transaction.change_count(), "change", "changes") +
                (transaction.last() ? ", commit " + Lsn{transaction.commit_lsn()}.to_string()
                                    : ", part " + std::to_string(transaction.part()));
     }
     if (payload.has_announcement()) {
-        return std::to_string(payload.announcement().items_size()) + " items";
+        return counted(static_cast<uint64_t>(payload.announcement().items_size()), "item", "items");
     }
     if (payload.has_ref_update()) {
-        return std::to_string(payload.ref_update().refs_size()) + " refs";
+        return counted(static_cast<uint64_t>(payload.ref_update().refs_size()), "ref", "refs");
     }
     if (payload.has_blob_put()) {
         return std::to_string(payload.blob_put().content().size()) + " bytes";

@@ -165,8 +165,8 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
     if (lane.gap && repair_.is_beyond_repair(lane.store)) {
         reason = "the primary's slot is past what this site lacks of the database";
         next_step =
-            "copy it anew: DROP DATABASE and CREATE DATABASE on this site; the copy begins by "
-            "itself";
+            "copy it anew: DROP DATABASE name WITH (FORCE), CREATE DATABASE name on this site; "
+            "the copy begins by itself";
         return "waiting";
     }
     const auto workers = workers_.states();
