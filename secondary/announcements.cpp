@@ -111,7 +111,7 @@ std::vector<std::string> Announcements::items_before(const StoreId& store,
     return items;
 }
 
-std::vector<Position> Announcements::fulfil_before_session(
+Announcements::Lost Announcements::fulfil_before_session(
     const StoreId& store, uint64_t epoch, uint64_t session,
     const std::function<Position(const std::string&, bool removals)>& coming) {
     const Position end{epoch, session, 0};
@@ -121,7 +121,7 @@ std::vector<Position> Announcements::fulfil_before_session(
             items.push_back(item);
         }
     }
-    std::vector<Position> complete;
+    Lost lost;
     for (const std::string& item : items) {
         const std::vector<Open>& open = items_[store].at(item);
         // What was changed, and is gone now, is announced again as gone only: no row waits for
@@ -135,13 +135,17 @@ std::vector<Position> Announcements::fulfil_before_session(
         fulfil_where(
             store, item,
             [&](const Open& place) {
-                return place.position < end &&
-                       (place.waited_for ? !changed_again && place.position > change
-                                         : !again && place.position > removal);
+                const bool given_up = place.position < end &&
+                                      (place.waited_for ? !changed_again && place.position > change
+                                                        : !again && place.position > removal);
+                if (given_up && place.waited_for) {
+                    lost.oldest = std::min(lost.oldest.value_or(place.position), place.position);
+                }
+                return given_up;
             },
-            complete);
+            lost.complete);
     }
-    return complete;
+    return lost;
 }
 
 Announcements::Lost Announcements::give_up_lost(

@@ -41,13 +41,15 @@ class Announcements {
     /// but for the whole store. What is announced again stays open until that is fulfilled, and
     /// what an event that is here fulfils until that is applied: `coming` says up to where
     /// (`removals`: also by removals).
-    std::vector<Position> fulfil_before_session(
-        const StoreId& store, uint64_t epoch, uint64_t session,
-        const std::function<Position(const std::string& item, bool removals)>& coming);
     struct Lost {
         std::vector<Position> complete;
-        std::optional<Position> oldest;  ///< place that was given up
+        /// Place that was given up and that rows waited for: without a gap what was announced there
+        /// is here, with one the event may be lost.
+        std::optional<Position> oldest;
     };
+    Lost fulfil_before_session(
+        const StoreId& store, uint64_t epoch, uint64_t session,
+        const std::function<Position(const std::string& item, bool removals)>& coming);
     /// Nothing that `store` announced before `end` comes any more, unless `is_coming(item)`.
     Lost give_up_lost(const StoreId& store, const Position& end,
                       const std::function<bool(const std::string&)>& is_coming);

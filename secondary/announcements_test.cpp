@@ -94,9 +94,10 @@ TEST_F(AnnouncementsTest, ANewSessionEndsWhatIsNotAnnouncedAgain) {
     const auto coming = [](const std::string& item, bool) {
         return item == "c" ? at(12) : Position{};
     };
-    EXPECT_THAT(announcements_.fulfil_before_session(blobs, 1, 2, coming),
-                ElementsAre(at(11), at(13)))
+    const auto lost = announcements_.fulfil_before_session(blobs, 1, 2, coming);
+    EXPECT_THAT(lost.complete, ElementsAre(at(11), at(13)))
         << "c's event is here; d is gone, which no row waits for";
+    EXPECT_EQ(lost.oldest, at(11));
     EXPECT_EQ(announcements_.oldest(), at(10)) << "its rows wait for the new announcement's event";
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3, 2)), ElementsAre(at(10), at(3, 2)));
 }

@@ -178,11 +178,16 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
     }
     if (payload.has_reconciled()) {
         const Position position = pending.event.position;
-        close(lane, announcements_.fulfil_before_session(
-                        lane.store, position.epoch, position.session,
-                        [&](const std::string& item, bool removals) {
-                            return fulfilled_by_coming(lane, item, removals);
-                        }));
+        const auto lost = announcements_.fulfil_before_session(
+            lane.store, position.epoch, position.session,
+            [&](const std::string& item, bool removals) {
+                return fulfilled_by_coming(lane, item, removals);
+            });
+        if (lost.oldest && registry_.gap(lane.store)) {
+            // The primary published it; that event may be what is missing.
+            registry_.let_rows_wait_from(lane.store, *lost.oldest);
+        }
+        close(lane, lost.complete);
         // What it found is announced behind rows that may name it: they wait for that, too.
         add_found(lane, position, fulfilled_through(pending.event));
         done(lane, position);
