@@ -98,5 +98,19 @@ TEST_F(DatabaseLane, OneBadRowOfManyIsNamedAndWhatCameBeforeIsKept) {
     expect_equal();
 }
 
+TEST_F(DatabaseLane, ARowThatIsThereAlreadyIsNamedAmongManyThatAreInserted) {
+    on_a("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    start_capture();
+    copy();
+    on_b("INSERT INTO t VALUES (400, 'by hand')");
+    on_a("INSERT INTO t SELECT i, repeat('v', 2000) FROM generate_series(1, 500) i");
+    const std::string error = error_of([&] { catch_up(); }, Reaction::Stop);
+    EXPECT_THAT(error, HasSubstr("public.t, key (id = 400)"));
+    EXPECT_EQ(on_b("SELECT count(*) FROM t"), "1");
+    on_b("DELETE FROM t");
+    catch_up();
+    expect_equal();
+}
+
 }  // namespace
 }  // namespace antipode::test

@@ -288,6 +288,23 @@ TEST_F(Apply, ALostConnectionUndoesWhatIsOpen) {
     EXPECT_THAT(keys(), ElementsAre("1", "1b", "2", "2b"));
 }
 
+TEST_F(Apply, ALostConnectionUndoesPartsOfEarlierCalls) {
+    for (int fail_at = 1; fail_at <= 3; ++fail_at) {
+        const uint64_t lsn = 200 + 100 * static_cast<uint64_t>(fail_at);
+        const uint64_t before = apply_.position().lsn.value;
+        const auto* first = &insert(event(lsn, before, 0, false), std::to_string(fail_at));
+        const auto* second = &insert(event(lsn, before, 1, true), std::to_string(fail_at) + "b");
+        session_.fail_at = fail_at;
+        if (fail_at > 1) {
+            apply({first});
+        }
+        EXPECT_EQ(error_of({fail_at > 1 ? second : first}).reaction(), Reaction::Retry);
+        EXPECT_EQ(apply_.position().lsn.value, before);
+        EXPECT_EQ(apply({first, second}).lsn, Lsn{lsn + 10});
+    }
+    EXPECT_THAT(keys(), ElementsAre("1", "1b", "2", "2b", "3", "3b"));
+}
+
 TEST_F(Apply, CommitsWhatComesBeforeARefusedTransaction) {
     const Error error = error_of({&insert(event(200, 100), "a"), &remove(event(300, 210), "x\n")});
     EXPECT_EQ(error.reaction(), Reaction::Stop);
