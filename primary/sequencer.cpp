@@ -90,6 +90,7 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
         return;
     }
     const bool last = transaction.last();
+    const int count = std::max(1, transaction.members_size());
     const Lsn end{transaction.end_lsn()};
     v1::Payload payload;
     *payload.mutable_transaction() = std::move(transaction);
@@ -98,7 +99,7 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
         lane.repeated_below = end;
         lane.last_commit = std::max(lane.last_commit, end);
         lane.decoded = std::max(lane.decoded, end);
-        ++lane.transactions;
+        lane.transactions += static_cast<uint64_t>(count);
     }
 }
 

@@ -8,7 +8,11 @@ namespace {
 std::string text_of(const v1::Payload& payload) {
     if (payload.has_transaction()) {
         const v1::Transaction& transaction = payload.transaction();
-        return "xid " + std::to_string(transaction.xid()) + ", " +
+        const std::string others =
+            transaction.members_size() > 1
+                ? " and " + std::to_string(transaction.members_size() - 1) + " before"
+                : "";
+        return "xid " + std::to_string(transaction.xid()) + others + ", " +
                counted(transaction.change_count(), "change", "changes") +
                (transaction.last() ? ", commit " + Lsn{transaction.commit_lsn()}.to_string()
                                    : ", part " + std::to_string(transaction.part()));

@@ -118,6 +118,12 @@ std::string ChangeWriter::take() {
     return std::exchange(bytes_, {});
 }
 
+void ChangeWriter::move_to(std::string& bytes) {
+    bytes += bytes_;
+    bytes_.clear();
+    count_ = 0;
+}
+
 bool ChangeReader::next(Change& change) {
     if (rest_.empty()) {
         return false;

@@ -58,6 +58,8 @@ class ChangeWriter {
     size_t size() const { return bytes_.size(); }
     uint64_t count() const { return count_; }
     std::string take();
+    /// Appends the bytes to others and begins anew.
+    void move_to(std::string& bytes);
 
   private:
     void begin(Op op, uint32_t relation);

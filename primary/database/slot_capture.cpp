@@ -21,6 +21,8 @@ constexpr size_t poll_events = 512;
 constexpr milliseconds ask_when_waited_for(10);
 constexpr milliseconds ask_when_idle(1000);
 constexpr milliseconds alive_interval(1000);
+/// Transactions that commit within this time of others share a message; a lone one never waits.
+constexpr milliseconds group_interval(2);
 /// New tables are looked for this often.
 constexpr seconds identity_interval(5);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
@@ -149,9 +151,9 @@ std::vector<DatabaseEvent> SlotCapture::collect(milliseconds wait) {
     while (events.size() < poll_events && bytes < poll_bytes && !restart_) {
         send_due_status();
         // Something to return already: take what else is here, without waiting.
-        const bool any = !events.empty() || decoded_ > reported_;
+        const bool any = !events.empty() || cutter_.holds_any() || decoded_ > reported_;
         const milliseconds slice =
-            any ? milliseconds(0)
+            any ? group_time_left()
                 : std::min(wait, somebody_waits() ? ask_when_waited_for : milliseconds(250));
         const size_t before = events.size();
         const auto decoded = source_.next(slice);
@@ -184,8 +186,20 @@ void SlotCapture::take(const Decoded& decoded, std::vector<DatabaseEvent>& event
     }
 }
 
+/// How long transactions may wait for others to share their message.
+milliseconds SlotCapture::group_time_left() const {
+    const auto gone = clock_.steady_now() - grouped_at_;
+    return gone >= group_interval || !cutter_.holds_any()
+               ? milliseconds(0)
+               : std::chrono::ceil<milliseconds>(group_interval - gone);
+}
+
 void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
     const SteadyTime now = clock_.steady_now();
+    if (cutter_.holds_any()) {
+        cutter_.flush(events);
+        grouped_at_ = now;
+    }
     if (!events.empty()) {
         transaction_at_ = now;
     }

@@ -47,6 +47,7 @@ class SlotCapture final : public DatabaseCapture {
     void end();
     std::vector<DatabaseEvent> collect(std::chrono::milliseconds wait);
     void take(const Decoded& decoded, std::vector<DatabaseEvent>& events);
+    std::chrono::milliseconds group_time_left() const;
     void finish(std::vector<DatabaseEvent>& events);
     void send_status(Lsn confirmed, bool ask);
     void send_due_status();
@@ -78,6 +79,7 @@ class SlotCapture final : public DatabaseCapture {
     SteadyTime asked_at_;
     SteadyTime status_at_;
     SteadyTime transaction_at_;
+    SteadyTime grouped_at_;
     SteadyTime identities_at_;
     std::string identity_problem_;
 

@@ -1,11 +1,15 @@
 #include "primary/database/transaction_cutter.hpp"
 
+#include <utility>
+
 #include "base/error.hpp"
 
 namespace antipode::primary {
 namespace {
 
 constexpr const char* own_schema = "antipode";
+/// Transactions that share a message, at most.
+constexpr int most_members = 1000;
 
 void describe_relation(const RelationShape& shape, v1::Relation& relation) {
     relation.set_id(shape.id);
@@ -48,11 +52,12 @@ void describe_ddl(const DdlStatement& from, v1::Ddl& to) {
 }  // namespace
 
 void TransactionCutter::start(Lsn start) {
-    relations_.clear();
+    tables_.clear();
     end_ = start;
     in_transaction_ = false;
     writer_.take();
     used_.clear();
+    group_ = {};
 }
 
 void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& events) {
@@ -85,25 +90,37 @@ void TransactionCutter::begin(const DecodedBegin& begin) {
 
 void TransactionCutter::describe(const RelationShape& relation,
                                  std::vector<DatabaseEvent>& events) {
-    if (used_.contains(relation.id)) {
-        // The table changed its shape inside the transaction: one part has one shape of it.
+    Table& table = tables_[relation.id];
+    // The table changed its shape: one message has one shape of it.
+    if (table.in_group) {
+        flush(events);
+    }
+    if (table.in_part) {
         finish_part(events);
     }
-    relations_[relation.id] = relation;
+    table = {relation, relation.name.schema == own_schema, false, false};
 }
 
-const RelationShape& TransactionCutter::known(uint32_t relation) const {
-    const auto found = relations_.find(relation);
-    if (found == relations_.end() || !in_transaction_) {
+TransactionCutter::Table& TransactionCutter::known(uint32_t relation) {
+    const auto found = tables_.find(relation);
+    if (found == tables_.end() || !in_transaction_) {
         out_of_order("a change without its transaction or table");
     }
     return found->second;
 }
 
+void TransactionCutter::use(uint32_t id, Table& table) {
+    if (!std::exchange(table.in_part, true)) {
+        used_.push_back(id);
+    }
+}
+
 void TransactionCutter::row(const DecodedRow& row, std::vector<DatabaseEvent>& events) {
-    if (known(row.relation).name.schema == own_schema) {
+    Table& table = known(row.relation);
+    if (table.own) {
         return;
     }
+    use(row.relation, table);
     const auto old_kind = static_cast<protocol::OldRow>(row.old_kind);
     switch (row.kind) {
         case DecodedRow::Kind::Insert:
@@ -116,7 +133,6 @@ void TransactionCutter::row(const DecodedRow& row, std::vector<DatabaseEvent>& e
             writer_.remove(row.relation, old_kind, row.old_row);
             break;
     }
-    used_.insert(row.relation);
     if (writer_.size() >= part_bytes_) {
         finish_part(events);
     }
@@ -125,9 +141,9 @@ void TransactionCutter::row(const DecodedRow& row, std::vector<DatabaseEvent>& e
 void TransactionCutter::truncate(const DecodedTruncate& truncate) {
     std::vector<uint32_t> relations;
     for (const uint32_t relation : truncate.relations) {
-        if (known(relation).name.schema != own_schema) {
+        if (Table& table = known(relation); !table.own) {
             relations.push_back(relation);
-            used_.insert(relation);
+            use(relation, table);
         }
     }
     if (!relations.empty()) {
@@ -157,19 +173,75 @@ void TransactionCutter::commit(const DecodedCommit& commit, std::vector<Database
     part_.set_last(true);
     part_.set_end_lsn(commit.end_lsn.value);
     end_ = commit.end_lsn;
-    finish_part(events);
+    if (part_.part() == 0 && part_.statements_size() == 0) {
+        join_group(events);
+    } else {
+        finish_part(events);
+    }
 }
 
 void TransactionCutter::finish_part(std::vector<DatabaseEvent>& events) {
+    flush(events);  // what came before
     CapturedTransaction captured{part_};
-    for (const uint32_t relation : used_) {
-        describe_relation(relations_.at(relation), *captured.transaction.add_relations());
+    for (const uint32_t id : used_) {
+        Table& table = tables_.at(id);
+        table.in_part = false;
+        describe_relation(table.shape, *captured.transaction.add_relations());
     }
+    used_.clear();
     captured.transaction.set_change_count(writer_.count());
     captured.transaction.set_changes(writer_.take());
-    used_.clear();
     part_.clear_statements();
     part_.set_part(part_.part() + 1);
+    events.emplace_back(std::move(captured));
+}
+
+void TransactionCutter::join_group(std::vector<DatabaseEvent>& events) {
+    v1::Transaction& message = group_.message;
+    const uint64_t after = group_.empty() ? part_.after_lsn() : message.after_lsn();
+    v1::Transaction::Member& member = *message.add_members();
+    member.set_xid(part_.xid());
+    member.set_commit_lsn(part_.commit_lsn());
+    member.set_end_lsn(part_.end_lsn());
+    member.set_commit_time_us(part_.commit_time_us());
+    member.set_change_count(writer_.count());
+    member.set_change_bytes(writer_.size());
+    message.set_xid(part_.xid());
+    message.set_commit_lsn(part_.commit_lsn());
+    message.set_end_lsn(part_.end_lsn());
+    message.set_after_lsn(after);
+    message.set_commit_time_us(part_.commit_time_us());
+    message.set_last(true);
+    message.set_change_count(message.change_count() + writer_.count());
+    writer_.move_to(group_.changes);
+    for (const uint32_t id : used_) {
+        Table& table = tables_.at(id);
+        table.in_part = false;
+        if (!std::exchange(table.in_group, true)) {
+            group_.used.push_back(id);
+        }
+    }
+    used_.clear();
+    if (group_.changes.size() >= part_bytes_ || message.members_size() >= most_members) {
+        flush(events);
+    }
+}
+
+void TransactionCutter::flush(std::vector<DatabaseEvent>& events) {
+    if (group_.empty()) {
+        return;
+    }
+    CapturedTransaction captured{std::move(group_.message)};
+    if (captured.transaction.members_size() == 1) {
+        captured.transaction.clear_members();  // it says all itself
+    }
+    for (const uint32_t id : group_.used) {
+        Table& table = tables_.at(id);
+        table.in_group = false;
+        describe_relation(table.shape, *captured.transaction.add_relations());
+    }
+    captured.transaction.set_changes(std::move(group_.changes));
+    group_ = {};
     events.emplace_back(std::move(captured));
 }
 

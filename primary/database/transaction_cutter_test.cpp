@@ -25,6 +25,7 @@ class Cutter : public testing::Test {
     }
     void commit(uint64_t commit_lsn) { add(DecodedCommit{Lsn{commit_lsn}, Lsn{commit_lsn + 10}}); }
     void add(const Decoded& decoded) { cutter_.add(decoded, events_); }
+    void flush() { cutter_.flush(events_); }
     const v1::Transaction& at(size_t i) {
         return std::get<CapturedTransaction>(events_.at(i)).transaction;
     }
@@ -38,19 +39,88 @@ TEST_F(Cutter, ChainsTransactionsByTheEndOfTheOneBefore) {
     begin(100);
     insert(1);
     commit(100);
+    flush();
     begin(200);
     commit(200);  // nothing in it
     begin(300);
     insert(1);
     commit(300);
+    flush();
     ASSERT_EQ(events_.size(), 2U);
     EXPECT_EQ(at(0).after_lsn(), 50U);
     EXPECT_EQ(at(0).end_lsn(), 110U);
     EXPECT_EQ(at(0).xid(), 7U);
     EXPECT_TRUE(at(0).last());
+    EXPECT_EQ(at(0).members_size(), 0) << "it says all itself";
     EXPECT_EQ(at(1).after_lsn(), 110U);
     EXPECT_EQ(at(1).change_count(), 1U);
     EXPECT_EQ(cutter_.end(), Lsn{310});
+}
+
+TEST_F(Cutter, LetsSmallTransactionsShareAMessage) {
+    add(relation(1));
+    add(relation(2));
+    begin(100);
+    insert(1);
+    commit(100);
+    begin(200);
+    insert(1);
+    insert(2);
+    commit(200);
+    EXPECT_TRUE(events_.empty());
+    EXPECT_TRUE(cutter_.holds_any());
+    EXPECT_EQ(cutter_.end(), Lsn{210});
+    flush();
+    flush();
+    EXPECT_FALSE(cutter_.holds_any());
+    ASSERT_EQ(events_.size(), 1U);
+    EXPECT_EQ(at(0).after_lsn(), 50U);
+    EXPECT_EQ(at(0).commit_lsn(), 200U);
+    EXPECT_EQ(at(0).end_lsn(), 210U);
+    EXPECT_EQ(at(0).change_count(), 3U);
+    EXPECT_EQ(at(0).relations_size(), 2);
+    ASSERT_EQ(at(0).members_size(), 2);
+    EXPECT_EQ(at(0).members(0).commit_lsn(), 100U);
+    EXPECT_EQ(at(0).members(0).end_lsn(), 110U);
+    EXPECT_EQ(at(0).members(0).change_count(), 1U);
+    EXPECT_EQ(at(0).members(1).change_count(), 2U);
+    EXPECT_EQ(at(0).members(0).change_bytes() + at(0).members(1).change_bytes(),
+              at(0).changes().size());
+}
+
+TEST_F(Cutter, EndsAMessageWhereSomethingElseFollows) {
+    add(relation(1));
+    const auto small = [&](uint64_t lsn) {
+        begin(lsn);
+        insert(1);
+        commit(lsn);
+    };
+    small(100);
+    begin(200);
+    insert(1, std::string(150, 'a'));  // cut: a large one
+    insert(1);
+    commit(200);
+    ASSERT_EQ(events_.size(), 3U);
+    EXPECT_EQ(at(0).commit_lsn(), 100U);
+    EXPECT_EQ(at(1).after_lsn(), 110U);
+    small(300);
+    add(relation(1));  // its shape may have changed
+    small(400);
+    ASSERT_EQ(events_.size(), 4U);
+    EXPECT_EQ(at(3).commit_lsn(), 300U);
+    DdlStatement statement;
+    statement.sql = "alone";
+    begin(500);
+    add(statement);
+    commit(500);
+    ASSERT_EQ(events_.size(), 6U);
+    EXPECT_EQ(at(4).commit_lsn(), 400U);
+    EXPECT_EQ(at(5).after_lsn(), 410U);
+    for (uint64_t lsn = 600; events_.size() == 6; lsn += 100) {
+        ASSERT_LT(lsn, 5000U) << "the size of a part ends a message, too";
+        small(lsn);
+    }
+    EXPECT_GT(at(6).members_size(), 1);
 }
 
 TEST_F(Cutter, CutsLargeTransactionsAndDescribesTablesInEachPart) {
@@ -93,6 +163,7 @@ TEST_F(Cutter, CutsWhereATableChangesItsShape) {
     add(wider);
     insert(1);
     commit(100);
+    flush();
     ASSERT_EQ(events_.size(), 2U);
     EXPECT_EQ(at(0).relations(0).columns_size(), 1);
     EXPECT_EQ(at(1).relations(0).columns_size(), 2);
@@ -142,6 +213,7 @@ TEST_F(Cutter, LeavesOutItsOwnSchema) {
     begin(200);
     add(DecodedTruncate{{1, 2}, false, true});
     commit(200);
+    flush();
     ASSERT_EQ(events_.size(), 1U);
     EXPECT_EQ(at(0).relations_size(), 1);
 }
@@ -151,6 +223,7 @@ TEST_F(Cutter, StartsAfreshAfterABreak) {
     begin(100);
     insert(1, std::string(150, 'a'));
     cutter_.start(Lsn{60});
+    EXPECT_FALSE(cutter_.holds_any());
     EXPECT_FALSE(cutter_.in_transaction());
     EXPECT_THROW(insert(1), Error) << "tables are described again";
     cutter_.start(Lsn{60});
@@ -158,6 +231,7 @@ TEST_F(Cutter, StartsAfreshAfterABreak) {
     begin(100);
     insert(1);
     commit(100);
+    flush();
     EXPECT_EQ(at(1).part(), 0U);
     EXPECT_EQ(at(1).after_lsn(), 60U);
     EXPECT_EQ(at(1).change_count(), 1U);

@@ -43,55 +43,66 @@ std::string show(const Field& field) {
 
 }  // namespace
 
+std::string describe_place(uint32_t xid, Lsn commit_lsn) {
+    return "transaction " + std::to_string(xid) + " at " + commit_lsn.to_string();
+}
 std::string describe_place(const v1::Transaction& transaction) {
-    return "transaction " + std::to_string(transaction.xid()) + " at " +
-           Lsn{transaction.commit_lsn()}.to_string();
+    return describe_place(transaction.xid(), Lsn{transaction.commit_lsn()});
 }
 
 void OperationReader::forget() {
     mapped_.clear();
     shapes_.clear();
+    found_ = false;
     gathered_ = 0;
 }
 
-void OperationReader::open(const v1::Transaction& transaction, const CopiedTables& copied) {
+void OperationReader::open(const v1::Transaction& message) {
     relations_.clear();
-    place_ = describe_place(transaction);
-    for (const v1::Relation& relation : transaction.relations()) {
-        add_relation(relation, transaction, copied);
+    for (const v1::Relation& relation : message.relations()) {
+        relations_[relation.id()] = {shape_of(relation), relation.SerializeAsString(), std::nullopt,
+                                     false};
     }
-    reader_ = protocol::ChangeReader(transaction.changes());
-    expected_ = transaction.change_count();
+    found_ = false;
 }
 
-void OperationReader::add_relation(const v1::Relation& relation, const v1::Transaction& transaction,
-                                   const CopiedTables& copied) {
-    Relation entry{shape_of(relation), 0, false};
-    entry.copied =
-        copied.contains(entry.shape.name, transaction.xid(), Lsn{transaction.commit_lsn()});
-    const std::string bytes = relation.SerializeAsString();
-    const auto known = mapped_.find(bytes);
-    if (known != mapped_.end()) {
-        entry.mapped = known->second;
-    } else if (!entry.copied) {
-        const MappedRelation mapped = session_.map(entry.shape);
-        // Gone or renamed before the schema was read, later than this transaction.
-        entry.copied = !mapped.problem.empty() && copied.contains(schema_name, transaction.xid(),
-                                                                  Lsn{transaction.commit_lsn()});
-        if (!mapped.problem.empty() && !entry.copied) {
-            throw Error(Reaction::Stop,
-                        place_ + " changes " + printable(entry.shape.name.to_string()) + ": " +
-                            mapped.problem,
-                        "make the table here as it is on the primary (pg_dump --schema-only "
-                        "--table=...); apply then goes on by itself");
+void OperationReader::open(const Source& source, const CopiedTables& copied) {
+    xid_ = source.xid;
+    commit_lsn_ = source.commit_lsn;
+    if (!found_ || !copied.empty()) {
+        for (auto& [id, relation] : relations_) {
+            find(relation, copied);
         }
-        if (!entry.copied) {
-            entry.mapped = mapped.relation;
-            mapped_[bytes] = mapped.relation;
-            shapes_[mapped.relation] = entry.shape;
-        }
+        found_ = true;
     }
-    relations_[relation.id()] = std::move(entry);
+    reader_ = protocol::ChangeReader(source.changes);
+    expected_ = source.change_count;
+}
+
+void OperationReader::find(Relation& relation, const CopiedTables& copied) {
+    relation.copied = copied.contains(relation.shape.name, xid_, commit_lsn_);
+    if (const auto known = mapped_.find(relation.bytes); known != mapped_.end()) {
+        relation.mapped = known->second;
+        return;
+    }
+    if (relation.copied) {
+        return;
+    }
+    const MappedRelation mapped = session_.map(relation.shape);
+    if (mapped.problem.empty()) {
+        relation.mapped = mapped_[relation.bytes] = mapped.relation;
+        shapes_[mapped.relation] = relation.shape;
+        return;
+    }
+    // Gone or renamed before the schema was read, later than this transaction?
+    relation.copied = copied.contains(schema_name, xid_, commit_lsn_);
+    if (!relation.copied) {
+        throw Error(Reaction::Stop,
+                    place() + " changes " + printable(relation.shape.name.to_string()) + ": " +
+                        mapped.problem,
+                    "make the table here as it is on the primary (pg_dump --schema-only "
+                    "--table=...); apply then goes on by itself");
+    }
 }
 
 const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
@@ -129,7 +140,7 @@ bool OperationReader::convert(RowOperation& operation) {
         operation.restart_identity = change_.restart_identity;
         for (const uint32_t id : change_.truncated) {
             if (!relation(id).copied) {
-                operation.truncated.push_back(relation(id).mapped);
+                operation.truncated.push_back(*relation(id).mapped);
             }
         }
         operation.relation = operation.truncated.empty() ? 0 : operation.truncated.front();
@@ -139,7 +150,7 @@ bool OperationReader::convert(RowOperation& operation) {
     operation.kind = change_.op == protocol::Op::Insert   ? RowOperation::Kind::Insert
                      : change_.op == protocol::Op::Update ? RowOperation::Kind::Update
                                                           : RowOperation::Kind::Delete;
-    operation.relation = changed.mapped;
+    operation.relation = changed.mapped.value_or(0);
     operation.has_old = change_.old_kind != protocol::OldRow::None;
     copy_row(change_.old_row, operation.old_row);
     copy_row(change_.new_row, operation.new_row);
@@ -161,7 +172,7 @@ void OperationReader::check(const Relation& relation, const RowOperation& operat
 std::string OperationReader::describe(const RowOperation& operation) const {
     const auto found = shapes_.find(operation.relation);
     if (found == shapes_.end()) {
-        return place_;
+        return place();
     }
     const RelationShape& shape = found->second;
     const auto& row = operation.has_old ? operation.old_row : operation.new_row;
@@ -172,7 +183,7 @@ std::string OperationReader::describe(const RowOperation& operation) const {
                 (key.empty() ? "" : ", ") + printable(shape.columns[i].name) + " = " + show(row[i]);
         }
     }
-    return place_ + ", " + printable(shape.name.to_string()) +
+    return place() + ", " + printable(shape.name.to_string()) +
            (key.empty() ? "" : ", key (" + key + ")");
 }
 

@@ -12,6 +12,10 @@
 
 namespace antipode::secondary {
 
+/// "transaction 741 at 0/15F2A98", for errors.
+std::string describe_place(uint32_t xid, Lsn commit_lsn);
+std::string describe_place(const v1::Transaction& transaction);
+
 /// Turns events' changes into row operations of a session and gathers them until they are taken.
 /// Keeps which of the session's relations belongs to which description; forget() when the session
 /// is lost. One thread.
@@ -21,9 +25,20 @@ class OperationReader {
 
     void forget();
 
-    /// Looks at a new event; its bytes must stay as long as its operations. Throws Error{Stop} when
-    /// a table or column that it changes is missing here.
-    void open(const v1::Transaction& transaction, const CopiedTables& copied);
+    /// A transaction, or a part of one, in a message that may hold several.
+    struct Source {
+        const v1::Transaction& message;
+        uint32_t xid = 0;
+        Lsn commit_lsn;
+        std::string_view changes;
+        uint64_t change_count = 0;
+    };
+
+    /// Looks at the tables of a new message, whose bytes must stay as long as its operations.
+    void open(const v1::Transaction& message);
+    /// Goes on with this of it. Throws Error{Stop} when a table or column that the message changes
+    /// is missing here.
+    void open(const Source& source, const CopiedTables& copied);
 
     /// Gathers operations of the event until there are `most`; false: no more are in it. Changes
     /// that are in a table's copy already are left out.
@@ -38,28 +53,28 @@ class OperationReader {
   private:
     struct Relation {
         RelationShape shape;
-        uint32_t mapped = 0;
+        std::string bytes;  ///< its description
+        std::optional<uint32_t> mapped;
         bool copied = false;  ///< this transaction is in the table's copy
     };
-    void add_relation(const v1::Relation& relation, const v1::Transaction& transaction,
-                      const CopiedTables& copied);
+    void find(Relation& relation, const CopiedTables& copied);
     const Relation& relation(uint32_t id) const;
     bool convert(RowOperation& operation);
     void check(const Relation& relation, const RowOperation& operation) const;
+    std::string place() const { return describe_place(xid_, commit_lsn_); }
 
     ReplicaSession& session_;
     std::unordered_map<std::string, uint32_t> mapped_;    ///< by the relation's bytes
-    std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the event
+    std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the message
     std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
-    std::string place_;
+    bool found_ = false;                                  ///< relations_ are mapped
+    uint32_t xid_ = 0;
+    Lsn commit_lsn_;
     protocol::ChangeReader reader_{{}};
     uint64_t expected_ = 0;  ///< changes that are still to be read of the event
     protocol::Change change_;
     std::vector<RowOperation> operations_;  ///< reused: only the first `gathered_` count
     size_t gathered_ = 0;
 };
-
-/// "transaction 741 at 0/15F2A98", for errors.
-std::string describe_place(const v1::Transaction& transaction);
 
 }  // namespace antipode::secondary

@@ -38,6 +38,7 @@ class CopiedTables {
     /// Throws Error{Stop} when a snapshot is malformed.
     explicit CopiedTables(const std::vector<CopiedTable>& tables = {});
 
+    bool empty() const { return copies_.empty(); }
     bool contains(const TableName& table, uint32_t xid, Lsn commit_lsn) const;
     /// What commits from here on is in no copy: the snapshots can be forgotten.
     Lsn needed_below() const { return needed_below_; }

@@ -30,6 +30,14 @@ bool stands_alone(const v1::Transaction& transaction) {
     return !transaction.last() || transaction.statements_size() > 0;
 }
 
+[[noreturn]] void contradicts_itself(const v1::Transaction& message) {
+    throw Error(Reaction::Stop,
+                describe_place(message) +
+                    " and those before it share a message that "
+                    "contradicts itself",
+                "compare the versions of Antipode on both sites (antipode version)");
+}
+
 [[noreturn]] void refuse(const RowProblem& problem, const std::string& where) {
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
@@ -98,9 +106,48 @@ void TransactionApply::initial_copy(BulkSource& primary,
     loaded_ = false;
 }
 
+std::vector<TransactionApply::Step> TransactionApply::steps_of(
+    std::span<const protocol::Event* const> events) {
+    std::vector<Step> steps;
+    for (const protocol::Event* event : events) {
+        const v1::Transaction& message = transaction_of(*event);
+        const std::string_view changes = message.changes();
+        if (message.members_size() == 0) {
+            steps.push_back({event,
+                             &message,
+                             {message, message.xid(), Lsn{message.commit_lsn()}, changes,
+                              message.change_count()},
+                             Lsn{message.end_lsn()},
+                             true,
+                             true});
+        }
+        size_t begin = 0;
+        for (const v1::Transaction::Member& member : message.members()) {
+            if (member.change_bytes() > changes.size() - begin) {
+                contradicts_itself(message);
+            }
+            steps.push_back({event,
+                             &message,
+                             {message, member.xid(), Lsn{member.commit_lsn()},
+                              changes.substr(begin, member.change_bytes()), member.change_count()},
+                             Lsn{member.end_lsn()},
+                             &member == &message.members(0),
+                             &member == &*message.members().rbegin()});
+            begin += member.change_bytes();
+        }
+    }
+    return steps;
+}
+
 DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const> events) {
-    size_t committed_to = 0;  // events before it are committed
+    apply(steps_of(events));
+    return committed();
+}
+
+void TransactionApply::apply(std::span<const Step> steps) {
+    size_t committed_to = 0;  // steps before it are committed
     bool in_the_middle = false;
+    opened_ = nullptr;
     try {
         load();
         in_the_middle = partial_.has_value();
@@ -109,13 +156,13 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
                         "the initial copy of " + store_.to_string() + " is not complete");
         }
         finish_copy_if_due();
-        for (size_t i = 0; i < events.size(); ++i) {
-            if (stands_alone(transaction_of(*events[i])) && !partial_ && group_.transactions > 0) {
+        for (size_t i = 0; i < steps.size(); ++i) {
+            if (stands_alone(*steps[i].message) && !partial_ && group_.transactions > 0) {
                 // What is complete must not hang on the fate of a large transaction.
                 commit_local();
                 committed_to = i;
             }
-            apply_one(*events[i]);
+            apply_one(steps[i]);
             if (!partial_ && group_.full()) {
                 commit_local();
                 committed_to = i + 1;
@@ -128,43 +175,50 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
         }
     } catch (const Error& error) {
         abandon();
-        const bool several = events.size() - committed_to > 1;
+        const bool several = steps.size() - committed_to > 1;
         if (error.reaction() == Reaction::Retry || !several ||
             (in_the_middle && committed_to == 0)) {
             throw;
         }
         // Those before the bad one are applied, and it says itself what is wrong with it.
-        for (const protocol::Event* event : events.subspan(committed_to)) {
-            apply({&event, 1});
+        for (const Step& step : steps.subspan(committed_to)) {
+            apply({&step, 1});
         }
     } catch (...) {
         abandon();
         throw;
     }
-    return committed();
 }
 
-void TransactionApply::apply_one(const protocol::Event& event) {
-    const v1::Transaction& transaction = transaction_of(event);
-    if (partial_ && !continues(transaction)) {
+void TransactionApply::apply_one(const Step& step) {
+    const v1::Transaction& message = *step.message;
+    if (partial_ && !continues(message)) {
         // Capture started again in the middle of it; its parts come once more from the first.
         roll_back_local();
     }
-    if (!partial_ && !check_begin(event, transaction)) {
-        place_.position = std::max(place_.position, event.position);
-        open_local();
-        return;
+    if (step.first || &message != opened_) {
+        reader_.open(message);
+        opened_ = &message;
     }
+    const bool fresh = partial_ || check_begin(step);
     open_local();
-    change_structure(transaction);
-    apply_changes(transaction);
-    if (!transaction.last()) {
-        partial_ = {transaction.commit_lsn(), transaction.xid(), transaction.part() + 1};
+    if (fresh) {
+        change_structure(message);
+        apply_changes(step);
+    }
+    if (fresh && !message.last()) {
+        partial_ = {message.commit_lsn(), message.xid(), message.part() + 1};
         return;
     }
-    partial_.reset();
-    ++group_.transactions;
-    place_ = {event.position, Lsn{transaction.end_lsn()}, place_.transactions + 1};
+    if (fresh) {
+        partial_.reset();
+        ++group_.transactions;
+        place_.lsn = step.end;
+        ++place_.transactions;
+    }
+    if (step.last) {
+        place_.position = std::max(place_.position, step.event->position);
+    }
 }
 
 bool TransactionApply::continues(const v1::Transaction& transaction) const {
@@ -172,25 +226,25 @@ bool TransactionApply::continues(const v1::Transaction& transaction) const {
            transaction.part() == partial_->next_part;
 }
 
-bool TransactionApply::check_begin(const protocol::Event& event,
-                                   const v1::Transaction& transaction) {
-    if (Lsn{transaction.commit_lsn()} < place_.lsn) {
+bool TransactionApply::check_begin(const Step& step) {
+    if (step.source.commit_lsn < place_.lsn) {
         return false;
     }
-    const Lsn after{transaction.after_lsn()};
+    const auto place = [&] { return describe_place(step.source.xid, step.source.commit_lsn); };
+    const Lsn after{step.message->after_lsn()};
     if (after > place_.lsn) {
-        throw Error(Reaction::Resync,
-                    describe_place(transaction) + " (event " + event.position.to_string() +
-                        ") follows " + after.to_string() + ", but this site stands at " +
-                        place_.lsn.to_string() + ": what lies between is missing");
+        throw Error(Reaction::Resync, place() + " (event " + step.event->position.to_string() +
+                                          ") follows " + after.to_string() +
+                                          ", but this site stands at " + place_.lsn.to_string() +
+                                          ": what lies between is missing");
     }
-    if (transaction.part() != 0) {
-        throw Error(Reaction::Resync, describe_place(transaction) + " begins with part " +
-                                          std::to_string(transaction.part()) +
+    if (step.message->part() != 0) {
+        throw Error(Reaction::Resync, place() + " begins with part " +
+                                          std::to_string(step.message->part()) +
                                           ": the parts before it are missing");
     }
-    if (transaction.last() && transaction.end_lsn() < transaction.commit_lsn()) {
-        throw Error(Reaction::Stop, describe_place(transaction) + " ends before it commits",
+    if (step.message->last() && step.end < step.source.commit_lsn) {
+        throw Error(Reaction::Stop, place() + " ends before it commits",
                     "compare the versions of Antipode on both sites (antipode version)");
     }
     return true;
@@ -208,13 +262,13 @@ void TransactionApply::change_structure(const v1::Transaction& transaction) {
     group_.structure = true;
 }
 
-void TransactionApply::apply_changes(const v1::Transaction& transaction) {
-    reader_.open(transaction, copied_);
+void TransactionApply::apply_changes(const Step& step) {
+    reader_.open(step.source, copied_);
     while (reader_.read(batch_operations)) {
         write();
     }
-    group_.changes += transaction.change_count();
-    group_.bytes += transaction.changes().size();
+    group_.changes += step.source.change_count;
+    group_.bytes += step.source.changes.size();
 }
 
 void TransactionApply::write() {

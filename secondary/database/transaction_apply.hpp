@@ -13,10 +13,12 @@ namespace antipode::secondary {
 /// Applies captured transactions to a PostgreSQL database, in commit order, each exactly once: the
 /// position is written in the transaction of the data, and what it covers is skipped.
 ///
-/// Several transactions share one local commit. When one of them is refused, those before it are
-/// committed without it. A transaction that comes in parts has a local transaction of its own,
-/// which stays open between calls and is rolled back when the parts begin again or anything fails.
-/// So has one that changes the structure: what follows may need it committed (values of an enum).
+/// Several transactions share one local commit, and may share an event. When one of them is
+/// refused, those before it are committed without it; where that is inside an event, the position
+/// stays before the event, and the LSN tells what of it is done. A transaction that comes in parts
+/// has a local transaction of its own, which stays open between calls and is rolled back when the
+/// parts begin again or anything fails. So has one that changes the structure: what follows may
+/// need it committed (values of an enum).
 ///
 /// One thread. Owner: the lane's worker. After an exception everything not committed is undone;
 /// begin again at position().
@@ -53,15 +55,27 @@ class TransactionApply final : public DatabaseApply {
         bool full() const;
     };
 
+    /// A transaction, or a part of one, of an event; several have the same event.
+    struct Step {
+        const protocol::Event* event = nullptr;
+        const v1::Transaction* message = nullptr;
+        OperationReader::Source source;
+        Lsn end;             ///< the transaction's; only when it is the last part
+        bool first = false;  ///< of its event
+        bool last = false;
+    };
+
     void load();
     /// Undoes what is not committed; the session's state is read again by the next call.
     void abandon() noexcept;
-    void apply_one(const protocol::Event& event);
+    static std::vector<Step> steps_of(std::span<const protocol::Event* const> events);
+    void apply(std::span<const Step> steps);
+    void apply_one(const Step& step);
     bool continues(const v1::Transaction& transaction) const;
     /// False: it was applied before.
-    bool check_begin(const protocol::Event& event, const v1::Transaction& transaction);
+    bool check_begin(const Step& step);
     void change_structure(const v1::Transaction& transaction);
-    void apply_changes(const v1::Transaction& transaction);
+    void apply_changes(const Step& step);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
     void write();
     void open_local();
@@ -82,6 +96,7 @@ class TransactionApply final : public DatabaseApply {
     bool open_ = false;
     Group group_;
     std::optional<Partial> partial_;
+    const v1::Transaction* opened_ = nullptr;  ///< what reader_ looks at, during apply()
 };
 
 }  // namespace antipode::secondary

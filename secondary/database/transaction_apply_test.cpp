@@ -181,6 +181,31 @@ class Apply : public testing::Test {
         events_.push_back(std::move(made));
         return *events_.back();
     }
+    /// Small transactions that share a message.
+    protocol::Event& joined(std::initializer_list<const protocol::Event*> events) {
+        auto made = std::make_unique<protocol::Event>();
+        made->position = {1, 1, ++number_};
+        v1::Transaction& all = *made->payload.mutable_transaction();
+        for (const protocol::Event* event : events) {
+            const v1::Transaction& one = event->payload.transaction();
+            v1::Transaction::Member& member = *all.add_members();
+            member.set_xid(one.xid());
+            member.set_commit_lsn(one.commit_lsn());
+            member.set_end_lsn(one.end_lsn());
+            member.set_change_count(one.change_count());
+            member.set_change_bytes(one.changes().size());
+            all.mutable_changes()->append(one.changes());
+            all.set_change_count(all.change_count() + one.change_count());
+            *all.mutable_relations() = one.relations();
+            all.set_xid(one.xid());
+            all.set_commit_lsn(one.commit_lsn());
+            all.set_end_lsn(one.end_lsn());
+        }
+        all.set_after_lsn((*events.begin())->payload.transaction().after_lsn());
+        all.set_last(true);
+        events_.push_back(std::move(made));
+        return *events_.back();
+    }
     static void add(protocol::Event& event, protocol::ChangeWriter& writer) {
         v1::Transaction& transaction = *event.payload.mutable_transaction();
         transaction.set_change_count(transaction.change_count() + writer.count());
@@ -311,6 +336,39 @@ TEST_F(Apply, CommitsWhatComesBeforeARefusedTransaction) {
     EXPECT_THAT(error.what(), HasSubstr("transaction 300 at 0/12C, public.t, key (id = x\\x0a)"));
     EXPECT_THAT(keys(), ElementsAre("a"));
     EXPECT_EQ(apply_.position().lsn, Lsn{210});
+}
+
+TEST_F(Apply, TransactionsThatShareAMessageAreAppliedOneByOne) {
+    const auto& first = insert(event(200, 100), "a");
+    const auto& three =
+        joined({&first, &insert(event(300, 210), "b"), &insert(event(400, 310), "c")});
+    EXPECT_EQ(apply({&first}).lsn, Lsn{210});
+    const auto position = apply({&three});
+    EXPECT_EQ(position.lsn, Lsn{410});
+    EXPECT_EQ(position.transactions, 3U) << "the first was applied before";
+    EXPECT_EQ(position.position, three.position);
+    EXPECT_THAT(keys(), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(Apply, CommitsWhatComesBeforeARefusedTransactionInsideAMessage) {
+    const auto& first = insert(event(200, 100), "a");
+    const auto& three = joined({&insert(event(300, 210), "b"), &remove(event(400, 310), "x"),
+                                &insert(event(500, 410), "d")});
+    const Error error = error_of({&first, &three});
+    EXPECT_THAT(error.what(), HasSubstr("transaction 400"));
+    EXPECT_THAT(keys(), ElementsAre("a", "b"));
+    EXPECT_EQ(apply_.position().lsn, Lsn{310});
+    EXPECT_EQ(apply_.position().position, first.position) << "the message is not done with";
+    session_.committed.tables["t"]["x"] = "v";
+    EXPECT_EQ(apply({&three}).position, three.position);
+    EXPECT_THAT(keys(), ElementsAre("a", "b", "d"));
+}
+
+TEST_F(Apply, RefusesAMessageThatContradictsItself) {
+    auto& two = joined({&insert(event(200, 100), "a"), &insert(event(300, 210), "b")});
+    two.payload.mutable_transaction()->mutable_members(1)->set_change_bytes(1000);
+    EXPECT_EQ(error_of({&two}).reaction(), Reaction::Stop);
+    EXPECT_TRUE(keys().empty());
 }
 
 TEST_F(Apply, StopsAtATableThatIsNotHereUntilItIs) {
