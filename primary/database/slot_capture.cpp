@@ -23,6 +23,9 @@ constexpr milliseconds ask_when_idle(1000);
 constexpr milliseconds alive_interval(1000);
 /// Transactions that commit within this time of others share a message; a lone one never waits.
 constexpr milliseconds group_interval(2);
+/// Where decoding is behind by that much, throughput counts, not the latency of one transaction.
+constexpr milliseconds behind_after(250);
+constexpr milliseconds group_interval_behind(25);
 /// New tables are looked for this often.
 constexpr seconds identity_interval(5);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
@@ -188,10 +191,13 @@ void SlotCapture::take(const Decoded& decoded, std::vector<DatabaseEvent>& event
 
 /// How long transactions may wait for others to share their message.
 milliseconds SlotCapture::group_time_left() const {
+    if (!cutter_.holds_any()) {
+        return milliseconds(0);
+    }
+    const bool behind = clock_.now() - cutter_.held_from() > behind_after;
+    const milliseconds interval = behind ? group_interval_behind : group_interval;
     const auto gone = clock_.steady_now() - grouped_at_;
-    return gone >= group_interval || !cutter_.holds_any()
-               ? milliseconds(0)
-               : std::chrono::ceil<milliseconds>(group_interval - gone);
+    return gone >= interval ? milliseconds(0) : std::chrono::ceil<milliseconds>(interval - gone);
 }
 
 void SlotCapture::finish(std::vector<DatabaseEvent>& events) {

@@ -30,6 +30,8 @@ class TransactionCutter {
 
     /// Small transactions that are whole are held until flush().
     bool holds_any() const { return !group_.empty(); }
+    /// When the newest of them committed, by the server's clock.
+    TimePoint held_from() const { return from_microseconds(group_.message.commit_time_us()); }
     void flush(std::vector<DatabaseEvent>& events);
 
     /// A transaction without changes that ends at `through`, a place that decoding has passed while
