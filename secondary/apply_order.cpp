@@ -436,8 +436,10 @@ void ApplyOrder::finish_transactions(const StoreId& store) {
         lane.open_next_part = transaction.part() + 1;
         if (transaction.last()) {
             lane.open_before.reset();
-            ++lane.applied;
-            ++lane.verified;
+            const auto transactions =
+                static_cast<uint64_t>(std::max(1, transaction.members_size()));
+            lane.applied += transactions;
+            lane.verified += transactions;
         } else if (!lane.open_before) {
             lane.open_before = std::max(pending.before, lane.begun);
         }

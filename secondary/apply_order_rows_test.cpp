@@ -17,6 +17,19 @@ TEST_F(ApplyOrderTest, PartsOfALargeTransactionHoldThePosition) {
     EXPECT_THAT(apply_items(), ElementsAre(removal));
 }
 
+TEST_F(ApplyOrderTest, CountsTransactionsNotTheMessagesThatTheyShare) {
+    v1::Payload payload;
+    payload.mutable_transaction()->set_last(true);
+    for (int i = 0; i < 3; ++i) {
+        payload.mutable_transaction()->add_members();
+    }
+    accept(rows, payload);
+    row();
+    apply_rows();
+    EXPECT_EQ(order_->status(rows).applied, 4U);
+    EXPECT_EQ(order_->status(rows).verified, 4U);
+}
+
 TEST_F(ApplyOrderTest, WhatFailsBehindAppliedPartsIsReadAgain) {
     row(false);
     apply_rows();
