@@ -121,9 +121,10 @@ std::vector<TransactionApply::Step> TransactionApply::steps_of(
                              true,
                              true});
         }
+        const bool whole = message.last() && message.part() == 0 && message.statements_size() == 0;
         size_t begin = 0;
         for (const v1::Transaction::Member& member : message.members()) {
-            if (member.change_bytes() > changes.size() - begin) {
+            if (!whole || member.change_bytes() > changes.size() - begin) {
                 contradicts_itself(message);
             }
             steps.push_back({event,
@@ -135,17 +136,28 @@ std::vector<TransactionApply::Step> TransactionApply::steps_of(
                              &member == &*message.members().rbegin()});
             begin += member.change_bytes();
         }
+        if (message.members_size() > 0 && begin != changes.size()) {
+            contradicts_itself(message);
+        }
     }
     return steps;
 }
 
 DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const> events) {
-    apply(steps_of(events));
+    std::vector<Step> steps;
+    try {
+        steps = steps_of(events);
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    apply(steps);
     return committed();
 }
 
 void TransactionApply::apply(std::span<const Step> steps) {
     size_t committed_to = 0;  // steps before it are committed
+    size_t reached = 0;       // steps before it were begun
     bool in_the_middle = false;
     opened_ = nullptr;
     try {
@@ -162,6 +174,7 @@ void TransactionApply::apply(std::span<const Step> steps) {
                 commit_local();
                 committed_to = i;
             }
+            reached = i + 1;
             apply_one(steps[i]);
             if (!partial_ && group_.full()) {
                 commit_local();
@@ -181,9 +194,11 @@ void TransactionApply::apply(std::span<const Step> steps) {
             throw;
         }
         // Those before the bad one are applied, and it says itself what is wrong with it.
-        for (const Step& step : steps.subspan(committed_to)) {
+        reached = std::max(reached, committed_to);
+        for (const Step& step : steps.subspan(committed_to, reached - committed_to)) {
             apply({&step, 1});
         }
+        apply(steps.subspan(reached));
     } catch (...) {
         abandon();
         throw;

@@ -365,10 +365,18 @@ TEST_F(Apply, CommitsWhatComesBeforeARefusedTransactionInsideAMessage) {
 }
 
 TEST_F(Apply, RefusesAMessageThatContradictsItself) {
-    auto& two = joined({&insert(event(200, 100), "a"), &insert(event(300, 210), "b")});
-    two.payload.mutable_transaction()->mutable_members(1)->set_change_bytes(1000);
-    EXPECT_EQ(error_of({&two}).reaction(), Reaction::Stop);
-    EXPECT_TRUE(keys().empty());
+    const auto refused = [&](const std::function<void(v1::Transaction&)>& spoil) {
+        auto& two = joined({&insert(event(200, 100), "a"), &insert(event(300, 210), "b")});
+        spoil(*two.payload.mutable_transaction());
+        EXPECT_EQ(error_of({&two}).reaction(), Reaction::Stop);
+        EXPECT_TRUE(keys().empty());
+    };
+    refused([](auto& two) { two.mutable_members(1)->set_change_bytes(1000); });
+    refused([](auto& two) { two.mutable_changes()->append("more"); });
+    refused([](auto& two) { two.mutable_members(0)->set_change_count(2); });
+    refused([](auto& two) { two.add_statements()->set_sql("table x"); });
+    refused([](auto& two) { two.set_part(1); });
+    refused([](auto& two) { two.set_last(false); });
 }
 
 TEST_F(Apply, StopsAtATableThatIsNotHereUntilItIs) {
