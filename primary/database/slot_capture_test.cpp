@@ -21,7 +21,8 @@ class FakeServer final : public ChangeSource, public SourceControl, public WalPo
         return confirmed;
     }
     void stop() override { log.push_back("stop"); }
-    std::optional<Decoded> next(milliseconds /*wait*/) override {
+    std::optional<Decoded> next(milliseconds wait) override {
+        waits.push_back(wait);
         if (failing) {
             throw Error(Reaction::Retry, "connection lost");
         }
@@ -97,7 +98,7 @@ class FakeServer final : public ChangeSource, public SourceControl, public WalPo
         change.relation = 1;
         change.new_row = row;
         decoded.insert(decoded.end(),
-                       {DecodedBegin{7, Lsn{lsn}, {}},
+                       {DecodedBegin{7, Lsn{lsn}, committed_at},
                         RelationShape{1, {"public", "t"}, 'd', {{"id", 23, -1, true}}}, change,
                         DecodedCommit{Lsn{lsn}, Lsn{lsn + 10}}});
     }
@@ -108,6 +109,8 @@ class FakeServer final : public ChangeSource, public SourceControl, public WalPo
     std::vector<std::string> log;
     Lsn confirmed{100};
     Lsn wal_end{0};
+    TimePoint committed_at{};
+    std::vector<milliseconds> waits;  ///< for what is decoded
     bool has_slot = false;
     bool failing = false;
     bool locked = false;
@@ -147,6 +150,45 @@ TEST_F(Capture, ReturnsTransactionsThenHowFarDecodingIs) {
     EXPECT_EQ(transaction(events[0]).after_lsn(), 100U);
     EXPECT_EQ(transaction(events[1]).after_lsn(), 210U);
     EXPECT_EQ(through(events[2]), Lsn{400});
+}
+
+TEST_F(Capture, TransactionsThatShareAMessageAreConfirmedTogether) {
+    poll();
+    server_.commit(200);
+    server_.commit(300);
+    const auto described = std::find_if(
+        server_.decoded.begin() + 4, server_.decoded.end(),
+        [](const Decoded& next) { return std::holds_alternative<RelationShape>(next); });
+    ASSERT_NE(described, server_.decoded.end());
+    server_.decoded.erase(described);  // PostgreSQL describes a table once
+    const auto events = poll();
+    ASSERT_EQ(events.size(), 2U);
+    EXPECT_EQ(transaction(events[0]).members_size(), 2);
+    EXPECT_EQ(transaction(events[0]).end_lsn(), 310U);
+    capture_.confirm(Lsn{210});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{100}) << "decoding must not begin inside a message";
+    capture_.confirm(Lsn{310});
+    poll();
+    EXPECT_EQ(server_.confirmed, Lsn{310});
+}
+
+TEST_F(Capture, ALoneTransactionNeverWaitsForOthers) {
+    const auto wait_behind = [&](uint64_t lsn, milliseconds age) {
+        server_.committed_at = clock_.now() - age;
+        server_.commit(lsn);
+        poll();
+        return server_.waits.back();
+    };
+    poll();
+    clock_.advance(seconds(1));
+    EXPECT_EQ(wait_behind(200, milliseconds(0)), milliseconds(0));
+    EXPECT_EQ(wait_behind(300, milliseconds(0)), milliseconds(2)) << "right behind another one";
+    EXPECT_EQ(wait_behind(400, seconds(1)), milliseconds(25)) << "decoding is behind";
+    clock_.advance(milliseconds(20));
+    EXPECT_EQ(wait_behind(500, seconds(1)), milliseconds(5));
+    clock_.advance(seconds(1));
+    EXPECT_EQ(wait_behind(600, seconds(1)), milliseconds(0));
 }
 
 TEST_F(Capture, NeverConfirmsMoreThanItWasToldNorWhatNoTransactionEndsAt) {
