@@ -115,6 +115,12 @@ class DatabaseCapture {
     /// Where the write-ahead log ends now: whatever committed before this call ends at or below.
     /// Sequencer thread, its own connection. Throws Error{Retry}, soon when the server hangs.
     virtual Lsn wal_position() = 0;
+
+    /// Publishes now where every sequence stands. `exact`: nobody uses them any more, so that
+    /// mirrors are set to just this (a planned switchover). Returns the place in the log that
+    /// decoding has passed once they were returned. Any thread, its own connection. Throws
+    /// Error{Retry}, soon when the server hangs; Error{Stop} when one cannot be read.
+    virtual Lsn publish_sequences(bool exact) = 0;
 };
 
 }  // namespace antipode::primary

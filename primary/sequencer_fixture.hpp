@@ -40,6 +40,7 @@ class FakeDatabase final : public DatabaseCapture {
         }
         return wal;
     }
+    Lsn publish_sequences(bool) override { return wal; }
 
     Lsn wal{100};
     bool away = false;

@@ -227,6 +227,8 @@ BEGIN
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', one, @ROLE@);
     END LOOP;
+    -- Tables for a new secondary, and where the sequences stand.
+    EXECUTE format('GRANT pg_read_all_data TO %I', @ROLE@);
 END $$;
 )";
 
@@ -245,7 +247,9 @@ CREATE EVENT TRIGGER antipode_create_as ON ddl_command_start
 std::string ddl_setup_sql(const std::string& role) {
     std::string granted = rights;
     constexpr std::string_view place = "@ROLE@";
-    granted.replace(granted.find(place), place.size(), quote_literal(role));
+    for (size_t at = granted.find(place); at != std::string::npos; at = granted.find(place)) {
+        granted.replace(at, place.size(), quote_literal(role));
+    }
     return std::string("BEGIN;\n") +
            "-- Tells of no DDL of its own, should the triggers be there already.\n"
            "SET LOCAL session_replication_role = replica;\n"

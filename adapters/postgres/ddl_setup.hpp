@@ -10,7 +10,8 @@ namespace antipode::postgres {
 ///
 /// The messages are believed on the mirrors, so nobody else may write them: the function that does
 /// so answers to the event triggers only, and the right to write messages is taken from PUBLIC and
-/// given to `role`, the daemon's. The triggers do not fire on a mirror (session_replication_role).
+/// given to `role`, the daemon's. It may also read everything: it copies tables and publishes where
+/// the sequences stand. The triggers do not fire on a mirror (session_replication_role).
 std::string ddl_setup_sql(const std::string& role);
 
 /// Runs it on the database that `url` names, as a superuser. Throws Error{Stop} with the server's

@@ -1,6 +1,7 @@
 #include "adapters/postgres/pgoutput.hpp"
 
 #include "adapters/postgres/ddl_message.hpp"
+#include "adapters/postgres/sequence_message.hpp"
 #include "base/error.hpp"
 
 namespace antipode::postgres {
@@ -149,10 +150,15 @@ Decoded truncate(Input& in) {
 std::optional<Decoded> logical_message(Input& in) {
     const bool transactional = (in.number<uint8_t>() & flag_transactional) != 0;
     in.lsn();
-    if (in.text() != ddl_prefix || !transactional) {
+    const std::string prefix = in.text();
+    const std::string_view content = in.take(in.number<uint32_t>());
+    if (prefix == sequence_prefix && transactional) {
+        return parse_sequence_message(content);
+    }
+    if (prefix != ddl_prefix || !transactional) {
         return std::nullopt;
     }
-    auto ddl = parse_ddl_message(in.take(in.number<uint32_t>()));
+    auto ddl = parse_ddl_message(content);
     return ddl ? std::optional<Decoded>(std::move(*ddl)) : std::nullopt;
 }
 

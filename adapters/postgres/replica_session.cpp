@@ -8,6 +8,7 @@
 #include "adapters/postgres/copy_in.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/row_sets.hpp"
+#include "adapters/postgres/sequence_raises.hpp"
 
 namespace antipode::postgres {
 namespace {
@@ -73,6 +74,7 @@ struct ReplicaWriter::State {
     Options options;
     std::optional<Connection> connection;
     std::optional<RowSets> sets;
+    SequenceRaises raises;
     std::string copying;
     std::optional<CopyIn> copy;
 
@@ -132,6 +134,7 @@ void ReplicaWriter::State::connect() {
     take_lock();
     create_bookkeeping_once();
     sets.emplace(*connection);
+    raises.forget();
 }
 
 void ReplicaWriter::State::take_lock() {
@@ -228,10 +231,14 @@ ReplicaState ReplicaWriter::load() {
 }
 
 void ReplicaWriter::begin() {
-    guarded([&] { state_->connected().execute("beginning a transaction", "BEGIN"); });
+    guarded([&] {
+        state_->raises.drop();
+        state_->connected().execute("beginning a transaction", "BEGIN");
+    });
 }
 void ReplicaWriter::commit() {
-    guarded([&] { state_->connected().execute("committing", "COMMIT"); });
+    guarded(
+        [&] { state_->connected().execute("committing", state_->raises.take_sql() + "COMMIT"); });
 }
 void ReplicaWriter::rollback() noexcept {
     try {
@@ -250,20 +257,29 @@ MappedRelation ReplicaWriter::map(const RelationShape& relation) {
         if (!table) {
             return {0, problem};
         }
-        return {state_->sets->add(std::move(*table)), {}};
+        const std::string oid = table->oid();
+        const uint32_t added = state_->sets->add(std::move(*table));
+        state_->raises.add(state_->connected(), added, oid, relation);
+        return {added, {}};
     });
 }
 
 std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> operations) {
     return guarded([&] {
         state_->connected();
-        return state_->sets->run(operations);
+        const auto problem = state_->sets->run(operations);
+        if (!problem) {
+            state_->raises.note(operations);
+        }
+        return problem;
     });
 }
 
 void ReplicaWriter::run_ddl(const DdlStatement& statement) {
     guarded([&] {
         Connection& connection = state_->connected();
+        // It may drop them.
+        connection.execute("moving sequences on", state_->raises.take_sql());
         connection.execute("preparing the session", script_settings);
         postgres::run_ddl(connection, statement);
         connection.execute("taking back the role", "RESET ROLE");
@@ -273,6 +289,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         // Tables and prepared statements of before.
         connection.execute("forgetting statements", "DEALLOCATE ALL");
         state_->sets.emplace(connection);
+        state_->raises.forget();
     });
 }
 
@@ -371,6 +388,13 @@ void ReplicaWriter::set_sequence(const SequenceValue& sequence) {
                       "SELECT setval($1::regclass, $2, $3)",
                       {qualified(sequence.name), std::to_string(sequence.value),
                        sequence.called ? "t" : "f"});
+    });
+}
+
+void ReplicaWriter::follow_sequences(std::span<const SequenceState> states) {
+    guarded([&] {
+        state_->connected().execute("moving sequences on", state_->raises.take_sql());
+        postgres::follow_sequences(state_->connected(), states);
     });
 }
 

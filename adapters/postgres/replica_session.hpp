@@ -29,6 +29,7 @@ class ReplicaWriter final : public ReplicaSession {
     MappedRelation map(const RelationShape& relation) override;
     std::optional<RowProblem> apply(std::span<const RowOperation> operations) override;
     void run_ddl(const DdlStatement& statement) override;
+    void follow_sequences(std::span<const SequenceState> states) override;
     void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;
     void save(const ReplicaState& state) override;
     void forget_tables() override;

@@ -202,8 +202,10 @@ bool SectionFilter::keep(std::string_view line) {
             const std::string_view type = line.substr(type_at + type_mark.size());
             in_entry_ = true;
             // They tell of the primary's DDL; `antipode database setup` makes them.
-            own_trigger_ = type.starts_with("EVENT TRIGGER;") &&
-                           line.substr(header.size()).starts_with("antipode_");
+            const std::string_view name = line.substr(header.size());
+            own_ =
+                (type.starts_with("EVENT TRIGGER;") && name.starts_with("antipode_")) ||
+                (type.starts_with("ACL;") && name.starts_with("FUNCTION pg_logical_emit_message("));
             in_foreign_key_ = type.starts_with("FK CONSTRAINT;") ||
                               (type.starts_with("COMMENT;") &&
                                line.substr(header.size()).starts_with("CONSTRAINT "));
@@ -214,9 +216,9 @@ bool SectionFilter::keep(std::string_view line) {
     }
     switch (section_) {
         case SchemaSection::Before:
-            return !own_trigger_;
+            return !own_;
         case SchemaSection::After:
-            return !in_foreign_key_ && !own_trigger_;
+            return !in_foreign_key_ && !own_;
         case SchemaSection::Finish:
             return !in_entry_ || in_foreign_key_;
     }

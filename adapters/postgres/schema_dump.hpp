@@ -23,7 +23,7 @@ class SectionFilter {
     SchemaSection section_;
     bool in_entry_ = false;
     bool in_foreign_key_ = false;
-    bool own_trigger_ = false;
+    bool own_ = false;  ///< what `antipode database setup` made
 };
 
 /// Runs pg_dump, streaming its output. The password goes through the environment, never the command

@@ -30,6 +30,10 @@ CREATE TRIGGER note AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION publi
 -- Name: antipode_ddl; Type: EVENT TRIGGER; Schema: -; Owner: postgres
 --
 CREATE EVENT TRIGGER antipode_ddl ON ddl_command_end EXECUTE FUNCTION antipode.capture_ddl();
+--
+-- Name: FUNCTION pg_logical_emit_message(boolean, text, text); Type: ACL; Schema: pg_catalog; O: p
+--
+REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
 \unrestrict abc
 )";
 

@@ -1,13 +1,10 @@
 #include "adapters/postgres/source_control.hpp"
 
-#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/control.hpp"
 #include "base/error.hpp"
 
 namespace antipode::postgres {
 namespace {
-
-/// A server that has not answered by then hangs: the statements' own timeouts are shorter.
-constexpr std::chrono::seconds longest_wait(12);
 
 /// What is written on the publication once its slot exists.
 constexpr const char* slot_comment = "antipode: slot ";
@@ -49,45 +46,6 @@ constexpr const char* server_sql = R"(
       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
       current_setting('max_wal_senders')::int, current_database()
     FROM pg_roles r WHERE r.rolname = current_user)";
-
-/// One lazily made connection; dropped after an error, so that the next call begins afresh.
-class Control {
-  public:
-    Control(std::string url, std::string application_name)
-        : url_(std::move(url)), application_name_(std::move(application_name)) {}
-
-    /// Runs `use(connection)` in a transaction with bounded waits and returns its result.
-    template <typename Use>
-    auto transaction(Use use) {
-        try {
-            if (!connection_) {
-                connection_.emplace(url_, application_name_);
-                connection_->limit_waits(longest_wait);
-            }
-            connection_->execute("beginning a control transaction",
-                                 "BEGIN; SET LOCAL lock_timeout = '2s'; "
-                                 "SET LOCAL statement_timeout = '10s'; "
-                                 "SET LOCAL synchronous_commit = local");
-            auto result = use(*connection_);
-            connection_->execute("committing a control transaction", "COMMIT");
-            return result;
-        } catch (...) {
-            connection_.reset();
-            throw;
-        }
-    }
-    void execute(const std::string& doing, const std::string& sql) {
-        transaction([&](Connection& connection) {
-            connection.execute(doing, sql);
-            return true;
-        });
-    }
-
-  private:
-    std::string url_;
-    std::string application_name_;
-    std::optional<Connection> connection_;
-};
 
 constexpr const char* checking = "checking the primary database";
 
@@ -173,6 +131,20 @@ std::optional<SourceFacts::Publication> read_publication(Connection& connection,
     return publication;
 }
 
+std::vector<TableName> read_unreadable_sequences(Connection& connection) {
+    const Rows rows = connection.query(checking, R"(
+        SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'S' AND c.relpersistence = 'p' AND n.nspname <> 'antipode'
+          AND NOT CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
+                                             AND has_schema_privilege(n.oid, 'USAGE') END
+        ORDER BY 1, 2)");
+    std::vector<TableName> names;
+    for (int row = 0; row < rows.size(); ++row) {
+        names.push_back({rows.string(row, 0), rows.string(row, 1)});
+    }
+    return names;
+}
+
 bool read_ddl_captured(Connection& connection) {
     return connection
         .query(checking,
@@ -201,6 +173,7 @@ SourceFacts SourceSetup::facts() {
         facts.publication = read_publication(connection, state_->options.publication);
         facts.tables = read_tables(connection, state_->options.publication, false);
         facts.ddl_captured = read_ddl_captured(connection);
+        facts.unreadable_sequences = read_unreadable_sequences(connection);
         return facts;
     });
 }

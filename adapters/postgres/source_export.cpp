@@ -6,6 +6,7 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/schema_dump.hpp"
+#include "adapters/postgres/sequence_log.hpp"
 #include "base/handle.hpp"
 
 namespace antipode::postgres {
@@ -183,16 +184,7 @@ std::vector<TableEstimate> TableExport::tables() {
 
 std::vector<SequenceValue> TableExport::sequences() {
     Connection connection(options_.url, options_.application_name);
-    const Rows rows = connection.query("listing sequences", R"(
-        SELECT schemaname, sequencename, coalesce(last_value, start_value), last_value IS NOT NULL
-        FROM pg_sequences WHERE schemaname <> 'antipode' ORDER BY 1, 2)");
-    std::vector<SequenceValue> sequences;
-    for (int row = 0; row < rows.size(); ++row) {
-        sequences.push_back({{rows.string(row, 0), rows.string(row, 1)},
-                             rows.integer(row, 2),
-                             rows.boolean(row, 3)});
-    }
-    return sequences;
+    return read_sequences(connection);
 }
 
 std::unique_ptr<TableReader> TableExport::copy(const TableName& table) {

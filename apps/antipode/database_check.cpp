@@ -35,9 +35,8 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
     if (findings.empty()) {
         findings.push_back(good("database", subject, server + ", can be captured"));
     }
-    if (!facts.ddl_captured) {
-        findings.push_back(
-            bad("database", subject, primary::ddl_not_captured, primary::ddl_remedy));
+    for (const primary::UnmetNeed& need : primary::lesser_needs(facts)) {
+        findings.push_back(bad("database", subject, need.what, need.remedy));
     }
     return findings;
 }

@@ -217,6 +217,10 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
                 Contains(is(Verdict::Bad, "database", "(DDL) are not captured")));
     facts.ddl_captured = true;
+    facts.unreadable_sequences = {{"public", "s"}};
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                Contains(is(Verdict::Bad, "database", "may not read the sequences \"public\".")));
+    facts.unreadable_sequences.clear();
     facts.wal_level = "replica";
     facts.may_replicate = false;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),

@@ -5,6 +5,7 @@
 #include "adapters/git/change_spool.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/change_source.hpp"
+#include "adapters/postgres/sequence_log.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "base/places.hpp"
@@ -28,7 +29,8 @@ class PostgresPrimary final : public PrimaryDatabase {
           control_({store.url, store.slot, store.publication, name_ + " control"}),
           wal_(store.url, name_ + " wal"),
           probe_(wal_, clock),
-          capture_(store, source_, control_, probe_, clock),
+          sequences_(store.url, name_ + " sequences"),
+          capture_(store, source_, control_, probe_, sequences_, clock),
           export_({store.url, store.slot, name_ + " copy", {}}),
           bulk_({StoreKind::Database, store.name}, export_) {}
 
@@ -41,6 +43,7 @@ class PostgresPrimary final : public PrimaryDatabase {
     postgres::SourceSetup control_;
     postgres::WalEnd wal_;
     primary::WalProbe probe_;
+    postgres::SequenceLog sequences_;
     primary::SlotCapture capture_;
     postgres::TableExport export_;
     primary::DatabaseBulk bulk_;

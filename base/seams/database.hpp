@@ -67,6 +67,20 @@ struct DdlStatement {
     std::string problem;  ///< not empty: why a mirror cannot run it
 };
 
+/// Where a sequence stands: what nextval() returned last, or will return next (`called` is false).
+struct SequenceValue {
+    TableName name;
+    int64_t value = 0;
+    bool called = false;
+    bool operator==(const SequenceValue&) const = default;
+};
+/// The same as it travels to a mirror.
+struct SequenceState {
+    SequenceValue at;
+    /// The mirror's is set to this, back too; else it is only moved on to it.
+    bool exact = false;
+};
+
 // ---- Primary: decoded changes ----
 
 struct DecodedBegin {
@@ -87,6 +101,10 @@ struct DecodedTruncate {
     bool cascade = false;
     bool restart_identity = false;
 };
+/// What a SequencePublisher wrote.
+struct DecodedSequences {
+    std::vector<SequenceState> states;
+};
 struct DecodedCommit {
     Lsn commit_lsn;
     Lsn end_lsn;
@@ -97,7 +115,7 @@ struct DecodedProgress {
     bool wants_status = false;  ///< the server waits for send_status()
 };
 using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate, DdlStatement,
-                             DecodedCommit, DecodedProgress>;
+                             DecodedSequences, DecodedCommit, DecodedProgress>;
 
 /// Changes of committed transactions, in commit order, from a replication slot.
 class ChangeSource {
@@ -165,7 +183,8 @@ struct SourceFacts {
     };
     std::optional<Publication> publication;
     std::vector<SourceTable> tables;  ///< without the schema "antipode"
-    bool ddl_captured = false;        ///< the event triggers are there and enabled
+    std::vector<TableName> unreadable_sequences;
+    bool ddl_captured = false;  ///< the event triggers are there and enabled
 };
 
 /// Errors: Retry when the server is away; Stop with the server's words when it refuses.
@@ -190,6 +209,18 @@ class WalPosition {
     /// Whatever committed before the call ends at or below; it is flushed, so that decoding gets
     /// there.
     virtual Lsn flushed_end() = 0;
+};
+
+/// Writes where sequences stand into the log, in its place between the rows: decoding says nothing
+/// of them. Thread-safe. Errors as SourceControl's.
+class SequencePublisher {
+  public:
+    virtual ~SequencePublisher() = default;
+    /// Those that moved since they were written last; now and then all that were ever used.
+    virtual void publish_moved() = 0;
+    /// All. `exact`: nobody uses them any more, so that mirrors may be set to just this. Returns
+    /// where the log ended afterwards: decoding that has passed it has handed them out.
+    virtual Lsn publish_all(bool exact) = 0;
 };
 
 // ---- Primary: reading tables for a new secondary ----
@@ -222,11 +253,6 @@ struct TableEstimate {
     TableName name;
     uint64_t rows = 0;
     uint64_t bytes = 0;
-};
-struct SequenceValue {
-    TableName name;
-    int64_t value = 0;
-    bool called = false;
 };
 
 /// What a snapshot sees; what commits above `wal_end` is not in it.
@@ -342,6 +368,8 @@ class ReplicaSession {
     /// Runs the statement as its role and with its settings. What was mapped before is forgotten.
     /// Throws Error{Stop} with the server's words and the next step when it refuses.
     virtual void run_ddl(const DdlStatement& statement) = 0;
+    /// Sequences that are not here are passed over.
+    virtual void follow_sequences(std::span<const SequenceState> states) = 0;
     virtual void save_position(const Position& position, Lsn lsn, uint64_t transactions) = 0;
     /// Everything of `state` but the tables.
     virtual void save(const ReplicaState& state) = 0;

@@ -1,5 +1,7 @@
 #include "primary/database/requirements.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 
 namespace antipode::primary {
@@ -15,20 +17,25 @@ std::string quoted(const TableName& table) {
     return "\"" + table.schema + "\".\"" + table.table + "\"";
 }
 
+std::string join_some(const std::vector<std::string>& names) {
+    std::string text;
+    for (size_t i = 0; i < std::min(names.size(), named_tables); ++i) {
+        text += (i == 0 ? "" : ", ") + names[i];
+    }
+    return names.size() > named_tables
+               ? text + " and " + std::to_string(names.size() - named_tables) + " more"
+               : text;
+}
+
 template <typename Select>
 std::string name_tables(const std::vector<SourceTable>& tables, Select select) {
-    std::string names;
-    size_t count = 0;
+    std::vector<std::string> names;
     for (const SourceTable& table : tables) {
-        if (!select(table)) {
-            continue;
-        }
-        if (++count <= named_tables) {
-            names += (names.empty() ? "" : ", ") + quoted(table.name);
+        if (select(table)) {
+            names.push_back(quoted(table.name));
         }
     }
-    return count > named_tables ? names + " and " + std::to_string(count - named_tables) + " more"
-                                : names;
+    return join_some(names);
 }
 
 void check_server(const SourceFacts& facts, Needs& needs) {
@@ -131,6 +138,25 @@ std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Datab
     check_slot(facts, config, needs);
     check_publication(facts, config, needs);
     check_identities(facts, config, needs);
+    return needs;
+}
+
+std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts) {
+    Needs needs;
+    if (!facts.ddl_captured) {
+        needs.push_back({ddl_not_captured, ddl_remedy});
+    }
+    if (!facts.unreadable_sequences.empty()) {
+        std::vector<std::string> names;
+        for (const TableName& name : facts.unreadable_sequences) {
+            names.push_back(quoted(name));
+        }
+        needs.push_back({"the role \"" + facts.role + "\" may not read the sequences " +
+                             join_some(names) +
+                             ": mirrors learn of them only from rows, and cannot be set exactly "
+                             "at a switchover",
+                         ddl_remedy});
+    }
     return needs;
 }
 

@@ -19,6 +19,9 @@ struct UnmetNeed {
 /// What this side cannot, or must not, mend by itself.
 std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Database& config);
 
+/// What capture does without, but not well: warnings.
+std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts);
+
 /// Capture does without; rows of tables that change their structure then stop the secondaries.
 constexpr const char* ddl_not_captured =
     "changes of the structure (DDL) are not captured: there are no event triggers";

@@ -28,6 +28,8 @@ constexpr milliseconds behind_after(250);
 constexpr milliseconds group_interval_behind(25);
 /// New tables are looked for this often.
 constexpr seconds identity_interval(5);
+/// How far a mirror's sequence may be behind, beyond the rows that moved it.
+constexpr seconds sequence_interval(2);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
 constexpr uint64_t pass_bytes = limits::mib;
 constexpr seconds pass_interval(10);
@@ -43,12 +45,14 @@ void raise(std::atomic<uint64_t>& value, uint64_t to) {
 }  // namespace
 
 SlotCapture::SlotCapture(const Config::Database& config, ChangeSource& source,
-                         SourceControl& control, WalPosition& wal, const Clock& clock)
+                         SourceControl& control, WalPosition& wal, SequencePublisher& sequences,
+                         const Clock& clock)
     : store_{StoreKind::Database, config.name},
       config_(config),
       source_(source),
       control_(control),
       wal_(wal),
+      sequences_(sequences),
       clock_(clock),
       cutter_(limits::transaction_part_bytes) {}
 
@@ -62,6 +66,9 @@ std::vector<DatabaseEvent> SlotCapture::poll(milliseconds wait) {
         }
         if (clock_.steady_now() - identities_at_ >= identity_interval) {
             give_identities();
+        }
+        if (clock_.steady_now() - sequences_at_ >= sequence_interval) {
+            publish_moved_sequences();
         }
         return collect(wait);
     } catch (...) {
@@ -96,13 +103,15 @@ void SlotCapture::prepare() {
         facts.publication->slot_made = config_.slot;
     }
     refuse_unmet(unmet_needs(facts, config_));
-    if (!facts.ddl_captured && !slot_seen_) {
-        spdlog::warn("{}: {}. Try: {}", store_.to_string(), ddl_not_captured, ddl_remedy);
+    for (const UnmetNeed& need : lesser_needs(facts)) {
+        if (!slot_seen_) {
+            spdlog::warn("{}: {}. Try: {}", store_.to_string(), need.what, need.remedy);
+        }
     }
     for (const IdentityChange& change : missing_identities(facts.tables)) {
         control_.set_identity(change.table, change.index);
     }
-    identities_at_ = clock_.steady_now();
+    identities_at_ = sequences_at_ = clock_.steady_now();
     if (!facts.publication) {
         control_.create_publication();
     }
@@ -138,6 +147,22 @@ void SlotCapture::give_identities() {
                      identity_interval.count());
     }
     identity_problem_ = problem;
+}
+
+/// Mirrors learn it later then, or from the rows; that must not end the stream.
+void SlotCapture::publish_moved_sequences() {
+    sequences_at_ = clock_.steady_now();
+    std::string problem;
+    try {
+        sequences_.publish_moved();
+    } catch (const Error& error) {
+        problem = error.describe();
+    }
+    if (!problem.empty() && problem != sequence_problem_) {
+        spdlog::warn("{}: sequences: {}; tried again every {} s", store_.to_string(), problem,
+                     sequence_interval.count());
+    }
+    sequence_problem_ = problem;
 }
 
 void SlotCapture::end() {
@@ -298,6 +323,10 @@ Lsn SlotCapture::wal_position() {
         restart();
         throw;
     }
+}
+
+Lsn SlotCapture::publish_sequences(bool exact) {
+    return sequences_.publish_all(exact);
 }
 
 }  // namespace antipode::primary

@@ -27,10 +27,10 @@ namespace antipode::primary {
 /// the next call starts again.
 class SlotCapture final : public DatabaseCapture {
   public:
-    /// All references outlive this object; `wal` is used by wal_position() only, the other two by
-    /// the capture thread only (but for ChangeSource::wake()).
+    /// All references outlive this object; `wal` is used by wal_position() only, source and control
+    /// by the capture thread only (but for ChangeSource::wake()).
     SlotCapture(const Config::Database& config, ChangeSource& source, SourceControl& control,
-                WalPosition& wal, const Clock& clock);
+                WalPosition& wal, SequencePublisher& sequences, const Clock& clock);
 
     const StoreId& store() const override { return store_; }
     std::vector<DatabaseEvent> poll(std::chrono::milliseconds wait) override;
@@ -39,11 +39,13 @@ class SlotCapture final : public DatabaseCapture {
     void restart() override;
     Lsn forgotten() const override { return Lsn{forgotten_.load()}; }
     Lsn wal_position() override;
+    Lsn publish_sequences(bool exact) override;
 
   private:
     void start();
     void prepare();
     void give_identities();
+    void publish_moved_sequences();
     void end();
     std::vector<DatabaseEvent> collect(std::chrono::milliseconds wait);
     void take(const Decoded& decoded, std::vector<DatabaseEvent>& events);
@@ -60,6 +62,7 @@ class SlotCapture final : public DatabaseCapture {
     ChangeSource& source_;
     SourceControl& control_;
     WalPosition& wal_;
+    SequencePublisher& sequences_;
     const Clock& clock_;
 
     // Capture thread.
@@ -82,6 +85,8 @@ class SlotCapture final : public DatabaseCapture {
     SteadyTime grouped_at_;
     SteadyTime identities_at_;
     std::string identity_problem_;
+    SteadyTime sequences_at_;
+    std::string sequence_problem_;
 
     // Any thread.
     std::atomic<uint64_t> confirmed_{0};

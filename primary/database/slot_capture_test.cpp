@@ -14,7 +14,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 /// A server in memory: what decoding will say, and what it was told.
-class FakeServer final : public ChangeSource, public SourceControl, public WalPosition {
+class FakeServer final : public ChangeSource,
+                         public SourceControl,
+                         public WalPosition,
+                         public SequencePublisher {
   public:
     Lsn start() override {
         log.push_back("start");
@@ -91,6 +94,16 @@ class FakeServer final : public ChangeSource, public SourceControl, public WalPo
         }
         return wal_end;
     }
+    void publish_moved() override {
+        ++published;
+        if (locked) {
+            throw Error(Reaction::Retry, "locked");
+        }
+    }
+    Lsn publish_all(bool exact) override {
+        log.push_back(exact ? "exact sequences" : "sequences");
+        return wal_end;
+    }
 
     void commit(uint64_t lsn) {
         static const std::string row = protocol::encode_row({"1"});
@@ -117,6 +130,7 @@ class FakeServer final : public ChangeSource, public SourceControl, public WalPo
     int asked = 0;
     int statuses = 0;
     int woken = 0;
+    int published = 0;
 };
 
 class Capture : public testing::Test {
@@ -129,8 +143,12 @@ class Capture : public testing::Test {
 
     FakeServer server_;
     ManualClock clock_;
-    SlotCapture capture_{Config::Database{"app", "", "slot", "publication", "set"}, server_,
-                         server_, server_, clock_};
+    SlotCapture capture_{Config::Database{"app", "", "slot", "publication", "set"},
+                         server_,
+                         server_,
+                         server_,
+                         server_,
+                         clock_};
 };
 
 TEST_F(Capture, PreparesInAnOrderThatACrashMayCutAnywhere) {

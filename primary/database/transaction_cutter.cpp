@@ -73,6 +73,8 @@ void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& 
         truncate(*emptied);
     } else if (const auto* ddl = std::get_if<DdlStatement>(&decoded)) {
         change_structure(*ddl, events);
+    } else if (const auto* sequences = std::get_if<DecodedSequences>(&decoded)) {
+        add_sequences(*sequences, events);
     }
 }
 
@@ -162,18 +164,37 @@ void TransactionCutter::change_structure(const DdlStatement& ddl,
     describe_ddl(ddl, *part_.add_statements());
 }
 
+void TransactionCutter::add_sequences(const DecodedSequences& sequences,
+                                      std::vector<DatabaseEvent>& events) {
+    if (!in_transaction_) {
+        out_of_order("sequences outside a transaction");
+    }
+    for (const SequenceState& state : sequences.states) {
+        v1::SequenceState& described = *part_.add_sequences();
+        described.set_schema(state.at.name.schema);
+        described.set_name(state.at.name.table);
+        described.set_value(state.at.value);
+        described.set_called(state.at.called);
+        described.set_exact(state.exact);
+    }
+    if (part_.ByteSizeLong() >= part_bytes_) {
+        finish_part(events);
+    }
+}
+
 void TransactionCutter::commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events) {
     if (!in_transaction_ || commit.commit_lsn.value != part_.commit_lsn()) {
         out_of_order("the end of a transaction that it did not begin");
     }
     in_transaction_ = false;
-    if (part_.part() == 0 && writer_.size() == 0 && part_.statements_size() == 0) {
+    if (part_.part() == 0 && writer_.size() == 0 && part_.statements_size() == 0 &&
+        part_.sequences_size() == 0) {
         return;
     }
     part_.set_last(true);
     part_.set_end_lsn(commit.end_lsn.value);
     end_ = commit.end_lsn;
-    if (part_.part() == 0 && part_.statements_size() == 0) {
+    if (part_.part() == 0 && part_.statements_size() == 0 && part_.sequences_size() == 0) {
         join_group(events);
     } else {
         finish_part(events);
@@ -192,6 +213,7 @@ void TransactionCutter::finish_part(std::vector<DatabaseEvent>& events) {
     captured.transaction.set_change_count(writer_.count());
     captured.transaction.set_changes(writer_.take());
     part_.clear_statements();
+    part_.clear_sequences();
     part_.set_part(part_.part() + 1);
     events.emplace_back(std::move(captured));
 }

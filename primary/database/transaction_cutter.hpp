@@ -63,6 +63,7 @@ class TransactionCutter {
     void row(const DecodedRow& row, std::vector<DatabaseEvent>& events);
     void truncate(const DecodedTruncate& truncate);
     void change_structure(const DdlStatement& ddl, std::vector<DatabaseEvent>& events);
+    void add_sequences(const DecodedSequences& sequences, std::vector<DatabaseEvent>& events);
     void commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events);
     Table& known(uint32_t relation);
     void use(uint32_t id, Table& table);

@@ -71,4 +71,13 @@ void run_statements(ReplicaSession& session, const v1::Transaction& transaction,
     }
 }
 
+std::vector<SequenceState> sequence_states(const v1::Transaction& transaction, bool exact) {
+    std::vector<SequenceState> states;
+    for (const v1::SequenceState& state : transaction.sequences()) {
+        states.push_back({{{state.schema(), state.name()}, state.value(), state.called()},
+                          exact && state.exact()});
+    }
+    return states;
+}
+
 }  // namespace antipode::secondary

@@ -121,7 +121,8 @@ std::vector<TransactionApply::Step> TransactionApply::steps_of(
                              true,
                              true});
         }
-        const bool whole = message.last() && message.part() == 0 && message.statements_size() == 0;
+        const bool whole = message.last() && message.part() == 0 &&
+                           message.statements_size() == 0 && message.sequences_size() == 0;
         size_t begin = 0;
         for (const v1::Transaction::Member& member : message.members()) {
             if (!whole || member.change_bytes() > changes.size() - begin) {
@@ -220,6 +221,7 @@ void TransactionApply::apply_one(const Step& step) {
     if (fresh) {
         change_structure(message);
         apply_changes(step);
+        follow_sequences(message);
     }
     if (fresh && !message.last()) {
         partial_ = {message.commit_lsn(), message.xid(), message.part() + 1};
@@ -284,6 +286,16 @@ void TransactionApply::apply_changes(const Step& step) {
     }
     group_.changes += step.source.change_count;
     group_.bytes += step.source.changes.size();
+}
+
+/// While tables are at different places the copy's own reading of the sequences is the newer one.
+void TransactionApply::follow_sequences(const v1::Transaction& transaction) {
+    if (transaction.sequences_size() == 0) {
+        return;
+    }
+    write();
+    const auto states = sequence_states(transaction, state_.phase == CopyPhase::Complete);
+    session_.follow_sequences(states);
 }
 
 void TransactionApply::write() {

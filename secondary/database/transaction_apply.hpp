@@ -76,6 +76,7 @@ class TransactionApply final : public DatabaseApply {
     bool check_begin(const Step& step);
     void change_structure(const v1::Transaction& transaction);
     void apply_changes(const Step& step);
+    void follow_sequences(const v1::Transaction& transaction);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
     void write();
     void open_local();

@@ -97,6 +97,13 @@ class FakeSession final : public ReplicaSession {
     void set_sequence(const SequenceValue& sequence) override {
         scripts.push_back("sequence " + sequence.name.table);
     }
+    void follow_sequences(std::span<const SequenceState> states) override {
+        step();
+        for (const SequenceState& state : states) {
+            scripts.push_back((state.exact ? "set " : "raise ") + state.at.name.table + " to " +
+                              std::to_string(state.at.value));
+        }
+    }
     void begin_copy(const TableName& table, const std::vector<std::string>& columns) override {
         EXPECT_THAT(columns, ElementsAre("id", "v"));
         copying = table.table;

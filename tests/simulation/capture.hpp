@@ -92,6 +92,8 @@ class SimulatedDatabaseCapture final : public primary::DatabaseCapture {
     void restart() override { connected_ = false; }
     Lsn forgotten() const override;
     Lsn wal_position() override;
+    /// Its database has no sequences.
+    Lsn publish_sequences(bool /*exact*/) override { return wal_position(); }
 
   private:
     void decode(const Service::Transaction& transaction,

@@ -10,6 +10,7 @@
 
 #include "adapters/postgres/change_source.hpp"
 #include "adapters/postgres/replica_session.hpp"
+#include "adapters/postgres/sequence_log.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "base/error.hpp"
@@ -41,8 +42,9 @@ struct Primary {
           source({config.url, config.slot, config.publication, "antipode capture app"}),
           control({config.url, config.slot, config.publication, "antipode control app"}),
           wal(config.url, "antipode wal app"),
+          sequences(config.url, "antipode sequences app"),
           tables({config.url, config.slot, "antipode copy app", ""}),
-          capture(config, source, control, wal, clock),
+          capture(config, source, control, wal, sequences, clock),
           bulk(store, tables) {}
 
     Config::Database config;
@@ -50,6 +52,7 @@ struct Primary {
     postgres::SlotSource source;
     postgres::SourceSetup control;
     postgres::WalEnd wal;
+    postgres::SequenceLog sequences;
     postgres::TableExport tables;
     primary::SlotCapture capture;
     primary::DatabaseBulk bulk;
