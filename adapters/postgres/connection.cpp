@@ -23,7 +23,9 @@ constexpr const char* pinned_settings = R"(
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
     SET statement_timeout = 0; SET lock_timeout = 0;
-    SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning)";
+    SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
+    SET array_nulls = on; SET transform_null_equals = off; SET quote_all_identifiers = off;
+    SET plan_cache_mode = auto; SET client_min_messages = warning)";
 
 constexpr const char* server_is_away =
     "check that the server runs and that the store's url reaches it (psql URL)";

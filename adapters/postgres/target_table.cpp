@@ -69,7 +69,7 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
     const Rows rows = connection.query(
         "looking up " + source.name.to_string(),
         "SELECT attname, format_type(atttypid, atttypmod), attgenerated <> '', attidentity = 'a', "
-        "attnotnull, typarray <> 0 AND typcategory <> 'A' AND typdelim = ',' "
+        "attnotnull, t.typarray <> 0 AND t.typcategory NOT IN ('A', 'C') AND t.typdelim = ',' "
         "FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
         "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
         {oid_});
@@ -132,9 +132,10 @@ bool TargetTable::is_key(size_t column) const {
 std::string TargetTable::where(Statement& statement, bool of_old) const {
     std::string condition;
     for (const KeyColumn& key : key_) {
+        // The operator's own type may be another: regclass is compared as oid.
         append(condition,
                columns_[key.column].name + " " + key.equality + " " +
-                   add(statement, of_old, key.column),
+                   add(statement, of_old, key.column) + "::" + columns_[key.column].type,
                " AND ");
     }
     if (!condition.empty()) {
