@@ -7,6 +7,7 @@
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/copy_in.hpp"
 #include "adapters/postgres/ddl_run.hpp"
+#include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
 
@@ -74,6 +75,7 @@ struct ReplicaWriter::State {
     Options options;
     std::optional<Connection> connection;
     std::optional<RowSets> sets;
+    QuietTables quiet;
     SequenceRaises raises;
     std::string copying;
     std::optional<CopyIn> copy;
@@ -102,6 +104,7 @@ struct ReplicaWriter::State {
     void disconnect() noexcept {
         copy.reset();
         sets.reset();
+        quiet = {};
         connection.reset();
     }
 };
@@ -237,10 +240,13 @@ void ReplicaWriter::begin() {
     });
 }
 void ReplicaWriter::commit() {
-    guarded(
-        [&] { state_->connected().execute("committing", state_->raises.take_sql() + "COMMIT"); });
+    guarded([&] {
+        state_->quiet.restore(state_->connected());
+        state_->connected().execute("committing", state_->raises.take_sql() + "COMMIT");
+    });
 }
 void ReplicaWriter::rollback() noexcept {
+    state_->quiet.forget();
     try {
         if (state_->connection) {
             state_->connection->execute("rolling back", "ROLLBACK");
@@ -257,16 +263,16 @@ MappedRelation ReplicaWriter::map(const RelationShape& relation) {
         if (!table) {
             return {0, problem};
         }
-        const std::string oid = table->oid();
-        const uint32_t added = state_->sets->add(std::move(*table));
-        state_->raises.add(state_->connected(), added, oid, relation);
-        return {added, {}};
+        const uint32_t mapped = state_->sets->add(*table);
+        state_->quiet.add(mapped, *table);
+        state_->raises.add(state_->connected(), mapped, table->oid(), relation);
+        return {mapped, {}};
     });
 }
 
 std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> operations) {
     return guarded([&] {
-        state_->connected();
+        state_->quiet.silence(state_->connected(), operations);
         const auto problem = state_->sets->run(operations);
         if (!problem) {
             state_->raises.note(operations);
@@ -280,6 +286,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         Connection& connection = state_->connected();
         // It may drop them.
         connection.execute("moving sequences on", state_->raises.take_sql());
+        state_->quiet.restore(connection);
         connection.execute("preparing the session", script_settings);
         postgres::run_ddl(connection, statement);
         connection.execute("taking back the role", "RESET ROLE");
@@ -289,6 +296,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         // Tables and prepared statements of before.
         connection.execute("forgetting statements", "DEALLOCATE ALL");
         state_->sets.emplace(connection);
+        state_->quiet = {};
         state_->raises.forget();
     });
 }

@@ -81,8 +81,9 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 /// The child, its output and what it says on stderr.
 class DumpReader final : public ByteReader {
   public:
-    DumpReader(const std::string& url, const std::string& pg_dump, SchemaSection section)
-        : filter_(section) {
+    DumpReader(const std::string& url, const std::string& pg_dump, SchemaSection section,
+               std::string more)
+        : filter_(section), more_(std::move(more)) {
         std::vector<std::string> command = {
             pg_dump,
             "--schema-only",
@@ -166,6 +167,9 @@ class DumpReader final : public ByteReader {
             begin = end + 1;
         }
         line_.erase(0, begin);
+        if (ended_) {
+            ready_ += more_;
+        }
     }
 
     void finish() {
@@ -183,6 +187,7 @@ class DumpReader final : public ByteReader {
     }
 
     SectionFilter filter_;
+    std::string more_;
     pid_t pid_ = -1;
     Fd output_;
     Fd errors_;
@@ -226,8 +231,8 @@ bool SectionFilter::keep(std::string_view line) {
 }
 
 std::unique_ptr<ByteReader> dump_schema(const std::string& url, const std::string& pg_dump,
-                                        SchemaSection section) {
-    return std::make_unique<DumpReader>(url, pg_dump, section);
+                                        SchemaSection section, std::string more) {
+    return std::make_unique<DumpReader>(url, pg_dump, section, std::move(more));
 }
 
 std::string find_pg_dump(int server_version) {

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/materialized_views.hpp"
 #include "adapters/postgres/schema_dump.hpp"
 #include "adapters/postgres/sequence_log.hpp"
 #include "base/handle.hpp"
@@ -161,7 +162,12 @@ std::unique_ptr<ByteReader> TableExport::schema(SchemaSection section) {
         const Connection connection(options_.url, options_.application_name);
         program = find_pg_dump(connection.server_version());
     }
-    return dump_schema(options_.url, program, section);
+    std::string more;
+    if (section == SchemaSection::Finish) {
+        Connection connection(options_.url, options_.application_name);
+        more = fill_materialized_views(connection);
+    }
+    return dump_schema(options_.url, program, section, std::move(more));
 }
 
 std::vector<TableEstimate> TableExport::tables() {

@@ -50,7 +50,10 @@ bool TargetTable::read_table(Connection& connection, const RelationShape& source
                              std::string& problem) {
     const Rows rows = connection.query(
         "looking up " + source.name.to_string(),
-        "SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "SELECT c.oid, c.relkind, "
+        "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('A', 'R')) "
+        "OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid AND ev_enabled IN ('A', 'R')) "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')",
         {source.name.schema, source.name.table});
     if (rows.size() == 0) {
@@ -59,6 +62,7 @@ bool TargetTable::read_table(Connection& connection, const RelationShape& source
     }
     oid_ = rows.string(0, 0);
     partitioned_ = rows.text(0, 1) == "p";
+    fires_always_ = rows.boolean(0, 2);
     into_ = quote_identifier(source.name.schema) + "." + quote_identifier(source.name.table);
     from_ = (partitioned_ ? "" : "ONLY ") + into_;
     return true;
@@ -174,6 +178,9 @@ TargetTable::Statement TargetTable::insert() const {
 }
 
 TargetTable::Statement TargetTable::update(bool has_old, const std::vector<bool>& unchanged) const {
+    if (may_change_identity(has_old)) {
+        return replace(has_old, unchanged);
+    }
     Statement statement;
     std::string set;
     for (size_t i = 0; i < columns_.size(); ++i) {
@@ -186,6 +193,35 @@ TargetTable::Statement TargetTable::update(bool has_old, const std::vector<bool>
     // Nothing but the key: then only look whether the row is there.
     statement.sql = (set.empty() ? "SELECT FROM " + from_ : "UPDATE " + from_ + " SET " + set) +
                     " WHERE " + condition;
+    return statement;
+}
+
+/// Whether an update may give a new value to a GENERATED ALWAYS identity (SET ... = DEFAULT).
+bool TargetTable::may_change_identity(bool has_old) const {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        if (columns_[i].identity_always && (has_old || !is_key(i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// UPDATE cannot write such a column; INSERT can.
+TargetTable::Statement TargetTable::replace(bool has_old,
+                                            const std::vector<bool>& unchanged) const {
+    Statement statement;
+    std::string names;
+    std::string values;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+        if (!columns_[i].generated) {
+            append(names, columns_[i].name);
+            append(values, unchanged[i] ? "gone." + columns_[i].name
+                                        : add(statement, false, i) + "::" + columns_[i].type);
+        }
+    }
+    statement.sql = "DELETE FROM " + from_ + " WHERE " + where(statement, has_old);
+    statement.sql = "WITH gone AS (" + statement.sql + " RETURNING *) INSERT INTO " + into_ + " (" +
+                    names + ") OVERRIDING SYSTEM VALUE SELECT " + values + " FROM gone";
     return statement;
 }
 
@@ -244,6 +280,9 @@ std::string TargetTable::value_of(const Statement& statement, size_t parameter) 
 
 std::optional<TargetTable::Statement> TargetTable::update_many(
     const std::vector<bool>& unchanged) const {
+    if (may_change_identity(false)) {
+        return std::nullopt;
+    }
     Statement statement;
     for (const KeyColumn& key : key_) {
         statement.parameters.push_back({false, key.column});

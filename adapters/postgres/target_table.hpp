@@ -35,6 +35,9 @@ class TargetTable {
 
     const std::string& oid() const { return oid_; }
     const std::string& truncate_name() const { return from_; }
+    const std::string& alter_name() const { return into_; }
+    /// It has triggers or rules that fire in sessions of replication too.
+    bool fires_always() const { return fires_always_; }
     /// The columns that the rows' own key finds them by; empty: found by text, one by one.
     std::vector<size_t> key() const;
 
@@ -47,7 +50,7 @@ class TargetTable {
     // The same for many rows at once: each parameter is an array with a field of every row.
     /// Statement of COPY; its parameters are the columns, in order.
     Statement copy() const;
-    /// nullopt: no column would change.
+    /// nullopt: no column would change, or rows must be changed one by one.
     std::optional<Statement> update_many(const std::vector<bool>& unchanged) const;
     Statement remove_many() const;
 
@@ -69,12 +72,15 @@ class TargetTable {
     bool read_columns(Connection& connection, const RelationShape& source, std::string& problem);
     void choose_key(Connection& connection, const RelationShape& source);
     bool is_key(size_t column) const;
+    bool may_change_identity(bool has_old) const;
+    Statement replace(bool has_old, const std::vector<bool>& unchanged) const;
     std::string where(Statement& statement, bool of_old) const;
     std::string join_by_key(const Statement& statement) const;
     std::string value_of(const Statement& statement, size_t parameter) const;
 
     std::string oid_;
     bool partitioned_ = false;
+    bool fires_always_ = false;
     std::string from_;              ///< quoted name, with ONLY where children must be left out
     std::string into_;              ///< quoted name
     std::vector<Column> columns_;   ///< in the source's order
