@@ -264,19 +264,6 @@ TEST_F(DatabaseSchema, TablesWithoutPrimaryKey) {
     }
 }
 
-TEST_F(DatabaseSchema, RowsWithoutKeyAreNotLookedForOneByOne) {
-    begin(
-        "CREATE TABLE w (a int, b text, c numeric); INSERT INTO w SELECT i / 4, 'b' || i / 2, 1.50 "
-        "FROM generate_series(1, 20000) i");
-    const auto started = std::chrono::steady_clock::now();
-    change("UPDATE w SET c = c + a % 7");
-    change("DELETE FROM w WHERE a % 2 = 0");
-    change("UPDATE w SET b = NULL WHERE a % 3 = 0; UPDATE w SET c = 0; DELETE FROM w");
-    std::cerr << "took "
-              << (std::chrono::steady_clock::now() - started) / std::chrono::milliseconds(1)
-              << " ms\n";
-}
-
 TEST_F(DatabaseSchema, KeysThatAreSwapped) {
     begin(
         "CREATE TABLE k (id int PRIMARY KEY, u int UNIQUE DEFERRABLE, v text); "
