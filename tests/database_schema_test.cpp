@@ -120,7 +120,8 @@ f" = '!', "c""d" = NULL, "t" = 9, "$1" = 0, "Id" = "Id" + 1000 WHERE "Id" % 2 = 
                odd + R"( SET "größe ☃" = '☃', "\" = 7;
                UPDATE "select"."table" SET "where" = "where" || 'x', "t" = 'u', "v" = NULL;
                DELETE FROM "select"."table" WHERE "from" % 2 = 1;
-               UPDATE "größe"."ÄÖ" SET "group" = 1 - "group"; DELETE FROM "select" WHERE "all" = 1)");
+               UPDATE "größe"."ÄÖ" SET "group" = 1 - "group"; DELETE FROM "select" WHERE "all" =
+            1)");
     }
     change("TRUNCATE " + odd + R"(, "select"."table")");
 }
@@ -163,7 +164,8 @@ TEST_F(DatabaseSchema, WideTablesAndGapsOfDroppedColumns) {
 
 TEST_F(DatabaseSchema, PartitionsOfEveryKindAndRowsThatMove) {
     begin(
-        R"(CREATE TABLE r (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+        R"(CREATE TABLE r (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE
+            (day);
         CREATE TABLE r1 PARTITION OF r FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
         CREATE TABLE r2 PARTITION OF r FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')
             PARTITION BY LIST (day);
@@ -432,8 +434,10 @@ TEST_F(DatabaseSchema, TriggersAndRulesDoNotFireAgain) {
             INSERT INTO public.log VALUES (TG_NAME || TG_OP); RETURN NEW; END $$;
         CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             NEW.n := NEW.n + 1; RETURN NEW; END $$;
-        CREATE TRIGGER plain AFTER INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION note();
-        CREATE TRIGGER always AFTER INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION note();
+        CREATE TRIGGER plain AFTER INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION
+            note();
+        CREATE TRIGGER always AFTER INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION
+            note();
         ALTER TABLE t ENABLE ALWAYS TRIGGER always;
         CREATE TRIGGER statement AFTER INSERT OR UPDATE OR TRUNCATE ON t EXECUTE FUNCTION note();
         ALTER TABLE t ENABLE ALWAYS TRIGGER statement;
