@@ -1,5 +1,6 @@
 #include "adapters/postgres/pgoutput.hpp"
 
+#include "adapters/postgres/barrier_message.hpp"
 #include "adapters/postgres/ddl_message.hpp"
 #include "adapters/postgres/sequence_message.hpp"
 #include "base/error.hpp"
@@ -152,14 +153,16 @@ std::optional<Decoded> logical_message(Input& in) {
     in.lsn();
     const std::string prefix = in.text();
     const std::string_view content = in.take(in.number<uint32_t>());
-    if (prefix == sequence_prefix && transactional) {
+    if (transactional && prefix == ddl_prefix) {
+        return parse_ddl_message(content);
+    }
+    if (transactional && prefix == sequence_prefix) {
         return parse_sequence_message(content);
     }
-    if (prefix != ddl_prefix || !transactional) {
-        return std::nullopt;
+    if (transactional && prefix == barrier_prefix) {
+        return parse_barrier_message(content);
     }
-    auto ddl = parse_ddl_message(content);
-    return ddl ? std::optional<Decoded>(std::move(*ddl)) : std::nullopt;
+    return std::nullopt;
 }
 
 }  // namespace

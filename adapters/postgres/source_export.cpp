@@ -11,17 +11,7 @@
 #include "base/handle.hpp"
 
 namespace antipode::postgres {
-namespace {
 
-constexpr const char* no_such_table = "42P01";
-constexpr const char* no_such_schema = "3F000";
-
-std::string qualified(const TableName& name) {
-    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
-}
-
-/// A commit that waits for a synchronous standby is in the log, so decoding may have passed it and
-/// every site may have it, but no snapshot sees it yet. A copy made now would miss it for good.
 void wait_for_synchronous_commits(Connection& connection, const std::string& doing) {
     constexpr int tries = 200;
     const Rows waiting = connection.query(
@@ -44,6 +34,15 @@ void wait_for_synchronous_commits(Connection& connection, const std::string& doi
                     doing + ": commits of the primary wait for a synchronous standby",
                     "see synchronous_standby_names and pg_stat_replication on the primary");
     }
+}
+
+namespace {
+
+constexpr const char* no_such_table = "42P01";
+constexpr const char* no_such_schema = "3F000";
+
+std::string qualified(const TableName& name) {
+    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
 }
 
 class CopyReader final : public TableReader {

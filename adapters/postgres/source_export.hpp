@@ -6,6 +6,13 @@
 
 namespace antipode::postgres {
 
+class Connection;
+
+/// A commit that waits for a synchronous standby is in the log, so decoding may have passed it and
+/// every site may have it, but no snapshot sees it yet. A copy made now would miss it for good.
+/// Throws Error{Retry} when they go on waiting.
+void wait_for_synchronous_commits(Connection& connection, const std::string& doing);
+
 /// Reads schema and tables of a primary for new secondaries. Thread-safe: every call opens its own
 /// connection, which lives as long as what it returns.
 class TableExport final : public SourceExport {

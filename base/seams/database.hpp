@@ -81,6 +81,13 @@ struct SequenceState {
     bool exact = false;
 };
 
+/// A place in the stream of a database that a check asked for, alone in its transaction.
+/// Transactions that `snapshot` sees stand before it.
+struct DecodedBarrier {
+    std::string check;     ///< the id that the asking site has given
+    std::string snapshot;  ///< pg_current_snapshot(); empty: one follows, behind this place
+};
+
 // ---- Primary: decoded changes ----
 
 struct DecodedBegin {
@@ -115,7 +122,7 @@ struct DecodedProgress {
     bool wants_status = false;  ///< the server waits for send_status()
 };
 using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate, DdlStatement,
-                             DecodedSequences, DecodedCommit, DecodedProgress>;
+                             DecodedSequences, DecodedBarrier, DecodedCommit, DecodedProgress>;
 
 /// Changes of committed transactions, in commit order, from a replication slot.
 class ChangeSource {

@@ -1,62 +1,13 @@
 #include "primary/database/bulk.hpp"
 
-#include <algorithm>
-
 #include "base/error.hpp"
+#include "primary/database/bodies.hpp"
 #include "protocol/table_list.hpp"
 
 namespace antipode::primary {
 namespace {
 
 using protocol::encode_line;
-using Headers = std::map<std::string, std::string>;
-
-/// A text that is there as a whole.
-class TextBody final : public BulkBody {
-  public:
-    TextBody(std::string text, Headers headers)
-        : text_(std::move(text)), headers_(std::move(headers)) {}
-    std::optional<uint64_t> size() const override { return text_.size(); }
-    void seek(uint64_t offset) override { next_ = std::min<uint64_t>(offset, text_.size()); }
-    size_t read(std::span<char> buffer) override {
-        const size_t size = std::min(buffer.size(), text_.size() - next_);
-        std::copy_n(text_.begin() + static_cast<ptrdiff_t>(next_), size, buffer.begin());
-        next_ += size;
-        return size;
-    }
-    Headers headers() const override { return headers_; }
-
-  private:
-    std::string text_;
-    Headers headers_;
-    size_t next_ = 0;
-};
-
-/// A line of our own, then what `reader` gives.
-class StreamBody final : public BulkBody {
-  public:
-    StreamBody(std::string first, std::unique_ptr<ByteReader> reader, Headers headers)
-        : first_(std::move(first), {}), reader_(std::move(reader)), headers_(std::move(headers)) {}
-    std::optional<uint64_t> size() const override { return std::nullopt; }
-    void seek(uint64_t /*offset*/) override {}
-    Headers headers() const override { return headers_; }
-    size_t read(std::span<char> buffer) override {
-        size_t filled = first_.read(buffer);
-        while (filled < buffer.size()) {
-            const size_t size = reader_->read(buffer.subspan(filled));
-            if (size == 0) {
-                break;
-            }
-            filled += size;
-        }
-        return filled;
-    }
-
-  private:
-    TextBody first_;
-    std::unique_ptr<ByteReader> reader_;
-    Headers headers_;
-};
 
 Headers headers_of(const SnapshotPlace& place) {
     return {{protocol::snapshot_header, place.snapshot},
@@ -103,6 +54,9 @@ std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
         return nullptr;
     }
     const std::string what = request.path.substr(prefix.size());
+    if (checks_ && what.starts_with("check/")) {
+        return checks_->open(what.substr(6), request);
+    }
     const auto section = section_of(request);
     if (what == "schema" && section) {
         const SnapshotPlace before = source_.snapshot();

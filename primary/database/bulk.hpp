@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "base/ids.hpp"
 #include "base/seams/bulk.hpp"
 #include "base/seams/database.hpp"
+#include "primary/database/check_bulk.hpp"
 
 namespace antipode::primary {
 
@@ -15,12 +17,19 @@ namespace antipode::primary {
 ///     database/<store>/tables
 ///     database/<store>/sequences
 ///     database/<store>/copy?schema=...&table=...             the rows under one snapshot
+///     database/<store>/check/...                             what CheckBulk says
 ///
 /// Thread-safe. Nothing is handed out before the slot exists, because a copy is worth something
 /// only together with every change after it.
 class DatabaseBulk final : public BulkHandler {
   public:
-    DatabaseBulk(StoreId store, SourceExport& source) : store_(std::move(store)), source_(source) {}
+    /// `checks`: nullptr where rows are not compared.
+    DatabaseBulk(StoreId store, SourceExport& source, SourceChecks* checks = nullptr)
+        : store_(std::move(store)), source_(source) {
+        if (checks != nullptr) {
+            checks_.emplace(*checks);
+        }
+    }
 
     /// nullptr for an unknown path, and for a table that does not exist (any more).
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
@@ -30,6 +39,7 @@ class DatabaseBulk final : public BulkHandler {
 
     const StoreId store_;
     SourceExport& source_;
+    std::optional<CheckBulk> checks_;
 };
 
 }  // namespace antipode::primary

@@ -75,6 +75,9 @@ void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& 
         change_structure(*ddl, events);
     } else if (const auto* sequences = std::get_if<DecodedSequences>(&decoded)) {
         add_sequences(*sequences, events);
+    } else if (const auto* barrier = std::get_if<DecodedBarrier>(&decoded)) {
+        part_.mutable_barrier()->set_check(barrier->check);
+        part_.mutable_barrier()->set_snapshot(barrier->snapshot);
     }
 }
 
@@ -187,14 +190,19 @@ void TransactionCutter::commit(const DecodedCommit& commit, std::vector<Database
         out_of_order("the end of a transaction that it did not begin");
     }
     in_transaction_ = false;
-    if (part_.part() == 0 && writer_.size() == 0 && part_.statements_size() == 0 &&
-        part_.sequences_size() == 0) {
+    const bool plain = part_.part() == 0 && part_.statements_size() == 0 &&
+                       part_.sequences_size() == 0;
+    const bool empty = plain && writer_.size() == 0;
+    if (empty && !part_.has_barrier()) {
         return;
+    }
+    if (!empty) {
+        part_.clear_barrier();  // a barrier stands alone
     }
     part_.set_last(true);
     part_.set_end_lsn(commit.end_lsn.value);
     end_ = commit.end_lsn;
-    if (part_.part() == 0 && part_.statements_size() == 0 && part_.sequences_size() == 0) {
+    if (plain && !part_.has_barrier()) {
         join_group(events);
     } else {
         finish_part(events);

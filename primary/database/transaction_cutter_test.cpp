@@ -202,6 +202,29 @@ TEST_F(Cutter, PutsStatementsBeforeTheRowsThatFollowThem) {
     EXPECT_THROW(run("outside"), Error);
 }
 
+TEST_F(Cutter, LetsBarriersStandAlone) {
+    add(relation(1));
+    begin(100);
+    insert(1);
+    commit(100);
+    begin(200);
+    add(DecodedBarrier{"id", "7:9:"});
+    commit(200);
+    begin(300);
+    insert(1);
+    add(DecodedBarrier{"among rows", ""});
+    commit(300);
+    flush();
+    ASSERT_EQ(events_.size(), 3U);
+    EXPECT_FALSE(at(0).has_barrier());
+    EXPECT_EQ(at(1).barrier().check(), "id");
+    EXPECT_EQ(at(1).barrier().snapshot(), "7:9:");
+    EXPECT_EQ(at(1).change_count(), 0U);
+    EXPECT_EQ(at(1).after_lsn(), 110U);
+    EXPECT_FALSE(at(2).has_barrier());
+    EXPECT_EQ(at(2).after_lsn(), 210U);
+}
+
 TEST_F(Cutter, LeavesOutItsOwnSchema) {
     add(relation(1, "antipode"));
     add(relation(2));

@@ -27,7 +27,7 @@ const v1::Transaction& transaction_of(const protocol::Event& event) {
 
 /// Whether it gets a local transaction of its own.
 bool stands_alone(const v1::Transaction& transaction) {
-    return !transaction.last() || transaction.statements_size() > 0;
+    return !transaction.last() || transaction.statements_size() > 0 || transaction.has_barrier();
 }
 
 [[noreturn]] void contradicts_itself(const v1::Transaction& message) {
@@ -55,8 +55,13 @@ bool TransactionApply::Group::full() const {
            bytes >= group_bytes;
 }
 
-TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl)
-    : store_(std::move(store)), session_(session), ddl_(ddl), reader_(session) {}
+TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl,
+                                   ApplyObserver* observer)
+    : store_(std::move(store)),
+      session_(session),
+      ddl_(ddl),
+      observer_(observer),
+      reader_(session) {}
 
 void TransactionApply::load() {
     if (loaded_) {
@@ -122,7 +127,8 @@ std::vector<TransactionApply::Step> TransactionApply::steps_of(
                              true});
         }
         const bool whole = message.last() && message.part() == 0 &&
-                           message.statements_size() == 0 && message.sequences_size() == 0;
+                           message.statements_size() == 0 && message.sequences_size() == 0 &&
+                           !message.has_barrier();
         size_t begin = 0;
         for (const v1::Transaction::Member& member : message.members()) {
             if (!whole || member.change_bytes() > changes.size() - begin) {
@@ -217,11 +223,17 @@ void TransactionApply::apply_one(const Step& step) {
         opened_ = &message;
     }
     const bool fresh = partial_ || check_begin(step);
+    if (fresh) {
+        pass_barrier(message);
+    }
     open_local();
     if (fresh) {
         change_structure(message);
         apply_changes(step);
         follow_sequences(message);
+        if (observer_ != nullptr) {
+            observer_->applied(message, step.source.xid, step.source.changes);
+        }
     }
     if (fresh && !message.last()) {
         partial_ = {message.commit_lsn(), message.xid(), message.part() + 1};
@@ -296,6 +308,16 @@ void TransactionApply::follow_sequences(const v1::Transaction& transaction) {
     write();
     const auto states = sequence_states(transaction, state_.phase == CopyPhase::Complete);
     session_.follow_sequences(states);
+}
+
+void TransactionApply::pass_barrier(const v1::Transaction& transaction) {
+    if (observer_ == nullptr || !transaction.has_barrier() || !transaction.last() ||
+        transaction.part() > 0 || transaction.change_count() > 0) {
+        return;
+    }
+    commit_local();
+    finish_copy_if_due();
+    observer_->reached(transaction.barrier(), session_, state_.phase == CopyPhase::Complete);
 }
 
 void TransactionApply::write() {

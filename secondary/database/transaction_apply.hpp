@@ -4,6 +4,7 @@
 
 #include "base/seams/database.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/database/apply_observer.hpp"
 #include "secondary/database/operation_reader.hpp"
 #include "secondary/database/snapshot.hpp"
 #include "secondary/database/structure.hpp"
@@ -24,8 +25,10 @@ namespace antipode::secondary {
 /// begin again at position().
 class TransactionApply final : public DatabaseApply {
   public:
-    /// `session` outlives this object and is used by nobody else.
-    TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl = DdlPolicy::Apply);
+    /// `session` and `observer` (may be nullptr) outlive this object; the session is used by nobody
+    /// else.
+    TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl = DdlPolicy::Apply,
+                     ApplyObserver* observer = nullptr);
 
     const StoreId& store() const override { return store_; }
     DatabasePosition position() override;
@@ -77,6 +80,7 @@ class TransactionApply final : public DatabaseApply {
     void change_structure(const v1::Transaction& transaction);
     void apply_changes(const Step& step);
     void follow_sequences(const v1::Transaction& transaction);
+    void pass_barrier(const v1::Transaction& transaction);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
     void write();
     void open_local();
@@ -88,6 +92,7 @@ class TransactionApply final : public DatabaseApply {
     const StoreId store_;
     ReplicaSession& session_;
     const DdlPolicy ddl_;
+    ApplyObserver* const observer_;
     OperationReader reader_;
 
     bool loaded_ = false;

@@ -9,14 +9,17 @@
 #include <gtest/gtest.h>
 
 #include "adapters/postgres/change_source.hpp"
+#include "adapters/postgres/replica_reader.hpp"
 #include "adapters/postgres/replica_session.hpp"
 #include "adapters/postgres/sequence_log.hpp"
+#include "adapters/postgres/source_check.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "base/error.hpp"
 #include "primary/database/bulk.hpp"
 #include "primary/database/slot_capture.hpp"
 #include "protocol/message.hpp"
+#include "secondary/database/barriers.hpp"
 #include "secondary/database/transaction_apply.hpp"
 #include "tests/support/direct_bulk.hpp"
 #include "tests/support/postgres_server.hpp"
@@ -44,8 +47,9 @@ struct Primary {
           wal(config.url, "antipode wal app"),
           sequences(config.url, "antipode sequences app"),
           tables({config.url, config.slot, "antipode copy app", ""}),
+          checks({config.url, "antipode check app", {.rows = 100}}),
           capture(config, source, control, wal, sequences, clock),
-          bulk(store, tables) {}
+          bulk(store, tables, &checks) {}
 
     Config::Database config;
     SystemClock clock;
@@ -54,6 +58,7 @@ struct Primary {
     postgres::WalEnd wal;
     postgres::SequenceLog sequences;
     postgres::TableExport tables;
+    postgres::SnapshotChecks checks;  ///< small chunks, so that there are several
     primary::SlotCapture capture;
     primary::DatabaseBulk bulk;
 };
@@ -61,8 +66,11 @@ struct Primary {
 struct Secondary {
     explicit Secondary(const PostgresServer& server, const std::string& user = "postgres")
         : session({server.url("app", user), "app", "antipode apply app@b"}),
-          apply(store, session) {}
+          reader({server.url("app", user), "antipode check app@b"}),
+          apply(store, session, secondary::DdlPolicy::Apply, &barriers) {}
     postgres::ReplicaWriter session;
+    postgres::SnapshotReader reader;
+    secondary::Barriers barriers;
     secondary::TransactionApply apply;
 };
 

@@ -1,0 +1,146 @@
+#include "adapters/postgres/source_check.hpp"
+
+#include <map>
+#include <mutex>
+
+#include "adapters/postgres/barrier_message.hpp"
+#include "adapters/postgres/copy_out.hpp"
+#include "adapters/postgres/source_export.hpp"
+#include "base/synchronized.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+constexpr const char* doing = "checking";
+
+/// One transaction of its own. It need not wait for synchronous standbys: one of them may be the
+/// site that asks.
+void write_barrier(Connection& connection, const DecodedBarrier& barrier) {
+    connection.query("writing a barrier", "SELECT pg_logical_emit_message(true, $1, $2)",
+                     {barrier_prefix, barrier_message(barrier)});
+}
+
+class HeldSnapshot final : public SourceCheck {
+  public:
+    HeldSnapshot(const SnapshotChecks::Options& options, const std::string& id)
+        : options_(options), holder_(options.url, options.application_name) {
+        Connection writer(options.url, options.application_name);
+        writer.execute(doing, "SET synchronous_commit = local");
+        write_barrier(writer, {id, ""});
+        // Commits before that barrier are to be in the snapshot.
+        wait_for_synchronous_commits(holder_, doing);
+        holder_.execute(doing, "SET idle_in_transaction_session_timeout = '30min'");
+        holder_.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        const Rows taken =
+            holder_.query(doing, "SELECT pg_current_snapshot(), pg_export_snapshot()");
+        snapshot_ = taken.string(0, 0);
+        exported_ = taken.string(0, 1);
+        write_barrier(writer, {id, snapshot_});
+    }
+
+    const std::string& snapshot() const override { return snapshot_; }
+
+    void cut_as(const SourceCheck& other) override {
+        const auto& held = dynamic_cast<const HeldSnapshot&>(other);
+        const auto plans = held.plans_.copy();
+        plans_.with([&](auto& own) { own = plans; });
+    }
+
+    std::optional<ChunkPlan> plan(const TableName& table) const override {
+        return plans_.with([&](const auto& plans) {
+            const auto found = plans.find(table);
+            return found == plans.end() ? std::nullopt : std::optional(found->second);
+        });
+    }
+
+    std::vector<TableName> tables() override {
+        Connection connection = join();
+        const Rows rows = connection.query("listing tables", R"(
+            SELECT n.nspname, c.relname
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'r' AND c.relpersistence = 'p'
+              AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
+              AND n.nspname NOT LIKE 'pg\_%'
+            ORDER BY 1, 2)");
+        std::vector<TableName> tables;
+        for (int row = 0; row < rows.size(); ++row) {
+            tables.push_back({rows.string(row, 0), rows.string(row, 1)});
+        }
+        return tables;
+    }
+
+    std::optional<ChunkedTable> digests(const TableName& table,
+                                        const std::set<uint32_t>& chunks) override {
+        Connection connection = join();
+        if (!is_readable(connection, table)) {
+            return std::nullopt;
+        }
+        return unless_missing([&] {
+            ChunkedTable chunked;
+            if (const auto known = plan(table)) {
+                chunked.plan = *known;
+            } else {
+                chunked.plan = make_plan(connection, table, options_.sizes);
+                plans_.with([&](auto& plans) { plans[table] = chunked.plan; });
+            }
+            chunked.digests = read_digests(connection, chunked.plan, chunks);
+            return chunked;
+        });
+    }
+
+    std::optional<KeyDigests> keys(const TableName& table,
+                                   const std::set<uint32_t>& chunks) override {
+        const auto known = plan(table);
+        Connection connection = join();
+        if (!known || !is_readable(connection, table)) {
+            return std::nullopt;
+        }
+        return unless_missing([&] { return read_keys(connection, *known, chunks); });
+    }
+
+    std::unique_ptr<ByteReader> copy(const TableName& table,
+                                     const std::set<uint32_t>& chunks) override {
+        const auto known = plan(table);
+        Connection connection = join();
+        if (!known || !is_readable(connection, table)) {
+            return nullptr;
+        }
+        const std::string sql = "COPY (SELECT " + column_list(known->columns) + " FROM ONLY " +
+                                qualified(table) + " WHERE " + in_chunks(*known, chunks) +
+                                ") TO STDOUT";
+        auto reader = unless_missing([&] {
+            return std::make_unique<CopyOut>(std::move(connection),
+                                             "copying chunks of " + table.to_string(), sql);
+        });
+        return reader ? std::move(*reader) : nullptr;
+    }
+
+  private:
+    /// A connection that reads the snapshot.
+    Connection join() {
+        {
+            std::scoped_lock lock(mutex_);
+            holder_.query(doing, "SELECT 1");  // it is still held, and used
+        }
+        Connection connection(options_.url, options_.application_name);
+        connection.execute(doing, "SET lock_timeout = '10s'");
+        connection.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        connection.execute(doing, "SET TRANSACTION SNAPSHOT " + quote_literal(exported_));
+        return connection;
+    }
+
+    const SnapshotChecks::Options options_;
+    std::mutex mutex_;
+    Connection holder_;  // under mutex_
+    std::string snapshot_;
+    std::string exported_;
+    Synchronized<std::map<TableName, ChunkPlan>> plans_;
+};
+
+}  // namespace
+
+std::shared_ptr<SourceCheck> SnapshotChecks::open(const std::string& id) {
+    return std::make_shared<HeldSnapshot>(options_, id);
+}
+
+}  // namespace antipode::postgres

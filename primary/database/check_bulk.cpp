@@ -1,0 +1,108 @@
+#include "primary/database/check_bulk.hpp"
+
+#include "base/error.hpp"
+#include "primary/database/bodies.hpp"
+#include "protocol/chunk_text.hpp"
+#include "protocol/table_list.hpp"
+
+namespace antipode::primary {
+namespace {
+
+/// Each holds a connection, and back what vacuum would remove.
+constexpr size_t most_checks = 8;
+constexpr size_t most_id_bytes = 64;
+
+std::optional<std::string> parameter(const BulkRequest& request, const char* name) {
+    const auto found = request.query.find(name);
+    return found == request.query.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool is_valid_id(const std::string& id) {
+    return !id.empty() && id.size() <= most_id_bytes &&
+           id.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::string list(const std::vector<TableName>& tables) {
+    std::string text;
+    for (const TableName& table : tables) {
+        text += protocol::encode_line({table.schema, table.table});
+    }
+    return text;
+}
+
+}  // namespace
+
+std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
+    const auto id = parameter(request, "id");
+    if (!id || !is_valid_id(*id)) {
+        return nullptr;
+    }
+    if (what == "open") {
+        return begin(*id, request);
+    }
+    const auto check = find(*id);
+    if (!check) {
+        return nullptr;
+    }
+    if (what == "close") {
+        checks_.with([&](auto& checks) {
+            std::erase_if(checks, [&](const auto& open) { return open.first == *id; });
+        });
+        return std::make_unique<TextBody>("", Headers{});
+    }
+    const auto schema = parameter(request, "schema");
+    const auto name = parameter(request, "table");
+    const auto chunks = protocol::decode_numbers(parameter(request, "chunks").value_or(""));
+    if (!schema || !name || !chunks) {
+        return nullptr;
+    }
+    const TableName table{*schema, *name};
+    if (what == "digests") {
+        return std::make_unique<LaterBody>([check, table, chunks = *chunks] {
+            const auto chunked = check->digests(table, chunks);
+            return chunked ? protocol::encode_chunks(*chunked) : protocol::not_readable;
+        });
+    }
+    if (what == "keys") {
+        return std::make_unique<LaterBody>([check, table, chunks = *chunks] {
+            const auto keys = check->keys(table, chunks);
+            return keys ? protocol::encode_keys(*keys) : protocol::not_readable;
+        });
+    }
+    auto reader = what == "copy" ? check->copy(table, *chunks) : nullptr;
+    return reader ? std::make_unique<StreamBody>("", std::move(reader), Headers{}) : nullptr;
+}
+
+std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequest& request) {
+    const auto cut_as = parameter(request, "cut_as");
+    const auto other = cut_as ? find(*cut_as) : nullptr;
+    if (cut_as && !other) {
+        return nullptr;
+    }
+    auto check = source_.open(id);
+    if (other) {
+        check->cut_as(*other);
+    }
+    std::string tables = list(check->tables());
+    const Headers headers = {{protocol::snapshot_header, check->snapshot()}};
+    checks_.with([&](auto& checks) {
+        if (checks.size() >= most_checks) {
+            checks.erase(checks.begin());  // a secondary left it when it was cut off
+        }
+        checks.emplace_back(id, std::move(check));
+    });
+    return std::make_unique<TextBody>(std::move(tables), headers);
+}
+
+std::shared_ptr<SourceCheck> CheckBulk::find(const std::string& id) const {
+    return checks_.with([&](const auto& checks) -> std::shared_ptr<SourceCheck> {
+        for (const auto& [name, check] : checks) {
+            if (name == id) {
+                return check;
+            }
+        }
+        return nullptr;
+    });
+}
+
+}  // namespace antipode::primary

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/seams/bulk.hpp"
+#include "base/seams/chunks.hpp"
+#include "base/synchronized.hpp"
+
+namespace antipode::primary {
+
+/// The part of a database's bulk service that secondaries compare rows with. Texts are those of
+/// protocol/chunk_text.hpp.
+///
+///     check/open?id=[&cut_as=]                   the tables; a header names the snapshot
+///     check/digests?id=&schema=&table=[&chunks=]
+///     check/keys?id=&schema=&table=&chunks=
+///     check/copy?id=&schema=&table=&chunks=      COPY's text format, columns as in the digests
+///     check/close?id=
+///
+/// A check holds a snapshot, and with it what vacuum would remove, until it is closed; one that is
+/// not used for long ends by itself. Thread-safe.
+class CheckBulk {
+  public:
+    explicit CheckBulk(SourceChecks& source) : source_(source) {}
+
+    /// `what`: the path behind "check/". nullptr: no such check (any more), table or path.
+    std::unique_ptr<BulkBody> open(const std::string& what, const BulkRequest& request);
+
+  private:
+    std::unique_ptr<BulkBody> begin(const std::string& id, const BulkRequest& request);
+    std::shared_ptr<SourceCheck> find(const std::string& id) const;
+
+    SourceChecks& source_;
+    using Open = std::pair<std::string, std::shared_ptr<SourceCheck>>;
+    Synchronized<std::vector<Open>> checks_;  ///< the newest last
+};
+
+}  // namespace antipode::primary

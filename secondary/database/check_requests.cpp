@@ -1,0 +1,142 @@
+#include "secondary/database/check_requests.hpp"
+
+#include <random>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "protocol/chunk_text.hpp"
+#include "protocol/table_list.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t text_most_bytes = 256 * limits::mib;
+
+[[noreturn]] void malformed(const BulkRequest& request) {
+    throw Error(Reaction::Stop, "the primary's answer to " + request.path + " is malformed",
+                "compare the versions of Antipode on both sites (antipode version)");
+}
+
+/// What is not the primary's saying that it is working on it.
+std::string_view without_signs_of_life(std::string_view text) {
+    return text.substr(std::min(text.find_first_not_of('\n'), text.size()));
+}
+
+}  // namespace
+
+BulkRequest CheckRequests::request(const std::string& what, const std::string& check) const {
+    return {store_.to_string() + "/check/" + what, {{"id", check}}};
+}
+
+BulkRequest CheckRequests::request(const std::string& what, const std::string& check,
+                                   const TableName& table, const std::set<uint32_t>& chunks) const {
+    BulkRequest wanted = request(what, check);
+    wanted.query["schema"] = table.schema;
+    wanted.query["table"] = table.table;
+    if (!chunks.empty()) {
+        wanted.query["chunks"] = protocol::encode_numbers(chunks);
+    }
+    return wanted;
+}
+
+std::string CheckRequests::fetch(const BulkRequest& request, const std::stop_token& stop) {
+    std::string text;
+    const BulkSource::Answer answer = primary_.get(
+        request, 0, {},
+        [&](std::string_view chunk) {
+            if (text.size() + chunk.size() > text_most_bytes) {
+                malformed(request);
+            }
+            text += chunk;
+        },
+        stop);
+    if (!answer.found) {
+        throw Error(Reaction::Retry,
+                    "the primary does not know " + request.path + ", or not any more",
+                    "compare the versions of Antipode on both sites (antipode version)");
+    }
+    return text;
+}
+
+std::vector<TableName> CheckRequests::open(const std::string& check, const std::string& cut_as,
+                                           const std::stop_token& stop) {
+    BulkRequest wanted = request("open", check);
+    if (!cut_as.empty()) {
+        wanted.query["cut_as"] = cut_as;
+    }
+    const auto lines = protocol::decode_lines(fetch(wanted, stop), 2);
+    if (!lines) {
+        malformed(wanted);
+    }
+    std::vector<TableName> tables;
+    for (const protocol::Words& words : *lines) {
+        tables.push_back({words[0], words[1]});
+    }
+    return tables;
+}
+
+std::optional<ChunkedTable> CheckRequests::digests(const std::string& check, const TableName& table,
+                                                   const std::set<uint32_t>& chunks,
+                                                   const std::stop_token& stop) {
+    const BulkRequest wanted = request("digests", check, table, chunks);
+    const std::string text = fetch(wanted, stop);
+    const std::string_view answer = without_signs_of_life(text);
+    if (answer == protocol::not_readable) {
+        return std::nullopt;
+    }
+    auto chunked = protocol::decode_chunks(answer);
+    if (!chunked || chunked->plan.table != table) {
+        malformed(wanted);
+    }
+    return chunked;
+}
+
+std::optional<KeyDigests> CheckRequests::keys(const std::string& check, const TableName& table,
+                                              const std::set<uint32_t>& chunks,
+                                              const std::stop_token& stop) {
+    const BulkRequest wanted = request("keys", check, table, chunks);
+    const std::string text = fetch(wanted, stop);
+    const std::string_view answer = without_signs_of_life(text);
+    if (answer == protocol::not_readable) {
+        return std::nullopt;
+    }
+    auto keys = protocol::decode_keys(answer);
+    if (!keys) {
+        malformed(wanted);
+    }
+    return keys;
+}
+
+bool CheckRequests::copy(const std::string& check, const TableName& table,
+                         const std::set<uint32_t>& chunks,
+                         const std::function<void(std::string_view)>& sink,
+                         const std::stop_token& stop) {
+    return primary_.get(request("copy", check, table, chunks), 0, {}, sink, stop).found;
+}
+
+void CheckRequests::close(const std::string& check, const std::stop_token& stop) {
+    try {
+        fetch(request("close", check), stop);
+    } catch (const Error&) {
+    }
+}
+
+std::string new_check_id() {
+    std::random_device random;
+    std::string bytes;
+    for (int i = 0; i < 16; ++i) {
+        bytes += static_cast<char>(random() & 0xff);
+    }
+    return to_hex(bytes);
+}
+
+std::set<uint32_t> take_chunks(std::set<uint32_t>& chunks) {
+    auto end = chunks.begin();
+    std::advance(end, static_cast<ptrdiff_t>(std::min(chunks.size(), chunks_per_request)));
+    std::set<uint32_t> taken(chunks.begin(), end);
+    chunks.erase(chunks.begin(), end);
+    return taken;
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.hpp"
+#include "base/seams/bulk.hpp"
+#include "base/seams/chunks.hpp"
+
+namespace antipode::secondary {
+
+/// A check as it is asked for over the primary's bulk service (primary/database/check_bulk.hpp).
+/// Every call throws Error{Retry} when the primary does not know the check (any more), Error{Stop}
+/// when its answer is malformed.
+class CheckRequests {
+  public:
+    CheckRequests(StoreId store, BulkSource& primary)
+        : store_(std::move(store)), primary_(primary) {}
+
+    /// Has the barriers of `check` written. `cut_as`: a check, still open, whose chunks keep their
+    /// numbers; may be empty. Returns the primary's tables.
+    std::vector<TableName> open(const std::string& check, const std::string& cut_as,
+                                const std::stop_token& stop);
+    /// nullopt: the table is not readable in the snapshot.
+    std::optional<ChunkedTable> digests(const std::string& check, const TableName& table,
+                                        const std::set<uint32_t>& chunks,
+                                        const std::stop_token& stop);
+    std::optional<KeyDigests> keys(const std::string& check, const TableName& table,
+                                   const std::set<uint32_t>& chunks, const std::stop_token& stop);
+    /// The chunks' rows in COPY's text format. False: not readable.
+    bool copy(const std::string& check, const TableName& table, const std::set<uint32_t>& chunks,
+              const std::function<void(std::string_view)>& sink, const std::stop_token& stop);
+    /// Never throws but Stopped: an open check ends by itself.
+    void close(const std::string& check, const std::stop_token& stop);
+
+  private:
+    BulkRequest request(const std::string& what, const std::string& check) const;
+    BulkRequest request(const std::string& what, const std::string& check, const TableName& table,
+                        const std::set<uint32_t>& chunks) const;
+    std::string fetch(const BulkRequest& request, const std::stop_token& stop);
+
+    const StoreId store_;
+    BulkSource& primary_;
+};
+
+/// A check's id that nobody can guess.
+std::string new_check_id();
+
+/// A request names at most this many chunks: its line must stay short.
+inline constexpr size_t chunks_per_request = 64;
+/// At most so many of `chunks`, which lose them.
+std::set<uint32_t> take_chunks(std::set<uint32_t>& chunks);
+
+}  // namespace antipode::secondary

@@ -1,0 +1,271 @@
+// Rows compared chunk by chunk at barriers in the stream, while both sides go on.
+#include <future>
+#include <iostream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "secondary/database/check.hpp"
+#include "tests/support/database_lane.hpp"
+
+namespace antipode::test {
+namespace {
+
+using secondary::CheckReport;
+using secondary::RowDifference;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+class DatabaseChecks : public DatabaseLane {
+  protected:
+    /// Everything that was found, as one text.
+    static std::string describe(const CheckReport& report) {
+        std::string text;
+        for (const auto& difference : report.differences) {
+            text += difference.table.to_string() + " where " + difference.range +
+                    difference.problem + ":";
+            for (const RowDifference& row : difference.rows) {
+                text += row.kind == RowDifference::Kind::Missing ? " missing "
+                        : row.kind == RowDifference::Kind::Extra ? " extra "
+                                                                 : " changed ";
+                text += row.key;
+            }
+            text += "\n";
+        }
+        for (const auto& [table, chunks] : report.undecided) {
+            text += table.to_string() + " undecided: " + std::to_string(chunks.size()) + "\n";
+        }
+        return text;
+    }
+
+    /// Runs `use` in a thread of its own, while this one captures and applies.
+    template <typename Use>
+    auto meanwhile(Use use) {
+        auto result = std::async(std::launch::async, std::move(use));
+        try {
+            while (result.wait_for(0s) != std::future_status::ready) {
+                pump();
+            }
+        } catch (...) {
+            secondary_->barriers.forget();  // nothing will come
+            stop_.request_stop();
+            throw;
+        }
+        return result.get();
+    }
+    void pump() {
+        publish(primary_->capture.poll(milliseconds(5)));
+        apply();
+        primary_->capture.confirm(secondary_->apply.position().lsn);
+        stream_.clear();
+    }
+
+    CheckReport check(const std::set<TableName>& tables = {}, unsigned rounds = 10) {
+        return meanwhile([&, tables, rounds] {
+            DirectBulk bulk(primary_->bulk);
+            secondary::DatabaseCheck checking({.store = store, .rounds = rounds}, bulk,
+                                              secondary_->reader, secondary_->barriers);
+            return checking.run(tables, stop_.get_token());
+        });
+    }
+    std::stop_source stop_;
+};
+
+constexpr const char* tables_of_every_kind = R"(
+    CREATE TABLE numbered (id bigint PRIMARY KEY, v text, f float8, t timestamptz);
+    CREATE TABLE named (name text PRIMARY KEY, v int);
+    CREATE TABLE pairs (a int, b text, v int, PRIMARY KEY (a, b));
+    CREATE TABLE keyless (a int, b text, c char(4), f boolean);
+    CREATE TABLE chosen (u uuid NOT NULL, v text);
+    CREATE UNIQUE INDEX chosen_u ON chosen (u);
+    ALTER TABLE chosen REPLICA IDENTITY USING INDEX chosen_u;
+    CREATE TABLE "Odd ""Täble" (
+        "Id %" int PRIMARY KEY, g int GENERATED ALWAYS AS ("Id %" * 2) STORED);
+    CREATE TABLE no_columns ();
+    CREATE TABLE parts (id int PRIMARY KEY, v int) PARTITION BY HASH (id);
+    CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    INSERT INTO numbered SELECT i, 'v' || i, i / 7.0, now() FROM generate_series(1, 1000) i;
+    INSERT INTO named SELECT 'name ' || i, i FROM generate_series(1, 1000) i;
+    INSERT INTO pairs SELECT i % 50, 'b' || i, i FROM generate_series(1, 1000) i;
+    INSERT INTO keyless SELECT i % 300, 'b' || i % 300, 'c', i % 2 = 0
+        FROM generate_series(1, 600) i;
+    INSERT INTO chosen SELECT md5(i::text)::uuid, 'v' FROM generate_series(1, 1000) i;
+    INSERT INTO "Odd ""Täble" SELECT i FROM generate_series(1, 500) i;
+    INSERT INTO no_columns DEFAULT VALUES;
+    INSERT INTO parts SELECT i, i FROM generate_series(1, 1000) i;
+    ANALYZE;
+)";
+
+TEST_F(DatabaseChecks, EqualTablesAreEqualAndEveryKindOfDifferenceIsNamed) {
+    on_a(
+        "ALTER DATABASE app SET DateStyle = 'German'; ALTER DATABASE app SET extra_float_digits = "
+        "-5; ALTER DATABASE app SET TimeZone = 'Asia/Kolkata'");
+    on_a(tables_of_every_kind);
+    start_capture();
+    copy();
+    catch_up();
+    CheckReport report = check();
+    EXPECT_EQ(describe(report), "");
+    EXPECT_TRUE(report.equal());
+    EXPECT_EQ(report.tables, 9U);
+    EXPECT_EQ(report.rows, 6101U);
+    EXPECT_GT(report.chunks, 40U);
+    EXPECT_EQ(on_a("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'antipode check "
+                   "app' AND state = 'idle in transaction'"),
+              "0")
+        << "a snapshot is held";
+
+    on_b(R"(UPDATE numbered SET v = 'corrupt' WHERE id = 555; DELETE FROM numbered WHERE id = 5;
+        INSERT INTO numbered VALUES (2000, 'extra', NULL, NULL);
+        UPDATE named SET v = -1 WHERE name = 'name 7';
+        DELETE FROM pairs WHERE a = 3 AND b = 'b53';
+        UPDATE keyless SET b = NULL WHERE ctid = (SELECT min(ctid) FROM keyless WHERE a = 9);
+        UPDATE chosen SET v = NULL WHERE u = md5('77')::uuid;
+        DELETE FROM "Odd ""Täble" WHERE "Id %" = 400;
+        INSERT INTO no_columns DEFAULT VALUES; UPDATE parts SET v = v + 1 WHERE id = 1000)");
+    report = check();
+    const std::string found = describe(report);
+    EXPECT_TRUE(report.undecided.empty()) << found;
+    EXPECT_THAT(found, HasSubstr("public.numbered where id >= 501 and id < 601: changed (555)\n"));
+    EXPECT_THAT(found, HasSubstr("public.numbered where id < 101: missing (5)\n"));
+    EXPECT_THAT(found, HasSubstr("public.numbered where id >= 901: extra (2000)\n"));
+    EXPECT_THAT(found, HasSubstr("by hash of (name): changed (\"name 7\")\n"));
+    EXPECT_THAT(found, HasSubstr("by hash of (a, b): missing (3,b53)\n"));
+    EXPECT_THAT(found, HasSubstr("by hash of (the whole row): "));
+    EXPECT_THAT(found, HasSubstr(" (9,b9,\"c   \","));
+    EXPECT_THAT(found, HasSubstr("extra (9,,\"c   \","));
+    EXPECT_THAT(found, HasSubstr("public.chosen where u "));
+    EXPECT_THAT(found, HasSubstr(": changed (" + on_a("SELECT md5('77')::uuid") + ")\n"));
+    EXPECT_THAT(found, HasSubstr("public.Odd \"Täble where Id % >= 301 and Id % < 401: missing "
+                                 "(400)\n"));
+    EXPECT_THAT(found, HasSubstr("public.no_columns where the whole table: changed ()\n"));
+    EXPECT_THAT(found, HasSubstr("public.parts_"));
+}
+
+TEST_F(DatabaseChecks, TablesAndColumnsThatAreNotHereAreNamed) {
+    on_a(
+        "CREATE TABLE gone (id int PRIMARY KEY); CREATE TABLE narrow (id int PRIMARY KEY, v int); "
+        "CREATE TABLE fine (id int PRIMARY KEY)");
+    start_capture();
+    copy();
+    on_b("DROP TABLE gone; ALTER TABLE narrow DROP COLUMN v");
+    EXPECT_EQ(describe(check()),
+              "public.gone where the whole tablethere is no such table on this site:\n"
+              "public.narrow where the whole tablethe column \"v\" is not in the table on this "
+              "site:\n");
+    EXPECT_TRUE(check({{"public", "fine"}}).equal());
+}
+
+/// What an application does all the time: key updates, deletes, tables without a key, one hot row.
+/// The even ids are left alone.
+constexpr const char* load_script = R"(
+\set odd random(0, 499) * 2 + 1
+\set other random(0, 499) * 2 + 1
+\set half random(0, 49) * 2 + 1
+UPDATE numbered SET v = md5(random()::text), f = random(), t = now() WHERE id = :odd;
+UPDATE named SET name = 'name ' || :odd || ' ' || random(), v = v + 2 WHERE v % 1000 = :odd;
+UPDATE keyless SET b = md5(random()::text) WHERE a = :half;
+BEGIN;
+DELETE FROM pairs WHERE a = :half AND v = (SELECT min(v) FROM pairs WHERE a = :half);
+INSERT INTO pairs VALUES (:half, md5(random()::text), 1 + random() * 1000);
+END;
+DELETE FROM keyless WHERE ctid = (SELECT ctid FROM keyless WHERE a = :half LIMIT 1);
+INSERT INTO keyless VALUES (:half, 'new', NULL, true), (:half, 'new', NULL, true);
+BEGIN;
+INSERT INTO numbered VALUES (:odd + 10000, 'new') ON CONFLICT (id)
+    DO UPDATE SET v = md5(random()::text);
+DELETE FROM numbered WHERE id = :other + 10000;
+END;
+UPDATE parts SET id = id WHERE id = :odd;
+UPDATE parts SET v = v + 1 WHERE id = :odd;
+)";
+
+TEST_F(DatabaseChecks, UnderFullLoadNothingIsFoundButWhatIsWrong) {
+    a_.stop();
+    a_.set("fsync", "on");
+    a_.start();
+    on_a(tables_of_every_kind);
+    must_run({PostgresServer::program("pgbench"), "-i", "-q", "-s", "1", a_.url("app")});
+    start_capture();
+    copy();
+    catch_up();
+    on_b(R"(UPDATE numbered SET v = 'corrupt' WHERE id = 556; DELETE FROM numbered WHERE id = 6;
+        INSERT INTO numbered VALUES (20000, 'extra', NULL, NULL);
+        UPDATE named SET v = -1 WHERE name = 'name 8';
+        DELETE FROM pairs WHERE a = 4 AND b = 'b54';
+        UPDATE keyless SET b = 'x' WHERE ctid = (SELECT min(ctid) FROM keyless WHERE a = 100);
+        UPDATE parts SET v = -1 WHERE id = 500;
+        UPDATE chosen SET v = NULL WHERE u = md5('77')::uuid)");
+    const std::set<std::string> wrong = {
+        "public.numbered changed (556)",
+        "public.numbered missing (6)",
+        "public.numbered extra (20000)",
+        "public.named changed (\"name 8\")",
+        "public.pairs missing (4,b54)",
+        "public.keyless changed (100,b100,\"c   \",t)",
+        "public.keyless extra (100,x,\"c   \",t)",
+        "public." + on_a("SELECT tableoid::regclass FROM parts WHERE id = 500") + " changed (500)",
+        "public.chosen changed (" + on_a("SELECT md5('77')::uuid") + ")"};
+
+    const auto script = directory_ / "load.sql";
+    write_file(script, load_script);
+    const auto run_load = [&](const std::vector<std::string>& options) {
+        std::vector<std::string> command = {
+            PostgresServer::program("pgbench"), "-n", "-c", "4", "-T", "40", "--max-tries=100"};
+        command.insert(command.end(), options.begin(), options.end());
+        command.push_back(a_.url("app"));
+        Process::Options logged;
+        logged.log = directory_ / "pgbench.log";
+        return Process(command, logged);
+    };
+    Process own = run_load({"-f", script.string()});
+    Process bank = run_load({"-b", "tpcb-like"});
+    unsigned checks = 0;
+    uint64_t chunks = 0;
+    unsigned rounds = 0;
+    uint64_t undecided_chunks = 0;
+    std::map<std::string, unsigned> undecided;
+    while (own.running() && bank.running()) {
+        const CheckReport report = check({}, 6);
+        ++checks;
+        chunks += report.chunks;
+        rounds += report.rounds;
+        std::set<std::string> found;
+        for (const auto& difference : report.differences) {
+            for (const RowDifference& row : difference.rows) {
+                found.insert(difference.table.to_string() +
+                             (row.kind == RowDifference::Kind::Missing ? " missing "
+                              : row.kind == RowDifference::Kind::Extra ? " extra "
+                                                                       : " changed ") +
+                             row.key);
+            }
+        }
+        EXPECT_EQ(found, wrong) << describe(report);
+        for (const auto& [table, busy] : report.undecided) {
+            ++undecided[table.table];
+            undecided_chunks += busy.size();
+        }
+    }
+    std::string busy;
+    for (const auto& [table, times] : undecided) {
+        busy += " " + table + " " + std::to_string(times);
+    }
+    std::cout << checks << " checks, " << rounds << " rounds, " << chunks
+              << " chunks; undecided:" << busy << "; "
+              << on_a("SELECT sum(xact_commit) FROM pg_stat_database WHERE datname = 'app'")
+              << " transactions\n";
+    EXPECT_GE(checks, 3U);
+    // Rows that are being committed at each barrier, as the one row of pgbench_branches is.
+    EXPECT_LT(undecided_chunks * 20, chunks);
+    EXPECT_FALSE(undecided.contains("chosen"));
+    own.wait(30s);
+    bank.wait(30s);
+    const std::string log = read_file(directory_ / "pgbench.log");
+    EXPECT_THAT(log, testing::ContainsRegex("failed transactions: 0 .*failed transactions: 0 "));
+    const CheckReport quiet = check();
+    EXPECT_TRUE(quiet.undecided.empty()) << describe(quiet);
+}
+
+}  // namespace
+}  // namespace antipode::test
