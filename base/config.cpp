@@ -392,6 +392,7 @@ void read_tuning(TableReader& root, Config::Tuning& tuning) {
         table.read_integer("capture_workers", tuning.capture_workers, 1, 64);
         table.read_integer("apply_workers", tuning.apply_workers, 1, 64);
         table.read_integer("pull_workers", tuning.pull_workers, 1, 64);
+        table.read_integer("copy_workers", tuning.copy_workers, 1, 64);
         table.read_integer("bulk_bytes_per_second", tuning.bulk_bytes_per_second, 0, INT64_MAX);
     });
 }

@@ -59,6 +59,7 @@ struct Config {
         unsigned capture_workers = 2;  ///< per store of repositories or blobs
         unsigned apply_workers = 2;    ///< per store of repositories or blobs
         unsigned pull_workers = 4;
+        unsigned copy_workers = 2;           ///< of one database's initial copy
         uint64_t bulk_bytes_per_second = 0;  ///< cap on all bulk pulls of this site; 0 = none
     };
 

@@ -112,7 +112,12 @@ export function headline(status, nowUs, lost = false) {
 
 function copyText(copy) {
   return `${copy.tables_done} of ${copy.tables} tables copied, ${format.count(copy.rows)} rows, ` +
-    format.bytes(copy.bytes) + (copy.table ? `, now ${copy.table}` : "");
+    format.bytes(copy.bytes) +
+    (known(copy.bytes_per_second) ? ` at ${format.bytes(copy.bytes_per_second)}/s` : "") +
+    (known(copy.remaining_seconds)
+      ? `, about ${format.duration(copy.remaining_seconds)} left`
+      : "") +
+    (copy.table ? `, now ${copy.table}` : "");
 }
 
 /** How long nothing was heard of the primary: the part of the lag that no stage accounts for. */

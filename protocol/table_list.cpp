@@ -1,5 +1,7 @@
 #include "protocol/table_list.hpp"
 
+#include <charconv>
+
 #include "base/digest.hpp"
 
 namespace antipode::protocol {
@@ -54,6 +56,13 @@ std::optional<Words> decode_line(std::string_view line) {
         line.remove_prefix(std::min(line.size(), end + 1));
     }
     return words;
+}
+
+std::optional<int64_t> decode_number(std::string_view text) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    return whole ? std::optional(value) : std::nullopt;
 }
 
 std::optional<std::vector<Words>> decode_lines(std::string_view text, size_t width) {

@@ -90,8 +90,13 @@ struct CopyProgress {
     uint64_t tables_done = 0;
     uint64_t tables = 0;
     uint64_t rows = 0;
-    uint64_t bytes = 0;
-    std::string table;  ///< being copied now
+    uint64_t bytes = 0;  ///< that came
+    /// What the tables take on the primary's disk, roughly: of all, of what is copied, and of what
+    /// earlier runs had copied.
+    uint64_t source_bytes = 0;
+    uint64_t source_bytes_done = 0;
+    uint64_t source_bytes_before = 0;
+    std::string table;  ///< one that is being copied now
 };
 
 class DatabaseApply {
@@ -104,7 +109,8 @@ class DatabaseApply {
     virtual DatabasePosition position() = 0;
 
     /// Copies schema and tables that are not copied yet, each under a snapshot that the position
-    /// tables remember, so that transactions visible in it are skipped later. Resumable by table.
+    /// tables remember, so that transactions visible in it are skipped later. Resumable by table,
+    /// and by ranges of large ones. Copies a table alone that apply() found missing.
     virtual void initial_copy(BulkSource& primary, const std::function<void(CopyProgress)>& report,
                               const std::stop_token& stop) = 0;
 

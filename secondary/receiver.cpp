@@ -326,13 +326,13 @@ void Receiver::begin_database(DatabaseApply& apply, BulkSource& primary,
             std::scoped_lock lock(mutex_);
             copying_.insert(store);
             order_.set_copying(store, true);
-            copies_[store] = {};
+            copies_[store] = {{}, clock_.now()};
         }
         apply.initial_copy(
             primary,
             [&](const CopyProgress& copy) {
                 std::scoped_lock lock(mutex_);
-                copies_[store] = copy;
+                copies_[store].progress = copy;
             },
             stop);
         position = apply.position();
@@ -430,7 +430,8 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
             lane.database = database->second;
         }
         if (const auto copy = copies_.find(store); copy != copies_.end()) {
-            lane.copy = copy->second;
+            lane.copy = copy->second.progress;
+            lane.copy_since = copy->second.since;
         }
         lane.copying = copying_.contains(store);
         lanes.push_back(std::move(lane));

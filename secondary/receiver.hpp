@@ -26,6 +26,7 @@ struct ReceiverLaneStatus {
     RecoveryPoint::Lane times;
     std::optional<DatabasePosition> database;
     std::optional<CopyProgress> copy;
+    TimePoint copy_since;  ///< when this run of it began
     bool copying = false;
     bool gap = false;
     uint64_t items = 0;  ///< that exist and were verified when they were applied
@@ -99,7 +100,11 @@ class Receiver {
     // Under mutex_:
     ApplyOrder order_;
     std::map<StoreId, DatabasePosition> databases_;
-    std::map<StoreId, CopyProgress> copies_;
+    struct Copy {
+        CopyProgress progress;
+        TimePoint since;
+    };
+    std::map<StoreId, Copy> copies_;
     std::set<StoreId> copying_;
     size_t out_ = 0;       ///< workers that hold tasks
     bool paused_ = false;  ///< the order begins again: no task is handed out

@@ -264,26 +264,6 @@ TEST_F(DatabaseLane, CopiesWhileTheApplicationWrites) {
               "t");
 }
 
-TEST_F(DatabaseLane, CopiesTablesThatAppearedMeanwhileOnceTheyAreMadeHere) {
-    start_capture();
-    on_a("CREATE TABLE early (id int PRIMARY KEY)");
-    DirectBulk bulk(primary_->bulk);
-    bulk.before = [&](const BulkRequest& request) {
-        if (request.path.ends_with("copy")) {
-            throw Error(Reaction::Retry, "the connection was cut");
-        }
-    };
-    const auto copy_all = [&] { secondary_->apply.initial_copy(bulk, [](const auto&) {}, {}); };
-    EXPECT_THROW(copy_all(), Error);
-    bulk.before = nullptr;
-    on_a("CREATE TABLE \"l\u00e4te\" (id int PRIMARY KEY); INSERT INTO \"l\u00e4te\" VALUES (1)");
-    EXPECT_THAT(error_of(copy_all, Reaction::Stop), HasSubstr("no such table on this site"));
-    on_b("CREATE TABLE \"l\u00e4te\" (id int PRIMARY KEY)");
-    copy_all();
-    catch_up();
-    expect_equal();
-}
-
 TEST_F(DatabaseLane, NeverOverwritesRowsThatItDidNotCopy) {
     on_a("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
     on_b("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (7)");

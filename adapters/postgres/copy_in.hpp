@@ -8,7 +8,7 @@
 
 namespace antipode::postgres {
 
-/// COPY ... FROM STDIN in the text format: begin, write(), finish(). An object that is dropped
+/// COPY ... FROM STDIN: begin, write(), finish(). An object that is dropped
 /// before finish() leaves the connection in the middle of it: the next query ends that. Everything
 /// throws as Connection does.
 class CopyIn {

@@ -5,17 +5,15 @@
 #include <libpq-fe.h>
 
 #include "adapters/postgres/connection.hpp"
-#include "adapters/postgres/copy_in.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
+#include "adapters/postgres/table_fill.hpp"
 
 namespace antipode::postgres {
 namespace {
 
-/// Held by the one session that may write: "anti", "aply".
-constexpr const char* advisory_lock = "1634628713, 1634757753";
 constexpr const char* lock_not_available = "55P03";
 
 /// Triggers and rules of the source have fired there. Rows are found by index wherever there is
@@ -26,7 +24,11 @@ constexpr const char* session_settings = R"(
     SET jit = off; SET check_function_bodies = off)";
 /// Scripts of the schema check whole tables (foreign keys).
 constexpr const char* script_settings =
-    "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin";
+    "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; "
+    "SELECT set_config('maintenance_work_mem', '256MB', false) "
+    "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')";
+/// What such a session writes is lost together with the note that it was copied.
+constexpr const char* beside_settings = "SET synchronous_commit = off";
 
 constexpr const char* create_bookkeeping = R"(
     CREATE SCHEMA IF NOT EXISTS antipode;
@@ -77,8 +79,7 @@ struct ReplicaWriter::State {
     std::optional<RowSets> sets;
     QuietTables quiet;
     SequenceRaises raises;
-    std::string copying;
-    std::optional<CopyIn> copy;
+    std::unique_ptr<TableFill> fill;
 
     void connect();
     void take_lock();
@@ -91,18 +92,19 @@ struct ReplicaWriter::State {
         }
         return *connection;
     }
-    CopyIn& copying_now() {
-        if (!copy) {
+    TableFill& filling() {
+        if (!fill) {
             throw Error(Reaction::Retry, "the session with the database is gone");
         }
-        return *copy;
+        return *fill;
     }
+    TableFill::Place place() { return {connected(), options.store, options.writer}; }
     Rows query(const std::string& doing, const std::string& sql,
                const Parameters& parameters = {}) {
         return connected().query(doing, sql, parameters);
     }
     void disconnect() noexcept {
-        copy.reset();
+        fill.reset();
         sets.reset();
         quiet = {};
         connection.reset();
@@ -134,14 +136,20 @@ void ReplicaWriter::State::connect() {
                     "let the role apply changes without firing triggers: GRANT SET ON PARAMETER "
                     "session_replication_role TO role (15 and newer), or a superuser");
     }
+    if (options.writer != 0) {
+        connection->execute("preparing the session", beside_settings);
+        return;
+    }
     take_lock();
+    // What an earlier incarnation copied beside its writing session may still be at it.
+    end_earlier_session();
     create_bookkeeping_once();
     sets.emplace(*connection);
     raises.forget();
 }
 
 void ReplicaWriter::State::take_lock() {
-    const std::string sql = std::string("SELECT pg_advisory_lock(") + advisory_lock + ")";
+    const std::string sql = std::string("SELECT pg_advisory_lock(") + writers_lock + ")";
     const auto taken = [&](const char* timeout) {
         connection->execute("preparing the session",
                             std::string("SET lock_timeout = '") + timeout + "'");
@@ -177,13 +185,17 @@ void ReplicaWriter::State::end_earlier_session() {
 }
 
 void ReplicaWriter::State::create_bookkeeping_once() {
-    const Rows there = connection->query("looking for the bookkeeping tables",
-                                         "SELECT to_regclass('antipode.copied_table') IS NULL");
-    if (!there.boolean(0, 0)) {
-        return;
-    }
+    const Rows there = connection->query(
+        "looking for the bookkeeping tables",
+        "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
+        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key')");
     try {
-        connection->execute("creating the schema antipode", create_bookkeeping);
+        if (!there.boolean(0, 0)) {
+            connection->execute("creating the schema antipode", create_bookkeeping);
+        }
+        if (!there.boolean(0, 1)) {
+            renew_copied_table(*connection);
+        }
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
                     "let the role create schemas: GRANT CREATE ON DATABASE name TO role; a schema "
@@ -211,16 +223,7 @@ ReplicaState ReplicaWriter::State::read() {
     state.schema_was_here = rows.boolean(0, 6);
     state.after_script = rows.string(0, 7);
     state.finish_script = rows.string(0, 8);
-    const Rows tables = connection->query(
-        "reading what is copied",
-        "SELECT schema_name, table_name, snapshot, wal_end FROM antipode.copied_table "
-        "WHERE store = $1",
-        {options.store});
-    for (int row = 0; row < tables.size(); ++row) {
-        state.tables.push_back({{tables.string(row, 0), tables.string(row, 1)},
-                                tables.string(row, 2),
-                                Lsn::parse(tables.text(row, 3)).value_or(Lsn{})});
-    }
+    state.tables = read_copied(*connection, options.store);
     return state;
 }
 
@@ -261,12 +264,15 @@ MappedRelation ReplicaWriter::map(const RelationShape& relation) {
         std::string problem;
         auto table = TargetTable::find(state_->connected(), relation, problem);
         if (!table) {
-            return {0, problem};
+            const Rows there =
+                state_->query("looking up " + relation.name.to_string(),
+                              "SELECT to_regclass($1) IS NULL", {qualified(relation.name)});
+            return {0, problem, there.boolean(0, 0)};
         }
         const uint32_t mapped = state_->sets->add(*table);
         state_->quiet.add(mapped, *table);
         state_->raises.add(state_->connected(), mapped, table->oid(), relation);
-        return {mapped, {}};
+        return {mapped, {}, false};
     });
 }
 
@@ -340,14 +346,11 @@ void ReplicaWriter::forget_tables() {
 }
 
 void ReplicaWriter::remember_copied(const CopiedTable& table) {
-    guarded([&] { remember(table, 0); });
+    guarded([&] { postgres::remember_copied(state_->place(), table); });
 }
 
-void ReplicaWriter::remember(const CopiedTable& table, uint64_t rows) {
-    state_->query("remembering a snapshot",
-                  "INSERT INTO antipode.copied_table VALUES ($1, $2, $3, $4, $5, $6)",
-                  {state_->options.store, table.name.schema, table.name.table, table.snapshot,
-                   table.wal_end.to_string(), std::to_string(rows)});
+bool ReplicaWriter::clear_copied(const TableName& table) {
+    return guarded([&] { return postgres::clear_copied(state_->place(), table); });
 }
 
 std::vector<LocalTable> ReplicaWriter::tables() {
@@ -406,53 +409,33 @@ void ReplicaWriter::follow_sequences(std::span<const SequenceState> states) {
     });
 }
 
-void ReplicaWriter::begin_copy(const TableName& table, const std::vector<std::string>& columns) {
-    guarded([&] {
-        state_->copying = "copying " + table.to_string();
-        const Rows kind = state_->query(
-            state_->copying,
-            "SELECT to_regclass($1) IS NULL, EXISTS (SELECT FROM pg_depend WHERE "
-            "classid = 'pg_class'::regclass AND objid = to_regclass($1) AND deptype = 'e')",
-            {qualified(table)});
-        if (kind.boolean(0, 0)) {
-            throw Error(Reaction::Stop, state_->copying + ": there is no such table on this site",
-                        "make the table here as it is on the primary (pg_dump --schema-only "
-                        "--table=...); the copy then goes on by itself");
-        }
-        if (kind.boolean(0, 1)) {
-            // The rows that came with the extension; the primary's copy has them too.
-            state_->query(state_->copying, "DELETE FROM ONLY " + qualified(table));
-        }
-        const Rows rows = state_->query(
-            state_->copying, "SELECT EXISTS (SELECT FROM ONLY " + qualified(table) + ")");
-        if (rows.boolean(0, 0)) {
-            throw Error(Reaction::Stop,
-                        state_->copying +
-                            ": the table on this site holds rows that were not "
-                            "copied from the primary; they are not overwritten",
-                        "give the store an empty database, or empty the table by hand");
-        }
-        std::string list;
-        for (const std::string& column : columns) {
-            list += (list.empty() ? " (" : ", ") + quote_identifier(column);
-        }
-        const std::string sql =
-            "COPY " + qualified(table) + list + (list.empty() ? "" : ")") + " FROM STDIN";
-        state_->copy.emplace(state_->connected(), state_->copying, sql);
+bool ReplicaWriter::begin_copy(const CopyBeginning& beginning) {
+    return guarded([&] {
+        state_->fill = TableFill::begin(state_->place(), beginning);
+        return state_->fill != nullptr;
     });
 }
 
 void ReplicaWriter::copy_bytes(std::string_view bytes) {
-    guarded([&] { state_->copying_now().write(bytes); });
+    guarded([&] { state_->filling().write(bytes); });
 }
 
-uint64_t ReplicaWriter::end_copy(const CopiedTable& table) {
+uint64_t ReplicaWriter::end_copy() {
     return guarded([&] {
-        const uint64_t rows = state_->copying_now().finish();
-        state_->copy.reset();
-        remember(table, rows);
+        const uint64_t rows = state_->filling().end();
+        state_->fill.reset();
         return rows;
     });
+}
+
+int ReplicaWriter::server_major() {
+    return guarded([&] { return state_->connected().server_version() / 10000; });
+}
+
+std::unique_ptr<ReplicaSession> ReplicaWriter::beside() {
+    Options options = state_->options;
+    options.writer = guarded([&] { return PQbackendPID(state_->connected().raw()); });
+    return std::make_unique<ReplicaWriter>(std::move(options));
 }
 
 }  // namespace antipode::postgres

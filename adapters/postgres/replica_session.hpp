@@ -18,6 +18,8 @@ class ReplicaWriter final : public ReplicaSession {
         /// An earlier session of the same name is ended when it still holds the database: it
         /// belongs to a process that died. Unique per store and node.
         std::string application_name;
+        /// The backend of the writing session that this one copies beside; 0: it is that itself.
+        int writer = 0;
     };
     explicit ReplicaWriter(Options options);
     ~ReplicaWriter() override;
@@ -37,13 +39,15 @@ class ReplicaWriter final : public ReplicaSession {
     std::vector<LocalTable> tables() override;
     void run_script(const std::string& sql) override;
     void set_sequence(const SequenceValue& sequence) override;
-    void begin_copy(const TableName& table, const std::vector<std::string>& columns) override;
+    bool begin_copy(const CopyBeginning& beginning) override;
     void copy_bytes(std::string_view bytes) override;
-    uint64_t end_copy(const CopiedTable& table) override;
+    uint64_t end_copy() override;
+    bool clear_copied(const TableName& table) override;
+    int server_major() override;
+    std::unique_ptr<ReplicaSession> beside() override;
 
   private:
     struct State;
-    void remember(const CopiedTable& table, uint64_t rows);
     template <typename Use>
     auto guarded(Use use);
     std::unique_ptr<State> state_;

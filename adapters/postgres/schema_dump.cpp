@@ -82,7 +82,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 class DumpReader final : public ByteReader {
   public:
     DumpReader(const std::string& url, const std::string& pg_dump, SchemaSection section,
-               std::string more)
+               const std::optional<TableName>& only, std::string more)
         : filter_(section), more_(std::move(more)) {
         std::vector<std::string> command = {
             pg_dump,
@@ -95,6 +95,11 @@ class DumpReader final : public ByteReader {
             "--exclude-schema=antipode",
             "--encoding=UTF8",
             section == SchemaSection::Before ? "--section=pre-data" : "--section=post-data"};
+        if (only) {
+            // Quoted, a pattern is a name.
+            command.push_back("--table=" + quote_identifier(only->schema) + "." +
+                              quote_identifier(only->table));
+        }
         start(command, environment_for(url));
     }
     ~DumpReader() override {
@@ -231,8 +236,9 @@ bool SectionFilter::keep(std::string_view line) {
 }
 
 std::unique_ptr<ByteReader> dump_schema(const std::string& url, const std::string& pg_dump,
-                                        SchemaSection section, std::string more) {
-    return std::make_unique<DumpReader>(url, pg_dump, section, std::move(more));
+                                        SchemaSection section,
+                                        const std::optional<TableName>& only, std::string more) {
+    return std::make_unique<DumpReader>(url, pg_dump, section, only, std::move(more));
 }
 
 std::string find_pg_dump(int server_version) {

@@ -28,9 +28,12 @@ class SectionFilter {
 
 /// Runs pg_dump, streaming its output. The password goes through the environment, never the command
 /// line. A failure of pg_dump is an Error with its words at the end of the output.
-/// `pg_dump`: the program, at least as new as the server. `more`: SQL that follows the dump.
+/// `pg_dump`: the program, at least as new as the server. `only`: of this table and what belongs to
+/// it (indexes, owned sequences), but not the types that it uses. `more`: SQL that follows the dump.
 std::unique_ptr<ByteReader> dump_schema(const std::string& url, const std::string& pg_dump,
-                                        SchemaSection section, std::string more = {});
+                                        SchemaSection section,
+                                        const std::optional<TableName>& only = std::nullopt,
+                                        std::string more = {});
 
 /// The pg_dump of the server's version where Debian puts it, else the one in PATH.
 std::string find_pg_dump(int server_version);

@@ -1,6 +1,7 @@
 #include "adapters/postgres/source_export.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <libpq-fe.h>
 
@@ -45,15 +46,26 @@ std::string qualified(const TableName& name) {
     return quote_identifier(name.schema) + "." + quote_identifier(name.table);
 }
 
+/// Types of PostgreSQL's own whose binary form says all, and the same on every server of a major
+/// version: no OIDs inside (regclass, arrays and composites of the user's types).
+constexpr std::array<uint32_t, 46> binary_safe_types = {
+    16,   17,   18,   19,   20,   21,   23,   25,   114,  199,  600,  650,  700,  701,  829,  869,
+    1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1042, 1043, 1082, 1083, 1114, 1115,
+    1182, 1184, 1185, 1186, 1231, 1266, 1560, 1562, 1700, 2950, 2951, 3802, 3807, 774};
+
 class CopyReader final : public TableReader {
   public:
-    CopyReader(const TableExport::Options& options, const TableName& table)
-        : connection_(options.url, options.application_name), table_(table) {
+    CopyReader(const TableExport::Options& options, const CopyRequest& request)
+        : connection_(options.url, options.application_name),
+          table_(request.table),
+          range_(request.range) {
+        const TableName& table = table_;
         const std::string doing = "copying " + table.to_string();
         wait_for_synchronous_commits(connection_, doing);
         // The lock comes before the snapshot: a TRUNCATE or a rewrite in between would make the
         // table empty for a snapshot that should see its rows.
-        connection_.execute(doing, "SET lock_timeout = '30s'");
+        connection_.execute(doing,
+                            "SET lock_timeout = '30s'; SET max_parallel_workers_per_gather = 0");
         connection_.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         connection_.execute(doing, "LOCK TABLE ONLY " + qualified(table) + " IN ACCESS SHARE MODE");
         snapshot_ = connection_.query(doing, "SELECT pg_current_snapshot()").string(0, 0);
@@ -61,6 +73,10 @@ class CopyReader final : public TableReader {
             Lsn::parse(connection_.query(doing, "SELECT pg_current_wal_insert_lsn()").text(0, 0))
                 .value_or(Lsn{});
         read_columns(doing);
+        const bool same_version = connection_.server_version() / 10000 == request.binary_for;
+        if (!same_version || !std::all_of(types_.begin(), types_.end(), is_binary_safe)) {
+            types_.clear();
+        }
         begin(doing);
     }
     ~CopyReader() override {
@@ -72,6 +88,7 @@ class CopyReader final : public TableReader {
     const std::string& snapshot() const override { return snapshot_; }
     Lsn wal_end() const override { return wal_end_; }
     const std::vector<std::string>& columns() const override { return columns_; }
+    const std::vector<uint32_t>& binary_types() const override { return types_; }
 
     size_t read(std::span<char> buffer) override {
         if (used_ == size_ && !ended_) {
@@ -84,24 +101,47 @@ class CopyReader final : public TableReader {
     }
 
   private:
+    static bool is_binary_safe(uint32_t type) {
+        return std::find(binary_safe_types.begin(), binary_safe_types.end(), type) !=
+               binary_safe_types.end();
+    }
+
     void read_columns(const std::string& doing) {
         const Rows rows = connection_.query(
             doing,
-            "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 "
-            "AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+            "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = $1::regclass "
+            "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
             {qualified(table_)});
         for (int row = 0; row < rows.size(); ++row) {
             columns_.push_back(rows.string(row, 0));
+            types_.push_back(static_cast<uint32_t>(rows.integer(row, 1)));
         }
     }
 
-    void begin(const std::string& doing) {
+    /// "t (a, b)", or the query of a range.
+    std::string what() const {
         std::string list;
         for (const std::string& column : columns_) {
-            list += (list.empty() ? " (" : ", ") + quote_identifier(column);
+            list += (list.empty() ? "" : ", ") + quote_identifier(column);
         }
+        if (range_.whole()) {
+            return qualified(table_) + (list.empty() ? "" : " (" + list + ")");
+        }
+        const std::string column = quote_identifier(range_.column);
+        std::string where;
+        if (range_.after) {
+            where += " WHERE " + column + " > " + std::to_string(*range_.after);
+        }
+        if (range_.up_to) {
+            where += (where.empty() ? " WHERE " : " AND ") + column +
+                     " <= " + std::to_string(*range_.up_to);
+        }
+        return "(SELECT " + list + " FROM ONLY " + qualified(table_) + where + ")";
+    }
+
+    void begin(const std::string& doing) {
         const std::string sql =
-            "COPY " + qualified(table_) + list + (list.empty() ? "" : ")") + " TO STDOUT";
+            "COPY " + what() + " TO STDOUT" + (types_.empty() ? "" : " (FORMAT binary)");
         const Rows::Result result(PQexec(connection_.raw(), sql.c_str()));
         if (PQresultStatus(result.get()) != PGRES_COPY_OUT) {
             connection_.fail(doing, result.get());
@@ -125,10 +165,12 @@ class CopyReader final : public TableReader {
     }
 
     Connection connection_;
-    TableName table_;
+    const TableName table_;
+    const KeyRange range_;
     std::string snapshot_;
     Lsn wal_end_;
     std::vector<std::string> columns_;
+    std::vector<uint32_t> types_;  ///< empty: as text
     Handle<char, PQfreemem> row_;
     size_t size_ = 0;
     size_t used_ = 0;
@@ -155,18 +197,19 @@ SnapshotPlace TableExport::snapshot() {
     return {snapshot.string(0, 0), Lsn::parse(end.text(0, 0)).value_or(Lsn{})};
 }
 
-std::unique_ptr<ByteReader> TableExport::schema(SchemaSection section) {
+std::unique_ptr<ByteReader> TableExport::schema(SchemaSection section,
+                                                const std::optional<TableName>& only) {
     std::string program = options_.pg_dump;
     if (program.empty()) {
         const Connection connection(options_.url, options_.application_name);
         program = find_pg_dump(connection.server_version());
     }
     std::string more;
-    if (section == SchemaSection::Finish) {
+    if (section == SchemaSection::Finish && !only) {
         Connection connection(options_.url, options_.application_name);
         more = fill_materialized_views(connection);
     }
-    return dump_schema(options_.url, program, section, std::move(more));
+    return dump_schema(options_.url, program, section, only, std::move(more));
 }
 
 std::vector<TableEstimate> TableExport::tables() {
@@ -192,9 +235,49 @@ std::vector<SequenceValue> TableExport::sequences() {
     return read_sequences(connection);
 }
 
-std::unique_ptr<TableReader> TableExport::copy(const TableName& table) {
+namespace {
+/// Another unique key could hold in no single place: what was moved between two ranges' snapshots
+/// is there twice, or not at all, until apply has passed both.
+constexpr const char* ranges_sql = R"(
+    SELECT a.attname, pg_relation_size(c.oid), b.bound
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate
+      AND i.indnkeyatts = 1
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+      AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname
+      AND s.attname = a.attname AND NOT s.inherited AND abs(s.correlation) > 0.9
+    CROSS JOIN unnest(s.histogram_bounds::text::bigint[]) b(bound)
+    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r' AND c.relreplident IN ('d', 'f')
+      AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid
+                      AND (x.indisunique OR x.indisexclusion) AND x.indexrelid <> i.indexrelid)
+    ORDER BY b.bound)";
+}  // namespace
+
+std::vector<KeyRange> TableExport::ranges(const TableName& table, uint64_t part_bytes) {
+    Connection connection(options_.url, options_.application_name);
+    const Rows rows = connection.query("cutting " + table.to_string() + " into ranges", ranges_sql,
+                                       {table.schema, table.table});
+    if (rows.size() < 2 || part_bytes == 0) {
+        return {KeyRange{}};
+    }
+    const auto buckets = static_cast<uint64_t>(rows.size() - 1);
+    const auto bytes = static_cast<uint64_t>(rows.integer(0, 1));
+    const uint64_t parts = std::min(buckets, (bytes + part_bytes - 1) / part_bytes);
+    std::vector<KeyRange> ranges = {{rows.string(0, 0), std::nullopt, std::nullopt}};
+    for (uint64_t part = 1; part < parts; ++part) {
+        const int64_t bound = rows.integer(static_cast<int>(part * buckets / parts), 2);
+        if (ranges.back().after != bound) {
+            ranges.back().up_to = bound;
+            ranges.push_back({rows.string(0, 0), bound, std::nullopt});
+        }
+    }
+    return ranges.size() > 1 ? ranges : std::vector{KeyRange{}};
+}
+
+std::unique_ptr<TableReader> TableExport::copy(const CopyRequest& request) {
     try {
-        return std::make_unique<CopyReader>(options_, table);
+        return std::make_unique<CopyReader>(options_, request);
     } catch (const SqlError& error) {
         if (error.sqlstate() == no_such_table || error.sqlstate() == no_such_schema) {
             return nullptr;

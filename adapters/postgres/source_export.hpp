@@ -27,10 +27,12 @@ class TableExport final : public SourceExport {
 
     std::optional<Lsn> confirmed() override;
     SnapshotPlace snapshot() override;
-    std::unique_ptr<ByteReader> schema(SchemaSection section) override;
+    std::unique_ptr<ByteReader> schema(SchemaSection section,
+                                       const std::optional<TableName>& only) override;
     std::vector<TableEstimate> tables() override;
     std::vector<SequenceValue> sequences() override;
-    std::unique_ptr<TableReader> copy(const TableName& table) override;
+    std::vector<KeyRange> ranges(const TableName& table, uint64_t part_bytes) override;
+    std::unique_ptr<TableReader> copy(const CopyRequest& request) override;
 
   private:
     const Options options_;

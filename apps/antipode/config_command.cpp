@@ -61,6 +61,7 @@ Json to_json(const Config& config) {
           {"capture_workers", config.tuning.capture_workers},
           {"apply_workers", config.tuning.apply_workers},
           {"pull_workers", config.tuning.pull_workers},
+          {"copy_workers", config.tuning.copy_workers},
           {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second}}}};
     for (const Config::Site& site : config.sites) {
         document["sites"].push_back(

@@ -71,6 +71,8 @@ std::optional<CopyRow> read_copy(const json& row) {
                    .tables = get<uint64_t>(*found, "tables").value_or(0),
                    .rows = get<uint64_t>(*found, "rows").value_or(0),
                    .bytes = get<uint64_t>(*found, "bytes").value_or(0),
+                   .bytes_per_second = get<double>(*found, "bytes_per_second"),
+                   .remaining_seconds = get<double>(*found, "remaining_seconds"),
                    .table = text(*found, "table")};
 }
 

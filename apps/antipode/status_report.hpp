@@ -29,6 +29,8 @@ struct CopyRow {
     uint64_t tables = 0;
     uint64_t rows = 0;
     uint64_t bytes = 0;
+    std::optional<double> bytes_per_second{};
+    std::optional<double> remaining_seconds{};  ///< by what the tables take on the primary's disk
     std::string table;
 };
 

@@ -131,14 +131,20 @@ TEST(StatusView, SaysWhyTheRecoveryPointIsUnknown) {
     StatusReport report = parsed();
     report.recovery_point.reset();
     report.recovery_point_reason = "initial copy of database/app";
-    report.stores[0].copy =
-        CopyRow{.tables_done = 1, .tables = 4, .rows = 1000, .bytes = 50'000, .table = "public.x"};
+    report.stores[0].copy = CopyRow{.tables_done = 1,
+                                    .tables = 4,
+                                    .rows = 1000,
+                                    .bytes = 50'000,
+                                    .bytes_per_second = 2'000'000,
+                                    .remaining_seconds = 90,
+                                    .table = "public.x"};
     const std::string text = render_status(report, std::nullopt, false);
     EXPECT_THAT(text, HasSubstr("recovery point of sydney is unknown: initial copy of "));
     report.sites[1].reason = "recovery point unknown: initial copy of database/app";
     EXPECT_EQ(count_of(render_status(report, std::nullopt, false), "unknown: initial"), 1U);
     EXPECT_THAT(text,
-                HasSubstr("database/app: 1 of 4 tables copied, 1000 rows, 50 kB, now public.x\n"));
+                HasSubstr("database/app: 1 of 4 tables copied, 1000 rows, 50 kB at 2.0 MB/s, about "
+                          "1m30s left, now public.x\n"));
     report.stores[0].state = "copying";
     report.stores[0].reason = "initial copy";
     EXPECT_THAT(render_status(report, std::nullopt, false),

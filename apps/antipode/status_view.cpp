@@ -96,6 +96,11 @@ std::string describe(const ExceptionRow& exception, TimePoint now) {
 std::string describe(const CopyRow& copy) {
     return std::to_string(copy.tables_done) + " of " + std::to_string(copy.tables) +
            " tables copied, " + std::to_string(copy.rows) + " rows, " + format_bytes(copy.bytes) +
+           (copy.bytes_per_second
+                ? " at " + format_bytes(static_cast<uint64_t>(*copy.bytes_per_second)) + "/s"
+                : "") +
+           (copy.remaining_seconds ? ", about " + format_seconds(copy.remaining_seconds) + " left"
+                                   : "") +
            (copy.table.empty() ? "" : ", now " + copy.table);
 }
 

@@ -37,6 +37,27 @@ nlohmann::json seconds_or_null(const std::optional<TimePoint>& from, TimePoint t
     return from ? nlohmann::json(std::max(0.0, seconds_between(*from, to))) : nlohmann::json();
 }
 
+nlohmann::json show_copy(const secondary::CopyProgress& copy, double seconds) {
+    nlohmann::json row = {{"tables_done", copy.tables_done},
+                          {"tables", copy.tables},
+                          {"rows", copy.rows},
+                          {"bytes", copy.bytes},
+                          {"bytes_per_second", nullptr},
+                          {"source_bytes", copy.source_bytes},
+                          {"source_bytes_done", copy.source_bytes_done},
+                          {"remaining_seconds", nullptr},
+                          {"table", printable(copy.table)}};
+    const uint64_t done = copy.source_bytes_done - copy.source_bytes_before;
+    if (seconds > 0) {
+        row["bytes_per_second"] = static_cast<double>(copy.bytes) / seconds;
+    }
+    if (seconds > 0 && done > 0) {
+        const uint64_t left = copy.source_bytes - copy.source_bytes_done;
+        row["remaining_seconds"] = seconds * static_cast<double>(left) / static_cast<double>(done);
+    }
+    return row;
+}
+
 }  // namespace
 
 SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
@@ -245,11 +266,7 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
     row["parked"] = lane.exceptions;
     row["waiting"] = lane.order.waiting;
     if (lane.copy) {
-        row["copy"] = {{"tables_done", lane.copy->tables_done},
-                       {"tables", lane.copy->tables},
-                       {"rows", lane.copy->rows},
-                       {"bytes", lane.copy->bytes},
-                       {"table", printable(lane.copy->table)}};
+        row["copy"] = show_copy(*lane.copy, seconds_between(lane.copy_since, now));
     }
     return row;
 }

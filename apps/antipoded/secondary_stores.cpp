@@ -19,7 +19,8 @@ class PostgresSecondary final : public SecondaryDatabase {
               {store.url, StoreId{StoreKind::Database, store.name}.to_string(),
                "antipode " + config.cluster + " " + config.site + " " + store.name + " apply"}),
           apply_({StoreKind::Database, store.name}, session_,
-                 store.ddl == "halt" ? secondary::DdlPolicy::Halt : secondary::DdlPolicy::Apply) {}
+                 store.ddl == "halt" ? secondary::DdlPolicy::Halt : secondary::DdlPolicy::Apply,
+                 {.workers = config.tuning.copy_workers}) {}
 
     secondary::DatabaseApply& apply() override { return apply_; }
 

@@ -29,6 +29,27 @@ struct TableName {
     std::string to_string() const { return schema + "." + table; }
 };
 
+/// Rows of one table whose key lies in (after, up_to]; without a column: all rows.
+struct KeyRange {
+    std::string column;  ///< an integer column that is the table's only unique key
+    std::optional<int64_t> after;
+    std::optional<int64_t> up_to;
+    bool operator==(const KeyRange&) const = default;
+    bool whole() const { return column.empty(); }
+    bool contains(int64_t key) const {
+        return (!after || key > *after) && (!up_to || key <= *up_to);
+    }
+};
+
+/// What is read of a table for a new secondary.
+struct CopyRequest {
+    TableName table;
+    KeyRange range{};
+    /// The receiving server's major version: rows may come in COPY's binary format when the sending
+    /// one is the same. 0: as text.
+    int binary_for = 0;
+};
+
 struct ColumnShape {
     std::string name;
     uint32_t type_oid = 0;
@@ -239,7 +260,7 @@ class ByteReader {
     virtual size_t read(std::span<char> buffer) = 0;
 };
 
-/// A table's rows under one snapshot, as COPY's text format.
+/// A table's rows under one snapshot, in COPY's text or binary format.
 class TableReader : public ByteReader {
   public:
     /// pg_current_snapshot() of the rows.
@@ -247,6 +268,8 @@ class TableReader : public ByteReader {
     /// Where the log ended after the snapshot was taken: what commits above is not in it.
     virtual Lsn wal_end() const = 0;
     virtual const std::vector<std::string>& columns() const = 0;
+    /// Of the columns; empty: the format is text.
+    virtual const std::vector<uint32_t>& binary_types() const = 0;
 };
 
 /// What a script of the schema holds.
@@ -276,11 +299,16 @@ class SourceExport {
     virtual std::optional<Lsn> confirmed() = 0;
     /// A place before which everything is in what schema() gives from now on.
     virtual SnapshotPlace snapshot() = 0;
-    virtual std::unique_ptr<ByteReader> schema(SchemaSection section) = 0;
+    /// `only`: of this table and what belongs to it.
+    virtual std::unique_ptr<ByteReader> schema(SchemaSection section,
+                                               const std::optional<TableName>& only) = 0;
     virtual std::vector<TableEstimate> tables() = 0;
+    /// Cuts a table into ranges of about `part_bytes` that may be copied under a snapshot each: it
+    /// has one unique key, an integer, along which its rows lie. Else one range, the whole.
+    virtual std::vector<KeyRange> ranges(const TableName& table, uint64_t part_bytes) = 0;
     virtual std::vector<SequenceValue> sequences() = 0;
     /// nullptr: there is no such table.
-    virtual std::unique_ptr<TableReader> copy(const TableName& table) = 0;
+    virtual std::unique_ptr<TableReader> copy(const CopyRequest& request) = 0;
 };
 
 // ---- Secondary ----
@@ -292,10 +320,19 @@ enum class CopyPhase {
     Complete
 };
 
+/// A table, or a range of its rows, as it was copied.
 struct CopiedTable {
     TableName name;
     std::string snapshot;
     Lsn wal_end;
+    KeyRange range{};
+};
+
+/// What begins a COPY into a table.
+struct CopyBeginning {
+    CopiedTable copied;
+    std::vector<std::string> columns;
+    std::vector<uint32_t> binary_types{};  ///< empty: the rows come as text
 };
 
 /// What a replicated database remembers about itself.
@@ -344,6 +381,7 @@ struct RowProblem {
 struct MappedRelation {
     uint32_t relation = 0;
     std::string problem;  ///< not empty: there is no such table or column here
+    bool no_table = false;
 };
 
 struct LocalTable {
@@ -387,11 +425,21 @@ class ReplicaSession {
     virtual std::vector<LocalTable> tables() = 0;
     virtual void run_script(const std::string& sql) = 0;
     virtual void set_sequence(const SequenceValue& sequence) = 0;
-    /// COPY into a table: begin_copy, copied bytes in COPY's text format, end_copy, which returns
-    /// the number of rows and remembers `table` as copied.
-    virtual void begin_copy(const TableName& table, const std::vector<std::string>& columns) = 0;
+    /// COPY into a table: begin_copy, copied bytes in COPY's format, end_copy, which returns the
+    /// number of rows. Begun, it is remembered as copied, once and no more: a second begin of the
+    /// same waits, then throws. False: the rows cannot come in the binary format.
+    virtual bool begin_copy(const CopyBeginning& beginning) = 0;
     virtual void copy_bytes(std::string_view bytes) = 0;
-    virtual uint64_t end_copy(const CopiedTable& table) = 0;
+    virtual uint64_t end_copy() = 0;
+    /// Empties a table that was copied, and forgets that it was; false: there is no such table.
+    virtual bool clear_copied(const TableName& table) = 0;
+
+    // Any time after load().
+    /// For CopyRequest::binary_for.
+    virtual int server_major() = 0;
+    /// A session that copies tables beside this one, for another thread. It is of no use once this
+    /// one has lost its connection.
+    virtual std::unique_ptr<ReplicaSession> beside() = 0;
 };
 
 }  // namespace antipode

@@ -14,6 +14,30 @@ Headers headers_of(const SnapshotPlace& place) {
             {protocol::wal_end_header, place.wal_end.to_string()}};
 }
 
+std::optional<std::string> parameter(const BulkRequest& request, const char* name) {
+    const auto found = request.query.find(name);
+    return found == request.query.end() ? std::nullopt : std::optional(found->second);
+}
+
+/// Throws Error{Stop} for what is no number: a range that is read wrongly would lose rows.
+std::optional<int64_t> number_of(const BulkRequest& request, const char* name) {
+    const auto text = parameter(request, name);
+    if (!text) {
+        return std::nullopt;
+    }
+    const auto number = protocol::decode_number(*text);
+    if (!number) {
+        throw Error(Reaction::Stop, std::string("the request's ") + name + " is no number");
+    }
+    return number;
+}
+
+std::optional<TableName> table_of(const BulkRequest& request) {
+    const auto schema = parameter(request, "schema");
+    const auto table = parameter(request, "table");
+    return schema && table ? std::optional(TableName{*schema, *table}) : std::nullopt;
+}
+
 std::optional<SchemaSection> section_of(const BulkRequest& request) {
     const auto found = request.query.find("section");
     if (found == request.query.end()) {
@@ -46,6 +70,19 @@ std::string list_sequences(const std::vector<SequenceValue>& sequences) {
     return text;
 }
 
+std::string list_ranges(const std::vector<KeyRange>& ranges) {
+    const auto bound = [](const std::optional<int64_t>& value) {
+        return value ? std::to_string(*value) : std::string(protocol::no_bound);
+    };
+    std::string text;
+    for (const KeyRange& range : ranges) {
+        if (!range.whole()) {
+            text += encode_line({range.column, bound(range.after), bound(range.up_to)});
+        }
+    }
+    return text;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
@@ -57,14 +94,25 @@ std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
     if (checks_ && what.starts_with("check/")) {
         return checks_->open(what.substr(6), request);
     }
+    const auto table = table_of(request);
     const auto section = section_of(request);
     if (what == "schema" && section) {
         const SnapshotPlace before = source_.snapshot();
-        return std::make_unique<StreamBody>("", source_.schema(*section), headers_of(before));
+        return std::make_unique<StreamBody>("", source_.schema(*section, table),
+                                            headers_of(before));
     }
-    if (what == "copy") {
-        return open_copy(request);
+    if (what == "copy" && table) {
+        return open_copy(request, *table);
     }
+    if (what == "ranges" && table) {
+        const auto bytes = number_of(request, "bytes");
+        const auto ranges = source_.ranges(*table, static_cast<uint64_t>(bytes.value_or(0)));
+        return std::make_unique<TextBody>(list_ranges(ranges), Headers{});
+    }
+    return open_list(what);
+}
+
+std::unique_ptr<BulkBody> DatabaseBulk::open_list(const std::string& what) {
     if (what != "tables" && what != "sequences") {
         return nullptr;
     }
@@ -79,17 +127,24 @@ std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
         std::move(text), Headers{{protocol::confirmed_header, confirmed->to_string()}});
 }
 
-std::unique_ptr<BulkBody> DatabaseBulk::open_copy(const BulkRequest& request) {
-    const auto schema = request.query.find("schema");
-    const auto table = request.query.find("table");
-    if (schema == request.query.end() || table == request.query.end()) {
-        return nullptr;
-    }
-    auto reader = source_.copy({schema->second, table->second});
+std::unique_ptr<BulkBody> DatabaseBulk::open_copy(const BulkRequest& request,
+                                                  const TableName& table) {
+    CopyRequest wanted{.table = table};
+    wanted.range = {parameter(request, "column").value_or(""), number_of(request, "after"),
+                    number_of(request, "up_to")};
+    wanted.binary_for = static_cast<int>(number_of(request, "binary").value_or(0));
+    auto reader = source_.copy(wanted);
     if (!reader) {
         return nullptr;
     }
-    const Headers headers = headers_of({reader->snapshot(), reader->wal_end()});
+    Headers headers = headers_of({reader->snapshot(), reader->wal_end()});
+    std::string types;
+    for (const uint32_t type : reader->binary_types()) {
+        types += (types.empty() ? "" : ",") + std::to_string(type);
+    }
+    if (!types.empty()) {
+        headers[protocol::binary_types_header] = types;
+    }
     std::string columns = encode_line(reader->columns());
     return std::make_unique<StreamBody>(std::move(columns), std::move(reader), headers);
 }

@@ -16,8 +16,12 @@ namespace antipode::primary {
 ///     database/<store>/schema?section=before|after|finish   SQL
 ///     database/<store>/tables
 ///     database/<store>/sequences
-///     database/<store>/copy?schema=...&table=...             the rows under one snapshot
+///     database/<store>/ranges?schema=...&table=...&bytes=... how the table can be cut for copying
+///     database/<store>/copy?schema=...&table=...             the rows under one snapshot; of a
+///         range with &column=...[&after=...][&up_to=...], binary if it can be with &binary=MAJOR
 ///     database/<store>/check/...                             what CheckBulk says
+///
+/// The schema is that of one table alone with &schema=...&table=...
 ///
 /// Thread-safe. Nothing is handed out before the slot exists, because a copy is worth something
 /// only together with every change after it.
@@ -35,7 +39,8 @@ class DatabaseBulk final : public BulkHandler {
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
 
   private:
-    std::unique_ptr<BulkBody> open_copy(const BulkRequest& request);
+    std::unique_ptr<BulkBody> open_copy(const BulkRequest& request, const TableName& table);
+    std::unique_ptr<BulkBody> open_list(const std::string& what);
 
     const StoreId store_;
     SourceExport& source_;

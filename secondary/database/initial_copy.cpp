@@ -1,12 +1,13 @@
 #include "secondary/database/initial_copy.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <exception>
+#include <thread>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
-#include "base/limits.hpp"
 #include "protocol/table_list.hpp"
+#include "secondary/database/copy_plan.hpp"
 #include "secondary/database/snapshot.hpp"
 
 namespace antipode::secondary {
@@ -16,67 +17,18 @@ namespace {
 constexpr size_t text_most_bytes = 256 * limits::mib;
 constexpr uint64_t report_every_bytes = 4 * limits::mib;
 
-[[noreturn]] void malformed(const std::string& what) {
-    throw Error(Reaction::Stop, "the primary's answer to " + what + " is malformed",
-                "compare the versions of Antipode on both sites (antipode version)");
-}
-
-std::string header(const BulkSource::Answer& answer, const char* name, const std::string& what) {
-    const auto found = answer.headers.find(name);
-    if (found == answer.headers.end()) {
-        malformed(what);
-    }
-    return found->second;
-}
-
-Lsn lsn_header(const BulkSource::Answer& answer, const char* name, const std::string& what) {
-    const auto lsn = Lsn::parse(header(answer, name, what));
-    if (!lsn) {
-        malformed(what);
-    }
-    return *lsn;
-}
-
-/// Puts a table's body into the session: the first line names the columns.
-class TableSink {
-  public:
-    TableSink(ReplicaSession& session, const TableName& table) : session_(session), table_(table) {}
-
-    void write(std::string_view chunk) {
-        if (!begun_) {
-            first_ += chunk;
-            const size_t end = first_.find('\n');
-            if (end == std::string::npos && first_.size() < limits::mib) {
-                return;
-            }
-            const auto columns = protocol::decode_line(std::string_view(first_).substr(0, end));
-            if (!columns || end == std::string::npos) {
-                malformed("copy " + printable(table_.to_string()));
-            }
-            session_.begin_copy(table_, *columns);
-            begun_ = true;
-            if (end + 1 < first_.size()) {
-                session_.copy_bytes(std::string_view(first_).substr(end + 1));
-            }
-            return;
-        }
-        session_.copy_bytes(chunk);
-    }
-    bool begun() const { return begun_; }
-
-  private:
-    ReplicaSession& session_;
-    const TableName& table_;
-    std::string first_;
-    bool begun_ = false;
-};
-
 }  // namespace
 
 InitialCopy::InitialCopy(const StoreId& store, ReplicaSession& session, BulkSource& primary,
+                         const CopyOptions& options,
                          const std::function<void(CopyProgress)>& report,
                          const std::stop_token& stop)
-    : store_(store), session_(session), primary_(primary), report_(report), stop_(stop) {}
+    : store_(store),
+      session_(session),
+      primary_(primary),
+      options_(options),
+      report_(report),
+      stop_(stop) {}
 
 void InitialCopy::run() {
     state_ = session_.load();
@@ -88,19 +40,10 @@ void InitialCopy::run() {
     if (state_.phase == CopyPhase::None) {
         begin_copy(listing);
     }
-    progress_.tables = listing.tables.size();
-    for (const TableName& table : listing.tables) {
-        const bool done =
-            std::any_of(state_.tables.begin(), state_.tables.end(),
-                        [&](const CopiedTable& copied) { return copied.name == table; });
-        if (!done) {
-            copy_table(table);
-        }
-        ++progress_.tables_done;
-    }
+    copy_new_tables(listing);
+    copy_parts(plan(listing));
     finish();
-    progress_.table.clear();
-    report_(progress_);
+    advance([](CopyProgress& progress) { progress.table.clear(); });
 }
 
 BulkRequest InitialCopy::request(const std::string& what) const {
@@ -113,7 +56,7 @@ std::string InitialCopy::fetch(const BulkRequest& request, BulkSource::Answer& a
         request, 0, {},
         [&](std::string_view chunk) {
             if (text.size() + chunk.size() > text_most_bytes) {
-                malformed(request.path);
+                malformed_answer(request.path);
             }
             text += chunk;
         },
@@ -126,19 +69,24 @@ std::string InitialCopy::fetch(const BulkRequest& request, BulkSource::Answer& a
     return text;
 }
 
-std::string InitialCopy::fetch_section(const char* section, BulkSource::Answer& answer) {
+std::string InitialCopy::fetch_section(const char* section, const std::optional<TableName>& only,
+                                       BulkSource::Answer& answer) {
     BulkRequest wanted = request("schema");
     wanted.query["section"] = section;
+    if (only) {
+        wanted.query["schema"] = only->schema;
+        wanted.query["table"] = only->table;
+    }
     return fetch(wanted, answer);
 }
 
-InitialCopy::Schema InitialCopy::fetch_schema() {
+InitialCopy::Schema InitialCopy::fetch_schema(const std::optional<TableName>& only) {
     Schema schema;
     BulkSource::Answer first;
     BulkSource::Answer other;
-    schema.before = fetch_section("before", first);
-    schema.after = fetch_section("after", other);
-    schema.finish = fetch_section("finish", other);
+    schema.before = fetch_section("before", only, first);
+    schema.after = fetch_section("after", only, other);
+    schema.finish = fetch_section("finish", only, other);
     schema.snapshot = {schema_name, header(first, protocol::snapshot_header, "schema"),
                        lsn_header(first, protocol::wal_end_header, "schema")};
     return schema;
@@ -148,14 +96,39 @@ InitialCopy::Listing InitialCopy::fetch_tables() {
     BulkSource::Answer answer;
     const auto lines = protocol::decode_lines(fetch(request("tables"), answer), 4);
     if (!lines) {
-        malformed("tables");
+        malformed_answer("tables");
     }
     Listing listing;
     listing.confirmed = lsn_header(answer, protocol::confirmed_header, "tables");
     for (const protocol::Words& words : *lines) {
-        listing.tables.push_back({words[0], words[1]});
+        const auto bytes = protocol::decode_number(words[3]);
+        listing.tables.push_back(
+            {{words[0], words[1]}, static_cast<uint64_t>(std::max<int64_t>(0, bytes.value_or(0)))});
     }
     return listing;
+}
+
+std::vector<KeyRange> InitialCopy::fetch_ranges(const TableName& table) {
+    BulkRequest wanted = request("ranges");
+    wanted.query["schema"] = table.schema;
+    wanted.query["table"] = table.table;
+    wanted.query["bytes"] = std::to_string(options_.part_bytes);
+    std::string text;
+    const auto answer = primary_.get(
+        wanted, 0, {}, [&](std::string_view chunk) { text += chunk; }, stop_);
+    const auto bound = [](const std::string& word) {
+        return word == protocol::no_bound ? std::nullopt : protocol::decode_number(word);
+    };
+    std::vector<KeyRange> ranges;
+    // An older primary knows of no ranges.
+    const auto lines = protocol::decode_lines(answer.found ? text : "", 3);
+    if (!lines) {
+        malformed_answer("ranges");
+    }
+    for (const protocol::Words& words : *lines) {
+        ranges.push_back({words[0], bound(words[1]), bound(words[2])});
+    }
+    return ranges.empty() ? std::vector{KeyRange{}} : ranges;
 }
 
 void InitialCopy::begin_copy(const Listing& listing) {
@@ -194,60 +167,207 @@ void InitialCopy::begin_copy(const Listing& listing) {
     state_.tables.push_back(schema.snapshot);
 }
 
-void InitialCopy::copy_table(const TableName& table) {
-    if (stop_.stop_requested()) {
+/// Tables that were made after the schema was read.
+void InitialCopy::copy_new_tables(const Listing& listing) {
+    session_.begin();
+    const auto here = session_.tables();
+    session_.commit();
+    for (const Listed& listed : listing.tables) {
+        const bool is_here = std::any_of(here.begin(), here.end(), [&](const LocalTable& table) {
+            return table.name == listed.name;
+        });
+        if (is_here || state_.schema_was_here) {
+            continue;
+        }
+        session_.begin();
+        make_alone(listed.name);
+        session_.save(state_);
+        session_.commit();
+    }
+}
+
+void InitialCopy::make_alone(const TableName& table) {
+    const Schema schema = fetch_schema(table);
+    session_.run_script(schema.before);
+    auto copied = copy_rows(
+        store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_);
+    if (!copied) {
+        throw Error(Reaction::Retry,
+                    printable(table.to_string()) + " was dropped on the primary while it was read");
+    }
+    session_.run_script(schema.after);
+    state_.finish_script += schema.finish;
+    state_.tables.push_back(std::move(copied->copied));
+}
+
+void InitialCopy::copy_alone(const TableName& table) {
+    state_ = session_.load();
+    // A place from before the list is looked at: what is not in it was dropped before, or is made
+    // later.
+    BulkSource::Answer answer;
+    fetch_section("finish", std::nullopt, answer);
+    const CopiedTable gone{table, header(answer, protocol::snapshot_header, "schema"),
+                           lsn_header(answer, protocol::wal_end_header, "schema")};
+    const Listing listing = fetch_tables();
+    const bool there = std::any_of(listing.tables.begin(), listing.tables.end(),
+                                   [&](const Listed& listed) { return listed.name == table; });
+    advance([&](CopyProgress& progress) {
+        progress.tables = 1;
+        progress.table = table.to_string();
+    });
+    session_.begin();
+    const bool here = session_.clear_copied(table);
+    if (!there) {
+        session_.remember_copied(gone);
+    } else if (!here) {
+        make_alone(table);
+    } else if (!copy_rows(
+                   store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_)) {
+        throw Error(Reaction::Retry, printable(table.to_string()) + " was dropped on the primary");
+    }
+    // Foreign keys hold once apply has passed the snapshot.
+    state_.phase = CopyPhase::Finish;
+    session_.save(state_);
+    session_.commit();
+}
+
+std::vector<InitialCopy::Part> InitialCopy::plan(const Listing& listing) {
+    std::vector<Part> parts;
+    progress_.tables = listing.tables.size();
+    for (const Listed& table : listing.tables) {
+        std::vector<KeyRange> done;
+        for (const CopiedTable& copied : state_.tables) {
+            if (copied.name == table.name) {
+                done.push_back(copied.range);
+            }
+        }
+        const bool is_large = table.bytes > options_.part_bytes;
+        const auto ranges = is_large ? fetch_ranges(table.name) : std::vector{KeyRange{}};
+        const auto left = still_to_copy(ranges, done);
+        const uint64_t part_bytes = table.bytes / std::max(ranges.size(), left.size());
+        for (const KeyRange& range : left) {
+            parts.push_back({table.name, range, part_bytes});
+        }
+        parts_left_[table.name] = left.size();
+        progress_.tables_done += left.empty() ? 1 : 0;
+        progress_.source_bytes += table.bytes;
+        progress_.source_bytes_before += table.bytes - part_bytes * left.size();
+    }
+    progress_.source_bytes_done = progress_.source_bytes_before;
+    // The largest first, so that none is left alone at the end.
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const Part& a, const Part& b) { return a.bytes > b.bytes; });
+    std::reverse(parts.begin(), parts.end());
+    return parts;
+}
+
+/// The last one of `parts`.
+std::optional<InitialCopy::Part> InitialCopy::next_part(std::vector<Part>& parts) {
+    std::scoped_lock lock(mutex_);
+    if (parts.empty()) {
+        return std::nullopt;
+    }
+    Part part = std::move(parts.back());
+    parts.pop_back();
+    return part;
+}
+
+void InitialCopy::copy_parts(std::vector<Part> parts) {
+    const size_t crew_size = std::min<size_t>(options_.workers, parts.size());
+    if (crew_size <= 1) {
+        while (const auto part = next_part(parts)) {
+            copy_part(session_, *part, stop_);
+        }
+        return;
+    }
+    std::exception_ptr problem;
+    std::stop_source ended;
+    const std::stop_callback forward(stop_, [&] { ended.request_stop(); });
+    const auto work = [&](ReplicaSession& session) {
+        try {
+            session.load();
+            while (const auto part = next_part(parts)) {
+                copy_part(session, *part, ended.get_token());
+            }
+        } catch (...) {
+            std::scoped_lock lock(mutex_);
+            problem = problem ? problem : std::current_exception();
+            ended.request_stop();
+        }
+    };
+    {
+        std::vector<std::jthread> crew;
+        for (size_t i = 0; i < crew_size; ++i) {
+            crew.emplace_back([&work, session = session_.beside()] { work(*session); });
+        }
+    }
+    if (problem) {
+        std::rethrow_exception(problem);
+    }
+}
+
+void InitialCopy::copy_part(ReplicaSession& session, const Part& part,
+                            const std::stop_token& stop) {
+    if (stop.stop_requested()) {
         throw Stopped{};
     }
-    progress_.table = table.to_string();
-    report_(progress_);
-    BulkRequest wanted = request("copy");
-    wanted.query["schema"] = table.schema;
-    wanted.query["table"] = table.table;
-
-    session_.begin();
-    TableSink sink(session_, table);
-    uint64_t reported = progress_.bytes;
-    const BulkSource::Answer answer = primary_.get(
-        wanted, 0, {},
-        [&](std::string_view chunk) {
-            sink.write(chunk);
-            progress_.bytes += chunk.size();
-            if (progress_.bytes - reported >= report_every_bytes) {
-                reported = progress_.bytes;
-                report_(progress_);
-            }
+    const std::string name = part.table.to_string();
+    advance([&](CopyProgress& progress) {
+        copying_.insert(name);
+        progress.table = *copying_.begin();
+    });
+    session.begin();
+    uint64_t counted = 0;  // of the part's bytes
+    auto copied = copy_rows(
+        store_, session, primary_, part.table, part.range,
+        [&](size_t bytes) {
+            const uint64_t more = std::min<uint64_t>(bytes, part.bytes - counted);
+            counted += more;
+            advance(
+                [&](CopyProgress& progress) {
+                    progress.bytes += bytes;
+                    progress.source_bytes_done += more;
+                },
+                false);
         },
-        stop_);
-    const std::string name = printable(table.to_string());
-    if (!answer.found) {
-        throw Error(Reaction::Retry, name + " was dropped on the primary during the initial copy");
+        stop);
+    if (!copied) {
+        throw Error(Reaction::Retry,
+                    printable(name) + " was dropped on the primary during the initial copy");
     }
-    if (!sink.begun()) {
-        malformed("copy " + name);
+    session.commit();
+    advance([&](CopyProgress& progress) {
+        progress.rows += copied->rows;
+        progress.source_bytes_done += part.bytes - counted;
+        progress.tables_done += --parts_left_[part.table] == 0 ? 1 : 0;
+        copying_.erase(copying_.find(name));
+        progress.table = copying_.empty() ? "" : *copying_.begin();
+        state_.tables.push_back(std::move(copied->copied));
+    });
+}
+
+void InitialCopy::advance(const std::function<void(CopyProgress&)>& change, bool always) {
+    std::scoped_lock lock(mutex_);
+    change(progress_);
+    if (always || progress_.bytes - reported_bytes_ >= report_every_bytes) {
+        reported_bytes_ = progress_.bytes;
+        report_(progress_);
     }
-    CopiedTable copied{table, header(answer, protocol::snapshot_header, name),
-                       lsn_header(answer, protocol::wal_end_header, name)};
-    progress_.rows += session_.end_copy(copied);
-    session_.commit();
-    state_.tables.push_back(std::move(copied));
 }
 
 std::vector<SequenceValue> InitialCopy::fetch_sequences() {
     BulkSource::Answer answer;
     const auto lines = protocol::decode_lines(fetch(request("sequences"), answer), 4);
     if (!lines) {
-        malformed("sequences");
+        malformed_answer("sequences");
     }
     std::vector<SequenceValue> sequences;
     for (const protocol::Words& words : *lines) {
-        SequenceValue sequence{{words[0], words[1]}, 0, words[3] == "1"};
-        const std::string& digits = words[2];
-        const auto [end, error] =
-            std::from_chars(digits.data(), digits.data() + digits.size(), sequence.value);
-        if (error != std::errc() || end != digits.data() + digits.size()) {
-            malformed("sequences");
+        const auto value = protocol::decode_number(words[2]);
+        if (!value) {
+            malformed_answer("sequences");
         }
-        sequences.push_back(std::move(sequence));
+        sequences.push_back({{words[0], words[1]}, *value, words[3] == "1"});
     }
     return sequences;
 }

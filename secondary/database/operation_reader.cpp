@@ -2,6 +2,7 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "protocol/table_list.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -60,8 +61,7 @@ void OperationReader::forget() {
 void OperationReader::open(const v1::Transaction& message) {
     relations_.clear();
     for (const v1::Relation& relation : message.relations()) {
-        relations_[relation.id()] = {shape_of(relation), relation.SerializeAsString(), std::nullopt,
-                                     false};
+        relations_[relation.id()] = {shape_of(relation), relation.SerializeAsString()};
     }
     found_ = false;
 }
@@ -80,7 +80,9 @@ void OperationReader::open(const Source& source, const CopiedTables& copied) {
 }
 
 void OperationReader::find(Relation& relation, const CopiedTables& copied) {
-    relation.copied = copied.contains(relation.shape.name, xid_, commit_lsn_);
+    relation.partly = copied.coverage(relation.shape.name, xid_, commit_lsn_);
+    relation.copied = relation.partly.all;
+    find_key(relation);
     if (const auto known = mapped_.find(relation.bytes); known != mapped_.end()) {
         relation.mapped = known->second;
         return;
@@ -96,6 +98,11 @@ void OperationReader::find(Relation& relation, const CopiedTables& copied) {
     }
     // Gone or renamed before the schema was read, later than this transaction?
     relation.copied = copied.contains(schema_name, xid_, commit_lsn_);
+    if (!relation.copied && mapped.no_table) {
+        throw LacksTable(relation.shape.name, place() + " changes " +
+                                                  printable(relation.shape.name.to_string()) +
+                                                  ": " + mapped.problem);
+    }
     if (!relation.copied) {
         throw Error(Reaction::Stop,
                     place() + " changes " + printable(relation.shape.name.to_string()) + ": " +
@@ -103,6 +110,22 @@ void OperationReader::find(Relation& relation, const CopiedTables& copied) {
                     "make the table here as it is on the primary (pg_dump --schema-only "
                     "--table=...); apply then goes on by itself");
     }
+}
+
+void OperationReader::find_key(Relation& relation) const {
+    if (relation.partly.ranges.empty()) {
+        return;
+    }
+    const auto& columns = relation.shape.columns;
+    for (size_t i = 0; i < columns.size(); ++i) {
+        if (columns[i].name == relation.partly.column() && columns[i].key) {
+            relation.key = i;
+            return;
+        }
+    }
+    throw LacksTable(relation.shape.name,
+                     place() + " changes " + printable(relation.shape.name.to_string()) +
+                         ", which was copied in ranges of a key that it has no more");
 }
 
 const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
@@ -139,6 +162,11 @@ bool OperationReader::convert(RowOperation& operation) {
         operation.kind = RowOperation::Kind::Truncate;
         operation.restart_identity = change_.restart_identity;
         for (const uint32_t id : change_.truncated) {
+            if (!relation(id).partly.ranges.empty()) {
+                const std::string name = printable(relation(id).shape.name.to_string());
+                throw LacksTable(relation(id).shape.name,
+                                 place() + " truncates " + name + " while it was being copied");
+            }
             if (!relation(id).copied) {
                 operation.truncated.push_back(*relation(id).mapped);
             }
@@ -155,7 +183,43 @@ bool OperationReader::convert(RowOperation& operation) {
     copy_row(change_.old_row, operation.old_row);
     copy_row(change_.new_row, operation.new_row);
     check(changed, operation);
-    return !changed.copied;
+    return !changed.copied &&
+           (changed.partly.ranges.empty() || leave_out_copied(changed, operation));
+}
+
+/// Rows of a table that was copied in ranges, each under its own snapshot. A row that moves between
+/// two ranges is half done already. False: nothing is left.
+bool OperationReader::leave_out_copied(const Relation& relation, RowOperation& operation) const {
+    using Kind = RowOperation::Kind;
+    const auto& before = operation.has_old ? operation.old_row : operation.new_row;
+    const bool gone = operation.kind == Kind::Insert || is_copied(relation, before);
+    const bool here = operation.kind == Kind::Delete || is_copied(relation, operation.new_row);
+    if (operation.kind != Kind::Update || gone == here) {
+        return !(gone && here);
+    }
+    if (here) {
+        operation.kind = Kind::Delete;
+        return true;
+    }
+    operation.kind = Kind::Insert;
+    operation.has_old = false;
+    for (const Field& field : operation.new_row) {
+        if (field.kind == Field::Kind::Unchanged) {
+            throw LacksTable(relation.shape.name, place() + " changes keys of " +
+                                                      printable(relation.shape.name.to_string()) +
+                                                      " while it was being copied");
+        }
+    }
+    return true;
+}
+
+bool OperationReader::is_copied(const Relation& relation, const std::vector<Field>& row) const {
+    const Field& field = row[relation.key];
+    const auto key = protocol::decode_number(field.text);
+    if (field.kind != Field::Kind::Text || !key) {
+        contradicts_itself();
+    }
+    return relation.partly.contains(*key);
 }
 
 /// What follows relies on each row having as many fields as its table has columns.

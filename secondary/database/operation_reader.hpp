@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/seams/database.hpp"
 #include "protocol/antipode.pb.h"
 #include "protocol/rows.hpp"
@@ -15,6 +16,17 @@ namespace antipode::secondary {
 /// "transaction 741 at 0/15F2A98", for errors.
 std::string describe_place(uint32_t xid, Lsn commit_lsn);
 std::string describe_place(const v1::Transaction& transaction);
+
+/// A table is not here, or not as it must be, and has to be copied from the primary, alone.
+class LacksTable : public Error {
+  public:
+    LacksTable(TableName table, const std::string& what)
+        : Error(Reaction::Retry, what), table_(std::move(table)) {}
+    const TableName& table() const { return table_; }
+
+  private:
+    TableName table_;
+};
 
 /// Turns events' changes into row operations of a session and gathers them until they are taken.
 /// Keeps which of the session's relations belongs to which description; forget() when the session
@@ -36,8 +48,8 @@ class OperationReader {
 
     /// Looks at the tables of a new message, whose bytes must stay as long as its operations.
     void open(const v1::Transaction& message);
-    /// Goes on with this of it. Throws Error{Stop} when a table or column that the message changes
-    /// is missing here.
+    /// Goes on with this of it. Throws LacksTable when a table that the message changes is missing
+    /// here, Error{Stop} when a column is.
     void open(const Source& source, const CopiedTables& copied);
 
     /// Gathers operations of the event until there are `most`; false: no more are in it. Changes
@@ -54,11 +66,17 @@ class OperationReader {
     struct Relation {
         RelationShape shape;
         std::string bytes;  ///< its description
-        std::optional<uint32_t> mapped;
+        std::optional<uint32_t> mapped{};
         bool copied = false;  ///< this transaction is in the table's copy
+        /// With ranges: this transaction is in the copies of these.
+        CopiedTables::Coverage partly{};
+        size_t key = 0;  ///< the column of the ranges
     };
     void find(Relation& relation, const CopiedTables& copied);
+    void find_key(Relation& relation) const;
     const Relation& relation(uint32_t id) const;
+    bool leave_out_copied(const Relation& relation, RowOperation& operation) const;
+    bool is_copied(const Relation& relation, const std::vector<Field>& row) const;
     bool convert(RowOperation& operation);
     void check(const Relation& relation, const RowOperation& operation) const;
     std::string place() const { return describe_place(xid_, commit_lsn_); }

@@ -72,18 +72,36 @@ CopiedTables::CopiedTables(const std::vector<CopiedTable>& tables) {
                 "the snapshot of the copied table " + table.name.to_string() + " is malformed",
                 "copy the database again into an empty one");
         }
-        copies_[table.name] = {*snapshot, table.wal_end};
+        copies_[table.name].push_back({*snapshot, table.wal_end, table.range});
         needed_below_ = std::max(needed_below_, table.wal_end);
     }
 }
 
-bool CopiedTables::contains(const TableName& table, uint32_t xid, Lsn commit_lsn) const {
+bool CopiedTables::Coverage::contains(int64_t key) const {
+    return std::any_of(ranges.begin(), ranges.end(),
+                       [&](const KeyRange& range) { return range.contains(key); });
+}
+
+CopiedTables::Coverage CopiedTables::coverage(const TableName& table, uint32_t xid,
+                                              Lsn commit_lsn) const {
     if (commit_lsn >= needed_below_) {
-        return false;
+        return {};
     }
     const auto found = copies_.find(table);
-    return found != copies_.end() && commit_lsn < found->second.wal_end &&
-           found->second.snapshot.sees(xid);
+    if (found == copies_.end()) {
+        return {};
+    }
+    Coverage coverage;
+    for (const Copy& copy : found->second) {
+        if (commit_lsn < copy.wal_end && copy.snapshot.sees(xid)) {
+            coverage.ranges.push_back(copy.range);
+        }
+    }
+    coverage.all = coverage.ranges.size() == found->second.size();
+    if (coverage.all) {
+        coverage.ranges.clear();
+    }
+    return coverage;
 }
 
 }  // namespace antipode::secondary

@@ -32,14 +32,26 @@ class Snapshot {
 inline const TableName schema_name;
 
 /// Which changes of copied tables are in their copies already. Tables are copied under different
-/// snapshots, so that one transaction can be in one table's copy and not in another's.
+/// snapshots, and so are ranges of one table, so that one transaction can be in one copy and not in
+/// another.
 class CopiedTables {
   public:
     /// Throws Error{Stop} when a snapshot is malformed.
     explicit CopiedTables(const std::vector<CopiedTable>& tables = {});
 
     bool empty() const { return copies_.empty(); }
-    bool contains(const TableName& table, uint32_t xid, Lsn commit_lsn) const;
+    /// What of a table's rows is in its copy.
+    struct Coverage {
+        bool all = false;
+        /// Not empty: of a table copied in ranges only the rows in these, by this column.
+        std::vector<KeyRange> ranges{};
+        const std::string& column() const { return ranges.front().column; }
+        bool contains(int64_t key) const;
+    };
+    Coverage coverage(const TableName& table, uint32_t xid, Lsn commit_lsn) const;
+    bool contains(const TableName& table, uint32_t xid, Lsn commit_lsn) const {
+        return coverage(table, xid, commit_lsn).all;
+    }
     /// What commits from here on is in no copy: the snapshots can be forgotten.
     Lsn needed_below() const { return needed_below_; }
 
@@ -47,8 +59,9 @@ class CopiedTables {
     struct Copy {
         Snapshot snapshot;
         Lsn wal_end;
+        KeyRange range;
     };
-    std::map<TableName, Copy> copies_;
+    std::map<TableName, std::vector<Copy>> copies_;
     Lsn needed_below_;
 };
 

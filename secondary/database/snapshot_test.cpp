@@ -59,5 +59,19 @@ TEST(CopiedTables, HoldEachTablesOwnSnapshot) {
     EXPECT_EQ(copied.needed_below(), Lsn{2000});
 }
 
+TEST(CopiedTables, HoldEachRangesOwnSnapshot) {
+    const TableName a{"public", "a"};
+    const CopiedTables copied({{a, "100:100:", Lsn{1000}, {"id", std::nullopt, 10}},
+                               {a, "200:200:", Lsn{2000}, {"id", 10, std::nullopt}}});
+    EXPECT_TRUE(copied.contains(a, 99, Lsn{900}));
+    EXPECT_FALSE(copied.contains(a, 150, Lsn{900}));
+    const auto between = copied.coverage(a, 150, Lsn{900});
+    EXPECT_EQ(between.column(), "id");
+    EXPECT_FALSE(between.contains(10));
+    EXPECT_TRUE(between.contains(11));
+    const auto later = copied.coverage(a, 250, Lsn{900});
+    EXPECT_TRUE(!later.all && later.ranges.empty());
+}
+
 }  // namespace
 }  // namespace antipode::secondary

@@ -4,7 +4,6 @@
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
-#include "secondary/database/initial_copy.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -56,10 +55,11 @@ bool TransactionApply::Group::full() const {
 }
 
 TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl,
-                                   ApplyObserver* observer)
+                                   CopyOptions copy, ApplyObserver* observer)
     : store_(std::move(store)),
       session_(session),
       ddl_(ddl),
+      copy_(copy),
       observer_(observer),
       reader_(session) {}
 
@@ -86,7 +86,7 @@ void TransactionApply::abandon() noexcept {
 
 DatabasePosition TransactionApply::committed() const {
     const bool copied = state_.phase == CopyPhase::Finish || state_.phase == CopyPhase::Complete;
-    return {state_.position, state_.lsn, state_.transactions, copied};
+    return {state_.position, state_.lsn, state_.transactions, copied && lacking_.empty()};
 }
 
 DatabasePosition TransactionApply::position() {
@@ -103,7 +103,12 @@ void TransactionApply::initial_copy(BulkSource& primary,
                                     const std::function<void(CopyProgress)>& report,
                                     const std::stop_token& stop) {
     try {
-        InitialCopy(store_, session_, primary, report, stop).run();
+        InitialCopy(store_, session_, primary, copy_, report, stop).run();
+        while (!lacking_.empty()) {
+            InitialCopy(store_, session_, primary, copy_, report, stop)
+                .copy_alone(*lacking_.begin());
+            lacking_.erase(lacking_.begin());
+        }
     } catch (...) {
         abandon();
         throw;
@@ -158,8 +163,22 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
         abandon();
         throw;
     }
-    apply(steps);
+    try {
+        apply(steps);
+    } catch (const LacksTable& error) {
+        note_lacking(error);
+        throw;
+    }
     return committed();
+}
+
+void TransactionApply::note_lacking(const LacksTable& error) {
+    if (ddl_ == DdlPolicy::Halt) {
+        throw Error(Reaction::Stop, error.what(),
+                    "make the table here as it is on the primary (pg_dump --schema-only "
+                    "--table=...); apply then goes on by itself");
+    }
+    lacking_.insert(error.table());
 }
 
 void TransactionApply::apply(std::span<const Step> steps) {

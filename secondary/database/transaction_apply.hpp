@@ -1,10 +1,12 @@
 #pragma once
 
 #include <optional>
+#include <set>
 
 #include "base/seams/database.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/database/apply_observer.hpp"
+#include "secondary/database/initial_copy.hpp"
 #include "secondary/database/operation_reader.hpp"
 #include "secondary/database/snapshot.hpp"
 #include "secondary/database/structure.hpp"
@@ -28,7 +30,7 @@ class TransactionApply final : public DatabaseApply {
     /// `session` and `observer` (may be nullptr) outlive this object; the session is used by nobody
     /// else.
     TransactionApply(StoreId store, ReplicaSession& session, DdlPolicy ddl = DdlPolicy::Apply,
-                     ApplyObserver* observer = nullptr);
+                     CopyOptions copy = {}, ApplyObserver* observer = nullptr);
 
     const StoreId& store() const override { return store_; }
     DatabasePosition position() override;
@@ -71,6 +73,9 @@ class TransactionApply final : public DatabaseApply {
     void load();
     /// Undoes what is not committed; the session's state is read again by the next call.
     void abandon() noexcept;
+    /// Remembers the table that `error` says is to be copied; as an error for the operator when
+    /// that must not be.
+    void note_lacking(const LacksTable& error);
     static std::vector<Step> steps_of(std::span<const protocol::Event* const> events);
     void apply(std::span<const Step> steps);
     void apply_one(const Step& step);
@@ -92,9 +97,12 @@ class TransactionApply final : public DatabaseApply {
     const StoreId store_;
     ReplicaSession& session_;
     const DdlPolicy ddl_;
+    const CopyOptions copy_;
     ApplyObserver* const observer_;
     OperationReader reader_;
 
+    /// Tables that are to be copied alone before apply can go on.
+    std::set<TableName> lacking_;
     bool loaded_ = false;
     ReplicaState state_;  ///< as committed
     CopiedTables copied_;

@@ -45,10 +45,10 @@ class FakeSession final : public ReplicaSession {
 
     MappedRelation map(const RelationShape& relation) override {
         if (!working.tables.contains(relation.name.table)) {
-            return {0, "there is no such table on this site"};
+            return {0, "there is no such table on this site", true};
         }
         names.push_back(relation.name.table);
-        return {static_cast<uint32_t>(names.size() - 1), {}};
+        return {static_cast<uint32_t>(names.size() - 1), {}, false};
     }
     std::optional<RowProblem> apply(std::span<const RowOperation> operations) override {
         step();
@@ -104,17 +104,25 @@ class FakeSession final : public ReplicaSession {
                               std::to_string(state.at.value));
         }
     }
-    void begin_copy(const TableName& table, const std::vector<std::string>& columns) override {
-        EXPECT_THAT(columns, ElementsAre("id", "v"));
-        copying = table.table;
+    bool begin_copy(const CopyBeginning& beginning) override {
+        EXPECT_THAT(beginning.columns, ElementsAre("id", "v"));
+        copying = beginning.copied.name.table;
+        working.state.tables.push_back(beginning.copied);
+        return true;
     }
     void copy_bytes(std::string_view bytes) override { copied += bytes; }
-    uint64_t end_copy(const CopiedTable& table) override {
+    uint64_t end_copy() override {
         working.tables[copying] = {{copied, "copied"}};
-        working.state.tables.push_back(table);
         copied.clear();
         return 1;
     }
+    bool clear_copied(const TableName& table) override {
+        std::erase_if(working.state.tables,
+                      [&](const CopiedTable& known) { return known.name == table; });
+        return working.tables.contains(table.table);
+    }
+    int server_major() override { return 0; }
+    std::unique_ptr<ReplicaSession> beside() override { return nullptr; }
 
     /// The n-th call of apply() or commit() from now fails as a lost connection.
     int fail_at = 0;
@@ -386,14 +394,29 @@ TEST_F(Apply, RefusesAMessageThatContradictsItself) {
     refused([](auto& two) { two.set_last(false); });
 }
 
-TEST_F(Apply, StopsAtATableThatIsNotHereUntilItIs) {
+TEST_F(Apply, AsksForATableThatIsNotHere) {
     session_.committed.tables.clear();
     const auto* change = &insert(event(200, 100), "a");
+    EXPECT_TRUE(apply_.position().copied);
     const Error error = error_of({change});
-    EXPECT_EQ(error.reaction(), Reaction::Stop);
+    EXPECT_EQ(error.reaction(), Reaction::Retry);
     EXPECT_THAT(error.what(), HasSubstr("public.t"));
+    EXPECT_FALSE(apply_.position().copied) << "the table is to be copied first";
+}
+
+TEST_F(Apply, StopsAtATableThatIsNotHereWhereTheOperatorMakesTables) {
+    session_.committed.tables.clear();
+    const auto* change = &insert(event(200, 100), "a");
+    TransactionApply halting({StoreKind::Database, "app"}, session_, DdlPolicy::Halt);
+    try {
+        halting.apply(std::vector{change});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Stop);
+        EXPECT_THAT(error.what(), HasSubstr("public.t"));
+    }
     session_.committed.tables["t"];
-    EXPECT_EQ(apply({change}).lsn, Lsn{210});
+    EXPECT_EQ(halting.apply(std::vector{change}).lsn, Lsn{210});
 }
 
 TEST_F(Apply, LeavesOutWhatATablesCopyHolds) {
@@ -463,7 +486,7 @@ TEST_F(Apply, WhatTheCopyOfTheSchemaHoldsIsNotRunAgain) {
 /// The primary's bulk service, by path; a missing one ends the connection.
 class FakeBulk final : public BulkSource {
   public:
-    Answer get(const BulkRequest& request, uint64_t /*offset*/, const Headers& /*on_headers*/,
+    Answer get(const BulkRequest& request, uint64_t /*offset*/, const Headers& on_headers,
                const Sink& sink, const std::stop_token& /*stop*/) override {
         std::string name = request.path;
         for (const auto& [key, value] : request.query) {
@@ -473,6 +496,9 @@ class FakeBulk final : public BulkSource {
         const auto found = bodies.find(name);
         if (found == bodies.end()) {
             throw Error(Reaction::Retry, "connection lost");
+        }
+        if (on_headers) {
+            on_headers({true, std::nullopt, headers});
         }
         for (const char c : found->second) {
             sink({&c, 1});

@@ -64,10 +64,11 @@ struct Primary {
 };
 
 struct Secondary {
-    explicit Secondary(const PostgresServer& server, const std::string& user = "postgres")
+    explicit Secondary(const PostgresServer& server, const std::string& user = "postgres",
+                       secondary::CopyOptions copy = {})
         : session({server.url("app", user), "app", "antipode apply app@b"}),
           reader({server.url("app", user), "antipode check app@b"}),
-          apply(store, session, secondary::DdlPolicy::Apply, &barriers) {}
+          apply(store, session, secondary::DdlPolicy::Apply, copy, &barriers) {}
     postgres::ReplicaWriter session;
     postgres::SnapshotReader reader;
     secondary::Barriers barriers;

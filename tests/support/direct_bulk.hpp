@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -8,14 +9,18 @@
 
 namespace antipode::test {
 
-/// The bulk service without HTTP.
+/// The bulk service without HTTP. get() may be called by several threads.
 class DirectBulk final : public BulkSource {
   public:
     explicit DirectBulk(BulkHandler& handler) : handler_(handler) {}
 
     Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
                const Sink& sink, const std::stop_token& /*stop*/) override {
-        requests.push_back(request.path);
+        {
+            std::scoped_lock lock(mutex_);
+            requests.push_back(request.path);
+            asked.push_back(request);
+        }
         if (before) {
             before(request);
         }
@@ -37,11 +42,13 @@ class DirectBulk final : public BulkSource {
         return answer;
     }
 
-    std::function<void(const BulkRequest&)> before;  ///< may throw
+    std::function<void(const BulkRequest&)> before;  ///< may throw; called by several threads
+    std::vector<BulkRequest> asked;
     std::vector<std::string> requests;
     size_t buffer_bytes = 10'000;
 
   private:
+    std::mutex mutex_;
     BulkHandler& handler_;
 };
 
