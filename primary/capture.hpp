@@ -10,6 +10,7 @@
 
 #include "base/digest.hpp"
 #include "base/ids.hpp"
+#include "base/seams/database.hpp"
 #include "protocol/message.hpp"
 
 /// What the sequencer needs of a store on the primary. primary/database implements DatabaseCapture;
@@ -105,6 +106,10 @@ class DatabaseCapture {
     /// Commits that end at or below cannot be returned again; the origin while that is not known.
     /// Any thread.
     virtual Lsn forgotten() const = 0;
+
+    /// What the replication slot keeps, looked at every few seconds; nullopt: not known now. Any
+    /// thread.
+    virtual std::optional<SourceFacts::Slot> slot() const { return std::nullopt; }
 
     /// Keeps the connection alive while the capture thread waits for room downstream.
     virtual void keep_alive() = 0;

@@ -25,7 +25,7 @@ v1::SiteReport report(const std::string& site, const std::string& role, uint64_t
 class RegisteredSitesTest : public testing::Test {
   protected:
     Lsn confirmable(RegisteredSites& sites, const std::vector<v1::SiteReport>& reports) {
-        return primary::confirmable(sites.merge(reports), rows, Lsn{1000});
+        return primary::confirmable(sites.merge(reports), rows, Lsn{1000}).lsn;
     }
     const test::TemporaryDirectory directory_;
     SystemClock clock_;
@@ -57,6 +57,29 @@ TEST_F(RegisteredSitesTest, CountUntilTheyAreTakenOutOfTheConfiguration) {
     EXPECT_EQ(confirmable(without, {report("sydney", "secondary", 1)}), Lsn{1000});
     RegisteredSites promoted(configured_, inventory_, clock_);
     EXPECT_EQ(confirmable(promoted, {report("sydney", "primary", 0)}), Lsn{1000});
+}
+
+TEST(Confirmable, LetsGoOfSitesPastTheCap) {
+    const std::vector<v1::SiteReport> reports = {report("sydney", "secondary", 300),
+                                                 report("tokyo", "secondary", 800)};
+    const auto capped = primary::confirmable(reports, rows, Lsn{1000}, Lsn{500});
+    EXPECT_EQ(capped.lsn, Lsn{800});
+    EXPECT_EQ(capped.let_go, std::vector<std::string>{"sydney"});
+    EXPECT_EQ(primary::confirmable(reports, rows, Lsn{1000}, Lsn{300}).lsn, Lsn{300});
+    // It is this site's own stream that lags: letting go would free nothing, and lose everything.
+    const auto broken = primary::confirmable(reports, rows, Lsn{400}, Lsn{500});
+    EXPECT_EQ(broken.lsn, Lsn{300});
+    EXPECT_TRUE(broken.let_go.empty());
+}
+
+TEST(LetGo, LastsUntilASiteHasWhatTheSlotHasPassed) {
+    LetGo let_go;
+    let_go.note(rows, {"sydney"}, Lsn{800}, {report("sydney", "secondary", 300)});
+    EXPECT_EQ(let_go.of(rows), std::set<std::string>{"sydney"});
+    let_go.note(rows, {}, Lsn{800}, {report("sydney", "secondary", 700)});
+    EXPECT_EQ(let_go.of(rows), std::set<std::string>{"sydney"});
+    let_go.note(rows, {}, Lsn{800}, {report("sydney", "secondary", 800)});
+    EXPECT_TRUE(let_go.of(rows).empty());
 }
 
 }  // namespace

@@ -11,21 +11,50 @@ bool is_secondary(const v1::SiteReport& report) {
 
 }  // namespace
 
-Lsn confirmable(const std::vector<v1::SiteReport>& reports, const StoreId& store, Lsn stored) {
-    Lsn least = stored;
+Lsn safe_lsn(const v1::SiteReport& report, const StoreId& store) {
+    for (const v1::LaneReport& lane : report.lanes()) {
+        if (lane.store() == store.to_string()) {
+            return Lsn{lane.safe_lsn()};
+        }
+    }
+    return Lsn{};
+}
+
+Confirmable confirmable(const std::vector<v1::SiteReport>& reports, const StoreId& store,
+                        Lsn stored, Lsn not_below) {
+    Confirmable result{stored, {}};
     for (const v1::SiteReport& report : reports) {
         if (!is_secondary(report)) {
             continue;
         }
-        Lsn safe;  // a site that says nothing of the store has nothing of it
-        for (const v1::LaneReport& lane : report.lanes()) {
-            if (lane.store() == store.to_string()) {
-                safe = Lsn{lane.safe_lsn()};
+        const Lsn safe = safe_lsn(report, store);
+        if (safe < not_below && stored >= not_below) {
+            result.let_go.push_back(report.site());
+        } else {
+            result.lsn = std::min(result.lsn, safe);
+        }
+    }
+    return result;
+}
+
+void LetGo::note(const StoreId& store, const std::vector<std::string>& let_go, Lsn confirmed,
+                 const std::vector<v1::SiteReport>& reports) {
+    sites_.with([&](auto& sites) {
+        std::set<std::string>& gone = sites[store];
+        for (const v1::SiteReport& report : reports) {
+            if (safe_lsn(report, store) >= confirmed) {
+                gone.erase(report.site());
             }
         }
-        least = std::min(least, safe);
-    }
-    return least;
+        gone.insert(let_go.begin(), let_go.end());
+    });
+}
+
+std::set<std::string> LetGo::of(const StoreId& store) const {
+    return sites_.with([&](const auto& sites) {
+        const auto found = sites.find(store);
+        return found == sites.end() ? std::set<std::string>() : found->second;
+    });
 }
 
 Position applied_everywhere(const std::vector<v1::SiteReport>& reports, const Position& head) {

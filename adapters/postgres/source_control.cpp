@@ -44,7 +44,8 @@ constexpr const char* server_sql = R"(
       (SELECT count(*) FROM pg_replication_slots),
       current_setting('max_replication_slots')::int,
       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
-      current_setting('max_wal_senders')::int, current_database()
+      current_setting('max_wal_senders')::int, current_database(),
+      current_setting('max_slot_wal_keep_size') <> '-1'
     FROM pg_roles r WHERE r.rolname = current_user)";
 
 constexpr const char* checking = "checking the primary database";
@@ -84,19 +85,30 @@ void read_server(Connection& connection, SourceFacts& facts) {
     facts.senders_used = static_cast<int>(rows.integer(0, 8));
     facts.senders_most = static_cast<int>(rows.integer(0, 9));
     facts.database = rows.string(0, 10);
+    facts.log_is_capped = rows.boolean(0, 11);
 }
 
 std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::string& name) {
     const Rows rows = connection.query(
         checking,
         "SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(wal_status, ''), active, "
-        "coalesce(confirmed_flush_lsn, '0/0') FROM pg_replication_slots WHERE slot_name = $1",
+        "coalesce(confirmed_flush_lsn, '0/0'), safe_wal_size, e.lsn, "
+        "greatest(0, coalesce(e.lsn - restart_lsn, 0))::bigint "
+        "FROM pg_replication_slots CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() "
+        "THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) e(lsn) "
+        "WHERE slot_name = $1",
         {name});
     if (rows.size() == 0) {
         return std::nullopt;
     }
-    return SourceFacts::Slot{rows.string(0, 0), rows.string(0, 1), rows.string(0, 2),
-                             rows.boolean(0, 3), Lsn::parse(rows.text(0, 4)).value_or(Lsn{})};
+    SourceFacts::Slot slot{rows.string(0, 0), rows.string(0, 1), rows.string(0, 2),
+                           rows.boolean(0, 3), Lsn::parse(rows.text(0, 4)).value_or(Lsn{})};
+    if (!rows.is_null(0, 5)) {
+        slot.safe_wal_bytes = rows.integer(0, 5);
+    }
+    slot.wal_end = Lsn::parse(rows.text(0, 6)).value_or(Lsn{});
+    slot.retained_bytes = static_cast<uint64_t>(rows.integer(0, 7));
+    return slot;
 }
 
 std::optional<SourceFacts::Publication> read_publication(Connection& connection,
@@ -182,6 +194,11 @@ std::vector<SourceTable> SourceSetup::tables_without_identity() {
     return state_->control.transaction([&](Connection& connection) {
         return read_tables(connection, state_->options.publication, true);
     });
+}
+
+std::optional<SourceFacts::Slot> SourceSetup::slot() {
+    return state_->control.transaction(
+        [&](Connection& connection) { return read_slot(connection, state_->options.slot); });
 }
 
 void SourceSetup::set_identity(const TableName& table, const std::optional<std::string>& index) {

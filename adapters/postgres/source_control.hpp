@@ -22,6 +22,7 @@ class SourceSetup final : public SourceControl {
 
     SourceFacts facts() override;
     std::vector<SourceTable> tables_without_identity() override;
+    std::optional<SourceFacts::Slot> slot() override;
     void set_identity(const TableName& table, const std::optional<std::string>& index) override;
     void create_publication() override;
     void create_slot() override;

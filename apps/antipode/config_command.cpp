@@ -30,7 +30,9 @@ Json stores_of(const Config& config) {
                                       {"slot", store.slot},
                                       {"publication", store.publication},
                                       {"replica_identity", store.replica_identity},
-                                      {"ddl", store.ddl}});
+                                      {"ddl", store.ddl},
+                                      {"slot_warn_bytes", store.slot_warn_bytes},
+                                      {"slot_max_bytes", store.slot_max_bytes}});
     }
     for (const Config::Repositories& store : config.repositories) {
         stores["repositories"].push_back({{"name", store.name}, {"root", store.root.string()}});

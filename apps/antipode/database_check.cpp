@@ -33,7 +33,15 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
         findings.push_back(bad("database", subject, need.what, need.remedy));
     }
     if (findings.empty()) {
-        findings.push_back(good("database", subject, server + ", can be captured"));
+        const bool uncapped = primary::is_uncapped(facts, store);
+        findings.push_back(
+            good("database", subject,
+                 server + ", can be captured" +
+                     (uncapped ? std::string("; ") + primary::uncapped : std::string())));
+    }
+    if (const auto problem = facts.slot ? primary::slot_problem(*facts.slot, store) : std::nullopt;
+        problem && facts.slot->wal_status != "lost") {
+        findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }
     for (const primary::UnmetNeed& need : primary::lesser_needs(facts)) {
         findings.push_back(bad("database", subject, need.what, need.remedy));

@@ -213,6 +213,13 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     const LookAtDatabase look = [&](const Config::Database&) { return facts; };
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
                 ElementsAre(is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode")));
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                ElementsAre(is(Verdict::Good, "database", "max_slot_wal_keep_size")));
+    facts.slot = SourceFacts::Slot{"pgoutput", "", "reserved", true, {}};
+    facts.slot->retained_bytes = 20ULL << 30;
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                Contains(is(Verdict::Bad, "database", "keeps 20.0 GiB of log")));
+    facts.slot.reset();
     facts.ddl_captured = false;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
                 Contains(is(Verdict::Bad, "database", "(DDL) are not captured")));

@@ -36,6 +36,17 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
     gauge(registry, "antipode_store_mismatches",
           "Digests that were not as captured, since the daemon started.", labels,
           store["mismatches"]);
+    if (store["slot"].is_object()) {
+        gauge(registry, "antipode_store_slot_retained_bytes",
+              "Write-ahead log that the primary's server keeps for this store's slot.", labels,
+              store["slot"]["retained_bytes"]);
+        gauge(registry, "antipode_store_slot_safe_wal_bytes",
+              "How much more log may be written until the server may end the slot.", labels,
+              store["slot"]["safe_wal_bytes"]);
+        gauge(registry, "antipode_store_slot_let_go_sites",
+              "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
+              store["slot"]["let_go"].size());
+    }
     gauge(registry, "antipode_store_parked", "Items that failed and are tried again.", labels,
           store["parked"]);
 }

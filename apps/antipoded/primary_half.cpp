@@ -1,10 +1,13 @@
 #include "apps/antipoded/primary_half.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
+#include "primary/database/requirements.hpp"
 #include "primary/safe_points.hpp"
 
 namespace antipode {
@@ -154,6 +157,26 @@ void PrimaryHalf::report(v1::SiteReport& report) const {
     }
 }
 
+void PrimaryHalf::confirm(primary::DatabaseCapture& capture, Lsn stored,
+                          const std::vector<v1::SiteReport>& reports) {
+    const uint64_t cap = config_of(capture.store()).slot_max_bytes;
+    const auto slot = capture.slot();
+    Lsn not_below;
+    if (slot && cap > 0 && slot->retained_bytes > cap) {
+        not_below = Lsn{slot->wal_end.value - std::min(cap, slot->wal_end.value)};
+    }
+    const auto safe = primary::confirmable(reports, capture.store(), stored, not_below);
+    capture.confirm(safe.lsn);
+    if (slot) {
+        let_go_.note(capture.store(), safe.let_go, std::max(slot->confirmed, not_below), reports);
+    }
+}
+
+const Config::Database& PrimaryHalf::config_of(const StoreId& store) const {
+    return *std::find_if(config_.databases.begin(), config_.databases.end(),
+                         [&](const Config::Database& known) { return known.name == store.name; });
+}
+
 void PrimaryHalf::hear(const std::vector<v1::SiteReport>& heard) {
     const std::vector<v1::SiteReport> reports = sites_.merge(heard);
     const primary::PublisherStatus status = publisher_.status();
@@ -165,7 +188,7 @@ void PrimaryHalf::hear(const std::vector<v1::SiteReport>& heard) {
                 stored = lane.stored;
             }
         }
-        capture.confirm(primary::confirmable(reports, capture.store(), stored));
+        confirm(capture, stored, reports);
     }
     publisher_.set_applied_everywhere(primary::applied_everywhere(reports, status.head));
     if (const auto point = primary::recovery_point_everywhere(reports)) {
@@ -198,6 +221,42 @@ std::string PrimaryHalf::remark_of(const StoreId& store) const {
     return {};
 }
 
+/// What a database's slot keeps, and what is wrong with that, unless something else is already.
+void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
+    for (const auto& database : stores_.databases) {
+        const auto slot = database->capture().slot();
+        if (database->capture().store() != store || !slot) {
+            continue;
+        }
+        const auto let_go = let_go_.of(store);
+        row["slot"] = {{"wal_status", slot->wal_status},
+                       {"retained_bytes", slot->retained_bytes},
+                       {"safe_wal_bytes", nullptr},
+                       {"let_go", let_go}};
+        if (slot->safe_wal_bytes) {
+            row["slot"]["safe_wal_bytes"] = *slot->safe_wal_bytes;
+        }
+        auto problem = primary::slot_problem(*slot, config_of(store));
+        if (!problem && !let_go.empty()) {
+            std::string names;
+            for (const std::string& name : let_go) {
+                names += (names.empty() ? "" : ", ") + name;
+            }
+            problem = primary::UnmetNeed{
+                "log that " + names +
+                    " may need was let go of: the slot kept more than "
+                    "slot_max_bytes",
+                "start that site: what this site's stream still holds it takes from there, else "
+                "its own status names the way back"};
+        }
+        if (problem && row["state"] == "serving") {
+            row["state"] = "degraded";
+            row["reason"] = problem->what;
+            row["next_step"] = problem->remedy;
+        }
+    }
+}
+
 void PrimaryHalf::show(nlohmann::json& out) const {
     const primary::PublisherStatus status = publisher_.status();
     const TimePoint now = clock_.now();
@@ -224,6 +283,7 @@ void PrimaryHalf::show(nlohmann::json& out) const {
         if (lane.decoded) {
             store["lsn"] = lane.decoded.to_string();
         }
+        show_slot(lane.store, store);
         out["stores"].push_back(std::move(store));
         for (const auto& problem : lane.problems) {
             out["exceptions"].push_back({{"store", lane.store.to_string()},

@@ -11,6 +11,7 @@
 #include "base/config.hpp"
 #include "primary/publisher.hpp"
 #include "primary/registered_sites.hpp"
+#include "primary/safe_points.hpp"
 
 namespace antipode {
 
@@ -36,6 +37,10 @@ class PrimaryHalf final : public Half {
     static const WorkerState* problem_of(const std::vector<WorkerState>& workers,
                                          const StoreId& store);
     std::string remark_of(const StoreId& store) const;
+    const Config::Database& config_of(const StoreId& store) const;
+    void confirm(primary::DatabaseCapture& capture, Lsn stored,
+                 const std::vector<v1::SiteReport>& reports);
+    void show_slot(const StoreId& store, nlohmann::json& row) const;
 
     const Config& config_;
     const Clock& clock_;
@@ -45,6 +50,7 @@ class PrimaryHalf final : public Half {
     nats::JetStream stream_;
     primary::Publisher publisher_;
     primary::RegisteredSites sites_;
+    primary::LetGo let_go_;
     nats::Responder responder_;
     Workers workers_;  // last: ends before what it uses
 };

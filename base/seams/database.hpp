@@ -197,8 +197,13 @@ struct SourceFacts {
         std::string wal_status;  ///< reserved, extended, unreserved, lost
         bool active = false;
         Lsn confirmed;
+        uint64_t retained_bytes = 0;  ///< of log that the server keeps because of it
+        /// How much more may be written until it is lost; nullopt: no limit is set.
+        std::optional<int64_t> safe_wal_bytes{};
+        Lsn wal_end{};
     };
     std::optional<Slot> slot;
+    bool log_is_capped = false;  ///< max_slot_wal_keep_size is set
     std::string database;
 
     struct Publication {
@@ -220,8 +225,9 @@ class SourceControl {
   public:
     virtual ~SourceControl() = default;
     virtual SourceFacts facts() = 0;
-    /// Only the part of facts() that changes while capture runs.
+    // Only the parts of facts() that change while capture runs.
     virtual std::vector<SourceTable> tables_without_identity() = 0;
+    virtual std::optional<SourceFacts::Slot> slot() = 0;
     /// `index`: that unique index; nullopt: the whole row.
     virtual void set_identity(const TableName& table, const std::optional<std::string>& index) = 0;
     virtual void create_publication() = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/limits.hpp"
 
 namespace antipode::primary {
 namespace {
@@ -25,6 +26,12 @@ std::string join_some(const std::vector<std::string>& names) {
     return names.size() > named_tables
                ? text + " and " + std::to_string(names.size() - named_tables) + " more"
                : text;
+}
+
+/// "16.0 GiB"
+std::string in_gib(uint64_t bytes) {
+    const uint64_t tenths = bytes / (limits::mib * 1024 / 10);
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GiB";
 }
 
 template <typename Select>
@@ -181,6 +188,35 @@ std::vector<IdentityChange> missing_identities(const std::vector<SourceTable>& t
         }
     }
     return changes;
+}
+
+std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
+                                      const Config::Database& config) {
+    constexpr const char* find_who =
+        "antipode sites list, to see who is away: start that site, or take it out of [[sites]]; "
+        "slot_max_bytes in [[database]] lets go of it by itself";
+    const std::string kept =
+        "the slot " + config.slot + " keeps " + in_gib(slot.retained_bytes) + " of log";
+    if (slot.wal_status == "lost") {
+        return UnmetNeed{
+            "the slot " + config.slot + " is lost: the server removed log that it needs",
+            lost_slot_remedy(config)};
+    }
+    if (slot.wal_status == "unreserved") {
+        return UnmetNeed{kept +
+                             ", more than max_slot_wal_keep_size: the next checkpoint of the "
+                             "server may end it",
+                         "raise max_slot_wal_keep_size now (reload); " + std::string(find_who)};
+    }
+    if (slot.retained_bytes >= config.slot_warn_bytes) {
+        return UnmetNeed{kept + " (slot_warn_bytes is " + in_gib(config.slot_warn_bytes) + ")",
+                         find_who};
+    }
+    return std::nullopt;
+}
+
+bool is_uncapped(const SourceFacts& facts, const Config::Database& config) {
+    return !facts.log_is_capped && config.slot_max_bytes == 0;
 }
 
 std::string lost_slot_remedy(const Config::Database& config) {

@@ -22,6 +22,16 @@ std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Datab
 /// What capture does without, but not well: warnings.
 std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts);
 
+/// Why the log that the slot keeps needs an operator; nullopt: it does not.
+std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
+                                      const Config::Database& config);
+
+/// Nothing caps what the slot may keep of the primary's disk.
+bool is_uncapped(const SourceFacts& facts, const Config::Database& config);
+constexpr const char* uncapped =
+    "nothing caps the write-ahead log that the slot keeps while a site is away (slot_max_bytes, or "
+    "PostgreSQL's max_slot_wal_keep_size as the last resort)";
+
 /// Capture does without; rows of tables that change their structure then stop the secondaries.
 constexpr const char* ddl_not_captured =
     "changes of the structure (DDL) are not captured: there are no event triggers";

@@ -55,6 +55,19 @@ std::string need_of(const std::function<void(SourceFacts&)>& change,
     return needs.front().what;
 }
 
+TEST(SlotProblem, IsWhatTheSlotKeepsOrMayLose) {
+    SourceFacts::Slot slot{"pgoutput", "app", "extended", true, Lsn{1}};
+    slot.retained_bytes = (16ULL << 30) - 1;
+    EXPECT_FALSE(slot_problem(slot, config));
+    slot.retained_bytes = 16ULL << 30;
+    EXPECT_THAT(slot_problem(slot, config)->what, HasSubstr("keeps 16.0 GiB"));
+    slot.retained_bytes = 5;
+    slot.wal_status = "unreserved";
+    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("max_slot_wal_keep_size"));
+    slot.wal_status = "lost";
+    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("pg_drop_replication_slot"));
+}
+
 TEST(Requirements, AreMetByAServerThatIsReady) {
     EXPECT_TRUE(unmet_needs(ready(), config).empty());
     refuse_unmet({});

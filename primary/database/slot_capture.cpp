@@ -30,6 +30,8 @@ constexpr milliseconds group_interval_behind(25);
 constexpr seconds identity_interval(5);
 /// How far a mirror's sequence may be behind, beyond the rows that moved it.
 constexpr seconds sequence_interval(2);
+/// And at what the slot keeps.
+constexpr seconds slot_interval(2);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
 constexpr uint64_t pass_bytes = limits::mib;
 constexpr seconds pass_interval(10);
@@ -60,6 +62,8 @@ std::vector<DatabaseEvent> SlotCapture::poll(milliseconds wait) {
     if (restart_.exchange(false)) {
         end();
     }
+    // Before anything that fails when it is lost.
+    look_at_slot();
     try {
         if (!started_) {
             start();
@@ -163,6 +167,21 @@ void SlotCapture::publish_moved_sequences() {
                      sequence_interval.count());
     }
     sequence_problem_ = problem;
+}
+
+/// Also while nothing is taken from here: that is when the log grows.
+void SlotCapture::look_at_slot() {
+    if (clock_.steady_now() - slot_at_ < slot_interval) {
+        return;
+    }
+    slot_at_ = clock_.steady_now();
+    std::optional<SourceFacts::Slot> slot;
+    try {
+        slot = control_.slot();
+    } catch (const Error&) {
+        // Capture's own connection will say what is wrong.
+    }
+    slot_.with([&](auto& known) { known = std::move(slot); });
 }
 
 void SlotCapture::end() {
@@ -304,6 +323,7 @@ void SlotCapture::keep_alive() {
         send_status(confirmable(), false);
         status_at_ = now;
     }
+    look_at_slot();
 }
 
 void SlotCapture::restart() {

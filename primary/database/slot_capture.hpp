@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "base/config.hpp"
 #include "base/seams/database.hpp"
+#include "base/synchronized.hpp"
 #include "primary/capture.hpp"
 #include "primary/database/transaction_cutter.hpp"
 
@@ -37,6 +38,7 @@ class SlotCapture final : public DatabaseCapture {
     void confirm(Lsn lsn) override;
     void keep_alive() override;
     void restart() override;
+    std::optional<SourceFacts::Slot> slot() const override { return slot_.copy(); }
     Lsn forgotten() const override { return Lsn{forgotten_.load()}; }
     Lsn wal_position() override;
     Lsn publish_sequences(bool exact) override;
@@ -46,6 +48,7 @@ class SlotCapture final : public DatabaseCapture {
     void prepare();
     void give_identities();
     void publish_moved_sequences();
+    void look_at_slot();
     void end();
     std::vector<DatabaseEvent> collect(std::chrono::milliseconds wait);
     void take(const Decoded& decoded, std::vector<DatabaseEvent>& events);
@@ -84,6 +87,7 @@ class SlotCapture final : public DatabaseCapture {
     SteadyTime transaction_at_;
     SteadyTime grouped_at_;
     SteadyTime identities_at_;
+    SteadyTime slot_at_;
     std::string identity_problem_;
     SteadyTime sequences_at_;
     std::string sequence_problem_;
@@ -93,6 +97,7 @@ class SlotCapture final : public DatabaseCapture {
     std::atomic<uint64_t> forgotten_{0};
     std::atomic<uint64_t> wal_target_{0};
     std::atomic<bool> restart_{false};
+    Synchronized<std::optional<SourceFacts::Slot>> slot_;
 };
 
 }  // namespace antipode::primary

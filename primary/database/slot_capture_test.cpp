@@ -67,6 +67,7 @@ class FakeServer final : public ChangeSource,
         }
         return without;
     }
+    std::optional<SourceFacts::Slot> slot() override { return facts().slot; }
     void set_identity(const TableName& name, const std::optional<std::string>& index) override {
         if (locked) {
             throw Error(Reaction::Retry, "locked");

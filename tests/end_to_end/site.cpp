@@ -40,7 +40,8 @@ Site::Site(const std::filesystem::path& root, std::string site_name,
     postgres.psql("CREATE DATABASE app");
 }
 
-void Site::configure(const std::vector<const Site*>& sites, const std::string& more) {
+void Site::configure(const std::vector<const Site*>& sites, const std::string& more,
+                     const std::string& of_database) {
     std::ostringstream text;
     text << "cluster = \"test\"\nsite = \"" << name << "\"\n"
          << "state_dir = \"" << (directory / "state").string() << "\"\n";
@@ -51,7 +52,8 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
     text << "[nats]\nstore_dir = \"" << (directory / "nats").string() << "\"\n"
          << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
          << "[[database]]\nname = \"app\"\nurl = \"" << postgres.url("app") << "\"\n"
-         << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string() << "\"\n"
+         << of_database << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string()
+         << "\"\n"
          << "[[blobs]]\nname = \"uploads\"\nroot = \"" << files_root.string() << "\"\n"
          << more;
     write_file(config(), text.str());
@@ -125,10 +127,10 @@ std::string Site::files() const {
         files_root);
 }
 
-TwoSites::TwoSites(const std::string& more)
+TwoSites::TwoSites(const std::string& more, const std::string& of_database)
     : london(temporary.path(), "london"), sydney(temporary.path(), "sydney") {
-    london.configure({&london, &sydney}, more);
-    sydney.configure({&london, &sydney}, more);
+    london.configure({&london, &sydney}, more, of_database);
+    sydney.configure({&london, &sydney}, more, of_database);
     london.sql(schema);
     const CommandResult init = london.antipode({"sites", "init", "--primary", "london"});
     if (init.status != 0) {

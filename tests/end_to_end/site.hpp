@@ -20,8 +20,9 @@ class Site {
     Site(const std::filesystem::path& directory, std::string name,
          PostgresServer::Options postgres_options = {});
 
-    /// Writes the configuration; `sites`: all of the cluster.
-    void configure(const std::vector<const Site*>& sites, const std::string& more = {});
+    /// Writes the configuration; `sites`: all of the cluster; `of_database`: lines for its table.
+    void configure(const std::vector<const Site*>& sites, const std::string& more = {},
+                   const std::string& of_database = {});
 
     /// Starts antipoded and waits until it answers. `tracer`: a command that runs it (strace ...).
     void start(const std::vector<std::string>& tracer = {});
@@ -59,8 +60,8 @@ class Site {
 /// Two sites, london (primary) and sydney, with a schema on london and daemons that run.
 class TwoSites {
   public:
-    /// `more`: lines added to both configurations.
-    explicit TwoSites(const std::string& more = {});
+    /// `more`: lines added to both configurations; `of_database`: to their tables of it.
+    explicit TwoSites(const std::string& more = {}, const std::string& of_database = {});
 
     /// sydney has everything that london had when this was called. False after `timeout`.
     bool caught_up(std::chrono::milliseconds timeout = std::chrono::seconds(60)) const;
