@@ -366,6 +366,12 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read_choice("ddl", value.ddl, {"apply", "halt"});
         store.read_integer("slot_warn_bytes", value.slot_warn_bytes, 1 << 20, 1LL << 50);
         store.read_integer("slot_max_bytes", value.slot_max_bytes, 0, 1LL << 50);
+        store.read("synchronous", value.synchronous);
+        store.check("synchronous", value.synchronous && value.slot_max_bytes > 0
+                                       ? std::optional<std::string>(
+                                             "commits cannot wait for sites that slot_max_bytes "
+                                             "lets go of: leave one of the two away")
+                                       : std::nullopt);
     });
     const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
         store.read_name("name", value.name);

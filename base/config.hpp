@@ -45,6 +45,11 @@ struct Config {
         uint64_t slot_warn_bytes = 16ULL << 30;
         /// And lets go of sites that need more than this of it; 0: of none.
         uint64_t slot_max_bytes = 0;
+        /// The primary's commits may wait until they are safe on every site: capture is a
+        /// synchronous standby of PostgreSQL.
+        bool synchronous = false;
+        /// By which name synchronous_standby_names knows it.
+        std::string standby_name() const { return "antipode_" + name; }
     };
     struct Repositories {
         std::string name;

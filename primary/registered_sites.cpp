@@ -1,5 +1,7 @@
 #include "primary/registered_sites.hpp"
 
+#include <algorithm>
+
 namespace antipode::primary {
 namespace {
 
@@ -38,11 +40,30 @@ std::vector<v1::SiteReport> RegisteredSites::merge(const std::vector<v1::SiteRep
     if (any_new || clock_.steady_now() >= remember_at_) {
         remember();
     }
-    std::vector<v1::SiteReport> all;
-    for (const auto& [name, report] : sites_) {
-        all.push_back(report);
+    return all();
+}
+
+std::vector<v1::SiteReport> RegisteredSites::advance(const v1::SiteReport& told) {
+    const auto site = sites_.find(told.site());
+    if (site == sites_.end()) {
+        return {};
     }
-    return all;
+    for (const v1::LaneReport& news : told.lanes()) {
+        for (v1::LaneReport& lane : *site->second.mutable_lanes()) {
+            if (lane.store() == news.store()) {
+                lane.set_safe_lsn(std::max(lane.safe_lsn(), news.safe_lsn()));
+            }
+        }
+    }
+    return all();
+}
+
+std::vector<v1::SiteReport> RegisteredSites::all() const {
+    std::vector<v1::SiteReport> reports;
+    for (const auto& [name, report] : sites_) {
+        reports.push_back(report);
+    }
+    return reports;
 }
 
 void RegisteredSites::remember() {

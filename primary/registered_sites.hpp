@@ -24,7 +24,12 @@ class RegisteredSites {
     /// Error{Retry} when a new site cannot be remembered.
     std::vector<v1::SiteReport> merge(const std::vector<v1::SiteReport>& reports);
 
+    /// What a site told between two reports: more is safe there. Empty when the site is not
+    /// registered; else as merge().
+    std::vector<v1::SiteReport> advance(const v1::SiteReport& told);
+
   private:
+    std::vector<v1::SiteReport> all() const;
     void remember();
 
     const std::set<std::string> configured_;

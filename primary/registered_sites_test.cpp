@@ -59,6 +59,19 @@ TEST_F(RegisteredSitesTest, CountUntilTheyAreTakenOutOfTheConfiguration) {
     EXPECT_EQ(confirmable(promoted, {report("sydney", "primary", 0)}), Lsn{1000});
 }
 
+TEST_F(RegisteredSitesTest, AdvanceByWhatTheyTellBetweenReports) {
+    RegisteredSites sites(configured_, inventory_, clock_);
+    EXPECT_TRUE(sites.advance(report("sydney", "secondary", 500)).empty()) << "not registered";
+    sites.merge({report("sydney", "secondary", 300)});
+    const auto safe = [&](uint64_t told) {
+        return safe_lsn(sites.advance(report("sydney", "secondary", told)).at(0), rows);
+    };
+    EXPECT_EQ(safe(500), Lsn{500});
+    EXPECT_EQ(safe(400), Lsn{500}) << "an old message";
+    // A report is what the site says of itself now: it may have lost what it had.
+    EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 350)}), Lsn{350});
+}
+
 TEST(Confirmable, LetsGoOfSitesPastTheCap) {
     const std::vector<v1::SiteReport> reports = {report("sydney", "secondary", 300),
                                                  report("tokyo", "secondary", 800)};

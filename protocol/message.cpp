@@ -308,4 +308,8 @@ std::string want_subject(std::string_view cluster) {
     return "antipode." + std::string(cluster) + ".want";
 }
 
+std::string safe_subject(std::string_view cluster) {
+    return "antipode." + std::string(cluster) + ".safe";
+}
+
 }  // namespace antipode::protocol

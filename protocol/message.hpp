@@ -121,6 +121,8 @@ std::string stream_subject(std::string_view cluster, uint64_t epoch,
 std::string all_subjects(std::string_view cluster, uint64_t epoch);
 std::string bucket_name(std::string_view cluster);
 std::string want_subject(std::string_view cluster);
+/// Where a secondary tells at once what became safe: a SiteReport with just that.
+std::string safe_subject(std::string_view cluster);
 /// Answers to a Want.
 inline constexpr const char* want_taken = "ok";
 inline constexpr const char* want_busy = "busy";            ///< ask again later

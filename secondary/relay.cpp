@@ -244,7 +244,9 @@ void Relay::purge() {
 
 void Relay::advance_safe() {
     const auto missing = pulls_.oldest_missing();
+    std::optional<Safe> news;
     status_.with([&](RelayStatus& status) {
+        const auto before = status.safe.lsns;
         while (!noted_.empty() && (!missing || noted_.front().position < *missing)) {
             // Behind a gap the slot must keep what may have to be sent again.
             if (!registry_.gap(noted_.front().store)) {
@@ -257,7 +259,19 @@ void Relay::advance_safe() {
         status.safe.position = missing ? Position{missing->epoch, missing->session,
                                                   missing->number > 0 ? missing->number - 1 : 0}
                                        : status.relayed;
+        if (options_.on_safe && status.safe.lsns != before) {
+            news = status.safe;
+        }
     });
+    if (!news) {
+        return;
+    }
+    try {
+        options_.on_safe(*news);
+    } catch (const Error& error) {
+        // This site's report brings it soon.
+        spdlog::debug("relay: {}", error.what());
+    }
 }
 
 }  // namespace antipode::secondary

@@ -47,6 +47,8 @@ class Relay {
         uint64_t epoch = 0;
         std::vector<StoreId> stores;
         std::chrono::milliseconds wait{250};  ///< of a step that has nothing to do
+        /// Called when more commits of databases became safe. May throw Error: it does not matter.
+        std::function<void(const Safe&)> on_safe{};
     };
     /// `on_relayed` is called after messages were appended.
     Relay(Options options, Stream& upstream, Stream& local, Pulls& pulls, Registry& registry,

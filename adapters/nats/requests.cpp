@@ -14,6 +14,14 @@ std::string bytes_of(natsMsg* message) {
 struct Requester::State {
     Endpoint endpoint;
     Connection connection;
+
+    std::string what() const { return "asking the primary at " + endpoint.url; }
+    natsConnection* connected() {
+        if (!connection || natsConnection_IsClosed(connection.get())) {
+            connection = connect(endpoint);
+        }
+        return connection.get();
+    }
 };
 
 Requester::Requester(Endpoint endpoint) : state_(std::make_unique<State>()) {
@@ -22,19 +30,21 @@ Requester::Requester(Endpoint endpoint) : state_(std::make_unique<State>()) {
 Requester::~Requester() = default;
 
 std::string Requester::request(const std::string& subject, const std::string& bytes) {
-    const std::string what = "asking the primary at " + state_->endpoint.url;
-    if (!state_->connection || natsConnection_IsClosed(state_->connection.get())) {
-        state_->connection = connect(state_->endpoint);
-    }
     Message reply;
     const natsStatus status =
-        natsConnection_Request(OutParam(reply), state_->connection.get(), subject.c_str(),
-                               bytes.data(), static_cast<int>(bytes.size()), request_timeout_ms);
+        natsConnection_Request(OutParam(reply), state_->connected(), subject.c_str(), bytes.data(),
+                               static_cast<int>(bytes.size()), request_timeout_ms);
     if (status != NATS_OK) {
         state_->connection.reset();
     }
-    check(status, what);
+    check(status, state_->what());
     return bytes_of(reply.get());
+}
+
+void Requester::tell(const std::string& subject, const std::string& bytes) {
+    check(natsConnection_Publish(state_->connected(), subject.c_str(), bytes.data(),
+                                 static_cast<int>(bytes.size())),
+          state_->what());
 }
 
 struct Responder::State {

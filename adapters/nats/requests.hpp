@@ -17,6 +17,9 @@ class Requester {
     ~Requester();
     /// The answer. Throws Error{Retry} when nobody answers in time.
     std::string request(const std::string& subject, const std::string& bytes);
+    /// Without an answer, and without knowing whether it arrives. Throws as request() does when
+    /// there is no connection.
+    void tell(const std::string& subject, const std::string& bytes);
 
   private:
     struct State;

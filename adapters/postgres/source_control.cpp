@@ -45,7 +45,8 @@ constexpr const char* server_sql = R"(
       current_setting('max_replication_slots')::int,
       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
       current_setting('max_wal_senders')::int, current_database(),
-      current_setting('max_slot_wal_keep_size') <> '-1'
+      current_setting('max_slot_wal_keep_size') <> '-1',
+      current_setting('synchronous_standby_names')
     FROM pg_roles r WHERE r.rolname = current_user)";
 
 constexpr const char* checking = "checking the primary database";
@@ -86,6 +87,7 @@ void read_server(Connection& connection, SourceFacts& facts) {
     facts.senders_most = static_cast<int>(rows.integer(0, 9));
     facts.database = rows.string(0, 10);
     facts.log_is_capped = rows.boolean(0, 11);
+    facts.synchronous_standby_names = rows.string(0, 12);
 }
 
 std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::string& name) {

@@ -32,7 +32,8 @@ Json stores_of(const Config& config) {
                                       {"replica_identity", store.replica_identity},
                                       {"ddl", store.ddl},
                                       {"slot_warn_bytes", store.slot_warn_bytes},
-                                      {"slot_max_bytes", store.slot_max_bytes}});
+                                      {"slot_max_bytes", store.slot_max_bytes},
+                                      {"synchronous", store.synchronous}});
     }
     for (const Config::Repositories& store : config.repositories) {
         stores["repositories"].push_back({{"name", store.name}, {"root", store.root.string()}});

@@ -39,6 +39,9 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
                  server + ", can be captured" +
                      (uncapped ? std::string("; ") + primary::uncapped : std::string())));
     }
+    if (const auto problem = primary::synchronous_problem(facts, store)) {
+        findings.push_back(bad("database", subject, problem->what, problem->remedy));
+    }
     if (const auto problem = facts.slot ? primary::slot_problem(*facts.slot, store) : std::nullopt;
         problem && facts.slot->wal_status != "lost") {
         findings.push_back(bad("database", subject, problem->what, problem->remedy));

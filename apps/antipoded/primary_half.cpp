@@ -56,6 +56,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                  stream_, *inventory_, captures_of(stores_), item_captures_of(stores_), clock),
       sites_(names_of(config.sites), *inventory_, clock),
       responder_(own_endpoint(config, "wants"), protocol::want_subject(config.cluster)),
+      safe_hearer_(own_endpoint(config, "safe"), protocol::safe_subject(config.cluster)),
       workers_(clock) {
     serve_bulk();
     start_workers();
@@ -115,10 +116,28 @@ void PrimaryHalf::start_workers() {
                 });
         }
     }
+    workers_.loop("safe points", [this](const std::stop_token&) { hear_safe(); });
     workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
     workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {
         publisher_.run(stop, progress);
     });
+}
+
+/// What is safe on a secondary came through this site's stream, so that this site's own place in it
+/// need not be asked.
+void PrimaryHalf::hear_safe() {
+    const auto message = safe_hearer_.next(limits::wait);
+    v1::SiteReport told;
+    if (!message || !told.ParseFromString(message->bytes)) {
+        return;
+    }
+    const std::scoped_lock lock(hearing_);
+    const auto reports = sites_.advance(told);
+    for (const auto& store : stores_.databases) {
+        if (!reports.empty()) {
+            confirm(store->capture(), Lsn{UINT64_MAX}, reports);
+        }
+    }
 }
 
 void PrimaryHalf::answer_want(const std::stop_token&) {
@@ -166,7 +185,13 @@ void PrimaryHalf::confirm(primary::DatabaseCapture& capture, Lsn stored,
         not_below = Lsn{slot->wal_end.value - std::min(cap, slot->wal_end.value)};
     }
     const auto safe = primary::confirmable(reports, capture.store(), stored, not_below);
-    capture.confirm(safe.lsn);
+    const bool any_secondary = std::any_of(reports.begin(), reports.end(), [](const auto& report) {
+        return report.role() == "secondary";
+    });
+    // A synchronous commit waits for a site, not for this one's own stream.
+    if (any_secondary || !config_of(capture.store()).synchronous) {
+        capture.confirm(safe.lsn);
+    }
     if (slot) {
         let_go_.note(capture.store(), safe.let_go, std::max(slot->confirmed, not_below), reports);
     }
@@ -178,6 +203,7 @@ const Config::Database& PrimaryHalf::config_of(const StoreId& store) const {
 }
 
 void PrimaryHalf::hear(const std::vector<v1::SiteReport>& heard) {
+    const std::scoped_lock lock(hearing_);
     const std::vector<v1::SiteReport> reports = sites_.merge(heard);
     const primary::PublisherStatus status = publisher_.status();
     for (const auto& store : stores_.databases) {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 
 #include "adapters/http/server.hpp"
 #include "adapters/nats/jetstream.hpp"
@@ -31,6 +32,7 @@ class PrimaryHalf final : public Half {
   private:
     void serve_bulk();
     void start_workers();
+    void hear_safe();
     void answer_want(const std::stop_token& stop);
     /// "ok", or why the want cannot be met.
     std::string take_want(v1::Want want);
@@ -49,9 +51,11 @@ class PrimaryHalf final : public Half {
     PrimaryStores stores_;
     nats::JetStream stream_;
     primary::Publisher publisher_;
+    std::mutex hearing_;  ///< one at a time hears of sites
     primary::RegisteredSites sites_;
     primary::LetGo let_go_;
     nats::Responder responder_;
+    nats::Responder safe_hearer_;
     Workers workers_;  // last: ends before what it uses
 };
 

@@ -74,6 +74,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),
       requester_(endpoint_of(config, primary, "repair")),
+      safe_teller_(endpoint_of(config, primary, "safe")),
       pulls_(contents_of(stores_),
              [this](const StoreId& store) { receiver_.content_arrived(store); }),
       receiver_({.cluster = config.cluster,
@@ -82,8 +83,11 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
                            .max_hold = config.tuning.max_hold}},
                 receive_stream_, ids_, registry_, pulls_, verify::expected_digest, clock),
       relay_(
-          {.cluster = config.cluster, .epoch = epoch, .stores = ids_}, upstream_, relay_stream_,
-          pulls_, registry_, [this] { receiver_.wake(); }, clock),
+          {.cluster = config.cluster,
+           .epoch = epoch,
+           .stores = ids_,
+           .on_safe = [this](const secondary::Safe& safe) { tell_safe(safe); }},
+          upstream_, relay_stream_, pulls_, registry_, [this] { receiver_.wake(); }, clock),
       repair_(
           config.site, ids_, registry_, bulk_,
           [this](const v1::Want& want) {
@@ -97,6 +101,20 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
       workers_(clock) {
     start_workers();
+}
+
+/// Commits on the primary may wait for it.
+void SecondaryHalf::tell_safe(const secondary::Safe& safe) {
+    v1::SiteReport report;
+    report.set_site(config_.site);
+    report.set_role("secondary");
+    report.set_safe_epoch(safe.position.epoch);
+    for (const auto& [store, lsn] : safe.lsns) {
+        v1::LaneReport& lane = *report.add_lanes();
+        lane.set_store(store.to_string());
+        lane.set_safe_lsn(lsn.value);
+    }
+    safe_teller_.tell(protocol::safe_subject(config_.cluster), report.SerializeAsString());
 }
 
 void SecondaryHalf::start_workers() {

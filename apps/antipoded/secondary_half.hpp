@@ -38,6 +38,7 @@ class SecondaryHalf final : public Half {
         uint64_t parked = 0;
     };
     void start_workers();
+    void tell_safe(const secondary::Safe& safe);
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                          std::string& next_step) const;
@@ -55,6 +56,7 @@ class SecondaryHalf final : public Half {
     nats::JetStream relay_stream_;
     nats::JetStream receive_stream_;
     nats::Requester requester_;
+    nats::Requester safe_teller_;
     secondary::Pulls pulls_;
     secondary::Receiver receiver_;
     secondary::Relay relay_;

@@ -203,6 +203,7 @@ struct SourceFacts {
         Lsn wal_end{};
     };
     std::optional<Slot> slot;
+    std::string synchronous_standby_names;
     bool log_is_capped = false;  ///< max_slot_wal_keep_size is set
     std::string database;
 

@@ -215,6 +215,27 @@ std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
     return std::nullopt;
 }
 
+std::optional<UnmetNeed> synchronous_problem(const SourceFacts& facts,
+                                             const Config::Database& config) {
+    const std::string name = config.standby_name();
+    const bool waits = facts.synchronous_standby_names.find(name) != std::string::npos;
+    if (config.synchronous && !waits) {
+        return UnmetNeed{
+            "synchronous = true, but commits do not wait: synchronous_standby_names "
+            "does not name " +
+                name,
+            "ALTER SYSTEM SET synchronous_standby_names = '\"" + name +
+                "\"'; SELECT pg_reload_conf()"};
+    }
+    if (!config.synchronous && waits) {
+        return UnmetNeed{"commits wait for " + name +
+                             ", which is in synchronous_standby_names, but synchronous is false",
+                         "synchronous = true in [[database]], or take it out of "
+                         "synchronous_standby_names and reload"};
+    }
+    return std::nullopt;
+}
+
 bool is_uncapped(const SourceFacts& facts, const Config::Database& config) {
     return !facts.log_is_capped && config.slot_max_bytes == 0;
 }

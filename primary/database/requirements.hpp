@@ -26,6 +26,10 @@ std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts);
 std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
                                       const Config::Database& config);
 
+/// Where the store's `synchronous` and the server's synchronous_standby_names disagree.
+std::optional<UnmetNeed> synchronous_problem(const SourceFacts& facts,
+                                             const Config::Database& config);
+
 /// Nothing caps what the slot may keep of the primary's disk.
 bool is_uncapped(const SourceFacts& facts, const Config::Database& config);
 constexpr const char* uncapped =

@@ -68,6 +68,19 @@ TEST(SlotProblem, IsWhatTheSlotKeepsOrMayLose) {
     EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("pg_drop_replication_slot"));
 }
 
+TEST(SynchronousProblem, IsWhereTheTwoSidesDisagree) {
+    SourceFacts facts = ready();
+    Config::Database store = config;
+    EXPECT_FALSE(synchronous_problem(facts, store));
+    facts.synchronous_standby_names = "FIRST 1 (\"antipode_app\", other)";
+    EXPECT_THAT(synchronous_problem(facts, store)->what, HasSubstr("synchronous is false"));
+    store.synchronous = true;
+    EXPECT_FALSE(synchronous_problem(facts, store));
+    facts.synchronous_standby_names = "other";
+    EXPECT_THAT(synchronous_problem(facts, store)->remedy,
+                HasSubstr("synchronous_standby_names = '\"antipode_app\"'"));
+}
+
 TEST(Requirements, AreMetByAServerThatIsReady) {
     EXPECT_TRUE(unmet_needs(ready(), config).empty());
     refuse_unmet({});

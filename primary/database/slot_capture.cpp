@@ -35,6 +35,8 @@ constexpr seconds slot_interval(2);
 /// A transaction without changes is returned when so much log, or time with any log, has passed.
 constexpr uint64_t pass_bytes = limits::mib;
 constexpr seconds pass_interval(10);
+/// As synchronous standby it is returned at once, while so few wait for their confirmation.
+constexpr size_t most_waiting_passes = 1000;
 /// How many ends of transactions are remembered; behind them only the newest one.
 constexpr size_t most_ends = 100'000;
 
@@ -261,11 +263,14 @@ void SlotCapture::finish(std::vector<DatabaseEvent>& events) {
         }
     }
     const uint64_t passed = decoded_.value - std::min(cutter_.end(), decoded_).value;
+    // A commit that may wait for this place is not seen here: of another database, or of nothing
+    // that is published.
+    const bool somebody_commits = config_.synchronous && ends_.size() < most_waiting_passes;
     const bool due = passed >= pass_bytes || now - transaction_at_ >= pass_interval;
-    if (passed > 0 && due && !cutter_.in_transaction()) {
+    if (passed > 0 && (due || somebody_commits) && !cutter_.in_transaction()) {
         events.emplace_back(cutter_.pass(decoded_, clock_.now()));
         // Decoding may have been said to have passed this place before this event was there.
-        note_end(decoded_, Lsn{decoded_.value + 1});
+        note_end(decoded_, decoded_ > reported_ ? decoded_ : Lsn{decoded_.value + 1});
         transaction_at_ = now;
     }
     if (decoded_ > reported_) {
