@@ -18,6 +18,8 @@ namespace {
 constexpr std::chrono::milliseconds epoch_interval(1000);
 constexpr unsigned ask_others_every = 5;
 constexpr std::chrono::milliseconds report_interval(500);
+/// Until the first report with a role: a site's initial copy waits for that.
+constexpr std::chrono::milliseconds first_report_interval(50);
 constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
@@ -158,7 +160,8 @@ v1::SiteReport Daemon::own_report() const {
 void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress progress) {
     std::string hub_site;
     std::unique_ptr<nats::Bucket> hub;
-    while (!sleep_unless_stopped(report_interval, stop)) {
+    bool reported = false;
+    while (!sleep_unless_stopped(reported ? report_interval : first_report_interval, stop)) {
         std::shared_ptr<Half> half;
         std::string primary;
         {
@@ -185,6 +188,7 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
         }
         if (half) {
             half->hear(reports);
+            reported = true;
         }
         std::scoped_lock lock(mutex_);
         for (v1::SiteReport& report : reports) {

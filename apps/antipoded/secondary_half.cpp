@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t exceptions_shown = 50;
 constexpr double catching_up_seconds = 10;
+constexpr std::chrono::milliseconds heard_interval(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
     std::map<StoreId, secondary::ContentStore*> contents;
@@ -122,7 +123,7 @@ void SecondaryHalf::start_workers() {
         secondary::DatabaseApply& apply = store->apply();
         workers_.add("apply " + apply.store().to_string(),
                      [&](const std::stop_token& stop, Worker::Progress progress) {
-                         while (!heard_ && !sleep_unless_stopped(limits::wait, stop)) {
+                         while (!heard_ && !sleep_unless_stopped(heard_interval, stop)) {
                              progress.waiting_for("the primary does not know of this site yet",
                                                   "antipode doctor");
                          }
