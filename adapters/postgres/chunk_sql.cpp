@@ -148,10 +148,6 @@ std::vector<std::string> find_bounds(Connection& connection, const ChunkPlan& pl
 
 }  // namespace
 
-std::string qualified(const TableName& table) {
-    return quote_identifier(table.schema) + "." + quote_identifier(table.table);
-}
-
 std::string column_list(const std::vector<std::string>& columns) {
     std::string list;
     for (const std::string& column : columns) {

@@ -40,7 +40,6 @@ std::string in_chunks(const ChunkPlan& plan, const std::set<uint32_t>& chunks);
 std::string key_hash(const ChunkPlan& plan);
 /// Names, quoted, with commas between.
 std::string column_list(const std::vector<std::string>& columns);
-std::string qualified(const TableName& table);
 
 /// The result of `use`; nullopt when the server says that a table or column does not exist.
 template <typename Use>

@@ -260,6 +260,10 @@ std::string quote_identifier(std::string_view name) {
     return quoted + "\"";
 }
 
+std::string qualified(const TableName& name) {
+    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
+}
+
 std::string quote_literal(std::string_view text) {
     std::string quoted = text.find('\\') == std::string_view::npos ? "'" : "E'";
     for (const char c : text) {

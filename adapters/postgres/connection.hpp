@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/seams/database.hpp"
 
 struct pg_conn;
 struct pg_result;
@@ -112,6 +113,8 @@ class Connection {
 /// "name" with its quotes doubled; 'text' as a literal (standard_conforming_strings, E'' when it
 /// holds a backslash).
 std::string quote_identifier(std::string_view name);
+/// "schema"."table"
+std::string qualified(const TableName& name);
 std::string quote_literal(std::string_view text);
 
 }  // namespace antipode::postgres

@@ -67,10 +67,6 @@ CopyPhase phase_of(std::string_view text) {
                 "install the version of Antipode that wrote it, or a later one");
 }
 
-std::string qualified(const TableName& name) {
-    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
-}
-
 }  // namespace
 
 struct ReplicaWriter::State {

@@ -236,8 +236,8 @@ bool SectionFilter::keep(std::string_view line) {
 }
 
 std::unique_ptr<ByteReader> dump_schema(const std::string& url, const std::string& pg_dump,
-                                        SchemaSection section,
-                                        const std::optional<TableName>& only, std::string more) {
+                                        SchemaSection section, const std::optional<TableName>& only,
+                                        std::string more) {
     return std::make_unique<DumpReader>(url, pg_dump, section, only, std::move(more));
 }
 

@@ -29,7 +29,7 @@ class SectionFilter {
 /// Runs pg_dump, streaming its output. The password goes through the environment, never the command
 /// line. A failure of pg_dump is an Error with its words at the end of the output.
 /// `pg_dump`: the program, at least as new as the server. `only`: of this table and what belongs to
-/// it (indexes, owned sequences), but not the types that it uses. `more`: SQL that follows the dump.
+/// it (indexes, owned sequences), but not the types that it uses. `more`: SQL that follows.
 std::unique_ptr<ByteReader> dump_schema(const std::string& url, const std::string& pg_dump,
                                         SchemaSection section,
                                         const std::optional<TableName>& only = std::nullopt,

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include <libpq-fe.h>
-
+#include "adapters/postgres/chunk_sql.hpp"
 #include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/copy_out.hpp"
 #include "adapters/postgres/materialized_views.hpp"
 #include "adapters/postgres/schema_dump.hpp"
 #include "adapters/postgres/sequence_log.hpp"
-#include "base/handle.hpp"
 
 namespace antipode::postgres {
 
@@ -42,10 +41,6 @@ namespace {
 constexpr const char* no_such_table = "42P01";
 constexpr const char* no_such_schema = "3F000";
 
-std::string qualified(const TableName& name) {
-    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
-}
-
 /// Types of PostgreSQL's own whose binary form says all, and the same on every server of a major
 /// version: no OIDs inside (regclass, arrays and composites of the user's types).
 constexpr std::array<uint32_t, 46> binary_safe_types = {
@@ -53,65 +48,64 @@ constexpr std::array<uint32_t, 46> binary_safe_types = {
     1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1042, 1043, 1082, 1083, 1114, 1115,
     1182, 1184, 1185, 1186, 1231, 1266, 1560, 1562, 1700, 2950, 2951, 3802, 3807, 774};
 
+bool is_binary_safe(uint32_t type) {
+    return std::find(binary_safe_types.begin(), binary_safe_types.end(), type) !=
+           binary_safe_types.end();
+}
+
+/// What a range's rows are, for WHERE.
+std::string in_range(const KeyRange& range) {
+    const std::string column = quote_identifier(range.column);
+    std::string condition = "true";
+    if (range.after) {
+        condition += " AND " + column + " > " + std::to_string(*range.after);
+    }
+    if (range.up_to) {
+        condition += " AND " + column + " <= " + std::to_string(*range.up_to);
+    }
+    return condition;
+}
+
 class CopyReader final : public TableReader {
   public:
-    CopyReader(const TableExport::Options& options, const CopyRequest& request)
-        : connection_(options.url, options.application_name),
-          table_(request.table),
-          range_(request.range) {
-        const TableName& table = table_;
-        const std::string doing = "copying " + table.to_string();
-        wait_for_synchronous_commits(connection_, doing);
+    CopyReader(const TableExport::Options& options, const CopyRequest& request) {
+        const std::string doing = "copying " + request.table.to_string();
+        const std::string table = qualified(request.table);
+        Connection connection(options.url, options.application_name);
+        wait_for_synchronous_commits(connection, doing);
         // The lock comes before the snapshot: a TRUNCATE or a rewrite in between would make the
         // table empty for a snapshot that should see its rows.
-        connection_.execute(doing,
-                            "SET lock_timeout = '30s'; SET max_parallel_workers_per_gather = 0");
-        connection_.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        connection_.execute(doing, "LOCK TABLE ONLY " + qualified(table) + " IN ACCESS SHARE MODE");
-        snapshot_ = connection_.query(doing, "SELECT pg_current_snapshot()").string(0, 0);
+        connection.execute(doing,
+                           "SET lock_timeout = '30s'; SET max_parallel_workers_per_gather = 0");
+        connection.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        connection.execute(doing, "LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE");
+        snapshot_ = connection.query(doing, "SELECT pg_current_snapshot()").string(0, 0);
         wal_end_ =
-            Lsn::parse(connection_.query(doing, "SELECT pg_current_wal_insert_lsn()").text(0, 0))
+            Lsn::parse(connection.query(doing, "SELECT pg_current_wal_insert_lsn()").text(0, 0))
                 .value_or(Lsn{});
-        read_columns(doing);
-        const bool same_version = connection_.server_version() / 10000 == request.binary_for;
+        read_columns(connection, doing, table);
+        const bool same_version = connection.server_version() / 10000 == request.binary_for;
         if (!same_version || !std::all_of(types_.begin(), types_.end(), is_binary_safe)) {
             types_.clear();
         }
-        begin(doing);
-    }
-    ~CopyReader() override {
-        if (!ended_) {
-            connection_.cancel();
-        }
+        const std::string sql = "COPY " + what(table, request.range) + " TO STDOUT" +
+                                (types_.empty() ? "" : " (FORMAT binary)");
+        rows_.emplace(std::move(connection), doing, sql);
     }
 
     const std::string& snapshot() const override { return snapshot_; }
     Lsn wal_end() const override { return wal_end_; }
     const std::vector<std::string>& columns() const override { return columns_; }
     const std::vector<uint32_t>& binary_types() const override { return types_; }
-
-    size_t read(std::span<char> buffer) override {
-        if (used_ == size_ && !ended_) {
-            fetch();
-        }
-        const size_t size = std::min(buffer.size(), size_ - used_);
-        std::copy_n(row_.get() + used_, size, buffer.begin());
-        used_ += size;
-        return size;
-    }
+    size_t read(std::span<char> buffer) override { return rows_->read(buffer); }
 
   private:
-    static bool is_binary_safe(uint32_t type) {
-        return std::find(binary_safe_types.begin(), binary_safe_types.end(), type) !=
-               binary_safe_types.end();
-    }
-
-    void read_columns(const std::string& doing) {
-        const Rows rows = connection_.query(
+    void read_columns(Connection& connection, const std::string& doing, const std::string& table) {
+        const Rows rows = connection.query(
             doing,
             "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = $1::regclass "
             "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
-            {qualified(table_)});
+            {table});
         for (int row = 0; row < rows.size(); ++row) {
             columns_.push_back(rows.string(row, 0));
             types_.push_back(static_cast<uint32_t>(rows.integer(row, 1)));
@@ -119,62 +113,19 @@ class CopyReader final : public TableReader {
     }
 
     /// "t (a, b)", or the query of a range.
-    std::string what() const {
-        std::string list;
-        for (const std::string& column : columns_) {
-            list += (list.empty() ? "" : ", ") + quote_identifier(column);
+    std::string what(const std::string& table, const KeyRange& range) const {
+        const std::string list = column_list(columns_);
+        if (range.whole()) {
+            return table + (list.empty() ? "" : " (" + list + ")");
         }
-        if (range_.whole()) {
-            return qualified(table_) + (list.empty() ? "" : " (" + list + ")");
-        }
-        const std::string column = quote_identifier(range_.column);
-        std::string where;
-        if (range_.after) {
-            where += " WHERE " + column + " > " + std::to_string(*range_.after);
-        }
-        if (range_.up_to) {
-            where += (where.empty() ? " WHERE " : " AND ") + column +
-                     " <= " + std::to_string(*range_.up_to);
-        }
-        return "(SELECT " + list + " FROM ONLY " + qualified(table_) + where + ")";
+        return "(SELECT " + list + " FROM ONLY " + table + " WHERE " + in_range(range) + ")";
     }
 
-    void begin(const std::string& doing) {
-        const std::string sql =
-            "COPY " + what() + " TO STDOUT" + (types_.empty() ? "" : " (FORMAT binary)");
-        const Rows::Result result(PQexec(connection_.raw(), sql.c_str()));
-        if (PQresultStatus(result.get()) != PGRES_COPY_OUT) {
-            connection_.fail(doing, result.get());
-        }
-    }
-
-    void fetch() {
-        char* bytes = nullptr;
-        const int size = PQgetCopyData(connection_.raw(), &bytes, 0);
-        row_.reset(bytes);
-        used_ = 0;
-        size_ = size > 0 ? static_cast<size_t>(size) : 0;
-        if (size > 0) {
-            return;
-        }
-        const Rows::Result result(PQgetResult(connection_.raw()));
-        if (size < -1 || PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
-            connection_.fail("copying " + table_.to_string(), result.get());
-        }
-        ended_ = true;
-    }
-
-    Connection connection_;
-    const TableName table_;
-    const KeyRange range_;
     std::string snapshot_;
     Lsn wal_end_;
     std::vector<std::string> columns_;
     std::vector<uint32_t> types_;  ///< empty: as text
-    Handle<char, PQfreemem> row_;
-    size_t size_ = 0;
-    size_t used_ = 0;
-    bool ended_ = false;
+    std::optional<CopyOut> rows_;
 };
 
 }  // namespace

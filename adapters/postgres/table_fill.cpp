@@ -7,10 +7,6 @@ namespace {
 
 constexpr const char* unique_violation = "23505";
 
-std::string qualified(const TableName& name) {
-    return quote_identifier(name.schema) + "." + quote_identifier(name.table);
-}
-
 std::string bound(const std::optional<int64_t>& key) {
     return key ? std::to_string(*key) : std::string();
 }
