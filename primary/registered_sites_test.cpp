@@ -85,6 +85,15 @@ TEST(Confirmable, LetsGoOfSitesPastTheCap) {
     EXPECT_TRUE(broken.let_go.empty());
 }
 
+TEST(Confirmable, IsNothingThatNoSiteHasWhileTheOwnStreamIsNotLookedAt) {
+    const std::vector<v1::SiteReport> reports = {report("sydney", "secondary", 300)};
+    const auto past_the_cap = primary::confirmable(reports, rows, std::nullopt, Lsn{500});
+    EXPECT_EQ(past_the_cap.lsn, Lsn{300}) << "what is decoded may not be in the stream yet";
+    EXPECT_TRUE(past_the_cap.let_go.empty());
+    EXPECT_EQ(primary::confirmable({report("london", "primary", 0)}, rows, std::nullopt).lsn,
+              Lsn{});
+}
+
 TEST(LetGo, LastsUntilASiteHasWhatTheSlotHasPassed) {
     LetGo let_go;
     let_go.note(rows, {"sydney"}, Lsn{800}, {report("sydney", "secondary", 300)});

@@ -21,19 +21,21 @@ Lsn safe_lsn(const v1::SiteReport& report, const StoreId& store) {
 }
 
 Confirmable confirmable(const std::vector<v1::SiteReport>& reports, const StoreId& store,
-                        Lsn stored, Lsn not_below) {
-    Confirmable result{stored, {}};
+                        std::optional<Lsn> stored, Lsn not_below) {
+    Confirmable result;
+    std::optional<Lsn> least = stored;
     for (const v1::SiteReport& report : reports) {
         if (!is_secondary(report)) {
             continue;
         }
         const Lsn safe = safe_lsn(report, store);
-        if (safe < not_below && stored >= not_below) {
+        if (safe < not_below && stored && *stored >= not_below) {
             result.let_go.push_back(report.site());
         } else {
-            result.lsn = std::min(result.lsn, safe);
+            least = std::min(least.value_or(safe), safe);
         }
     }
+    result.lsn = least.value_or(Lsn{});
     return result;
 }
 

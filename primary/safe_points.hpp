@@ -22,10 +22,11 @@ struct Confirmable {
     Lsn lsn;
     std::vector<std::string> let_go;
 };
-/// `stored`: what this site's own stream holds. Sites that have not reached `not_below` do not
-/// count: the log would grow past its cap. It is no help while the own stream has not reached it.
+/// `stored`: what this site's own stream holds; nullopt: not looked at, so that only a site can say
+/// that anything is safe, and all count. Sites that have not reached `not_below` do not count: the
+/// log would grow past its cap. It is no help while the own stream has not reached it.
 Confirmable confirmable(const std::vector<v1::SiteReport>& reports, const StoreId& store,
-                        Lsn stored, Lsn not_below = {});
+                        std::optional<Lsn> stored, Lsn not_below = {});
 
 /// What a site says of a store; the origin when it says nothing: it has nothing of it.
 Lsn safe_lsn(const v1::SiteReport& report, const StoreId& store);

@@ -135,7 +135,7 @@ void PrimaryHalf::hear_safe() {
     const auto reports = sites_.advance(told);
     for (const auto& store : stores_.databases) {
         if (!reports.empty()) {
-            confirm(store->capture(), Lsn{UINT64_MAX}, reports);
+            confirm(store->capture(), std::nullopt, reports);
         }
     }
 }
@@ -176,7 +176,7 @@ void PrimaryHalf::report(v1::SiteReport& report) const {
     }
 }
 
-void PrimaryHalf::confirm(primary::DatabaseCapture& capture, Lsn stored,
+void PrimaryHalf::confirm(primary::DatabaseCapture& capture, std::optional<Lsn> stored,
                           const std::vector<v1::SiteReport>& reports) {
     const uint64_t cap = config_of(capture.store()).slot_max_bytes;
     const auto slot = capture.slot();

@@ -40,7 +40,7 @@ class PrimaryHalf final : public Half {
                                          const StoreId& store);
     std::string remark_of(const StoreId& store) const;
     const Config::Database& config_of(const StoreId& store) const;
-    void confirm(primary::DatabaseCapture& capture, Lsn stored,
+    void confirm(primary::DatabaseCapture& capture, std::optional<Lsn> stored,
                  const std::vector<v1::SiteReport>& reports);
     void show_slot(const StoreId& store, nlohmann::json& row) const;
 
