@@ -171,6 +171,13 @@ TEST_F(DatabaseCopy, RepeatsNoFinishedRangeAfterAnyKill) {
 
 TEST_F(DatabaseCopy, CopiesATableAgainThatIsTruncatedBetweenItsRanges) {
     make_big();
+    // What has fired there does not fire again here.
+    on_a(R"(CREATE TABLE log (what text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO log VALUES (TG_OP); RETURN NULL; END';
+        CREATE TRIGGER noted AFTER INSERT OR DELETE OR TRUNCATE ON big
+            FOR EACH STATEMENT EXECUTE FUNCTION note();
+        ALTER TABLE big ENABLE ALWAYS TRIGGER noted)");
     start_capture();
     DirectBulk bulk(primary_->bulk);
     std::atomic<bool> truncated = false;
@@ -193,6 +200,7 @@ TEST_F(DatabaseCopy, CopiesATableAgainThatIsTruncatedBetweenItsRanges) {
     EXPECT_TRUE(secondary_->apply.position().copied);
     catch_up();
     expect_equal();
+    EXPECT_EQ(on_b("SELECT tgenabled FROM pg_trigger WHERE tgname = 'noted'"), "A");
 }
 
 TEST_F(DatabaseCopy, CopiesATableAloneThatWasMadeUnnoticed) {

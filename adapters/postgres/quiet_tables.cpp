@@ -36,13 +36,29 @@ void QuietTables::silence(Connection& connection, std::span<const RowOperation> 
 
 void QuietTables::silence(Connection& connection, uint32_t relation) {
     const auto table = tables_.find(relation);
-    if (table == tables_.end() || restore_.contains(table->second.first)) {
+    if (table != tables_.end()) {
+        silence(connection, table->second.first, table->second.second);
+    }
+}
+
+void QuietTables::silence(Connection& connection, const TableName& table) {
+    const std::string name = qualified(table);
+    const Rows oid = connection.query(doing, "SELECT to_regclass($1)::oid", {name});
+    if (!oid.is_null(0, 0)) {
+        silence(connection, oid.string(0, 0), name);
+    }
+}
+
+void QuietTables::silence(Connection& connection, const std::string& oid, const std::string& name) {
+    if (restore_.contains(oid)) {
         return;
     }
-    const auto& [oid, name] = table->second;
+    const Rows rows = connection.query(doing, firing_sql, {oid});
+    if (rows.size() == 0) {
+        return;
+    }
     std::string& restore = restore_[oid];
     std::string disable;
-    const Rows rows = connection.query(doing, firing_sql, {oid});
     for (int row = 0; row < rows.size(); ++row) {
         const std::string what = rows.string(row, 0);
         disable += "ALTER TABLE ONLY " + name + " DISABLE " + what + ";";

@@ -25,6 +25,8 @@ class QuietTables {
     void add(uint32_t relation, const TargetTable& table);
     /// Before these are applied.
     void silence(Connection& connection, std::span<const RowOperation> operations);
+    /// Before rows of a table are written in another way; does nothing when there is no such table.
+    void silence(Connection& connection, const TableName& table);
     /// Before the commit, and before the structure changes.
     void restore(Connection& connection);
     /// The transaction was rolled back.
@@ -32,6 +34,7 @@ class QuietTables {
 
   private:
     void silence(Connection& connection, uint32_t relation);
+    void silence(Connection& connection, const std::string& oid, const std::string& name);
 
     std::map<uint32_t, std::pair<std::string, std::string>> tables_;  ///< oid, name for ALTER
     std::map<std::string, std::string> restore_;                      ///< statements by oid

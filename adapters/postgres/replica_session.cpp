@@ -346,7 +346,10 @@ void ReplicaWriter::remember_copied(const CopiedTable& table) {
 }
 
 bool ReplicaWriter::clear_copied(const TableName& table) {
-    return guarded([&] { return postgres::clear_copied(state_->place(), table); });
+    return guarded([&] {
+        state_->quiet.silence(state_->connected(), table);
+        return postgres::clear_copied(state_->place(), table);
+    });
 }
 
 std::vector<LocalTable> ReplicaWriter::tables() {
@@ -407,6 +410,7 @@ void ReplicaWriter::follow_sequences(std::span<const SequenceState> states) {
 
 bool ReplicaWriter::begin_copy(const CopyBeginning& beginning) {
     return guarded([&] {
+        state_->quiet.silence(state_->connected(), beginning.copied.name);
         state_->fill = TableFill::begin(state_->place(), beginning);
         return state_->fill != nullptr;
     });
