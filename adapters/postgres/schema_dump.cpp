@@ -213,15 +213,20 @@ bool SectionFilter::keep(std::string_view line) {
             in_entry_ = true;
             // They tell of the primary's DDL; `antipode database setup` makes them.
             const std::string_view name = line.substr(header.size());
-            own_ =
-                (type.starts_with("EVENT TRIGGER;") && name.starts_with("antipode_")) ||
-                (type.starts_with("ACL;") && name.starts_with("FUNCTION pg_logical_emit_message("));
+            own_ = type.starts_with("EVENT TRIGGER;") && name.starts_with("antipode_");
+            own_rights_ =
+                type.starts_with("ACL;") && name.starts_with("FUNCTION pg_logical_emit_message(");
             in_foreign_key_ = type.starts_with("FK CONSTRAINT;") ||
                               (type.starts_with("COMMENT;") &&
                                line.substr(header.size()).starts_with("CONSTRAINT "));
         }
     }
     if (line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ")) {
+        return false;
+    }
+    // The primary's daemon may be a role that is not here. That nobody else may write messages
+    // holds here, too.
+    if (own_rights_ && line.starts_with("GRANT ")) {
         return false;
     }
     switch (section_) {

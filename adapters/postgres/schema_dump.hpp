@@ -24,6 +24,7 @@ class SectionFilter {
     bool in_entry_ = false;
     bool in_foreign_key_ = false;
     bool own_ = false;  ///< what `antipode database setup` made
+    bool own_rights_ = false;
 };
 
 /// Runs pg_dump, streaming its output. The password goes through the environment, never the command

@@ -34,6 +34,7 @@ CREATE EVENT TRIGGER antipode_ddl ON ddl_command_end EXECUTE FUNCTION antipode.c
 -- Name: FUNCTION pg_logical_emit_message(boolean, text, text); Type: ACL; Schema: pg_catalog; O: p
 --
 REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
+GRANT ALL ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) TO capture;
 \unrestrict abc
 )";
 
@@ -51,11 +52,12 @@ std::string statements_of(SchemaSection section) {
 
 TEST(SectionFilter, TellsForeignKeysAndTheirCommentsFromTheRest) {
     EXPECT_EQ(statements_of(SchemaSection::After),
-              "SET statement_timeout;ALTER TABLE;CREATE TRIGGER;");
+              "SET statement_timeout;ALTER TABLE;CREATE TRIGGER;REVOKE ALL;");
     EXPECT_EQ(statements_of(SchemaSection::Finish),
               "SET statement_timeout;ALTER TABLE;COMMENT ON;");
     EXPECT_EQ(statements_of(SchemaSection::Before),
-              "SET statement_timeout;ALTER TABLE;ALTER TABLE;COMMENT ON;CREATE TRIGGER;");
+              "SET statement_timeout;ALTER TABLE;ALTER TABLE;COMMENT ON;CREATE TRIGGER;"
+              "REVOKE ALL;");
 }
 
 }  // namespace
