@@ -55,13 +55,9 @@ class HeldSnapshot final : public SourceCheck {
 
     std::vector<TableName> tables() override {
         Connection connection = join();
-        const Rows rows = connection.query("listing tables", R"(
-            SELECT n.nspname, c.relname
-            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-              AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
-              AND n.nspname NOT LIKE 'pg\_%'
-            ORDER BY 1, 2)");
+        const Rows rows =
+            connection.query("listing tables", std::string("SELECT n.nspname, c.relname") +
+                                                   replicated_tables + " ORDER BY 1, 2");
         std::vector<TableName> tables;
         for (int row = 0; row < rows.size(); ++row) {
             tables.push_back({rows.string(row, 0), rows.string(row, 1)});

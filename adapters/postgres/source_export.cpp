@@ -165,13 +165,11 @@ std::unique_ptr<ByteReader> TableExport::schema(SchemaSection section,
 
 std::vector<TableEstimate> TableExport::tables() {
     Connection connection(options_.url, options_.application_name);
-    const Rows rows = connection.query("listing tables", R"(
-        SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
-          AND n.nspname NOT LIKE 'pg\_%'
-        ORDER BY 1, 2)");
+    const Rows rows = connection.query(
+        "listing tables",
+        std::string(
+            "SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)") +
+            replicated_tables + " ORDER BY 1, 2");
     std::vector<TableEstimate> tables;
     for (int row = 0; row < rows.size(); ++row) {
         tables.push_back({{rows.string(row, 0), rows.string(row, 1)},

@@ -6,6 +6,13 @@
 
 namespace antipode::postgres {
 
+/// Which tables are replicated, as c, with their schemas, as n: FROM and WHERE of a query.
+inline constexpr const char* replicated_tables = R"(
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence = 'p'
+      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
+      AND n.nspname NOT LIKE 'pg\_%')";
+
 class Connection;
 
 /// A commit that waits for a synchronous standby is in the log, so decoding may have passed it and

@@ -18,6 +18,12 @@ namespace antipode {
 struct BulkRequest {
     std::string path;
     std::map<std::string, std::string> query;
+
+    /// nullopt: it is not there.
+    std::optional<std::string> parameter(const std::string& name) const {
+        const auto found = query.find(name);
+        return found == query.end() ? std::nullopt : std::optional(found->second);
+    }
 };
 
 /// Primary: the bytes that answer one request. Read by one thread, front to back.

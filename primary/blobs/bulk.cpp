@@ -33,11 +33,11 @@ class FileBody final : public BulkBody {
 }  // namespace
 
 std::unique_ptr<BulkBody> BlobBulk::open(const BulkRequest& request) {
-    const auto text = request.query.find("ref");
-    if (!request.path.ends_with("/content") || text == request.query.end()) {
+    const auto text = request.parameter("ref");
+    if (!request.path.ends_with("/content") || !text) {
         return nullptr;
     }
-    const auto bytes = from_hex(text->second);
+    const auto bytes = from_hex(*text);
     const auto reference = bytes ? BlobReference::decode(*bytes) : std::nullopt;
     if (!reference || filter_.excludes(reference->path)) {
         return nullptr;

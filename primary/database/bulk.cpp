@@ -14,14 +14,9 @@ Headers headers_of(const SnapshotPlace& place) {
             {protocol::wal_end_header, place.wal_end.to_string()}};
 }
 
-std::optional<std::string> parameter(const BulkRequest& request, const char* name) {
-    const auto found = request.query.find(name);
-    return found == request.query.end() ? std::nullopt : std::optional(found->second);
-}
-
 /// Throws Error{Stop} for what is no number: a range that is read wrongly would lose rows.
 std::optional<int64_t> number_of(const BulkRequest& request, const char* name) {
-    const auto text = parameter(request, name);
+    const auto text = request.parameter(name);
     if (!text) {
         return std::nullopt;
     }
@@ -33,23 +28,20 @@ std::optional<int64_t> number_of(const BulkRequest& request, const char* name) {
 }
 
 std::optional<TableName> table_of(const BulkRequest& request) {
-    const auto schema = parameter(request, "schema");
-    const auto table = parameter(request, "table");
+    const auto schema = request.parameter("schema");
+    const auto table = request.parameter("table");
     return schema && table ? std::optional(TableName{*schema, *table}) : std::nullopt;
 }
 
 std::optional<SchemaSection> section_of(const BulkRequest& request) {
-    const auto found = request.query.find("section");
-    if (found == request.query.end()) {
-        return std::nullopt;
-    }
-    if (found->second == "before") {
+    const auto section = request.parameter("section");
+    if (section == "before") {
         return SchemaSection::Before;
     }
-    if (found->second == "after") {
+    if (section == "after") {
         return SchemaSection::After;
     }
-    return found->second == "finish" ? std::optional(SchemaSection::Finish) : std::nullopt;
+    return section == "finish" ? std::optional(SchemaSection::Finish) : std::nullopt;
 }
 
 std::string list_tables(const std::vector<TableEstimate>& tables) {
@@ -130,7 +122,7 @@ std::unique_ptr<BulkBody> DatabaseBulk::open_list(const std::string& what) {
 std::unique_ptr<BulkBody> DatabaseBulk::open_copy(const BulkRequest& request,
                                                   const TableName& table) {
     CopyRequest wanted{.table = table};
-    wanted.range = {parameter(request, "column").value_or(""), number_of(request, "after"),
+    wanted.range = {request.parameter("column").value_or(""), number_of(request, "after"),
                     number_of(request, "up_to")};
     wanted.binary_for = static_cast<int>(number_of(request, "binary").value_or(0));
     auto reader = source_.copy(wanted);

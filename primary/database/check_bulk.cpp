@@ -12,11 +12,6 @@ namespace {
 constexpr size_t most_checks = 8;
 constexpr size_t most_id_bytes = 64;
 
-std::optional<std::string> parameter(const BulkRequest& request, const char* name) {
-    const auto found = request.query.find(name);
-    return found == request.query.end() ? std::nullopt : std::optional(found->second);
-}
-
 bool is_valid_id(const std::string& id) {
     return !id.empty() && id.size() <= most_id_bytes &&
            id.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -33,7 +28,7 @@ std::string list(const std::vector<TableName>& tables) {
 }  // namespace
 
 std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
-    const auto id = parameter(request, "id");
+    const auto id = request.parameter("id");
     if (!id || !is_valid_id(*id)) {
         return nullptr;
     }
@@ -50,9 +45,9 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
         });
         return std::make_unique<TextBody>("", Headers{});
     }
-    const auto schema = parameter(request, "schema");
-    const auto name = parameter(request, "table");
-    const auto chunks = protocol::decode_numbers(parameter(request, "chunks").value_or(""));
+    const auto schema = request.parameter("schema");
+    const auto name = request.parameter("table");
+    const auto chunks = protocol::decode_numbers(request.parameter("chunks").value_or(""));
     if (!schema || !name || !chunks) {
         return nullptr;
     }
@@ -74,7 +69,7 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
 }
 
 std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequest& request) {
-    const auto cut_as = parameter(request, "cut_as");
+    const auto cut_as = request.parameter("cut_as");
     const auto other = cut_as ? find(*cut_as) : nullptr;
     if (cut_as && !other) {
         return nullptr;

@@ -190,8 +190,8 @@ void TransactionCutter::commit(const DecodedCommit& commit, std::vector<Database
         out_of_order("the end of a transaction that it did not begin");
     }
     in_transaction_ = false;
-    const bool plain = part_.part() == 0 && part_.statements_size() == 0 &&
-                       part_.sequences_size() == 0;
+    const bool plain =
+        part_.part() == 0 && part_.statements_size() == 0 && part_.sequences_size() == 0;
     const bool empty = plain && writer_.size() == 0;
     if (empty && !part_.has_barrier()) {
         return;

@@ -323,9 +323,8 @@ void RepositoryCapture::refuse_empty_root() const {
 }
 
 std::unique_ptr<BulkBody> PackService::open(const BulkRequest& request) {
-    const auto parameter = request.query.find("ref");
-    const auto bytes =
-        parameter == request.query.end() ? std::nullopt : from_hex(parameter->second);
+    const auto text = request.parameter("ref");
+    const auto bytes = text ? from_hex(*text) : std::nullopt;
     const auto hash = bytes ? sha256_from_bytes(*bytes) : std::nullopt;
     return hash && request.path.ends_with("/content") ? repositories_.open_kept_pack(*hash)
                                                       : nullptr;

@@ -18,11 +18,6 @@ constexpr size_t text_most_bytes = 256 * limits::mib;
                 "compare the versions of Antipode on both sites (antipode version)");
 }
 
-/// What is not the primary's saying that it is working on it.
-std::string_view without_signs_of_life(std::string_view text) {
-    return text.substr(std::min(text.find_first_not_of('\n'), text.size()));
-}
-
 }  // namespace
 
 BulkRequest CheckRequests::request(const std::string& what, const std::string& check) const {
@@ -76,16 +71,23 @@ std::vector<TableName> CheckRequests::open(const std::string& check, const std::
     return tables;
 }
 
+std::optional<std::string> CheckRequests::fetch_readable(const BulkRequest& request,
+                                                         const std::stop_token& stop) {
+    std::string text = fetch(request, stop);
+    // The primary's signs that it is working on it.
+    text.erase(0, std::min(text.find_first_not_of('\n'), text.size()));
+    return text == protocol::not_readable ? std::nullopt : std::optional(std::move(text));
+}
+
 std::optional<ChunkedTable> CheckRequests::digests(const std::string& check, const TableName& table,
                                                    const std::set<uint32_t>& chunks,
                                                    const std::stop_token& stop) {
     const BulkRequest wanted = request("digests", check, table, chunks);
-    const std::string text = fetch(wanted, stop);
-    const std::string_view answer = without_signs_of_life(text);
-    if (answer == protocol::not_readable) {
+    const auto answer = fetch_readable(wanted, stop);
+    if (!answer) {
         return std::nullopt;
     }
-    auto chunked = protocol::decode_chunks(answer);
+    auto chunked = protocol::decode_chunks(*answer);
     if (!chunked || chunked->plan.table != table) {
         malformed(wanted);
     }
@@ -96,12 +98,11 @@ std::optional<KeyDigests> CheckRequests::keys(const std::string& check, const Ta
                                               const std::set<uint32_t>& chunks,
                                               const std::stop_token& stop) {
     const BulkRequest wanted = request("keys", check, table, chunks);
-    const std::string text = fetch(wanted, stop);
-    const std::string_view answer = without_signs_of_life(text);
-    if (answer == protocol::not_readable) {
+    const auto answer = fetch_readable(wanted, stop);
+    if (!answer) {
         return std::nullopt;
     }
-    auto keys = protocol::decode_keys(answer);
+    auto keys = protocol::decode_keys(*answer);
     if (!keys) {
         malformed(wanted);
     }

@@ -43,6 +43,9 @@ class CheckRequests {
     BulkRequest request(const std::string& what, const std::string& check, const TableName& table,
                         const std::set<uint32_t>& chunks) const;
     std::string fetch(const BulkRequest& request, const std::stop_token& stop);
+    /// nullopt: the primary says that its snapshot cannot read the table.
+    std::optional<std::string> fetch_readable(const BulkRequest& request,
+                                              const std::stop_token& stop);
 
     const StoreId store_;
     BulkSource& primary_;
