@@ -22,10 +22,14 @@ constexpr const char* pinned_settings = R"(
     SET standard_conforming_strings = on; SET search_path = pg_catalog; SET row_security = off;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
-    SET statement_timeout = 0; SET lock_timeout = 0;
+    SET lock_timeout = 0;
     SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
     SET array_nulls = on; SET transform_null_equals = off; SET quote_all_identifiers = off;
     SET plan_cache_mode = auto; SET client_min_messages = warning)";
+
+constexpr const char* no_time_limit = "SET statement_timeout = 0";
+constexpr const char* query_canceled = "57014";
+constexpr int most_pinnings = 10;
 
 constexpr const char* server_is_away =
     "check that the server runs and that the store's url reaches it (psql URL)";
@@ -127,7 +131,20 @@ Connection::Connection(const std::string& url, const std::string& application_na
     pin_settings();
 }
 void Connection::pin_settings() {
-    execute("pinning settings", pinned_settings);
+    constexpr const char* doing = "pinning settings";
+    for (int tries = 1;; ++tries) {
+        try {
+            execute(doing, no_time_limit);
+            execute(doing, pinned_settings);
+            return;
+        } catch (const SqlError& error) {
+            // A limit of milliseconds, set on the role or the database, holds until it is taken
+            // away.
+            if (error.sqlstate() != query_canceled || tries == most_pinnings) {
+                throw;
+            }
+        }
+    }
 }
 Connection::~Connection() = default;
 Connection::Connection(Connection&&) noexcept = default;
