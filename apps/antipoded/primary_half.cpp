@@ -134,7 +134,8 @@ void PrimaryHalf::hear_safe() {
     const std::scoped_lock lock(hearing_);
     const auto reports = sites_.advance(told);
     for (const auto& store : stores_.databases) {
-        if (!reports.empty()) {
+        // Others need not know before the next report.
+        if (!reports.empty() && config_of(store->capture().store()).synchronous) {
             confirm(store->capture(), std::nullopt, reports);
         }
     }

@@ -208,6 +208,8 @@ std::vector<DatabaseEvent> SlotCapture::collect(milliseconds wait) {
         const auto decoded = source_.next(slice);
         if (decoded) {
             take(*decoded, events);
+        } else if (woken_.exchange(false)) {
+            // Not the end of the wait: a status is due, and transactions still share a message.
         } else if (any || wait <= slice) {
             break;
         } else {
@@ -319,6 +321,7 @@ void SlotCapture::send_due_status() {
 
 void SlotCapture::confirm(Lsn lsn) {
     raise(confirmed_, lsn.value);
+    woken_ = true;
     source_.wake();
 }
 

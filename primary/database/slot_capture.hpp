@@ -94,6 +94,7 @@ class SlotCapture final : public DatabaseCapture {
 
     // Any thread.
     std::atomic<uint64_t> confirmed_{0};
+    std::atomic<bool> woken_{false};  ///< to send a status
     std::atomic<uint64_t> forgotten_{0};
     std::atomic<uint64_t> wal_target_{0};
     std::atomic<bool> restart_{false};

@@ -30,6 +30,7 @@ class FakeServer final : public ChangeSource,
             throw Error(Reaction::Retry, "connection lost");
         }
         if (decoded.empty()) {
+            decoded.swap(later);
             return std::nullopt;
         }
         Decoded next = decoded.front();
@@ -132,6 +133,7 @@ class FakeServer final : public ChangeSource,
     int statuses = 0;
     int woken = 0;
     int published = 0;
+    std::deque<Decoded> later;  ///< behind a next() that returns nothing
 };
 
 class Capture : public testing::Test {
@@ -190,6 +192,22 @@ TEST_F(Capture, TransactionsThatShareAMessageAreConfirmedTogether) {
     capture_.confirm(Lsn{310});
     poll();
     EXPECT_EQ(server_.confirmed, Lsn{310});
+}
+
+TEST_F(Capture, AConfirmationDoesNotPartTransactionsThatShareAMessage) {
+    poll();
+    server_.commit(200);
+    poll();
+    server_.commit(300);
+    server_.decoded.swap(server_.later);
+    server_.commit(400);
+    server_.decoded.erase(server_.decoded.begin() + 1);  // PostgreSQL describes a table once
+    server_.decoded.swap(server_.later);
+    capture_.confirm(Lsn{210});
+    const auto events = poll();
+    ASSERT_EQ(events.size(), 2U);
+    EXPECT_EQ(transaction(events[0]).members_size(), 2);
+    EXPECT_EQ(server_.confirmed, Lsn{210});
 }
 
 TEST_F(Capture, ALoneTransactionNeverWaitsForOthers) {
