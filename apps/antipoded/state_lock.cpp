@@ -1,6 +1,7 @@
 #include "apps/antipoded/state_lock.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include <fcntl.h>
@@ -9,8 +10,15 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "base/worker.hpp"
 
 namespace antipode {
+namespace {
+
+constexpr std::chrono::milliseconds patience(1000);
+constexpr std::chrono::milliseconds look_interval(10);
+
+}  // namespace
 
 StateLock::StateLock(const std::filesystem::path& directory) : fd_(-1) {
     const std::string shown = "state_dir " + printable(directory.native());
@@ -25,7 +33,13 @@ StateLock::StateLock(const std::filesystem::path& directory) : fd_(-1) {
         throw Error(Reaction::Stop, shown + " cannot be written: " + std::strerror(errno),
                     "give antipoded a directory of its own that it may write to (state_dir)");
     }
-    if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    bool held = false;
+    while (!(held = flock(fd_, LOCK_EX | LOCK_NB) == 0) &&
+           std::chrono::steady_clock::now() < deadline) {
+        sleep_unless_stopped(look_interval, {});
+    }
+    if (!held) {
         close(fd_);
         throw Error(Reaction::Stop, "another antipoded works in " + shown,
                     "stop the other one, or give this one a state_dir of its own");

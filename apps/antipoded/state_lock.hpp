@@ -5,7 +5,8 @@
 namespace antipode {
 
 /// Makes the state directory if it is not there, and holds it: of two daemons with one directory
-/// the second refuses to start. Throws Error{Stop}.
+/// the second refuses to start, after a moment: what a daemon that was killed had just forked may
+/// hold the directory until it has come to its exec(). Throws Error{Stop}.
 class StateLock {
   public:
     explicit StateLock(const std::filesystem::path& directory);

@@ -1,0 +1,32 @@
+#include "apps/antipoded/state_lock.hpp"
+
+#include <future>
+#include <optional>
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(StateLock, IsRefusedToASecondDaemon) {
+    const test::TemporaryDirectory directory;
+    const StateLock first(directory.path());
+    EXPECT_THROW(StateLock(directory.path()), Error);
+}
+
+TEST(StateLock, WaitsForWhatAKilledDaemonLeftBehind) {
+    const test::TemporaryDirectory directory;
+    std::optional<StateLock> left_behind(directory.path());
+    auto next = std::async(std::launch::async, [&] { const StateLock lock(directory.path()); });
+    EXPECT_EQ(next.wait_for(50ms), std::future_status::timeout);
+    left_behind.reset();
+    EXPECT_NO_THROW(next.get());
+}
+
+}  // namespace
+}  // namespace antipode
