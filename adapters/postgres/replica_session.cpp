@@ -4,6 +4,7 @@
 
 #include <libpq-fe.h>
 
+#include "adapters/postgres/chunk_mend.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
@@ -76,6 +77,7 @@ struct ReplicaWriter::State {
     QuietTables quiet;
     SequenceRaises raises;
     std::unique_ptr<TableFill> fill;
+    std::optional<ChunkMend> mend;
 
     void connect();
     void take_lock();
@@ -94,6 +96,12 @@ struct ReplicaWriter::State {
         }
         return *fill;
     }
+    ChunkMend& mending() {
+        if (!mend) {
+            throw Error(Reaction::Retry, "the session with the database is gone");
+        }
+        return *mend;
+    }
     TableFill::Place place() { return {connected(), options.store, options.writer}; }
     Rows query(const std::string& doing, const std::string& sql,
                const Parameters& parameters = {}) {
@@ -101,6 +109,7 @@ struct ReplicaWriter::State {
     }
     void disconnect() noexcept {
         fill.reset();
+        mend.reset();
         sets.reset();
         quiet = {};
         connection.reset();
@@ -425,6 +434,25 @@ uint64_t ReplicaWriter::end_copy() {
         const uint64_t rows = state_->filling().end();
         state_->fill.reset();
         return rows;
+    });
+}
+
+void ReplicaWriter::begin_mend(const ChunkPlan& plan) {
+    guarded([&] {
+        state_->quiet.silence(state_->connected(), plan.table);
+        state_->mend.emplace(state_->connected(), plan);
+    });
+}
+
+void ReplicaWriter::mend_bytes(std::string_view bytes) {
+    guarded([&] { state_->mending().write(bytes); });
+}
+
+MendedRows ReplicaWriter::end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) {
+    return guarded([&] {
+        const MendedRows mended = state_->mending().finish(chunks, touched);
+        state_->mend.reset();
+        return mended;
     });
 }
 

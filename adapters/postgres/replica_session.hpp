@@ -43,6 +43,9 @@ class ReplicaWriter final : public ReplicaSession {
     void copy_bytes(std::string_view bytes) override;
     uint64_t end_copy() override;
     bool clear_copied(const TableName& table) override;
+    void begin_mend(const ChunkPlan& plan) override;
+    void mend_bytes(std::string_view bytes) override;
+    MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) override;
     int server_major() override;
     std::unique_ptr<ReplicaSession> beside() override;
 

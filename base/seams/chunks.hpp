@@ -75,6 +75,12 @@ struct TouchedKeys {
     bool all = false;
 };
 
+/// What was done to make chunks equal.
+struct MendedRows {
+    uint64_t removed = 0;
+    uint64_t added = 0;
+};
+
 // ---- Primary ----
 
 /// A snapshot of a primary's database, held while the object is there. Its barriers have been

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -320,6 +321,10 @@ class SourceExport {
 
 // ---- Secondary ----
 
+struct ChunkPlan;    // base/seams/chunks.hpp
+struct TouchedRows;  // base/seams/chunks.hpp
+struct MendedRows;   // base/seams/chunks.hpp
+
 enum class CopyPhase {
     None,    ///< nothing of the initial copy is here
     Tables,  ///< tables exist and are being filled
@@ -440,6 +445,13 @@ class ReplicaSession {
     virtual uint64_t end_copy() = 0;
     /// Empties a table that was copied, and forgets that it was; false: there is no such table.
     virtual bool clear_copied(const TableName& table) = 0;
+
+    /// Makes rows of a table equal to the primary's: begin_mend, then the primary's rows of the
+    /// chunks in COPY's text format, each piece whole lines, then end_mend. Rows in `touched` stay
+    /// as they are. Throws Error{Retry} when those cannot be told apart.
+    virtual void begin_mend(const ChunkPlan& plan) = 0;
+    virtual void mend_bytes(std::string_view bytes) = 0;
+    virtual MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) = 0;
 
     // Any time after load().
     /// For CopyRequest::binary_for.

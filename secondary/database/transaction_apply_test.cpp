@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/seams/chunks.hpp"
 #include "protocol/rows.hpp"
 #include "protocol/table_list.hpp"
 
@@ -111,6 +112,9 @@ class FakeSession final : public ReplicaSession {
         return true;
     }
     void copy_bytes(std::string_view bytes) override { copied += bytes; }
+    void begin_mend(const ChunkPlan&) override {}
+    void mend_bytes(std::string_view) override {}
+    MendedRows end_mend(const std::set<uint32_t>&, const TouchedRows&) override { return {}; }
     uint64_t end_copy() override {
         working.tables[copying] = {{copied, "copied"}};
         copied.clear();
