@@ -5,10 +5,12 @@
 #include <libpq-fe.h>
 
 #include "adapters/postgres/chunk_mend.hpp"
+#include "adapters/postgres/chunk_sql.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
+#include "adapters/postgres/schema_dump.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
 #include "adapters/postgres/table_fill.hpp"
 
@@ -38,7 +40,7 @@ constexpr const char* create_bookkeeping = R"(
         store text PRIMARY KEY,
         epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
         lsn pg_lsn NOT NULL, transactions bigint NOT NULL,
-        phase text NOT NULL CHECK (phase IN ('none', 'tables', 'finish', 'complete')),
+        phase text NOT NULL,
         schema_was_here boolean NOT NULL,
         after_script text NOT NULL, finish_script text NOT NULL
     ) WITH (fillfactor = 10);
@@ -48,9 +50,10 @@ constexpr const char* create_bookkeeping = R"(
         PRIMARY KEY (store, schema_name, table_name)
     ))";
 
-constexpr std::array<std::pair<CopyPhase, const char*>, 4> phase_names = {
+constexpr std::array<std::pair<CopyPhase, const char*>, 5> phase_names = {
     {{CopyPhase::None, "none"},
      {CopyPhase::Tables, "tables"},
+     {CopyPhase::Compare, "compare"},
      {CopyPhase::Finish, "finish"},
      {CopyPhase::Complete, "complete"}}};
 
@@ -193,13 +196,20 @@ void ReplicaWriter::State::create_bookkeeping_once() {
     const Rows there = connection->query(
         "looking for the bookkeeping tables",
         "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
-        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key')");
+        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key'), "
+        "EXISTS (SELECT FROM pg_constraint WHERE conname = 'replica_phase_check' "
+        "AND conrelid = to_regclass('antipode.replica'))");
     try {
         if (!there.boolean(0, 0)) {
             connection->execute("creating the schema antipode", create_bookkeeping);
         }
         if (!there.boolean(0, 1)) {
             renew_copied_table(*connection);
+        }
+        if (there.boolean(0, 2)) {
+            // It knew fewer phases.
+            connection->execute("renewing the schema antipode",
+                                "ALTER TABLE antipode.replica DROP CONSTRAINT replica_phase_check");
         }
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
@@ -398,6 +408,35 @@ void ReplicaWriter::run_script(const std::string& sql) {
         // pg_dump's scripts change the session's settings.
         state_->connected().pin_settings();
         state_->connected().execute("preparing the session", session_settings);
+    });
+}
+
+std::string ReplicaWriter::schema(SchemaSection section) {
+    return guarded([&] {
+        const std::string program = find_pg_dump(state_->connected().server_version());
+        const auto dump = dump_schema(state_->options.url, program, section);
+        std::string text;
+        std::array<char, 65536> buffer{};
+        while (const size_t size = dump->read(buffer)) {
+            text.append(buffer.data(), size);
+        }
+        return text;
+    });
+}
+
+ChunkDigests ReplicaWriter::digests(const ChunkPlan& plan) {
+    return guarded([&] {
+        const auto read =
+            unless_missing([&] { return read_digests(state_->connected(), plan, {}); });
+        if (!read) {
+            throw Error(
+                Reaction::Stop,
+                plan.table.to_string() +
+                    " does not have the primary's columns here: its structure changed there "
+                    "while the database was compared",
+                "copy the database again into an empty one");
+        }
+        return *read;
     });
 }
 

@@ -38,6 +38,8 @@ class ReplicaWriter final : public ReplicaSession {
     void remember_copied(const CopiedTable& table) override;
     std::vector<LocalTable> tables() override;
     void run_script(const std::string& sql) override;
+    std::string schema(SchemaSection section) override;
+    ChunkDigests digests(const ChunkPlan& plan) override;
     void set_sequence(const SequenceValue& sequence) override;
     bool begin_copy(const CopyBeginning& beginning) override;
     void copy_bytes(std::string_view bytes) override;

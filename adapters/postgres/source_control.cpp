@@ -223,6 +223,22 @@ void SourceSetup::create_slot() {
                                 quote_literal(state_->options.slot) + ", 'pgoutput')");
 }
 
+void SourceSetup::give_up_slot() {
+    state_->control.transaction([&](Connection& connection) {
+        connection.query("dropping the slot",
+                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                         "WHERE slot_name = $1",
+                         {state_->options.slot});
+        const auto publication = read_publication(connection, state_->options.publication);
+        if (publication && publication->owned) {
+            connection.execute("forgetting the slot",
+                               "COMMENT ON PUBLICATION " +
+                                   quote_identifier(state_->options.publication) + " IS NULL");
+        }
+        return true;
+    });
+}
+
 void SourceSetup::record_slot() {
     state_->control.execute("recording the slot",
                             "COMMENT ON PUBLICATION " +

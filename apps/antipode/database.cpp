@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "adapters/postgres/ddl_setup.hpp"
+#include "adapters/postgres/source_control.hpp"
+#include "primary/database/requirements.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -53,6 +55,32 @@ ExitCode setup_database(const Config& config, const Output& output,
             << "database/" << store.name
             << ": changes of the structure (DDL) are captured from now on; the daemon's role "
             << role << " needs no more rights for it\n";
+    }
+    return ExitCode::Ok;
+}
+
+ExitCode make_new_slot(const Config& config, const Output& output,
+                       const std::optional<std::string>& name) {
+    const Config::Database& store = find_store(config, name);
+    postgres::SourceSetup control(
+        {store.url, store.slot, store.publication, "antipode database new-slot"});
+    const SourceFacts facts = control.facts();
+    if (facts.slot && !primary::is_slot_lost(facts)) {
+        throw CommandError(ExitCode::Failed,
+                           "the slot " + store.slot + " is there, and nothing of it is lost",
+                           "antipode doctor");
+    }
+    control.give_up_slot();
+    if (output.json()) {
+        output.out << nlohmann::ordered_json{{"schema", "antipode.database-new-slot/1"},
+                                             {"store", "database/" + store.name},
+                                             {"slot", store.slot}}
+                          .dump()
+                   << "\n";
+    } else {
+        output.out << "database/" << store.name << ": antipoded makes the slot " << store.slot
+                   << " anew, at once when it runs; secondaries then compare their rows with this "
+                      "site's and transfer what differs\n";
     }
     return ExitCode::Ok;
 }

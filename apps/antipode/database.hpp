@@ -17,6 +17,11 @@ struct DatabaseSetupOptions {
     bool dry_run = false;              ///< print the SQL, connect only to learn the daemon's role
 };
 
+/// `antipode database new-slot`: on the primary, when its replication slot is gone: forgets it, so
+/// that capture makes another one. Throws CommandError when nothing is wrong with the slot.
+ExitCode make_new_slot(const Config& config, const Output& output,
+                       const std::optional<std::string>& store);
+
 ExitCode setup_database(const Config& config, const Output& output,
                         const DatabaseSetupOptions& options);
 

@@ -207,6 +207,9 @@ class Program {
         setup->add_option("--store", setup_.store, "which, when there are several");
         setup->add_option("--url", setup_.url, "as a superuser; default: the store's own url");
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
+        add(*database, "new-slot", "on the primary, when its replication slot is gone", [this] {
+            return make_new_slot(config(), output_, store_);
+        })->add_option("--store", store_, "which, when there are several");
     }
 
     void add_helpers() {
@@ -256,6 +259,7 @@ class Program {
     uint64_t sequence_ = 0;
     TailOptions tail_;
     DatabaseSetupOptions setup_;
+    std::optional<std::string> store_;
 };
 
 }  // namespace

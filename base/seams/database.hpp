@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -236,6 +237,9 @@ class SourceControl {
     virtual void create_slot() = 0;
     /// Records on the publication that its slot was made, so that its loss is noticed later.
     virtual void record_slot() = 0;
+    /// Drops the slot, if it is there, and the record of it: the next start of capture makes a new
+    /// one. What only the old one held is lost.
+    virtual void give_up_slot() = 0;
 };
 
 /// Where the write-ahead log ends.
@@ -321,14 +325,17 @@ class SourceExport {
 
 // ---- Secondary ----
 
-struct ChunkPlan;    // base/seams/chunks.hpp
-struct TouchedRows;  // base/seams/chunks.hpp
-struct MendedRows;   // base/seams/chunks.hpp
+struct ChunkPlan;                                     // base/seams/chunks.hpp
+struct TouchedRows;                                   // base/seams/chunks.hpp
+struct MendedRows;                                    // base/seams/chunks.hpp
+struct RowsDigest;                                    // base/seams/chunks.hpp
+using ChunkDigests = std::map<uint32_t, RowsDigest>;  ///< chunks without rows may be left out
 
 enum class CopyPhase {
-    None,    ///< nothing of the initial copy is here
-    Tables,  ///< tables exist and are being filled
-    Finish,  ///< all rows are here; foreign keys follow once apply has passed every snapshot
+    None,     ///< nothing of the initial copy is here
+    Tables,   ///< tables exist and are being filled
+    Compare,  ///< transactions are lost: tables are compared with the primary's and mended
+    Finish,   ///< all rows are here; foreign keys follow once apply has passed every snapshot
     Complete
 };
 
@@ -436,6 +443,9 @@ class ReplicaSession {
 
     virtual std::vector<LocalTable> tables() = 0;
     virtual void run_script(const std::string& sql) = 0;
+    /// The structure as it is here, as SourceExport gives the primary's, but for its sequel.
+    virtual std::string schema(SchemaSection section) = 0;
+    virtual ChunkDigests digests(const ChunkPlan& plan) = 0;
     virtual void set_sequence(const SequenceValue& sequence) = 0;
     /// COPY into a table: begin_copy, copied bytes in COPY's format, end_copy, which returns the
     /// number of rows. Begun, it is remembered as copied, once and no more: a second begin of the

@@ -73,7 +73,12 @@ void check_slot(const SourceFacts& facts, const Config::Database& config, Needs&
         if (facts.publication && facts.publication->slot_made == config.slot) {
             needs.push_back({"the replication slot " + config.slot +
                                  " is gone: changes since then cannot be read any more",
-                             lost_slot_remedy(config)});
+                             "find out why: after a restore from a backup the secondaries may "
+                             "hold more than this database, and would lose it. Then antipode "
+                             "database new-slot --store " +
+                                 config.name +
+                                 ": secondaries compare their rows with this site's and transfer "
+                                 "what differs"});
         } else if (facts.slots_used >= facts.slots_most) {
             needs.push_back({"no replication slot is free (max_replication_slots = " +
                                  std::to_string(facts.slots_most) + ")",
@@ -87,11 +92,6 @@ void check_slot(const SourceFacts& facts, const Config::Database& config, Needs&
                              facts.slot->plugin + "\" and the database \"" + facts.slot->database +
                              "\"",
                          "choose another name (slot = \"...\" in [[database]])"});
-    } else if (facts.slot->wal_status == "lost") {
-        needs.push_back({"the replication slot " + config.slot +
-                             " is lost: the server removed write-ahead log that it needs "
-                             "(max_slot_wal_keep_size)",
-                         lost_slot_remedy(config)});
     }
 }
 
@@ -199,8 +199,10 @@ std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
         "the slot " + config.slot + " keeps " + in_gib(slot.retained_bytes) + " of log";
     if (slot.wal_status == "lost") {
         return UnmetNeed{
-            "the slot " + config.slot + " is lost: the server removed log that it needs",
-            lost_slot_remedy(config)};
+            "the slot " + config.slot +
+                " is lost: the server removed log that it needs (max_slot_wal_keep_size)",
+            "start antipoded: it makes a new one, and secondaries compare their rows with this "
+            "site's and transfer what differs"};
     }
     if (slot.wal_status == "unreserved") {
         return UnmetNeed{kept +
@@ -240,11 +242,9 @@ bool is_uncapped(const SourceFacts& facts, const Config::Database& config) {
     return !facts.log_is_capped && config.slot_max_bytes == 0;
 }
 
-std::string lost_slot_remedy(const Config::Database& config) {
-    return "SELECT pg_drop_replication_slot('" + config.slot +
-           "') if it still exists, DROP "
-           "PUBLICATION \"" +
-           config.publication + "\", then copy every secondary's database again into an empty one";
+bool is_slot_lost(const SourceFacts& facts) {
+    return facts.slot && facts.slot->plugin == "pgoutput" &&
+           facts.slot->database == facts.database && facts.slot->wal_status == "lost";
 }
 
 }  // namespace antipode::primary

@@ -65,7 +65,7 @@ TEST(SlotProblem, IsWhatTheSlotKeepsOrMayLose) {
     slot.wal_status = "unreserved";
     EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("max_slot_wal_keep_size"));
     slot.wal_status = "lost";
-    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("pg_drop_replication_slot"));
+    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("it makes a new one"));
 }
 
 TEST(SynchronousProblem, IsWhereTheTwoSidesDisagree) {
@@ -98,10 +98,6 @@ TEST(Requirements, NameEachNeedOnItsOwn) {
                     f.slot = {"test_decoding", "app", "reserved", false, {}};
                 }),
                 HasSubstr("test_decoding"));
-    EXPECT_THAT(need_of([](auto& f) {
-                    f.slot = {"pgoutput", "app", "lost", false, {}};
-                }),
-                HasSubstr("is lost"));
     EXPECT_THAT(
         need_of([](auto& f) { f.publication = {true, true, false, false, "antipode_slot", true}; }),
         HasSubstr("is gone"));

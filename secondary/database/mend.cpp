@@ -106,13 +106,20 @@ MendedRows DatabaseMend::replace(const std::string& check, const ChunkPlan& plan
 
 MendedRows replace_chunks(CheckRequests& primary, const std::string& check, const ChunkPlan& plan,
                           const std::set<uint32_t>& chunks, const TouchedRows& touched,
-                          ReplicaSession& session, const std::stop_token& stop) {
+                          ReplicaSession& session, const std::stop_token& stop,
+                          const std::function<void(size_t)>& came) {
     session.begin_mend(plan);
     auto left = chunks;
     while (!left.empty()) {
         const bool readable = primary.copy(
             check, plan.table, take_chunks(left),
-            [&](std::string_view rows) { session.mend_bytes(rows); }, stop);
+            [&](std::string_view rows) {
+                session.mend_bytes(rows);
+                if (came) {
+                    came(rows.size());
+                }
+            },
+            stop);
         if (!readable) {
             throw Error(Reaction::Retry,
                         plan.table.to_string() + " was rewritten on the primary meanwhile");

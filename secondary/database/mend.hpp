@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <map>
 #include <set>
@@ -59,9 +60,11 @@ class DatabaseMend {
 };
 
 /// Pulls the primary's rows of `chunks`, as of the snapshot of `check`, into the open transaction
-/// of `session` and makes those here equal. Throws Error{Retry} when the snapshot cannot read them.
+/// of `session` and makes those here equal. `came` hears the size of each piece. Throws
+/// Error{Retry} when the snapshot cannot read them.
 MendedRows replace_chunks(CheckRequests& primary, const std::string& check, const ChunkPlan& plan,
                           const std::set<uint32_t>& chunks, const TouchedRows& touched,
-                          ReplicaSession& session, const std::stop_token& stop);
+                          ReplicaSession& session, const std::stop_token& stop,
+                          const std::function<void(size_t)>& came = {});
 
 }  // namespace antipode::secondary

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "secondary/database/comparing_copy.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -103,12 +104,34 @@ void TransactionApply::initial_copy(BulkSource& primary,
                                     const std::function<void(CopyProgress)>& report,
                                     const std::stop_token& stop) {
     try {
+        if (session_.load().phase == CopyPhase::Compare) {
+            ComparingCopy(store_, session_, primary, report, stop).run();
+        }
         InitialCopy(store_, session_, primary, copy_, report, stop).run();
         while (!lacking_.empty()) {
             InitialCopy(store_, session_, primary, copy_, report, stop)
                 .copy_alone(*lacking_.begin());
             lacking_.erase(lacking_.begin());
         }
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    loaded_ = false;
+}
+
+void TransactionApply::compare_anew() {
+    try {
+        loaded_ = false;
+        load();
+        if (!committed().copied) {
+            return;
+        }
+        session_.begin();
+        session_.forget_tables();
+        state_.phase = CopyPhase::Compare;
+        session_.save(state_);
+        session_.commit();
     } catch (...) {
         abandon();
         throw;

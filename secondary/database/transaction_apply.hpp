@@ -36,6 +36,7 @@ class TransactionApply final : public DatabaseApply {
     DatabasePosition position() override;
     void initial_copy(BulkSource& primary, const std::function<void(CopyProgress)>& report,
                       const std::stop_token& stop) override;
+    void compare_anew() override;
     DatabasePosition apply(std::span<const protocol::Event* const> events) override;
 
   private:

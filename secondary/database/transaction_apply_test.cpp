@@ -112,6 +112,8 @@ class FakeSession final : public ReplicaSession {
         return true;
     }
     void copy_bytes(std::string_view bytes) override { copied += bytes; }
+    std::string schema(SchemaSection) override { return {}; }
+    ChunkDigests digests(const ChunkPlan&) override { return {}; }
     void begin_mend(const ChunkPlan&) override {}
     void mend_bytes(std::string_view) override {}
     MendedRows end_mend(const std::set<uint32_t>&, const TouchedRows&) override { return {}; }
