@@ -39,6 +39,9 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
                  server + ", can be captured" +
                      (uncapped ? std::string("; ") + primary::uncapped : std::string())));
     }
+    if (const std::string note = primary::keyless_note(facts); !note.empty()) {
+        findings.push_back(good("database", subject, note));
+    }
     if (const auto problem = primary::synchronous_problem(facts, store)) {
         findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }

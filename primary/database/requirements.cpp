@@ -167,6 +167,31 @@ std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts) {
     return needs;
 }
 
+std::string keyless_note(const SourceFacts& facts) {
+    const auto travels_whole = [](const SourceTable& table) {
+        return table.replica_identity == 'f' || !table.identity_usable;
+    };
+    const std::string none = name_tables(facts.tables, [&](const SourceTable& table) {
+        return travels_whole(table) && !table.candidate;
+    });
+    const std::string unused = name_tables(facts.tables, [&](const SourceTable& table) {
+        return table.replica_identity == 'f' && table.candidate;
+    });
+    std::string note;
+    if (!none.empty()) {
+        note = "no key tells the rows apart of " + none +
+               ": each row that is changed or deleted travels whole (REPLICA IDENTITY FULL), and a "
+               "mirror looks through the table for every few thousand of them; a primary key, or a "
+               "unique index over columns that are NOT NULL, spares both";
+    }
+    if (!unused.empty()) {
+        note += (note.empty() ? "" : "; ") +
+                std::string("rows travel whole although a unique index tells them apart of ") +
+                unused + " (ALTER TABLE ... REPLICA IDENTITY USING INDEX ..., or DEFAULT)";
+    }
+    return note;
+}
+
 void refuse_unmet(const std::vector<UnmetNeed>& needs) {
     if (needs.empty()) {
         return;

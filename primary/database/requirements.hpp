@@ -45,6 +45,10 @@ constexpr const char* ddl_not_captured =
 constexpr const char* ddl_remedy =
     "antipode database setup --url URL, once, with a superuser's URL of the primary's database";
 
+/// Of tables whose rows nothing tells apart; empty: there are none. They are replicated, only not
+/// as well as others.
+std::string keyless_note(const SourceFacts& facts);
+
 /// Throws Error{Stop} that names all of them; returns when there are none.
 void refuse_unmet(const std::vector<UnmetNeed>& needs);
 

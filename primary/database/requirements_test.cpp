@@ -126,6 +126,23 @@ TEST(Requirements, IdentitiesAreMendedOnlyWhenAllowedAndOwned) {
     EXPECT_EQ(changes[1].index, std::nullopt);
 }
 
+TEST(KeylessNote, NamesTablesWhoseRowsTravelWhole) {
+    SourceFacts facts = ready();
+    EXPECT_EQ(keyless_note(facts), "");
+    facts.tables.push_back(table("full", true));
+    facts.tables.back().replica_identity = 'f';
+    facts.tables.push_back(table("not_yet", false));
+    // An identity of its own will be set.
+    facts.tables.push_back(table("indexed", false));
+    facts.tables.back().candidate = "indexed_key";
+    EXPECT_THAT(keyless_note(facts),
+                HasSubstr("apart of \"public\".\"full\", \"public\".\"not_yet\": each row"));
+    EXPECT_EQ(keyless_note(facts).find("indexed"), std::string::npos);
+    facts.tables[1].candidate = "full_pkey";
+    EXPECT_THAT(keyless_note(facts), HasSubstr("apart of \"public\".\"not_yet\": each row"));
+    EXPECT_THAT(keyless_note(facts), HasSubstr("apart of \"public\".\"full\" (ALTER TABLE"));
+}
+
 TEST(Requirements, ManyTablesAreCountedNotListed) {
     EXPECT_THAT(need_of(
                     [](auto& f) {
