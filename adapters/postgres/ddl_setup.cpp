@@ -89,19 +89,21 @@ BEGIN
 END $$;
 )";
 
-/// New columns: what rows that were there have in them, and whether a server of its own would have
-/// filled in the same.
-constexpr const char* columns_function = R"(
+/// What an ALTER TABLE does to rows that were there: what they have in new columns, and whether a
+/// server of its own would have filled in the same; which functions of the text return something
+/// else each time; which tables hold rows.
+constexpr const char* columns_function = R"sql(
 CREATE OR REPLACE FUNCTION antipode.ddl_columns(text text) RETURNS jsonb LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC'
 SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
 DECLARE
     tables oid[];
     one oid;
-    filled boolean := false;
+    found boolean;
+    filled jsonb := '[]';
     result jsonb;
 BEGIN
-    IF text !~* '\m(add|logged)\M' THEN
+    IF text !~* '\m(add|logged|using)\M' THEN
         RETURN '{}';
     END IF;
     WITH RECURSIVE family AS (
@@ -110,10 +112,19 @@ BEGIN
     SELECT array_agg(c.oid) INTO tables FROM family JOIN pg_class c ON c.oid = objid
         WHERE c.relkind = 'r' AND c.relpersistence = 'p';
     FOREACH one IN ARRAY coalesce(tables, '{}') LOOP
-        EXIT WHEN filled;
-        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', one::regclass) INTO filled;
+        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', one::regclass) INTO found;
+        IF found THEN
+            filled := filled || (SELECT jsonb_build_object('schema', n.nspname, 'table', c.relname)
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = one);
+        END IF;
     END LOOP;
-    SELECT jsonb_build_object('filled', filled,
+    SELECT jsonb_build_object('filled', filled <> '[]', 'tables', filled,
+        'changing', CASE WHEN text ~* '\musing\M' THEN
+            (SELECT coalesce(jsonb_agg(DISTINCT p.proname), '[]') FROM pg_proc p
+             WHERE p.provolatile <> 'i' AND p.proname IN (
+                SELECT lower(m[1]) FROM regexp_matches(text, '([^\s"(.,]+)\s*\(', 'g') m
+                UNION SELECT m[1] FROM regexp_matches(text, '"([^"]+)"\s*\(', 'g') m))
+            ELSE '[]' END,
         'fills', coalesce(jsonb_agg(jsonb_build_object('schema', n.nspname, 'table', c.relname,
             'column', a.attname, 'value', (a.attmissingval::text::text[])[1]))
             FILTER (WHERE a.atthasmissing AND a.varies), '[]'),
@@ -130,7 +141,7 @@ BEGIN
     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace;
     RETURN result;
 END $$;
-)";
+)sql";
 
 /// What the statement changed, or null when it is nothing of a mirror's: temporary objects, what
 /// belongs to extensions, replication itself. CREATE TABLE AS is told of before it runs, because

@@ -4,6 +4,7 @@
 
 #include <libpq-fe.h>
 
+#include "adapters/postgres/awaited_copy.hpp"
 #include "adapters/postgres/chunk_mend.hpp"
 #include "adapters/postgres/chunk_sql.hpp"
 #include "adapters/postgres/connection.hpp"
@@ -211,6 +212,7 @@ void ReplicaWriter::State::create_bookkeeping_once() {
             connection->execute("renewing the schema antipode",
                                 "ALTER TABLE antipode.replica DROP CONSTRAINT replica_phase_check");
         }
+        connection->execute("renewing the schema antipode", create_awaited_copy);
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
                     "let the role create schemas: GRANT CREATE ON DATABASE name TO role; a schema "
@@ -239,6 +241,7 @@ ReplicaState ReplicaWriter::State::read() {
     state.after_script = rows.string(0, 7);
     state.finish_script = rows.string(0, 8);
     state.tables = read_copied(*connection, options.store);
+    state.awaited = read_awaited(*connection, options.store);
     return state;
 }
 
@@ -357,7 +360,16 @@ void ReplicaWriter::forget_tables() {
     guarded([&] {
         state_->query("forgetting snapshots", "DELETE FROM antipode.copied_table WHERE store = $1",
                       {state_->options.store});
+        forget_awaited(state_->place());
     });
+}
+
+void ReplicaWriter::await_copy(const TableName& table) {
+    guarded([&] { postgres::await_copy(state_->place(), table); });
+}
+
+std::vector<AwaitedTable> ReplicaWriter::awaited() {
+    return guarded([&] { return read_awaited(state_->connected(), state_->options.store); });
 }
 
 void ReplicaWriter::remember_copied(const CopiedTable& table) {

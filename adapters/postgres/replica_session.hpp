@@ -35,6 +35,8 @@ class ReplicaWriter final : public ReplicaSession {
     void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;
     void save(const ReplicaState& state) override;
     void forget_tables() override;
+    void await_copy(const TableName& table) override;
+    std::vector<AwaitedTable> awaited() override;
     void remember_copied(const CopiedTable& table) override;
     std::vector<LocalTable> tables() override;
     void run_script(const std::string& sql) override;

@@ -88,6 +88,8 @@ struct DdlStatement {
     std::vector<Setting> settings;     ///< search_path and others that change its meaning
     std::vector<Fill> fills;
     std::string problem;  ///< not empty: why a mirror cannot run it
+    /// Not empty: it can in spite of `problem`, and copies these tables again afterwards.
+    std::vector<TableName> copies;
 };
 
 /// Where a sequence stands: what nextval() returned last, or will return next (`called` is false).
@@ -347,6 +349,13 @@ struct CopiedTable {
     KeyRange range{};
 };
 
+/// A table whose rows are copied again, because a change of its structure gave them values that
+/// differ on each server.
+struct AwaitedTable {
+    TableName name;       ///< as it is called here now
+    bool copied = false;  ///< done, under a snapshot that still matters
+};
+
 /// What begins a COPY into a table.
 struct CopyBeginning {
     CopiedTable copied;
@@ -365,6 +374,7 @@ struct ReplicaState {
     std::string finish_script;
     /// Only while a snapshot still matters; the schema's under the empty name.
     std::vector<CopiedTable> tables;
+    std::vector<AwaitedTable> awaited{};
 };
 
 struct Field {
@@ -438,6 +448,10 @@ class ReplicaSession {
     /// Everything of `state` but the tables.
     virtual void save(const ReplicaState& state) = 0;
     virtual void forget_tables() = 0;
+    /// The table's rows are to be copied again, and what is remembered of an earlier copy is
+    /// forgotten. Follows the table when it is renamed; a copy that is begun ends it.
+    virtual void await_copy(const TableName& table) = 0;
+    virtual std::vector<AwaitedTable> awaited() = 0;
     /// Of a table whose rows are here, or under the empty name of the schema.
     virtual void remember_copied(const CopiedTable& table) = 0;
 

@@ -131,7 +131,30 @@ void InitialCopy::copy_alone(const TableName& table) {
                    store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_)) {
         throw Error(Reaction::Retry, printable(table.to_string()) + " was dropped on the primary");
     }
+    move_sequences_on();
     // Foreign keys hold once apply has passed the snapshot.
+    state_.phase = CopyPhase::Finish;
+    session_.save(state_);
+    session_.commit();
+}
+
+void InitialCopy::copy_again(const TableName& table) {
+    state_ = session_.load();
+    advance([&](CopyProgress& progress) {
+        progress.tables = 1;
+        progress.table = table.to_string();
+    });
+    session_.begin();
+    if (!session_.clear_copied(table) ||
+        !copy_rows(
+            store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_)) {
+        throw Error(Reaction::Stop,
+                    printable(table.to_string()) +
+                        ", which is to be copied again, has another name on the "
+                        "primary by now, or is dropped",
+                    "wait: that change comes, and then it is tried again");
+    }
+    move_sequences_on();
     state_.phase = CopyPhase::Finish;
     session_.save(state_);
     session_.commit();
@@ -260,6 +283,14 @@ void InitialCopy::advance(const std::function<void(CopyProgress&)>& change, bool
         reported_bytes_ = progress_.bytes;
         report_(progress_);
     }
+}
+
+void InitialCopy::move_sequences_on() {
+    std::vector<SequenceState> states;
+    for (SequenceValue& sequence : source_.sequences()) {
+        states.push_back({std::move(sequence), false});
+    }
+    session_.follow_sequences(states);
 }
 
 void InitialCopy::finish() {

@@ -48,6 +48,10 @@ class InitialCopy {
     /// first when it is not here, emptied when it is. When the primary has it no more, its changes
     /// up to now are left out.
     void copy_alone(const TableName& table);
+    /// Puts the primary's rows in the place of those of a table that is here, in one transaction.
+    /// It must be the same table there, by name and columns: when the primary is ahead with changes
+    /// of its structure, this throws, and is tried again when they have come.
+    void copy_again(const TableName& table);
 
   private:
     struct Part {
@@ -64,6 +68,8 @@ class InitialCopy {
     void copy_parts(std::vector<Part> parts);
     void copy_part(ReplicaSession& session, const Part& part, const std::stop_token& stop);
     std::optional<Part> next_part(std::vector<Part>& parts);
+    /// Behind nothing that a row took which was just copied: the stream will not say it again.
+    void move_sequences_on();
     void finish();
     /// Changes the progress and reports it, when it is worth it.
     void advance(const std::function<void(CopyProgress&)>& change, bool always = true);

@@ -25,6 +25,9 @@ DdlStatement statement_of(const v1::Ddl& from) {
         statement.fills.push_back({{fill.schema(), fill.table()}, fill.column(), fill.value()});
     }
     statement.problem = from.problem();
+    for (const v1::Ddl::Table& table : from.copies()) {
+        statement.copies.push_back({table.schema(), table.table()});
+    }
     return statement;
 }
 
@@ -59,11 +62,15 @@ void run_statements(ReplicaSession& session, const v1::Transaction& transaction,
                         "look at the statement, then set ddl = \"apply\" in [[database]] and "
                         "restart antipoded: it runs the statement and goes on");
         }
-        if (!ddl.problem().empty()) {
+        if (!ddl.problem().empty() && ddl.copies().empty()) {
             refuse(ddl, where);
         }
         try {
-            session.run_ddl(statement_of(ddl));
+            const DdlStatement statement = statement_of(ddl);
+            session.run_ddl(statement);
+            for (const TableName& table : statement.copies) {
+                session.await_copy(table);
+            }
         } catch (const Error& error) {
             throw Error(error.reaction(), std::string(error.what()) + "; " + where,
                         error.next_step());

@@ -68,10 +68,16 @@ class FakeSession final : public ReplicaSession {
     }
     void save(const ReplicaState& state) override {
         const auto tables = working.state.tables;
+        const auto awaited = working.state.awaited;
         working.state = state;
         working.state.tables = tables;
+        working.state.awaited = awaited;
     }
     void forget_tables() override { working.state.tables.clear(); }
+    void await_copy(const TableName& table) override {
+        working.state.awaited.push_back({table, false});
+    }
+    std::vector<AwaitedTable> awaited() override { return working.state.awaited; }
     void remember_copied(const CopiedTable& table) override {
         working.state.tables.push_back(table);
     }
