@@ -289,6 +289,44 @@ TEST_F(DatabaseDdl, NobodyElseMayWriteItsMessages) {
     EXPECT_EQ(on_b("SELECT tableowner FROM pg_tables WHERE tablename = 'mine'"), "mallory");
 }
 
+TEST_F(DatabaseDdl, GivesTablesAnIdentityWithTheStatementThatMakesThem) {
+    const auto identity = [&](const std::string& table) {
+        return on_a("SELECT relreplident FROM pg_class WHERE oid = '" + table + "'::regclass");
+    };
+    run("BEGIN; CREATE TABLE bare (v int); INSERT INTO bare VALUES (1), (2); "
+        "UPDATE bare SET v = 3 WHERE v = 1; DELETE FROM bare WHERE v = 2; COMMIT");
+    run("CREATE TABLE filled AS SELECT 1 AS v; UPDATE filled SET v = 2");
+    run("CREATE TABLE parted (v int NOT NULL, UNIQUE (v)) PARTITION BY LIST (v);"
+        "CREATE TABLE part PARTITION OF parted FOR VALUES IN (1)");
+    run("CREATE TEMP TABLE brief (v int); CREATE UNLOGGED TABLE unlogged (v int)");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(identity("bare"), "f");
+    EXPECT_EQ(identity("filled"), "f");
+    EXPECT_EQ(identity("part"), "i");
+    EXPECT_EQ(identity("unlogged"), "d");
+    run("ALTER TABLE bare ADD PRIMARY KEY (v); UPDATE bare SET v = 5");
+    run("ALTER TABLE filled REPLICA IDENTITY FULL; ALTER TABLE filled ADD PRIMARY KEY (v)");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(identity("bare"), "d") << "its key tells its rows apart now";
+    EXPECT_EQ(identity("filled"), "f") << "somebody chose it";
+    run("BEGIN; ALTER TABLE before DROP CONSTRAINT before_pkey; UPDATE before SET v = 'y'; COMMIT");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(identity("before"), "f");
+    run("ALTER TABLE before REPLICA IDENTITY NOTHING");
+    EXPECT_EQ(identity("before"), "n");
+}
+
+TEST_F(DatabaseDdl, LeavesIdentitiesToTheOperatorWhoWantsIt) {
+    postgres::run_ddl_setup(a_.url("app"), "postgres", postgres::Identities::Chosen);
+    run("CREATE TABLE bare (v int); INSERT INTO bare VALUES (1)");
+    EXPECT_EQ(on_a("SELECT relreplident FROM pg_class WHERE relname = 'bare'"), "d");
+    EXPECT_EQ(on_a("SELECT to_regclass('antipode.given_identity')"), "");
+    follow();
+}
+
 TEST_F(DatabaseDdl, SetupMayBeRepeatedAndCaptureDoesWithoutIt) {
     EXPECT_TRUE(primary_->control.facts().ddl_captured);
     const std::string before = schema_of(a_);

@@ -36,7 +36,6 @@ TEST_F(DatabaseMigrations, InTheStyleOfRails) {
     run(R"(BEGIN; CREATE TABLE "users" ("id" bigserial primary key, "login" character varying
             DEFAULT '' NOT NULL, "created_at" timestamp(6) NOT NULL DEFAULT now());
         CREATE TABLE "roles_users" ("role_id" bigint NOT NULL, "user_id" bigint NOT NULL);
-        ALTER TABLE "roles_users" REPLICA IDENTITY FULL;
         CREATE INDEX "index_roles_users_on_user_id" ON "roles_users" ("user_id");
         CREATE UNIQUE INDEX "index_users_on_login" ON "users" (lower(login));
         INSERT INTO "schema_migrations" ("version") VALUES ('20260101000001'); COMMIT)");
@@ -106,7 +105,6 @@ TEST_F(DatabaseMigrations, InTheStyleOfFlywayAndLiquibase) {
             ("installed_rank"); CREATE INDEX "flyway_s_idx" ON "flyway_schema_history" ("success");
         CREATE TABLE databasechangelog (id VARCHAR(255) NOT NULL, md5sum VARCHAR(35),
             dateexecuted TIMESTAMP WITHOUT TIME ZONE NOT NULL);
-        ALTER TABLE databasechangelog REPLICA IDENTITY FULL;
         CREATE TABLE databasechangeloglock (id INTEGER NOT NULL, locked BOOLEAN NOT NULL,
             CONSTRAINT databasechangeloglock_pkey PRIMARY KEY (id));
         INSERT INTO databasechangeloglock VALUES (1, TRUE))");

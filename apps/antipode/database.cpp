@@ -36,9 +36,11 @@ ExitCode setup_database(const Config& config, const Output& output,
                         const DatabaseSetupOptions& options) {
     const Config::Database& store = find_store(config, options.store);
     const std::string role = postgres::role_of(store.url);
-    const std::string sql = postgres::ddl_setup_sql(role);
+    const auto identities = store.replica_identity == "set" ? postgres::Identities::Given
+                                                            : postgres::Identities::Chosen;
+    const std::string sql = postgres::ddl_setup_sql(role, identities);
     if (!options.dry_run) {
-        postgres::run_ddl_setup(options.url.value_or(store.url), role);
+        postgres::run_ddl_setup(options.url.value_or(store.url), role, identities);
     }
     if (output.json()) {
         output.out << nlohmann::ordered_json{{"schema", "antipode.database-setup/1"},

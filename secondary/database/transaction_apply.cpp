@@ -132,7 +132,7 @@ void TransactionApply::compare_anew() {
     try {
         loaded_ = false;
         load();
-        if (!committed().copied) {
+        if (state_.phase != CopyPhase::Finish && state_.phase != CopyPhase::Complete) {
             return;
         }
         session_.begin();

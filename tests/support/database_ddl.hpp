@@ -35,13 +35,14 @@ class DatabaseDdl : public DatabaseLane {
         return server.dump("app", {"--schema-only", "--exclude-schema=antipode",
                                    "--no-publications", "--restrict-key=x"});
     }
-    /// But for the triggers that capture, and the right to write messages.
+    /// But for the triggers that capture, what they choose, and the right to write messages.
     static std::string schema_of_a(const PostgresServer& server) {
         std::string kept;
         std::istringstream lines(schema_of(server));
         for (std::string line; std::getline(lines, line);) {
             const bool own = line.find("antipode_") != std::string::npos ||
                              line.find("antipode.capture_ddl") != std::string::npos ||
+                             line.find("REPLICA IDENTITY FULL") != std::string::npos ||
                              line.find("pg_logical_emit_message") != std::string::npos ||
                              line.find("WHEN TAG IN ('CREATE TABLE AS'") != std::string::npos;
             kept += own ? "" : line + "\n";
