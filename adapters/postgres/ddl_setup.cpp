@@ -204,7 +204,8 @@ BEGIN
                 SELECT FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a
                 ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
                 WHERE NOT a.attnotnull) AS complete
-            FROM pg_index i JOIN family ON i.indrelid = objid JOIN pg_class x ON x.oid = i.indexrelid
+            FROM pg_index i JOIN family ON i.indrelid = objid
+            JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
               AND i.indexprs IS NULL)
         SELECT c.oid, c.relreplident AS identity, n.nspname AS schema, c.relname AS name,
