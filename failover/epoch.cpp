@@ -1,38 +1,16 @@
 #include "failover/epoch.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "base/digest.hpp"
 #include "base/error.hpp"
+#include "failover/durable.hpp"
 
 namespace antipode::failover {
 namespace {
 
 const std::string key = "epoch";
-
-[[noreturn]] void fail(const std::filesystem::path& file, const char* doing) {
-    throw Error(Reaction::Retry,
-                std::string(doing) + " " + file.string() + ": " + std::strerror(errno),
-                "check free space and permissions of the state directory");
-}
-
-void sync_path(const std::filesystem::path& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        fail(path, "opening");
-    }
-    const int result = fsync(fd);
-    close(fd);
-    if (result != 0) {
-        fail(path, "syncing");
-    }
-}
 
 v1::EpochRecord decode(const std::string& bytes, const std::string& where) {
     v1::EpochRecord record;
@@ -67,7 +45,7 @@ std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,
     record.set_cluster(cluster);
     record.set_epoch(1);
     record.set_primary(primary);
-    record.set_state("serving");
+    record.set_state(record_state::serving);
     record.set_written_by(written_by);
     record.set_written_at_us(to_microseconds(now));
     record.set_operation_id("init-" + std::to_string(to_microseconds(now)));
@@ -75,9 +53,33 @@ std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,
     return revision ? std::optional(Epoch{record, *revision}) : std::nullopt;
 }
 
+bool is_later(const v1::EpochRecord& one, const v1::EpochRecord& other) {
+    return std::tuple(one.epoch(), one.sequence()) > std::tuple(other.epoch(), other.sequence());
+}
+
+Sha256 hash_of(const v1::EpochRecord& record) {
+    return sha256(record.SerializeAsString());
+}
+
+v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& written_by,
+                          TimePoint now) {
+    v1::EpochRecord record = before;
+    record.set_previous_hash(std::string(view(hash_of(before))));
+    record.set_sequence(before.sequence() + 1);
+    record.set_written_by(written_by);
+    record.set_written_at_us(to_microseconds(now));
+    return record;
+}
+
+std::optional<Epoch> change_epoch(KeyValue& bucket, const Epoch& seen,
+                                  const v1::EpochRecord& record) {
+    const auto revision = bucket.update(key, record.SerializeAsString(), seen.revision);
+    return revision ? std::optional(Epoch{record, *revision}) : std::nullopt;
+}
+
 bool adopt_epoch(KeyValue& own, const std::string& cluster, const v1::EpochRecord& seen) {
     const auto known = read_epoch(own, cluster);
-    if (known && known->record.epoch() >= seen.epoch()) {
+    if (known && !is_later(seen, known->record)) {
         return false;
     }
     return own.update(key, seen.SerializeAsString(), known ? known->revision : 0).has_value();
@@ -95,19 +97,10 @@ std::optional<v1::EpochRecord> EpochJournal::last() const {
 
 void EpochJournal::note(const v1::EpochRecord& record) {
     const auto known = last();
-    if (known && known->epoch() >= record.epoch()) {
+    if (known && !is_later(record, *known)) {
         return;
     }
-    const std::filesystem::path temporary = file_.string() + ".new";
-    std::ofstream stream(temporary, std::ios::binary | std::ios::trunc);
-    stream << record.SerializeAsString();
-    stream.close();
-    if (!stream) {
-        fail(temporary, "writing");
-    }
-    sync_path(temporary);
-    std::filesystem::rename(temporary, file_);
-    sync_path(file_.parent_path());
+    replace_durably(file_, record.SerializeAsString());
 }
 
 }  // namespace antipode::failover

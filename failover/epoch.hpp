@@ -5,13 +5,26 @@
 #include <string>
 
 #include "base/clock.hpp"
+#include "base/digest.hpp"
 #include "base/seams/key_value.hpp"
 #include "protocol/antipode.pb.h"
 
 namespace antipode::failover {
 
+/// EpochRecord.state. Within an epoch only the primary's site and operators change its bucket's
+/// record; the record of a new epoch is made by whoever ends the one before.
+namespace record_state {
+inline constexpr const char* serving = "serving";
+inline constexpr const char* switchover = "switchover";  ///< an operator asks for another primary
+inline constexpr const char* handoff = "handoff";      ///< `cuts` is where the fenced primary ends
+inline constexpr const char* aborting = "aborting";    ///< an operator gives up
+inline constexpr const char* promoting = "promoting";  ///< the primary is off; see fenced_by
+inline constexpr const char* opening = "opening";      ///< a new epoch that is not open yet
+}  // namespace record_state
+
 /// The epoch record says which site is the primary, and since which number of primaryship. It is
-/// one key of a bucket and is changed by compare-and-set only.
+/// one key of a bucket and is changed by compare-and-set only. Each record names the hash of the
+/// one before it.
 struct Epoch {
     v1::EpochRecord record;
     uint64_t revision = 0;
@@ -26,17 +39,31 @@ std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,
                                   const std::string& primary, const std::string& written_by,
                                   TimePoint now);
 
-/// Copies `seen` into this site's bucket unless that holds the same or a later epoch. True: copied.
+/// `one` was made after `other`.
+bool is_later(const v1::EpochRecord& one, const v1::EpochRecord& other);
+Sha256 hash_of(const v1::EpochRecord& record);
+
+/// `before` with the next sequence number, chained to it; the caller changes what is to change.
+v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& written_by,
+                          TimePoint now);
+
+/// Puts `record` in the place of `seen`. nullopt: somebody else was faster. Throws Error{Retry}: it
+/// is not known whether it was written.
+std::optional<Epoch> change_epoch(KeyValue& bucket, const Epoch& seen,
+                                  const v1::EpochRecord& record);
+
+/// Copies `seen` into this site's bucket unless that holds the same or a later record. True:
+/// copied.
 bool adopt_epoch(KeyValue& own, const std::string& cluster, const v1::EpochRecord& seen);
 
-/// The highest epoch that this site ever saw, on its own disk: a bucket that lost its tail must not
+/// The latest record that this site ever saw, on its own disk: a bucket that lost its tail must not
 /// take a site back in time. One thread.
 class EpochJournal {
   public:
     explicit EpochJournal(std::filesystem::path file) : file_(std::move(file)) {}
     /// nullopt: nothing was seen yet. Throws Error{Stop} when the file is damaged.
     std::optional<v1::EpochRecord> last() const;
-    /// Durable when it returns; a record with a lower epoch is ignored.
+    /// Durable when it returns; one that is not later is ignored.
     void note(const v1::EpochRecord& record);
 
   private:

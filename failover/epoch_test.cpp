@@ -1,46 +1,19 @@
 #include "failover/epoch.hpp"
 
-#include <map>
-
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "tests/support/memory_bucket.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode::failover {
 namespace {
 
-/// A bucket in memory with JetStream's compare-and-set rules.
-class MemoryBucket final : public KeyValue {
-  public:
-    std::optional<Entry> get(const std::string& key) override {
-        const auto found = entries_.find(key);
-        return found == entries_.end() ? std::nullopt : std::optional(found->second);
-    }
-    std::vector<std::string> keys() override { return {}; }
-    void put(const std::string& key, const std::string& value) override {
-        entries_[key] = {value, ++revision_};
-    }
-    std::optional<uint64_t> update(const std::string& key, const std::string& value,
-                                   uint64_t revision) override {
-        const auto known = get(key);
-        if ((known ? known->revision : 0) != revision) {
-            return std::nullopt;
-        }
-        put(key, value);
-        return revision_;
-    }
-    void remove(const std::string& key) override { entries_.erase(key); }
-
-  private:
-    std::map<std::string, Entry> entries_;
-    uint64_t revision_ = 0;
-};
-
 const TimePoint now = from_microseconds(1);
 
 TEST(Epoch, IsCreatedOnce) {
-    MemoryBucket bucket;
+    test::MemoryBucket::Server server;
+    test::MemoryBucket bucket(server);
     EXPECT_FALSE(read_epoch(bucket, "demo"));
     EXPECT_TRUE(create_epoch(bucket, "demo", "london", "cli", now));
     EXPECT_FALSE(create_epoch(bucket, "demo", "sydney", "cli", now));
@@ -49,7 +22,8 @@ TEST(Epoch, IsCreatedOnce) {
 }
 
 TEST(Epoch, OfAnotherClusterIsRefused) {
-    MemoryBucket bucket;
+    test::MemoryBucket::Server server;
+    test::MemoryBucket bucket(server);
     create_epoch(bucket, "demo", "london", "cli", now);
     EXPECT_THROW(read_epoch(bucket, "other"), Error);
     bucket.put("epoch", "garbage");
@@ -57,8 +31,10 @@ TEST(Epoch, OfAnotherClusterIsRefused) {
 }
 
 TEST(Epoch, OnlyALaterOneIsAdopted) {
-    MemoryBucket london;
-    MemoryBucket sydney;
+    test::MemoryBucket::Server london_server;
+    test::MemoryBucket::Server sydney_server;
+    test::MemoryBucket london(london_server);
+    test::MemoryBucket sydney(sydney_server);
     v1::EpochRecord record = create_epoch(london, "demo", "london", "cli", now)->record;
     EXPECT_TRUE(adopt_epoch(sydney, "demo", record));
     EXPECT_FALSE(adopt_epoch(sydney, "demo", record));
@@ -66,6 +42,35 @@ TEST(Epoch, OnlyALaterOneIsAdopted) {
     record.set_primary("sydney");
     EXPECT_TRUE(adopt_epoch(london, "demo", record));
     EXPECT_EQ(read_epoch(london, "demo")->record.primary(), "sydney");
+}
+
+TEST(Epoch, ChangesAreChainedAndOnlyOneOfTwoWins) {
+    test::MemoryBucket::Server server;
+    test::MemoryBucket bucket(server);
+    const Epoch first = *create_epoch(bucket, "demo", "london", "cli", now);
+    v1::EpochRecord one = successor(first.record, "one", now);
+    one.set_state(record_state::switchover);
+    const v1::EpochRecord two = successor(first.record, "two", now);
+    const auto won = change_epoch(bucket, first, one);
+    ASSERT_TRUE(won);
+    EXPECT_FALSE(change_epoch(bucket, first, two));
+    const Epoch read = *read_epoch(bucket, "demo");
+    EXPECT_EQ(read.record.written_by(), "one");
+    EXPECT_EQ(read.record.previous_hash(), view(hash_of(first.record)));
+    EXPECT_TRUE(is_later(read.record, first.record));
+    EXPECT_EQ(read.revision, won->revision);
+}
+
+TEST(Epoch, ALaterRecordOfTheSameEpochIsAdopted) {
+    test::MemoryBucket::Server london_server;
+    test::MemoryBucket::Server sydney_server;
+    test::MemoryBucket london(london_server);
+    test::MemoryBucket sydney(sydney_server);
+    const v1::EpochRecord first = create_epoch(london, "demo", "london", "cli", now)->record;
+    adopt_epoch(sydney, "demo", first);
+    EXPECT_TRUE(adopt_epoch(sydney, "demo", successor(first, "cli", now)));
+    EXPECT_FALSE(adopt_epoch(sydney, "demo", first));
+    EXPECT_EQ(read_epoch(sydney, "demo")->record.sequence(), 1U);
 }
 
 TEST(EpochJournal, NeverGoesBack) {

@@ -1,0 +1,406 @@
+#include "failover/conductor.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+namespace antipode::failover {
+namespace {
+
+bool waits_for_handoff(State state) {
+    return state == State::Following || state == State::CatchingUp || state == State::Ready ||
+           state == State::Refused;
+}
+
+bool has_deadline(State state) {
+    return state == State::Fencing || state == State::Capturing || state == State::HandedOff ||
+           state == State::Confirming;
+}
+
+std::string listed(const std::vector<std::string>& lines) {
+    constexpr size_t shown = 10;
+    std::string text;
+    for (size_t i = 0; i < std::min(lines.size(), shown); ++i) {
+        text += (i == 0 ? "" : "; ") + lines[i];
+    }
+    return lines.size() > shown ? text + "; and " + std::to_string(lines.size() - shown) + " more"
+                                : text;
+}
+
+}  // namespace
+
+Conductor::Conductor(Options options, Records& records, Journal& journal, Hands& hands,
+                     const Clock& clock)
+    : options_(std::move(options)),
+      records_(records),
+      journal_(journal),
+      hands_(hands),
+      clock_(clock) {}
+
+std::string Conductor::primary() const {
+    return records_.own() ? record().primary() : std::string();
+}
+
+void Conductor::look() {
+    records_.refresh();
+    if (!records_.own()) {
+        show();
+        return;
+    }
+    if (!state_) {
+        begin();
+    }
+    look_for_epoch(record());
+    look_at_own(record());
+    if (waits_for_handoff(*state_)) {
+        look_at_handoff();
+    }
+    if (*state_ == State::HandedOff) {
+        look_at_target();
+    }
+    look_at_time();
+    show();
+}
+
+void Conductor::begin() {
+    const auto& last = journal_.last();
+    if (!last) {
+        epoch_ = record().epoch();
+        enter(record().primary() == options_.site ? State::Serving : State::Following, "began", {});
+        return;
+    }
+    state_ = last->state;
+    epoch_ = last->epoch;
+    operation_ = last->operation;
+    detail_ = last->detail;
+    since_ = last->at;
+    deadline_ = clock_.steady_now() + options_.timeout;
+    feed(Event::Restarted);
+}
+
+/// A later epoch, or another claim to this one.
+void Conductor::look_for_epoch(const v1::EpochRecord& record) {
+    if (const auto other = records_.contradiction();
+        other && *state_ != State::Fenced && other->epoch() == epoch_) {
+        feed(Event::Superseded,
+             other->primary() + " claims epoch " + std::to_string(other->epoch()) + " too");
+        return;
+    }
+    const bool own_doing =
+        record.operation_id() == operation_ &&
+        (*state_ == State::Committing || *state_ == State::Yielding || *state_ == State::Claiming);
+    if (record.epoch() <= epoch_ || own_doing) {
+        return;
+    }
+    if (record.primary() == options_.site) {
+        operation_ = record.operation_id();
+        feed(Event::Named, "epoch " + std::to_string(record.epoch()));
+    } else if (*state_ != State::Fenced) {
+        feed(Event::Superseded,
+             record.primary() + " is the primary of epoch " + std::to_string(record.epoch()));
+    }
+}
+
+/// What an operator has written.
+void Conductor::look_at_own(const v1::EpochRecord& record) {
+    if (record.epoch() != epoch_) {
+        return;
+    }
+    const std::string& said = record.state();
+    if (*state_ == State::Serving && said == record_state::switchover) {
+        operation_ = record.operation_id();
+        deadline_ = clock_.steady_now() + options_.timeout;
+        feed(Event::Asked, record.target());
+    } else if (*state_ == State::Serving &&
+               (said == record_state::handoff || said == record_state::aborting)) {
+        feed(Event::Aborted, "it was not finished");
+    } else if (said == record_state::aborting) {
+        feed(Event::Aborted, "the operator has given it up");
+    } else if (waits_for_handoff(*state_) && said == record_state::promoting &&
+               record.target() == options_.site) {
+        operation_ = record.operation_id();
+        feed(Event::AskedClaim, "fenced by: " + record.fenced_by());
+    } else if (*state_ == State::Cutting && said != record_state::promoting) {
+        feed(Event::Aborted, "the record says \"" + said + "\"");
+    }
+}
+
+void Conductor::look_at_handoff() {
+    const auto seen = records_.of(record().primary());
+    if (!seen || seen->epoch() != epoch_) {
+        return;
+    }
+    if (seen->state() == record_state::handoff && seen->target() == options_.site) {
+        if (!handoff_ || hash_of(*handoff_) != hash_of(*seen)) {
+            handoff_ = seen;
+            operation_ = seen->operation_id();
+            feed(Event::HandoffSeen);
+        }
+    } else if (*state_ != State::Following) {
+        handoff_.reset();
+        feed(Event::HandoffGone, seen->problem());
+    }
+}
+
+void Conductor::look_at_target() {
+    const auto report = records_.report_of(record().target());
+    if (!report || report->operation().operation_id() != operation_ ||
+        report->operation().handoff() != view(hash_of(record()))) {
+        return;
+    }
+    const v1::OperationReport& said = report->operation();
+    if (said.state() == to_string(State::Ready)) {
+        feed(Event::PeerReady);
+    } else if (said.state() == to_string(State::Refused)) {
+        feed(Event::Failed, record().target() + " refuses: " + said.problem());
+    } else if (!said.problem().empty()) {
+        problem_ = Error(Reaction::Retry, record().target() + ": " + said.problem());
+    }
+}
+
+void Conductor::look_at_time() {
+    if (has_deadline(*state_) && clock_.steady_now() > deadline_) {
+        feed(Event::Failed, "it took longer than failover.switchover_timeout, in the state " +
+                                std::string(to_string(*state_)) +
+                                (problem_ ? std::string(": ") + problem_->what() : ""));
+    }
+}
+
+void Conductor::feed(Event event, const std::string& detail) {
+    const State after = next(*state_, event);
+    const bool again = event == Event::HandoffSeen || event == Event::Restarted;
+    if (after != *state_ || (again && is_busy(after))) {
+        enter(after, std::string(to_string(event)), detail);
+    }
+}
+
+void Conductor::enter(State state, const std::string& event, const std::string& detail) {
+    const bool later = state == State::Yielding || state == State::Preparing ||
+                       state == State::Fenced || state == State::Following;
+    const uint64_t epoch = later && records_.own() ? record().epoch() : epoch_;
+    // What a restart needs of the states before, it finds in the record and the detail.
+    const std::string kept =
+        event == to_string(Event::Restarted) && detail.empty() ? detail_ : detail;
+    journal_.append({0, clock_.now(), epoch, operation_, state, event, kept});
+    spdlog::info("{}: {} -> {}{}",
+                 operation_.empty() ? "epoch " + std::to_string(epoch) : operation_, event,
+                 to_string(state), kept.empty() ? "" : ": " + kept);
+    state_ = state;
+    epoch_ = epoch;
+    detail_ = kept;
+    since_ = clock_.now();
+    problem_.reset();
+    show();
+}
+
+void Conductor::act() {
+    if (!state_) {
+        return;
+    }
+    const State before = *state_;
+    try {
+        act_on_state();
+        if (*state_ == before && before != State::CatchingUp) {
+            problem_.reset();
+        }
+    } catch (const Error& error) {
+        problem_ = error;
+        if (error.reaction() == Reaction::Stop && may_roll_back(before)) {
+            if (before == State::Cutting) {
+                give_up_promotion(error.describe());
+            }
+            feed(Event::Failed, error.describe());
+        }
+    }
+    show();
+}
+
+void Conductor::act_on_state() {
+    switch (*state_) {
+        case State::Serving:
+        case State::Following:
+        case State::Refused:
+        case State::Ready:
+        case State::HandedOff:
+            return;  // it is for others to do something
+        case State::Fencing:
+            hands_.fence(record().target());
+            return feed(Event::Done);
+        case State::Capturing:
+            return write_handoff();
+        case State::Confirming:
+            if (hands_.is_unchanged(record().cuts())) {
+                return feed(Event::Done);
+            }
+            return feed(Event::Changed, "something was written behind the handoff");
+        case State::Committing:
+            commit(record().target(), record().cuts());
+            return feed(Event::Done);
+        case State::Yielding:
+            return yield();
+        case State::RollingBack:
+            return roll_back();
+        case State::CatchingUp:
+            return catch_up();
+        case State::Cutting:
+            return cut();
+        case State::Claiming: {
+            commit(options_.site, record().cuts());
+            return feed(Event::Done);
+        }
+        case State::Preparing:
+            return prepare();
+        case State::Opening:
+            return open();
+        case State::Fenced:
+            return shut();
+    }
+}
+
+v1::EpochRecord Conductor::following(const char* record_state) const {
+    v1::EpochRecord next = successor(record(), "antipoded on " + options_.site, clock_.now());
+    next.set_state(record_state);
+    return next;
+}
+
+void Conductor::change(const v1::EpochRecord& record) {
+    if (!records_.change(record)) {
+        throw Error(Reaction::Retry, "the epoch record was changed by somebody else meanwhile");
+    }
+}
+
+void Conductor::write_handoff() {
+    const Cuts cuts = hands_.capture();
+    v1::EpochRecord handoff = following(record_state::handoff);
+    *handoff.mutable_cuts() = cuts;
+    change(handoff);
+    feed(Event::Done);
+}
+
+/// Writes the next epoch. That the state was journaled is the point of no return: when it is not
+/// known whether this was written, it is written again.
+void Conductor::commit(const std::string& primary, const Cuts& cuts) {
+    if (record().epoch() > epoch_) {
+        return;  // before the crash
+    }
+    v1::EpochRecord fresh = following(record_state::opening);
+    fresh.set_epoch(epoch_ + 1);
+    fresh.set_primary(primary);
+    fresh.set_operation_id(operation_);
+    fresh.clear_target();
+    fresh.clear_problem();
+    const Cuts kept = cuts;
+    *fresh.mutable_cuts() = kept;
+    fresh.clear_starts();
+    change(fresh);
+}
+
+void Conductor::yield() {
+    const std::string target = record().primary();
+    const auto theirs = records_.of(target);
+    const bool begun = theirs && theirs->epoch() == epoch_ &&
+                       (theirs->starts_size() > 0 || theirs->state() == record_state::serving);
+    if (!begun) {
+        throw Error(Reaction::Retry, "waiting for " + target + " to prepare",
+                    "antipode status " + target);
+    }
+    hands_.follow(*theirs);
+    feed(Event::Done);
+}
+
+void Conductor::roll_back() {
+    hands_.unfence();
+    if (record().epoch() == epoch_ && record().state() != record_state::serving) {
+        v1::EpochRecord serving = following(record_state::serving);
+        serving.set_operation_id(operation_);
+        serving.set_problem(detail_.empty() ? "it was given up" : detail_);
+        serving.clear_target();
+        serving.clear_cuts();
+        change(serving);
+    }
+    feed(Event::Done, detail_);
+}
+
+void Conductor::catch_up() {
+    if (!handoff_) {
+        return;
+    }
+    if (!hands_.has_reached(handoff_->cuts())) {
+        return;
+    }
+    const auto different = hands_.differences(handoff_->cuts());
+    if (!different.empty()) {
+        throw Error(Reaction::Stop, listed(different),
+                    "antipode status on " + options_.site + "; what differs must be mended first");
+    }
+    feed(Event::Done);
+}
+
+void Conductor::cut() {
+    const auto cuts = hands_.cut(record());
+    if (!cuts) {
+        return;
+    }
+    v1::EpochRecord kept = following(record_state::promoting);
+    *kept.mutable_cuts() = *cuts;
+    change(kept);
+    feed(Event::Done);
+}
+
+void Conductor::give_up_promotion(const std::string& problem) {
+    v1::EpochRecord serving = following(record_state::serving);
+    serving.set_problem(problem);
+    serving.clear_target();
+    serving.clear_fenced_by();
+    serving.clear_cuts();
+    change(serving);
+}
+
+void Conductor::prepare() {
+    if (record().starts_size() == 0) {
+        const Cuts starts = hands_.prepare(record());
+        v1::EpochRecord prepared = following(record_state::opening);
+        *prepared.mutable_starts() = starts;
+        change(prepared);
+    }
+    feed(Event::Done);
+}
+
+void Conductor::open() {
+    hands_.open(record());
+    if (record().state() != record_state::serving) {
+        change(following(record_state::serving));
+    }
+    feed(Event::Done);
+}
+
+void Conductor::shut() {
+    if (!shut_) {
+        hands_.shut(record());
+        shut_ = true;
+    }
+}
+
+void Conductor::show() {
+    ConductorStatus fresh;
+    fresh.known = state_.has_value();
+    fresh.state = state_.value_or(State::Following);
+    fresh.epoch = epoch_;
+    fresh.operation = operation_;
+    fresh.since = since_;
+    if (problem_) {
+        fresh.problem = problem_->what();
+        fresh.next_step = problem_->next_step();
+    } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
+        fresh.problem = detail_;
+    }
+    if (state_ && handoff_ && waits_for_handoff(*state_) && *state_ != State::Following) {
+        fresh.report.set_operation_id(handoff_->operation_id());
+        fresh.report.set_handoff(std::string(view(hash_of(*handoff_))));
+        fresh.report.set_state(std::string(to_string(*state_)));
+        fresh.report.set_problem(fresh.problem);
+    }
+    status_.with([&](ConductorStatus& shared) { shared = std::move(fresh); });
+}
+
+}  // namespace antipode::failover

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/synchronized.hpp"
+#include "failover/journal.hpp"
+#include "failover/machine.hpp"
+#include "failover/records.hpp"
+
+namespace antipode::failover {
+
+using Cuts = google::protobuf::RepeatedPtrField<v1::LaneCut>;
+
+/// What a site does in an operation. Every function may be called again after a crash or an error,
+/// and then does what is left to do. They take their time (seconds) and throw Error: Retry (call it
+/// again), Stop (an operator is needed).
+class Hands {
+  public:
+    virtual ~Hands() = default;
+
+    // The primary.
+
+    /// Nobody but the daemon can write to any store when it returns: it has tried.
+    virtual void fence(const std::string& new_primary) = 0;
+    virtual void unfence() = 0;
+    /// Publishes everything that was written before the fence; where each lane ends then.
+    virtual Cuts capture() = 0;
+    /// Nothing was written behind `cuts`, and the fence holds.
+    virtual bool is_unchanged(const Cuts& cuts) = 0;
+    /// This site follows the new primary from `record.starts()` on; it stood at record.cuts(). No
+    /// half runs.
+    virtual void follow(const v1::EpochRecord& record) = 0;
+
+    // The site that becomes primary.
+
+    /// Everything up to `cuts` is applied here. False: not yet.
+    virtual bool has_reached(const Cuts& cuts) = 0;
+    /// What is here, compared with what the primary had at `cuts`; empty: it is equal.
+    virtual std::vector<std::string> differences(const Cuts& cuts) = 0;
+    /// Without a primary: applies what can be applied, and writes the loss report. nullopt: not
+    /// done yet.
+    virtual std::optional<Cuts> cut(const v1::EpochRecord& record) = 0;
+    /// What captures must be there before writes are: slots, publications, hooks. Where each lane
+    /// of the new epoch begins. No half runs.
+    virtual Cuts prepare(const v1::EpochRecord& record) = 0;
+    /// Lets writes in.
+    virtual void open(const v1::EpochRecord& record) = 0;
+
+    /// A site that must not serve any more: writes are refused as far as it can do that.
+    virtual void shut(const v1::EpochRecord& record) = 0;
+};
+
+/// What is seen of an operation from outside.
+struct ConductorStatus {
+    State state = State::Following;
+    uint64_t epoch = 0;  ///< that this site is in
+    std::string operation;
+    TimePoint since{};
+    std::string problem;
+    std::string next_step;
+    bool known = false;  ///< false: the cluster has no primary yet
+    /// What this site tells the primary about it.
+    v1::OperationReport report;
+};
+
+/// Leads one site through switchovers and promotions: reads the records, feeds the machine, writes
+/// the journal, and has Hands do what each state asks for. Passive: its owner calls look() and then
+/// act(), again and again, in one thread, and between the two runs the half that half() names.
+///
+/// The primary alone decides, by compare-and-set in its own bucket, whether an operation passes the
+/// point of no return or is given up; its target follows that record. So the two cannot disagree,
+/// whichever of them is killed when.
+class Conductor {
+  public:
+    struct Options {
+        std::string site;
+        std::vector<std::string> sites;
+        std::chrono::milliseconds timeout{60'000};  ///< from the fence to the point of no return
+    };
+    Conductor(Options options, Records& records, Journal& journal, Hands& hands,
+              const Clock& clock);
+
+    /// Sees what has changed. Throws Error{Retry} when this site's nats-server does not answer.
+    void look();
+    /// Does what the state asks for, once. An Error that can be tried again is shown in status().
+    void act();
+
+    /// nullopt: there is no primary yet.
+    std::optional<State> state() const { return state_; }
+    Half half() const { return state_ ? half_in(*state_) : Half::None; }
+    uint64_t epoch() const { return epoch_; }
+    /// Of the epoch that this site is in.
+    std::string primary() const;
+    /// Any thread.
+    ConductorStatus status() const { return status_.copy(); }
+
+  private:
+    void begin();
+    void look_for_epoch(const v1::EpochRecord& record);
+    void look_at_own(const v1::EpochRecord& record);
+    void look_at_handoff();
+    void look_at_target();
+    void look_at_time();
+    void feed(Event event, const std::string& detail = {});
+    void enter(State state, const std::string& event, const std::string& detail);
+    void act_on_state();
+    void write_handoff();
+    void commit(const std::string& primary, const Cuts& cuts);
+    void yield();
+    void roll_back();
+    void catch_up();
+    void cut();
+    void prepare();
+    void open();
+    void shut();
+    void give_up_promotion(const std::string& problem);
+    v1::EpochRecord following(const char* record_state) const;
+    void change(const v1::EpochRecord& record);
+    void show();
+
+    const v1::EpochRecord& record() const { return records_.own()->record; }
+
+    Options options_;
+    Records& records_;
+    Journal& journal_;
+    Hands& hands_;
+    const Clock& clock_;
+    bool restarted_ = true;
+    std::optional<State> state_;
+    uint64_t epoch_ = 0;
+    std::string operation_;
+    std::string detail_;  ///< that led to the state
+    TimePoint since_{};
+    SteadyTime deadline_{};
+    std::optional<Error> problem_;
+    std::optional<v1::EpochRecord> handoff_;  ///< that this site is to apply
+    bool shut_ = false;
+    Synchronized<ConductorStatus> status_;
+};
+
+}  // namespace antipode::failover

@@ -1,0 +1,110 @@
+#include "failover/durable.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+
+namespace antipode::failover {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& file, const char* doing) {
+    throw Error(Reaction::Retry,
+                std::string(doing) + " " + file.string() + ": " + std::strerror(errno),
+                "check free space and permissions of the state directory");
+}
+
+/// An open file, closed at the end.
+class File {
+  public:
+    File(const std::filesystem::path& path, int flags)
+        : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0640)) {
+        if (fd_ < 0) {
+            fail(path_, "opening");
+        }
+    }
+    ~File() { close(fd_); }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+
+    void write_at(uint64_t offset, std::string_view bytes) const {
+        while (!bytes.empty()) {
+            const ssize_t count =
+                pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            if (count < 0 && errno != EINTR) {
+                fail(path_, "writing");
+            }
+            if (count > 0) {
+                bytes.remove_prefix(static_cast<size_t>(count));
+                offset += static_cast<uint64_t>(count);
+            }
+        }
+    }
+    void truncate(uint64_t size) const {
+        if (ftruncate(fd_, static_cast<off_t>(size)) != 0) {
+            fail(path_, "truncating");
+        }
+    }
+    void sync() const {
+        if (fsync(fd_) != 0) {
+            fail(path_, "syncing");
+        }
+    }
+
+  private:
+    const std::filesystem::path& path_;
+    int fd_;
+};
+
+void sync_directory_of(const std::filesystem::path& file) {
+    const std::filesystem::path directory = file.parent_path();
+    File(directory, O_RDONLY | O_DIRECTORY).sync();
+}
+
+}  // namespace
+
+void append_durably(const std::filesystem::path& file, uint64_t offset, std::string_view bytes) {
+    {
+        const File open(file, O_WRONLY | O_CREAT);
+        open.truncate(offset);
+        open.write_at(offset, bytes);
+        open.sync();
+    }
+    sync_directory_of(file);
+}
+
+void truncate_durably(const std::filesystem::path& file, uint64_t size) {
+    const File open(file, O_WRONLY);
+    open.truncate(size);
+    open.sync();
+}
+
+void replace_durably(const std::filesystem::path& file, std::string_view bytes) {
+    const std::filesystem::path temporary = file.string() + ".new";
+    {
+        const File open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+        open.write_at(0, bytes);
+        open.sync();
+    }
+    rename_durably(temporary, file);
+}
+
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+    if (std::rename(from.c_str(), to.c_str()) != 0) {
+        fail(from, "renaming");
+    }
+    sync_directory_of(to);
+}
+
+void remove_durably(const std::filesystem::path& file) {
+    if (unlink(file.c_str()) != 0 && errno != ENOENT) {
+        fail(file, "removing");
+    }
+    sync_directory_of(file);
+}
+
+}  // namespace antipode::failover
