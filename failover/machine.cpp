@@ -13,33 +13,39 @@ constexpr std::array<std::string_view, events> event_names = {
     "restarted", "asked",        "asked-claim",  "done",       "failed", "changed",
     "aborted",   "handoff-seen", "handoff-gone", "peer-ready", "named",  "superseded"};
 
-using enum State;
 using Row = std::array<State, events>;
 
-/// Columns: restarted, asked, asked-claim, done, failed, changed, aborted, handoff-seen,
-/// handoff-gone, peer-ready, named, superseded.
-///
+// Two letters for each state, so that the table fits a screen.
+constexpr State sv = State::Serving, fn = State::Fencing, cp = State::Capturing,
+                ho = State::HandedOff, cf = State::Confirming, cm = State::Committing,
+                yi = State::Yielding, rb = State::RollingBack, fo = State::Following,
+                cu = State::CatchingUp, rd = State::Ready, rf = State::Refused, ct = State::Cutting,
+                cl = State::Claiming, pr = State::Preparing, op = State::Opening,
+                fd = State::Fenced;
+
 /// A restart before the point of no return fences anew and captures anew: whether something was
 /// written meanwhile need not be known. Behind it there is no way but forward.
 // clang-format off
 constexpr std::array<Row, states> table = {{
-/* Serving     */ {Serving, Fencing, Serving, Serving, Serving, Serving, RollingBack, Serving, Serving, Serving, Serving, Fenced},
-/* Fencing     */ {Fencing, Fencing, Fencing, Capturing, RollingBack, Fencing, RollingBack, Fencing, Fencing, Fencing, Fencing, Fenced},
-/* Capturing   */ {Fencing, Capturing, Capturing, HandedOff, RollingBack, Capturing, RollingBack, Capturing, Capturing, Capturing, Capturing, Fenced},
-/* HandedOff   */ {Fencing, HandedOff, HandedOff, HandedOff, RollingBack, Capturing, RollingBack, HandedOff, HandedOff, Confirming, HandedOff, Fenced},
-/* Confirming  */ {Fencing, Confirming, Confirming, Committing, RollingBack, Capturing, RollingBack, Confirming, Confirming, Confirming, Confirming, Fenced},
-/* Committing  */ {Committing, Committing, Committing, Yielding, Committing, Committing, Committing, Committing, Committing, Committing, Committing, Fenced},
-/* Yielding    */ {Yielding, Yielding, Yielding, Following, Yielding, Yielding, Yielding, Yielding, Yielding, Yielding, Yielding, Fenced},
-/* RollingBack */ {RollingBack, RollingBack, RollingBack, Serving, RollingBack, RollingBack, RollingBack, RollingBack, RollingBack, RollingBack, RollingBack, Fenced},
-/* Following   */ {Following, Following, Cutting, Following, Following, Following, Following, CatchingUp, Following, Following, Preparing, Fenced},
-/* CatchingUp  */ {CatchingUp, CatchingUp, Cutting, Ready, Refused, CatchingUp, CatchingUp, CatchingUp, Following, CatchingUp, Preparing, Fenced},
-/* Ready       */ {CatchingUp, Ready, Cutting, Ready, Ready, Ready, Ready, CatchingUp, Following, Ready, Preparing, Fenced},
-/* Refused     */ {CatchingUp, Refused, Cutting, Refused, Refused, Refused, Refused, CatchingUp, Following, Refused, Preparing, Fenced},
-/* Cutting     */ {Cutting, Cutting, Cutting, Claiming, Following, Cutting, Following, Cutting, Cutting, Cutting, Preparing, Fenced},
-/* Claiming    */ {Claiming, Claiming, Claiming, Preparing, Claiming, Claiming, Claiming, Claiming, Claiming, Claiming, Preparing, Fenced},
-/* Preparing   */ {Preparing, Preparing, Preparing, Opening, Preparing, Preparing, Preparing, Preparing, Preparing, Preparing, Preparing, Fenced},
-/* Opening     */ {Opening, Opening, Opening, Serving, Opening, Opening, Opening, Opening, Opening, Opening, Opening, Fenced},
-/* Fenced      */ {Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced, Fenced},
+// Columns: restarted, asked, asked-claim, done, failed, changed, aborted, handoff-seen,
+// handoff-gone, peer-ready, named, superseded.
+/* Serving     */ {sv, fn, sv, sv, sv, sv, rb, sv, sv, sv, sv, fd},
+/* Fencing     */ {fn, fn, fn, cp, rb, fn, rb, fn, fn, fn, fn, fd},
+/* Capturing   */ {fn, cp, cp, ho, rb, cp, rb, cp, cp, cp, cp, fd},
+/* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd},
+/* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd},
+/* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd},
+/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd},
+/* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd},
+/* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fd},
+/* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fd},
+/* Ready       */ {cu, rd, ct, rd, rd, rd, rd, cu, fo, rd, pr, fd},
+/* Refused     */ {cu, rf, ct, rf, rf, rf, rf, cu, fo, rf, pr, fd},
+/* Cutting     */ {ct, ct, ct, cl, fo, ct, fo, ct, ct, ct, pr, fd},
+/* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd},
+/* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd},
+/* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd},
+/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd},
 }};
 // clang-format on
 
@@ -68,32 +74,33 @@ State next(State state, Event event) {
 
 Half half_in(State state) {
     switch (state) {
-        case Serving:
-        case Fencing:
-        case Capturing:
-        case HandedOff:
-        case Confirming:
-        case Committing:
-        case RollingBack:
-        case Opening:
+        case State::Serving:
+        case State::Fencing:
+        case State::Capturing:
+        case State::HandedOff:
+        case State::Confirming:
+        case State::Committing:
+        case State::RollingBack:
+        case State::Opening:
             return Half::Primary;
-        case Following:
-        case CatchingUp:
-        case Ready:
-        case Refused:
-        case Cutting:
+        case State::Following:
+        case State::CatchingUp:
+        case State::Ready:
+        case State::Refused:
+        case State::Cutting:
             return Half::Secondary;
-        case Yielding:
-        case Claiming:
-        case Preparing:
-        case Fenced:
+        case State::Yielding:
+        case State::Claiming:
+        case State::Preparing:
+        case State::Fenced:
             return Half::None;
     }
     return Half::None;
 }
 
 bool may_roll_back(State state) {
-    return next(state, Event::Failed) == RollingBack || state == Cutting || state == CatchingUp;
+    return next(state, Event::Failed) == State::RollingBack || state == Cutting ||
+           state == CatchingUp;
 }
 
 bool is_busy(State state) {
