@@ -23,4 +23,8 @@ fs::path hook_spool(const Config& config, std::string_view store_name) {
     return config.state_dir / "hooks" / store_name;
 }
 
+fs::path hook_fence(const Config& config, std::string_view store_name) {
+    return config.state_dir / "hooks" / (std::string(store_name) + ".fenced");
+}
+
 }  // namespace antipode

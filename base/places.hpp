@@ -16,4 +16,7 @@ std::filesystem::path hook_program();
 /// it, so its directory lets other users pass through to it.
 std::filesystem::path hook_spool(const Config& config, std::string_view store_name);
 
+/// While this file is there, hooks refuse every change of that store's repositories with its text.
+std::filesystem::path hook_fence(const Config& config, std::string_view store_name);
+
 }  // namespace antipode

@@ -99,12 +99,12 @@ Half half_in(State state) {
 }
 
 bool may_roll_back(State state) {
-    return next(state, Event::Failed) == State::RollingBack || state == Cutting ||
-           state == CatchingUp;
+    return next(state, Event::Failed) == State::RollingBack || state == State::Cutting ||
+           state == State::CatchingUp;
 }
 
 bool is_busy(State state) {
-    return state != Serving && state != Following && state != Fenced;
+    return state != State::Serving && state != State::Following && state != State::Fenced;
 }
 
 }  // namespace antipode::failover

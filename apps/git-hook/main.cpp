@@ -3,7 +3,10 @@
 // After a transaction is committed it makes the repository durable (git leaves new refs'
 // directories and loose objects unsynced), reports the repository's path in the daemon's spool, and
 // calls the hook that was there before it. It never waits for the daemon, and nothing that fails
-// here fails the push: what goes unreported is found by the daemon's reconcile. In the other phases
+// here fails the push: what goes unreported is found by the daemon's reconcile.
+//
+// Before a transaction it refuses when this site is fenced: another one is the primary, and the file
+// beside the spool, with ".fenced" behind its name, says which. Otherwise, and in the other phases,
 // it only calls the other hook, whose exit status decides.
 //
 // It runs twice in every ref transaction: libc only, no allocation worth the name. The names of the
@@ -66,6 +69,21 @@ std::string find_spool(const std::string& settings) {
     }
     fclose(file);
     return spool;
+}
+
+/// Prints why this site takes no writes. False: it takes them.
+bool is_fenced(const std::string& hooks) {
+    const std::string spool = find_spool(hooks + "/antipode-hook");
+    const int fd =
+        spool.empty() ? -1 : open((spool + ".fenced").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return false;
+    }
+    char text[path_bytes];
+    const ssize_t count = read(fd, text, sizeof(text));
+    close(fd);
+    fprintf(stderr, "antipode: %.*s\n", count > 0 ? static_cast<int>(count) : 0, text);
+    return true;
 }
 
 std::string make_record(const char* path) {
@@ -153,6 +171,8 @@ int main(int count, char** arguments) {
     const std::string hooks = slash == std::string::npos ? "." : self.substr(0, slash);
     if (strcmp(arguments[1], "committed") == 0) {
         report(hooks);
+    } else if (strcmp(arguments[1], "prepared") == 0 && is_fenced(hooks)) {
+        return 1;
     }
     return call_chained(hooks, arguments);
 }
