@@ -390,6 +390,32 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
     });
 }
 
+void read_failover(TableReader& root, Config::Failover& failover) {
+    root.table("failover", [&](TableReader& table) {
+        const auto command = [&](const char* key, std::vector<std::string>& value) {
+            table.read(key, value);
+            table.check(key, !value.empty() && !fs::path(value.front()).is_absolute()
+                                 ? std::optional<std::string>(
+                                       "must begin with a program's absolute path (no shell runs "
+                                       "it)")
+                                 : std::nullopt);
+        };
+        command("fence_command", failover.fence_command);
+        command("unfence_command", failover.unfence_command);
+        command("write_check_command", failover.write_check_command);
+        command("before_open_command", failover.before_open_command);
+        command("after_open_command", failover.after_open_command);
+        command("secondary_command", failover.secondary_command);
+        using namespace std::chrono_literals;
+        table.read("command_timeout", failover.command_timeout, 1s, 1h);
+        table.read("switchover_timeout", failover.switchover_timeout, 5s, 1h);
+        table.check("fence_command",
+                    failover.fence_command.empty() && !failover.unfence_command.empty()
+                        ? std::optional<std::string>("is missing: there is an unfence_command")
+                        : std::nullopt);
+    });
+}
+
 void read_tuning(TableReader& root, Config::Tuning& tuning) {
     root.table("tuning", [&](TableReader& table) {
         table.read_choice("consistency", tuning.consistency, {"causal", "eager"});
@@ -450,6 +476,7 @@ Config Config::parse(std::string_view text, const std::string& source,
         directories.push_back({"nats.store_dir", config.nats.store_dir, root.where("nats"), false});
     }
     read_stores(root, config, check_database_url, directories);
+    read_failover(root, config.failover);
     read_tuning(root, config.tuning);
     root.finish();
     const Site* own = config.find_site(config.site);

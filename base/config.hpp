@@ -60,6 +60,19 @@ struct Config {
         std::filesystem::path root;
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
     };
+    /// Commands of the site (programs with their arguments, no shell), and how long things may take
+    /// when another site becomes primary.
+    struct Failover {
+        std::vector<std::string> fence_command;        ///< makes the service unable to write here
+        std::vector<std::string> unfence_command;      ///< undoes it
+        std::vector<std::string> write_check_command;  ///< writes as the service would; 0: it could
+        std::vector<std::string> before_open_command;  ///< this site is about to be primary
+        std::vector<std::string> after_open_command;   ///< it is
+        std::vector<std::string> secondary_command;    ///< it is a secondary now, not primary
+        std::chrono::milliseconds command_timeout{30'000};
+        /// From the fence until the other site has everything; then the primary serves on.
+        std::chrono::milliseconds switchover_timeout{60'000};
+    };
     struct Tuning {
         std::string consistency = "causal";  ///< or "eager"
         std::chrono::milliseconds max_hold{std::chrono::minutes(10)};
@@ -81,6 +94,7 @@ struct Config {
     std::vector<Database> databases;
     std::vector<Repositories> repositories;
     std::vector<Blobs> blobs;
+    Failover failover;
     Tuning tuning;
 
     const Site* find_site(std::string_view name) const;

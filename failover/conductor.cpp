@@ -7,6 +7,8 @@
 namespace antipode::failover {
 namespace {
 
+constexpr size_t journal_shown = 50;
+
 bool waits_for_handoff(State state) {
     return state == State::Following || state == State::CatchingUp || state == State::Ready ||
            state == State::Refused;
@@ -39,6 +41,14 @@ Conductor::Conductor(Options options, Records& records, Journal& journal, Hands&
 
 std::string Conductor::primary() const {
     return records_.own() ? record().primary() : std::string();
+}
+
+bool Conductor::is_hurried() const {
+    if (!state_ || !records_.own()) {
+        return false;
+    }
+    const auto theirs = records_.of(primary());
+    return is_busy(*state_) || (theirs && theirs->state() != record_state::serving);
 }
 
 void Conductor::look() {
@@ -388,6 +398,8 @@ void Conductor::show() {
     fresh.epoch = epoch_;
     fresh.operation = operation_;
     fresh.since = since_;
+    fresh.primary = primary();
+    fresh.journal = journal_.tail(journal_shown);
     if (problem_) {
         fresh.problem = problem_->what();
         fresh.next_step = problem_->next_step();

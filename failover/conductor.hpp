@@ -64,7 +64,9 @@ struct ConductorStatus {
     TimePoint since{};
     std::string problem;
     std::string next_step;
-    bool known = false;  ///< false: the cluster has no primary yet
+    bool known = false;   ///< false: the cluster has no primary yet
+    std::string primary;  ///< of the newest record
+    std::vector<JournalEntry> journal;
     /// What this site tells the primary about it.
     v1::OperationReport report;
 };
@@ -93,9 +95,11 @@ class Conductor {
 
     /// nullopt: there is no primary yet.
     std::optional<State> state() const { return state_; }
+    /// Something is going on that this site waits for: look again soon.
+    bool is_hurried() const;
     Half half() const { return state_ ? half_in(*state_) : Half::None; }
     uint64_t epoch() const { return epoch_; }
-    /// Of the epoch that this site is in.
+    /// Of the newest record.
     std::string primary() const;
     /// Any thread.
     ConductorStatus status() const { return status_.copy(); }

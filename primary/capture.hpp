@@ -69,6 +69,15 @@ class ItemCapture {
     virtual std::optional<Reading> read(const std::string& item, bool whole,
                                         const std::stop_token& stop) = 0;
 
+    /// What is remembered of an item of which it is known that secondaries have it with this
+    /// digest, as it is here now; nullopt: it is not here like that. For a site that becomes
+    /// primary and was such a secondary. Any thread, before everything else.
+    virtual std::optional<Published> assume(const std::string& item, const Digest& digest) {
+        static_cast<void>(item);
+        static_cast<void>(digest);
+        return std::nullopt;
+    }
+
     /// False while changes may happen that drain() would not see (a repository without our hook):
     /// then only a reconcile proves completeness.
     virtual bool notices_everything() const = 0;

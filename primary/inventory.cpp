@@ -175,6 +175,14 @@ void Inventory::drop_removed_through(const Position& safe) {
         {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)});
 }
 
+void Inventory::clear() {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        state_->database.execute("DELETE FROM published");
+        state_->database.execute("DELETE FROM site");
+    });
+}
+
 std::map<std::string, std::string> Inventory::sites() const {
     std::scoped_lock lock(state_->mutex);
     std::map<std::string, std::string> sites;

@@ -50,6 +50,9 @@ class Inventory {
     /// Drops the memory of removals that every site has.
     void drop_removed_through(const Position& safe);
 
+    /// Forgets items and sites; sessions stay. What is in it belongs to an earlier primaryship.
+    void clear();
+
     /// What registered sites said last, by name (RegisteredSites).
     std::map<std::string, std::string> sites() const;
     void remember_sites(const std::map<std::string, std::string>& reports);

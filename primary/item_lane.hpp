@@ -104,6 +104,7 @@ class ItemLane {
     struct Completeness {
         bool reconciled = false;  ///< in this session
         bool running = false;
+        bool asked = false;                       ///< one that begins from now on is wanted
         std::optional<SteadyTime> failing_since;  ///< the last reconcile did not see everything
         uint64_t losses = 0;                      ///< how often the watch lost events,
         uint64_t losses_at_start = 0;             ///< when the running reconcile began,

@@ -155,6 +155,9 @@ void Publisher::take_in(const std::stop_token& stop) {
         }
     }
     take_rows(stop);
+    if (reconcile_soon_.exchange(false)) {
+        sequencer_->reconcile_now();
+    }
     sequencer_->look_around();
     hand_out_work(stop);
 }
@@ -265,6 +268,7 @@ void Publisher::show() {
         lane.captured_through = known(database.captured_through);
         lane.decoded = database.decoded;
         lane.stored = database.stored;
+        lane.last_commit = database.last_commit;
         lane.published = database.transactions;
         lane.problem = database.problem;
         lane.next_step = database.next_step;
@@ -275,6 +279,8 @@ void Publisher::show() {
         lane.store = store;
         lane.head = {head.epoch, head.session, items.completeness.head};
         lane.captured_through = known(items.completeness.captured_through);
+        lane.reconciled_from =
+            items.completeness.reconciled ? items.completeness.proven_at : TimePoint{};
         lane.unfinished = items.unfinished();
         lane.problem = items.completeness.problem;
         lane.next_step = items.completeness.next_step;

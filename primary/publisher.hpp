@@ -25,10 +25,12 @@ struct PublisherStatus {
         StoreId store;
         Position head;
         std::optional<TimePoint> captured_through;
-        Lsn decoded;              ///< database lanes
-        Lsn stored;               ///< database lanes: safe on this site
-        uint64_t published = 0;   ///< transactions, or items in the inventory
-        uint64_t unfinished = 0;  ///< items that are announced, read or published now
+        Lsn decoded;                  ///< database lanes
+        Lsn stored;                   ///< database lanes: safe on this site
+        Lsn last_commit;              ///< database lanes: end of the newest transaction
+        TimePoint reconciled_from{};  ///< start of the last whole reconcile of this session
+        uint64_t published = 0;       ///< transactions, or items in the inventory
+        uint64_t unfinished = 0;      ///< items that are announced, read or published now
         std::string problem;
         std::string next_step;
         std::vector<ItemLane::Problem> problems;
@@ -66,6 +68,11 @@ class Publisher {
 
     // For the other threads.
 
+    /// Compare every store of items as a whole, beginning now.
+    void reconcile_soon() {
+        reconcile_soon_ = true;
+        inbox_.poke();
+    }
     /// Something may have changed: look around.
     void poke() { inbox_.poke(); }
     /// Step of a database's capture thread: polls it and hands its events over.
@@ -133,6 +140,7 @@ class Publisher {
     std::map<StoreId, std::unique_ptr<DatabaseInbox>> rows_;
     std::map<StoreId, std::unique_ptr<ItemWork>> work_;
     Synchronized<PublisherStatus> status_;
+    std::atomic<bool> reconcile_soon_ = false;
     Synchronized<Position> applied_everywhere_;
     protocol::EventLog events_;
 };

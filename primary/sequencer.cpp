@@ -342,6 +342,9 @@ void Sequencer::add(ReconcileOutcome outcome) {
     state.due =
         clock_.steady_now() + (state.losses == state.losses_mended ? options_.reconcile_interval
                                                                    : failed_reconcile_retry);
+    if (state.asked) {
+        state.due = clock_.steady_now();
+    }
     // What it found to be gone is announced later; only then is all of it announced.
     state.say_reconciled_behind = lane.removals_held();
     release_removals();
@@ -400,6 +403,13 @@ std::optional<ReadTask> Sequencer::next_read(const StoreId& store) {
     return lanes_.at(store).next_read(clock_.steady_now(), options_.session);
 }
 
+void Sequencer::reconcile_now() {
+    for (auto& [store, lane] : lanes_) {
+        lane.completeness.asked = true;
+        lane.completeness.due = clock_.steady_now();
+    }
+}
+
 std::vector<StoreId> Sequencer::begin_reconciles() {
     std::vector<StoreId> due;
     for (auto& [store, lane] : lanes_) {
@@ -408,6 +418,7 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
             continue;
         }
         state.running = true;
+        state.asked = false;
         state.losses_at_start = state.losses;
         state.started_at = clock_.now();
         due.push_back(store);

@@ -73,6 +73,8 @@ class Sequencer {
     /// A secondary asks for items or transactions again. Returns the database whose capture has to
     /// start again at its confirmed position; what it decoded before must not be added any more.
     std::optional<StoreId> add(const v1::Want& want);
+    /// Every store is compared as a whole, beginning now.
+    void reconcile_now();
     /// Notices what changed, announces it, releases removals, publishes markers that are due.
     void look_around();
 

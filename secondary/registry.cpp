@@ -419,6 +419,15 @@ void Registry::mend_gap(const StoreId& store, const Position& at) {
     state_->change_gap("DELETE FROM gap", store, at);
 }
 
+void Registry::clear() {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const char* table : {"lane", "item", "exception", "gap", "fact"}) {
+            state_->database.execute(std::string("DELETE FROM ") + table);
+        }
+    });
+}
+
 void Registry::set_fact(const std::string& name, const std::string& value) {
     std::scoped_lock lock(state_->mutex);
     state_->database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", {name, value});

@@ -123,6 +123,9 @@ class Registry {
     void let_rows_pass(const StoreId& store, const Position& at);
     void mend_gap(const StoreId& store, const Position& at);
 
+    /// Forgets everything: this site was the primary meanwhile.
+    void clear();
+
     /// Small facts that must survive a restart: "safe", "recovery_point", ...
     void set_fact(const std::string& name, const std::string& value);
     std::optional<std::string> fact(const std::string& name) const;

@@ -298,4 +298,14 @@ void JetStream::purge_below(uint64_t sequence) {
     });
 }
 
+void remove_stream(const Endpoint& endpoint, const std::string& name) {
+    const Connection connection = connect(endpoint);
+    const Context context = jetstream(connection.get());
+    jsErrCode code{};
+    const natsStatus status = js_DeleteStream(context.get(), name.c_str(), nullptr, &code);
+    if (status != NATS_NOT_FOUND && code != JSStreamNotFoundErr) {
+        check(status, "deleting stream " + name + " at " + endpoint.url);
+    }
+}
+
 }  // namespace antipode::nats

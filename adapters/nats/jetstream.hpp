@@ -41,4 +41,7 @@ class JetStream final : public Stream {
     std::unique_ptr<State> state_;
 };
 
+/// Deletes a stream that is no longer needed; no effect when there is none. Throws Error{Retry}.
+void remove_stream(const Endpoint& endpoint, const std::string& name);
+
 }  // namespace antipode::nats

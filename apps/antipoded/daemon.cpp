@@ -1,5 +1,8 @@
 #include "apps/antipoded/daemon.hpp"
 
+#include <fstream>
+#include <sstream>
+
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
@@ -15,11 +18,14 @@
 namespace antipode {
 namespace {
 
-constexpr std::chrono::milliseconds epoch_interval(1000);
-constexpr unsigned ask_others_every = 5;
+constexpr std::chrono::milliseconds epoch_interval(500);
+constexpr std::chrono::milliseconds hurried_interval(30);
+constexpr std::chrono::milliseconds readiness_interval(5000);
 constexpr std::chrono::milliseconds report_interval(500);
 /// Until the first report with a role: a site's initial copy waits for that.
 constexpr std::chrono::milliseconds first_report_interval(50);
+/// While the primary waits for what this site says.
+constexpr std::chrono::milliseconds hurried_report_interval(50);
 constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
@@ -30,6 +36,32 @@ uint64_t number_in(const std::map<std::string, std::string>& query, const std::s
     return found == query.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
 }
 
+failover::Records::Options records_of(const Config& config) {
+    failover::Records::Options options{config.cluster, config.site, {}, config.state_dir / "epoch"};
+    for (const Config::Site& site : config.sites) {
+        if (site.name != config.site) {
+            options.others.push_back(site.name);
+        }
+    }
+    return options;
+}
+
+failover::Records::OpenBucket buckets_of(const Config& config) {
+    return [&config](const std::string& site) {
+        return std::make_unique<nats::Bucket>(endpoint_of(config, site, "epoch"),
+                                              protocol::bucket_name(config.cluster),
+                                              site == config.site);
+    };
+}
+
+failover::Conductor::Options conductor_of(const Config& config) {
+    failover::Conductor::Options options{config.site, {}, config.failover.switchover_timeout};
+    for (const Config::Site& site : config.sites) {
+        options.sites.push_back(site.name);
+    }
+    return options;
+}
+
 }  // namespace
 
 Daemon::Daemon(Config config, const Clock& clock)
@@ -38,14 +70,20 @@ Daemon::Daemon(Config config, const Clock& clock)
       started_at_(clock.now()),
       lock_(config_.state_dir),
       server_({.listen = config_.http.listen, .token = read_token(config_)}),
-      own_bucket_(own_endpoint(config_, "epoch"), protocol::bucket_name(config_.cluster), true),
-      journal_(config_.state_dir / "epoch"),
+      records_(records_of(config_), buckets_of(config_), clock_),
+      journal_(config_.state_dir / "failover.journal"),
+      hands_(
+          config_, [this] { return half(); }, clock_),
+      conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
       workers_(clock) {
     add_routes();
     workers_.add("epoch", [this](const std::stop_token& stop, Worker::Progress progress) {
         follow_epoch(stop, progress);
+    });
+    workers_.add("readiness", [this](const std::stop_token& stop, Worker::Progress progress) {
+        look_at_readiness(stop, progress);
     });
     workers_.add("reports", [this](const std::stop_token& stop, Worker::Progress progress) {
         exchange_reports(stop, progress);
@@ -57,82 +95,131 @@ Daemon::~Daemon() {
     server_.stop();
 }
 
-std::optional<v1::EpochRecord> Daemon::newest_record(bool ask_others) {
-    std::optional<v1::EpochRecord> newest = journal_.last();
-    const auto consider = [&](const std::optional<failover::Epoch>& epoch) {
-        if (epoch && (!newest || epoch->record.epoch() > newest->epoch())) {
-            newest = epoch->record;
-        }
-    };
-    try {
-        consider(failover::read_epoch(own_bucket_, config_.cluster));
-    } catch (const Error& error) {
-        if (error.reaction() != Reaction::Retry || !newest) {
+void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress) {
+    while (!stop.stop_requested()) {
+        try {
+            conductor_.look();
+        } catch (const Error& error) {
+            // The role that was known stays while the broker is away.
+            take_role();
             throw;
         }
-        return newest;  // the role that was known stays while the broker is away
-    }
-    for (const Config::Site& site : config_.sites) {
-        if ((newest && !ask_others) || site.name == config_.site) {
-            continue;
-        }
-        try {
-            nats::Bucket other(endpoint_of(config_, site.name, "epoch"),
-                               protocol::bucket_name(config_.cluster), false);
-            consider(failover::read_epoch(other, config_.cluster));
-        } catch (const Error& error) {
-            spdlog::debug("epoch: {} does not say: {}", site.name, error.what());
-        }
-    }
-    if (newest) {
-        failover::adopt_epoch(own_bucket_, config_.cluster, *newest);
-    }
-    return newest;
-}
-
-void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress) {
-    for (unsigned turn = 0; !stop.stop_requested(); ++turn) {
-        const auto record = newest_record(turn % ask_others_every == 0);
-        if (record) {
-            journal_.note(*record);
-            take_role(*record);
-            progress.healthy();
-        } else {
+        take_role();
+        conductor_.act();
+        take_role();
+        const failover::ConductorStatus now = conductor_.status();
+        if (!now.known) {
             progress.waiting_for("the cluster has no primary yet",
                                  "antipode sites init --primary NAME");
+        } else if (!now.problem.empty()) {
+            progress.waiting_for(std::string(failover::to_string(now.state)) + ": " + now.problem,
+                                 now.next_step);
+        } else {
+            progress.healthy();
         }
-        sleep_unless_stopped(epoch_interval, stop);
+        sleep_unless_stopped(conductor_.is_hurried() ? hurried_interval : epoch_interval, stop);
     }
 }
 
-void Daemon::take_role(const v1::EpochRecord& record) {
-    {
-        std::scoped_lock lock(mutex_);
-        const bool same =
-            record_ && record_->epoch() == record.epoch() && record_->primary() == record.primary();
-        if (same && half_) {
-            return;
-        }
-        record_ = record;
+/// Runs the half that the conductor's state asks for.
+void Daemon::take_role() {
+    const failover::Half wanted = conductor_.half();
+    const uint64_t epoch = conductor_.epoch();
+    if (wanted == running_ && (epoch == running_epoch_ || wanted == failover::Half::None)) {
+        return;
     }
     // Built and destroyed without the lock: both may take a second, and status must answer.
     std::shared_ptr<Half> old;
     {
         std::scoped_lock lock(mutex_);
         old = std::exchange(half_, nullptr);
+        readiness_.reset();
     }
     old.reset();
-    const bool primary = record.primary() == config_.site;
-    spdlog::info("epoch {}: the primary is {}, this site, {}, is {}", record.epoch(),
-                 record.primary(), config_.site, primary ? "the primary" : "a secondary");
+    running_ = failover::Half::None;
+    if (wanted == failover::Half::None) {
+        return;
+    }
+    const bool primary = wanted == failover::Half::Primary;
+    spdlog::info("epoch {}: this site, {}, is {}", epoch, config_.site,
+                 primary ? "the primary" : "a secondary of " + conductor_.primary());
     std::shared_ptr<Half> fresh;
     if (primary) {
-        fresh = std::make_shared<PrimaryHalf>(config_, record.epoch(), server_, clock_);
+        fresh = std::make_shared<PrimaryHalf>(config_, epoch, server_, clock_);
     } else {
-        fresh = std::make_shared<SecondaryHalf>(config_, record.epoch(), record.primary(), clock_);
+        fresh = std::make_shared<SecondaryHalf>(config_, epoch, conductor_.primary(), clock_);
     }
+    running_ = wanted;
+    running_epoch_ = epoch;
     std::scoped_lock lock(mutex_);
     half_ = std::move(fresh);
+}
+
+void Daemon::look_at_readiness(const std::stop_token& stop, Worker::Progress progress) {
+    do {
+        const failover::ConductorStatus now = conductor_.status();
+        const bool rests =
+            now.state == failover::State::Serving || now.state == failover::State::Following;
+        if (now.known && rests) {
+            Readiness readiness =
+                antipode::look_at_readiness(config_, now.state == failover::State::Serving);
+            std::scoped_lock lock(mutex_);
+            readiness_ = std::move(readiness);
+        }
+        progress.healthy();
+    } while (!sleep_unless_stopped(readiness_interval, stop));
+}
+
+std::shared_ptr<Half> Daemon::half() const {
+    std::scoped_lock lock(mutex_);
+    return half_;
+}
+
+std::string Daemon::role() const {
+    const failover::ConductorStatus now = conductor_.status();
+    if (!now.known) {
+        return "unassigned";
+    }
+    if (now.state == failover::State::Fenced) {
+        return "fenced";
+    }
+    const failover::Half wanted = failover::half_in(now.state);
+    if (wanted == failover::Half::None) {
+        return "changing";
+    }
+    if (half() == nullptr) {
+        return "unassigned";
+    }
+    return wanted == failover::Half::Primary ? "primary" : "secondary";
+}
+
+nlohmann::json Daemon::failover() const {
+    const failover::ConductorStatus now = conductor_.status();
+    nlohmann::json shown = {{"state", nullptr},           {"epoch", now.epoch},
+                            {"operation", now.operation}, {"since_us", to_microseconds(now.since)},
+                            {"problem", now.problem},     {"next_step", now.next_step},
+                            {"ddl_captured", nullptr},    {"blockers", nullptr},
+                            {"warnings", nullptr}};
+    if (now.known) {
+        shown["state"] = failover::to_string(now.state);
+    }
+    std::scoped_lock lock(mutex_);
+    if (!readiness_) {
+        return shown;
+    }
+    const auto list = [](const std::vector<primary::UnmetNeed>& needs) {
+        nlohmann::json rows = nlohmann::json::array();
+        for (const primary::UnmetNeed& need : needs) {
+            rows.push_back({{"what", need.what}, {"next_step", need.remedy}});
+        }
+        return rows;
+    };
+    shown["blockers"] = list(readiness_->blockers);
+    shown["warnings"] = list(readiness_->warnings);
+    if (readiness_->ddl_captured) {
+        shown["ddl_captured"] = *readiness_->ddl_captured;
+    }
+    return shown;
 }
 
 v1::SiteReport Daemon::own_report() const {
@@ -140,15 +227,9 @@ v1::SiteReport Daemon::own_report() const {
     report.set_site(config_.site);
     report.set_at_us(to_microseconds(clock_.now()));
     report.set_version(ANTIPODE_VERSION);
-    report.set_role("unassigned");
-    std::shared_ptr<Half> half;
-    {
-        std::scoped_lock lock(mutex_);
-        half = half_;
-        if (record_ && half_) {
-            report.set_role(record_->primary() == config_.site ? "primary" : "secondary");
-        }
-    }
+    report.set_role(role());
+    *report.mutable_operation() = conductor_.status().report;
+    const std::shared_ptr<Half> half = this->half();
     if (half) {
         half->report(report);
     }
@@ -161,14 +242,14 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
     std::string hub_site;
     std::unique_ptr<nats::Bucket> hub;
     bool reported = false;
-    while (!sleep_unless_stopped(reported ? report_interval : first_report_interval, stop)) {
-        std::shared_ptr<Half> half;
-        std::string primary;
-        {
-            std::scoped_lock lock(mutex_);
-            half = half_;
-            primary = record_ ? record_->primary() : "";
-        }
+    const auto interval = [&] {
+        return !conductor_.status().report.operation_id().empty() ? hurried_report_interval
+               : reported                                         ? report_interval
+                                                                  : first_report_interval;
+    };
+    while (!sleep_unless_stopped(interval(), stop)) {
+        const std::shared_ptr<Half> half = this->half();
+        const std::string primary = conductor_.status().primary;
         if (primary.empty()) {
             continue;
         }
@@ -239,6 +320,13 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
             }
         }
     }
+    const nlohmann::json& change = status["failover"];
+    const auto change_state = change["state"].is_null() ? "" : change["state"].get<std::string>();
+    if (!change_state.empty() && change_state != "serving" && change_state != "following") {
+        state = change_state;
+        row["reason"] = change["problem"];
+        row["next_step"] = change["next_step"];
+    }
     row["state"] = state;
     if (secondary) {
         if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
@@ -268,15 +356,11 @@ nlohmann::json Daemon::status() const {
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},
                              {"workers", nlohmann::json::array()}};
-    {
-        std::scoped_lock lock(mutex_);
-        half = half_;
-        if (record_) {
-            status["epoch"] = record_->epoch();
-            if (half_) {
-                status["role"] = record_->primary() == config_.site ? "primary" : "secondary";
-            }
-        }
+    half = this->half();
+    status["role"] = role();
+    status["failover"] = failover();
+    if (const uint64_t epoch = conductor_.status().epoch; epoch > 0) {
+        status["epoch"] = epoch;
     }
     std::vector<WorkerState> workers = workers_.states();
     if (half) {
@@ -340,18 +424,14 @@ http::HttpResponse Daemon::ready() const {
                         worker["problem"].get<std::string>() + "\n";
         }
     }
-    const bool good = problems.empty() && now["role"] != "unassigned";
+    const bool good = problems.empty() && (now["role"] == "primary" || now["role"] == "secondary");
     return {.status = good ? 200U : 503U,
             .content_type = "text/plain",
             .body = good ? "ready\n" : "not ready\n" + problems};
 }
 
 std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
-    std::shared_ptr<Half> half;
-    {
-        std::scoped_lock lock(mutex_);
-        half = half_;
-    }
+    const std::shared_ptr<Half> half = this->half();
     std::vector<nlohmann::json> events;
     if (half) {
         for (const protocol::SeenEvent& event : half->events().behind(after, most)) {
@@ -365,6 +445,17 @@ std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
         }
     }
     return events;
+}
+
+http::HttpResponse Daemon::loss_report(const std::string& operation) const {
+    std::ifstream stream(SiteHands::loss_report(config_, operation));
+    if (!stream) {
+        return http::error_response(404, "there is no loss report of " + printable(operation),
+                                    "antipode history");
+    }
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return {.body = text.str()};
 }
 
 void Daemon::add_routes() {
@@ -382,6 +473,24 @@ void Daemon::add_routes() {
             lines += dump(event) + "\n";
         }
         return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
+    });
+    server_.route("/v1/journal", [this](const http::HttpRequest&) {
+        std::string lines;
+        for (const failover::JournalEntry& entry : conductor_.status().journal) {
+            lines += dump({{"number", entry.number},
+                           {"at_us", to_microseconds(entry.at)},
+                           {"epoch", entry.epoch},
+                           {"operation", entry.operation},
+                           {"state", failover::to_string(entry.state)},
+                           {"event", entry.event},
+                           {"detail", entry.detail}}) +
+                     "\n";
+        }
+        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
+    });
+    server_.route("/v1/loss", [this](const http::HttpRequest& request) {
+        const auto found = request.query.find("operation");
+        return loss_report(found == request.query.end() ? "" : found->second);
     });
     server_.feed("/v1/watch",
                  [this](const http::HttpRequest& request) { return feed_.open(request); });

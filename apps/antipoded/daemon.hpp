@@ -12,10 +12,12 @@
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/readiness.hpp"
+#include "apps/antipoded/site_hands.hpp"
 #include "apps/antipoded/state_lock.hpp"
 #include "apps/antipoded/status_feed.hpp"
 #include "base/config.hpp"
-#include "failover/epoch.hpp"
+#include "failover/conductor.hpp"
 
 namespace antipode {
 
@@ -32,8 +34,13 @@ class Daemon {
 
   private:
     void follow_epoch(const std::stop_token& stop, Worker::Progress progress);
-    std::optional<v1::EpochRecord> newest_record(bool ask_others);
-    void take_role(const v1::EpochRecord& record);
+    void take_role();
+    void look_at_readiness(const std::stop_token& stop, Worker::Progress progress);
+    std::shared_ptr<Half> half() const;
+    /// "primary", "secondary", "fenced", "changing", or "unassigned".
+    std::string role() const;
+    nlohmann::json failover() const;
+    http::HttpResponse loss_report(const std::string& operation) const;
     void exchange_reports(const std::stop_token& stop, Worker::Progress progress);
     v1::SiteReport own_report() const;
     void add_routes();
@@ -47,13 +54,19 @@ class Daemon {
     const TimePoint started_at_;
     const StateLock lock_;
     http::HttpServer server_;
-    nats::Bucket own_bucket_;         ///< epoch worker only
-    failover::EpochJournal journal_;  ///< epoch worker only
+
+    // Epoch worker only, but for Conductor::status():
+    failover::Records records_;
+    failover::Journal journal_;
+    SiteHands hands_;
+    failover::Conductor conductor_;
+    failover::Half running_ = failover::Half::None;
+    uint64_t running_epoch_ = 0;
 
     mutable std::mutex mutex_;
     // Under mutex_:
-    std::optional<v1::EpochRecord> record_;
     std::shared_ptr<Half> half_;
+    std::optional<Readiness> readiness_;
     std::map<std::string, v1::SiteReport> reports_;
 
     StatusFeed feed_;

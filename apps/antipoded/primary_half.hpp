@@ -29,7 +29,21 @@ class PrimaryHalf final : public Half {
     const protocol::EventLog& events() const override { return publisher_.events(); }
     std::vector<WorkerState> workers() const override { return workers_.states(); }
 
+    /// Behind a fence: waits until everything that was written is published and stored, sequences
+    /// included; where each lane ends then, with the digest of its items. Any thread, one at a
+    /// time. Throws Error{Retry} that says what is not done after `limit`.
+    google::protobuf::RepeatedPtrField<v1::LaneCut> final_capture(std::chrono::milliseconds limit);
+
   private:
+    struct Wanted {
+        TimePoint reconciled_from;
+        std::map<StoreId, Lsn> stored;
+    };
+    /// Why a lane has not everything; empty: it has.
+    static std::string why_incomplete(const primary::PublisherStatus::Lane& lane,
+                                      const Wanted& wanted);
+    google::protobuf::RepeatedPtrField<v1::LaneCut> cuts_of(
+        const primary::PublisherStatus& status) const;
     void serve_bulk();
     void start_workers();
     void hear_safe();

@@ -9,6 +9,7 @@
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
+#include "failover/handover.hpp"
 #include "verify/expected_digest.hpp"
 
 namespace antipode {
@@ -203,6 +204,28 @@ void SecondaryHalf::report(v1::SiteReport& report) const {
     if (const auto point = receiver_.recovery_point()) {
         report.set_recovery_point_us(to_microseconds(*point));
     }
+}
+
+bool SecondaryHalf::has_reached(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) const {
+    for (const auto& lane : receiver_.status()) {
+        const v1::LaneCut* const cut = failover::find_cut(cuts, lane.store);
+        if (cut == nullptr) {
+            throw Error(Reaction::Stop,
+                        lane.store.to_string() + " is not among the primary's stores",
+                        "configure the same stores on all sites");
+        }
+        if (lane.order.finished < failover::position_of(*cut)) {
+            return false;
+        }
+        if (lane.copying || lane.gap || lane.exceptions > 0) {
+            throw Error(Reaction::Retry,
+                        lane.store.to_string() + (lane.copying ? " is still copied"
+                                                  : lane.gap   ? " lacks events"
+                                                               : " has items that failed"),
+                        "antipode status " + config_.site);
+        }
+    }
+    return true;
 }
 
 const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& workers,

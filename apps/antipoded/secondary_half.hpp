@@ -29,6 +29,14 @@ class SecondaryHalf final : public Half {
     const protocol::EventLog& events() const override { return receiver_.events(); }
     std::vector<WorkerState> workers() const override { return workers_.states(); }
 
+    // For the change of the primary; any thread.
+
+    /// Everything up to `cuts` is applied. Throws Error{Retry} while an item or rows are missing.
+    bool has_reached(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) const;
+    /// Where each lane stands, what is seen to be missing, and the newest marker.
+    std::vector<secondary::ReceiverLaneStatus> lanes() const { return receiver_.status(); }
+    const secondary::Registry& registry() const { return registry_; }
+
   private:
     struct Summary {
         std::string state;

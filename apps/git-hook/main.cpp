@@ -5,9 +5,9 @@
 // calls the hook that was there before it. It never waits for the daemon, and nothing that fails
 // here fails the push: what goes unreported is found by the daemon's reconcile.
 //
-// Before a transaction it refuses when this site is fenced: another one is the primary, and the file
-// beside the spool, with ".fenced" behind its name, says which. Otherwise, and in the other phases,
-// it only calls the other hook, whose exit status decides.
+// Before a transaction it refuses when this site is fenced: another one is the primary, and the
+// file beside the spool, with ".fenced" behind its name, says which. Otherwise, and in the other
+// phases, it only calls the other hook, whose exit status decides.
 //
 // It runs twice in every ref transaction: libc only, no allocation worth the name. The names of the
 // files beside it are adapters/git/hooks.cpp's, the record's layout is ChangeSpool's.

@@ -298,6 +298,15 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
     return reading;
 }
 
+/// The content was hashed when it was applied; it is not read again.
+std::optional<Published> BlobCapture::assume(const std::string& item, const Digest& digest) {
+    const auto stat = tree_.stat(item);
+    if (!stat || stat->type != FileType::Regular) {
+        return std::nullopt;
+    }
+    return Published{BlobState{*stat, {}, true}.encode(), digest};
+}
+
 void BlobCapture::remember_reading(const std::string& item) {
     unrecorded_.with([&](Unrecorded& unrecorded) {
         unrecorded.items.insert(item);

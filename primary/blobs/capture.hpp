@@ -34,6 +34,7 @@ class BlobCapture final : public ItemCapture {
     Noticed reconcile(const std::stop_token& stop) override;
     std::optional<Reading> read(const std::string& item, bool whole,
                                 const std::stop_token& stop) override;
+    std::optional<Published> assume(const std::string& item, const Digest& digest) override;
     bool notices_everything() const override;
 
     /// What the last reconcile left out. Any thread.

@@ -264,6 +264,20 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
                 error.next_step());
 }
 
+std::optional<Published> RepositoryCapture::assume(const std::string& item, const Digest& digest) {
+    if (repositories_.presence(item) != Presence::Repository) {
+        return std::nullopt;
+    }
+    RepositoryState now;
+    now.fingerprint = repositories_.fingerprint(item);
+    auto refs = repositories_.read_refs(item);
+    if (!refs || verify::refs_digest(*refs) != digest) {
+        return std::nullopt;
+    }
+    now.refs = std::move(*refs);
+    return Published{encode_state(now), digest};
+}
+
 std::optional<Reading> RepositoryCapture::read_absent(const std::string& item,
                                                       const std::optional<Published>& published,
                                                       bool whole) {

@@ -37,6 +37,7 @@ class RepositoryCapture final : public ItemCapture {
     Noticed reconcile(const std::stop_token& stop) override;
     std::optional<Reading> read(const std::string& item, bool whole,
                                 const std::stop_token& stop) override;
+    std::optional<Published> assume(const std::string& item, const Digest& digest) override;
     bool notices_everything() const override;
 
     /// Why notices_everything() is false, with the remedy, for status; empty when it is true.

@@ -1,0 +1,43 @@
+#include "adapters/postgres/handover.hpp"
+
+#include "adapters/postgres/control.hpp"
+#include "adapters/postgres/replica_session.hpp"
+
+namespace antipode::postgres {
+
+void drop_capture(const std::string& url, const std::string& application_name,
+                  const std::string& slot, const std::string& publication) {
+    Control control(url, application_name);
+    control.transaction([&](Connection& connection) {
+        connection.query("ending the use of the replication slot",
+                         "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots "
+                         "WHERE slot_name = $1 AND active_pid IS NOT NULL",
+                         {slot});
+        connection.query("dropping the replication slot",
+                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                         "WHERE slot_name = $1",
+                         {slot});
+        return true;
+    });
+    control.execute("dropping the publication",
+                    "DROP PUBLICATION IF EXISTS " + quote_identifier(publication));
+}
+
+void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,
+              const Position& position, Lsn lsn) {
+    ReplicaWriter session({url, store.to_string(), application_name});
+    ReplicaState state = session.load();
+    state.position = position;
+    state.lsn = lsn;
+    state.transactions = 0;
+    state.phase = CopyPhase::Complete;
+    state.after_script.clear();
+    state.finish_script.clear();
+    state.tables.clear();
+    session.begin();
+    session.save(state);
+    session.forget_tables();
+    session.commit();
+}
+
+}  // namespace antipode::postgres

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "base/ids.hpp"
+
+/// What changes in a database when its site's role changes.
+namespace antipode::postgres {
+
+/// Drops slot and publication, as far as they are there: whoever uses the slot is ended. Without
+/// this the slot of a former primary would keep its log for ever. Throws Error: Retry, Stop.
+void drop_capture(const std::string& url, const std::string& application_name,
+                  const std::string& slot, const std::string& publication);
+
+/// Makes a database that is equal to the primary's a replica that stands at `position` and `lsn`
+/// of the primary's log: what it remembers of an earlier time as a replica is replaced.
+void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,
+              const Position& position, Lsn lsn);
+
+}  // namespace antipode::postgres

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "adapters/postgres/fence.hpp"
+#include "base/config.hpp"
+#include "base/error.hpp"
+#include "failover/site_command.hpp"
+
+namespace antipode {
+
+/// The fences of one site's stores: the site's own command, hooks that refuse, roles that may not
+/// connect. One thread. close() and open() may be called again and again.
+class Fences {
+  public:
+    explicit Fences(const Config& config) : config_(config) {}
+
+    /// Nobody but the daemon can write when it returns. `new_primary`: told to who tries. Throws
+    /// Error: Retry, Stop (a fence does not hold).
+    void close(const std::string& new_primary);
+    /// Lets writes in again. `command`: runs failover.unfence_command, too.
+    void open(bool command);
+    /// Throws Error{Stop} when one does not hold any more.
+    void check();
+    /// Closes what can be closed, for a site that must not serve; does not stop at what fails, and
+    /// throws the first of it.
+    void shut(const std::string& new_primary);
+
+    failover::SiteCommand command(const char* key, const std::vector<std::string>& arguments) const;
+    std::map<std::string, std::string> environment(const std::string& primary) const;
+
+  private:
+    void close_hooks(const std::string& new_primary);
+    void close_databases();
+    void check_files();
+    std::filesystem::path memory(const Config::Database& store) const;
+
+    const Config& config_;
+};
+
+/// The connection that fences a store's database.
+postgres::DatabaseFence fence_of(const Config& config, const Config::Database& store);
+
+}  // namespace antipode

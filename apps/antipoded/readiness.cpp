@@ -1,0 +1,68 @@
+#include "apps/antipoded/readiness.hpp"
+
+#include "adapters/postgres/source_control.hpp"
+#include "apps/antipoded/fences.hpp"
+#include "base/error.hpp"
+
+namespace antipode {
+namespace {
+
+void look_at_fence(const Config& config, const Config::Database& store, Readiness& readiness) {
+    for (const auto& problem : fence_of(config, store).problems()) {
+        readiness.blockers.push_back(
+            {"database/" + store.name + " cannot be fenced: " + problem.what, problem.next_step});
+    }
+}
+
+/// The slot and the publication of an earlier time as primary are dropped first.
+void look_at_capture(const Config::Database& store, SourceFacts facts, Readiness& readiness) {
+    facts.publication.reset();
+    facts.slot.reset();
+    for (const primary::UnmetNeed& need : primary::unmet_needs(facts, store)) {
+        readiness.blockers.push_back(
+            {"database/" + store.name + " cannot be captured here: " + need.what, need.remedy});
+    }
+}
+
+void look_at_database(const Config& config, const Config::Database& store, bool is_primary,
+                      Readiness& readiness) {
+    try {
+        postgres::SourceSetup setup(
+            {store.url, store.slot, store.publication,
+             "antipode " + config.cluster + " " + config.site + " " + store.name + " readiness"});
+        const SourceFacts facts = setup.facts();
+        readiness.ddl_captured = readiness.ddl_captured.value_or(true) && facts.ddl_captured;
+        if (is_primary) {
+            look_at_fence(config, store, readiness);
+        } else {
+            look_at_capture(store, facts, readiness);
+        }
+    } catch (const Error& error) {
+        readiness.blockers.push_back(
+            {"database/" + store.name + ": " + error.what(),
+             error.next_step().empty() ? "antipode doctor" : error.next_step()});
+    }
+}
+
+}  // namespace
+
+Readiness look_at_readiness(const Config& config, bool is_primary) {
+    Readiness readiness;
+    for (const Config::Database& store : config.databases) {
+        look_at_database(config, store, is_primary, readiness);
+    }
+    const bool has_command = !config.failover.fence_command.empty();
+    if (is_primary && !config.blobs.empty() && !has_command) {
+        readiness.blockers.push_back(
+            {"nothing stops writes to blobs/" + config.blobs.front().name,
+             "set failover.fence_command: what stops the service, or makes its files read-only"});
+    }
+    if (is_primary && !config.repositories.empty() && !has_command) {
+        readiness.warnings.push_back(
+            {"repositories are fenced by hooks alone, which libgit2 and JGit do not run",
+             "set failover.fence_command"});
+    }
+    return readiness;
+}
+
+}  // namespace antipode

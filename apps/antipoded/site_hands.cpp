@@ -1,0 +1,304 @@
+#include "apps/antipoded/site_hands.hpp"
+
+#include <set>
+
+#include <spdlog/spdlog.h>
+
+#include "adapters/git/hooks.hpp"
+#include "adapters/postgres/handover.hpp"
+#include "adapters/postgres/source_control.hpp"
+#include "apps/antipoded/endpoints.hpp"
+#include "base/places.hpp"
+#include "failover/durable.hpp"
+#include "failover/handover.hpp"
+#include "failover/loss.hpp"
+#include "primary/database/requirements.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode {
+namespace {
+
+/// One call of capture(); it is called again until the operation's own time is up.
+constexpr std::chrono::seconds capture_limit(10);
+/// Without a primary: nothing has moved for so long.
+constexpr std::chrono::seconds quiet_time(2);
+
+std::string name_of(const Config& config, const Config::Database& store, const char* purpose) {
+    return "antipode " + config.cluster + " " + config.site + " " + store.name + " " + purpose;
+}
+
+StoreId id_of(const Config::Database& store) {
+    return {StoreKind::Database, store.name};
+}
+
+/// Which sites follow the new epoch without a new copy.
+std::set<std::string> handed_over(const Config& config, const v1::EpochRecord& record) {
+    std::set<std::string> sites;
+    if (record.fenced_by().empty()) {
+        for (const Config::Site& site : config.sites) {
+            sites.insert(site.name);
+        }
+        sites.erase(config.site);
+    }
+    return sites;
+}
+
+}  // namespace
+
+SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()> half,
+                     const Clock& clock)
+    : config_(config), half_(std::move(half)), clock_(clock), fences_(config) {}
+
+std::shared_ptr<PrimaryHalf> SiteHands::primary() const {
+    auto half = std::dynamic_pointer_cast<PrimaryHalf>(half_());
+    if (half == nullptr) {
+        throw Error(Reaction::Retry, "capture has not begun yet");
+    }
+    return half;
+}
+
+std::shared_ptr<SecondaryHalf> SiteHands::secondary() const {
+    auto half = std::dynamic_pointer_cast<SecondaryHalf>(half_());
+    if (half == nullptr) {
+        throw Error(Reaction::Retry, "apply has not begun yet");
+    }
+    return half;
+}
+
+void SiteHands::fence(const std::string& new_primary) {
+    const Config::Site* const site = config_.find_site(new_primary);
+    if (site == nullptr || new_primary == config_.site) {
+        throw Error(Reaction::Stop, "\"" + new_primary + "\" is no other site of this cluster",
+                    "antipode sites list");
+    }
+    fences_.close(new_primary);
+}
+
+void SiteHands::unfence() {
+    fences_.open(true);
+}
+
+failover::Cuts SiteHands::capture() {
+    return primary()->final_capture(capture_limit);
+}
+
+bool SiteHands::is_unchanged(const failover::Cuts& cuts) {
+    fences_.check();
+    const failover::Cuts now = capture();
+    for (const v1::LaneCut& cut : cuts) {
+        const auto same = std::find_if(now.begin(), now.end(), [&](const v1::LaneCut& other) {
+            return other.store() == cut.store() && other.digest() == cut.digest();
+        });
+        if (same == now.end()) {
+            spdlog::warn("{} was written behind the handoff", cut.store());
+            return false;
+        }
+    }
+    return true;
+}
+
+void SiteHands::follow(const v1::EpochRecord& record) {
+    {
+        const primary::Inventory inventory(config_.state_dir / "inventory.db");
+        secondary::Registry registry(config_.state_dir / "registry.db");
+        failover::seed_registry(inventory, config_.stores(), record.cuts(), registry);
+    }
+    for (const Config::Database& store : config_.databases) {
+        postgres::drop_capture(store.url, name_of(config_, store, "handover"), store.slot,
+                               store.publication);
+        const v1::LaneCut* const cut = failover::find_cut(record.cuts(), id_of(store));
+        const v1::LaneCut* const start = failover::find_cut(record.starts(), id_of(store));
+        if (cut == nullptr || start == nullptr || start->lsn() == 0) {
+            throw Error(Reaction::Stop,
+                        "the epoch record does not say where " + id_of(store).to_string() +
+                            " begins on " + record.primary(),
+                        "configure the same stores on all sites");
+        }
+        postgres::stand_at(store.url, name_of(config_, store, "apply"), id_of(store),
+                           failover::position_of(*cut), Lsn{start->lsn()});
+    }
+    failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
+                       fences_.environment(record.primary()));
+    remove_stream_before(record);
+}
+
+/// A nats-server has room for few streams.
+void SiteHands::remove_stream_before(const v1::EpochRecord& record) {
+    nats::remove_stream(own_endpoint(config_, "handover"),
+                        protocol::stream_name(config_.cluster, record.epoch() - 1));
+}
+
+bool SiteHands::has_reached(const failover::Cuts& cuts) {
+    return secondary()->has_reached(cuts);
+}
+
+std::vector<std::string> SiteHands::differences(const failover::Cuts& cuts) {
+    std::vector<std::string> differences;
+    const auto half = secondary();
+    const secondary::Registry& registry = half->registry();
+    for (const StoreId& store : config_.stores()) {
+        const v1::LaneCut* const cut = failover::find_cut(cuts, store);
+        if (cut == nullptr || store.kind == StoreKind::Database) {
+            continue;
+        }
+        const std::string here = failover::inventory_digest(registry, store).to_string();
+        if (here != cut->digest()) {
+            differences.push_back(store.to_string() + " differs: " + here + " here, " +
+                                  cut->digest() + " on the primary");
+        }
+    }
+    return differences;
+}
+
+/// Everything that can be applied is when nothing has moved for a while: whether something still
+/// comes cannot be known, since the one who would send it is off.
+bool SiteHands::is_quiet(const std::vector<secondary::ReceiverLaneStatus>& lanes) {
+    std::string now;
+    for (const auto& lane : lanes) {
+        now += lane.store.to_string() + " " + lane.order.finished.to_string() + " " +
+               std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
+    }
+    if (now != seen_) {
+        seen_ = now;
+        quiet_since_ = clock_.steady_now();
+    }
+    return clock_.steady_now() - quiet_since_ >= quiet_time;
+}
+
+std::filesystem::path SiteHands::loss_report(const Config& config, const std::string& operation) {
+    if (!is_valid_name(operation)) {
+        throw Error(Reaction::Stop, "the operation's id is none: " + printable(operation),
+                    "ask for the operation again, by antipode");
+    }
+    return config.state_dir / "loss-reports" / (operation + ".json");
+}
+
+void SiteHands::write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half) {
+    failover::LossReport report;
+    report.cluster = config_.cluster;
+    report.operation = record.operation_id();
+    report.old_primary = record.primary();
+    report.new_primary = config_.site;
+    report.epoch = record.epoch();
+    report.fenced_by = record.fenced_by();
+    report.at = clock_.now();
+    for (const auto& lane : half.lanes()) {
+        report.lanes.push_back({lane.store, lane.order.finished,
+                                lane.database ? lane.database->lsn : Lsn{},
+                                lane.times.captured_through});
+        if (lane.times.captured_through) {
+            report.last_marker = std::max(report.last_marker.value_or(lane.times.marker_clock),
+                                          lane.times.marker_clock);
+        }
+    }
+    nats::JetStream stream(own_stream(config_, record.epoch(), false, "loss report"));
+    failover::find_losses(report, stream, half.registry());
+    const auto file = loss_report(config_, record.operation_id());
+    std::filesystem::create_directories(file.parent_path());
+    failover::replace_durably(file, report.to_json());
+}
+
+std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
+    const auto half = secondary();
+    const auto lanes = half->lanes();
+    for (const auto& lane : lanes) {
+        if (lane.copying) {
+            throw Error(Reaction::Stop,
+                        lane.store.to_string() + " was never copied whole to this site",
+                        "promote another site, or mend the old primary");
+        }
+    }
+    if (!is_quiet(lanes)) {
+        return std::nullopt;
+    }
+    write_loss_report(record, *half);
+    failover::Cuts cuts;
+    for (const auto& lane : lanes) {
+        v1::LaneCut& cut = *cuts.Add();
+        cut.set_store(lane.store.to_string());
+        cut.set_epoch(lane.order.finished.epoch);
+        cut.set_session(lane.order.finished.session);
+        cut.set_number(lane.order.finished.number);
+        cut.set_lsn(lane.database ? lane.database->lsn.value : 0);
+    }
+    return cuts;
+}
+
+Lsn SiteHands::prepare_database(const Config::Database& store) {
+    // Of an earlier time as primary, or of a call that a crash ended.
+    postgres::drop_capture(store.url, name_of(config_, store, "handover"), store.slot,
+                           store.publication);
+    postgres::SourceSetup setup(
+        {store.url, store.slot, store.publication, name_of(config_, store, "handover")});
+    const SourceFacts facts = setup.facts();
+    primary::refuse_unmet(primary::unmet_needs(facts, store));
+    for (const primary::IdentityChange& change : primary::missing_identities(facts.tables)) {
+        setup.set_identity(change.table, change.index);
+    }
+    setup.create_publication();
+    setup.create_slot();
+    setup.record_slot();
+    const auto slot = setup.slot();
+    if (!slot || !slot->confirmed) {
+        throw Error(Reaction::Retry, "the new slot " + store.slot + " has no position yet");
+    }
+    return slot->confirmed;
+}
+
+void SiteHands::install_hooks() {
+    for (const Config::Repositories& store : config_.repositories) {
+        const git::HookSettings settings{hook_program(), hook_spool(config_, store.name)};
+        for (const git::HookReport& report :
+             git::for_all_hooks(store.root, settings, git::HookAction::Install)) {
+            if (!report.problem.empty()) {
+                // Such a repository is found by reconciles.
+                spdlog::warn("hooks: {}: {}", printable(report.repository), report.problem);
+            }
+        }
+    }
+}
+
+failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
+    failover::must_run(fences_.command("before_open_command", config_.failover.before_open_command),
+                       fences_.environment(config_.site));
+    failover::Cuts starts;
+    for (const StoreId& store : config_.stores()) {
+        v1::LaneCut& start = *starts.Add();
+        start.set_store(store.to_string());
+        start.set_epoch(record.epoch());
+    }
+    for (const Config::Database& store : config_.databases) {
+        const Lsn begin = prepare_database(store);
+        for (v1::LaneCut& start : starts) {
+            if (start.store() == id_of(store).to_string()) {
+                start.set_lsn(begin.value);
+            }
+        }
+    }
+    install_hooks();
+    auto inventory = std::make_shared<primary::Inventory>(config_.state_dir / "inventory.db");
+    const secondary::Registry registry(config_.state_dir / "registry.db");
+    PrimaryStores stores = make_primary_stores(config_, inventory, clock_);
+    std::vector<primary::ItemCapture*> captures;
+    for (const auto& store : stores.items) {
+        captures.push_back(&store->capture());
+    }
+    failover::seed_inventory(registry, captures, handed_over(config_, record), starts, *inventory);
+    return starts;
+}
+
+void SiteHands::open(const v1::EpochRecord& record) {
+    static_cast<void>(primary());  // which captures what comes
+    fences_.open(false);
+    failover::must_run(fences_.command("after_open_command", config_.failover.after_open_command),
+                       fences_.environment(config_.site));
+    if (record.fenced_by().empty()) {
+        remove_stream_before(record);
+    }
+}
+
+void SiteHands::shut(const v1::EpochRecord& record) {
+    fences_.shut(record.primary());
+}
+
+}  // namespace antipode

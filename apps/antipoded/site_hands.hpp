@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "apps/antipoded/fences.hpp"
+#include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/secondary_half.hpp"
+#include "base/config.hpp"
+#include "failover/conductor.hpp"
+
+namespace antipode {
+
+/// What this site does when the primary changes: with its halves, its fences, its databases and the
+/// commands of its configuration. Conductor's thread.
+class SiteHands final : public failover::Hands {
+  public:
+    /// `half`: the one that runs now; nullptr: none does.
+    SiteHands(const Config& config, std::function<std::shared_ptr<Half>()> half,
+              const Clock& clock);
+
+    void fence(const std::string& new_primary) override;
+    void unfence() override;
+    failover::Cuts capture() override;
+    bool is_unchanged(const failover::Cuts& cuts) override;
+    void follow(const v1::EpochRecord& record) override;
+    bool has_reached(const failover::Cuts& cuts) override;
+    std::vector<std::string> differences(const failover::Cuts& cuts) override;
+    std::optional<failover::Cuts> cut(const v1::EpochRecord& record) override;
+    failover::Cuts prepare(const v1::EpochRecord& record) override;
+    void open(const v1::EpochRecord& record) override;
+    void shut(const v1::EpochRecord& record) override;
+
+    /// Where the loss report of an operation stands.
+    static std::filesystem::path loss_report(const Config& config, const std::string& operation);
+
+  private:
+    // Kept by the caller only while it is used: the half ends with its last owner.
+    std::shared_ptr<PrimaryHalf> primary() const;
+    std::shared_ptr<SecondaryHalf> secondary() const;
+    void write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half);
+    Lsn prepare_database(const Config::Database& store);
+    void install_hooks();
+    void remove_stream_before(const v1::EpochRecord& record);
+    bool is_quiet(const std::vector<secondary::ReceiverLaneStatus>& lanes);
+
+    const Config& config_;
+    std::function<std::shared_ptr<Half>()> half_;
+    const Clock& clock_;
+    Fences fences_;
+    /// Of cut(): what was seen last, and since when nothing has changed.
+    std::string seen_;
+    SteadyTime quiet_since_{};
+};
+
+}  // namespace antipode

@@ -1,0 +1,135 @@
+#include "failover/loss.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "protocol/message.hpp"
+#include "tests/support/memory_stream.hpp"
+
+namespace antipode::failover {
+namespace {
+
+using testing::HasSubstr;
+
+const StoreId blobs{StoreKind::Blobs, "uploads"};
+const StoreId database{StoreKind::Database, "app"};
+
+/// An epoch's stream, as its primary left it.
+class LossReports : public testing::Test {
+  protected:
+    Position publish(const std::optional<StoreId>& store, const v1::Payload& payload) {
+        const auto sealed = sealer_.seal(store, from_microseconds(++time_), payload);
+        for (const std::string& message : sealed.messages) {
+            stream_.put(message);
+        }
+        return sealed.position;
+    }
+    Position announce(const std::string& item) {
+        v1::Payload payload;
+        payload.mutable_announcement()->add_items(item);
+        return publish(blobs, payload);
+    }
+    Position put(const std::string& item, const Position& announcement) {
+        v1::Payload payload;
+        payload.mutable_blob_put()->set_path(item);
+        payload.mutable_blob_put()->mutable_fulfils()->set_first(announcement.number);
+        payload.mutable_blob_put()->mutable_fulfils()->set_through(announcement.number);
+        return publish(blobs, payload);
+    }
+    Position commit(uint32_t xid) {
+        v1::Payload payload;
+        payload.mutable_transaction()->set_xid(xid);
+        payload.mutable_transaction()->set_commit_lsn(xid);
+        payload.mutable_transaction()->set_last(true);
+        payload.mutable_transaction()->set_change_count(1);
+        return publish(database, payload);
+    }
+    void apply(const std::string& item, const Position& position) {
+        const std::vector<secondary::Registry::Outcome> outcomes = {
+            {item, position, position, Digest{"blob-1", "x"}, {}}};
+        registry_.record(blobs, outcomes, position);
+    }
+    LossReport report(const Position& items, const Position& rows) {
+        LossReport report;
+        report.cluster = "demo";
+        report.epoch = 3;
+        report.lanes = {{blobs, items, {}, from_microseconds(20)},
+                        {database, rows, Lsn{5}, from_microseconds(10)}};
+        find_losses(report, stream_, registry_);
+        return report;
+    }
+
+    test::MemoryStream stream_;
+    secondary::Registry registry_{{}};
+    protocol::Sealer sealer_{"demo", 3, 1, std::nullopt};
+    int64_t time_ = 100;
+};
+
+TEST_F(LossReports, AreEmptyWhenAllThatCameIsApplied) {
+    const Position announced = announce("a");
+    const Position there = put("a", announced);
+    apply("a", there);
+    const Position row = commit(7);
+    const LossReport found = report(row, row);
+    EXPECT_EQ(found.known, 0U);
+    EXPECT_TRUE(found.losses.empty());
+    EXPECT_EQ(found.last_event, from_microseconds(103));
+    EXPECT_EQ(found.unknown_since(), from_microseconds(10));
+}
+
+TEST_F(LossReports, NameWhatWasAnnouncedAndWhatWaitsForIt) {
+    const Position first = commit(6);
+    announce("lost");
+    const Position b = announce("came");
+    const Position b_put = put("came", b);
+    const Position c = announce("pulled");
+    put("pulled", c);
+    apply("came", b_put);
+    commit(7);
+    const LossReport found = report(first, first);
+    EXPECT_EQ(found.known, 3U);
+    ASSERT_EQ(found.losses.size(), 3U);
+    EXPECT_EQ(found.losses[0].kind, Loss::Kind::SetAside);
+    EXPECT_EQ(found.losses[0].item, "pulled");
+    EXPECT_EQ(found.losses[1].item, "xid 7 at 0/7");
+    EXPECT_EQ(found.losses[2].kind, Loss::Kind::Announced);
+    EXPECT_EQ(found.losses[2].item, "lost");
+    EXPECT_THAT(found.to_json(), HasSubstr("\"known_lost\": 3"));
+}
+
+TEST_F(LossReports, NameWhatFailedHere) {
+    const Position row = commit(7);
+    secondary::Exception failed;
+    failed.store = blobs;
+    failed.item = "full";
+    failed.reason = "no space left on device";
+    failed.position = row;
+    registry_.add_exception(failed);
+    const LossReport found = report(row, row);
+    ASSERT_EQ(found.losses.size(), 1U);
+    EXPECT_EQ(found.losses[0].kind, Loss::Kind::Failed);
+    EXPECT_EQ(found.losses[0].reason, "no space left on device");
+}
+
+TEST_F(LossReports, SayUnknownWhenNoProofEverCame) {
+    LossReport nothing;
+    nothing.cluster = "demo";
+    nothing.epoch = 3;
+    nothing.lanes = {{blobs, {}, {}, std::nullopt}};
+    find_losses(nothing, stream_, registry_);
+    EXPECT_FALSE(nothing.unknown_since());
+    EXPECT_FALSE(nothing.last_event);
+    EXPECT_THAT(nothing.to_json(), HasSubstr("\"unknown_since_us\": null"));
+}
+
+TEST_F(LossReports, AreLimitedAndStillCountAll) {
+    for (size_t i = 0; i < most_losses + 5; ++i) {
+        announce("item " + std::to_string(i));
+    }
+    const LossReport found = report({}, {});
+    EXPECT_EQ(found.known, most_losses + 5);
+    EXPECT_EQ(found.losses.size(), most_losses);
+}
+
+}  // namespace
+}  // namespace antipode::failover

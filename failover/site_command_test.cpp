@@ -1,0 +1,46 @@
+#include "failover/site_command.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace antipode::failover {
+namespace {
+
+using testing::HasSubstr;
+
+SiteCommand shell(const std::string& script, std::chrono::milliseconds timeout) {
+    return {"failover.fence_command", {"/bin/sh", "-c", script}, timeout};
+}
+
+TEST(SiteCommand, GetsItsEnvironmentAndSaysHowItEnded) {
+    const std::chrono::seconds limit(20);
+    EXPECT_EQ(run({"x", {}, limit}, {}).status, 0) << "none is set";
+    EXPECT_EQ(
+        run(shell("test \"$ANTIPODE_PRIMARY\" = sydney", limit), {{"ANTIPODE_PRIMARY", "sydney"}})
+            .status,
+        0);
+    const CommandOutcome failed = run(shell("echo no disk >&2; exit 7", limit), {});
+    EXPECT_EQ(failed.status, 7);
+    EXPECT_THAT(failed.complaint, HasSubstr("no disk"));
+    try {
+        must_run(shell("exit 3", limit), {});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("failover.fence_command failed with exit status 3"));
+    }
+}
+
+TEST(SiteCommand, EndsWhenItsTimeIsUp) {
+    try {
+        run(shell("exec tail -f /dev/null", std::chrono::milliseconds(100)), {});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Retry);
+        EXPECT_THAT(error.what(), HasSubstr("took longer"));
+    }
+}
+
+}  // namespace
+}  // namespace antipode::failover
