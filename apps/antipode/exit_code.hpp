@@ -12,8 +12,10 @@ enum class ExitCode {
     Failed = 1,
     Usage = 2,
     Findings = 3,  ///< doctor found something
+    Blocked = 4,   ///< something stands in the way; see its next step
     Unreachable = 5,
-    Unknown = 6,  ///< what was asked for is not known (yet)
+    Unknown = 6,   ///< what was asked for is not known (yet)
+    TimedOut = 8,  ///< it goes on without being watched
     Conflict = 9,
     Interrupted = 130,
 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "adapters/http/client.hpp"
+#include "apps/antipode/change_primary.hpp"
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/database.hpp"
@@ -46,6 +47,12 @@ Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout
 class Program {
   public:
     Program() {
+        change_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+        change_.read_line = [] {
+            std::string line;
+            std::getline(std::cin, line);
+            return line;
+        };
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
     }
@@ -131,6 +138,7 @@ class Program {
             ->check(CLI::IsMember({"table", "json"}));
         add_seeing();
         add_sites();
+        add_changes();
         add_hooks();
         add_database();
         add_helpers();
@@ -180,6 +188,46 @@ class Program {
             })
             ->add_option("--primary", name_, "the site that serves writes")
             ->required();
+    }
+
+    void add_changes() {
+        CLI::App* const preflight =
+            add(app_, "preflight", "what stands in the way of another primary", [this] {
+                return show_preflight(
+                    config(), fetch_over_http, output_, change_.to,
+                    failover_mode_ ? PreflightMode::Failover : PreflightMode::Switchover);
+            });
+        preflight->add_option("--to,SITE", change_.to, "that would be primary")->required();
+        preflight
+            ->add_option_function<std::string>(
+                "--mode", [this](const std::string& mode) { failover_mode_ = mode == "failover"; },
+                "switchover: the primary hands over; failover: it is off")
+            ->check(CLI::IsMember({"switchover", "failover"}));
+        CLI::App* const planned =
+            add(app_, "switchover", "makes another site the primary, and loses nothing", [this] {
+                const Config loaded = config();
+                return switchover(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                                  change_);
+            });
+        planned->add_option("--to", change_.to, "the site to be primary")->required();
+        planned->add_flag("--abort", change_.abort, "gives up one that runs");
+        add_confirmation(*planned);
+        CLI::App* const unplanned =
+            add(app_, "promote", "makes a site the primary when the old one is off", [this] {
+                const Config loaded = config();
+                return promote(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                               change_);
+            });
+        unplanned->add_option("SITE", change_.to, "the site to be primary")->required();
+        unplanned->add_option("--fenced-by", change_.fenced_by,
+                              "how you know that the old primary takes no writes");
+        add_confirmation(*unplanned);
+    }
+
+    void add_confirmation(CLI::App& command) {
+        command.add_flag("--yes", change_.yes, "do not ask");
+        command.add_option("--confirm", change_.confirmed, "the site's name, instead of typing it");
+        command.add_flag("--dry-run", change_.dry_run, "only say what would be done");
     }
 
     void add_hooks() {
@@ -260,6 +308,8 @@ class Program {
     TailOptions tail_;
     DatabaseSetupOptions setup_;
     std::optional<std::string> store_;
+    ChangeOptions change_;
+    bool failover_mode_ = false;
 };
 
 }  // namespace

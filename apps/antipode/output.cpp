@@ -14,6 +14,10 @@ std::string_view to_string(ExitCode code) {
             return "usage";
         case ExitCode::Findings:
             return "findings";
+        case ExitCode::Blocked:
+            return "blocked";
+        case ExitCode::TimedOut:
+            return "timeout";
         case ExitCode::Unreachable:
             return "unreachable";
         case ExitCode::Unknown:

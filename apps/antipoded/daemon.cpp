@@ -21,6 +21,7 @@ namespace {
 constexpr std::chrono::milliseconds epoch_interval(500);
 constexpr std::chrono::milliseconds hurried_interval(30);
 constexpr std::chrono::milliseconds readiness_interval(5000);
+constexpr std::chrono::milliseconds role_interval(250);
 constexpr std::chrono::milliseconds report_interval(500);
 /// Until the first report with a role: a site's initial copy waits for that.
 constexpr std::chrono::milliseconds first_report_interval(50);
@@ -167,7 +168,15 @@ void Daemon::look_at_readiness(const std::stop_token& stop, Worker::Progress pro
             readiness_ = std::move(readiness);
         }
         progress.healthy();
-    } while (!sleep_unless_stopped(readiness_interval, stop));
+        // After a change it is soon known again.
+        const auto until = clock_.steady_now() + readiness_interval;
+        while (!sleep_unless_stopped(role_interval, stop) && clock_.steady_now() < until) {
+            std::scoped_lock lock(mutex_);
+            if (!readiness_) {
+                break;
+            }
+        }
+    } while (!stop.stop_requested());
 }
 
 std::shared_ptr<Half> Daemon::half() const {
@@ -195,10 +204,15 @@ std::string Daemon::role() const {
 
 nlohmann::json Daemon::failover() const {
     const failover::ConductorStatus now = conductor_.status();
-    nlohmann::json shown = {{"state", nullptr},           {"epoch", now.epoch},
-                            {"operation", now.operation}, {"since_us", to_microseconds(now.since)},
-                            {"problem", now.problem},     {"next_step", now.next_step},
-                            {"ddl_captured", nullptr},    {"blockers", nullptr},
+    nlohmann::json shown = {{"state", nullptr},
+                            {"epoch", now.epoch},
+                            {"primary", now.primary},
+                            {"operation", now.operation},
+                            {"since_us", to_microseconds(now.since)},
+                            {"problem", now.problem},
+                            {"next_step", now.next_step},
+                            {"ddl_captured", nullptr},
+                            {"blockers", nullptr},
                             {"warnings", nullptr}};
     if (now.known) {
         shown["state"] = failover::to_string(now.state);

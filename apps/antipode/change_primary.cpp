@@ -1,0 +1,354 @@
+#include "apps/antipode/change_primary.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipode/format.hpp"
+#include "apps/antipode/loss_view.hpp"
+#include "apps/antipode/status.hpp"
+#include "base/error.hpp"
+#include "failover/epoch.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace record_state = failover::record_state;
+
+void print(const Output& output, const Json& json) {
+    output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
+/// Progress is for people; under json only the result is printed.
+void say(const Output& output, const std::string& line) {
+    if (!output.json()) {
+        output.out << harmless(line) << "\n";
+        output.out.flush();
+    }
+}
+
+failover::Epoch read(KeyValue& bucket, const Config& config, const std::string& site) {
+    const auto epoch = failover::read_epoch(bucket, config.cluster);
+    if (!epoch) {
+        throw CommandError(ExitCode::Failed, "there is no epoch record on " + site,
+                           "antipode sites init --primary NAME");
+    }
+    return *epoch;
+}
+
+void confirm(const Output& output, const ChangeOptions& options, const std::string& site) {
+    if (options.yes || options.confirmed == site) {
+        return;
+    }
+    output.error << "Type the name of the site that will be primary, " << site << ", to go on: ";
+    output.error.flush();
+    if (!options.read_line || options.read_line() != site) {
+        throw CommandError(ExitCode::Usage, "not confirmed; nothing was changed",
+                           "the same command with --confirm " + site + ", or --yes");
+    }
+}
+
+void require_clear(const Preflight& preflight, const Output& output) {
+    if (!preflight.clear()) {
+        if (output.json()) {
+            print(output, to_json(preflight));
+        }
+        const Obstacle& first = preflight.blockers.front();
+        throw CommandError(ExitCode::Blocked, first.what, first.next_step);
+    }
+}
+
+/// What a site's daemon says of the operation; empty when it does not answer.
+std::string state_of(const Config& config, const Fetch& fetch, const std::string& site) {
+    try {
+        const Json status =
+            Json::parse(get_status(fetch, daemon_of(config, *config.find_site(site))).json);
+        const Json& state = status.at("failover").at("state");
+        const std::string problem = status["failover"].value("problem", "");
+        return (state.is_string() ? state.get<std::string>() : std::string(unknown)) +
+               (problem.empty() ? "" : " (" + problem + ")");
+    } catch (const CommandError&) {
+        return {};
+    } catch (const Json::exception&) {
+        return {};
+    }
+}
+
+/// Prints each change of what the daemons say.
+class Watch {
+  public:
+    Watch(const Config& config, const Fetch& fetch, const Output& output)
+        : config_(config), fetch_(fetch), output_(output) {}
+    void look(const std::vector<std::string>& sites) {
+        for (const std::string& site : sites) {
+            const std::string now = state_of(config_, fetch_, site);
+            if (!now.empty() && now != said_[site]) {
+                say(output_, site + ": " + now);
+                said_[site] = now;
+            }
+        }
+    }
+    const std::string& said(const std::string& site) { return said_[site]; }
+
+  private:
+    const Config& config_;
+    const Fetch& fetch_;
+    const Output& output_;
+    std::map<std::string, std::string> said_;
+};
+
+std::optional<failover::Epoch> try_read(KeyValue& bucket, const Config& config) {
+    try {
+        return failover::read_epoch(bucket, config.cluster);
+    } catch (const Error&) {
+        return std::nullopt;  // it is asked again
+    }
+}
+
+[[noreturn]] void time_out(const std::string& operation) {
+    throw CommandError(ExitCode::TimedOut,
+                       operation + " is not done yet; the daemons go on with it",
+                       "antipode status, or the same command again to watch it");
+}
+
+std::string new_operation(const char* kind, const Clock& clock) {
+    return std::string(kind) + "-" + std::to_string(to_microseconds(clock.now()));
+}
+
+/// Until the new primary serves, and the old one follows it.
+void watch_switchover(const Config& config, const OpenBucket& open, const Fetch& fetch,
+                      const Clock& clock, const Output& output, const ChangeOptions& options,
+                      KeyValue& old_bucket, const failover::Epoch& asked) {
+    const std::string from = asked.record.primary();
+    const std::string operation = asked.record.operation_id();
+    const auto new_bucket = open(*config.find_site(options.to), false);
+    const SteadyTime end = clock.steady_now() + options.patience;
+    Watch watch(config, fetch, output);
+    while (clock.steady_now() < end) {
+        watch.look({from, options.to});
+        const auto old = try_read(old_bucket, config);
+        if (old && old->record.epoch() == asked.record.epoch() &&
+            old->record.state() == record_state::serving) {
+            const std::string why = old->record.operation_id() == operation
+                                        ? old->record.problem()
+                                        : "another operation has taken its place";
+            throw CommandError(ExitCode::Failed,
+                               "given up: " + why + "; " + from + " serves on as before",
+                               "antipode preflight --to " + options.to);
+        }
+        const auto fresh = try_read(*new_bucket, config);
+        if (fresh && fresh->record.epoch() > asked.record.epoch() &&
+            fresh->record.state() == record_state::serving &&
+            watch.said(from).starts_with("following")) {
+            return;
+        }
+        options.pause();
+    }
+    time_out(operation);
+}
+
+/// The intent, by compare-and-set: of two operators one loses here.
+failover::Epoch ask_for_switchover(KeyValue& bucket, const failover::Epoch& seen,
+                                   const Config& config, const Clock& clock,
+                                   const std::string& to) {
+    v1::EpochRecord record =
+        failover::successor(seen.record, "antipode switchover on " + config.site, clock.now());
+    record.set_state(record_state::switchover);
+    record.set_target(to);
+    record.set_operation_id(new_operation("switchover", clock));
+    record.clear_problem();
+    record.clear_fenced_by();
+    const auto asked = failover::change_epoch(bucket, seen, record);
+    if (!asked) {
+        throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
+    }
+    return *asked;
+}
+
+ExitCode abort_switchover(KeyValue& bucket, const failover::Epoch& seen, const Config& config,
+                          const Clock& clock, const Output& output) {
+    const std::string& state = seen.record.state();
+    if (state != record_state::switchover && state != record_state::handoff) {
+        throw CommandError(ExitCode::Failed,
+                           "no switchover runs that could be given up (" + state + ")",
+                           "antipode status");
+    }
+    v1::EpochRecord record =
+        failover::successor(seen.record, "antipode switchover on " + config.site, clock.now());
+    record.set_state(record_state::aborting);
+    if (!failover::change_epoch(bucket, seen, record)) {
+        throw CommandError(ExitCode::Conflict, "it has just passed the point of no return",
+                           "antipode status");
+    }
+    say(output,
+        seen.record.primary() + " is asked to serve on; antipode status tells when it does");
+    return ExitCode::Ok;
+}
+
+/// Who is the primary, as this site and the others say.
+std::string find_primary(const Config& config, const OpenBucket& open) {
+    std::optional<v1::EpochRecord> newest;
+    for (const Config::Site& site : config.sites) {
+        try {
+            const auto bucket = open(site, false);
+            const auto epoch = failover::read_epoch(*bucket, config.cluster);
+            if (epoch && (!newest || failover::is_later(epoch->record, *newest))) {
+                newest = epoch->record;
+            }
+        } catch (const Error&) {
+            // The others say it.
+        }
+    }
+    if (!newest) {
+        throw CommandError(ExitCode::Unreachable, "no site's nats-server says who is the primary",
+                           "antipode doctor");
+    }
+    return newest->primary();
+}
+
+Json fetch_json(const Config& config, const Fetch& fetch, const std::string& site,
+                const std::string& path) {
+    return Json::parse(get(fetch, daemon_of(config, *config.find_site(site)), path), nullptr,
+                       false);
+}
+
+failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
+                                  const Config& config, const Clock& clock,
+                                  const ChangeOptions& options) {
+    v1::EpochRecord record =
+        failover::successor(seen.record, "antipode promote on " + config.site, clock.now());
+    record.set_state(record_state::promoting);
+    record.set_target(options.to);
+    record.set_operation_id(new_operation("promote", clock));
+    record.set_fenced_by(options.fenced_by);
+    record.clear_problem();
+    const auto asked = failover::change_epoch(bucket, seen, record);
+    if (!asked) {
+        throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
+    }
+    return *asked;
+}
+
+void watch_promotion(const Config& config, const Fetch& fetch, const Clock& clock,
+                     const Output& output, const ChangeOptions& options, KeyValue& bucket,
+                     const failover::Epoch& asked) {
+    const SteadyTime end = clock.steady_now() + options.patience;
+    Watch watch(config, fetch, output);
+    while (clock.steady_now() < end) {
+        watch.look({options.to});
+        const auto now = try_read(bucket, config);
+        const bool serves = now && now->record.state() == record_state::serving;
+        if (serves && now->record.epoch() == asked.record.epoch()) {
+            throw CommandError(ExitCode::Failed, "given up: " + now->record.problem(),
+                               "antipode status " + options.to);
+        }
+        if (serves && now->record.epoch() > asked.record.epoch()) {
+            return;
+        }
+        options.pause();
+    }
+    time_out(asked.record.operation_id());
+}
+
+}  // namespace
+
+ExitCode switchover(const Config& config, const OpenBucket& open, const Fetch& fetch,
+                    const Clock& clock, const Output& output, const ChangeOptions& options) {
+    require_site(config, options.to);
+    const std::string from = find_primary(config, open);
+    const auto bucket = open(*config.find_site(from), false);
+    failover::Epoch seen = read(*bucket, config, from);
+    const auto& record = seen.record;
+    if (options.abort) {
+        return abort_switchover(*bucket, seen, config, clock, output);
+    }
+    const bool runs =
+        record.state() == record_state::switchover || record.state() == record_state::handoff;
+    if (runs && record.target() != options.to) {
+        throw CommandError(ExitCode::Conflict,
+                           record.operation_id() + " to " + record.target() + " runs already",
+                           "antipode switchover --to " + record.target() + " watches it");
+    }
+    if (!runs) {
+        const Preflight preflight =
+            look_before(config, fetch, options.to, PreflightMode::Switchover);
+        if (!output.json()) {
+            output.out << render(preflight, output.coloured);
+        }
+        require_clear(preflight, output);
+        if (options.dry_run) {
+            if (output.json()) {
+                print(output, to_json(preflight));
+            }
+            return ExitCode::Ok;
+        }
+        confirm(output, options, options.to);
+        seen = ask_for_switchover(*bucket, seen, config, clock, options.to);
+    }
+    const SteadyTime begun = clock.steady_now();
+    watch_switchover(config, open, fetch, clock, output, options, *bucket, seen);
+    const double seconds = std::chrono::duration<double>(clock.steady_now() - begun).count();
+    if (output.json()) {
+        print(output, {{"schema", "antipode.switchover/1"},
+                       {"operation", seen.record.operation_id()},
+                       {"from", from},
+                       {"to", options.to},
+                       {"epoch", seen.record.epoch() + 1},
+                       {"lost", 0},
+                       {"seconds", seconds}});
+    } else {
+        say(output, options.to + " is the primary of epoch " +
+                        std::to_string(seen.record.epoch() + 1) + ", " + from +
+                        " follows it; nothing was lost; " + format_seconds(seconds));
+    }
+    return ExitCode::Ok;
+}
+
+ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetch,
+                 const Clock& clock, const Output& output, const ChangeOptions& options) {
+    const Config::Site& site = require_site(config, options.to);
+    const auto bucket = open(site, false);
+    failover::Epoch seen = read(*bucket, config, options.to);
+    if (seen.record.state() != record_state::promoting) {
+        const Preflight preflight = look_before(config, fetch, options.to, PreflightMode::Failover);
+        if (!output.json()) {
+            output.out << render(preflight, output.coloured);
+        }
+        require_clear(preflight, output);
+        if (options.dry_run) {
+            if (output.json()) {
+                print(output, to_json(preflight));
+            }
+            return ExitCode::Ok;
+        }
+        if (options.fenced_by.empty()) {
+            throw CommandError(
+                ExitCode::Usage,
+                "nobody but you can say that " + preflight.from + " is off: there is no witness",
+                "make sure that it takes no writes, then: antipode promote " + options.to +
+                    " --fenced-by \"how you did that\"");
+        }
+        confirm(output, options, options.to);
+        seen = ask_for_promotion(*bucket, seen, config, clock, options);
+    }
+    const SteadyTime begun = clock.steady_now();
+    watch_promotion(config, fetch, clock, output, options, *bucket, seen);
+    const double seconds = std::chrono::duration<double>(clock.steady_now() - begun).count();
+    const uint64_t epoch = seen.record.epoch() + 1;
+    const Json loss =
+        fetch_json(config, fetch, options.to, "/v1/loss?operation=" + seen.record.operation_id());
+    if (output.json()) {
+        print(output, {{"schema", "antipode.promote/1"},
+                       {"operation", seen.record.operation_id()},
+                       {"to", options.to},
+                       {"epoch", epoch},
+                       {"seconds", seconds},
+                       {"loss", loss}});
+        return ExitCode::Ok;
+    }
+    say(output, options.to + " is the primary of epoch " + std::to_string(epoch) +
+                    " and open for writes; " + format_seconds(seconds));
+    output.out << render_loss(loss);
+    return ExitCode::Ok;
+}
+
+}  // namespace antipode::cli

@@ -1,0 +1,325 @@
+#include "apps/antipode/preflight.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipode/format.hpp"
+#include "apps/antipode/status.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double most_lag_seconds = 10;
+
+std::string text_at(const Json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::optional<double> number_at(const Json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_number() ? std::optional(found->get<double>())
+                                                     : std::nullopt;
+}
+
+std::optional<TimePoint> time_at(const Json& json, const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_number_integer()
+               ? std::optional(from_microseconds(found->get<int64_t>()))
+               : std::nullopt;
+}
+
+/// What a daemon says of itself; null and a problem when it says nothing.
+struct Daemon {
+    std::string site;
+    Json status;
+    std::string problem;
+
+    bool answers() const { return status.is_object(); }
+    const Json& change() const {
+        static const Json none = Json::object();
+        return answers() && status.contains("failover") ? status["failover"] : none;
+    }
+    /// Its own row in "sites".
+    const Json& row() const { return row_of(site); }
+    const Json& row_of(const std::string& name) const {
+        static const Json none = Json::object();
+        if (answers()) {
+            for (const Json& candidate : status["sites"]) {
+                if (text_at(candidate, "site") == name) {
+                    return candidate;
+                }
+            }
+        }
+        return none;
+    }
+};
+
+Daemon ask(const Config& config, const Fetch& fetch, const Config::Site& site) {
+    Daemon daemon{site.name, {}, {}};
+    try {
+        daemon.status = Json::parse(get_status(fetch, daemon_of(config, site)).json);
+    } catch (const CommandError& error) {
+        daemon.problem = error.what();
+    }
+    return daemon;
+}
+
+class Look {
+  public:
+    Look(Preflight& found, const Config& config) : found_(found), config_(config) {}
+
+    void at_cluster() {
+        if (config_.sites.size() > 2) {
+            block("the cluster has " + std::to_string(config_.sites.size()) +
+                      " sites; this version changes the primary of two only",
+                  "take the others out of [[sites]] on all sites, and copy them anew afterwards");
+        }
+    }
+    void at_primary(const Daemon& from) {
+        if (!from.answers()) {
+            block("the primary does not answer: " + from.problem,
+                  "if it is off: antipode promote " + found_.to + " --fenced-by TEXT");
+            return;
+        }
+        at_change(from);
+        const std::string state = text_at(from.row(), "state");
+        if (state != "serving") {
+            block(from.site + " is " + state + ": " + text_at(from.row(), "reason"),
+                  next_step_of(from.row()));
+        }
+        at_readiness(from);
+    }
+    void at_target(const Daemon& to) {
+        if (!to.answers()) {
+            block(to.site + " does not answer: " + to.problem, "start antipoded there");
+            return;
+        }
+        at_change(to);
+        if (text_at(to.status, "role") != "secondary") {
+            block(to.site + " is no secondary, but \"" + text_at(to.status, "role") + "\"",
+                  "antipode status " + to.site);
+            return;
+        }
+        const Json& row = to.row();
+        found_.recovery_point = time_at(row, "recovery_point_us");
+        found_.lag_seconds = number_at(row, "lag_seconds");
+        at_readiness(to);
+        if (found_.mode == PreflightMode::Failover) {
+            return;
+        }
+        if (!found_.recovery_point) {
+            block(to.site + " does not know its recovery point: " + text_at(row, "reason"),
+                  next_step_of(row));
+        } else if (found_.lag_seconds.value_or(0) > most_lag_seconds) {
+            block(to.site + " is " + format_seconds(found_.lag_seconds) + " behind",
+                  "antipode lag " + to.site);
+        }
+        if (const auto parked = number_at(row, "parked"); parked.value_or(0) > 0) {
+            block(std::to_string(static_cast<int64_t>(*parked)) + " items failed on " + to.site,
+                  "antipode status " + to.site);
+        }
+    }
+    /// Where one captures changes of the structure and the other would not.
+    void at_structure(const Daemon& from, const Daemon& to) {
+        const auto captured = [](const Daemon& daemon) {
+            const Json& said = daemon.change();
+            return said.contains("ddl_captured") && said["ddl_captured"].is_boolean()
+                       ? std::optional(said["ddl_captured"].get<bool>())
+                       : std::nullopt;
+        };
+        if (captured(from).value_or(false) && captured(to) == false) {
+            block("changes of the structure (DDL) would not be captured on " + to.site,
+                  "antipode database setup, on " + to.site);
+        }
+    }
+    void at_old_primary(const Daemon& from, const Daemon& to) {
+        found_.primary_seen = time_at(to.row_of(found_.from), "report_at_us");
+        if (from.answers() && text_at(from.status, "role") == "primary") {
+            block(found_.from + " answers, and is the primary",
+                  "antipode switchover --to " + found_.to + " loses nothing");
+        } else if (from.answers() && text_at(from.change(), "state") == "fenced") {
+            warn(found_.from + " is fenced already", "");
+        }
+    }
+
+  private:
+    void at_change(const Daemon& daemon) {
+        const std::string state = text_at(daemon.change(), "state");
+        if (state != "serving" && state != "following" && !state.empty()) {
+            block(daemon.site + " is in the middle of " + text_at(daemon.change(), "operation") +
+                      " (" + state + ")" + with_reason(text_at(daemon.change(), "problem")),
+                  next_step_of(daemon.change()));
+        }
+    }
+    void at_readiness(const Daemon& daemon) {
+        const Json& change = daemon.change();
+        if (!change.contains("blockers") || !change["blockers"].is_array()) {
+            block(daemon.site + " has not looked yet whether it is ready",
+                  "antipode preflight, again, in some seconds");
+            return;
+        }
+        for (const Json& blocker : change["blockers"]) {
+            block(daemon.site + ": " + text_at(blocker, "what"), text_at(blocker, "next_step"));
+        }
+        for (const Json& warning : change["warnings"]) {
+            warn(daemon.site + ": " + text_at(warning, "what"), text_at(warning, "next_step"));
+        }
+    }
+    static std::string with_reason(const std::string& reason) {
+        return reason.empty() ? "" : ": " + reason;
+    }
+    static std::string next_step_of(const Json& json) {
+        const std::string step = text_at(json, "next_step");
+        return step.empty() ? "antipode status" : step;
+    }
+    void block(std::string what, std::string next_step) {
+        found_.blockers.push_back({std::move(what), std::move(next_step)});
+    }
+    void warn(std::string what, std::string next_step) {
+        found_.warnings.push_back({std::move(what), std::move(next_step)});
+    }
+
+    Preflight& found_;
+    const Config& config_;
+};
+
+/// Who is the primary, as the daemons say: of those that answer, the one that knows the latest
+/// epoch.
+void find_primary(Preflight& found, const std::vector<Daemon>& daemons) {
+    for (const Daemon& daemon : daemons) {
+        const auto epoch = number_at(daemon.change(), "epoch");
+        const std::string primary = text_at(daemon.change(), "primary");
+        if (epoch && !primary.empty() && *epoch >= static_cast<double>(found.epoch)) {
+            found.epoch = static_cast<uint64_t>(*epoch);
+            found.from = primary;
+        }
+    }
+}
+
+std::string render(const std::vector<Obstacle>& findings, const std::string& title, Colour colour,
+                   bool coloured) {
+    std::string text;
+    for (const Obstacle& finding : findings) {
+        text += paint(title, colour, coloured) + harmless(finding.what) + "\n";
+        if (!finding.next_step.empty()) {
+            text += "  Try: " + harmless(finding.next_step) + "\n";
+        }
+    }
+    return text;
+}
+
+Json to_json(const std::vector<Obstacle>& findings) {
+    Json rows = Json::array();
+    for (const Obstacle& finding : findings) {
+        rows.push_back({{"what", finding.what}, {"next_step", finding.next_step}});
+    }
+    return rows;
+}
+
+Json time_or_null(const std::optional<TimePoint>& time) {
+    return time ? Json(to_microseconds(*time)) : Json();
+}
+
+}  // namespace
+
+Preflight look_before(const Config& config, const Fetch& fetch, const std::string& to,
+                      PreflightMode mode) {
+    require_site(config, to);
+    Preflight found;
+    found.mode = mode;
+    found.to = to;
+    std::vector<Daemon> daemons;
+    for (const Config::Site& site : config.sites) {
+        daemons.push_back(ask(config, fetch, site));
+    }
+    find_primary(found, daemons);
+    const auto daemon = [&](const std::string& site) -> const Daemon& {
+        for (const Daemon& candidate : daemons) {
+            if (candidate.site == site) {
+                return candidate;
+            }
+        }
+        static const Daemon nobody{"?", {}, "no site says who is the primary"};
+        return nobody;
+    };
+    const Daemon& target = daemon(to);
+    if (found.from == to) {
+        found.blockers.push_back({to + " is the primary already", "antipode status"});
+        return found;
+    }
+    Look look(found, config);
+    look.at_cluster();
+    const Daemon& primary = daemon(found.from);
+    if (mode == PreflightMode::Switchover) {
+        look.at_primary(primary);
+        look.at_target(target);
+        look.at_structure(primary, target);
+    } else {
+        look.at_old_primary(primary, target);
+        look.at_target(target);
+    }
+    return found;
+}
+
+nlohmann::ordered_json to_json(const Preflight& preflight) {
+    return {{"schema", "antipode.preflight/1"},
+            {"mode", preflight.mode == PreflightMode::Switchover ? "switchover" : "failover"},
+            {"from", preflight.from.empty() ? Json() : Json(preflight.from)},
+            {"to", preflight.to},
+            {"epoch", preflight.epoch},
+            {"clear", preflight.clear()},
+            {"blockers", to_json(preflight.blockers)},
+            {"warnings", to_json(preflight.warnings)},
+            {"recovery_point_us", time_or_null(preflight.recovery_point)},
+            {"primary_seen_us", time_or_null(preflight.primary_seen)},
+            {"lag_seconds", preflight.lag_seconds ? Json(*preflight.lag_seconds) : Json()}};
+}
+
+std::string render(const Preflight& preflight, bool coloured) {
+    const bool planned = preflight.mode == PreflightMode::Switchover;
+    const std::string from = preflight.from.empty() ? std::string(unknown) : preflight.from;
+    std::string text = std::string(planned ? "switchover " : "promote ") + from + " -> " +
+                       preflight.to + ", epoch " + std::to_string(preflight.epoch) + " -> " +
+                       std::to_string(preflight.epoch + 1) + "\n";
+    if (planned) {
+        text += " 1 fence " + from + "   2 capture all that was written   3 apply it on " +
+                preflight.to +
+                ", compare\n ------------- point of no return -------------\n 4 open " +
+                preflight.to + " for writes   5 " + from + " follows it, without a new copy\n";
+    } else {
+        text += " 1 apply on " + preflight.to +
+                " all that came   2 write the loss report\n ------------- point of no return "
+                "-------------\n 3 open " +
+                preflight.to + " for writes; " + from + " stays fenced when it comes back\n";
+        text += "LOST IF RUN NOW: what " + from + " wrote after " +
+                (preflight.recovery_point ? to_iso8601(*preflight.recovery_point)
+                                          : std::string("a time that is not known")) +
+                " and " + preflight.to + " did not get\n";
+        text +=
+            "last report of " + from + ": " +
+            (preflight.primary_seen ? to_iso8601(*preflight.primary_seen) : std::string(unknown)) +
+            "\n";
+    }
+    text += render(preflight.blockers, "blocked: ", Colour::Red, coloured);
+    text += render(preflight.warnings, "warning: ", Colour::Yellow, coloured);
+    if (preflight.clear()) {
+        text += paint("nothing stands in the way", Colour::Green, coloured) + "\n";
+    }
+    return text;
+}
+
+ExitCode show_preflight(const Config& config, const Fetch& fetch, const Output& output,
+                        const std::string& to, PreflightMode mode) {
+    const Preflight preflight = look_before(config, fetch, to, mode);
+    if (output.json()) {
+        output.out << to_json(preflight).dump(-1, ' ', false, Json::error_handler_t::replace)
+                   << "\n";
+    } else {
+        output.out << render(preflight, output.coloured);
+    }
+    return preflight.clear() ? ExitCode::Ok : ExitCode::Blocked;
+}
+
+}  // namespace antipode::cli

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/antipode/daemon.hpp"
+#include "apps/antipode/exit_code.hpp"
+#include "apps/antipode/output.hpp"
+#include "base/config.hpp"
+
+/// `antipode preflight`: what stands in the way of another primary, each with its next step.
+namespace antipode::cli {
+
+struct Obstacle {
+    std::string what;
+    std::string next_step;
+};
+
+enum class PreflightMode {
+    Switchover,  ///< the primary hands over
+    Failover,    ///< it is off
+};
+
+struct Preflight {
+    PreflightMode mode = PreflightMode::Switchover;
+    std::string from;  ///< the primary; empty: nobody says who it is
+    std::string to;
+    uint64_t epoch = 0;
+    std::vector<Obstacle> blockers;
+    std::vector<Obstacle> warnings;
+    // Failover: what is known of the loss.
+    std::optional<TimePoint> recovery_point;  ///< of the site that would become primary
+    std::optional<TimePoint> primary_seen;    ///< its last report there
+    std::optional<double> lag_seconds;
+
+    bool clear() const { return blockers.empty(); }
+};
+
+/// Asks the daemons of both sites.
+Preflight look_before(const Config& config, const Fetch& fetch, const std::string& to,
+                      PreflightMode mode);
+nlohmann::ordered_json to_json(const Preflight& preflight);
+/// For people; the steps that would follow, and what would be lost.
+std::string render(const Preflight& preflight, bool coloured);
+
+/// Prints it. Exit code Blocked when something stands in the way.
+ExitCode show_preflight(const Config& config, const Fetch& fetch, const Output& output,
+                        const std::string& to, PreflightMode mode);
+
+}  // namespace antipode::cli

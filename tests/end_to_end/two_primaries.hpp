@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "tests/end_to_end/site.hpp"
+
+namespace antipode::test {
+
+/// Two sites that can take each other's place: an application with a role of its own, and a service
+/// that is stopped and started by the site's commands.
+class Pair {
+  public:
+    /// `more`: lines for the [failover] table of both.
+    explicit Pair(const std::string& more = {});
+
+    Site& other(const Site& site) { return &site == &london ? sydney : london; }
+    /// That is open for writes; nullptr: none is.
+    Site* open_site();
+    static std::filesystem::path gate(const Site& site) { return site.directory / "gate"; }
+    static std::filesystem::path opened(const Site& site) { return site.directory / "open"; }
+
+    /// `site` has everything that was captured until now.
+    bool caught_up(const Site& site, std::chrono::milliseconds timeout = std::chrono::seconds(60));
+    /// Its daemon says that it could become primary, and the other one that it could hand over.
+    bool ready(const Site& to);
+    CommandResult switch_to(Site& to);
+    bool has_roles(const Site& primary);
+    void expect_equal() const;
+    std::string describe() const;
+
+    TemporaryDirectory temporary;
+    Site london;
+    Site sydney;
+};
+
+/// Writes all the time, to whichever site is open: a file, a commit that names it, a row that names
+/// both.
+class Writer {
+  public:
+    explicit Writer(Pair& pair);
+    ~Writer() { stop(); }
+    void start();
+    void stop();
+    /// False: no site is open.
+    bool write();
+    /// Waits for `count` more acknowledged writes.
+    bool go_on(int count);
+    int acknowledged() const { return acknowledged_; }
+    /// Every acknowledged write is on `site`: file, commit and row. The last of them that is not;
+    /// -1: all are.
+    int missing(Site& site) const;
+    /// The longest time without an acknowledged write.
+    std::chrono::milliseconds longest_pause() const { return longest_pause_; }
+    const std::string& problem() const { return problem_; }
+
+  private:
+    void write_to(Site& site, int id);
+    Pair& pair_;
+    std::filesystem::path clone_;
+    std::atomic<int> acknowledged_ = 0;
+    std::chrono::milliseconds longest_pause_{0};
+    std::string problem_;
+    std::jthread thread_;
+};
+
+}  // namespace antipode::test
