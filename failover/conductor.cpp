@@ -8,6 +8,10 @@ namespace antipode::failover {
 namespace {
 
 constexpr size_t journal_shown = 50;
+constexpr const char* fenced_remedy =
+    "leave it fenced: it may hold writes that nobody else has. docs/runbooks/disaster.md tells how "
+    "to look at them, and how to make it a secondary again";
+constexpr const char* refused_remedy = "the primary serves on; mend what differs, then try again";
 
 bool waits_for_handoff(State state) {
     return state == State::Following || state == State::CatchingUp || state == State::Ready ||
@@ -405,6 +409,7 @@ void Conductor::show() {
         fresh.next_step = problem_->next_step();
     } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
         fresh.problem = detail_;
+        fresh.next_step = fresh.state == State::Fenced ? fenced_remedy : refused_remedy;
     }
     if (state_ && handoff_ && waits_for_handoff(*state_) && *state_ != State::Following) {
         fresh.report.set_operation_id(handoff_->operation_id());

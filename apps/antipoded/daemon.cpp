@@ -465,7 +465,7 @@ http::HttpResponse Daemon::loss_report(const std::string& operation) const {
     std::ifstream stream(SiteHands::loss_report(config_, operation));
     if (!stream) {
         return http::error_response(404, "there is no loss report of " + printable(operation),
-                                    "antipode history");
+                                    "antipode status");
     }
     std::ostringstream text;
     text << stream.rdbuf();

@@ -10,31 +10,130 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-TEST(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
-    Pair pair;
-    Writer writer(pair);
-    ASSERT_TRUE(writer.write());
-    ASSERT_TRUE(pair.caught_up(pair.sydney)) << pair.describe();
-    ASSERT_EQ(pair.sydney.antipode({"database", "setup"}).status, 0);
-    writer.start();
-    ASSERT_TRUE(writer.go_on(5)) << writer.problem();
-    for (Site* to : {&pair.sydney, &pair.london, &pair.sydney}) {
-        ASSERT_TRUE(pair.ready(*to)) << pair.describe();
-        const CommandResult done = pair.switch_to(*to);
-        ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
-        EXPECT_TRUE(pair.has_roles(*to)) << pair.describe();
-        EXPECT_EQ(pair.open_site(), to);
-        ASSERT_TRUE(writer.go_on(5)) << writer.problem() << pair.describe();
+std::filesystem::path journal_of(const Site& site) {
+    return site.directory / "state/failover.journal";
+}
+
+class Switchover : public testing::Test {
+  protected:
+    void SetUp() override {
+        ASSERT_TRUE(writer_.write());
+        ASSERT_TRUE(pair_.caught_up(pair_.sydney)) << pair_.describe();
+        ASSERT_EQ(pair_.sydney.antipode({"database", "setup"}).status, 0);
+        writer_.start();
+        ASSERT_TRUE(writer_.go_on(3)) << writer_.problem();
     }
-    writer.stop();
-    std::cout << "writes stopped for at most " << writer.longest_pause().count() << " ms, "
-              << writer.acknowledged() << " writes\n";
-    EXPECT_LT(writer.longest_pause(), 15s);
-    EXPECT_EQ(writer.missing(pair.sydney), -1);
-    ASSERT_TRUE(pair.caught_up(pair.london)) << pair.describe();
-    EXPECT_EQ(writer.missing(pair.london), -1);
-    pair.expect_equal();
-    EXPECT_EQ(pair.london.status(".epoch"), "4");
+
+    void expect_nothing_lost(Site& primary) {
+        writer_.stop();
+        std::cout << "writes stopped for at most " << writer_.longest_pause().count() << " ms, "
+                  << writer_.acknowledged() << " writes\n";
+        EXPECT_EQ(writer_.missing(primary), -1);
+        ASSERT_TRUE(pair_.caught_up(pair_.other(primary))) << pair_.describe();
+        EXPECT_EQ(writer_.missing(pair_.other(primary)), -1);
+        pair_.expect_equal();
+    }
+
+    Pair pair_;
+    Writer writer_{pair_};
+};
+
+TEST_F(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
+    for (Site* to : {&pair_.sydney, &pair_.london, &pair_.sydney}) {
+        ASSERT_TRUE(pair_.ready(*to)) << pair_.describe();
+        const CommandResult done = pair_.switch_to(*to);
+        ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
+        EXPECT_THAT(done.output, HasSubstr("\"lost\":0"));
+        EXPECT_TRUE(pair_.has_roles(*to)) << pair_.describe();
+        EXPECT_EQ(pair_.open_site(), to);
+        ASSERT_TRUE(writer_.go_on(5)) << writer_.problem() << pair_.describe();
+    }
+    expect_nothing_lost(pair_.sydney);
+    EXPECT_LT(writer_.longest_pause(), 15s);
+    EXPECT_EQ(pair_.london.status(".epoch"), "4");
+    EXPECT_THAT(read_file(pair_.london.directory / "antipoded.log"),
+                testing::Not(HasSubstr("initial copy")));
+    // The site that hands over takes no slot's log with it.
+    EXPECT_EQ(pair_.london.sql("SELECT count(*) FROM pg_replication_slots"), "0");
+    // What tries to write on the wrong side is told where to go.
+    const CommandResult push =
+        run({"git", "-C", (pair_.temporary / "work").string(), "push", "-q",
+             (pair_.london.git_root / "app.git").string(), "HEAD:refs/heads/wrong"});
+    EXPECT_NE(push.status, 0);
+    EXPECT_THAT(push.error, HasSubstr("the primary is sydney"));
+    const CommandResult connect = run({PostgresServer::program("psql"), "-Xc", "SELECT 1",
+                                       pair_.london.postgres.url("app", "app")});
+    EXPECT_THAT(connect.error, HasSubstr("permission denied for database"));
+    // Numbers go on where they were.
+    EXPECT_EQ(pair_.sydney.sql("SELECT last_value FROM journal_id_seq"),
+              pair_.sydney.sql("SELECT max(id) FROM journal"));
+}
+
+/// kill -9 of a daemon once it has journaled that it begins a step, and of the command that asked.
+TEST_F(Switchover, GoesOnWhereverADaemonIsKilled) {
+    struct Kill {
+        bool of_old_primary;
+        const char* state;
+    };
+    const std::vector<Kill> kills = {
+        {true, "fencing"},    {true, "capturing"}, {true, "handed-off"},   {true, "confirming"},
+        {true, "committing"}, {true, "yielding"},  {false, "catching-up"}, {false, "ready"},
+        {false, "preparing"}, {false, "opening"}};
+    Site* primary = &pair_.london;
+    int in_the_step = 0;
+    for (const Kill& kill : kills) {
+        SCOPED_TRACE(std::string(kill.of_old_primary ? "old primary " : "new primary ") +
+                     kill.state);
+        Site& to = pair_.other(*primary);
+        Site& victim = kill.of_old_primary ? *primary : to;
+        ASSERT_TRUE(pair_.ready(to)) << pair_.describe();
+        const size_t before = read_file(journal_of(victim)).size();
+        Process command({ANTIPODE, "--config", (to.directory / "antipode.toml").string(),
+                         "switchover", "--to", to.name, "--yes"},
+                        {});
+        const std::string line = "\"state\":\"" + std::string(kill.state) + "\"";
+        ASSERT_TRUE(eventually([&] {
+            return read_file(journal_of(victim)).find(line, before) != std::string::npos;
+        })) << pair_.describe();
+        victim.kill();
+        command.kill();
+        const std::string journal = read_file(journal_of(victim));
+        const size_t last = journal.rfind('\n', journal.size() - 2) + 1;
+        in_the_step += journal.find(line, last) != std::string::npos ? 1 : 0;
+        victim.start();
+        ASSERT_TRUE(eventually([&] { return pair_.has_roles(to); }, 60s)) << pair_.describe();
+        ASSERT_TRUE(writer_.go_on(2)) << writer_.problem() << pair_.describe();
+        primary = &to;
+    }
+    std::cout << in_the_step << " of " << kills.size() << " kills came before the next step\n";
+    EXPECT_GE(in_the_step, 3);
+    expect_nothing_lost(*primary);
+}
+
+TEST_F(Switchover, IsRefusedBeforeAnythingHappensAndRolledBackWhenTheFenceDoesNotHold) {
+    ASSERT_TRUE(pair_.ready(pair_.sydney)) << pair_.describe();
+    const CommandResult unsure = pair_.london.antipode({"switchover", "--to", "sydney"});
+    EXPECT_EQ(unsure.status, 2) << unsure.error;
+    EXPECT_THAT(unsure.error, HasSubstr("not confirmed"));
+    const CommandResult planned =
+        pair_.london.antipode({"switchover", "--to", "sydney", "--yes", "--dry-run"});
+    EXPECT_EQ(planned.status, 0) << planned.error;
+    EXPECT_EQ(pair_.london.status(".failover.operation"), "") << "a dry run has changed something";
+    // Somebody of the application's may connect by a way that is not closed.
+    pair_.london.sql("GRANT postgres TO app");
+    const CommandResult refused = pair_.switch_to(pair_.sydney);
+    EXPECT_NE(refused.status, 0);
+    pair_.london.sql("REVOKE postgres FROM app");
+    ASSERT_TRUE(eventually([&] { return pair_.has_roles(pair_.london); })) << pair_.describe();
+    ASSERT_TRUE(writer_.go_on(2)) << writer_.problem() << pair_.describe();
+    // A target that is away.
+    pair_.sydney.kill();
+    const CommandResult away = pair_.london.antipode({"switchover", "--to", "sydney", "--yes"});
+    EXPECT_EQ(away.status, 4) << away.error;
+    EXPECT_THAT(away.error, HasSubstr("sydney does not answer"));
+    ASSERT_TRUE(writer_.go_on(2)) << writer_.problem();
+    pair_.sydney.start();
+    expect_nothing_lost(pair_.london);
 }
 
 }  // namespace
