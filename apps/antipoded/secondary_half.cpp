@@ -125,7 +125,9 @@ void SecondaryHalf::start_workers() {
         secondary::DatabaseApply& apply = store->apply();
         workers_.add("apply " + apply.store().to_string(),
                      [&](const std::stop_token& stop, Worker::Progress progress) {
-                         while (!heard_ && !sleep_unless_stopped(heard_interval, stop)) {
+                         // Only a copy needs it: what is here goes on without a primary.
+                         while (!apply.position().copied && !heard_ &&
+                                !sleep_unless_stopped(heard_interval, stop)) {
                              progress.waiting_for("the primary does not know of this site yet",
                                                   "antipode doctor");
                          }

@@ -207,6 +207,10 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
                         lane.store.to_string() + " was never copied whole to this site",
                         "promote another site, or mend the old primary");
         }
+        if (lane.store.kind == StoreKind::Database && !lane.database) {
+            throw Error(Reaction::Retry, lane.store.to_string() + " cannot be looked at yet",
+                        "antipode status " + config_.site);
+        }
     }
     if (!is_quiet(lanes)) {
         return std::nullopt;

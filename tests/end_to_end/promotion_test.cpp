@@ -1,0 +1,120 @@
+// The primary is gone: another site is promoted on the operator's word, and the old one comes back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/end_to_end/two_primaries.hpp"
+
+namespace antipode::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+std::string value_of(const std::string& json, const std::string& filter) {
+    std::string value = run({"jq", "-r", filter}, json).output;
+    value.erase(value.find_last_not_of('\n') + 1);
+    return value;
+}
+
+int64_t now_us() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+/// A machine is gone with all that ran on it.
+void lose(Site& site) {
+    site.kill();
+    site.nats.kill();
+    site.postgres.kill();
+    std::filesystem::remove(Pair::opened(site));
+}
+
+TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
+    Pair pair;
+    Writer writer(pair);
+    for (int i = 0; i < 5; ++i) {
+        ASSERT_TRUE(writer.write());
+    }
+    ASSERT_TRUE(pair.caught_up(pair.sydney)) << pair.describe();
+    const int safe = writer.acknowledged();
+
+    const auto promote = [&](const std::vector<std::string>& more) {
+        std::vector<std::string> command = {"promote", "sydney", "--yes", "-o", "json"};
+        command.insert(command.end(), more.begin(), more.end());
+        return pair.sydney.antipode(command);
+    };
+    // While the primary answers there is a better way.
+    const CommandResult alive = promote({"--fenced-by", "a wish"});
+    EXPECT_EQ(alive.status, 4) << alive.error;
+    EXPECT_THAT(alive.error, HasSubstr("antipode switchover --to sydney"));
+
+    // What sydney does not get: it is away while london writes on.
+    pair.sydney.kill();
+    const int64_t before_lost = now_us();
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(writer.write());
+    }
+    lose(pair.london);
+    pair.sydney.start();
+    ASSERT_TRUE(eventually([&] {
+        return pair.sydney.antipode({"preflight", "--to", "sydney", "--mode", "failover"}).status ==
+               0;
+    })) << pair.describe();
+    const CommandResult unsure = promote({});
+    EXPECT_EQ(unsure.status, 2) << unsure.error;
+    EXPECT_THAT(unsure.error, HasSubstr("--fenced-by"));
+    EXPECT_EQ(pair.sydney.status(".failover.state"), "following");
+
+    const auto begun = std::chrono::steady_clock::now();
+    const CommandResult done = promote({"--fenced-by", "power is off, seen by hand"});
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
+    const auto took = std::chrono::steady_clock::now() - begun;
+    std::cout << "open " << std::chrono::duration_cast<std::chrono::milliseconds>(took).count()
+              << " ms after the word\n";
+    EXPECT_LT(took, 30s);
+    EXPECT_EQ(value_of(done.output, ".loss.fenced_by"), "power is off, seen by hand");
+    EXPECT_EQ(value_of(done.output, ".loss.known_lost"), "0") << done.output;
+    EXPECT_EQ(value_of(done.output, ".loss.old_primary"), "london");
+    const int64_t unknown_since = std::stoll(value_of(done.output, ".loss.unknown_since_us"));
+    EXPECT_GT(unknown_since, 0);
+    EXPECT_LE(unknown_since, before_lost) << "it says that it has what it never got";
+    EXPECT_EQ(pair.open_site(), &pair.sydney);
+    EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe));
+    pair.sydney.sql("INSERT INTO uploads VALUES (1000, 'x', 'y')");
+
+    // It comes back as it was left.
+    pair.london.nats.start();
+    pair.london.postgres.start();
+    write_file(Pair::opened(pair.london), "");
+    for (int start = 0; start < 2; ++start) {
+        pair.london.start();
+        ASSERT_TRUE(eventually([&] {
+            return pair.london.status(".failover.state") == "fenced" &&
+                   !std::filesystem::exists(Pair::opened(pair.london));
+        })) << pair.describe();
+        EXPECT_EQ(pair.london.status(".role"), "fenced");
+        EXPECT_EQ(pair.london.status(".stores | length"), "0") << "it works on its stores";
+        pair.london.kill();
+    }
+    pair.london.start();
+    EXPECT_TRUE(eventually([&] {
+        const std::string seen = pair.london.antipode({"status"}).output;
+        return seen.find("sydney is the primary of epoch 2") != std::string::npos &&
+               seen.find("disaster.md") != std::string::npos;
+    })) << pair.london.antipode({"status"}).output;
+    const CommandResult push =
+        run({"git", "-C", (pair.temporary / "work").string(), "push", "-q",
+             (pair.london.git_root / "app.git").string(), "HEAD:refs/heads/wrong"});
+    EXPECT_THAT(push.error, HasSubstr("the primary is sydney"));
+    const CommandResult connect = run({PostgresServer::program("psql"), "-Xc", "SELECT 1",
+                                       pair.london.postgres.url("app", "app")});
+    EXPECT_THAT(connect.error, HasSubstr("permission denied for database"));
+    // Nothing of what only london has is touched.
+    EXPECT_EQ(pair.london.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 2));
+    EXPECT_EQ(pair.sydney.status(".failover.state"), "serving");
+    EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 1));
+}
+
+}  // namespace
+}  // namespace antipode::test
