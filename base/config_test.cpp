@@ -25,6 +25,10 @@ name = "uploads"
 root = "/srv/uploads"
 exclude = ["*.tmp"]
 
+[failover]
+fence_command = ["/bin/systemctl", "stop", "forge"]
+command_timeout = "5s"
+
 [tuning]
 max_hold = "90s"
 )";
