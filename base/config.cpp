@@ -62,7 +62,8 @@ class TableReader {
     void read(const char* key, std::vector<std::string>& value) {
         if (const toml::node* node = find(key)) {
             const toml::array* list = node->as_array();
-            if (list == nullptr || !list->is_homogeneous(toml::node_type::string)) {
+            if (list == nullptr ||
+                (!list->empty() && !list->is_homogeneous(toml::node_type::string))) {
                 fail(*node, key, "must be a list of strings");
             }
             for (const toml::node& element : *list) {

@@ -25,10 +25,6 @@ name = "uploads"
 root = "/srv/uploads"
 exclude = ["*.tmp"]
 
-[failover]
-fence_command = ["/bin/systemctl", "stop", "forge"]
-command_timeout = "5s"
-
 [tuning]
 max_hold = "90s"
 )";
@@ -95,6 +91,24 @@ TEST(Config, RefusesIntervalsThatWouldBurnTheMachine) {
                 HasSubstr("tuning.reconcile_interval must be from 1s to 7d"));
     EXPECT_THAT(tuning("max_hold = \"0s\""), HasSubstr("tuning.max_hold must be from 1s to 7d"));
     EXPECT_EQ(tuning("marker_interval = \"100ms\""), "no error");
+}
+
+TEST(Config, CommandsBeginWithAnAbsolutePath) {
+    const std::string fence = "fence_command = [\"/bin/systemctl\", \"stop\", \"forge\"]\n";
+    const auto failover = [](const std::string& lines) { return good + ("[failover]\n" + lines); };
+    const Config config =
+        Config::parse(failover(fence + "command_timeout = \"5s\"\n"), "antipode.toml");
+    EXPECT_EQ(config.failover.fence_command,
+              (std::vector<std::string>{"/bin/systemctl", "stop", "forge"}));
+    EXPECT_EQ(config.failover.command_timeout, std::chrono::seconds(5));
+    EXPECT_EQ(config.failover.switchover_timeout, std::chrono::seconds(60));
+    EXPECT_TRUE(Config::parse(failover("fence_command = []\n"), "antipode.toml")
+                    .failover.fence_command.empty());
+    EXPECT_THAT(error_of(failover("fence_command = [\"systemctl\"]\n")),
+                HasSubstr("failover.fence_command must begin with a program's absolute path"));
+    EXPECT_THAT(error_of(failover("un" + fence)), HasSubstr("failover.fence_command is missing"));
+    EXPECT_THAT(error_of(failover("command_timeout = \"5h\"\n")),
+                HasSubstr("failover.command_timeout must be from 1s to"));
 }
 
 TEST(Config, RefusesAddressesThatAreNone) {
