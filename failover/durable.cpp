@@ -1,10 +1,12 @@
 #include "failover/durable.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -42,6 +44,25 @@ class File {
                 bytes.remove_prefix(static_cast<size_t>(count));
                 offset += static_cast<uint64_t>(count);
             }
+        }
+    }
+    std::string read_all() const {
+        std::string bytes;
+        char block[64 * 1024];
+        while (true) {
+            const ssize_t count = read(fd_, block, sizeof(block));
+            if (count < 0 && errno != EINTR) {
+                fail(path_, "reading");
+            }
+            if (count == 0) {
+                return bytes;
+            }
+            bytes.append(block, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+        }
+    }
+    void set_mode(std::filesystem::perms mode) const {
+        if (fchmod(fd_, static_cast<mode_t>(mode)) != 0) {
+            fail(path_, "setting permissions of");
         }
     }
     void truncate(uint64_t size) const {
@@ -83,10 +104,12 @@ void truncate_durably(const std::filesystem::path& file, uint64_t size) {
     open.sync();
 }
 
-void replace_durably(const std::filesystem::path& file, std::string_view bytes) {
+void replace_durably(const std::filesystem::path& file, std::string_view bytes,
+                     std::filesystem::perms mode) {
     const std::filesystem::path temporary = file.string() + ".new";
     {
         const File open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+        open.set_mode(mode);
         open.write_at(0, bytes);
         open.sync();
     }
@@ -98,6 +121,13 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
         fail(from, "renaming");
     }
     sync_directory_of(to);
+}
+
+std::optional<std::string> read_whole(const std::filesystem::path& file) {
+    if (access(file.c_str(), F_OK) != 0 && errno == ENOENT) {
+        return std::nullopt;
+    }
+    return File(file, O_RDONLY).read_all();
 }
 
 void remove_durably(const std::filesystem::path& file) {

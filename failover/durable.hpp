@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,9 +14,12 @@ namespace antipode::failover {
 /// overwritten.
 void append_durably(const std::filesystem::path& file, uint64_t offset, std::string_view bytes);
 void truncate_durably(const std::filesystem::path& file, uint64_t size);
-/// Whole or not at all.
-void replace_durably(const std::filesystem::path& file, std::string_view bytes);
+/// Whole or not at all. `mode`: its permissions, whatever the umask is.
+void replace_durably(const std::filesystem::path& file, std::string_view bytes,
+                     std::filesystem::perms mode = std::filesystem::perms(0640));
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+/// nullopt: there is no such file. One that cannot be read is an error, not a missing one.
+std::optional<std::string> read_whole(const std::filesystem::path& file);
 /// No effect when it is not there.
 void remove_durably(const std::filesystem::path& file);
 

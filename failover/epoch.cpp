@@ -1,7 +1,5 @@
 #include "failover/epoch.hpp"
 
-#include <fstream>
-#include <sstream>
 #include <tuple>
 
 #include "base/error.hpp"
@@ -86,13 +84,8 @@ bool adopt_epoch(KeyValue& own, const std::string& cluster, const v1::EpochRecor
 }
 
 std::optional<v1::EpochRecord> EpochJournal::last() const {
-    std::ifstream stream(file_, std::ios::binary);
-    if (!stream) {
-        return std::nullopt;
-    }
-    std::ostringstream bytes;
-    bytes << stream.rdbuf();
-    return decode(bytes.str(), file_.string());
+    const auto bytes = read_whole(file_);
+    return bytes ? std::optional(decode(*bytes, file_.string())) : std::nullopt;
 }
 
 void EpochJournal::note(const v1::EpochRecord& record) {

@@ -61,7 +61,7 @@ bool adopt_epoch(KeyValue& own, const std::string& cluster, const v1::EpochRecor
 class EpochJournal {
   public:
     explicit EpochJournal(std::filesystem::path file) : file_(std::move(file)) {}
-    /// nullopt: nothing was seen yet. Throws Error{Stop} when the file is damaged.
+    /// nullopt: nothing was seen yet. Throws Error: Stop (the file is damaged), Retry (unreadable).
     std::optional<v1::EpochRecord> last() const;
     /// Durable when it returns; one that is not later is ignored.
     void note(const v1::EpochRecord& record);

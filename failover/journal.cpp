@@ -1,13 +1,6 @@
 #include "failover/journal.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
-
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -65,13 +58,22 @@ Journal::Journal(std::filesystem::path file) : file_(std::move(file)) {
 }
 
 void Journal::load() {
-    std::ifstream stream(file_, std::ios::binary);
-    if (!stream) {
-        return;
+    if (const auto text = read_whole(file_)) {
+        bytes_ = load(*text);
+        if (bytes_ < text->size()) {
+            truncate_durably(file_, bytes_);
+        }
     }
-    std::ostringstream bytes;
-    bytes << stream.rdbuf();
-    const std::string text = bytes.str();
+    // A crash came between putting the file aside and beginning it anew.
+    if (!last_) {
+        if (const auto text = read_whole(put_aside())) {
+            load(*text);
+        }
+    }
+}
+
+/// Where the last whole line ends.
+size_t Journal::load(const std::string& text) {
     size_t begin = 0;
     for (size_t end = text.find('\n'); end != std::string::npos;
          begin = end + 1, end = text.find('\n', begin)) {
@@ -91,10 +93,7 @@ void Journal::load() {
         last_ = parsed->entry;
         entries_.push_back(std::move(parsed->entry));
     }
-    bytes_ = begin;
-    if (begin < text.size()) {
-        truncate_durably(file_, begin);
-    }
+    return begin;
 }
 
 void Journal::append(JournalEntry entry) {
@@ -115,8 +114,12 @@ void Journal::append(JournalEntry entry) {
 }
 
 void Journal::rotate() {
-    rename_durably(file_, file_.string() + ".old");
+    rename_durably(file_, put_aside());
     bytes_ = 0;
+}
+
+std::filesystem::path Journal::put_aside() const {
+    return file_.string() + ".old";
 }
 
 std::vector<JournalEntry> Journal::tail(size_t most) const {

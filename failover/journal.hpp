@@ -38,7 +38,9 @@ class Journal {
 
   private:
     void load();
+    size_t load(const std::string& text);
     void rotate();
+    std::filesystem::path put_aside() const;
 
     std::filesystem::path file_;
     std::optional<JournalEntry> last_;

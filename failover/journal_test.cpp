@@ -91,9 +91,29 @@ TEST(Journal, IsPutAsideWhenItIsLargeAndStaysChained) {
         journal.append(entry(State::Serving, "switchover-2"));
         EXPECT_TRUE(std::filesystem::exists(file.string() + ".old"));
     }
-    const Journal again(file);
-    EXPECT_EQ(again.last()->number, 21U);
-    EXPECT_EQ(again.last()->operation, "switchover-2");
+    {
+        const Journal again(file);
+        EXPECT_EQ(again.last()->number, 21U);
+        EXPECT_EQ(again.last()->operation, "switchover-2");
+    }
+    // The process, or the power, went between the two.
+    for (const bool begun : {false, true}) {
+        std::filesystem::remove(file);
+        if (begun) {
+            test::write_file(file, "{\"number\":21,");
+        }
+        ASSERT_TRUE(Journal(file).last()) << "a site would not know where it stands";
+        EXPECT_EQ(Journal(file).last()->number, 20U);
+        Journal(file).append(entry(State::Serving, "switchover-2"));
+        EXPECT_EQ(Journal(file).last()->number, 21U);
+    }
+}
+
+TEST(Journal, DoesNotTakeAFileThatCannotBeReadForNone) {
+    const test::TemporaryDirectory directory;
+    const auto file = directory / "journal";
+    std::filesystem::create_directory(file);
+    EXPECT_THROW(Journal{file}, Error);
 }
 
 }  // namespace
