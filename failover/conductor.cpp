@@ -8,6 +8,7 @@ namespace antipode::failover {
 namespace {
 
 constexpr size_t journal_shown = 50;
+constexpr std::chrono::seconds shut_interval(5);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. docs/runbooks/disaster.md tells how "
     "to look at them, and how to make it a secondary again";
@@ -21,6 +22,16 @@ bool waits_for_handoff(State state) {
 bool has_deadline(State state) {
     return state == State::Fencing || state == State::Capturing || state == State::HandedOff ||
            state == State::Confirming;
+}
+
+/// Of a handoff.
+std::string name_of(const Cuts& cuts) {
+    std::string bytes;
+    for (const v1::LaneCut& cut : cuts) {
+        const std::string one = cut.SerializeAsString();
+        bytes += std::to_string(one.size()) + ":" + one;
+    }
+    return "handoff " + to_hex(sha256(bytes));
 }
 
 std::string listed(const std::vector<std::string>& lines) {
@@ -56,7 +67,12 @@ bool Conductor::is_hurried() const {
 }
 
 void Conductor::look() {
-    records_.refresh();
+    try {
+        records_.refresh();
+    } catch (const Error&) {
+        look_alone();
+        throw;
+    }
     if (!records_.own()) {
         show();
         return;
@@ -76,11 +92,28 @@ void Conductor::look() {
     show();
 }
 
+/// This site's nats-server is away. Only this site can pass the point of no return, so before it
+/// writes need not wait until that server is back.
+void Conductor::look_alone() {
+    const auto& last = journal_.last();
+    if (!state_ && last && (has_deadline(last->state) || last->state == State::RollingBack)) {
+        begin();
+    }
+    if (state_) {
+        look_at_time();
+    }
+    show();
+}
+
 void Conductor::begin() {
     const auto& last = journal_.last();
     if (!last) {
         epoch_ = record().epoch();
-        enter(record().primary() == options_.site ? State::Serving : State::Following, "began", {});
+        const bool opening = record().state() == record_state::opening;
+        enter(record().primary() != options_.site ? State::Following
+              : opening                           ? State::Preparing
+                                                  : State::Serving,
+              "began", {});
         return;
     }
     state_ = last->state;
@@ -202,6 +235,7 @@ void Conductor::enter(State state, const std::string& event, const std::string& 
     state_ = state;
     epoch_ = epoch;
     detail_ = kept;
+    unfenced_ = false;
     since_ = clock_.now();
     problem_.reset();
     show();
@@ -244,12 +278,12 @@ void Conductor::act_on_state() {
             return write_handoff();
         case State::Confirming:
             if (hands_.is_unchanged(record().cuts())) {
-                return feed(Event::Done);
+                return feed(Event::Done, name_of(record().cuts()));
             }
             return feed(Event::Changed, "something was written behind the handoff");
         case State::Committing:
             commit(record().target(), record().cuts());
-            return feed(Event::Done);
+            return feed(Event::Done, detail_);
         case State::Yielding:
             return yield();
         case State::RollingBack:
@@ -318,12 +352,24 @@ void Conductor::yield() {
         throw Error(Reaction::Retry, "waiting for " + target + " to prepare",
                     "antipode status " + target);
     }
+    // It was promoted on somebody's word meanwhile, or what it stood at is not known any more.
+    if (name_of(theirs->cuts()) != detail_) {
+        return feed(Event::Superseded, target + " did not begin epoch " + std::to_string(epoch_) +
+                                           " where this site has ended");
+    }
     hands_.follow(*theirs);
     feed(Event::Done);
 }
 
 void Conductor::roll_back() {
-    hands_.unfence();
+    if (!unfenced_) {
+        hands_.unfence();
+        unfenced_ = true;
+    }
+    if (!records_.own()) {
+        throw Error(Reaction::Retry, "writes go on; the epoch record cannot be read",
+                    "start this site's nats-server");
+    }
     if (record().epoch() == epoch_ && record().state() != record_state::serving) {
         v1::EpochRecord serving = following(record_state::serving);
         serving.set_operation_id(operation_);
@@ -388,10 +434,11 @@ void Conductor::open() {
     feed(Event::Done);
 }
 
+/// Again and again: a service that somebody starts must not write.
 void Conductor::shut() {
-    if (!shut_) {
+    if (clock_.steady_now() >= shut_again_) {
         hands_.shut(record());
-        shut_ = true;
+        shut_again_ = clock_.steady_now() + shut_interval;
     }
 }
 

@@ -52,7 +52,8 @@ class Hands {
     /// Lets writes in.
     virtual void open(const v1::EpochRecord& record) = 0;
 
-    /// A site that must not serve any more: writes are refused as far as it can do that.
+    /// A site that must not serve any more: writes are refused as far as it can do that. Called
+    /// again every few seconds, to see that they still are.
     virtual void shut(const v1::EpochRecord& record) = 0;
 };
 
@@ -88,7 +89,8 @@ class Conductor {
     Conductor(Options options, Records& records, Journal& journal, Hands& hands,
               const Clock& clock);
 
-    /// Sees what has changed. Throws Error{Retry} when this site's nats-server does not answer.
+    /// Sees what has changed. Throws Error{Retry} when this site's nats-server does not answer;
+    /// act() may then be called only if may_act_alone().
     void look();
     /// Does what the state asks for, once. An Error that can be tried again is shown in status().
     void act();
@@ -97,6 +99,8 @@ class Conductor {
     std::optional<State> state() const { return state_; }
     /// Something is going on that this site waits for: look again soon.
     bool is_hurried() const;
+    /// What is to be done does not depend on any record.
+    bool may_act_alone() const { return state_ == State::RollingBack; }
     Half half() const { return state_ ? half_in(*state_) : Half::None; }
     uint64_t epoch() const { return epoch_; }
     /// Of the newest record.
@@ -106,6 +110,7 @@ class Conductor {
 
   private:
     void begin();
+    void look_alone();
     void look_for_epoch(const v1::EpochRecord& record);
     void look_at_own(const v1::EpochRecord& record);
     void look_at_handoff();
@@ -144,7 +149,8 @@ class Conductor {
     SteadyTime deadline_{};
     std::optional<Error> problem_;
     std::optional<v1::EpochRecord> handoff_;  ///< that this site is to apply
-    bool shut_ = false;
+    SteadyTime shut_again_{};
+    bool unfenced_ = false;  ///< since the state was entered
     Synchronized<ConductorStatus> status_;
 };
 

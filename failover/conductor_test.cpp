@@ -222,18 +222,32 @@ struct World {
             return;
         }
         try {
-            process->conductor.look();
-            process->conductor.act();
+            look_and_act(process->conductor);
             v1::SiteReport report;
             report.set_site(disk.name);
             *report.mutable_operation() = process->conductor.status().report;
-            test::MemoryBucket hub(primary.server);
-            hub.put("site." + disk.name, report.SerializeAsString());
+            if (!primary.server.down) {
+                test::MemoryBucket hub(primary.server);
+                hub.put("site." + disk.name, report.SerializeAsString());
+            }
         } catch (const Crash&) {
             fault.crash_at = 0;
             process.reset();
             restart();
         }
+    }
+
+    /// As the daemon does it.
+    static void look_and_act(Conductor& conductor) {
+        try {
+            conductor.look();
+        } catch (const Error&) {
+            if (conductor.may_act_alone()) {
+                conductor.act();
+            }
+            return;
+        }
+        conductor.act();
     }
 
     void turn() {
@@ -409,6 +423,76 @@ TEST(Conductor, GivesUpWhenTheOperatorSaysSoUntilThePointOfNoReturn) {
     world.expect_all_rows(world.sydney);
 }
 
+TEST(Conductor, ServesOnWhenItsOwnServerIsAwayAndTellsSoWhenThatIsBack) {
+    for (const bool restarted : {false, true}) {
+        World world;
+        world.sydney.stuck = true;
+        world.ask(world.london, record_state::switchover, "sydney", "op");
+        while (world.state_of(world.london_process) != State::HandedOff) {
+            world.turn();
+        }
+        world.london.server.down = true;
+        if (restarted) {
+            world.start_london();
+        }
+        for (int i = 0; i < 700 && !world.london.open; ++i) {
+            world.turn();
+        }
+        EXPECT_TRUE(world.london.open) << "nobody may write for as long as the server is away";
+        EXPECT_EQ(world.state_of(world.london_process), State::RollingBack);
+        world.sydney.stuck = false;
+        world.london.server.down = false;
+        world.clock.advance(std::chrono::seconds(10));
+        ASSERT_TRUE(world.settled(State::Serving, State::Following));
+        EXPECT_NE(world.problem_in(world.london).find("switchover_timeout"), std::string::npos);
+        EXPECT_EQ(world.epoch_of(world.london), 1U);
+        world.ask(world.london, record_state::switchover, "sydney", "again");
+        world.turn();
+        ASSERT_TRUE(world.settled(State::Following, State::Serving));
+        world.expect_all_rows(world.sydney);
+    }
+}
+
+TEST(Conductor, DoesNotFollowAPrimaryThatBeganElsewhereThanThisSiteEnded) {
+    World world;
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    while (world.state_of(world.london_process) != State::Yielding) {
+        world.turn();
+    }
+    world.sydney_process.reset();
+    // Somebody promoted it at the same time, from what it had.
+    test::MemoryBucket bucket(world.sydney.server);
+    const Epoch seen = *read_epoch(bucket, "demo");
+    v1::EpochRecord claim = successor(seen.record, "somebody", world.clock.now());
+    claim.set_epoch(2);
+    claim.set_primary("sydney");
+    claim.set_operation_id("promote");
+    claim.clear_cuts();
+    claim.add_cuts()->set_lsn(1);
+    claim.add_starts()->set_lsn(1);
+    claim.set_sequence(claim.sequence() + 100);
+    ASSERT_TRUE(change_epoch(bucket, seen, claim));
+    for (int i = 0; i < 20; ++i) {
+        world.turn();
+    }
+    EXPECT_EQ(world.state_of(world.london_process), State::Fenced);
+    EXPECT_FALSE(world.london.open);
+}
+
+TEST(Conductor, PreparesAnewWhenItLostItsJournalBeforeItWasOpen) {
+    World world;
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    while (world.state_of(world.sydney_process) != State::Opening) {
+        world.turn();
+    }
+    world.sydney_process.reset();
+    std::filesystem::remove(world.directory / "sydney.journal");
+    world.start_sydney();
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_GT(world.sydney.prepared, 0);
+    world.expect_all_rows(world.sydney);
+}
+
 TEST(Conductor, OfTwoOperatorsOneLoses) {
     World world;
     test::MemoryBucket bucket(world.london.server);
@@ -450,6 +534,11 @@ TEST(Conductor, PromotesWithoutThePrimaryAndFencesItWhenItReturns) {
         world.start_london();
         world.turn();
         EXPECT_EQ(world.state_of(world.london_process), State::Fenced) << "also after a restart";
+        // Somebody lets writes in by hand.
+        world.london.open = true;
+        world.clock.advance(std::chrono::seconds(5));
+        world.step(world.london_process, world.london, world.sydney, world.london_fault, [] {});
+        EXPECT_FALSE(world.london.open);
         if (at > 0 && !world.sydney_fault.crashed) {
             break;
         }

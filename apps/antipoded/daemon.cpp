@@ -103,6 +103,9 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
         } catch (const Error& error) {
             // The role that was known stays while the broker is away.
             take_role();
+            if (conductor_.may_act_alone()) {
+                conductor_.act();
+            }
             throw;
         }
         take_role();
