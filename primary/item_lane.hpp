@@ -121,6 +121,9 @@ class ItemLane {
         std::string next_step;
         TimePoint started_at;  ///< of the running reconcile
         TimePoint proven_at;   ///< start of the last one that succeeded
+        /// The same two by the clock that is never set back.
+        SteadyTime steady_started_at;
+        std::optional<SteadyTime> steady_proven_at;
         TimePoint drained_at;  ///< start of the last drain that lost nothing
         SteadyTime due;
         TimePoint captured_through{};  ///< epoch of the clock: unknown

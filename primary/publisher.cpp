@@ -269,6 +269,7 @@ void Publisher::show() {
         lane.decoded = database.decoded;
         lane.stored = database.stored;
         lane.last_commit = database.last_commit;
+        lane.last_change = database.last_change;
         lane.published = database.transactions;
         lane.problem = database.problem;
         lane.next_step = database.next_step;
@@ -279,8 +280,7 @@ void Publisher::show() {
         lane.store = store;
         lane.head = {head.epoch, head.session, items.completeness.head};
         lane.captured_through = known(items.completeness.captured_through);
-        lane.reconciled_from =
-            items.completeness.reconciled ? items.completeness.proven_at : TimePoint{};
+        lane.reconciled_from = items.completeness.steady_proven_at;
         lane.unfinished = items.unfinished();
         lane.problem = items.completeness.problem;
         lane.next_step = items.completeness.next_step;

@@ -25,12 +25,14 @@ struct PublisherStatus {
         StoreId store;
         Position head;
         std::optional<TimePoint> captured_through;
-        Lsn decoded;                  ///< database lanes
-        Lsn stored;                   ///< database lanes: safe on this site
-        Lsn last_commit;              ///< database lanes: end of the newest transaction
-        TimePoint reconciled_from{};  ///< start of the last whole reconcile of this session
-        uint64_t published = 0;       ///< transactions, or items in the inventory
-        uint64_t unfinished = 0;      ///< items that are announced, read or published now
+        Lsn decoded;              ///< database lanes
+        Lsn stored;               ///< database lanes: safe on this site
+        Lsn last_commit;          ///< database lanes: end of the newest transaction
+        Lsn last_change;          ///< database lanes: commit of the newest that changed something
+        uint64_t published = 0;   ///< transactions, or items in the inventory
+        uint64_t unfinished = 0;  ///< items that are announced, read or published now
+        /// Start of the last whole reconcile of this session; nullopt: there was none.
+        std::optional<SteadyTime> reconciled_from;
         std::string problem;
         std::string next_step;
         std::vector<ItemLane::Problem> problems;

@@ -90,11 +90,16 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
         return;
     }
     const bool last = transaction.last();
+    // A barrier or a state of sequences is ours, not the application's.
+    const bool changes = transaction.change_count() > 0 || transaction.statements_size() > 0;
     const int count = std::max(1, transaction.members_size());
     const Lsn end{transaction.end_lsn()};
     v1::Payload payload;
     *payload.mutable_transaction() = std::move(transaction);
     emit(store, payload);
+    if (changes) {
+        lane.last_change = std::max(lane.last_change, Lsn{payload.transaction().commit_lsn()});
+    }
     if (last) {
         lane.repeated_below = end;
         lane.last_commit = std::max(lane.last_commit, end);
@@ -338,6 +343,7 @@ void Sequencer::add(ReconcileOutcome outcome) {
     state.failing_since.reset();
     state.reconciled = true;
     state.proven_at = state.started_at;
+    state.steady_proven_at = state.steady_started_at;
     state.losses_mended = state.losses_at_start;
     state.due =
         clock_.steady_now() + (state.losses == state.losses_mended ? options_.reconcile_interval
@@ -414,13 +420,18 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
     std::vector<StoreId> due;
     for (auto& [store, lane] : lanes_) {
         ItemLane::Completeness& state = lane.completeness;
-        if (state.running || clock_.steady_now() < state.due) {
+        if (state.running) {
+            continue;
+        }
+        const SteadyTime now = clock_.steady_now();
+        if (now < state.due) {
             continue;
         }
         state.running = true;
         state.asked = false;
         state.losses_at_start = state.losses;
         state.started_at = clock_.now();
+        state.steady_started_at = now;
         due.push_back(store);
     }
     return due;

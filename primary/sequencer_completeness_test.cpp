@@ -136,6 +136,35 @@ TEST_F(SequencerTest, WithoutAWatchOnlyAReconcileProves) {
               to_microseconds(reconciled_at));
 }
 
+TEST_F(SequencerTest, AReconcileThatIsAskedForBeginsAfterThatByAClockThatIsNeverSetBack) {
+    settle();
+    const auto& items = sequencer_->items().at(blobs_id).completeness;
+    EXPECT_LE(items.steady_proven_at, clock_.steady_now());
+    clock_.advance(std::chrono::seconds(1));
+    const SteadyTime asked = clock_.steady_now();
+    EXPECT_LT(items.steady_proven_at, asked);
+    sequencer_->reconcile_now();
+    EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
+    reconciled({});
+    EXPECT_GE(items.steady_proven_at, asked);
+}
+
+TEST_F(SequencerTest, ARowIsTheNewestChangeAndAStateOfSequencesIsNot) {
+    settle();
+    CapturedTransaction changed = row(110);
+    changed.transaction.set_change_count(1);
+    sequencer_->add(database_id, {changed});
+    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{105});
+    v1::Transaction sequences;
+    sequences.set_commit_lsn(120);
+    sequences.set_end_lsn(121);
+    sequences.set_last(true);
+    sequences.add_sequences();
+    sequencer_->add(database_id, {CapturedTransaction{sequences}});
+    EXPECT_EQ(sequencer_->databases().at(database_id).last_commit, Lsn{121});
+    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{105});
+}
+
 TEST_F(SequencerTest, AMarkerNamesTheOldestOpenAnnouncement) {
     EXPECT_EQ(lane_of(next_marker().value_or(v1::Marker()), blobs_id).open_from(), 0U);
     settle();

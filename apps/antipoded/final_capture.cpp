@@ -24,7 +24,7 @@ std::string PrimaryHalf::why_incomplete(const primary::PublisherStatus::Lane& la
                    : name + " is published up to " + lane.stored.to_string() + " of " +
                          needed.to_string() + (lane.problem.empty() ? "" : ": " + lane.problem);
     }
-    if (lane.reconciled_from < wanted.reconciled_from) {
+    if (!lane.reconciled_from || *lane.reconciled_from < wanted.reconciled_from) {
         return name + " is still being compared" +
                (lane.problem.empty() ? "" : ": " + lane.problem);
     }
@@ -40,7 +40,7 @@ std::string PrimaryHalf::why_incomplete(const primary::PublisherStatus::Lane& la
 google::protobuf::RepeatedPtrField<v1::LaneCut> PrimaryHalf::final_capture(
     std::chrono::milliseconds limit) {
     const SteadyTime begun = clock_.steady_now();
-    Wanted wanted{clock_.now(), {}};
+    Wanted wanted{begun, {}};
     publisher_.reconcile_soon();
     const auto write_sequences = [&] {
         for (const auto& store : stores_.databases) {
@@ -80,9 +80,9 @@ google::protobuf::RepeatedPtrField<v1::LaneCut> PrimaryHalf::cuts_of(
         cut.set_session(lane.head.session);
         cut.set_number(lane.head.number);
         cut.set_lsn(lane.last_commit.value);
-        if (lane.store.kind != StoreKind::Database) {
-            cut.set_digest(failover::inventory_digest(*inventory_, lane.store).to_string());
-        }
+        cut.set_digest(lane.store.kind == StoreKind::Database
+                           ? "changed " + lane.last_change.to_string()
+                           : failover::inventory_digest(*inventory_, lane.store).to_string());
     }
     return cuts;
 }

@@ -36,7 +36,7 @@ class PrimaryHalf final : public Half {
 
   private:
     struct Wanted {
-        TimePoint reconciled_from;
+        SteadyTime reconciled_from;
         std::map<StoreId, Lsn> stored;
     };
     /// Why a lane has not everything; empty: it has.
