@@ -13,13 +13,22 @@ constexpr const char* other_way =
     "fence by a command of your own (failover.fence_command) that rejects all but the daemon in "
     "pg_hba.conf, reloads and ends the sessions";
 
-/// Sessions of clients other than the daemon. Its own are told by role and name: a role that the
-/// application shares would let the application through.
+/// Whatever can write, other than the daemon: sessions of clients, walsenders (they take SQL, too),
+/// background workers (subscriptions, schedulers). The daemon's own are told by role and name: a
+/// role that the application shares would let the application through. The type of others' sessions
+/// is hidden from a role that is no member of pg_read_all_stats: such a session counts.
 constexpr const char* foreign_sessions = R"(
     FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-      AND a.backend_type = 'client backend'
-      AND NOT (a.usename = current_user AND a.application_name LIKE 'antipode%'))";
+      AND coalesce(a.backend_type, CASE WHEN a.usesysid IS NULL THEN 'autovacuum worker'
+                                        ELSE 'hidden' END)
+          NOT IN ('autovacuum worker', 'parallel worker')
+      AND NOT (coalesce(a.usename, '') = current_user
+               AND a.application_name LIKE 'antipode%'))";
+
+/// Whoever may connect later to end them writes then.
+constexpr const char* prepared_transactions = R"(
+    SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = current_database())";
 
 /// Roles that may connect although they must not.
 constexpr const char* admitted_roles = R"(
@@ -40,6 +49,68 @@ std::string quoted_grantee(const std::string& name) {
     return name.empty() ? "PUBLIC" : quote_identifier(name);
 }
 
+using Problems = std::vector<DatabaseFence::Problem>;
+
+bool is_true(Connection& connection, const std::string& condition) {
+    return connection.query(fencing, "SELECT " + condition).boolean(0, 0);
+}
+
+void look_at_rights(Connection& connection, const std::string& role, Problems& problems) {
+    if (!is_true(connection,
+                 "pg_has_role(current_user, d.datdba, 'USAGE') FROM pg_database d "
+                 "WHERE d.datname = current_database()")) {
+        problems.push_back({"the role " + role + " may not take CONNECT from others",
+                            "GRANT the database's owner TO " + role + ", or " + other_way});
+    }
+    if (!is_true(connection, "pg_has_role('pg_read_all_stats', 'USAGE')")) {
+        problems.push_back({"the role " + role + " cannot see who is connected",
+                            "GRANT pg_read_all_stats TO " + role});
+    }
+    const std::string others =
+        names_of(connection, "r.rolname",
+                 std::string(admitted_roles) + " AND NOT pg_has_role(r.oid, 'USAGE')");
+    if (!others.empty() && !is_true(connection, "pg_has_role('pg_signal_backend', 'USAGE')")) {
+        problems.push_back({"the role " + role + " may not end the sessions of " + others,
+                            "GRANT pg_signal_backend TO " + role});
+    }
+    const std::string members =
+        names_of(connection, "r.rolname",
+                 std::string(admitted_roles) + " AND pg_has_role(r.oid, current_user, 'MEMBER')");
+    if (!members.empty()) {
+        problems.push_back({"these roles are members of the daemon's role: " + members,
+                            "REVOKE " + role + " FROM them"});
+    }
+}
+
+void look_at_sessions(Connection& connection, const std::string& role, Problems& problems) {
+    const auto named = [&](const char* name, const char* condition) {
+        return names_of(connection, name, std::string(foreign_sessions) + condition);
+    };
+    const std::string above = named("a.usename", " AND r.rolsuper AND a.usename <> current_user");
+    if (!above.empty()) {
+        problems.push_back(
+            {"superusers are connected, whom taking CONNECT does not keep out: " + above,
+             std::string("let the application connect as an ordinary role, or ") + other_way});
+    }
+    const std::string same = named("a.application_name", " AND a.usename = current_user");
+    if (!same.empty()) {
+        problems.push_back({"others connect as the daemon's own role, " + role + ": " + same,
+                            "give the daemon a role of its own"});
+    }
+    const std::string workers = named("coalesce(nullif(a.application_name, ''), a.backend_type)",
+                                      " AND a.backend_type NOT IN ('client backend', 'walsender')");
+    if (!workers.empty()) {
+        problems.push_back(
+            {"background workers may write, whom taking CONNECT does not keep out: " + workers,
+             "disable the subscription or the extension's jobs before"});
+    }
+    const std::string prepared = first_of(connection, prepared_transactions);
+    if (!prepared.empty()) {
+        problems.push_back({"transactions are prepared and not committed: " + prepared,
+                            "COMMIT PREPARED or ROLLBACK PREPARED them"});
+    }
+}
+
 }  // namespace
 
 struct DatabaseFence::State {
@@ -50,10 +121,16 @@ struct DatabaseFence::State {
         if (!roles.empty()) {
             return "these roles may still connect: " + roles;
         }
-        const std::string sessions = names_of(
-            connection, "a.usename || ' (' || a.application_name || ')'", foreign_sessions);
+        const std::string sessions = names_of(connection,
+                                              "coalesce(a.usename, a.backend_type) || ' (' || "
+                                              "coalesce(a.application_name, '') || ')'",
+                                              foreign_sessions);
         if (!sessions.empty()) {
             return "sessions of these roles are still open: " + sessions;
+        }
+        const std::string prepared = first_of(connection, prepared_transactions);
+        if (!prepared.empty()) {
+            return "transactions are prepared and not ended: " + prepared;
         }
         return std::nullopt;
     }
@@ -143,47 +220,9 @@ std::optional<std::string> DatabaseFence::leak() {
 std::vector<DatabaseFence::Problem> DatabaseFence::problems() {
     return state_->control.transaction([](Connection& connection) {
         std::vector<Problem> problems;
-        const bool may =
-            connection
-                .query(fencing,
-                       "SELECT pg_has_role(current_user, d.datdba, 'USAGE') FROM pg_database d "
-                       "WHERE d.datname = current_database()")
-                .boolean(0, 0);
         const std::string role = first_of(connection, "SELECT current_user");
-        if (!may) {
-            problems.push_back({"the role " + role + " may not take CONNECT from others",
-                                "GRANT the database's owner TO " + role + ", or " + other_way});
-        }
-        const std::string above = names_of(
-            connection, "a.usename",
-            std::string(foreign_sessions) + " AND r.rolsuper AND a.usename <> current_user");
-        if (!above.empty()) {
-            problems.push_back(
-                {"superusers are connected, whom taking CONNECT does not keep out: " + above,
-                 std::string("let the application connect as an ordinary role, or ") + other_way});
-        }
-        const std::string same =
-            names_of(connection, "a.application_name",
-                     std::string(foreign_sessions) + " AND a.usename = current_user");
-        if (!same.empty()) {
-            problems.push_back({"others connect as the daemon's own role, " + role + ": " + same,
-                                "give the daemon a role of its own"});
-        }
-        const std::string members = names_of(
-            connection, "r.rolname",
-            std::string(admitted_roles) + " AND pg_has_role(r.oid, current_user, 'MEMBER')");
-        if (!members.empty()) {
-            problems.push_back({"these roles are members of the daemon's role: " + members,
-                                "REVOKE " + role + " FROM them"});
-        }
-        const std::string prepared =
-            first_of(connection,
-                     "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = "
-                     "current_database()");
-        if (!prepared.empty()) {
-            problems.push_back({"transactions are prepared and not committed: " + prepared,
-                                "COMMIT PREPARED or ROLLBACK PREPARED them"});
-        }
+        look_at_rights(connection, role, problems);
+        look_at_sessions(connection, role, problems);
         return problems;
     });
 }
