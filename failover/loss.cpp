@@ -14,8 +14,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// What was announced of each store's items and is not fulfilled yet.
-using Open = std::map<std::pair<StoreId, std::string>, Loss>;
+using ItemKey = std::pair<StoreId, std::string>;
+
+constexpr const char* content_missing = "its content never came, or it waits for rows";
+
+std::string object_name(const std::string& oid, const std::string& target) {
+    return oid.empty() ? target : to_hex(oid);
+}
 
 /// Goes through the events behind the lanes' ends, in order.
 class Search {
@@ -23,51 +28,103 @@ class Search {
     Search(LossReport& report, const secondary::Registry& registry)
         : report_(report), registry_(registry) {
         for (const LaneEnd& lane : report.lanes) {
-            ends_[lane.store] = lane.finished;
+            ends_[lane.store] = lane;
         }
     }
 
     void see(const protocol::Event& event) {
         report_.last_event = event.captured_at;
         const auto end = event.store ? ends_.find(*event.store) : ends_.end();
-        if (end == ends_.end() || event.position <= end->second) {
+        if (end == ends_.end() || event.position <= end->second.finished) {
             return;
         }
-        const v1::Payload& payload = event.payload;
-        if (payload.has_announcement()) {
-            for (const std::string& item : payload.announcement().items()) {
-                if (!payload.announcement().removals()) {
-                    open_.try_emplace({*event.store, item},
-                                      Loss{Loss::Kind::Announced, *event.store, item,
-                                           event.position, event.captured_at, "it never came"});
-                }
-            }
-        } else if (payload.has_transaction()) {
-            const v1::Transaction& transaction = payload.transaction();
-            if (transaction.last() && (transaction.change_count() > 0 || transaction.part() > 0)) {
-                add({Loss::Kind::SetAside, *event.store,
-                     "xid " + std::to_string(transaction.xid()) + " at " +
-                         Lsn{transaction.commit_lsn()}.to_string(),
-                     event.position, event.captured_at, "it waits for what never came"});
-            }
+        if (event.payload.has_announcement()) {
+            see_announcement(event);
+        } else if (event.payload.has_transaction()) {
+            see_transaction(event, end->second.lsn);
         } else {
             see_item(event);
         }
     }
 
     void finish() {
-        for (const auto& [key, loss] : open_) {
+        for (const auto& [store, loss] : cut_short_) {
             add(loss);
         }
-        for (const secondary::Exception& exception : registry_.exceptions(most_losses)) {
+        for (const auto& [key, loss] : set_aside_) {
+            add(loss);
+        }
+        for (const auto& [key, loss] : open_) {
+            const bool counted =
+                set_aside_.contains(key) || registry_.is_exception(key.first, key.second);
+            if (!counted) {
+                add(loss);
+            }
+        }
+        for (const secondary::Exception& exception : registry_.exceptions(all)) {
             if (exception.kind != secondary::ExceptionKind::Mended) {
-                add({Loss::Kind::Failed, exception.store, exception.item, exception.position,
-                     std::nullopt, exception.reason});
+                add({Loss::Kind::Failed,
+                     exception.store,
+                     exception.item,
+                     exception.position,
+                     std::nullopt,
+                     exception.reason,
+                     {}});
             }
         }
     }
 
   private:
+    static constexpr size_t all = 1'000'000;
+
+    void see_announcement(const protocol::Event& event) {
+        const v1::Announcement& announcement = event.payload.announcement();
+        for (const std::string& item : announcement.items()) {
+            if (!announcement.removals()) {
+                open_.try_emplace({*event.store, item}, Loss{Loss::Kind::Announced,
+                                                             *event.store,
+                                                             item,
+                                                             event.position,
+                                                             event.captured_at,
+                                                             "it never came",
+                                                             {}});
+            }
+        }
+    }
+    void see_transaction(const protocol::Event& event, Lsn applied) {
+        const v1::Transaction& transaction = event.payload.transaction();
+        cut_short_.erase(*event.store);
+        if (!transaction.last()) {
+            cut_short_[*event.store] = transaction_loss(
+                event, Loss::Kind::Announced, transaction.xid(), transaction.commit_lsn());
+            cut_short_[*event.store].reason = "its end never came";
+            return;
+        }
+        for (const v1::Transaction::Member& member : transaction.members()) {
+            if (Lsn{member.end_lsn()} > applied) {
+                add(transaction_loss(event, Loss::Kind::SetAside, member.xid(),
+                                     member.commit_lsn()));
+            }
+        }
+        // Where sequences stand is no write of anybody's, and neither is a barrier.
+        const bool changes = transaction.change_count() > 0 || transaction.part() > 0 ||
+                             transaction.statements_size() > 0;
+        if (transaction.members_size() == 0 && changes) {
+            add(transaction_loss(event, Loss::Kind::SetAside, transaction.xid(),
+                                 transaction.commit_lsn()));
+        }
+    }
+    static Loss transaction_loss(const protocol::Event& event, Loss::Kind kind, uint32_t xid,
+                                 uint64_t commit_lsn) {
+        return {kind,
+                *event.store,
+                "xid " + std::to_string(xid) + " at " + Lsn{commit_lsn}.to_string(),
+                event.position,
+                event.captured_at,
+                "it waits for what never came",
+                {}};
+    }
+
     void see_item(const protocol::Event& event) {
         if (event.payload.has_reconciled()) {
             open_.erase({*event.store, protocol::whole_store});
@@ -77,26 +134,48 @@ class Search {
         if (!item || event.payload.has_unreadable()) {
             return;
         }
-        open_.erase({*event.store, *item});
+        const ItemKey key{*event.store, *item};
+        open_.erase(key);
         const auto known = registry_.find(*event.store, *item);
-        const bool applied = known && known->position >= event.position;
-        if (!applied && !event.payload.has_unchanged() &&
-            !registry_.is_exception(*event.store, *item)) {
-            add({Loss::Kind::SetAside, *event.store, *item, event.position, event.captured_at,
-                 "its content never came, or it waits for rows"});
+        const bool applied =
+            known ? known->position >= event.position : protocol::is_removal(event.payload);
+        if (applied || event.payload.has_unchanged() ||
+            registry_.is_exception(*event.store, *item)) {
+            return;
+        }
+        // However often it changed, the item is lost once: as it was last.
+        Loss& loss =
+            set_aside_
+                .try_emplace(key, Loss{Loss::Kind::SetAside, *event.store, *item, {}, {}, {}, {}})
+                .first->second;
+        loss.position = event.position;
+        loss.captured_at = event.captured_at;
+        loss.reason =
+            protocol::is_removal(event.payload) ? "its removal waits for rows" : content_missing;
+        see_refs(event.payload.ref_update(), loss);
+    }
+    static void see_refs(const v1::RefUpdate& update, Loss& loss) {
+        for (const v1::Ref& ref : update.refs()) {
+            const auto before = loss.refs.find(ref.name());
+            const std::string old = before == loss.refs.end()
+                                        ? object_name(ref.old_oid(), ref.old_target())
+                                        : before->second.old_value;
+            loss.refs[ref.name()] = {old, object_name(ref.new_oid(), ref.new_target())};
         }
     }
-    void add(Loss loss) {
+    void add(const Loss& loss) {
         ++report_.known;
         if (report_.losses.size() < most_losses) {
-            report_.losses.push_back(std::move(loss));
+            report_.losses.push_back(loss);
         }
     }
 
     LossReport& report_;
     const secondary::Registry& registry_;
-    std::map<StoreId, Position> ends_;
-    Open open_;
+    std::map<StoreId, LaneEnd> ends_;
+    std::map<ItemKey, Loss> open_;       ///< announced, and not fulfilled yet
+    std::map<ItemKey, Loss> set_aside_;  ///< came, and is not applied
+    std::map<StoreId, Loss> cut_short_;  ///< transactions of which only a part came
 };
 
 Json time_of(const std::optional<TimePoint>& time) {
@@ -173,12 +252,18 @@ std::string LossReport::to_json() const {
     }
     Json items = Json::array();
     for (const Loss& loss : losses) {
+        Json refs = Json::array();
+        for (const auto& [name, change] : loss.refs) {
+            refs.push_back(
+                {{"ref", printable(name)}, {"old", change.old_value}, {"new", change.new_value}});
+        }
         items.push_back({{"kind", to_string(loss.kind)},
                          {"store", loss.store.to_string()},
                          {"item", loss.item.empty() ? Json() : Json(printable(loss.item))},
                          {"position", loss.position.to_string()},
                          {"captured_at_us", time_of(loss.captured_at)},
-                         {"reason", loss.reason}});
+                         {"reason", loss.reason},
+                         {"refs", refs}});
     }
     const Json report = {{"schema", "antipode.loss-report/1"},
                          {"state", "preliminary"},

@@ -26,6 +26,12 @@ struct Loss {
     Position position;
     std::optional<TimePoint> captured_at;
     std::string reason;
+    struct RefChange {
+        std::string
+            old_value;  ///< hexadecimal, or the ref that a symbolic one names; empty: absent
+        std::string new_value;
+    };
+    std::map<std::string, RefChange> refs;  ///< of a repository that was set aside, by name
 };
 std::string_view to_string(Loss::Kind kind);
 

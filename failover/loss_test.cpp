@@ -12,6 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 const StoreId blobs{StoreKind::Blobs, "uploads"};
+const StoreId repositories{StoreKind::Repositories, "git"};
 const StoreId database{StoreKind::Database, "app"};
 
 /// An epoch's stream, as its primary left it.
@@ -90,11 +91,88 @@ TEST_F(LossReports, NameWhatWasAnnouncedAndWhatWaitsForIt) {
     EXPECT_EQ(found.known, 3U);
     ASSERT_EQ(found.losses.size(), 3U);
     EXPECT_EQ(found.losses[0].kind, Loss::Kind::SetAside);
-    EXPECT_EQ(found.losses[0].item, "pulled");
-    EXPECT_EQ(found.losses[1].item, "xid 7 at 0/7");
+    EXPECT_EQ(found.losses[0].item, "xid 7 at 0/7");
+    EXPECT_EQ(found.losses[1].kind, Loss::Kind::SetAside);
+    EXPECT_EQ(found.losses[1].item, "pulled");
     EXPECT_EQ(found.losses[2].kind, Loss::Kind::Announced);
     EXPECT_EQ(found.losses[2].item, "lost");
     EXPECT_THAT(found.to_json(), HasSubstr("\"known_lost\": 3"));
+}
+
+TEST_F(LossReports, CountEachTransactionOfASharedMessageThatIsNotApplied) {
+    v1::Payload payload;
+    v1::Transaction& shared = *payload.mutable_transaction();
+    shared.set_last(true);
+    shared.set_change_count(3);
+    for (uint32_t i = 4; i <= 6; ++i) {
+        v1::Transaction::Member& member = *shared.add_members();
+        member.set_xid(i);
+        member.set_commit_lsn(i);
+        member.set_end_lsn(i);
+        member.set_change_count(1);
+    }
+    publish(database, payload);
+    const LossReport found = report({}, {});  // applied up to 0/5, in the middle of it
+    ASSERT_EQ(found.losses.size(), 1U);
+    EXPECT_EQ(found.known, 1U);
+    EXPECT_EQ(found.losses[0].item, "xid 6 at 0/6");
+}
+
+TEST_F(LossReports, CountChangesOfTheStructureAndWhatWasCutShortButNotSequences) {
+    v1::Payload structure;
+    structure.mutable_transaction()->set_xid(7);
+    structure.mutable_transaction()->set_commit_lsn(7);
+    structure.mutable_transaction()->set_last(true);
+    structure.mutable_transaction()->add_statements()->set_sql("CREATE TABLE t ()");
+    publish(database, structure);
+    v1::Payload sequences;
+    sequences.mutable_transaction()->set_xid(8);
+    sequences.mutable_transaction()->set_last(true);
+    sequences.mutable_transaction()->add_sequences()->set_value(1);
+    publish(database, sequences);
+    v1::Payload part;
+    part.mutable_transaction()->set_xid(9);
+    part.mutable_transaction()->set_commit_lsn(9);
+    part.mutable_transaction()->set_change_count(100);
+    publish(database, part);
+    const LossReport found = report({}, {});
+    ASSERT_EQ(found.losses.size(), 2U);
+    EXPECT_EQ(found.losses[0].item, "xid 7 at 0/7");
+    EXPECT_EQ(found.losses[1].item, "xid 9 at 0/9");
+    EXPECT_EQ(found.losses[1].kind, Loss::Kind::Announced);
+}
+
+TEST_F(LossReports, CountAnItemOnceHoweverOftenItChanged) {
+    put("a", announce("a"));
+    const Position newest = put("a", announce("a"));
+    announce("a");
+    const LossReport found = report({}, {});
+    ASSERT_EQ(found.losses.size(), 1U);
+    EXPECT_EQ(found.known, 1U);
+    EXPECT_EQ(found.losses[0].position, newest);
+}
+
+TEST_F(LossReports, NameTheRefsOfARepositoryFromTheOldestToTheNewestValue) {
+    const auto push = [&](const std::string& old_oid, const std::string& new_oid) {
+        v1::Payload payload;
+        payload.mutable_ref_update()->set_repository("app.git");
+        v1::Ref& ref = *payload.mutable_ref_update()->add_refs();
+        ref.set_name("refs/heads/main");
+        ref.set_old_oid(old_oid);
+        ref.set_new_oid(new_oid);
+        publish(repositories, payload);
+    };
+    push("\x01", "\x02");
+    push("\x02", "\x03");
+    LossReport found;
+    found.cluster = "demo";
+    found.epoch = 3;
+    found.lanes = {{repositories, {}, {}, std::nullopt}};
+    find_losses(found, stream_, registry_);
+    ASSERT_EQ(found.losses.size(), 1U);
+    const Loss::RefChange& change = found.losses[0].refs.at("refs/heads/main");
+    EXPECT_EQ(change.old_value + " " + change.new_value, "01 03");
+    EXPECT_THAT(found.to_json(), HasSubstr("\"new\": \"03\""));
 }
 
 TEST_F(LossReports, NameWhatFailedHere) {

@@ -19,6 +19,19 @@ std::string time_of(const Json& report, const char* key) {
                : std::string(unknown);
 }
 
+std::string refs_of(const Json& loss) {
+    std::string text;
+    const auto refs = loss.find("refs");
+    if (refs == loss.end() || !refs->is_array()) {
+        return text;
+    }
+    for (const Json& ref : *refs) {
+        text += "    " + harmless(ref.value("ref", "?")) + " " + harmless(ref.value("old", "")) +
+                " -> " + harmless(ref.value("new", "")) + "\n";
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string render_loss(const Json& report) {
@@ -42,7 +55,7 @@ std::string render_loss(const Json& report) {
         const Json& item = loss["item"];
         text += "  " + loss.value("kind", "?") + "  " + loss.value("store", "?") + "  " +
                 (item.is_string() ? harmless(item.get<std::string>()) : "anything in it") + ": " +
-                harmless(loss.value("reason", "")) + "\n";
+                harmless(loss.value("reason", "")) + "\n" + refs_of(loss);
     }
     return text;
 }
