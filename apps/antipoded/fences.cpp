@@ -1,8 +1,5 @@
 #include "apps/antipoded/fences.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -59,11 +56,12 @@ void Fences::close_hooks(const std::string& new_primary) {
     for (const Config::Repositories& store : config_.repositories) {
         const auto file = hook_fence(config_, store.name);
         std::filesystem::create_directories(file.parent_path());
-        failover::replace_durably(file, "this site, " + config_.site +
-                                            ", takes no changes; the primary is " + new_primary +
-                                            ": push there\n");
-        // Whoever pushes reads it.
-        std::filesystem::permissions(file, std::filesystem::perms(0644));
+        // Whoever pushes reads it; to whom it cannot be opened, there is no fence.
+        failover::replace_durably(file,
+                                  "this site, " + config_.site +
+                                      ", takes no changes; the primary is " + new_primary +
+                                      ": push there\n",
+                                  std::filesystem::perms(0644));
     }
 }
 
@@ -112,14 +110,10 @@ void Fences::check_files() {
 void Fences::open(bool with_command) {
     for (const Config::Database& store : config_.databases) {
         const auto file = memory(store);
-        std::ifstream stream(file);
-        if (!stream) {
-            continue;
+        if (const auto grants = failover::read_whole(file)) {
+            fence_of(config_, store).open(*grants);
+            failover::remove_durably(file);
         }
-        std::ostringstream grants;
-        grants << stream.rdbuf();
-        fence_of(config_, store).open(grants.str());
-        failover::remove_durably(file);
     }
     for (const Config::Repositories& store : config_.repositories) {
         const auto file = hook_fence(config_, store.name);
@@ -138,6 +132,13 @@ void Fences::check() {
         if (const auto why = fence_of(config_, store).leak()) {
             throw Error(Reaction::Stop,
                         "the fence of database/" + store.name + " does not hold: " + *why,
+                        "antipode preflight");
+        }
+    }
+    for (const Config::Repositories& store : config_.repositories) {
+        if (!std::filesystem::exists(hook_fence(config_, store.name))) {
+            throw Error(Reaction::Stop,
+                        "the fence of repositories/" + store.name + " was taken away",
                         "antipode preflight");
         }
     }

@@ -18,6 +18,7 @@ namespace {
 constexpr size_t exceptions_shown = 50;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
+constexpr std::chrono::seconds failing_for_good(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
     std::map<StoreId, secondary::ContentStore*> contents;
@@ -240,6 +241,15 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
         }
     }
     return nullptr;
+}
+
+/// A large transaction, or one that waits for a lock here, takes its time without a sign. What
+/// fails for long will fail again.
+bool SecondaryHalf::is_at_work(const secondary::ReceiverLaneStatus& lane) const {
+    const auto workers = workers_.states();
+    const WorkerState* const failing = problem_of(workers, lane.store);
+    return lane.order.waiting > 0 && lane.order.held_by.empty() && lane.order.problem.empty() &&
+           (failing == nullptr || clock_.now() - failing->since < failing_for_good);
 }
 
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,

@@ -152,13 +152,16 @@ std::vector<std::string> SiteHands::differences(const failover::Cuts& cuts) {
 
 /// Everything that can be applied is when nothing has moved for a while: whether something still
 /// comes cannot be known, since the one who would send it is off.
-bool SiteHands::is_quiet(const std::vector<secondary::ReceiverLaneStatus>& lanes) {
+bool SiteHands::is_quiet(const SecondaryHalf& half,
+                         const std::vector<secondary::ReceiverLaneStatus>& lanes) {
     std::string now;
+    bool at_work = false;
     for (const auto& lane : lanes) {
+        at_work = at_work || half.is_at_work(lane);
         now += lane.store.to_string() + " " + lane.order.finished.to_string() + " " +
                std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
     }
-    if (now != seen_) {
+    if (now != seen_ || at_work) {
         seen_ = now;
         quiet_since_ = clock_.steady_now();
     }
@@ -212,7 +215,7 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
                         "antipode status " + config_.site);
         }
     }
-    if (!is_quiet(lanes)) {
+    if (!is_quiet(*half, lanes)) {
         return std::nullopt;
     }
     write_loss_report(record, *half);
@@ -302,7 +305,17 @@ void SiteHands::open(const v1::EpochRecord& record) {
 }
 
 void SiteHands::shut(const v1::EpochRecord& record) {
+    if (is_shut_) {
+        try {
+            fences_.check();
+            return;
+        } catch (const Error& error) {
+            spdlog::warn("this site is fenced: {}; it is fenced again", error.what());
+        }
+    }
+    is_shut_ = false;
     fences_.shut(record.primary());
+    is_shut_ = true;
 }
 
 }  // namespace antipode

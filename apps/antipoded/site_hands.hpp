@@ -42,12 +42,14 @@ class SiteHands final : public failover::Hands {
     Lsn prepare_database(const Config::Database& store);
     void install_hooks();
     void remove_stream_before(const v1::EpochRecord& record);
-    bool is_quiet(const std::vector<secondary::ReceiverLaneStatus>& lanes);
+    bool is_quiet(const SecondaryHalf& half,
+                  const std::vector<secondary::ReceiverLaneStatus>& lanes);
 
     const Config& config_;
     std::function<std::shared_ptr<Half>()> half_;
     const Clock& clock_;
     Fences fences_;
+    bool is_shut_ = false;  ///< by shut(), since this process began
     /// Of cut(): what was seen last, and since when nothing has changed.
     std::string seen_;
     SteadyTime quiet_since_{};

@@ -110,10 +110,65 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     const CommandResult connect = run({PostgresServer::program("psql"), "-Xc", "SELECT 1",
                                        pair.london.postgres.url("app", "app")});
     EXPECT_THAT(connect.error, HasSubstr("permission denied for database"));
+    // Somebody starts the service by hand, and lets it in.
+    write_file(Pair::opened(pair.london), "");
+    pair.london.sql("GRANT CONNECT ON DATABASE app TO app");
+    EXPECT_TRUE(eventually([&] {
+        return !std::filesystem::exists(Pair::opened(pair.london)) &&
+               run({PostgresServer::program("psql"), "-Xc", "SELECT 1",
+                    pair.london.postgres.url("app", "app")})
+                       .status != 0;
+    })) << pair.describe();
     // Nothing of what only london has is touched.
     EXPECT_EQ(pair.london.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 2));
     EXPECT_EQ(pair.sydney.status(".failover.state"), "serving");
     EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 1));
+}
+
+TEST(Promotion, WaitsForWhatIsHereAndStillBeingApplied) {
+    Pair pair;
+    Writer writer(pair);
+    ASSERT_TRUE(writer.write());
+    ASSERT_TRUE(pair.caught_up(pair.sydney)) << pair.describe();
+    ASSERT_EQ(pair.sydney.antipode({"database", "setup"}).status, 0);
+    ASSERT_TRUE(pair.ready(pair.sydney)) << pair.describe();
+    // A reader's lock holds up the row, which is safe here.
+    Process lock(
+        {PostgresServer::program("psql"), "-Xc", "BEGIN; LOCK TABLE uploads; SELECT pg_sleep(600)",
+         pair.sydney.postgres.url("app")},
+        {});
+    ASSERT_TRUE(eventually([&] {
+        return pair.sydney.sql(
+                   "SELECT count(*) FROM pg_locks WHERE relation = "
+                   "'uploads'::regclass AND mode = 'AccessExclusiveLock'") == "1";
+    }));
+    ASSERT_TRUE(writer.write());
+    ASSERT_TRUE(eventually([&] {
+        return pair.sydney.status(
+                   ".stores[] | select(.store == \"database/app\") | .waiting > 0") == "true";
+    })) << pair.describe();
+    lose(pair.london);
+    const std::vector<std::string> promote = {
+        ANTIPODE,  "--config", (pair.sydney.directory / "antipode.toml").string(),
+        "promote", "sydney",   "--yes",
+        "-o",      "json",     "--fenced-by",
+        "by hand"};
+    Process::Options logged;
+    logged.log = pair.temporary / "promote.log";
+    Process command(promote, logged);
+    const auto journaled = [&](const std::string& state) {
+        return read_file(pair.sydney.directory / "state/failover.journal")
+                   .find("\"" + state + "\"") != std::string::npos;
+    };
+    ASSERT_TRUE(eventually([&] { return journaled("cutting"); })) << pair.describe();
+    EXPECT_FALSE(eventually([&] { return journaled("claiming"); }, 4s))
+        << "it has given up a row that it holds";
+    pair.sydney.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+        "'BEGIN; LOCK%'");
+    ASSERT_EQ(command.wait(60s), 0) << read_file(pair.temporary / "promote.log") << pair.describe();
+    EXPECT_EQ(writer.missing(pair.sydney), -1);
+    EXPECT_THAT(read_file(pair.temporary / "promote.log"), HasSubstr("\"known_lost\":0"));
 }
 
 }  // namespace
