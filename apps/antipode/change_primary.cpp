@@ -26,13 +26,40 @@ void say(const Output& output, const std::string& line) {
     }
 }
 
+std::optional<failover::Epoch> read_or_say_who(KeyValue& bucket, const Config& config,
+                                               const std::string& site) {
+    try {
+        return failover::read_epoch(bucket, config.cluster);
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Retry) {
+            throw;
+        }
+        throw CommandError(ExitCode::Unreachable,
+                           "the nats-server of " + site + " does not answer: " + error.what(),
+                           "start it; the epoch record that says who is the primary is in it");
+    }
+}
+
 failover::Epoch read(KeyValue& bucket, const Config& config, const std::string& site) {
-    const auto epoch = failover::read_epoch(bucket, config.cluster);
+    const auto epoch = read_or_say_who(bucket, config, site);
     if (!epoch) {
         throw CommandError(ExitCode::Failed, "there is no epoch record on " + site,
                            "antipode sites init --primary NAME");
     }
     return *epoch;
+}
+
+/// An operator's word, by compare-and-set. nullopt: somebody else was faster.
+std::optional<failover::Epoch> change(KeyValue& bucket, const failover::Epoch& seen,
+                                      const v1::EpochRecord& record) {
+    try {
+        return failover::change_epoch(bucket, seen, record);
+    } catch (const Error& error) {
+        throw CommandError(
+            ExitCode::Unknown,
+            "it is not known whether " + record.operation_id() + " was asked for: " + error.what(),
+            "the same command again: it goes on with one that runs");
+    }
 }
 
 void confirm(const Output& output, const ChangeOptions& options, const std::string& site) {
@@ -157,7 +184,7 @@ failover::Epoch ask_for_switchover(KeyValue& bucket, const failover::Epoch& seen
     record.set_operation_id(new_operation("switchover", clock));
     record.clear_problem();
     record.clear_fenced_by();
-    const auto asked = failover::change_epoch(bucket, seen, record);
+    const auto asked = change(bucket, seen, record);
     if (!asked) {
         throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
     }
@@ -175,7 +202,7 @@ ExitCode abort_switchover(KeyValue& bucket, const failover::Epoch& seen, const C
     v1::EpochRecord record =
         failover::successor(seen.record, "antipode switchover on " + config.site, clock.now());
     record.set_state(record_state::aborting);
-    if (!failover::change_epoch(bucket, seen, record)) {
+    if (!change(bucket, seen, record)) {
         throw CommandError(ExitCode::Conflict, "it has just passed the point of no return",
                            "antipode status");
     }
@@ -221,7 +248,7 @@ failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
     record.set_operation_id(new_operation("promote", clock));
     record.set_fenced_by(options.fenced_by);
     record.clear_problem();
-    const auto asked = failover::change_epoch(bucket, seen, record);
+    const auto asked = change(bucket, seen, record);
     if (!asked) {
         throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
     }

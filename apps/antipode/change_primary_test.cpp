@@ -194,6 +194,32 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
 }
 
+TEST(ChangeOfPrimary, SaysWhenItDoesNotKnowWhetherItHasAsked) {
+    for (const bool planned : {true, false}) {
+        Cluster cluster;
+        cluster.options.yes = true;
+        cluster.options.fenced_by = "power is off";
+        if (!planned) {
+            cluster.statuses["london"] = nullptr;
+        }
+        auto& server = cluster.servers[planned ? "london" : "sydney"];
+        server.loses_answers = true;
+        EXPECT_EQ(planned ? cluster.plan() : cluster.claim(), ExitCode::Unknown);
+        EXPECT_THAT(cluster.error.str(), HasSubstr("the same command again"));
+        server.loses_answers = false;
+        // It was asked for; again, it is watched.
+        EXPECT_EQ(planned ? cluster.plan() : cluster.claim(), ExitCode::TimedOut);
+        EXPECT_EQ(cluster.record(planned ? "london" : "sydney").sequence(), 1U);
+    }
+}
+
+TEST(ChangeOfPrimary, NamesTheServerThatDoesNotAnswer) {
+    Cluster cluster;
+    cluster.servers["sydney"].down = true;
+    EXPECT_EQ(cluster.claim(), ExitCode::Unreachable);
+    EXPECT_THAT(cluster.error.str(), HasSubstr("the nats-server of sydney does not answer"));
+}
+
 TEST(LossView, SaysWhatIsKnownAndWhatIsNot) {
     const Json report = {{"old_primary", "london"},
                          {"unknown_since_us", nullptr},

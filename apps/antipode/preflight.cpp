@@ -113,8 +113,9 @@ class Look {
             block(to.site + " does not know its recovery point: " + text_at(row, "reason"),
                   next_step_of(row));
         } else if (found_.lag_seconds.value_or(0) > most_lag_seconds) {
-            block(to.site + " is " + format_seconds(found_.lag_seconds) + " behind",
-                  "antipode lag " + to.site);
+            block(to.site + " is " + format_seconds(found_.lag_seconds) +
+                      " behind, or its clock is ahead",
+                  "antipode lag " + to.site + "; compare both machines' clocks");
         }
         if (const auto parked = number_at(row, "parked"); parked.value_or(0) > 0) {
             block(std::to_string(static_cast<int64_t>(*parked)) + " items failed on " + to.site,

@@ -17,6 +17,7 @@ class MemoryBucket final : public KeyValue {
         std::map<std::string, Entry> entries;
         uint64_t revision = 0;
         bool down = false;
+        bool loses_answers = false;  ///< what is written is written, and nobody learns it
     };
     explicit MemoryBucket(Server& server) : server_(server) {}
 
@@ -29,6 +30,9 @@ class MemoryBucket final : public KeyValue {
     void put(const std::string& key, const std::string& value) override {
         reach();
         server_.entries[key] = {value, ++server_.revision};
+        if (server_.loses_answers) {
+            throw Error(Reaction::Retry, "timeout");
+        }
     }
     std::optional<uint64_t> update(const std::string& key, const std::string& value,
                                    uint64_t revision) override {
