@@ -35,6 +35,7 @@ class SecondaryHalf final : public Half {
     bool has_reached(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) const;
     /// Where each lane stands, what is seen to be missing, and the newest marker.
     std::vector<secondary::ReceiverLaneStatus> lanes() const { return receiver_.status(); }
+    std::optional<TimePoint> recovery_point() const { return receiver_.recovery_point(); }
     /// Something of the lane is applied right now: nothing holds it up.
     bool is_at_work(const secondary::ReceiverLaneStatus& lane) const;
     const secondary::Registry& registry() const { return registry_; }

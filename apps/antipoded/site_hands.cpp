@@ -185,10 +185,12 @@ void SiteHands::write_loss_report(const v1::EpochRecord& record, const Secondary
     report.epoch = record.epoch();
     report.fenced_by = record.fenced_by();
     report.at = clock_.now();
+    // After a restart no marker may come any more; the recovery point is proven for every lane.
+    const auto recovery_point = half.recovery_point();
     for (const auto& lane : half.lanes()) {
-        report.lanes.push_back({lane.store, lane.order.finished,
-                                lane.database ? lane.database->lsn : Lsn{},
-                                lane.times.captured_through});
+        report.lanes.push_back(
+            {lane.store, lane.order.finished, lane.database ? lane.database->lsn : Lsn{},
+             lane.times.captured_through ? lane.times.captured_through : recovery_point});
         if (lane.times.captured_through) {
             report.last_marker = std::max(report.last_marker.value_or(lane.times.marker_clock),
                                           lane.times.marker_clock);
