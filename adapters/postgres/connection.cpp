@@ -227,6 +227,11 @@ int Connection::server_version() const {
     return PQserverVersion(raw());
 }
 
+bool Connection::is_superuser() const {
+    const char* const told = PQparameterStatus(raw(), "is_superuser");
+    return told != nullptr && std::string_view(told) == "on";
+}
+
 void Connection::fail(const std::string& doing, const pg_result* result) const {
     const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
     std::string text;

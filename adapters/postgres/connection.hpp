@@ -86,6 +86,8 @@ class Connection {
 
     pg_conn* raw() const { return connection_.get(); }
     int server_version() const;
+    /// Whether the role that acts now is one.
+    bool is_superuser() const;
     /// Throws what the connection's last error, or `result`'s, was.
     [[noreturn]] void fail(const std::string& doing, const pg_result* result = nullptr) const;
 

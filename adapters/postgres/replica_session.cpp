@@ -8,6 +8,7 @@
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
+#include "adapters/postgres/script_order.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
 #include "adapters/postgres/table_fill.hpp"
 
@@ -15,6 +16,11 @@ namespace antipode::postgres {
 namespace {
 
 constexpr const char* lock_not_available = "55P03";
+constexpr const char* insufficient_privilege = "42501";
+constexpr const char* lacks_rights =
+    "as a superuser, here: antipode database setup --owner ROLE --url URL for each role that owns "
+    "something on the primary; CREATE EXTENSION for those that only a superuser may create; the "
+    "database's owner as on the primary (ALTER DATABASE name OWNER TO role)";
 
 /// Triggers and rules of the source have fired there. Rows are found by index wherever there is
 /// one, whatever the statistics of a young table say.
@@ -30,9 +36,11 @@ constexpr const char* script_settings =
 /// What such a session writes is lost together with the note that it was copied.
 constexpr const char* beside_settings = "SET synchronous_commit = off";
 
+/// Unless `antipode database setup` made it.
+constexpr const char* create_schema = R"(
+    CREATE SCHEMA antipode;
+    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands')";
 constexpr const char* create_bookkeeping = R"(
-    CREATE SCHEMA IF NOT EXISTS antipode;
-    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands';
     CREATE TABLE antipode.replica (
         store text PRIMARY KEY,
         epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
@@ -45,6 +53,12 @@ constexpr const char* create_bookkeeping = R"(
         store text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL,
         snapshot text NOT NULL, wal_end pg_lsn NOT NULL, rows bigint NOT NULL,
         PRIMARY KEY (store, schema_name, table_name)
+    ))";
+
+/// What later versions added.
+constexpr const char* create_more = R"(
+    CREATE TABLE IF NOT EXISTS antipode.done_by_hand (
+        store text NOT NULL, place text NOT NULL, PRIMARY KEY (store, place)
     ))";
 
 constexpr std::array<std::pair<CopyPhase, const char*>, 4> phase_names = {
@@ -184,13 +198,21 @@ void ReplicaWriter::State::create_bookkeeping_once() {
     const Rows there = connection->query(
         "looking for the bookkeeping tables",
         "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
-        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key')");
+        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key'), "
+        "to_regnamespace('antipode') IS NOT NULL, "
+        "to_regclass('antipode.done_by_hand') IS NOT NULL");
     try {
+        if (!there.boolean(0, 2)) {
+            connection->execute("creating the schema antipode", create_schema);
+        }
         if (!there.boolean(0, 0)) {
             connection->execute("creating the schema antipode", create_bookkeeping);
         }
         if (!there.boolean(0, 1)) {
             renew_copied_table(*connection);
+        }
+        if (!there.boolean(0, 3)) {
+            connection->execute("creating the schema antipode", create_more);
         }
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
@@ -290,7 +312,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         connection.execute("moving sequences on", state_->raises.take_sql());
         state_->quiet.restore(connection);
         connection.execute("preparing the session", script_settings);
-        postgres::run_ddl(connection, statement);
+        postgres::run_ddl(connection, state_->options.store, statement);
         connection.execute("taking back the role", "RESET ROLE");
         connection.pin_settings();
         connection.execute("preparing the session", session_settings);
@@ -380,11 +402,16 @@ void ReplicaWriter::run_script(const std::string& sql) {
     guarded([&] {
         state_->connected().execute("preparing the session", script_settings);
         try {
-            state_->connected().execute("making the schema", sql);
+            state_->connected().execute("making the schema", state_->connected().is_superuser()
+                                                                 ? sql
+                                                                 : for_unprivileged(sql));
         } catch (const SqlError& error) {
             throw Error(error.reaction(), error.what(),
-                        "roles and extension packages that the schema names must be here first "
-                        "(pg_dumpall --roles-only); or make the schema by hand and start again");
+                        error.sqlstate() == insufficient_privilege
+                            ? lacks_rights
+                            : "roles and extension packages that the schema names must be here "
+                              "first (pg_dumpall --roles-only); or make the schema by hand and "
+                              "start again");
         }
         // pg_dump's scripts change the session's settings.
         state_->connected().pin_settings();

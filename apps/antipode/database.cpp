@@ -3,11 +3,65 @@
 #include <nlohmann/json.hpp>
 
 #include "adapters/postgres/ddl_setup.hpp"
+#include "adapters/postgres/replica_setup.hpp"
+#include "base/error.hpp"
+#include "failover/epoch.hpp"
 
 namespace antipode::cli {
 namespace {
 
-const Config::Database& find_store(const Config& config, const std::optional<std::string>& name) {
+bool is_for_secondary(const Config& config, const OpenBucket& open,
+                      const DatabaseSetupOptions& options) {
+    if (options.role) {
+        return *options.role == "secondary";
+    }
+    try {
+        const auto bucket = open(*config.find_site(config.site), false);
+        if (const auto epoch = failover::read_epoch(*bucket, config.cluster)) {
+            return epoch->record.primary() != config.site;
+        }
+    } catch (const Error&) {
+        // Said below.
+    }
+    throw CommandError(ExitCode::Usage,
+                       "whether this site is the primary cannot be read from its nats-server",
+                       "antipode database setup --as primary, or --as secondary");
+}
+
+/// What a setup is, and what it leaves to say.
+struct Plan {
+    std::string sql;
+    std::function<void(const std::string& url)> run;
+    std::string done;
+};
+
+Plan plan_primary(const std::string& role) {
+    return {postgres::ddl_setup_sql(role),
+            [role](const std::string& url) { postgres::run_ddl_setup(url, role); },
+            "changes of the structure (DDL) are captured from now on; the daemon's role " + role +
+                " needs no more rights for it"};
+}
+
+Plan plan_secondary(const std::string& role, const DatabaseSetupOptions& options) {
+    const postgres::ReplicaSetup setup{role, options.owners};
+    return {postgres::replica_setup_sql(setup),
+            [setup](const std::string& url) { postgres::run_replica_setup(url, setup); },
+            "the daemon's role " + role + " can copy and apply without being a superuser"};
+}
+
+/// What the secondaries' setup has to name.
+std::string owners_of(const std::string& url) {
+    std::string options;
+    for (const std::string& owner : postgres::owners_in(url)) {
+        options += " --owner " + owner;
+    }
+    return options;
+}
+
+}  // namespace
+
+const Config::Database& find_database(const Config& config, const std::optional<std::string>& name,
+                                      const std::string& command) {
     const Config::Database* found = nullptr;
     for (const Config::Database& store : config.databases) {
         if (name && store.name != *name) {
@@ -15,7 +69,7 @@ const Config::Database& find_store(const Config& config, const std::optional<std
         }
         if (found != nullptr) {
             throw CommandError(ExitCode::Usage, "there are several databases; name one",
-                               "antipode database setup --store " + store.name);
+                               command + " --store " + store.name);
         }
         found = &store;
     }
@@ -28,31 +82,32 @@ const Config::Database& find_store(const Config& config, const std::optional<std
     return *found;
 }
 
-}  // namespace
-
-ExitCode setup_database(const Config& config, const Output& output,
+ExitCode setup_database(const Config& config, const OpenBucket& open, const Output& output,
                         const DatabaseSetupOptions& options) {
-    const Config::Database& store = find_store(config, options.store);
+    const Config::Database& store = find_database(config, options.store, "antipode database setup");
+    const bool secondary = is_for_secondary(config, open, options);
     const std::string role = postgres::role_of(store.url);
-    const std::string sql = postgres::ddl_setup_sql(role);
+    const std::string url = options.url.value_or(store.url);
+    Plan plan = secondary ? plan_secondary(role, options) : plan_primary(role);
     if (!options.dry_run) {
-        postgres::run_ddl_setup(options.url.value_or(store.url), role);
+        plan.run(url);
+        if (const std::string owners = secondary ? "" : owners_of(url); !owners.empty()) {
+            plan.done += "\non each secondary: antipode database setup --url URL" + owners;
+        }
     }
     if (output.json()) {
         output.out << nlohmann::ordered_json{{"schema", "antipode.database-setup/1"},
                                              {"store", "database/" + store.name},
+                                             {"for", secondary ? "secondary" : "primary"},
                                              {"role", role},
                                              {"done", !options.dry_run},
-                                             {"sql", sql}}
+                                             {"sql", plan.sql}}
                           .dump()
                    << "\n";
     } else if (options.dry_run) {
-        output.out << sql;
+        output.out << plan.sql;
     } else {
-        output.out
-            << "database/" << store.name
-            << ": changes of the structure (DDL) are captured from now on; the daemon's role "
-            << role << " needs no more rights for it\n";
+        output.out << "database/" << store.name << ": " << plan.done << "\n";
     }
     return ExitCode::Ok;
 }

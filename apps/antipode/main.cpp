@@ -202,8 +202,15 @@ class Program {
 
     void add_database() {
         CLI::App* const database = add(app_, "database", "a store's PostgreSQL", {});
-        CLI::App* const setup = add(*database, "setup", "what a superuser does once on the primary",
-                                    [this] { return setup_database(config(), output_, setup_); });
+        CLI::App* const setup =
+            add(*database, "setup", "what a superuser does once on each site", [this] {
+                const Config loaded = config();
+                return setup_database(loaded, nats_buckets(loaded), output_, setup_);
+            });
+        setup->add_option("--as", setup_.role, "primary or secondary; default: this site's role")
+            ->check(CLI::IsMember({"primary", "secondary"}));
+        setup->add_option("--owner", setup_.owners,
+                          "on a secondary: a role that owns something on the primary");
         setup->add_option("--store", setup_.store, "which, when there are several");
         setup->add_option("--url", setup_.url, "as a superuser; default: the store's own url");
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
@@ -217,6 +224,7 @@ class Program {
                 checks.push_back(std::move(check));
             }
             checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
+            checks.push_back(replica_check(look_at_replica, nats_buckets(loaded)));
             checks.push_back(hooks_check(nats_buckets(loaded)));
             return run_doctor(loaded, checks, output_);
         });

@@ -86,6 +86,7 @@ struct DdlStatement {
     std::vector<Setting> settings;     ///< search_path and others that change its meaning
     std::vector<Fill> fills;
     std::string problem;  ///< not empty: why a mirror cannot run it
+    std::string place;    ///< which one of its transaction: names it when it is run by hand
 };
 
 /// Where a sequence stands: what nextval() returned last, or will return next (`called` is false).

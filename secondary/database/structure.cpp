@@ -12,8 +12,9 @@ namespace {
 constexpr size_t shown_bytes = 300;
 constexpr int shown_objects = 3;
 
-DdlStatement statement_of(const v1::Ddl& from) {
+DdlStatement statement_of(const v1::Ddl& from, const std::string& place) {
     DdlStatement statement;
+    statement.place = place;
     statement.sql = from.sql();
     statement.tag = from.tag();
     statement.objects.assign(from.objects().begin(), from.objects().end());
@@ -51,7 +52,11 @@ std::string describe(const v1::Ddl& ddl, const v1::Transaction& transaction) {
 }  // namespace
 
 void run_statements(ReplicaSession& session, const v1::Transaction& transaction, DdlPolicy policy) {
+    int nth = 0;
     for (const v1::Ddl& ddl : transaction.statements()) {
+        const std::string place = Lsn{transaction.commit_lsn()}.to_string() + " part " +
+                                  std::to_string(transaction.part()) + " statement " +
+                                  std::to_string(++nth);
         const std::string where = describe(ddl, transaction);
         if (policy == DdlPolicy::Halt) {
             throw Error(Reaction::Stop,
@@ -63,7 +68,7 @@ void run_statements(ReplicaSession& session, const v1::Transaction& transaction,
             refuse(ddl, where);
         }
         try {
-            session.run_ddl(statement_of(ddl));
+            session.run_ddl(statement_of(ddl, place));
         } catch (const Error& error) {
             throw Error(error.reaction(), std::string(error.what()) + "; " + where,
                         error.next_step());

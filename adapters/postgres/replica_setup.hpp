@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/seams/replica_facts.hpp"
+
+namespace antipode::postgres {
+
+/// What a superuser gives, once, on a secondary.
+struct ReplicaSetup {
+    std::string role;  ///< the daemon's
+    /// Whose objects and DDL are followed, besides the owners of the database and of what is in it.
+    std::vector<std::string> owners;
+};
+
+/// SQL that gives the daemon's role what it needs to copy and apply without being a superuser. May
+/// be run again.
+std::string replica_setup_sql(const ReplicaSetup& setup);
+
+/// Runs it. `url`: a superuser's. Throws Error with the server's words and the next step.
+void run_replica_setup(const std::string& url, const ReplicaSetup& setup);
+
+/// The roles, without superusers, that own something in the database: whose objects a secondary has
+/// to make. Sorted.
+std::vector<std::string> owners_in(const std::string& url);
+
+/// What the role of `url` has of it.
+ReplicaFacts look_at_replica(const std::string& url);
+
+}  // namespace antipode::postgres

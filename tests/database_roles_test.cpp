@@ -1,0 +1,228 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/ddl_setup.hpp"
+#include "adapters/postgres/replica_setup.hpp"
+#include "apps/antipode/database.hpp"
+#include "secondary/database/requirements.hpp"
+#include "tests/support/database_lane.hpp"
+
+namespace antipode::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+/// The whole lane with daemons that are no superusers, as `antipode database setup` leaves them.
+class DatabaseRoles : public DatabaseLane {
+  protected:
+    DatabaseRoles() {
+        for (const PostgresServer* server : {&a_, &b_}) {
+            server->psql(
+                "CREATE ROLE app_owner LOGIN; CREATE ROLE other LOGIN; CREATE ROLE reader LOGIN; "
+                "CREATE ROLE mirror LOGIN REPLICATION; ALTER DATABASE app OWNER TO app_owner");
+        }
+        postgres::run_ddl_setup(a_.url("app"), "postgres");
+        postgres::run_replica_setup(b_.url("app"), setup());
+        restart_mirror();
+    }
+
+    static postgres::ReplicaSetup setup() { return {"mirror", {"other"}}; }
+
+    void restart_mirror() {
+        secondary_.reset();
+        secondary_.emplace(b_, "mirror");
+    }
+    void as(const std::string& role, const std::string& sql) {
+        postgres::Connection client(a_.url("app", role), "client");
+        client.execute("running a test's script",
+                       "SET search_path = public; SET row_security = on; " + sql);
+    }
+    static std::string schema_of(const PostgresServer& server) {
+        return server.dump("app", {"--schema-only", "--exclude-schema=antipode",
+                                   "--no-publications", "--restrict-key=x"});
+    }
+    /// But for the event triggers and the right to write messages.
+    static std::string schema_but_own(const PostgresServer& server) {
+        std::string kept;
+        std::istringstream lines(schema_of(server));
+        for (std::string line; std::getline(lines, line);) {
+            const bool own = line.find("antipode") != std::string::npos ||
+                             line.find("pg_logical_emit_message") != std::string::npos ||
+                             line.find("WHEN TAG IN ('CREATE TABLE AS'") != std::string::npos;
+            kept += own || line.empty() || line.starts_with("--") ? "" : line + "\n";
+        }
+        return kept;
+    }
+    void follow() {
+        catch_up();
+        EXPECT_EQ(schema_but_own(a_), schema_but_own(b_));
+        expect_equal();
+    }
+};
+
+TEST_F(DatabaseRoles, CopiesAndAppliesEverythingWithoutASuperuser) {
+    as("app_owner",
+       R"(CREATE EXTENSION citext; CREATE TYPE mood AS ENUM ('sad', 'ok');
+       CREATE TABLE t (id serial PRIMARY KEY, v citext, m mood, secret text);
+       CREATE TABLE child (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE);
+       INSERT INTO t (v, m) SELECT i, 'ok' FROM generate_series(1, 200) i;
+       INSERT INTO child SELECT i, i FROM generate_series(1, 100) i;
+       CREATE MATERIALIZED VIEW mv AS SELECT count(*) AS c FROM t;
+       ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;
+       CREATE POLICY own ON t USING (id < 0);
+       CREATE POLICY more ON t FOR INSERT WITH CHECK (true);
+       CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+           'BEGIN NEW.t := NEW.t + 1; RETURN NEW; END'; GRANT SELECT, INSERT ON child TO reader;
+       GRANT CREATE ON SCHEMA public TO other; COMMENT ON TABLE t IS 'rows')");
+    as("other",
+       "CREATE TABLE others (id int PRIMARY KEY, v text); "
+       "INSERT INTO others SELECT i, 'x' FROM generate_series(1, 50) i");
+    start_capture();
+    copy();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT count(*) FROM t"), "200");
+    EXPECT_EQ(on_b("SELECT rolsuper FROM pg_roles WHERE rolname = 'mirror'"), "f");
+
+    as("postgres",
+       "UPDATE t SET v = 'y' WHERE id < 50; DELETE FROM t WHERE id > 190; "
+       "UPDATE others SET v = 'z'; SELECT nextval('t_id_seq')");
+    follow();
+    as("app_owner", R"(ALTER TABLE t ADD w int DEFAULT 3; CREATE SCHEMA s;
+        CREATE TABLE s.u (id int PRIMARY KEY); INSERT INTO s.u VALUES (1);
+        CREATE TRIGGER note BEFORE INSERT OR UPDATE ON child FOR EACH ROW EXECUTE FUNCTION note();
+        INSERT INTO child VALUES (500, 5);
+        ALTER TABLE child ENABLE ALWAYS TRIGGER note; REFRESH MATERIALIZED VIEW mv;
+        REVOKE SELECT, INSERT, UPDATE, DELETE ON child FROM app_owner)");
+    as("other", "ALTER TABLE others ADD n numeric; TRUNCATE others");
+    follow();
+    as("postgres",
+       "INSERT INTO child VALUES (501, 6); "
+       "DELETE FROM child WHERE id = 1");
+    follow();
+    as("app_owner",
+       "TRUNCATE t RESTART IDENTITY CASCADE; DROP TABLE s.u; DROP SCHEMA s; "
+       "DROP MATERIALIZED VIEW mv; ALTER TABLE t RENAME TO renamed");
+    follow();
+    as("postgres", "SELECT setval('t_id_seq', 4711)");
+    primary_->sequences.publish_all(true);
+    catch_up();
+    EXPECT_EQ(on_b("SELECT last_value FROM t_id_seq"), "4711");
+}
+
+TEST_F(DatabaseRoles, DdlOfASuperuserRunsWhereOwnersStayElseHaltsWithTheCommandToRun) {
+    as("app_owner", "CREATE TABLE t (id int PRIMARY KEY, v text)");
+    start_capture();
+    copy();
+    on_a(
+        "ALTER TABLE t ADD n int; CREATE INDEX t_n ON t (n); COMMENT ON TABLE t IS 'x'; "
+        "GRANT SELECT ON t TO reader; INSERT INTO t VALUES (1, 'a', 2); DROP INDEX t_n");
+    follow();
+    on_a(
+        "BEGIN; INSERT INTO t VALUES (2, 'b', 3); CREATE SCHEMA \"it's\"; SET search_path = "
+        "\"it's\"; CREATE TABLE u (id int PRIMARY KEY, v text DEFAULT 'don''t'); "
+        "INSERT INTO u VALUES (1); COMMIT");
+    on_a("CREATE EXTENSION pageinspect; INSERT INTO t VALUES (3, 'c', 4)");
+    capture_up_to(primary_->capture.wal_position());
+    for (const char* what : {"CREATE SCHEMA", "CREATE TABLE u", "CREATE EXTENSION"}) {
+        const std::string halted = error_of([&] { apply(); }, Reaction::Stop);
+        EXPECT_THAT(halted, AllOf(HasSubstr("a superuser ran it"), HasSubstr(what)));
+        const size_t begin = halted.find("PGOPTIONS=");
+        ASSERT_NE(begin, std::string::npos) << halted;
+        must_run({"sh", "-c", halted.substr(begin)});
+        given_ = Position{};
+    }
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM antipode.done_by_hand"), "0");
+    EXPECT_EQ(on_b("SELECT v FROM \"it's\".u"), "don't");
+}
+
+TEST_F(DatabaseRoles, NamesTheRoleThatIsMissingOrThatItCannotActAs) {
+    as("app_owner", "CREATE TABLE t (id int PRIMARY KEY)");
+    start_capture();
+    copy();
+    for (const PostgresServer* server : {&a_, &b_}) {
+        server->psql("CREATE ROLE late LOGIN");
+        server->psql("GRANT CREATE ON DATABASE app TO late", "app");
+    }
+    as("late", "CREATE SCHEMA lately CREATE TABLE u (id int PRIMARY KEY)");
+    capture_up_to(primary_->capture.wal_position());
+    EXPECT_THAT(error_of([&] { apply(); }, Reaction::Stop),
+                AllOf(HasSubstr("permission denied"), HasSubstr("setup --owner 'late'")));
+    auto more = setup();
+    more.owners.emplace_back("late");
+    postgres::run_replica_setup(b_.url("app"), more);
+    given_ = Position{};
+    follow();
+}
+
+TEST_F(DatabaseRoles, SetupMayBeRepeatedAndFactsNameWhatIsMissing) {
+    ReplicaFacts facts = postgres::look_at_replica(b_.url("app", "mirror"));
+    EXPECT_TRUE(secondary::unmet_needs(facts).empty()) << secondary::unmet_needs(facts)[0].what;
+    postgres::run_replica_setup(b_.url("app"), setup());
+    b_.psql(
+        "CREATE ROLE nobody LOGIN; CREATE ROLE stranger; CREATE SCHEMA x AUTHORIZATION stranger",
+        "app");
+    facts = postgres::look_at_replica(b_.url("app", "nobody"));
+    std::string needs;
+    for (const secondary::UnmetNeed& need : secondary::unmet_needs(facts)) {
+        needs += need.what + "; Try: " + need.remedy + "\n";
+    }
+    EXPECT_THAT(needs, AllOf(HasSubstr("session_replication_role"), HasSubstr("stranger"),
+                             HasSubstr("row-level security"), HasSubstr("database setup"),
+                             HasSubstr("create schemas"), HasSubstr("in the way")));
+    facts = postgres::look_at_replica(b_.url("app", "mirror"));
+    EXPECT_EQ(facts.strange_owners, std::vector<std::string>{"stranger"});
+    EXPECT_THAT(error_of(
+                    [&] {
+                        postgres::run_replica_setup(b_.url("app"), {"mirror", {"no"}});
+                    },
+                    Reaction::Stop),
+                HasSubstr("role no is missing"));
+    EXPECT_THAT(error_of([&] { postgres::run_replica_setup(b_.url("app", "mirror"), setup()); },
+                         Reaction::Stop),
+                AllOf(HasSubstr("superuser"), HasSubstr("--url")));
+    EXPECT_EQ(postgres::owners_in(b_.url("app")),
+              (std::vector<std::string>{"app_owner", "stranger"}));
+}
+
+TEST_F(DatabaseRoles, TheCommandSetsUpASecondary) {
+    b_.psql("CREATE ROLE daemon LOGIN");
+    Config config;
+    config.databases = {primary_->config};
+    config.databases[0].url = b_.url("app", "daemon");
+    std::ostringstream out;
+    const cli::Output table{out, out};
+    cli::DatabaseSetupOptions options;
+    options.role = "secondary";
+    options.owners = {"other"};
+    options.dry_run = true;
+    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_THAT(out.str(), AllOf(HasSubstr("session_replication_role"), HasSubstr("'daemon'"),
+                                 HasSubstr("ARRAY['other']"), Not(HasSubstr("@"))));
+    EXPECT_FALSE(
+        secondary::unmet_needs(postgres::look_at_replica(b_.url("app", "daemon"))).empty());
+    options.dry_run = false;
+    options.url = b_.url("app");
+    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_TRUE(secondary::unmet_needs(postgres::look_at_replica(b_.url("app", "daemon"))).empty());
+    // The primary's tells what to name.
+    out.str("");
+    config.databases[0].url = a_.url("app", "mirror");
+    options.role = "primary";
+    options.url = a_.url("app");
+    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_THAT(out.str(), HasSubstr("antipode database setup --url URL --owner app_owner"));
+}
+
+TEST_F(DatabaseRoles, ADatabaseOfASuperuserBecomesTheDaemons) {
+    b_.psql("CREATE DATABASE fresh");
+    postgres::run_replica_setup(b_.url("fresh"), setup());
+    EXPECT_EQ(b_.psql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'fresh'"),
+              "mirror");
+}
+
+}  // namespace
+}  // namespace antipode::test
