@@ -50,6 +50,19 @@ std::optional<std::string> why_no_connection_string(const std::string& url) {
     return text;
 }
 
+std::optional<std::string> user_of(const std::string& url) {
+    PQconninfoOption* const options = PQconninfoParse(url.c_str(), nullptr);
+    std::optional<std::string> user;
+    for (PQconninfoOption* option = options; option != nullptr && option->keyword != nullptr;
+         ++option) {
+        if (std::string_view(option->keyword) == "user" && option->val != nullptr) {
+            user = option->val;
+        }
+    }
+    PQconninfoFree(options);
+    return user;
+}
+
 std::string one_line(const char* message) {
     std::string joined;
     std::istringstream lines(message == nullptr ? "" : message);

@@ -271,9 +271,17 @@ void run_ddl_setup(const std::string& url, const std::string& role) {
 }
 
 std::string role_of(const std::string& url) {
-    return Connection(url, "antipode database setup")
-        .query("asking for the role", "SELECT current_user")
-        .string(0, 0);
+    try {
+        return Connection(url, "antipode database setup")
+            .query("asking for the role", "SELECT current_user")
+            .string(0, 0);
+    } catch (const Error&) {
+        // It may be kept out until it is set up.
+        if (const auto user = user_of(url)) {
+            return *user;
+        }
+        throw;
+    }
 }
 
 }  // namespace antipode::postgres

@@ -25,7 +25,7 @@ constexpr const char* lacks_rights =
 /// Triggers and rules of the source have fired there. Rows are found by index wherever there is
 /// one, whatever the statistics of a young table say.
 constexpr const char* session_settings = R"(
-    SET session_replication_role = replica; SET synchronous_commit = on; SET lock_timeout = '10s';
+    SET session_replication_role = replica; SET synchronous_commit = on;
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET jit = off; SET check_function_bodies = off)";
 /// Scripts of the schema check whole tables (foreign keys).
@@ -93,6 +93,7 @@ struct ReplicaWriter::State {
 
     void connect();
     void take_lock();
+    void limit_waits();
     void end_earlier_session();
     void create_bookkeeping_once();
     ReplicaState read();
@@ -147,6 +148,7 @@ void ReplicaWriter::State::connect() {
                     "session_replication_role TO role (15 and newer), or a superuser");
     }
     if (options.writer != 0) {
+        limit_waits();
         connection->execute("preparing the session", beside_settings);
         return;
     }
@@ -183,7 +185,13 @@ void ReplicaWriter::State::take_lock() {
                         "stop the other antipoded of this store (SELECT * FROM pg_stat_activity)");
         }
     }
-    connection->execute("preparing the session", "SET lock_timeout = '10s'");
+    limit_waits();
+}
+
+/// After the settings were pinned, which know no limit.
+void ReplicaWriter::State::limit_waits() {
+    connection->execute("preparing the session",
+                        "SET lock_timeout = " + std::to_string(options.lock_timeout.count()));
 }
 
 void ReplicaWriter::State::end_earlier_session() {
@@ -316,6 +324,7 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         connection.execute("taking back the role", "RESET ROLE");
         connection.pin_settings();
         connection.execute("preparing the session", session_settings);
+        state_->limit_waits();
         fill_columns(connection, statement);
         // Tables and prepared statements of before.
         connection.execute("forgetting statements", "DEALLOCATE ALL");
@@ -416,6 +425,7 @@ void ReplicaWriter::run_script(const std::string& sql) {
         // pg_dump's scripts change the session's settings.
         state_->connected().pin_settings();
         state_->connected().execute("preparing the session", session_settings);
+        state_->limit_waits();
     });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,8 @@ class ReplicaWriter final : public ReplicaSession {
         std::string application_name;
         /// The backend of the writing session that this one copies beside; 0: it is that itself.
         int writer = 0;
+        /// A statement that waits longer for others gives up, and all is begun again.
+        std::chrono::milliseconds lock_timeout{10000};
     };
     explicit ReplicaWriter(Options options);
     ~ReplicaWriter() override;

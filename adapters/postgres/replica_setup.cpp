@@ -1,6 +1,7 @@
 #include "adapters/postgres/replica_setup.hpp"
 
 #include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/write_fence.hpp"
 #include "base/error.hpp"
 
 namespace antipode::postgres {
@@ -101,12 +102,13 @@ std::string replica_setup_sql(const ReplicaSetup& setup) {
     return std::string("BEGIN READ WRITE;\n") +
            "SET LOCAL session_replication_role = replica;\n"
            "SET LOCAL search_path = pg_catalog;\n" +
-           granted + "COMMIT;\n";
+           granted + fence_setup_sql(setup.role) + "COMMIT;\n" + close_fence_sql(setup.readers);
 }
 
 void run_replica_setup(const std::string& url, const ReplicaSetup& setup) {
     Connection connection(url, "antipode database setup");
     try {
+        // Each ends its own transactions.
         connection.execute("setting up the secondary's database", replica_setup_sql(setup));
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),

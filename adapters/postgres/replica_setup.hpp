@@ -12,10 +12,12 @@ struct ReplicaSetup {
     std::string role;  ///< the daemon's
     /// Whose objects and DDL are followed, besides the owners of the database and of what is in it.
     std::vector<std::string> owners;
+    /// Who may connect besides; everybody else is kept out, because he might write.
+    std::vector<std::string> readers;
 };
 
-/// SQL that gives the daemon's role what it needs to copy and apply without being a superuser. May
-/// be run again.
+/// SQL that gives the daemon's role what it needs to copy and apply without being a superuser, and
+/// closes the database for all others' writes (write_fence.hpp). May be run again.
 std::string replica_setup_sql(const ReplicaSetup& setup);
 
 /// Runs it. `url`: a superuser's. Throws Error with the server's words and the next step.

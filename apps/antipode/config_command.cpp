@@ -31,6 +31,8 @@ Json stores_of(const Config& config) {
                                       {"publication", store.publication},
                                       {"replica_identity", store.replica_identity},
                                       {"ddl", store.ddl},
+                                      {"readers", store.readers},
+                                      {"lock_grace", duration(store.lock_grace)},
                                       {"slot_warn_bytes", store.slot_warn_bytes},
                                       {"slot_max_bytes", store.slot_max_bytes},
                                       {"synchronous", store.synchronous}});

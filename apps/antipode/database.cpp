@@ -42,11 +42,15 @@ Plan plan_primary(const std::string& role) {
                 " needs no more rights for it"};
 }
 
-Plan plan_secondary(const std::string& role, const DatabaseSetupOptions& options) {
-    const postgres::ReplicaSetup setup{role, options.owners};
-    return {postgres::replica_setup_sql(setup),
-            [setup](const std::string& url) { postgres::run_replica_setup(url, setup); },
-            "the daemon's role " + role + " can copy and apply without being a superuser"};
+Plan plan_secondary(const std::string& role, const Config::Database& store,
+                    const DatabaseSetupOptions& options) {
+    const postgres::ReplicaSetup setup{role, options.owners, store.readers};
+    return {
+        postgres::replica_setup_sql(setup),
+        [setup](const std::string& url) { postgres::run_replica_setup(url, setup); },
+        "the daemon's role " + role +
+            " can copy and apply without being a superuser; nobody else may write, and only the "
+            "roles in \"readers\" may connect"};
 }
 
 /// What the secondaries' setup has to name.
@@ -88,7 +92,7 @@ ExitCode setup_database(const Config& config, const OpenBucket& open, const Outp
     const bool secondary = is_for_secondary(config, open, options);
     const std::string role = postgres::role_of(store.url);
     const std::string url = options.url.value_or(store.url);
-    Plan plan = secondary ? plan_secondary(role, options) : plan_primary(role);
+    Plan plan = secondary ? plan_secondary(role, store, options) : plan_primary(role);
     if (!options.dry_run) {
         plan.run(url);
         if (const std::string owners = secondary ? "" : owners_of(url); !owners.empty()) {

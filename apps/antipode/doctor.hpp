@@ -11,6 +11,7 @@
 #include "base/config.hpp"
 #include "base/seams/database.hpp"
 #include "base/seams/replica_facts.hpp"
+#include "base/seams/write_fence.hpp"
 
 /// `antipode doctor`: looks at everything that the daemon leans on, without the daemon, and names
 /// each thing that is wrong together with its remedy. Changes nothing that stays.
@@ -63,8 +64,12 @@ Check database_check(const LookAtDatabase& look, const OpenBucket& open);
 /// answer.
 using LookAtReplica = std::function<ReplicaFacts(const Config::Database&)>;
 ReplicaFacts look_at_replica(const Config::Database& store);
-/// What a secondary's databases lack to be written; nothing on a primary.
-Check replica_check(const LookAtReplica& look, const OpenBucket& open);
+/// Who may write to it besides.
+using LookAtFence = std::function<FenceState(const Config::Database&)>;
+FenceState look_at_fence(const Config::Database& store);
+/// What a secondary's databases lack to be written, and to be kept from others; nothing on a
+/// primary.
+Check replica_check(const LookAtReplica& look, const LookAtFence& fence, const OpenBucket& open);
 
 /// Runs the checks and prints what they found: bad ones last, with their remedies. Findings when
 /// anything is bad.

@@ -134,6 +134,12 @@ void SecondaryHalf::start_workers() {
                          }
                      });
     }
+    for (const auto& store : stores_.databases) {
+        workers_.add("watch " + store->apply().store().to_string(),
+                     [&](const std::stop_token& stop, Worker::Progress progress) {
+                         store->watch().run(stop, progress);
+                     });
+    }
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
         for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
@@ -200,6 +206,15 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
     return nullptr;
 }
 
+const DatabaseWatch* SecondaryHalf::watch_of(const StoreId& store) const {
+    for (const auto& database : stores_.databases) {
+        if (database->apply().store() == store) {
+            return &database->watch();
+        }
+    }
+    return nullptr;
+}
+
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
     if (lane.gap && repair_.is_beyond_repair(lane.store)) {
@@ -207,6 +222,12 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         next_step =
             "copy it anew: DROP DATABASE name WITH (FORCE), CREATE DATABASE name on this site; "
             "the copy begins by itself";
+        return "waiting";
+    }
+    const DatabaseWatch* const watch = watch_of(lane.store);
+    if (const auto held_up = watch == nullptr ? std::nullopt : watch->held_up()) {
+        reason = held_up->reason;
+        next_step = held_up->next_step;
         return "waiting";
     }
     const auto workers = workers_.states();
@@ -242,6 +263,10 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
+    if (const auto problem = watch == nullptr ? std::nullopt : watch->fence_problem()) {
+        reason = problem->reason;
+        next_step = problem->next_step;
+    }
     if (!lane.times.applied_through) {
         return "catching-up";
     }
@@ -280,6 +305,9 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
         row["lsn"] = lane.database->lsn.to_string();
         row["applied"] = lane.database->transactions;
         row["verified"] = lane.database->transactions;
+    }
+    if (const DatabaseWatch* const watch = watch_of(lane.store)) {
+        row["read_only"] = watch->show_fence();
     }
     row["mismatches"] = lane.order.mismatches;
     row["parked"] = lane.exceptions;

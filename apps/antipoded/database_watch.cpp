@@ -1,0 +1,104 @@
+#include "apps/antipoded/database_watch.hpp"
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+namespace antipode {
+namespace {
+
+constexpr std::chrono::milliseconds look_interval(500);
+constexpr int looks_between_fences = 30;
+/// A lock is nothing to tell of before.
+constexpr std::chrono::seconds worth_telling(1);
+
+nlohmann::json show(const std::vector<FenceState::Writer>& writers) {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const FenceState::Writer& writer : writers) {
+        rows.push_back({{"role", writer.role}, {"why", writer.why}});
+    }
+    return rows;
+}
+
+}  // namespace
+
+void DatabaseWatch::run(const std::stop_token& stop, Worker::Progress progress) {
+    for (int look = 0; !stop.stop_requested(); ++look) {
+        if (look % looks_between_fences == 0) {
+            keep_closed();
+        }
+        watch_locks();
+        progress.healthy();
+        sleep_unless_stopped(look_interval, stop);
+    }
+    locks_.let_go();
+}
+
+void DatabaseWatch::watch_locks() {
+    const auto held_up = locks_.look();
+    if (held_up) {
+        for (const auto& blocker : held_up->blockers) {
+            if (!blocker.ended.empty()) {
+                spdlog::warn("{}", held_up->to_string());
+                break;
+            }
+        }
+    }
+    seen_.with([&](Seen& seen) { seen.held_up = held_up; });
+}
+
+void DatabaseWatch::keep_closed() {
+    const FenceState before = fence_.look();
+    if (before.set_up) {
+        if (!before.closed || !before.writers.empty()) {
+            spdlog::warn("the database was open for writes{}; it is closed",
+                         before.writers.empty() ? ""
+                                                : ": role " + before.writers.front().role + " " +
+                                                      before.writers.front().why);
+        }
+        fence_.close_for_writes();
+    }
+    const FenceState after = before.set_up ? fence_.look() : before;
+    seen_.with([&](Seen& seen) { seen.fence = after; });
+}
+
+std::optional<DatabaseWatch::Problem> DatabaseWatch::held_up() const {
+    const auto held_up = seen_.copy().held_up;
+    if (!held_up || held_up->waited < worth_telling) {
+        return std::nullopt;
+    }
+    return Problem{held_up->to_string(), held_up->next_step(locks_.grace())};
+}
+
+std::optional<DatabaseWatch::Problem> DatabaseWatch::fence_problem() const {
+    const auto fence = seen_.copy().fence;
+    if (!fence || !fence->set_up) {
+        return std::nullopt;
+    }
+    if (!fence->writers.empty()) {
+        return Problem{"role " + fence->writers.front().role +
+                           " is not kept from writing here: it " + fence->writers.front().why,
+                       "antipode database setup --url URL, with a superuser's URL"};
+    }
+    if (!fence->kept_out.empty()) {
+        return Problem{"role " + fence->kept_out.front().role +
+                           " of \"readers\" is kept out: " + fence->kept_out.front().why,
+                       "take that right from it on the primary, or take it out of \"readers\""};
+    }
+    return std::nullopt;
+}
+
+nlohmann::json DatabaseWatch::show_fence() const {
+    const auto fence = seen_.copy().fence;
+    if (!fence) {
+        return {{"state", "unknown"}};
+    }
+    const bool enforced = fence->closed && fence->writers.empty();
+    return {{"state", enforced        ? "enforced"
+                      : fence->set_up ? "open"
+                                      : "not set up"},
+            {"writers", show(fence->writers)},
+            {"kept_out", show(fence->kept_out)},
+            {"definer_functions", fence->definers}};
+}
+
+}  // namespace antipode
