@@ -85,7 +85,8 @@ void print_value(std::ostream& out, const std::string& key, const Json& value) {
 void print_toml(std::ostream& out, const Json& document) {
     const auto print_table = [&](const Json& table) {
         for (const auto& [key, value] : table.items()) {
-            const bool unset = value.is_string() && value.get<std::string>().empty();
+            const bool unset =
+                value.empty() || (value.is_string() && value.get<std::string>().empty());
             if (!unset) {
                 print_value(out, key, value);
             }
