@@ -5,6 +5,7 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/lock_watch.hpp"
+#include "base/worker.hpp"
 #include "tests/support/database_roles.hpp"
 
 namespace antipode::test {
@@ -37,7 +38,7 @@ class DatabaseLocks : public DatabaseRoles {
                 if (const auto held_up = watch_.look()) {
                     seen.push_back(*held_up);
                 }
-                std::this_thread::sleep_for(milliseconds(50));
+                sleep_unless_stopped(milliseconds(50), stop);
             }
         });
         use();

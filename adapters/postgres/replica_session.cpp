@@ -10,6 +10,7 @@
 #include "adapters/postgres/row_sets.hpp"
 #include "adapters/postgres/script_order.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
+#include "adapters/postgres/skip_log.hpp"
 #include "adapters/postgres/table_fill.hpp"
 
 namespace antipode::postgres {
@@ -221,6 +222,7 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         }
         if (!there.boolean(0, 3)) {
             connection->execute("creating the schema antipode", create_more);
+            create_skip_tables(*connection);
         }
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
@@ -250,6 +252,7 @@ ReplicaState ReplicaWriter::State::read() {
     state.after_script = rows.string(0, 7);
     state.finish_script = rows.string(0, 8);
     state.tables = read_copied(*connection, options.store);
+    read_skips(*connection, options.store, state);
     return state;
 }
 
@@ -376,9 +379,20 @@ void ReplicaWriter::remember_copied(const CopiedTable& table) {
     guarded([&] { postgres::remember_copied(state_->place(), table); });
 }
 
+void ReplicaWriter::record_skip(const SkippedTransaction& skipped) {
+    guarded([&] { postgres::record_skip(state_->connected(), state_->options.store, skipped); });
+}
+
+void ReplicaWriter::note_stopped(Lsn commit_lsn, const std::string& problem) {
+    guarded([&] {
+        postgres::note_stopped(state_->connected(), state_->options.store, commit_lsn, problem);
+    });
+}
+
 bool ReplicaWriter::clear_copied(const TableName& table) {
     return guarded([&] {
         state_->quiet.silence(state_->connected(), table);
+        forget_repair(state_->connected(), state_->options.store, table);
         return postgres::clear_copied(state_->place(), table);
     });
 }

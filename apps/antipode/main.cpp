@@ -11,6 +11,7 @@
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/database.hpp"
+#include "apps/antipode/database_skip.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
@@ -213,6 +214,17 @@ class Program {
                           "on a secondary: a role that owns something on the primary");
         setup->add_option("--store", setup_.store, "which, when there are several");
         setup->add_option("--url", setup_.url, "as a superuser; default: the store's own url");
+        CLI::App* const skip =
+            add(*database, "skip", "leaves out the transaction at which apply stands stopped",
+                [this] { return skip_transaction(config(), output_, skip_); });
+        skip->add_option("--lsn", skip_.lsn, "of the transaction, as status says it")->required();
+        skip->add_option("--table", skip_.table, "schema.table: only its changes");
+        skip->add_option("--store", skip_.store, "which, when there are several");
+        skip->add_flag("!--no-repair", skip_.repair, "do not copy its tables again");
+        skip->add_flag("--yes", skip_.yes, "it is decided");
+        add(*database, "skipped", "what was left out, by whom and why", [this] {
+            return list_skipped(config(), output_, skip_.store);
+        })->add_option("--store", skip_.store, "which, when there are several");
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
     }
 
@@ -264,6 +276,7 @@ class Program {
     uint64_t sequence_ = 0;
     TailOptions tail_;
     DatabaseSetupOptions setup_;
+    SkipOptions skip_;
 };
 
 }  // namespace

@@ -343,6 +343,23 @@ struct CopyBeginning {
     std::vector<uint32_t> binary_types{};  ///< empty: the rows come as text
 };
 
+/// An operator's decision: the transaction that commits there, at which apply stands, is left out.
+struct SkipRequest {
+    Lsn lsn;
+    std::optional<TableName> table;  ///< only its changes; nullopt: the whole transaction
+    bool repair = true;              ///< the tables are copied again
+    std::string asked_by;
+    std::string asked_at;
+};
+/// What became of it.
+struct SkippedTransaction {
+    SkipRequest request;
+    uint32_t xid = 0;
+    std::vector<TableName> tables;
+    uint64_t changes = 0;
+    std::string keys;  ///< "update public.items (id = 5)", a line each
+};
+
 /// What a replicated database remembers about itself.
 struct ReplicaState {
     Position position;
@@ -354,6 +371,8 @@ struct ReplicaState {
     std::string finish_script;
     /// Only while a snapshot still matters; the schema's under the empty name.
     std::vector<CopiedTable> tables;
+    std::vector<SkipRequest> skips;
+    std::vector<TableName> to_repair;  ///< to be copied again, alone
 };
 
 struct Field {
@@ -442,7 +461,12 @@ class ReplicaSession {
     /// Empties a table that was copied, and forgets that it was; false: there is no such table.
     virtual bool clear_copied(const TableName& table) = 0;
 
+    /// Ends the request, keeps the record, and has the tables copied again when that was asked for.
+    virtual void record_skip(const SkippedTransaction& skipped) = 0;
+
     // Any time after load().
+    /// Outside of a transaction: where apply stands, for the operator who decides.
+    virtual void note_stopped(Lsn commit_lsn, const std::string& problem) = 0;
     /// For CopyRequest::binary_for.
     virtual int server_major() = 0;
     /// A session that copies tables beside this one, for another thread. It is of no use once this

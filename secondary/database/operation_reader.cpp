@@ -66,10 +66,13 @@ void OperationReader::open(const v1::Transaction& message) {
     found_ = false;
 }
 
-void OperationReader::open(const Source& source, const CopiedTables& copied) {
+void OperationReader::open(const Source& source, const CopiedTables& copied,
+                           const std::optional<TableName>& left_out) {
     xid_ = source.xid;
     commit_lsn_ = source.commit_lsn;
-    if (!found_ || !copied.empty()) {
+    const bool others = left_out_ != left_out;
+    left_out_ = left_out;
+    if (!found_ || !copied.empty() || others) {
         for (auto& [id, relation] : relations_) {
             find(relation, copied);
         }
@@ -82,6 +85,11 @@ void OperationReader::open(const Source& source, const CopiedTables& copied) {
 void OperationReader::find(Relation& relation, const CopiedTables& copied) {
     relation.partly = copied.coverage(relation.shape.name, xid_, commit_lsn_);
     relation.copied = relation.partly.all;
+    if (left_out_ && *left_out_ == relation.shape.name) {
+        relation.copied = true;
+        relation.partly.ranges.clear();
+        return;
+    }
     find_key(relation);
     if (const auto known = mapped_.find(relation.bytes); known != mapped_.end()) {
         relation.mapped = known->second;

@@ -50,7 +50,9 @@ class OperationReader {
     void open(const v1::Transaction& message);
     /// Goes on with this of it. Throws LacksTable when a table that the message changes is missing
     /// here, Error{Stop} when a column is.
-    void open(const Source& source, const CopiedTables& copied);
+    /// `left_out`: this table's changes are none of this transaction's.
+    void open(const Source& source, const CopiedTables& copied,
+              const std::optional<TableName>& left_out = std::nullopt);
 
     /// Gathers operations of the event until there are `most`; false: no more are in it. Changes
     /// that are in a table's copy already are left out.
@@ -61,6 +63,7 @@ class OperationReader {
     /// "transaction 741 at 0/15F2A98, public.items, key (id = 5)", for errors; the transaction is
     /// the one that was opened last.
     std::string describe(const RowOperation& operation) const;
+    Lsn commit_lsn() const { return commit_lsn_; }
 
   private:
     struct Relation {
@@ -86,6 +89,7 @@ class OperationReader {
     std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the message
     std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
     bool found_ = false;                                  ///< relations_ are mapped
+    std::optional<TableName> left_out_;
     uint32_t xid_ = 0;
     Lsn commit_lsn_;
     protocol::ChangeReader reader_{{}};

@@ -37,14 +37,18 @@ bool stands_alone(const v1::Transaction& transaction) {
                 "compare the versions of Antipode on both sites (antipode version)");
 }
 
-[[noreturn]] void refuse(const RowProblem& problem, const std::string& where) {
+[[noreturn]] void refuse(const RowProblem& problem, const std::string& where, Lsn lsn) {
+    const std::string skip =
+        "; or leave the transaction out and copy its tables again: antipode "
+        "database skip --lsn " +
+        lsn.to_string();
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
                     "this site's rows differ from the primary's: " + where + ": " + problem.text,
-                    "find who wrote here; mend the row by hand, or copy the database again");
+                    "find who wrote here; mend the row by hand" + skip);
     }
     throw Error(Reaction::Stop, "the change cannot be applied: " + where + ": " + problem.text,
-                "make the table here as it is on the primary; apply then goes on by itself");
+                "make the table here as it is on the primary; apply then goes on by itself" + skip);
 }
 
 }  // namespace
@@ -69,6 +73,9 @@ void TransactionApply::load() {
     }
     reader_.forget();
     state_ = session_.load();
+    lacking_.insert(state_.to_repair.begin(), state_.to_repair.end());
+    left_out_.reset();
+    repair_due_ = false;
     copied_ = CopiedTables(state_.tables);
     place_ = {state_.position, state_.lsn, state_.transactions};
     group_ = {};
@@ -215,6 +222,10 @@ void TransactionApply::apply(std::span<const Step> steps) {
     } catch (const Error& error) {
         abandon();
         const bool several = steps.size() - committed_to > 1;
+        if (error.reaction() == Reaction::Stop && reached > 0 &&
+            (!several || (in_the_middle && committed_to == 0))) {
+            note_stopped(steps[reached - 1], error);
+        }
         if (error.reaction() == Reaction::Retry || !several ||
             (in_the_middle && committed_to == 0)) {
             throw;
@@ -246,10 +257,14 @@ void TransactionApply::apply_one(const Step& step) {
         pass_barrier(message);
     }
     open_local();
-    if (fresh) {
+    const SkipRequest* const skip = fresh ? skip_of(step) : nullptr;
+    const bool skipped = skip != nullptr && leave_out(step, *skip);
+    if (fresh && !skipped) {
         change_structure(message);
-        apply_changes(step);
+        apply_changes(step, skip == nullptr ? std::nullopt : skip->table);
         follow_sequences(message);
+    }
+    if (fresh) {
         if (observer_ != nullptr) {
             observer_->applied(message, step.source.xid, step.source.changes);
         }
@@ -257,6 +272,9 @@ void TransactionApply::apply_one(const Step& step) {
     if (fresh && !message.last()) {
         partial_ = {message.commit_lsn(), message.xid(), message.part() + 1};
         return;
+    }
+    if (skip != nullptr) {
+        record_skip(step, *skip);
     }
     if (fresh) {
         partial_.reset();
@@ -298,6 +316,41 @@ bool TransactionApply::check_begin(const Step& step) {
     return true;
 }
 
+const SkipRequest* TransactionApply::skip_of(const Step& step) const {
+    for (const SkipRequest& request : state_.skips) {
+        if (request.lsn == step.source.commit_lsn) {
+            return &request;
+        }
+    }
+    return nullptr;
+}
+
+bool TransactionApply::leave_out(const Step& step, const SkipRequest& request) {
+    if (!left_out_ || step.message->part() == 0) {
+        left_out_.emplace();
+    }
+    left_out_->add(*step.message, step.source.changes, request.table);
+    return !request.table;
+}
+
+void TransactionApply::record_skip(const Step& step, const SkipRequest& request) {
+    write();
+    session_.record_skip(left_out_->record(request, step.source.xid));
+    repair_due_ = request.repair;
+    // Committed alone.
+    group_.structure = true;
+    left_out_.reset();
+}
+
+void TransactionApply::note_stopped(const Step& step, const Error& error) noexcept {
+    try {
+        session_.load();
+        session_.note_stopped(step.source.commit_lsn, error.what());
+    } catch (...) {
+        abandon();
+    }
+}
+
 /// Unless the schema was read after this transaction.
 void TransactionApply::change_structure(const v1::Transaction& transaction) {
     if (transaction.statements_size() == 0 ||
@@ -310,8 +363,8 @@ void TransactionApply::change_structure(const v1::Transaction& transaction) {
     group_.structure = true;
 }
 
-void TransactionApply::apply_changes(const Step& step) {
-    reader_.open(step.source, copied_);
+void TransactionApply::apply_changes(const Step& step, const std::optional<TableName>& left_out) {
+    reader_.open(step.source, copied_, left_out);
     while (reader_.read(batch_operations)) {
         write();
     }
@@ -345,7 +398,7 @@ void TransactionApply::write() {
         return;
     }
     if (const auto problem = session_.apply(operations)) {
-        refuse(*problem, reader_.describe(operations[problem->index]));
+        refuse(*problem, reader_.describe(operations[problem->index]), reader_.commit_lsn());
     }
     reader_.drop_gathered();
 }
@@ -378,6 +431,9 @@ void TransactionApply::commit_local() {
     state_.position = place_.position;
     state_.lsn = place_.lsn;
     state_.transactions = place_.transactions;
+    if (std::exchange(repair_due_, false)) {
+        throw Error(Reaction::Retry, "a transaction was skipped; its tables are copied again");
+    }
 }
 
 /// Tables are copied at different places, so that foreign keys hold only once apply has passed all

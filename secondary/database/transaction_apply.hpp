@@ -7,6 +7,7 @@
 #include "secondary/apply.hpp"
 #include "secondary/database/apply_observer.hpp"
 #include "secondary/database/initial_copy.hpp"
+#include "secondary/database/left_out.hpp"
 #include "secondary/database/operation_reader.hpp"
 #include "secondary/database/snapshot.hpp"
 #include "secondary/database/structure.hpp"
@@ -82,8 +83,15 @@ class TransactionApply final : public DatabaseApply {
     bool continues(const v1::Transaction& transaction) const;
     /// False: it was applied before.
     bool check_begin(const Step& step);
+    /// What the operator has decided about this transaction; nullptr: nothing.
+    const SkipRequest* skip_of(const Step& step) const;
+    /// Of a transaction that is skipped, whole or in part. True: nothing of it is applied.
+    bool leave_out(const Step& step, const SkipRequest& request);
+    void record_skip(const Step& step, const SkipRequest& request);
+    /// For the operator, as well as it can be done.
+    void note_stopped(const Step& step, const Error& error) noexcept;
     void change_structure(const v1::Transaction& transaction);
-    void apply_changes(const Step& step);
+    void apply_changes(const Step& step, const std::optional<TableName>& left_out);
     void follow_sequences(const v1::Transaction& transaction);
     void pass_barrier(const v1::Transaction& transaction);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
@@ -110,6 +118,8 @@ class TransactionApply final : public DatabaseApply {
     bool open_ = false;
     Group group_;
     std::optional<Partial> partial_;
+    std::optional<LeftOut> left_out_;  ///< of the transaction that is being skipped
+    bool repair_due_ = false;          ///< what the open local transaction skips is to be copied
     const v1::Transaction* opened_ = nullptr;  ///< what reader_ looks at, during apply()
 };
 

@@ -1,0 +1,162 @@
+#include "apps/antipode/database_skip.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/database_roles.hpp"
+
+namespace antipode::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+/// Transactions that cannot be applied, and the operator's way past them.
+class DatabaseSkip : public DatabaseLane {
+  protected:
+    DatabaseSkip() {
+        on_a(
+            "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id int PRIMARY KEY, v "
+            "text); INSERT INTO t SELECT i, 'a' FROM generate_series(1, 20) i");
+        start_capture();
+        copy();
+        catch_up();
+        config_.databases = {primary_->config};
+        config_.databases[0].url = b_.url("app");
+        skip_.yes = true;
+    }
+
+    void restart_secondary_as_app() {
+        secondary_.reset();
+        secondary_.emplace(b_, "postgres");
+        given_ = Position{};
+    }
+    /// The message with which apply stops, and the LSN in the command that it names.
+    std::string stops() {
+        capture_up_to(primary_->capture.wal_position());
+        given_ = Position{};
+        const std::string said = error_of([&] { apply(); }, Reaction::Stop);
+        const std::string mark = "antipode database skip --lsn ";
+        const size_t at = said.find(mark);
+        skip_.lsn = at == std::string::npos ? "" : said.substr(at + mark.size());
+        return said;
+    }
+    std::string skip() {
+        out_.str("");
+        EXPECT_EQ(cli::skip_transaction(config_, table_, skip_), cli::ExitCode::Ok);
+        return out_.str();
+    }
+    std::string skipped() {
+        out_.str("");
+        EXPECT_EQ(cli::list_skipped(config_, json_, std::nullopt), cli::ExitCode::Ok);
+        return out_.str();
+    }
+    std::string refusal() {
+        try {
+            cli::skip_transaction(config_, table_, skip_);
+        } catch (const cli::CommandError& error) {
+            return std::string(error.what()) + " Try: " + error.next_step();
+        }
+        return "";
+    }
+    /// As the daemon's worker: the tables are copied, apply goes on.
+    void repair_and_follow() {
+        given_ = Position{};
+        EXPECT_THAT(error_of([&] { apply(); }, Reaction::Retry), HasSubstr("copied again"));
+        EXPECT_FALSE(secondary_->apply.position().copied);
+        copy();
+        given_ = Position{};
+        catch_up();
+    }
+
+    Config config_;
+    cli::SkipOptions skip_;
+    std::ostringstream out_;
+    const cli::Output table_{out_, out_};
+    const cli::Output json_{out_, out_, cli::Format::Json};
+};
+
+TEST_F(DatabaseSkip, NamesTableKeyAndPlaceAndSkipsOnlyWhatItStandsAt) {
+    on_b("DELETE FROM t WHERE id = 5");
+    on_a("INSERT INTO u VALUES (1, 'before')");
+    on_a("INSERT INTO u VALUES (2, 'same'); UPDATE t SET v = 'b' WHERE id IN (5, 6)");
+    on_a("BEGIN; INSERT INTO u VALUES (3, 'same'); UPDATE t SET v = 'b' WHERE id = 5; COMMIT");
+    on_a("INSERT INTO u VALUES (4, 'after')");
+    EXPECT_THAT(stops(), AllOf(HasSubstr("public.t, key (id = 5)"), HasSubstr("transaction "),
+                               HasSubstr(" at 0/")));
+    ASSERT_TRUE(Lsn::parse(skip_.lsn));
+    // Neither by itself, nor another one, nor without a word.
+    EXPECT_THAT(skipped(), HasSubstr("\"skipped\":[]"));
+    const std::string right = std::exchange(skip_.lsn, "0/1");
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("stands at " + right), HasSubstr("--lsn " + right)));
+    skip_.lsn = right;
+    skip_.yes = false;
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("for ever"), HasSubstr("--yes")));
+    skip_.yes = true;
+    EXPECT_THAT(skip(), HasSubstr("copies its tables again"));
+    repair_and_follow();
+    expect_equal();
+    EXPECT_THAT(skipped(),
+                AllOf(HasSubstr("\"lsn\":\"" + right + "\""), HasSubstr("\"repair\":\"done\""),
+                      HasSubstr("update public.t (id = 5)\\nupdate public.t (id = 6)"),
+                      HasSubstr("\"tables\":[\"public.t\"]"), HasSubstr("\"asked_by\":\""),
+                      HasSubstr("rows have this identity")));
+    EXPECT_THAT(refusal(), HasSubstr("stands at no transaction"));
+}
+
+TEST_F(DatabaseSkip, LeavesOutOneTableOnlyAndSurvivesARestart) {
+    on_b("INSERT INTO t VALUES (100, 'local')");
+    on_a(
+        "BEGIN; INSERT INTO u VALUES (1, 'kept'); INSERT INTO t VALUES (100, 'theirs'), (101, "
+        "'too'); INSERT INTO u VALUES (2, 'kept'); COMMIT");
+    EXPECT_THAT(stops(), AllOf(HasSubstr("public.t, key (id = 100)"), HasSubstr("duplicate key")));
+    skip_.table = "public.t";
+    skip();
+    restart_secondary_as_app();
+    EXPECT_THAT(error_of([&] { apply(); }, Reaction::Retry), HasSubstr("copied again"));
+    EXPECT_EQ(on_b("SELECT count(*) FROM u"), "2");
+    EXPECT_EQ(on_b("SELECT count(*) FROM t WHERE id = 101"), "0");
+    EXPECT_THAT(skipped(), HasSubstr("\"repair\":\"pending\""));
+    restart_secondary_as_app();
+    EXPECT_FALSE(secondary_->apply.position().copied);
+    copy();
+    given_ = Position{};
+    catch_up();
+    expect_equal();
+    EXPECT_THAT(skipped(), AllOf(HasSubstr("\"table\":\"public.t\""), HasSubstr("\"done\""),
+                                 HasSubstr("\"changes\":2")));
+}
+
+TEST_F(DatabaseSkip, LeavesTheDifferenceWhereNoRepairIsWanted) {
+    on_b("DELETE FROM t WHERE id = 5");
+    on_a("UPDATE t SET v = 'b' WHERE id = 5");
+    stops();
+    skip_.repair = false;
+    skip();
+    given_ = Position{};
+    apply();
+    on_a("INSERT INTO t VALUES (200, 'on')");
+    catch_up();
+    EXPECT_EQ(on_b("SELECT count(*), count(*) FILTER (WHERE id = 5) FROM t"), "20|0");
+    EXPECT_THAT(skipped(), HasSubstr("\"repair\":\"none\""));
+}
+
+TEST_F(DatabaseSkip, StopsAtConstraintsTypesAndColumnsAndTriesAgainWhatPasses) {
+    on_b("ALTER TABLE t ADD CHECK (v <> 'bad')");
+    on_a("INSERT INTO t VALUES (50, 'bad')");
+    EXPECT_THAT(stops(), AllOf(HasSubstr("key (id = 50)"), HasSubstr("check constraint")));
+    on_b("ALTER TABLE t DROP CONSTRAINT t_v_check; ALTER TABLE t ALTER v TYPE int USING 1");
+    EXPECT_THAT(stops(), HasSubstr("public.t"));
+    on_b("ALTER TABLE t DROP v");
+    given_ = Position{};
+    EXPECT_THAT(error_of([&] { apply(); }, Reaction::Stop),
+                AllOf(HasSubstr("public.t"), HasSubstr("at 0/")));
+    on_b("ALTER TABLE t ADD v text; UPDATE t SET v = 'a'");
+    given_ = Position{};
+    apply();
+    expect_equal();
+    EXPECT_THAT(skipped(), HasSubstr("\"skipped\":[]"));
+}
+
+}  // namespace
+}  // namespace antipode::test
