@@ -158,5 +158,36 @@ TEST_F(DatabaseSkip, StopsAtConstraintsTypesAndColumnsAndTriesAgainWhatPasses) {
     EXPECT_THAT(skipped(), HasSubstr("\"skipped\":[]"));
 }
 
+TEST_F(DatabaseSkip, LeavesOutALargeTransactionThatComesInParts) {
+    on_b("INSERT INTO t VALUES (29000, 'local')");
+    on_a("INSERT INTO t SELECT i, repeat(md5(i::text), 10) FROM generate_series(1000, 30000) i");
+    EXPECT_THAT(stops(), HasSubstr("key (id = 29000)"));
+    ASSERT_GT(stream_.back().payload.transaction().part(), 1U);
+    skip();
+    repair_and_follow();
+    expect_equal();
+    EXPECT_THAT(skipped(), AllOf(HasSubstr("\"changes\":29001"), HasSubstr("and more")));
+}
+
+TEST_F(DatabaseSkip, TriesAgainWhenResourcesAreMissing) {
+    // What the server has too little of, like a full disk, is no fault of the transaction's.
+    on_b(
+        "CREATE FUNCTION full_check(v text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN "
+        "IF v = 'full' THEN RAISE disk_full USING MESSAGE = 'no space left'; END IF; RETURN "
+        "true; END $$; ALTER TABLE t ADD CONSTRAINT room CHECK (full_check(v))");
+    on_a("INSERT INTO t VALUES (60, 'full')");
+    capture_up_to(primary_->capture.wal_position());
+    for (int i = 0; i < 2; ++i) {
+        given_ = Position{};
+        EXPECT_THAT(error_of([&] { apply(); }, Reaction::Retry), HasSubstr("no space left"));
+    }
+    skip_.lsn = Lsn{stream_.back().payload.transaction().commit_lsn()}.to_string();
+    EXPECT_THAT(refusal(), HasSubstr("stands at no transaction"));
+    on_b("ALTER TABLE t DROP CONSTRAINT room");
+    given_ = Position{};
+    apply();
+    expect_equal();
+}
+
 }  // namespace
 }  // namespace antipode::test

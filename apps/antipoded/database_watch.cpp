@@ -25,6 +25,7 @@ void DatabaseWatch::run(const std::stop_token& stop, Worker::Progress progress) 
     for (int look = 0; !stop.stop_requested(); ++look) {
         if (look % looks_between_fences == 0) {
             keep_closed();
+            read_skipped();
         }
         watch_locks();
         progress.healthy();
@@ -59,6 +60,48 @@ void DatabaseWatch::keep_closed() {
     }
     const FenceState after = before.set_up ? fence_.look() : before;
     seen_.with([&](Seen& seen) { seen.fence = after; });
+}
+
+void DatabaseWatch::read_skipped() {
+    const auto skipped = skips_.transaction([&](postgres::Connection& connection) {
+        const bool there = connection
+                               .query("looking what was skipped",
+                                      "SELECT to_regclass('antipode.skipped') IS NOT NULL AND "
+                                      "to_regclass('antipode.repair') IS NOT NULL")
+                               .boolean(0, 0);
+        return there ? postgres::list_skipped(connection, store_)
+                     : std::vector<postgres::Skipped>{};
+    });
+    seen_.with([&](Seen& seen) { seen.skipped = skipped; });
+}
+
+nlohmann::json DatabaseWatch::show_skipped() const {
+    const auto skipped = seen_.copy().skipped;
+    nlohmann::json row = {{"transactions", skipped.size()}};
+    if (!skipped.empty()) {
+        const postgres::Skipped& last = skipped.back();
+        row["last"] = {{"lsn", last.lsn.to_string()},
+                       {"tables", last.tables},
+                       {"asked_by", last.asked_by},
+                       {"repair", last.repair}};
+    }
+    return row;
+}
+
+std::optional<DatabaseWatch::Problem> DatabaseWatch::skipped_problem() const {
+    const auto skipped = seen_.copy().skipped;
+    if (skipped.empty()) {
+        return std::nullopt;
+    }
+    const postgres::Skipped& last = skipped.back();
+    const std::string repair = last.repair == "done"      ? "its tables were copied again"
+                               : last.repair == "pending" ? "its tables are to be copied again"
+                                                          : "its tables were not repaired";
+    return Problem{std::to_string(skipped.size()) +
+                       (skipped.size() == 1 ? " transaction was" : " transactions were") +
+                       " skipped here, the last at " + last.lsn.to_string() + " by " +
+                       last.asked_by + "; " + repair,
+                   "antipode database skipped"};
 }
 
 std::optional<DatabaseWatch::Problem> DatabaseWatch::held_up() const {

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "adapters/postgres/lock_watch.hpp"
+#include "adapters/postgres/skip_log.hpp"
 #include "adapters/postgres/write_fence.hpp"
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
@@ -16,8 +17,12 @@ namespace antipode {
 /// everybody else from writing. One worker runs it; status reads it from any thread.
 class DatabaseWatch {
   public:
-    DatabaseWatch(postgres::LockWatch::Options locks, postgres::DatabaseFence::Options fence)
-        : locks_(std::move(locks)), fence_(std::move(fence)) {}
+    DatabaseWatch(std::string store, const postgres::LockWatch::Options& locks,
+                  postgres::DatabaseFence::Options fence)
+        : store_(std::move(store)),
+          locks_(locks),
+          fence_(std::move(fence)),
+          skips_(locks.url, locks.application_name) {}
 
     void run(const std::stop_token& stop, Worker::Progress progress);
 
@@ -29,6 +34,10 @@ class DatabaseWatch {
     std::optional<Problem> held_up() const;
     /// Who should not write and could, or should read and cannot.
     std::optional<Problem> fence_problem() const;
+    /// What an operator has left out, and should stay in sight.
+    std::optional<Problem> skipped_problem() const;
+    /// "skipped" of the store in /v1/status: how many transactions, and the last one.
+    nlohmann::json show_skipped() const;
     /// "read_only" of the store in /v1/status.
     nlohmann::json show_fence() const;
 
@@ -36,12 +45,16 @@ class DatabaseWatch {
     struct Seen {
         std::optional<postgres::HeldUp> held_up;
         std::optional<FenceState> fence;
+        std::vector<postgres::Skipped> skipped;
     };
     void watch_locks();
     void keep_closed();
+    void read_skipped();
 
+    const std::string store_;
     postgres::LockWatch locks_;      ///< the worker's
     postgres::DatabaseFence fence_;  ///< the worker's
+    postgres::Control skips_;        ///< the worker's
     Synchronized<Seen> seen_;
 };
 

@@ -263,9 +263,11 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
-    if (const auto problem = watch == nullptr ? std::nullopt : watch->fence_problem()) {
-        reason = problem->reason;
-        next_step = problem->next_step;
+    if (watch != nullptr && reason.empty()) {
+        auto problem = watch->fence_problem();
+        problem = problem ? problem : watch->skipped_problem();
+        reason = problem ? problem->reason : "";
+        next_step = problem ? problem->next_step : "";
     }
     if (!lane.times.applied_through) {
         return "catching-up";
@@ -308,6 +310,7 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
     }
     if (const DatabaseWatch* const watch = watch_of(lane.store)) {
         row["read_only"] = watch->show_fence();
+        row["skipped"] = watch->show_skipped();
     }
     row["mismatches"] = lane.order.mismatches;
     row["parked"] = lane.exceptions;
