@@ -63,6 +63,32 @@ TEST_F(DatabaseRoles, CopiesAndAppliesEverythingWithoutASuperuser) {
     EXPECT_EQ(on_b("SELECT last_value FROM t_id_seq"), "4711");
 }
 
+TEST_F(DatabaseRoles, ThePrimarysDaemonCapturesAndMayWriteNothing) {
+    as("app_owner", "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE keyless (v int)");
+    start_capture();
+    EXPECT_EQ(on_a("SELECT relreplident FROM pg_class WHERE relname = 'keyless'"), "f");
+    const SourceFacts facts = primary_->control.facts();
+    EXPECT_FALSE(facts.superuser);
+    EXPECT_EQ(facts.publication->slot_made, primary_->config.slot) << "so that its loss is noticed";
+    EXPECT_THAT(error_of(
+                    [&] {
+                        postgres::Connection client(a_.url("app", "mirror"), "client");
+                        client.execute("writing", "DELETE FROM public.t");
+                    },
+                    Reaction::Stop),
+                HasSubstr("permission denied for table t"));
+    // Made by whoever, refused where identities are the operator's.
+    as("app_owner", "CREATE TABLE \"No Key\" (v int)");
+    const auto set_up = [&](bool set_identities) {
+        postgres::run_capture_setup(a_.url("app"),
+                                    {"mirror", primary_->config.publication, set_identities});
+    };
+    EXPECT_THAT(error_of([&] { set_up(false); }, Reaction::Stop),
+                HasSubstr("would fail on public.\"No Key\""));
+    set_up(true);
+    as("app_owner", "INSERT INTO \"No Key\" VALUES (1); UPDATE \"No Key\" SET v = 2");
+}
+
 TEST_F(DatabaseRoles, DdlOfASuperuserRunsWhereOwnersStayElseHaltsWithTheCommandToRun) {
     as("app_owner", "CREATE TABLE t (id int PRIMARY KEY, v text)");
     start_capture();

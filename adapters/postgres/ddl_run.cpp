@@ -28,8 +28,8 @@ Runner look_up(Connection& connection, const std::string& role) {
     return {true, rows.boolean(0, 0), rows.boolean(0, 1)};
 }
 
-/// What is made belongs to whom it is made for, whoever runs it: a superuser's statement may run as
-/// the daemon's role, which acts as the owners.
+/// What is made belongs to whom it is made for, whoever runs it: the statement may run as the
+/// daemon's role, which acts as the owners.
 bool keeps_owners(const std::string& tag) {
     const auto begins = [&](std::string_view word) { return tag.starts_with(word); };
     if (tag == "ALTER DEFAULT PRIVILEGES" || tag == "ALTER EXTENSION") {
@@ -73,10 +73,21 @@ std::string by_hand(Connection& connection, const std::string& store,
                     "changes the structure on the primary needs no hand here");
 }
 
-/// False: it is taken without, because a superuser's is not to be had and not needed.
-bool take_role(Connection& connection, const std::string& store, const DdlStatement& statement) {
+std::string let_act_as(const std::string& role, const Runner& runner) {
+    const std::string setup = "antipode database setup --owner " + shell_quoted(role) +
+                              " --url URL; apply then goes on by itself";
+    return runner.here
+               ? "as a superuser, here: " + setup
+               : "here, as a superuser: CREATE ROLE " + quote_identifier(role) + ", and " + setup;
+}
+
+/// False: it goes without, because the role is not here, or a superuser's, and not needed.
+bool take_role(Connection& connection, const std::string& store, const DdlStatement& statement,
+               const Runner& runner) {
     const std::string quoted = quote_identifier(statement.role);
-    const Runner runner = look_up(connection, statement.role);
+    if (!runner.here && keeps_owners(statement.tag)) {
+        return false;
+    }
     if (runner.superuser && !runner.may_be_taken) {
         if (!keeps_owners(statement.tag)) {
             needs_superuser(connection, store, statement, doing);
@@ -86,14 +97,7 @@ bool take_role(Connection& connection, const std::string& store, const DdlStatem
     try {
         connection.execute("taking the role " + quoted, "SET LOCAL ROLE " + quoted);
     } catch (const SqlError& error) {
-        throw Error(
-            error.reaction(), error.what(),
-            runner.here
-                ? "as a superuser, here: antipode database setup --owner " +
-                      shell_quoted(statement.role) + " --url URL; apply then goes on by itself"
-                : "here, as a superuser: CREATE ROLE " + quoted +
-                      ", and antipode database setup --owner " + shell_quoted(statement.role) +
-                      " --url URL; apply then goes on by itself");
+        throw Error(error.reaction(), error.what(), let_act_as(statement.role, runner));
     }
     return true;
 }
@@ -119,12 +123,16 @@ void run_ddl(Connection& connection, const std::string& store, const DdlStatemen
     }
     // Policies may concern that role, as they did on the primary.
     connection.execute(doing, "SET LOCAL row_security = on");
-    const bool as_its_role = take_role(connection, store, statement);
+    const Runner runner = look_up(connection, statement.role);
+    const bool as_its_role = take_role(connection, store, statement, runner);
     try {
         connection.execute(doing, statement.sql);
     } catch (const SqlError& error) {
         const bool lacks_rights = error.sqlstate() == insufficient_privilege;
         if (lacks_rights && !as_its_role) {
+            if (!runner.here) {
+                throw Error(error.reaction(), error.what(), let_act_as(statement.role, runner));
+            }
             needs_superuser(connection, store, statement, error.what());
         }
         throw Error(error.reaction(), error.what(),

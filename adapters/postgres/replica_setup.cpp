@@ -62,6 +62,12 @@ BEGIN
                           WHERE m.roleid = r.oid AND d.rolname = daemon) LOOP
         EXECUTE format('GRANT %I TO %I', one.name, daemon);
     END LOOP;
+    -- Whoever follows this database, should it become a primary, believes messages of its log.
+    FOR one IN SELECT oid::regprocedure AS name FROM pg_proc WHERE proname =
+        'pg_logical_emit_message' AND pronamespace = 'pg_catalog'::regnamespace LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', one.name, daemon);
+    END LOOP;
     -- What the daemon keeps stands there; what this script makes is not the daemon's to change.
     CREATE SCHEMA IF NOT EXISTS antipode;
     EXECUTE format('ALTER SCHEMA antipode OWNER TO %I', current_user);

@@ -1,5 +1,6 @@
 #include "adapters/postgres/source_control.hpp"
 
+#include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/control.hpp"
 #include "base/error.hpp"
 
@@ -8,35 +9,6 @@ namespace {
 
 /// What is written on the publication once its slot exists.
 constexpr const char* slot_comment = "antipode: slot ";
-
-/// Tables whose changes can be published, and how their rows can be told apart. An identity is an
-/// index that is unique at once (not deferrable), valid, whole, and over columns that cannot be
-/// null.
-constexpr const char* identities_sql = R"(
-    SELECT n.nspname, c.relname, c.relreplident,
-      CASE c.relreplident
-        WHEN 'f' THEN true
-        WHEN 'n' THEN false
-        ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate
-                     AND i.indisvalid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
-                                          ELSE i.indisprimary END)
-      END AS usable,
-      (SELECT ic.relname FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
-        WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
-          AND i.indpred IS NULL AND i.indexprs IS NULL
-          AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k
-                          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]
-                          WHERE NOT a.attnotnull)
-        ORDER BY i.indnkeyatts, i.indexrelid LIMIT 1) AS candidate,
-      pg_has_role(current_user, c.relowner, 'USAGE') AS owned,
-      EXISTS (SELECT FROM pg_publication p WHERE p.pubname = $1 AND p.puballtables)
-        OR EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1
-                   AND t.schemaname = n.nspname AND t.tablename = c.relname) AS published
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
-      AND n.nspname NOT LIKE 'pg\_%'
-    ORDER BY 1, 2)";
 
 constexpr const char* server_sql = R"(
     SELECT current_setting('server_version_num')::int, current_user, r.rolsuper,
@@ -126,7 +98,8 @@ std::optional<SourceFacts::Publication> read_publication(Connection& connection,
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, " +
             filtered +
             ", coalesce(obj_description(p.oid, 'pg_publication'), ''), "
-            "pg_has_role(current_user, pubowner, 'USAGE') "
+            "pg_has_role(current_user, pubowner, 'USAGE') OR coalesce(has_function_privilege("
+            "to_regprocedure('antipode.record_slot(text, text)'), 'EXECUTE'), false) "
             "FROM pg_publication p WHERE pubname = $1",
         {name});
     if (rows.size() == 0) {
@@ -203,11 +176,23 @@ std::optional<SourceFacts::Slot> SourceSetup::slot() {
         [&](Connection& connection) { return read_slot(connection, state_->options.slot); });
 }
 
+/// A role that owns nothing has what `antipode database setup` made for it.
 void SourceSetup::set_identity(const TableName& table, const std::optional<std::string>& index) {
-    state_->control.execute("setting the replica identity of " + table.to_string(),
-                            "ALTER TABLE " + quote_identifier(table.schema) + "." +
-                                quote_identifier(table.table) + " REPLICA IDENTITY " +
-                                (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
+    const std::string doing = "setting the replica identity of " + table.to_string();
+    state_->control.transaction([&](Connection& connection) {
+        const Rows owner = connection.query(
+            doing, "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::regclass",
+            {qualified(table)});
+        if (owner.size() > 0 && owner.boolean(0, 0)) {
+            connection.execute(doing,
+                               "ALTER TABLE " + qualified(table) + " REPLICA IDENTITY " +
+                                   (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
+        } else {
+            connection.query(doing, "SELECT antipode.give_identity($1::regclass, $2)",
+                             {qualified(table), index});
+        }
+        return true;
+    });
 }
 
 void SourceSetup::create_publication() {
@@ -224,10 +209,21 @@ void SourceSetup::create_slot() {
 }
 
 void SourceSetup::record_slot() {
-    state_->control.execute("recording the slot",
-                            "COMMENT ON PUBLICATION " +
-                                quote_identifier(state_->options.publication) + " IS " +
-                                quote_literal(slot_comment + state_->options.slot));
+    constexpr const char* doing = "recording the slot";
+    state_->control.transaction([&](Connection& connection) {
+        const Rows owner = connection.query(
+            doing, "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1",
+            {state_->options.publication});
+        if (owner.size() > 0 && owner.boolean(0, 0)) {
+            connection.execute(doing, "COMMENT ON PUBLICATION " +
+                                          quote_identifier(state_->options.publication) + " IS " +
+                                          quote_literal(slot_comment + state_->options.slot));
+        } else {
+            connection.query(doing, "SELECT antipode.record_slot($1, $2)",
+                             {state_->options.publication, slot_comment + state_->options.slot});
+        }
+        return true;
+    });
 }
 
 struct WalEnd::State {

@@ -1,7 +1,10 @@
 #include "apps/antipode/database.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
+#include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
 #include "adapters/postgres/replica_setup.hpp"
 #include "base/error.hpp"
@@ -35,11 +38,16 @@ struct Plan {
     std::string done;
 };
 
-Plan plan_primary(const std::string& role) {
-    return {postgres::ddl_setup_sql(role),
-            [role](const std::string& url) { postgres::run_ddl_setup(url, role); },
-            "changes of the structure (DDL) are captured from now on; the daemon's role " + role +
-                " needs no more rights for it"};
+Plan plan_primary(const std::string& role, const Config::Database& store) {
+    const postgres::CaptureSetup setup{role, store.publication, store.replica_identity == "set"};
+    return {postgres::ddl_setup_sql(role) + postgres::capture_setup_sql(setup),
+            [setup](const std::string& url) {
+                postgres::run_ddl_setup(url, setup.role);
+                postgres::run_capture_setup(url, setup);
+            },
+            "rows are published and changes of the structure (DDL) are captured from now on; the "
+            "daemon's role " +
+                role + " needs no more rights for it"};
 }
 
 Plan plan_secondary(const std::string& role, const Config::Database& store,
@@ -53,11 +61,23 @@ Plan plan_secondary(const std::string& role, const Config::Database& store,
             "roles in \"readers\" may connect"};
 }
 
+/// As a shell reads it.
+std::string word(const std::string& name) {
+    std::string quoted = "'";
+    for (const char c : name) {
+        quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    }
+    const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+        return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+    });
+    return plain ? name : quoted + "'";
+}
+
 /// What the secondaries' setup has to name.
 std::string owners_of(const std::string& url) {
     std::string options;
     for (const std::string& owner : postgres::owners_in(url)) {
-        options += " --owner " + owner;
+        options += " --owner " + word(owner);
     }
     return options;
 }
@@ -92,7 +112,7 @@ ExitCode setup_database(const Config& config, const OpenBucket& open, const Outp
     const bool secondary = is_for_secondary(config, open, options);
     const std::string role = postgres::role_of(store.url);
     const std::string url = options.url.value_or(store.url);
-    Plan plan = secondary ? plan_secondary(role, store, options) : plan_primary(role);
+    Plan plan = secondary ? plan_secondary(role, store, options) : plan_primary(role, store);
     if (!options.dry_run) {
         plan.run(url);
         if (const std::string owners = secondary ? "" : owners_of(url); !owners.empty()) {

@@ -100,9 +100,10 @@ void check_publication(const SourceFacts& facts, const Config::Database& config,
         "as a superuser: CREATE PUBLICATION \"" + config.publication + "\" FOR ALL TABLES";
     if (!facts.publication) {
         if (!facts.superuser) {
-            needs.push_back({"the publication " + config.publication +
-                                 " does not exist, and only a superuser may publish all tables",
-                             create});
+            needs.push_back(
+                {"the publication " + config.publication +
+                     " does not exist, and only a superuser may publish all tables",
+                 "antipode database setup --url URL, with a superuser's URL; or " + create});
         }
         return;
     }

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <string>
 
+#include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
 #include "adapters/postgres/replica_setup.hpp"
@@ -19,7 +20,9 @@ class DatabaseRoles : public DatabaseLane {
                 "CREATE ROLE app_owner LOGIN; CREATE ROLE other LOGIN; CREATE ROLE reader LOGIN; "
                 "CREATE ROLE mirror LOGIN REPLICATION; ALTER DATABASE app OWNER TO app_owner");
         }
-        postgres::run_ddl_setup(a_.url("app"), "postgres");
+        postgres::run_ddl_setup(a_.url("app"), "mirror");
+        postgres::run_capture_setup(a_.url("app"), {"mirror", primary_->config.publication});
+        primary_.emplace(a_, "mirror");
         postgres::run_replica_setup(b_.url("app"), setup());
         restart_mirror();
     }
