@@ -397,6 +397,20 @@ bool ReplicaWriter::clear_copied(const TableName& table) {
     });
 }
 
+bool ReplicaWriter::give_up_repair(const TableName& table) {
+    return guarded([&] {
+        if (state_
+                ->query("looking up " + table.to_string(), "SELECT to_regclass($1) IS NULL",
+                        {qualified(table)})
+                .boolean(0, 0)) {
+            return false;
+        }
+        note_unrepaired(state_->connected(), state_->options.store, table);
+        forget_repair(state_->connected(), state_->options.store, table);
+        return true;
+    });
+}
+
 std::vector<LocalTable> ReplicaWriter::tables() {
     return guarded([&] {
         const Rows rows = state_->query("listing this site's tables", R"(

@@ -46,6 +46,7 @@ class ReplicaWriter final : public ReplicaSession {
     void copy_bytes(std::string_view bytes) override;
     uint64_t end_copy() override;
     bool clear_copied(const TableName& table) override;
+    bool give_up_repair(const TableName& table) override;
     void record_skip(const SkippedTransaction& skipped) override;
     void note_stopped(Lsn commit_lsn, const std::string& problem) override;
     int server_major() override;

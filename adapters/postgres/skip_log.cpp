@@ -44,6 +44,16 @@ std::vector<std::string> lines_of(std::string_view text) {
     return lines;
 }
 
+/// The daemon makes the tables when it first connects; a primary has none.
+bool are_there(Connection& connection) {
+    return connection
+        .query(reading,
+               "SELECT to_regclass('antipode.stopped') IS NOT NULL AND "
+               "to_regclass('antipode.replica') IS NOT NULL AND "
+               "to_regclass('antipode.repair') IS NOT NULL")
+        .boolean(0, 0);
+}
+
 Lsn lsn_of(const Rows& rows, int row, int column) {
     return Lsn::parse(rows.text(row, column)).value_or(Lsn{});
 }
@@ -89,18 +99,20 @@ void record_skip(Connection& connection, const std::string& store,
                  const SkippedTransaction& skipped) {
     const SkipRequest& request = skipped.request;
     const TableName table = request.table.value_or(TableName{});
+    // Of structure alone there is nothing to copy.
+    const bool repair = request.repair && !skipped.tables.empty();
     connection.query(
         recording,
         "INSERT INTO antipode.skipped SELECT $1, $2, $3, $4, $5, " + text_array(skipped.tables) +
             ", $6, $7, coalesce((SELECT problem FROM antipode.stopped WHERE store = $1 "
             "AND lsn = $2), ''), $8, $9, $10",
         {store, request.lsn.to_string(), std::to_string(skipped.xid), table.schema, table.table,
-         std::to_string(skipped.changes), skipped.keys, request.repair ? "t" : "f",
-         request.asked_by, request.asked_at});
+         std::to_string(skipped.changes), skipped.keys, repair ? "t" : "f", request.asked_by,
+         request.asked_at});
     connection.query(recording, "DELETE FROM antipode.skip_request WHERE store = $1 AND lsn = $2",
                      {store, request.lsn.to_string()});
     for (const TableName& one : skipped.tables) {
-        if (request.repair) {
+        if (repair) {
             connection.query(recording,
                              "INSERT INTO antipode.repair VALUES ($1, $2, $3, $4) ON CONFLICT DO "
                              "NOTHING",
@@ -116,7 +128,18 @@ void forget_repair(Connection& connection, const std::string& store, const Table
                      {store, table.schema, table.table});
 }
 
+void note_unrepaired(Connection& connection, const std::string& store, const TableName& table) {
+    connection.query(recording,
+                     "UPDATE antipode.skipped s SET repair = false FROM antipode.repair r WHERE "
+                     "s.store = $1 AND r.store = $1 AND r.schema_name = $2 AND r.table_name = $3 "
+                     "AND r.lsn = s.lsn",
+                     {store, table.schema, table.table});
+}
+
 std::optional<Stopped> stopped_at(Connection& connection, const std::string& store) {
+    if (!are_there(connection)) {
+        return std::nullopt;
+    }
     // What commits below the position is applied.
     const Rows rows = connection.query(
         reading,
@@ -140,6 +163,9 @@ void request_skip(Connection& connection, const std::string& store, const SkipRe
 }
 
 std::vector<Skipped> list_skipped(Connection& connection, const std::string& store) {
+    if (!are_there(connection)) {
+        return {};
+    }
     const Rows rows = connection.query(reading, R"(
         SELECT s.lsn, s.xid, CASE WHEN s.table_name <> '' THEN s.schema_name || '.' ||
           s.table_name ELSE '' END, array_to_string(s.tables, E'\n'), s.changes, s.keys, s.problem,

@@ -41,6 +41,8 @@ void note_stopped(Connection& connection, const std::string& store, Lsn lsn,
 void record_skip(Connection& connection, const std::string& store,
                  const SkippedTransaction& skipped);
 void forget_repair(Connection& connection, const std::string& store, const TableName& table);
+/// Of what was skipped in that table and is still to be repaired: it will not be.
+void note_unrepaired(Connection& connection, const std::string& store, const TableName& table);
 
 // The operator's side.
 std::optional<Stopped> stopped_at(Connection& connection, const std::string& store);

@@ -460,6 +460,9 @@ class ReplicaSession {
     virtual uint64_t end_copy() = 0;
     /// Empties a table that was copied, and forgets that it was; false: there is no such table.
     virtual bool clear_copied(const TableName& table) = 0;
+    /// A table that the primary has no more under this name cannot be copied again: its rows stay,
+    /// and the record of what was skipped says so. False: there is no such table here.
+    virtual bool give_up_repair(const TableName& table) = 0;
 
     /// Ends the request, keeps the record, and has the tables copied again when that was asked for.
     virtual void record_skip(const SkippedTransaction& skipped) = 0;

@@ -1,5 +1,6 @@
 #include "secondary/database/left_out.hpp"
 
+#include <array>
 #include <map>
 
 #include "base/digest.hpp"
@@ -40,7 +41,45 @@ const char* verb(protocol::Op op) {
     return "";
 }
 
+/// Of "table public.items", as PostgreSQL quotes names in identities; nullopt: no table.
+std::optional<TableName> table_in(std::string_view object) {
+    constexpr std::string_view kind = "table ";
+    if (!object.starts_with(kind)) {
+        return std::nullopt;
+    }
+    std::array<std::string, 2> names;
+    size_t part = 0;
+    bool quoted = false;
+    for (size_t i = kind.size(); i < object.size(); ++i) {
+        const char c = object[i];
+        if (c == '"' && quoted && i + 1 < object.size() && object[i + 1] == '"') {
+            names.at(part) += object[++i];
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (c == '.' && !quoted && part == 0) {
+            ++part;
+        } else {
+            names.at(part) += c;
+        }
+    }
+    return part == 1 && !names[1].empty() ? std::optional(TableName{names[0], names[1]})
+                                          : std::nullopt;
+}
+
 }  // namespace
+
+/// What an operator did by hand instead may have given each row something else.
+void LeftOut::note_structure(const v1::Ddl& statement) {
+    note(statement.tag() + ": " + printable(statement.sql()));
+    if (statement.tag() != "ALTER TABLE") {
+        return;
+    }
+    for (const std::string& object : statement.objects()) {
+        if (auto table = table_in(object)) {
+            tables_.insert(std::move(*table));
+        }
+    }
+}
 
 void LeftOut::note(const std::string& line) {
     if (cut_ || keys_.size() + line.size() > most_key_bytes) {
@@ -74,7 +113,7 @@ void LeftOut::add(const v1::Transaction& message, std::string_view changes,
     };
     if (!only) {
         for (const v1::Ddl& statement : message.statements()) {
-            note(statement.tag() + ": " + printable(statement.sql()));
+            note_structure(statement);
         }
     }
     protocol::ChangeReader reader(changes);

@@ -21,6 +21,7 @@ class LeftOut {
 
   private:
     void note(const std::string& line);
+    void note_structure(const v1::Ddl& statement);
 
     std::set<TableName> tables_;
     uint64_t changes_ = 0;

@@ -37,11 +37,14 @@ bool stands_alone(const v1::Transaction& transaction) {
                 "compare the versions of Antipode on both sites (antipode version)");
 }
 
+std::string or_skip(Lsn lsn) {
+    return "; or leave the transaction out and copy its tables again: antipode database skip "
+           "--lsn " +
+           lsn.to_string();
+}
+
 [[noreturn]] void refuse(const RowProblem& problem, const std::string& where, Lsn lsn) {
-    const std::string skip =
-        "; or leave the transaction out and copy its tables again: antipode "
-        "database skip --lsn " +
-        lsn.to_string();
+    const std::string skip = or_skip(lsn);
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
                     "this site's rows differ from the primary's: " + where + ": " + problem.text,
@@ -173,19 +176,22 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
     try {
         apply(steps);
     } catch (const LacksTable& error) {
-        note_lacking(error);
+        lacking_.insert(error.table());
         throw;
     }
     return committed();
 }
 
-void TransactionApply::note_lacking(const LacksTable& error) {
-    if (ddl_ == DdlPolicy::Halt) {
-        throw Error(Reaction::Stop, error.what(),
-                    "make the table here as it is on the primary (pg_dump --schema-only "
-                    "--table=...); apply then goes on by itself");
+/// A table that is missing is copied alone, unless the structure is the operator's to change.
+std::optional<Error> TransactionApply::halted_by(const Error& error, const Step* step) const {
+    if (ddl_ != DdlPolicy::Halt || step == nullptr ||
+        dynamic_cast<const LacksTable*>(&error) == nullptr) {
+        return std::nullopt;
     }
-    lacking_.insert(error.table());
+    return Error(Reaction::Stop, error.what(),
+                 "make the table here as it is on the primary (pg_dump --schema-only "
+                 "--table=...); apply then goes on by itself" +
+                     or_skip(step->source.commit_lsn));
 }
 
 void TransactionApply::apply(std::span<const Step> steps) {
@@ -219,8 +225,10 @@ void TransactionApply::apply(std::span<const Step> steps) {
             commit_local();
             finish_copy_if_due();
         }
-    } catch (const Error& error) {
+    } catch (const Error& thrown) {
         abandon();
+        const auto halted = halted_by(thrown, reached == 0 ? nullptr : &steps[reached - 1]);
+        const Error& error = halted ? *halted : thrown;
         const bool several = steps.size() - committed_to > 1;
         if (error.reaction() == Reaction::Stop && reached > 0 &&
             (!several || (in_the_middle && committed_to == 0))) {
@@ -228,6 +236,9 @@ void TransactionApply::apply(std::span<const Step> steps) {
         }
         if (error.reaction() == Reaction::Retry || !several ||
             (in_the_middle && committed_to == 0)) {
+            if (halted) {
+                throw Error(*halted);
+            }
             throw;
         }
         // Those before the bad one are applied, and it says itself what is wrong with it.
@@ -335,8 +346,9 @@ bool TransactionApply::leave_out(const Step& step, const SkipRequest& request) {
 
 void TransactionApply::record_skip(const Step& step, const SkipRequest& request) {
     write();
-    session_.record_skip(left_out_->record(request, step.source.xid));
-    repair_due_ = request.repair;
+    const SkippedTransaction skipped = left_out_->record(request, step.source.xid);
+    session_.record_skip(skipped);
+    repair_due_ = request.repair && !skipped.tables.empty();
     // Committed alone.
     group_.structure = true;
     left_out_.reset();

@@ -74,9 +74,8 @@ class TransactionApply final : public DatabaseApply {
     void load();
     /// Undoes what is not committed; the session's state is read again by the next call.
     void abandon() noexcept;
-    /// Remembers the table that `error` says is to be copied; as an error for the operator when
-    /// that must not be.
-    void note_lacking(const LacksTable& error);
+    /// What `error` is for the operator, when it is not for the daemon to mend.
+    std::optional<Error> halted_by(const Error& error, const Step* step) const;
     static std::vector<Step> steps_of(std::span<const protocol::Event* const> events);
     void apply(std::span<const Step> steps);
     void apply_one(const Step& step);

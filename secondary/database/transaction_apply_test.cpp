@@ -116,14 +116,13 @@ class FakeSession final : public ReplicaSession {
         copied.clear();
         return 1;
     }
+    bool give_up_repair(const TableName& /*table*/) override { return false; }
     bool clear_copied(const TableName& table) override {
         std::erase_if(working.state.tables,
                       [&](const CopiedTable& known) { return known.name == table; });
         return working.tables.contains(table.table);
     }
-    void record_skip(const SkippedTransaction& /*skipped*/) override {
-        working.state.skips.clear();
-    }
+    void record_skip(const SkippedTransaction& /*one*/) override { working.state.skips.clear(); }
     void note_stopped(Lsn commit_lsn, const std::string& /*problem*/) override {
         scripts.push_back("stopped at " + commit_lsn.to_string());
     }
