@@ -197,6 +197,8 @@ BEGIN
 END $$;
 )sql";
 
+constexpr const char* set_up_again = "antipode database setup --url URL, with a superuser's URL";
+
 constexpr const char* doing = "looking who may write to the secondary's database";
 
 std::string text_array(const std::vector<std::string>& words) {
@@ -258,7 +260,19 @@ struct DatabaseFence::State {
     void require(Connection& connection) {
         if (!is_set_up(connection)) {
             throw Error(Reaction::Stop, "nothing keeps others from writing to this database",
-                        "antipode database setup --url URL, with a superuser's URL");
+                        set_up_again);
+        }
+    }
+    /// Whatever the server refuses here, the setup gives.
+    template <typename Use>
+    auto transaction(Use use) {
+        try {
+            return control.transaction(use);
+        } catch (const SqlError& error) {
+            if (error.reaction() == Reaction::Retry) {
+                throw;
+            }
+            throw Error(error.reaction(), error.what(), set_up_again);
         }
     }
 };
@@ -268,7 +282,7 @@ DatabaseFence::DatabaseFence(Options options)
 DatabaseFence::~DatabaseFence() = default;
 
 FenceState DatabaseFence::look() {
-    return state_->control.transaction([&](Connection& connection) {
+    return state_->transaction([&](Connection& connection) {
         FenceState fence;
         fence.set_up = state_->is_set_up(connection);
         if (!fence.set_up) {
@@ -289,7 +303,7 @@ FenceState DatabaseFence::look() {
 }
 
 void DatabaseFence::close_for_writes() {
-    state_->control.transaction([&](Connection& connection) {
+    state_->transaction([&](Connection& connection) {
         state_->require(connection);
         connection.query(
             "closing the database for writes",
@@ -297,7 +311,7 @@ void DatabaseFence::close_for_writes() {
         return true;
     });
     // Whoever is in already cannot come back.
-    state_->control.transaction([&](Connection& connection) {
+    state_->transaction([&](Connection& connection) {
         connection.query("ending sessions that may write",
                          "SELECT antipode.end_sessions_of_strangers()");
         return true;
@@ -305,7 +319,7 @@ void DatabaseFence::close_for_writes() {
 }
 
 void DatabaseFence::open_for_writes() {
-    state_->control.transaction([&](Connection& connection) {
+    state_->transaction([&](Connection& connection) {
         state_->require(connection);
         connection.query("opening the database for writes", "SELECT antipode.open_for_writes()");
         return true;

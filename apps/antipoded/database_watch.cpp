@@ -1,5 +1,7 @@
 #include "apps/antipoded/database_watch.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
@@ -7,7 +9,7 @@ namespace antipode {
 namespace {
 
 constexpr std::chrono::milliseconds look_interval(500);
-constexpr int looks_between_fences = 30;
+constexpr std::chrono::seconds fence_interval(15);
 /// A lock is nothing to tell of before.
 constexpr std::chrono::seconds worth_telling(1);
 
@@ -21,17 +23,22 @@ nlohmann::json show(const std::vector<FenceState::Writer>& writers) {
 
 }  // namespace
 
-void DatabaseWatch::run(const std::stop_token& stop, Worker::Progress progress) {
-    for (int look = 0; !stop.stop_requested(); ++look) {
-        if (look % looks_between_fences == 0) {
-            keep_closed();
-            read_skipped();
-        }
+void DatabaseWatch::run_locks(const std::stop_token& stop, Worker::Progress progress) {
+    while (!stop.stop_requested()) {
         watch_locks();
         progress.healthy();
         sleep_unless_stopped(look_interval, stop);
     }
     locks_.let_go();
+}
+
+void DatabaseWatch::run_fence(const std::stop_token& stop, Worker::Progress progress) {
+    while (!stop.stop_requested()) {
+        read_skipped();
+        keep_closed();
+        progress.healthy();
+        sleep_unless_stopped(fence_interval, stop);
+    }
 }
 
 void DatabaseWatch::watch_locks() {
@@ -64,13 +71,7 @@ void DatabaseWatch::keep_closed() {
 
 void DatabaseWatch::read_skipped() {
     const auto skipped = skips_.transaction([&](postgres::Connection& connection) {
-        const bool there = connection
-                               .query("looking what was skipped",
-                                      "SELECT to_regclass('antipode.skipped') IS NOT NULL AND "
-                                      "to_regclass('antipode.repair') IS NOT NULL")
-                               .boolean(0, 0);
-        return there ? postgres::list_skipped(connection, store_)
-                     : std::vector<postgres::Skipped>{};
+        return postgres::list_skipped(connection, store_);
     });
     seen_.with([&](Seen& seen) { seen.skipped = skipped; });
 }
@@ -90,17 +91,16 @@ nlohmann::json DatabaseWatch::show_skipped() const {
 
 std::optional<DatabaseWatch::Problem> DatabaseWatch::skipped_problem() const {
     const auto skipped = seen_.copy().skipped;
-    if (skipped.empty()) {
+    const auto is_open = [](const postgres::Skipped& one) { return one.repair != "done"; };
+    const auto last = std::find_if(skipped.rbegin(), skipped.rend(), is_open);
+    if (last == skipped.rend()) {
         return std::nullopt;
     }
-    const postgres::Skipped& last = skipped.back();
-    const std::string repair = last.repair == "done"      ? "its tables were copied again"
-                               : last.repair == "pending" ? "its tables are to be copied again"
-                                                          : "its tables were not repaired";
-    return Problem{std::to_string(skipped.size()) +
-                       (skipped.size() == 1 ? " transaction was" : " transactions were") +
-                       " skipped here, the last at " + last.lsn.to_string() + " by " +
-                       last.asked_by + "; " + repair,
+    const auto open = std::count_if(skipped.begin(), skipped.end(), is_open);
+    return Problem{std::to_string(open) + (open == 1 ? " transaction was" : " transactions were") +
+                       " skipped here, the last at " + last->lsn.to_string() + " by " +
+                       last->asked_by + "; its tables " +
+                       (last->repair == "pending" ? "are to be copied again" : "were not repaired"),
                    "antipode database skipped"};
 }
 

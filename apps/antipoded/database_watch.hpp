@@ -14,7 +14,8 @@
 namespace antipode {
 
 /// Stands beside the apply of one database: ends readers that hold it up for too long, and keeps
-/// everybody else from writing. One worker runs it; status reads it from any thread.
+/// everybody else from writing. One worker each, so that neither waits for the other's trouble;
+/// status reads it from any thread.
 class DatabaseWatch {
   public:
     DatabaseWatch(std::string store, const postgres::LockWatch::Options& locks,
@@ -24,7 +25,8 @@ class DatabaseWatch {
           fence_(std::move(fence)),
           skips_(locks.url, locks.application_name) {}
 
-    void run(const std::stop_token& stop, Worker::Progress progress);
+    void run_locks(const std::stop_token& stop, Worker::Progress progress);
+    void run_fence(const std::stop_token& stop, Worker::Progress progress);
 
     struct Problem {
         std::string reason;
@@ -34,7 +36,7 @@ class DatabaseWatch {
     std::optional<Problem> held_up() const;
     /// Who should not write and could, or should read and cannot.
     std::optional<Problem> fence_problem() const;
-    /// What an operator has left out, and should stay in sight.
+    /// What an operator has left out and is not equal again: it stays in sight.
     std::optional<Problem> skipped_problem() const;
     /// "skipped" of the store in /v1/status: how many transactions, and the last one.
     nlohmann::json show_skipped() const;
@@ -52,9 +54,9 @@ class DatabaseWatch {
     void read_skipped();
 
     const std::string store_;
-    postgres::LockWatch locks_;      ///< the worker's
-    postgres::DatabaseFence fence_;  ///< the worker's
-    postgres::Control skips_;        ///< the worker's
+    postgres::LockWatch locks_;      ///< the first worker's
+    postgres::DatabaseFence fence_;  ///< the second's
+    postgres::Control skips_;        ///< the second's
     Synchronized<Seen> seen_;
 };
 

@@ -135,10 +135,13 @@ void SecondaryHalf::start_workers() {
                      });
     }
     for (const auto& store : stores_.databases) {
-        workers_.add("watch " + store->apply().store().to_string(),
-                     [&](const std::stop_token& stop, Worker::Progress progress) {
-                         store->watch().run(stop, progress);
-                     });
+        const std::string name = store->apply().store().to_string();
+        workers_.add("watch " + name, [&](const std::stop_token& stop, Worker::Progress progress) {
+            store->watch().run_locks(stop, progress);
+        });
+        workers_.add("fence " + name, [&](const std::stop_token& stop, Worker::Progress progress) {
+            store->watch().run_fence(stop, progress);
+        });
     }
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
@@ -215,6 +218,25 @@ const DatabaseWatch* SecondaryHalf::watch_of(const StoreId& store) const {
     return nullptr;
 }
 
+/// What does not keep rows from being applied, but should be known.
+void SecondaryHalf::show_watch(const DatabaseWatch& watch, const StoreId& store,
+                               const std::vector<WorkerState>& workers, std::string& reason,
+                               std::string& next_step) {
+    for (const WorkerState& worker : workers) {
+        const bool watches = worker.name == "watch " + store.to_string() ||
+                             worker.name == "fence " + store.to_string();
+        if (watches && !worker.healthy && !worker.problem.empty()) {
+            reason = worker.problem;
+            next_step = worker.next_step;
+            return;
+        }
+    }
+    auto problem = watch.fence_problem();
+    problem = problem ? problem : watch.skipped_problem();
+    reason = problem ? problem->reason : "";
+    next_step = problem ? problem->next_step : "";
+}
+
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
     if (lane.gap && repair_.is_beyond_repair(lane.store)) {
@@ -264,10 +286,7 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
     }
     reason = lane.order.held_by;
     if (watch != nullptr && reason.empty()) {
-        auto problem = watch->fence_problem();
-        problem = problem ? problem : watch->skipped_problem();
-        reason = problem ? problem->reason : "";
-        next_step = problem ? problem->next_step : "";
+        show_watch(*watch, lane.store, workers, reason, next_step);
     }
     if (!lane.times.applied_through) {
         return "catching-up";

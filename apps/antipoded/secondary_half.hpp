@@ -46,6 +46,9 @@ class SecondaryHalf final : public Half {
                                   const StoreId& store) const;
     /// nullptr: the store is no database.
     const DatabaseWatch* watch_of(const StoreId& store) const;
+    static void show_watch(const DatabaseWatch& watch, const StoreId& store,
+                           const std::vector<WorkerState>& workers, std::string& reason,
+                           std::string& next_step);
     std::string why_unknown(const std::vector<secondary::ReceiverLaneStatus>& lanes) const;
 
     const Config& config_;
