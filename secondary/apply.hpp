@@ -114,6 +114,10 @@ class DatabaseApply {
     virtual void initial_copy(BulkSource& primary, const std::function<void(CopyProgress)>& report,
                               const std::stop_token& stop) = 0;
 
+    /// Transactions behind position() are lost, and nobody can send them: initial_copy() compares
+    /// all tables with the primary's next. Does nothing before the initial copy has ended.
+    virtual void compare_anew() = 0;
+
     /// Applies transactions in commit order: `events` are consecutive events of the lane, whole
     /// transactions or parts of large ones. Each transaction becomes visible whole, together with
     /// its position; several may share one local commit. Parts whose last part is not among

@@ -51,8 +51,11 @@ void Repair::step(const std::stop_token& stop) {
     }
 }
 
-bool Repair::is_beyond_repair(const StoreId& store) const {
-    return beyond_repair_.with([&](const auto& stores) { return stores.contains(store); });
+bool Repair::is_beyond_repair(const StoreId& store, Lsn applied) const {
+    return beyond_repair_.with([&](const auto& stores) {
+        const auto found = stores.find(store);
+        return found != stores.end() && found->second == applied;
+    });
 }
 
 void Repair::send(const StoreId& store, const std::vector<std::string>& items,
@@ -92,14 +95,15 @@ void Repair::mend(const StoreId& store, const Registry::Gap& gap, const std::sto
         v1::Want want;
         want.set_site(site_);
         want.set_store(store.to_string());
-        want.set_from_lsn(applied_lsn_(store).value);
+        const Lsn applied = applied_lsn_(store);
+        want.set_from_lsn(applied.value);
         want.set_reason("a gap");
         const bool sent = send_(want);
         beyond_repair_.with([&](auto& stores) {
             if (sent) {
                 stores.erase(store);
             } else {
-                stores.insert(store);
+                stores[store] = applied;
             }
         });
         return;

@@ -35,9 +35,9 @@ class Repair {
     /// One look: asks for everything that is due now.
     void step(const std::stop_token& stop);
 
-    /// The database lacks transactions that the primary cannot send again: it must be copied anew.
-    /// Any thread.
-    bool is_beyond_repair(const StoreId& store) const;
+    /// The database lacks transactions behind the commit that it has applied, `applied`, which the
+    /// primary cannot send again: its tables must be compared. Any thread.
+    bool is_beyond_repair(const StoreId& store, Lsn applied) const;
 
   private:
     void ask_for_due_items();
@@ -65,7 +65,7 @@ class Repair {
     AppliedLsn applied_lsn_;
     const Clock& clock_;
     std::map<StoreId, Schedule> schedules_;
-    Synchronized<std::set<StoreId>> beyond_repair_;
+    Synchronized<std::map<StoreId, Lsn>> beyond_repair_;
 };
 
 }  // namespace antipode::secondary

@@ -1,4 +1,5 @@
 // Rows compared chunk by chunk at barriers in the stream, while both sides go on.
+#include <algorithm>
 #include <future>
 #include <iostream>
 
@@ -6,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "secondary/database/check.hpp"
+#include "secondary/database/mend.hpp"
 #include "tests/support/database_lane.hpp"
 
 namespace antipode::test {
@@ -41,6 +43,7 @@ class DatabaseChecks : public DatabaseLane {
     /// Runs `use` in a thread of its own, while this one captures and applies.
     template <typename Use>
     auto meanwhile(Use use) {
+        stop_ = {};
         auto result = std::async(std::launch::async, std::move(use));
         try {
             while (result.wait_for(0s) != std::future_status::ready) {
@@ -66,6 +69,22 @@ class DatabaseChecks : public DatabaseLane {
             secondary::DatabaseCheck checking({.store = store, .rounds = rounds}, bulk,
                                               secondary_->reader, secondary_->barriers);
             return checking.run(tables, stop_.get_token());
+        });
+    }
+    /// `copied` counts the chunks whose rows were asked for.
+    secondary::MendReport mend(const CheckReport& found, size_t* copied = nullptr) {
+        return meanwhile([&, copied] {
+            DirectBulk bulk(primary_->bulk);
+            secondary::DatabaseMend mending({.store = store}, bulk, secondary_->barriers);
+            const auto report = mending.run(found, stop_.get_token());
+            for (const BulkRequest& request : bulk.asked) {
+                if (copied != nullptr && request.path.ends_with("/copy")) {
+                    const std::string& chunks = request.query.at("chunks");
+                    *copied +=
+                        1 + static_cast<size_t>(std::count(chunks.begin(), chunks.end(), ','));
+                }
+            }
+            return report;
         });
     }
     std::stop_source stop_;
@@ -141,6 +160,70 @@ TEST_F(DatabaseChecks, EqualTablesAreEqualAndEveryKindOfDifferenceIsNamed) {
                                  "(400)\n"));
     EXPECT_THAT(found, HasSubstr("public.no_columns where the whole table: changed ()\n"));
     EXPECT_THAT(found, HasSubstr("public.parts_"));
+
+    size_t copied = 0;
+    const auto mended = mend(report, &copied);
+    EXPECT_TRUE(mended.unmended.empty());
+    EXPECT_EQ(copied, report.differences.size());
+    EXPECT_EQ(mended.chunks, report.differences.size());
+    EXPECT_LT(mended.chunks * 3, report.chunks) << "only what differs";
+    EXPECT_EQ(mended.rows.removed, 9U) << "rows that differ, and equal ones of a table without key";
+    EXPECT_EQ(mended.rows.added, 10U);
+    on_a("ALTER DATABASE app RESET ALL");
+    expect_equal();
+    EXPECT_TRUE(check().equal());
+}
+
+TEST_F(DatabaseChecks, MendingFiresNoTriggersAndLeavesApplyGoingOn) {
+    on_a(R"(CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, u int UNIQUE,
+            parent bigint REFERENCES t, twice int GENERATED ALWAYS AS (u * 2) STORED);
+        CREATE TABLE log (what text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO log VALUES (TG_OP); RETURN NULL; END';
+        INSERT INTO t (u, parent) SELECT i, 1 FROM generate_series(1, 900) i;
+        CREATE TRIGGER noted AFTER INSERT OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION note();
+        ALTER TABLE t ENABLE ALWAYS TRIGGER noted)");
+    start_capture();
+    copy();
+    on_a("INSERT INTO log VALUES ('the copy is passed')");
+    catch_up();
+    // Two chunks have exchanged a unique value.
+    on_b(R"(SET session_replication_role = replica; ALTER TABLE t DISABLE TRIGGER noted;
+        UPDATE t SET u = -1 WHERE id = 5; UPDATE t SET u = 5 WHERE id = 888;
+        UPDATE t SET u = 888 WHERE id = 5; DELETE FROM t WHERE id = 1;
+        ALTER TABLE t ENABLE ALWAYS TRIGGER noted)");
+    const auto found = check();
+    EXPECT_EQ(found.differences.size(), 2U) << describe(found);
+    EXPECT_TRUE(mend(found).unmended.empty());
+    on_a("INSERT INTO t (u, parent) VALUES (1000, 1); UPDATE t SET u = -5 WHERE id = 5");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT tgenabled FROM pg_trigger WHERE tgname = 'noted'"), "A");
+    EXPECT_EQ(on_b("SELECT nextval('t_id_seq')"), on_a("SELECT nextval('t_id_seq')"));
+}
+
+TEST_F(DatabaseChecks, AMendThatFailsLeavesApplyWhereItWas) {
+    on_a(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT i, i "
+        "FROM generate_series(1, 500) i; ANALYZE");
+    start_capture();
+    copy();
+    catch_up();
+    on_b(
+        "UPDATE t SET v = 0 WHERE id = 450; ALTER TABLE t ADD CONSTRAINT low CHECK (v < 400) "
+        "NOT VALID");
+    const auto found = check();
+    ASSERT_EQ(found.differences.size(), 1U) << describe(found);
+    const std::string problem = error_of([&] { mend(found); }, Reaction::Retry);
+    EXPECT_THAT(problem, HasSubstr("low"));
+    secondary_->barriers.forget();
+    on_b("ALTER TABLE t DROP CONSTRAINT low");
+    on_a("INSERT INTO t VALUES (1000, 1)");
+    given_ = {};
+    catch_up();
+    const auto again = check();
+    EXPECT_TRUE(mend(again).unmended.empty());
+    expect_equal();
 }
 
 TEST_F(DatabaseChecks, TablesAndColumnsThatAreNotHereAreNamed) {

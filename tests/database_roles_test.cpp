@@ -78,6 +78,7 @@ TEST_F(DatabaseRoles, ThePrimarysDaemonCapturesAndMayWriteNothing) {
                     Reaction::Stop),
                 HasSubstr("permission denied for table t"));
     // Made by whoever, refused where identities are the operator's.
+    postgres::run_ddl_setup(a_.url("app"), "mirror", postgres::Identities::Chosen);
     as("app_owner", "CREATE TABLE \"No Key\" (v int)");
     const auto set_up = [&](bool set_identities) {
         postgres::run_capture_setup(a_.url("app"),

@@ -172,15 +172,19 @@ TEST_F(DatabaseSkip, LeavesOutALargeTransactionThatComesInParts) {
 
 TEST_F(DatabaseSkip, LeavesOutAStructureThatCannotBeRepeatedAndCopiesItsTable) {
     postgres::run_ddl_setup(a_.url("app"), "postgres");
-    on_a("ALTER TABLE t ADD r float DEFAULT random()");
+    on_a(
+        "CREATE FUNCTION add_r() RETURNS void LANGUAGE sql AS 'ALTER TABLE t ADD r float DEFAULT "
+        "random()'; CREATE FUNCTION add_r(int) RETURNS void LANGUAGE sql AS ''");
+    catch_up();
+    on_a("SELECT add_r()");
     on_a("INSERT INTO t (id, v) VALUES (300, 'after')");
     EXPECT_THAT(stops(), AllOf(HasSubstr("cannot be repeated here"), HasSubstr("copies its")));
     on_b("ALTER TABLE t ADD r float DEFAULT random()");
     skip();
     repair_and_follow();
     expect_equal();
-    EXPECT_THAT(skipped(), AllOf(HasSubstr("ALTER TABLE: ALTER TABLE t ADD r"),
-                                 HasSubstr("\"tables\":[\"public.t\"]"), HasSubstr("\"done\"")));
+    EXPECT_THAT(skipped(), AllOf(HasSubstr("ALTER TABLE"), HasSubstr("\"tables\":[\"public.t\"]"),
+                                 HasSubstr("\"done\"")));
 }
 
 TEST_F(DatabaseSkip, KeepsTheRowsOfATableThatThePrimaryHasRenamedSince) {

@@ -160,6 +160,10 @@ std::string key_hash(const ChunkPlan& plan) {
     return hash_of(plan.key);
 }
 
+std::string row_hash(const ChunkPlan& plan) {
+    return hash_of(plan.columns);
+}
+
 std::string in_chunks(const ChunkPlan& plan, const std::set<uint32_t>& chunks) {
     if (plan.chunks() <= 1) {
         return "true";
@@ -223,7 +227,7 @@ ChunkDigests read_digests(Connection& connection, const ChunkPlan& plan,
                           const std::set<uint32_t>& chunks) {
     const Rows rows = connection.query(doing("computing digests of", plan.table),
                                        "SELECT chunk, count(*), sum(hash) FROM (SELECT " +
-                                           chunk_of(plan) + " AS chunk, " + hash_of(plan.columns) +
+                                           chunk_of(plan) + " AS chunk, " + row_hash(plan) +
                                            " AS hash FROM ONLY " + qualified(plan.table) +
                                            where(plan, chunks) + ") hashed GROUP BY chunk");
     ChunkDigests digests;
@@ -239,7 +243,7 @@ KeyDigests read_keys(Connection& connection, const ChunkPlan& plan,
         doing("comparing rows of", plan.table),
         "SELECT id, min(chunk), min(label), count(*), sum(hash) FROM (SELECT " + key_hash(plan) +
             " AS id, " + chunk_of(plan) + " AS chunk, left(" + row_text(plan.key) + ", " +
-            label_characters + ") AS label, " + hash_of(plan.columns) + " AS hash FROM ONLY " +
+            label_characters + ") AS label, " + row_hash(plan) + " AS hash FROM ONLY " +
             qualified(plan.table) + where(plan, chunks) + ") hashed GROUP BY id");
     KeyDigests keys;
     for (int row = 0; row < rows.size(); ++row) {
@@ -252,6 +256,10 @@ KeyDigests read_keys(Connection& connection, const ChunkPlan& plan,
 TouchedKeys find_touched(Connection& connection, const ChunkPlan& plan,
                          const TouchedRows& touched) {
     TouchedKeys found;
+    found.all = touched.all;
+    if (found.all || touched.rows.empty()) {
+        return found;
+    }
     std::string fields;
     std::string arrays;
     Parameters values;
@@ -280,8 +288,8 @@ TouchedKeys find_touched(Connection& connection, const ChunkPlan& plan,
                   " AS " + name;
         arrays += (arrays.empty() ? "$" : ", $") + std::to_string(values.size()) + "::text[]";
     }
-    found.all = touched.all || plan.key.empty();
-    if (found.all || touched.rows.empty()) {
+    found.all = plan.key.empty();
+    if (found.all) {
         return found;
     }
     const Rows rows = connection.query(doing("looking for changes of", plan.table),

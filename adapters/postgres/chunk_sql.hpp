@@ -36,8 +36,9 @@ TouchedKeys find_touched(Connection& connection, const ChunkPlan& plan, const To
 
 /// "a" = ... of the rows of these chunks, for WHERE.
 std::string in_chunks(const ChunkPlan& plan, const std::set<uint32_t>& chunks);
-/// The hash of a row's key.
+/// The hash of a row's key, and of the whole row.
 std::string key_hash(const ChunkPlan& plan);
+std::string row_hash(const ChunkPlan& plan);
 /// Names, quoted, with commas between.
 std::string column_list(const std::vector<std::string>& columns);
 

@@ -78,7 +78,32 @@ bool adds(const SqlStatement& statement, const std::string& column) {
            statement.added_columns.end();
 }
 
-void read_added_columns(const Json& message, const SqlStatement& statement, DdlStatement& ddl) {
+/// Why the statement gives rows that were there values that differ on each server; empty: it does
+/// not.
+std::string why_rows_differ(const Json& message, const SqlStatement& statement) {
+    if (!message.value("filled", false)) {
+        return {};
+    }
+    if (statement.sets_logged) {
+        return "it makes an unlogged table a logged one, whose rows were not replicated";
+    }
+    for (const Json& column : message.value("unsafe", Json::array())) {
+        if (adds(statement, column)) {
+            return "it fills the new column \"" + column.get<std::string>() +
+                   "\" of rows that were there with values that differ on each server";
+        }
+    }
+    for (const Json& function : message.value("changing", Json::array())) {
+        const auto& called = statement.using_functions;
+        if (std::find(called.begin(), called.end(), function) != called.end()) {
+            return "it rewrites rows with what " + function.get<std::string>() +
+                   "() returned, which differs on each server";
+        }
+    }
+    return statement.using_clock ? "it rewrites rows with the time or the user of its run" : "";
+}
+
+void read_rows_of_before(const Json& message, const SqlStatement& statement, DdlStatement& ddl) {
     for (const Json& fill : message.value("fills", Json::array())) {
         if (adds(statement, text_of(fill, "column"))) {
             ddl.fills.push_back({{text_of(fill, "schema"), text_of(fill, "table")},
@@ -86,15 +111,11 @@ void read_added_columns(const Json& message, const SqlStatement& statement, DdlS
                                  text_of(fill, "value")});
         }
     }
-    const bool filled = message.value("filled", false);
-    for (const Json& column : message.value("unsafe", Json::array())) {
-        if (filled && adds(statement, column)) {
-            ddl.problem = "it fills the new column \"" + column.get<std::string>() +
-                          "\" of rows that were there with values that differ on each server";
+    ddl.problem = why_rows_differ(message, statement);
+    if (!ddl.problem.empty()) {
+        for (const Json& table : message.value("tables", Json::array())) {
+            ddl.copies.push_back({text_of(table, "schema"), text_of(table, "table")});
         }
-    }
-    if (filled && statement.sets_logged) {
-        ddl.problem = "it makes an unlogged table a logged one, whose rows were not replicated";
     }
 }
 
@@ -125,7 +146,7 @@ std::optional<DdlStatement> read_message(const Json& message) {
     if (statement->temporary) {
         return std::nullopt;
     }
-    read_added_columns(message, *statement, ddl);
+    read_rows_of_before(message, *statement, ddl);
     write_for_mirror(*statement, ddl);
     return ddl;
 }

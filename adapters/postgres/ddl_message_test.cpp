@@ -69,8 +69,35 @@ TEST(DdlMessage, FillsAddedColumnsAndRefusesThoseThatDifferOnEachServer) {
     EXPECT_EQ(ddl.fills[0].column, "made");
     json["unsafe"] = {"id", "made"};
     EXPECT_THAT(read(json).problem, HasSubstr("\"made\""));
+    // An older trigger does not say which tables.
+    EXPECT_TRUE(read(json).copies.empty());
+    json["tables"] = {{{"schema", "public"}, {"table", "t"}}};
+    EXPECT_EQ(read(json).copies, (std::vector<TableName>{{"public", "t"}}));
     json["filled"] = false;
     EXPECT_EQ(read(json).problem, "");
+    EXPECT_TRUE(read(json).copies.empty());
+}
+
+TEST(DdlMessage, SeesWhatRewritesRowsDifferentlyOnEachServer) {
+    const auto problem = [](const std::string& text) {
+        Json json = message("ALTER TABLE", text);
+        json["filled"] = true;
+        json["changing"] = {"random", "now", "Odd f"};
+        json["tables"] = {{{"schema", "public"}, {"table", "t"}}};
+        const DdlStatement ddl = read(json);
+        EXPECT_EQ(ddl.problem.empty(), ddl.copies.empty());
+        return ddl.problem;
+    };
+    EXPECT_THAT(problem("ALTER TABLE t ALTER a TYPE int USING 1 + RANDOM()::int"),
+                HasSubstr("random()"));
+    EXPECT_THAT(
+        problem("ALTER TABLE t ALTER a TYPE int, ALTER b TYPE text USING lower(x.\"Odd f\"())"),
+        HasSubstr("Odd f()"));
+    EXPECT_THAT(problem("ALTER TABLE t ALTER a TYPE date USING current_date"), HasSubstr("time"));
+    EXPECT_THAT(problem("ALTER TABLE t SET LOGGED"), HasSubstr("unlogged"));
+    EXPECT_EQ(problem("ALTER TABLE t ALTER a TYPE text USING lower(a) || 'random()'"), "");
+    EXPECT_EQ(problem("ALTER TABLE t ADD CHECK (a < random())"), "");
+    EXPECT_EQ(problem("ALTER TABLE t ALTER a TYPE bigint; SELECT random()"), "");
 }
 
 TEST(DdlMessage, NeverThrows) {

@@ -89,19 +89,21 @@ BEGIN
 END $$;
 )";
 
-/// New columns: what rows that were there have in them, and whether a server of its own would have
-/// filled in the same.
-constexpr const char* columns_function = R"(
+/// What an ALTER TABLE does to rows that were there: what they have in new columns, and whether a
+/// server of its own would have filled in the same; which functions of the text return something
+/// else each time; which tables hold rows.
+constexpr const char* columns_function = R"sql(
 CREATE OR REPLACE FUNCTION antipode.ddl_columns(text text) RETURNS jsonb LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC'
 SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
 DECLARE
     tables oid[];
     one oid;
-    filled boolean := false;
+    found boolean;
+    filled jsonb := '[]';
     result jsonb;
 BEGIN
-    IF text !~* '\m(add|logged)\M' THEN
+    IF text !~* '\m(add|logged|using)\M' THEN
         RETURN '{}';
     END IF;
     WITH RECURSIVE family AS (
@@ -110,10 +112,19 @@ BEGIN
     SELECT array_agg(c.oid) INTO tables FROM family JOIN pg_class c ON c.oid = objid
         WHERE c.relkind = 'r' AND c.relpersistence = 'p';
     FOREACH one IN ARRAY coalesce(tables, '{}') LOOP
-        EXIT WHEN filled;
-        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', one::regclass) INTO filled;
+        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', one::regclass) INTO found;
+        IF found THEN
+            filled := filled || (SELECT jsonb_build_object('schema', n.nspname, 'table', c.relname)
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = one);
+        END IF;
     END LOOP;
-    SELECT jsonb_build_object('filled', filled,
+    SELECT jsonb_build_object('filled', filled <> '[]', 'tables', filled,
+        'changing', CASE WHEN text ~* '\musing\M' THEN
+            (SELECT coalesce(jsonb_agg(DISTINCT p.proname), '[]') FROM pg_proc p
+             WHERE p.provolatile <> 'i' AND p.proname IN (
+                SELECT lower(m[1]) FROM regexp_matches(text, '([^\s"(.,]+)\s*\(', 'g') m
+                UNION SELECT m[1] FROM regexp_matches(text, '"([^"]+)"\s*\(', 'g') m))
+            ELSE '[]' END,
         'fills', coalesce(jsonb_agg(jsonb_build_object('schema', n.nspname, 'table', c.relname,
             'column', a.attname, 'value', (a.attmissingval::text::text[])[1]))
             FILTER (WHERE a.atthasmissing AND a.varies), '[]'),
@@ -130,7 +141,7 @@ BEGIN
     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace;
     RETURN result;
 END $$;
-)";
+)sql";
 
 /// What the statement changed, or null when it is nothing of a mirror's: temporary objects, what
 /// belongs to extensions, replication itself. CREATE TABLE AS is told of before it runs, because
@@ -174,6 +185,66 @@ BEGIN
 END $$;
 )";
 
+/// PostgreSQL refuses UPDATE and DELETE of a published table without a usable identity: it is given
+/// one by the statement that makes it, or that takes its key away, and loses it when a key comes,
+/// unless somebody chose it. Fires no triggers of its own: a mirror needs none of this.
+constexpr const char* identity_function = R"sql(
+CREATE TABLE IF NOT EXISTS antipode.given_identity (relation oid PRIMARY KEY);
+CREATE OR REPLACE FUNCTION antipode.give_identities(text text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET session_replication_role = replica AS $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        WITH RECURSIVE family AS (
+            SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass
+            UNION SELECT i.inhrelid FROM pg_inherits i JOIN family ON i.inhparent = objid),
+        keys AS (
+            SELECT i.*, x.relname AS index, NOT EXISTS (
+                SELECT FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a
+                ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
+                WHERE NOT a.attnotnull) AS complete
+            FROM pg_index i JOIN family ON i.indrelid = objid
+            JOIN pg_class x ON x.oid = i.indexrelid
+            WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+              AND i.indexprs IS NULL)
+        SELECT c.oid, c.relreplident AS identity, n.nspname AS schema, c.relname AS name,
+            g.relation IS NOT NULL AS given,
+            EXISTS (SELECT FROM keys k WHERE k.indrelid = c.oid AND k.indisprimary) AS has_key,
+            EXISTS (SELECT FROM keys k WHERE k.indrelid = c.oid AND k.indisreplident) AS has_index,
+            (SELECT k.index FROM keys k WHERE k.indrelid = c.oid AND k.complete
+             ORDER BY k.indnkeyatts, k.indexrelid LIMIT 1) AS candidate
+        FROM family JOIN pg_class c ON c.oid = objid JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN antipode.given_identity g ON g.relation = c.oid
+        WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname <> 'antipode'
+    LOOP
+        IF one.given AND text ~* '\mreplica\s+identity\M' THEN
+            DELETE FROM antipode.given_identity WHERE relation = one.oid;
+        ELSIF one.given AND one.has_key THEN
+            EXECUTE format('ALTER TABLE %I.%I REPLICA IDENTITY DEFAULT', one.schema, one.name);
+            DELETE FROM antipode.given_identity WHERE relation = one.oid;
+        ELSIF (one.identity = 'd' AND NOT one.has_key OR one.identity = 'i' AND NOT one.has_index)
+            AND (EXISTS (SELECT FROM pg_publication WHERE puballtables)
+                 OR EXISTS (SELECT FROM pg_publication_tables t
+                            WHERE t.schemaname = one.schema AND t.tablename = one.name)) THEN
+            EXECUTE format('ALTER TABLE %I.%I REPLICA IDENTITY ', one.schema, one.name)
+                || coalesce('USING INDEX ' || quote_ident(one.candidate), 'FULL');
+            INSERT INTO antipode.given_identity VALUES (one.oid) ON CONFLICT DO NOTHING;
+        END IF;
+    END LOOP;
+EXCEPTION WHEN OTHERS THEN
+    -- The application's statement must not fail for it; the daemon looks every few seconds.
+    RAISE WARNING 'antipode: no replica identity was chosen: %', SQLERRM;
+END $$;
+REVOKE ALL ON FUNCTION antipode.give_identities(text) FROM PUBLIC;
+)sql";
+
+/// Where the operator chooses identities.
+constexpr const char* no_identity_function = R"sql(
+DROP FUNCTION IF EXISTS antipode.give_identities(text);
+DROP TABLE IF EXISTS antipode.given_identity;
+)sql";
+
 /// Has the rights of a superuser, and so obeys nobody but the event triggers' function: a line of
 /// the context that no other function can have.
 constexpr const char* emit_function = R"(
@@ -193,6 +264,9 @@ BEGIN
     END IF;
     BEGIN
         message := antipode.ddl_text(context);
+        IF @IDENTITIES@ AND event = 'ddl_command_end' THEN
+            PERFORM antipode.give_identities(coalesce(message ->> 'text', ''));
+        END IF;
         objects := antipode.ddl_objects(event, tag, coalesce(message ->> 'text', ''));
         nth := antipode.count_ddl(coalesce(message ->> 'text', ''), tag,
                                   event = 'ddl_command_end');
@@ -242,27 +316,33 @@ CREATE EVENT TRIGGER antipode_create_as ON ddl_command_start
     WHEN TAG IN ('CREATE TABLE AS', 'SELECT INTO') EXECUTE FUNCTION antipode.capture_ddl();
 )";
 
+std::string with(std::string text, std::string_view place, const std::string& value) {
+    for (size_t at = text.find(place); at != std::string::npos;
+         at = text.find(place, at + value.size())) {
+        text.replace(at, place.size(), value);
+    }
+    return text;
+}
+
 }  // namespace
 
-std::string ddl_setup_sql(const std::string& role) {
-    std::string granted = rights;
-    constexpr std::string_view place = "@ROLE@";
-    for (size_t at = granted.find(place); at != std::string::npos; at = granted.find(place)) {
-        granted.replace(at, place.size(), quote_literal(role));
-    }
+std::string ddl_setup_sql(const std::string& role, Identities identities) {
+    const bool given = identities == Identities::Given;
     return std::string("BEGIN;\n") +
            "-- Tells of no DDL of its own, should the triggers be there already.\n"
            "SET LOCAL session_replication_role = replica;\n"
            "SET LOCAL search_path = pg_catalog;\n"
            "CREATE SCHEMA IF NOT EXISTS antipode;\n" +
            capture_function + text_function + count_function + columns_function + objects_function +
-           emit_function + granted + triggers + "COMMIT;\n";
+           (given ? identity_function : no_identity_function) +
+           with(emit_function, "@IDENTITIES@", given ? "true" : "false") +
+           with(rights, "@ROLE@", quote_literal(role)) + triggers + "COMMIT;\n";
 }
 
-void run_ddl_setup(const std::string& url, const std::string& role) {
+void run_ddl_setup(const std::string& url, const std::string& role, Identities identities) {
     Connection connection(url, "antipode database setup");
     try {
-        connection.execute("setting up the capture of DDL", ddl_setup_sql(role));
+        connection.execute("setting up the capture of DDL", ddl_setup_sql(role, identities));
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
                     "antipode database setup --url \"... user=postgres\", with a superuser; or "

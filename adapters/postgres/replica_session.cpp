@@ -4,10 +4,14 @@
 
 #include <libpq-fe.h>
 
+#include "adapters/postgres/awaited_copy.hpp"
+#include "adapters/postgres/chunk_mend.hpp"
+#include "adapters/postgres/chunk_sql.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
+#include "adapters/postgres/schema_dump.hpp"
 #include "adapters/postgres/script_order.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
 #include "adapters/postgres/skip_log.hpp"
@@ -46,7 +50,7 @@ constexpr const char* create_bookkeeping = R"(
         store text PRIMARY KEY,
         epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
         lsn pg_lsn NOT NULL, transactions bigint NOT NULL,
-        phase text NOT NULL CHECK (phase IN ('none', 'tables', 'finish', 'complete')),
+        phase text NOT NULL,
         schema_was_here boolean NOT NULL,
         after_script text NOT NULL, finish_script text NOT NULL
     ) WITH (fillfactor = 10);
@@ -62,9 +66,10 @@ constexpr const char* create_more = R"(
         store text NOT NULL, place text NOT NULL, PRIMARY KEY (store, place)
     ))";
 
-constexpr std::array<std::pair<CopyPhase, const char*>, 4> phase_names = {
+constexpr std::array<std::pair<CopyPhase, const char*>, 5> phase_names = {
     {{CopyPhase::None, "none"},
      {CopyPhase::Tables, "tables"},
+     {CopyPhase::Compare, "compare"},
      {CopyPhase::Finish, "finish"},
      {CopyPhase::Complete, "complete"}}};
 
@@ -91,6 +96,7 @@ struct ReplicaWriter::State {
     QuietTables quiet;
     SequenceRaises raises;
     std::unique_ptr<TableFill> fill;
+    std::optional<ChunkMend> mend;
 
     void connect();
     void take_lock();
@@ -110,6 +116,12 @@ struct ReplicaWriter::State {
         }
         return *fill;
     }
+    ChunkMend& mending() {
+        if (!mend) {
+            throw Error(Reaction::Retry, "the session with the database is gone");
+        }
+        return *mend;
+    }
     TableFill::Place place() { return {connected(), options.store, options.writer}; }
     Rows query(const std::string& doing, const std::string& sql,
                const Parameters& parameters = {}) {
@@ -117,6 +129,7 @@ struct ReplicaWriter::State {
     }
     void disconnect() noexcept {
         fill.reset();
+        mend.reset();
         sets.reset();
         quiet = {};
         connection.reset();
@@ -209,7 +222,10 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
         "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key'), "
         "to_regnamespace('antipode') IS NOT NULL, "
-        "to_regclass('antipode.done_by_hand') IS NOT NULL");
+        "to_regclass('antipode.done_by_hand') IS NOT NULL, "
+        "to_regclass('antipode.awaited_copy') IS NOT NULL, "
+        "EXISTS (SELECT FROM pg_constraint WHERE conname = 'replica_phase_check' "
+        "AND conrelid = to_regclass('antipode.replica'))");
     try {
         if (!there.boolean(0, 2)) {
             connection->execute("creating the schema antipode", create_schema);
@@ -223,6 +239,14 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         if (!there.boolean(0, 3)) {
             connection->execute("creating the schema antipode", create_more);
             create_skip_tables(*connection);
+        }
+        if (!there.boolean(0, 4)) {
+            connection->execute("renewing the schema antipode", create_awaited_copy);
+        }
+        if (there.boolean(0, 5)) {
+            // It knew fewer phases.
+            connection->execute("renewing the schema antipode",
+                                "ALTER TABLE antipode.replica DROP CONSTRAINT replica_phase_check");
         }
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
@@ -253,6 +277,7 @@ ReplicaState ReplicaWriter::State::read() {
     state.finish_script = rows.string(0, 8);
     state.tables = read_copied(*connection, options.store);
     read_skips(*connection, options.store, state);
+    state.awaited = read_awaited(*connection, options.store);
     return state;
 }
 
@@ -372,7 +397,16 @@ void ReplicaWriter::forget_tables() {
     guarded([&] {
         state_->query("forgetting snapshots", "DELETE FROM antipode.copied_table WHERE store = $1",
                       {state_->options.store});
+        forget_awaited(state_->place());
     });
+}
+
+void ReplicaWriter::await_copy(const TableName& table) {
+    guarded([&] { postgres::await_copy(state_->place(), table); });
+}
+
+std::vector<AwaitedTable> ReplicaWriter::awaited() {
+    return guarded([&] { return read_awaited(state_->connected(), state_->options.store); });
 }
 
 void ReplicaWriter::remember_copied(const CopiedTable& table) {
@@ -457,6 +491,35 @@ void ReplicaWriter::run_script(const std::string& sql) {
     });
 }
 
+std::string ReplicaWriter::schema(SchemaSection section) {
+    return guarded([&] {
+        const std::string program = find_pg_dump(state_->connected().server_version());
+        const auto dump = dump_schema(state_->options.url, program, section);
+        std::string text;
+        std::array<char, 65536> buffer{};
+        while (const size_t size = dump->read(buffer)) {
+            text.append(buffer.data(), size);
+        }
+        return text;
+    });
+}
+
+ChunkDigests ReplicaWriter::digests(const ChunkPlan& plan) {
+    return guarded([&] {
+        const auto read =
+            unless_missing([&] { return read_digests(state_->connected(), plan, {}); });
+        if (!read) {
+            throw Error(
+                Reaction::Stop,
+                plan.table.to_string() +
+                    " does not have the primary's columns here: its structure changed there "
+                    "while the database was compared",
+                "copy the database again into an empty one");
+        }
+        return *read;
+    });
+}
+
 void ReplicaWriter::set_sequence(const SequenceValue& sequence) {
     guarded([&] {
         state_->query("setting the sequence " + sequence.name.to_string(),
@@ -490,6 +553,25 @@ uint64_t ReplicaWriter::end_copy() {
         const uint64_t rows = state_->filling().end();
         state_->fill.reset();
         return rows;
+    });
+}
+
+void ReplicaWriter::begin_mend(const ChunkPlan& plan) {
+    guarded([&] {
+        state_->quiet.silence(state_->connected(), plan.table);
+        state_->mend.emplace(state_->connected(), plan);
+    });
+}
+
+void ReplicaWriter::mend_bytes(std::string_view bytes) {
+    guarded([&] { state_->mending().write(bytes); });
+}
+
+MendedRows ReplicaWriter::end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) {
+    return guarded([&] {
+        const MendedRows mended = state_->mending().finish(chunks, touched);
+        state_->mend.reset();
+        return mended;
     });
 }
 

@@ -38,9 +38,13 @@ class ReplicaWriter final : public ReplicaSession {
     void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;
     void save(const ReplicaState& state) override;
     void forget_tables() override;
+    void await_copy(const TableName& table) override;
+    std::vector<AwaitedTable> awaited() override;
     void remember_copied(const CopiedTable& table) override;
     std::vector<LocalTable> tables() override;
     void run_script(const std::string& sql) override;
+    std::string schema(SchemaSection section) override;
+    ChunkDigests digests(const ChunkPlan& plan) override;
     void set_sequence(const SequenceValue& sequence) override;
     bool begin_copy(const CopyBeginning& beginning) override;
     void copy_bytes(std::string_view bytes) override;
@@ -49,6 +53,9 @@ class ReplicaWriter final : public ReplicaSession {
     bool give_up_repair(const TableName& table) override;
     void record_skip(const SkippedTransaction& skipped) override;
     void note_stopped(Lsn commit_lsn, const std::string& problem) override;
+    void begin_mend(const ChunkPlan& plan) override;
+    void mend_bytes(std::string_view bytes) override;
+    MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) override;
     int server_major() override;
     std::unique_ptr<ReplicaSession> beside() override;
 

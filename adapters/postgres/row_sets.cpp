@@ -83,7 +83,7 @@ std::optional<RowProblem> RowSets::run(std::span<const RowOperation> operations)
         const auto truncation = std::find_if(rest.begin(), rest.end(), is_truncation);
         const auto rows = static_cast<size_t>(truncation - rest.begin());
         const size_t count = rows == 0 ? 1 : rows;
-        auto problem = rows < many ? pipeline_.run(rest.first(count)) : run_many(rest.first(count));
+        auto problem = run_rows(rest.first(count));
         if (problem) {
             problem->index += done;
             return problem;
@@ -93,6 +93,21 @@ std::optional<RowProblem> RowSets::run(std::span<const RowOperation> operations)
     return std::nullopt;
 }
 
+std::optional<RowProblem> RowSets::run_rows(std::span<const RowOperation> operations) {
+    const bool in_sets = operations.size() >= many || scan_tables(operations);
+    return in_sets ? run_many(operations) : pipeline_.run(operations);
+}
+
+/// Whether several of them, one by one, would each have to look at a whole table.
+bool RowSets::scan_tables(std::span<const RowOperation> operations) const {
+    const auto scans = [&](const RowOperation& operation) {
+        const bool finds = operation.kind == RowOperation::Kind::Update ||
+                           operation.kind == RowOperation::Kind::Delete;
+        return finds && pipeline_.table(operation.relation).is_scanned();
+    };
+    return std::count_if(operations.begin(), operations.end(), scans) > 1;
+}
+
 std::optional<RowProblem> RowSets::run_many(std::span<const RowOperation> operations) {
     connection_.execute(doing, "SAVEPOINT many_rows");
     if (try_sets(operations)) {
@@ -100,7 +115,19 @@ std::optional<RowProblem> RowSets::run_many(std::span<const RowOperation> operat
         return std::nullopt;
     }
     connection_.execute(doing, "ROLLBACK TO SAVEPOINT many_rows; RELEASE SAVEPOINT many_rows");
-    return pipeline_.run(operations);
+    return scan_tables(operations) ? run_halves(operations) : pipeline_.run(operations);
+}
+
+std::optional<RowProblem> RowSets::run_halves(std::span<const RowOperation> operations) {
+    const size_t half = operations.size() / 2;
+    if (auto problem = run_rows(operations.first(half))) {
+        return problem;
+    }
+    auto problem = run_rows(operations.subspan(half));
+    if (problem) {
+        problem->index += half;
+    }
+    return problem;
 }
 
 bool RowSets::try_sets(std::span<const RowOperation> operations) {
@@ -110,7 +137,7 @@ bool RowSets::try_sets(std::span<const RowOperation> operations) {
     }
     try {
         for (const auto& [relation, share] : *tables) {
-            if (!share.singly && !write(pipeline_.table(relation), share.changes.result())) {
+            if (!share.singly && !write(pipeline_.table(relation), share.result())) {
                 return false;
             }
         }
@@ -138,16 +165,26 @@ std::optional<std::map<uint32_t, RowSets::Share>> RowSets::shares(
                 return std::nullopt;
             }
             found = shares.emplace(operation.relation, Share{NetChanges(table.key())}).first;
+            if (table.is_bag()) {
+                found->second.changes.emplace<RowBag>();
+            }
         }
         Share& share = found->second;
-        share.singly = share.singly || !share.changes.add(operation);
+        share.singly = share.singly || !share.add(operation);
     }
     return shares;
 }
 
+bool RowSets::Share::add(const RowOperation& operation) {
+    return std::visit([&](auto& net) { return net.add(operation); }, changes);
+}
+NetChanges::Result RowSets::Share::result() const {
+    return std::visit([](const auto& net) { return net.result(); }, changes);
+}
+
 /// In an order in which no key is there twice.
 bool RowSets::write(const TargetTable& table, const NetChanges::Result& changes) {
-    if (!changes.removed.empty() && !run_statement(table.remove_many(), changes.removed)) {
+    if (!changes.removed.empty() && !remove(table, changes.removed)) {
         return false;
     }
     for (const auto& [mask, rows] : changes.updated) {
@@ -161,6 +198,16 @@ bool RowSets::write(const TargetTable& table, const NetChanges::Result& changes)
         }
     }
     return changes.inserted.empty() || copy(table, changes.inserted);
+}
+
+bool RowSets::remove(const TargetTable& table, const std::vector<const Row*>& rows) {
+    if (!table.is_bag()) {
+        return run_statement(table.remove_many(), rows);
+    }
+    connection_.execute(doing, table.scans_settings());
+    const bool done = run_statement(table.remove_copies(), rows);
+    connection_.execute(doing, TargetTable::unscans_settings);
+    return done;
 }
 
 bool RowSets::run_statement(const TargetTable::Statement& statement,

@@ -4,17 +4,20 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "adapters/postgres/net_changes.hpp"
+#include "adapters/postgres/row_bag.hpp"
 #include "adapters/postgres/row_pipeline.hpp"
 
 namespace antipode::postgres {
 
 /// Applies many row operations at once: their net changes, a few statements a table. Few
 /// operations, and whatever cannot be done so, go through the row pipeline one by one, which also
-/// finds out what exactly is wrong when a set of rows is refused. One thread; as old as its
-/// connection.
+/// finds out what exactly is wrong when a set of rows is refused. Where each single row would have
+/// to be looked for in a whole table, two are many, and a set that is refused is halved until the
+/// one is found that it is refused for. One thread; as old as its connection.
 class RowSets {
   public:
     explicit RowSets(Connection& connection) : connection_(connection), pipeline_(connection) {}
@@ -27,16 +30,23 @@ class RowSets {
     using Row = NetChanges::Row;
     /// A table's part of the operations.
     struct Share {
-        NetChanges changes;
+        std::variant<NetChanges, RowBag> changes;
         bool singly = false;
+
+        bool add(const RowOperation& operation);
+        NetChanges::Result result() const;
     };
 
+    std::optional<RowProblem> run_rows(std::span<const RowOperation> operations);
     std::optional<RowProblem> run_many(std::span<const RowOperation> operations);
+    std::optional<RowProblem> run_halves(std::span<const RowOperation> operations);
+    bool scan_tables(std::span<const RowOperation> operations) const;
     /// False: refused, or not as many rows as there should be; nothing is done then.
     bool try_sets(std::span<const RowOperation> operations);
     /// By table; nullopt when one table goes by two descriptions.
     std::optional<std::map<uint32_t, Share>> shares(std::span<const RowOperation> operations) const;
     bool write(const TargetTable& table, const NetChanges::Result& changes);
+    bool remove(const TargetTable& table, const std::vector<const Row*>& rows);
     bool run_statement(const TargetTable::Statement& statement,
                        const std::vector<const Row*>& rows);
     bool copy(const TargetTable& table, const std::vector<const Row*>& rows);

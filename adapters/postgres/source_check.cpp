@@ -35,10 +35,13 @@ class HeldSnapshot final : public SourceCheck {
             holder_.query(doing, "SELECT pg_current_snapshot(), pg_export_snapshot()");
         snapshot_ = taken.string(0, 0);
         exported_ = taken.string(0, 1);
+        const Rows end = holder_.query(doing, "SELECT pg_current_wal_insert_lsn()");
+        wal_end_ = Lsn::parse(end.text(0, 0)).value_or(Lsn{});
         write_barrier(writer, {id, snapshot_});
     }
 
     const std::string& snapshot() const override { return snapshot_; }
+    Lsn wal_end() const override { return wal_end_; }
 
     void cut_as(const SourceCheck& other) override {
         const auto& held = dynamic_cast<const HeldSnapshot&>(other);
@@ -129,6 +132,7 @@ class HeldSnapshot final : public SourceCheck {
     std::mutex mutex_;
     Connection holder_;  // under mutex_
     std::string snapshot_;
+    Lsn wal_end_;
     std::string exported_;
     Synchronized<std::map<TableName, ChunkPlan>> plans_;
 };

@@ -140,6 +140,20 @@ bool read_ddl_captured(Connection& connection) {
         .boolean(0, 0);
 }
 
+/// As the publication's owner, or through what `antipode database setup` made.
+void comment_on(Connection& connection, const std::string& publication, const std::string& text) {
+    constexpr const char* doing = "recording the slot";
+    const Rows owner = connection.query(
+        doing, "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1",
+        {publication});
+    if (owner.size() > 0 && owner.boolean(0, 0)) {
+        connection.execute(doing, "COMMENT ON PUBLICATION " + quote_identifier(publication) +
+                                      " IS " + quote_literal(text));
+    } else {
+        connection.query(doing, "SELECT antipode.record_slot($1, $2)", {publication, text});
+    }
+}
+
 }  // namespace
 
 struct SourceSetup::State {
@@ -208,20 +222,23 @@ void SourceSetup::create_slot() {
                                 quote_literal(state_->options.slot) + ", 'pgoutput')");
 }
 
-void SourceSetup::record_slot() {
-    constexpr const char* doing = "recording the slot";
+void SourceSetup::give_up_slot() {
     state_->control.transaction([&](Connection& connection) {
-        const Rows owner = connection.query(
-            doing, "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1",
-            {state_->options.publication});
-        if (owner.size() > 0 && owner.boolean(0, 0)) {
-            connection.execute(doing, "COMMENT ON PUBLICATION " +
-                                          quote_identifier(state_->options.publication) + " IS " +
-                                          quote_literal(slot_comment + state_->options.slot));
-        } else {
-            connection.query(doing, "SELECT antipode.record_slot($1, $2)",
-                             {state_->options.publication, slot_comment + state_->options.slot});
+        connection.query("dropping the slot",
+                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                         "WHERE slot_name = $1",
+                         {state_->options.slot});
+        const auto publication = read_publication(connection, state_->options.publication);
+        if (publication && publication->owned) {
+            comment_on(connection, state_->options.publication, "");
         }
+        return true;
+    });
+}
+
+void SourceSetup::record_slot() {
+    state_->control.transaction([&](Connection& connection) {
+        comment_on(connection, state_->options.publication, slot_comment + state_->options.slot);
         return true;
     });
 }

@@ -27,6 +27,7 @@ class SourceSetup final : public SourceControl {
     void create_publication() override;
     void create_slot() override;
     void record_slot() override;
+    void give_up_slot() override;
 
   private:
     struct State;

@@ -168,6 +168,22 @@ std::string tag_of(const std::string& kind, const Json& node) {
     return "";
 }
 
+/// The functions that an expression calls.
+void read_calls(const Json& expression, SqlStatement& statement) {
+    if (!expression.is_structured()) {
+        return;
+    }
+    for (const auto& [key, node] : expression.items()) {
+        if (key == "FuncCall") {
+            const Json names = node.value("funcname", Json::array());
+            const Json last = names.empty() ? Json() : names.back().value("String", Json());
+            statement.using_functions.push_back(text_of(last, "sval"));
+        }
+        statement.using_clock = statement.using_clock || key == "SQLValueFunction";
+        read_calls(node, statement);
+    }
+}
+
 void read_alter_table(const Json& node, SqlStatement& statement) {
     for (const Json& entry : node.value("cmds", Json::array())) {
         const Json command = entry.value("AlterTableCmd", Json::object());
@@ -175,6 +191,9 @@ void read_alter_table(const Json& node, SqlStatement& statement) {
         const Json definition = command.value("def", Json::object());
         if (subtype == "AT_AddColumn" && definition.contains("ColumnDef")) {
             statement.added_columns.push_back(definition.at("ColumnDef").at("colname"));
+        }
+        if (subtype == "AT_AlterColumnType" && definition.contains("ColumnDef")) {
+            read_calls(definition.at("ColumnDef").value("raw_default", Json()), statement);
         }
         statement.sets_logged = statement.sets_logged || subtype == "AT_SetLogged";
         if (definition.contains("PartitionCmd")) {

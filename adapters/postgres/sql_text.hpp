@@ -19,6 +19,9 @@ struct SqlStatement {
     bool with_data = false;                  ///< makes a table and fills it from a query
     bool sets_logged = false;                ///< ALTER TABLE ... SET LOGGED
     std::vector<std::string> added_columns;  ///< by ALTER TABLE
+    /// ALTER TABLE ... TYPE ... USING: what its expressions call, without schema.
+    std::vector<std::string> using_functions;
+    bool using_clock = false;  ///< or what else they find: CURRENT_DATE, CURRENT_USER, ...
 };
 
 /// nullopt when the parser does not understand it.

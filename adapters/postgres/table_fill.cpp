@@ -1,5 +1,6 @@
 #include "adapters/postgres/table_fill.hpp"
 
+#include "adapters/postgres/awaited_copy.hpp"
 #include "adapters/postgres/connection.hpp"
 
 namespace antipode::postgres {
@@ -120,6 +121,7 @@ std::unique_ptr<TableFill> TableFill::begin(const Place& place, const CopyBeginn
         return nullptr;
     }
     postgres::remember_copied(place, beginning.copied);
+    note_awaited_copied(place, beginning.copied.name);
     const bool freeze = make_ready(place, doing, beginning, here);
     return std::unique_ptr<TableFill>(
         new TableFill(place, beginning.copied,

@@ -33,6 +33,26 @@ constexpr const char* unique_indexes_sql = R"(
       AND i.indpred IS NULL AND i.indexprs IS NULL
     ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid, k)";
 
+/// Indexes that are good for looking values up, with the same of each leading column that is never
+/// null.
+constexpr const char* other_indexes_sql = R"(
+    SELECT i.indexrelid, a.attname,
+      'OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
+    FROM pg_index i
+    CROSS JOIN generate_series(0, i.indnkeyatts - 1) k
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
+    JOIN pg_opclass c ON c.oid = i.indclass[k]
+    JOIN pg_am b ON b.oid = c.opcmethod AND b.amname = 'btree'
+    JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
+      AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+    JOIN pg_operator o ON o.oid = m.amopopr
+    JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND NOT EXISTS (SELECT FROM generate_series(0, k) l LEFT JOIN pg_attribute e
+        ON e.attrelid = i.indrelid AND e.attnum = i.indkey[l]
+        WHERE NOT coalesce(e.attnotnull AND e.attgenerated = '', false))
+    ORDER BY count(*) OVER (PARTITION BY i.indexrelid) DESC, i.indexrelid, k)";
+
 }  // namespace
 
 std::optional<TargetTable> TargetTable::find(Connection& connection, const RelationShape& source,
@@ -43,6 +63,9 @@ std::optional<TargetTable> TargetTable::find(Connection& connection, const Relat
         return std::nullopt;
     }
     table.choose_key(connection, source);
+    if (table.key_.empty()) {
+        table.choose_finder(connection, source);
+    }
     return table;
 }
 
@@ -77,6 +100,10 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
         "FROM pg_attribute JOIN pg_type t ON t.oid = atttypid "
         "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
         {oid_});
+    size_t written_here = 0;
+    for (int row = 0; row < rows.size(); ++row) {
+        written_here += rows.boolean(row, 2) ? 0 : 1;
+    }
     for (const ColumnShape& wanted : source.columns) {
         int row = 0;
         while (row < rows.size() && rows.text(row, 0) != wanted.name) {
@@ -93,6 +120,11 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
                             .identity_always = rows.boolean(row, 3),
                             .not_null = rows.boolean(row, 4)});
     }
+    // Columns that only this site has would not come back with a row's new copy.
+    const auto written = std::count_if(columns_.begin(), columns_.end(),
+                                       [](const Column& column) { return !column.generated; });
+    is_bag_ = source.replica_identity == 'f' && written > 0 &&
+              static_cast<size_t>(written) == written_here;
     return true;
 }
 
@@ -123,8 +155,31 @@ void TargetTable::choose_key(Connection& connection, const RelationShape& source
         // A whole old row has every column, so that any key of this site's table will do.
         if (usable && (whole_row || key.size() == key_columns)) {
             key_ = std::move(key);
+            is_bag_ = false;
             return;
         }
+    }
+}
+
+/// The index with the most columns that never are null; they must be among those that are compared
+/// anyway.
+void TargetTable::choose_finder(Connection& connection, const RelationShape& source) {
+    const Rows rows = connection.query("looking up the indexes of " + source.name.to_string(),
+                                       other_indexes_sql, {oid_});
+    for (int row = 0; row < rows.size() && rows.text(row, 0) == rows.text(0, 0); ++row) {
+        const auto column = std::find_if(identity_.begin(), identity_.end(), [&](size_t candidate) {
+            return source.columns[candidate].name == rows.text(row, 1);
+        });
+        if (column == identity_.end()) {
+            break;
+        }
+        finder_.push_back({*column, rows.string(row, 2)});
+    }
+    if (!finder_.empty()) {
+        known_sql_ =
+            "EXISTS (SELECT FROM pg_stats s JOIN pg_class c ON c.relname = s.tablename JOIN "
+            "pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname WHERE c.oid = " +
+            oid_ + " AND s.attname = " + quote_literal(rows.string(0, 1)) + ")";
     }
 }
 
@@ -135,14 +190,14 @@ bool TargetTable::is_key(size_t column) const {
 
 std::string TargetTable::where(Statement& statement, bool of_old) const {
     std::string condition;
-    for (const KeyColumn& key : key_) {
+    for (const KeyColumn& key : key_.empty() ? finder_ : key_) {
         // The operator's own type may be another: regclass is compared as oid.
         append(condition,
                columns_[key.column].name + " " + key.equality + " " +
                    add(statement, of_old, key.column) + "::" + columns_[key.column].type,
                " AND ");
     }
-    if (!condition.empty()) {
+    if (!key_.empty()) {
         return condition;
     }
     for (const size_t column : identity_) {
@@ -252,9 +307,20 @@ TargetTable::Statement TargetTable::copy() const {
     return statement;
 }
 
-/// "FROM unnest(...) v (c0, c1) WHERE t.id = v.c0", given that the first parameters are the key's.
-/// A value whose type has no place in an array literal travels as text.
+/// " unnest(...) v (c0, c1) WHERE t.id = v.c0", given that the first parameters are the key's. A
+/// value whose type has no place in an array literal travels as text.
 std::string TargetTable::join_by_key(const Statement& statement) const {
+    std::string condition;
+    for (size_t i = 0; i < key_.size(); ++i) {
+        append(condition,
+               "t." + columns_[key_[i].column].name + " " + key_[i].equality + " " +
+                   value_of(statement, i),
+               " AND ");
+    }
+    return " " + arrays_of(statement) + " WHERE " + condition;
+}
+
+std::string TargetTable::arrays_of(const Statement& statement) const {
     std::string arrays;
     std::string names;
     for (size_t i = 0; i < statement.parameters.size(); ++i) {
@@ -263,14 +329,7 @@ std::string TargetTable::join_by_key(const Statement& statement) const {
                            "::" + (column.in_array ? column.type : "text") + "[]");
         append(names, "c" + std::to_string(i));
     }
-    std::string condition;
-    for (size_t i = 0; i < key_.size(); ++i) {
-        append(condition,
-               "t." + columns_[key_[i].column].name + " " + key_[i].equality + " " +
-                   value_of(statement, i),
-               " AND ");
-    }
-    return " unnest(" + arrays + ") v (" + names + ") WHERE " + condition;
+    return "unnest(" + arrays + ") v (" + names + ")";
 }
 
 std::string TargetTable::value_of(const Statement& statement, size_t parameter) const {
@@ -309,6 +368,53 @@ TargetTable::Statement TargetTable::remove_many() const {
     }
     statement.sql = "DELETE FROM " + from_ + " t USING" + join_by_key(statement);
     return statement;
+}
+
+/// Whole rows are compared as their texts, which tell nulls from empty texts, and -0 from 0. Where
+/// an index helps the planner may use it, because its columns are compared too.
+TargetTable::Statement TargetTable::remove_copies() const {
+    Statement statement;
+    std::string stored;
+    std::string gone;
+    for (const size_t column : identity_) {
+        statement.parameters.push_back({true, column});
+        append(stored, "t." + columns_[column].name);
+        append(gone, value_of(statement, statement.parameters.size() - 1));
+    }
+    std::string finders;
+    std::string grouped;
+    std::string found_by;
+    for (const KeyColumn& key : finder_) {
+        const auto place = std::find(identity_.begin(), identity_.end(), key.column);
+        const std::string value =
+            value_of(statement, static_cast<size_t>(place - identity_.begin()));
+        const std::string name = "f" + std::to_string(key.column);
+        finders += ", " + value + " AS " + name;
+        grouped += ", " + value;
+        found_by += " AND t." + columns_[key.column].name + " " + key.equality + " g." + name;
+    }
+    const auto text_of = [](const std::string& values) {
+        return "(ROW(" + values + ")::text COLLATE \"C\")";
+    };
+    const std::string here = "WITH g AS MATERIALIZED (SELECT " + text_of(gone) +
+                             " AS whole, count(*) AS copies" + finders + " FROM " +
+                             arrays_of(statement) + " GROUP BY " + text_of(gone) + grouped +
+                             "), h AS (SELECT t.tableoid AS part, t.ctid AS place, g.copies, "
+                             "row_number() OVER (PARTITION BY g.whole) AS nth FROM " +
+                             from_ + " t JOIN g ON " + text_of(stored) + " = g.whole" + found_by +
+                             ") DELETE FROM " + from_ + " t ";
+    statement.sql = here + (partitioned_ ? "USING h WHERE h.nth <= h.copies AND t.ctid = h.place "
+                                           "AND t.tableoid = h.part"
+                                         : "WHERE t.ctid = ANY (ARRAY(SELECT h.place FROM h "
+                                           "WHERE h.nth <= h.copies))");
+    return statement;
+}
+
+/// Without an index only one way is right, whatever the statistics say; with one they must say.
+std::string TargetTable::scans_settings() const {
+    return "SELECT set_config('enable_seqscan', 'on', true), "
+           "set_config('enable_hashjoin', 'on', true), set_config('enable_nestloop', " +
+           (finder_.empty() ? "'off'" : "(" + known_sql_ + ")::text") + ", true)";
 }
 
 }  // namespace antipode::postgres

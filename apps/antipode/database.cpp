@@ -7,8 +7,10 @@
 #include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
 #include "adapters/postgres/replica_setup.hpp"
+#include "adapters/postgres/source_control.hpp"
 #include "base/error.hpp"
 #include "failover/epoch.hpp"
+#include "primary/database/requirements.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -40,9 +42,11 @@ struct Plan {
 
 Plan plan_primary(const std::string& role, const Config::Database& store) {
     const postgres::CaptureSetup setup{role, store.publication, store.replica_identity == "set"};
-    return {postgres::ddl_setup_sql(role) + postgres::capture_setup_sql(setup),
-            [setup](const std::string& url) {
-                postgres::run_ddl_setup(url, setup.role);
+    const auto identities =
+        setup.set_identities ? postgres::Identities::Given : postgres::Identities::Chosen;
+    return {postgres::ddl_setup_sql(role, identities) + postgres::capture_setup_sql(setup),
+            [setup, identities](const std::string& url) {
+                postgres::run_ddl_setup(url, setup.role, identities);
                 postgres::run_capture_setup(url, setup);
             },
             "rows are published and changes of the structure (DDL) are captured from now on; the "
@@ -132,6 +136,32 @@ ExitCode setup_database(const Config& config, const OpenBucket& open, const Outp
         output.out << plan.sql;
     } else {
         output.out << "database/" << store.name << ": " << plan.done << "\n";
+    }
+    return ExitCode::Ok;
+}
+
+ExitCode make_new_slot(const Config& config, const Output& output,
+                       const std::optional<std::string>& name) {
+    const Config::Database& store = find_database(config, name, "antipode database new-slot");
+    postgres::SourceSetup control(
+        {store.url, store.slot, store.publication, "antipode database new-slot"});
+    const SourceFacts facts = control.facts();
+    if (facts.slot && !primary::is_slot_lost(facts)) {
+        throw CommandError(ExitCode::Failed,
+                           "the slot " + store.slot + " is there, and nothing of it is lost",
+                           "antipode doctor");
+    }
+    control.give_up_slot();
+    if (output.json()) {
+        output.out << nlohmann::ordered_json{{"schema", "antipode.database-new-slot/1"},
+                                             {"store", "database/" + store.name},
+                                             {"slot", store.slot}}
+                          .dump()
+                   << "\n";
+    } else {
+        output.out << "database/" << store.name << ": antipoded makes the slot " << store.slot
+                   << " anew, at once when it runs; secondaries then compare their rows with this "
+                      "site's and transfer what differs\n";
     }
     return ExitCode::Ok;
 }

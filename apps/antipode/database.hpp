@@ -25,6 +25,11 @@ struct DatabaseSetupOptions {
 const Config::Database& find_database(const Config& config, const std::optional<std::string>& name,
                                       const std::string& command);
 
+/// `antipode database new-slot`: on the primary, when its replication slot is gone: forgets it, so
+/// that capture makes another one. Throws CommandError when nothing is wrong with the slot.
+ExitCode make_new_slot(const Config& config, const Output& output,
+                       const std::optional<std::string>& store);
+
 /// On a primary: event triggers, and what the daemon reads; on a secondary: what it writes.
 ExitCode setup_database(const Config& config, const OpenBucket& open, const Output& output,
                         const DatabaseSetupOptions& options);

@@ -39,11 +39,14 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
                  server + ", can be captured" +
                      (uncapped ? std::string("; ") + primary::uncapped : std::string())));
     }
+    if (const std::string note = primary::keyless_note(facts); !note.empty()) {
+        findings.push_back(good("database", subject, note));
+    }
     if (const auto problem = primary::synchronous_problem(facts, store)) {
         findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }
-    if (const auto problem = facts.slot ? primary::slot_problem(*facts.slot, store) : std::nullopt;
-        problem && facts.slot->wal_status != "lost") {
+    if (const auto problem =
+            facts.slot ? primary::slot_problem(*facts.slot, store) : std::nullopt) {
         findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }
     for (const primary::UnmetNeed& need : primary::lesser_needs(facts)) {

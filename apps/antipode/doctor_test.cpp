@@ -215,6 +215,14 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
                 ElementsAre(is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode")));
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
                 ElementsAre(is(Verdict::Good, "database", "max_slot_wal_keep_size")));
+    facts.tables.resize(1);
+    facts.tables[0].name = {"public", "log"};
+    facts.tables[0].replica_identity = 'f';
+    facts.tables[0].identity_usable = facts.tables[0].published = true;
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                ElementsAre(is(Verdict::Good, "database", "can be captured"),
+                            is(Verdict::Good, "database", "apart of \"public\".\"log\"")));
+    facts.tables.clear();
     facts.slot = SourceFacts::Slot{"pgoutput", "", "reserved", true, {}};
     facts.slot->retained_bytes = 20ULL << 30;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),

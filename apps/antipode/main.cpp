@@ -226,6 +226,9 @@ class Program {
             return list_skipped(config(), output_, skip_.store);
         })->add_option("--store", skip_.store, "which, when there are several");
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
+        add(*database, "new-slot", "on the primary, when its replication slot is gone", [this] {
+            return make_new_slot(config(), output_, store_);
+        })->add_option("--store", store_, "which, when there are several");
     }
 
     void add_helpers() {
@@ -277,6 +280,7 @@ class Program {
     TailOptions tail_;
     DatabaseSetupOptions setup_;
     SkipOptions skip_;
+    std::optional<std::string> store_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/change_source.hpp"
 #include "adapters/postgres/sequence_log.hpp"
+#include "adapters/postgres/source_check.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "base/places.hpp"
@@ -33,7 +34,8 @@ class PostgresPrimary final : public PrimaryDatabase {
           sequences_(store.url, name_ + " sequences"),
           capture_(store, source_, control_, probe_, sequences_, clock),
           export_({store.url, store.slot, name_ + " copy", {}}),
-          bulk_({StoreKind::Database, store.name}, export_) {}
+          checks_({store.url, name_ + " check", {}}),
+          bulk_({StoreKind::Database, store.name}, export_, &checks_) {}
 
     primary::DatabaseCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }
@@ -47,6 +49,7 @@ class PostgresPrimary final : public PrimaryDatabase {
     postgres::SequenceLog sequences_;
     primary::SlotCapture capture_;
     postgres::TableExport export_;
+    postgres::SnapshotChecks checks_;
     primary::DatabaseBulk bulk_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
@@ -129,6 +130,7 @@ void SecondaryHalf::start_workers() {
                          }
                          receiver_.begin_database(apply, bulk_, stop);
                          while (!stop.stop_requested()) {
+                             compare_what_is_lost(apply, stop);
                              receiver_.apply_database(apply);
                              progress.healthy();
                          }
@@ -164,6 +166,21 @@ void SecondaryHalf::start_workers() {
     workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
         repair_.run(stop, progress);
     });
+}
+
+// Brings back a database of which nobody can send what is missing.
+void SecondaryHalf::compare_what_is_lost(secondary::DatabaseApply& apply,
+                                         const std::stop_token& stop) {
+    const StoreId& store = apply.store();
+    if (!repair_.is_beyond_repair(store, receiver_.applied_lsn(store))) {
+        return;
+    }
+    spdlog::error(
+        "{}: transactions behind {} are lost: the primary's slot has passed them. The tables are "
+        "compared with the primary's, and what differs is copied",
+        store.to_string(), receiver_.applied_lsn(store).to_string());
+    apply.compare_anew();
+    receiver_.begin_database(apply, bulk_, stop);
 }
 
 void SecondaryHalf::hear(const std::vector<v1::SiteReport>& reports) {
@@ -239,13 +256,6 @@ void SecondaryHalf::show_watch(const DatabaseWatch& watch, const StoreId& store,
 
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
-    if (lane.gap && repair_.is_beyond_repair(lane.store)) {
-        reason = "the primary's slot is past what this site lacks of the database";
-        next_step =
-            "copy it anew: DROP DATABASE name WITH (FORCE), CREATE DATABASE name on this site; "
-            "the copy begins by itself";
-        return "waiting";
-    }
     const DatabaseWatch* const watch = watch_of(lane.store);
     if (const auto held_up = watch == nullptr ? std::nullopt : watch->held_up()) {
         reason = held_up->reason;
@@ -267,7 +277,8 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         }
     }
     if (lane.copying) {
-        reason = "initial copy";
+        reason = lane.gap ? "transactions are lost; comparing the tables with the primary's"
+                          : "initial copy";
         return "copying";
     }
     if (!lane.order.problem.empty()) {

@@ -38,6 +38,7 @@ class SecondaryHalf final : public Half {
         uint64_t parked = 0;
     };
     void start_workers();
+    void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void tell_safe(const secondary::Safe& safe);
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,

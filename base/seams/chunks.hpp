@@ -45,8 +45,6 @@ struct RowsDigest {
 };
 inline constexpr const char* rows_digest_name = "rows-2";
 
-using ChunkDigests = std::map<uint32_t, RowsDigest>;  ///< chunks without rows may be left out
-
 /// Rows with one key; more than one only in tables without a key.
 struct KeyDigest {
     uint32_t chunk = 0;
@@ -75,6 +73,12 @@ struct TouchedKeys {
     bool all = false;
 };
 
+/// What was done to make chunks equal.
+struct MendedRows {
+    uint64_t removed = 0;
+    uint64_t added = 0;
+};
+
 // ---- Primary ----
 
 /// A snapshot of a primary's database, held while the object is there. Its barriers have been
@@ -83,6 +87,8 @@ class SourceCheck {
   public:
     virtual ~SourceCheck() = default;
     virtual const std::string& snapshot() const = 0;  ///< pg_current_snapshot()
+    /// Where the log ended after it was taken: what commits above is not in it.
+    virtual Lsn wal_end() const = 0;
     /// Cuts tables as `other` did, and not anew: chunks keep their numbers.
     virtual void cut_as(const SourceCheck& other) = 0;
     virtual std::optional<ChunkPlan> plan(const TableName& table) const = 0;

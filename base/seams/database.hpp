@@ -4,8 +4,10 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -87,6 +89,8 @@ struct DdlStatement {
     std::vector<Fill> fills;
     std::string problem;  ///< not empty: why a mirror cannot run it
     std::string place;    ///< which one of its transaction: names it when it is run by hand
+    /// Not empty: it can in spite of `problem`, and copies these tables again afterwards.
+    std::vector<TableName> copies;
 };
 
 /// Where a sequence stands: what nextval() returned last, or will return next (`called` is false).
@@ -236,6 +240,9 @@ class SourceControl {
     virtual void create_slot() = 0;
     /// Records on the publication that its slot was made, so that its loss is noticed later.
     virtual void record_slot() = 0;
+    /// Drops the slot, if it is there, and the record of it: the next start of capture makes a new
+    /// one. What only the old one held is lost.
+    virtual void give_up_slot() = 0;
 };
 
 /// Where the write-ahead log ends.
@@ -321,10 +328,17 @@ class SourceExport {
 
 // ---- Secondary ----
 
+struct ChunkPlan;                                     // base/seams/chunks.hpp
+struct TouchedRows;                                   // base/seams/chunks.hpp
+struct MendedRows;                                    // base/seams/chunks.hpp
+struct RowsDigest;                                    // base/seams/chunks.hpp
+using ChunkDigests = std::map<uint32_t, RowsDigest>;  ///< chunks without rows may be left out
+
 enum class CopyPhase {
-    None,    ///< nothing of the initial copy is here
-    Tables,  ///< tables exist and are being filled
-    Finish,  ///< all rows are here; foreign keys follow once apply has passed every snapshot
+    None,     ///< nothing of the initial copy is here
+    Tables,   ///< tables exist and are being filled
+    Compare,  ///< transactions are lost: tables are compared with the primary's and mended
+    Finish,   ///< all rows are here; foreign keys follow once apply has passed every snapshot
     Complete
 };
 
@@ -334,6 +348,13 @@ struct CopiedTable {
     std::string snapshot;
     Lsn wal_end;
     KeyRange range{};
+};
+
+/// A table whose rows are copied again, because a change of its structure gave them values that
+/// differ on each server.
+struct AwaitedTable {
+    TableName name;       ///< as it is called here now
+    bool copied = false;  ///< done, under a snapshot that still matters
 };
 
 /// What begins a COPY into a table.
@@ -373,6 +394,7 @@ struct ReplicaState {
     std::vector<CopiedTable> tables;
     std::vector<SkipRequest> skips;
     std::vector<TableName> to_repair;  ///< to be copied again, alone
+    std::vector<AwaitedTable> awaited{};
 };
 
 struct Field {
@@ -446,11 +468,18 @@ class ReplicaSession {
     /// Everything of `state` but the tables.
     virtual void save(const ReplicaState& state) = 0;
     virtual void forget_tables() = 0;
+    /// The table's rows are to be copied again, and what is remembered of an earlier copy is
+    /// forgotten. Follows the table when it is renamed; a copy that is begun ends it.
+    virtual void await_copy(const TableName& table) = 0;
+    virtual std::vector<AwaitedTable> awaited() = 0;
     /// Of a table whose rows are here, or under the empty name of the schema.
     virtual void remember_copied(const CopiedTable& table) = 0;
 
     virtual std::vector<LocalTable> tables() = 0;
     virtual void run_script(const std::string& sql) = 0;
+    /// The structure as it is here, as SourceExport gives the primary's, but for its sequel.
+    virtual std::string schema(SchemaSection section) = 0;
+    virtual ChunkDigests digests(const ChunkPlan& plan) = 0;
     virtual void set_sequence(const SequenceValue& sequence) = 0;
     /// COPY into a table: begin_copy, copied bytes in COPY's format, end_copy, which returns the
     /// number of rows. Begun, it is remembered as copied, once and no more: a second begin of the
@@ -466,6 +495,13 @@ class ReplicaSession {
 
     /// Ends the request, keeps the record, and has the tables copied again when that was asked for.
     virtual void record_skip(const SkippedTransaction& skipped) = 0;
+
+    /// Makes rows of a table equal to the primary's: begin_mend, then the primary's rows of the
+    /// chunks in COPY's text format, each piece whole lines, then end_mend. Rows in `touched` stay
+    /// as they are. Throws Error{Retry} when those cannot be told apart.
+    virtual void begin_mend(const ChunkPlan& plan) = 0;
+    virtual void mend_bytes(std::string_view bytes) = 0;
+    virtual MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) = 0;
 
     // Any time after load().
     /// Outside of a transaction: where apply stands, for the operator who decides.

@@ -79,7 +79,8 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
         check->cut_as(*other);
     }
     std::string tables = list(check->tables());
-    const Headers headers = {{protocol::snapshot_header, check->snapshot()}};
+    const Headers headers = {{protocol::snapshot_header, check->snapshot()},
+                             {protocol::wal_end_header, check->wal_end().to_string()}};
     checks_.with([&](auto& checks) {
         if (checks.size() >= most_checks) {
             checks.erase(checks.begin());  // a secondary left it when it was cut off

@@ -73,7 +73,12 @@ void check_slot(const SourceFacts& facts, const Config::Database& config, Needs&
         if (facts.publication && facts.publication->slot_made == config.slot) {
             needs.push_back({"the replication slot " + config.slot +
                                  " is gone: changes since then cannot be read any more",
-                             lost_slot_remedy(config)});
+                             "find out why: after a restore from a backup the secondaries may "
+                             "hold more than this database, and would lose it. Then antipode "
+                             "database new-slot --store " +
+                                 config.name +
+                                 ": secondaries compare their rows with this site's and transfer "
+                                 "what differs"});
         } else if (facts.slots_used >= facts.slots_most) {
             needs.push_back({"no replication slot is free (max_replication_slots = " +
                                  std::to_string(facts.slots_most) + ")",
@@ -87,11 +92,6 @@ void check_slot(const SourceFacts& facts, const Config::Database& config, Needs&
                              facts.slot->plugin + "\" and the database \"" + facts.slot->database +
                              "\"",
                          "choose another name (slot = \"...\" in [[database]])"});
-    } else if (facts.slot->wal_status == "lost") {
-        needs.push_back({"the replication slot " + config.slot +
-                             " is lost: the server removed write-ahead log that it needs "
-                             "(max_slot_wal_keep_size)",
-                         lost_slot_remedy(config)});
     }
 }
 
@@ -168,6 +168,31 @@ std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts) {
     return needs;
 }
 
+std::string keyless_note(const SourceFacts& facts) {
+    const auto travels_whole = [](const SourceTable& table) {
+        return table.replica_identity == 'f' || !table.identity_usable;
+    };
+    const std::string none = name_tables(facts.tables, [&](const SourceTable& table) {
+        return travels_whole(table) && !table.candidate;
+    });
+    const std::string unused = name_tables(facts.tables, [&](const SourceTable& table) {
+        return table.replica_identity == 'f' && table.candidate;
+    });
+    std::string note;
+    if (!none.empty()) {
+        note = "no key tells the rows apart of " + none +
+               ": each row that is changed or deleted travels whole (REPLICA IDENTITY FULL), and a "
+               "mirror looks through the table for every few thousand of them; a primary key, or a "
+               "unique index over columns that are NOT NULL, spares both";
+    }
+    if (!unused.empty()) {
+        note += (note.empty() ? "" : "; ") +
+                std::string("rows travel whole although a unique index tells them apart of ") +
+                unused + " (ALTER TABLE ... REPLICA IDENTITY USING INDEX ..., or DEFAULT)";
+    }
+    return note;
+}
+
 void refuse_unmet(const std::vector<UnmetNeed>& needs) {
     if (needs.empty()) {
         return;
@@ -200,8 +225,10 @@ std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
         "the slot " + config.slot + " keeps " + in_gib(slot.retained_bytes) + " of log";
     if (slot.wal_status == "lost") {
         return UnmetNeed{
-            "the slot " + config.slot + " is lost: the server removed log that it needs",
-            lost_slot_remedy(config)};
+            "the slot " + config.slot +
+                " is lost: the server removed log that it needs (max_slot_wal_keep_size)",
+            "start antipoded: it makes a new one, and secondaries compare their rows with this "
+            "site's and transfer what differs"};
     }
     if (slot.wal_status == "unreserved") {
         return UnmetNeed{kept +
@@ -241,11 +268,9 @@ bool is_uncapped(const SourceFacts& facts, const Config::Database& config) {
     return !facts.log_is_capped && config.slot_max_bytes == 0;
 }
 
-std::string lost_slot_remedy(const Config::Database& config) {
-    return "SELECT pg_drop_replication_slot('" + config.slot +
-           "') if it still exists, DROP "
-           "PUBLICATION \"" +
-           config.publication + "\", then copy every secondary's database again into an empty one";
+bool is_slot_lost(const SourceFacts& facts) {
+    return facts.slot && facts.slot->plugin == "pgoutput" &&
+           facts.slot->database == facts.database && facts.slot->wal_status == "lost";
 }
 
 }  // namespace antipode::primary

@@ -22,6 +22,9 @@ std::vector<UnmetNeed> unmet_needs(const SourceFacts& facts, const Config::Datab
 /// What capture does without, but not well: warnings.
 std::vector<UnmetNeed> lesser_needs(const SourceFacts& facts);
 
+/// The server has removed log that the slot needs: it is of no use to anybody.
+bool is_slot_lost(const SourceFacts& facts);
+
 /// Why the log that the slot keeps needs an operator; nullopt: it does not.
 std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
                                       const Config::Database& config);
@@ -42,6 +45,10 @@ constexpr const char* ddl_not_captured =
 constexpr const char* ddl_remedy =
     "antipode database setup --url URL, once, with a superuser's URL of the primary's database";
 
+/// Of tables whose rows nothing tells apart; empty: there are none. They are replicated, only not
+/// as well as others.
+std::string keyless_note(const SourceFacts& facts);
+
 /// Throws Error{Stop} that names all of them; returns when there are none.
 void refuse_unmet(const std::vector<UnmetNeed>& needs);
 
@@ -51,8 +58,5 @@ struct IdentityChange {
 };
 /// An identity for each table that has no usable one.
 std::vector<IdentityChange> missing_identities(const std::vector<SourceTable>& tables);
-
-/// What the operator does when the slot cannot be had any more.
-std::string lost_slot_remedy(const Config::Database& config);
 
 }  // namespace antipode::primary

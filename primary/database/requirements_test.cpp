@@ -65,7 +65,7 @@ TEST(SlotProblem, IsWhatTheSlotKeepsOrMayLose) {
     slot.wal_status = "unreserved";
     EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("max_slot_wal_keep_size"));
     slot.wal_status = "lost";
-    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("pg_drop_replication_slot"));
+    EXPECT_THAT(slot_problem(slot, config)->remedy, HasSubstr("it makes a new one"));
 }
 
 TEST(SynchronousProblem, IsWhereTheTwoSidesDisagree) {
@@ -98,10 +98,6 @@ TEST(Requirements, NameEachNeedOnItsOwn) {
                     f.slot = {"test_decoding", "app", "reserved", false, {}};
                 }),
                 HasSubstr("test_decoding"));
-    EXPECT_THAT(need_of([](auto& f) {
-                    f.slot = {"pgoutput", "app", "lost", false, {}};
-                }),
-                HasSubstr("is lost"));
     EXPECT_THAT(
         need_of([](auto& f) { f.publication = {true, true, false, false, "antipode_slot", true}; }),
         HasSubstr("is gone"));
@@ -128,6 +124,23 @@ TEST(Requirements, IdentitiesAreMendedOnlyWhenAllowedAndOwned) {
     ASSERT_EQ(changes.size(), 2U);
     EXPECT_EQ(changes[0].index, "b_key");
     EXPECT_EQ(changes[1].index, std::nullopt);
+}
+
+TEST(KeylessNote, NamesTablesWhoseRowsTravelWhole) {
+    SourceFacts facts = ready();
+    EXPECT_EQ(keyless_note(facts), "");
+    facts.tables.push_back(table("full", true));
+    facts.tables.back().replica_identity = 'f';
+    facts.tables.push_back(table("not_yet", false));
+    // An identity of its own will be set.
+    facts.tables.push_back(table("indexed", false));
+    facts.tables.back().candidate = "indexed_key";
+    EXPECT_THAT(keyless_note(facts),
+                HasSubstr("apart of \"public\".\"full\", \"public\".\"not_yet\": each row"));
+    EXPECT_EQ(keyless_note(facts).find("indexed"), std::string::npos);
+    facts.tables[1].candidate = "full_pkey";
+    EXPECT_THAT(keyless_note(facts), HasSubstr("apart of \"public\".\"not_yet\": each row"));
+    EXPECT_THAT(keyless_note(facts), HasSubstr("apart of \"public\".\"full\" (ALTER TABLE"));
 }
 
 TEST(Requirements, ManyTablesAreCountedNotListed) {

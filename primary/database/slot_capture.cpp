@@ -104,6 +104,16 @@ void SlotCapture::start() {
 /// it was at each change's time), the record that there was a slot last.
 void SlotCapture::prepare() {
     SourceFacts facts = control_.facts();
+    if (is_slot_lost(facts)) {
+        spdlog::error(
+            "{}: the replication slot {} is lost: the server removed log that it needs "
+            "(max_slot_wal_keep_size). A new one is made; secondaries compare their rows with this "
+            "site's and transfer what differs",
+            store_.to_string(), config_.slot);
+        control_.give_up_slot();
+        slot_seen_ = false;
+        facts = control_.facts();
+    }
     const bool recorded = facts.publication && facts.publication->slot_made == config_.slot;
     if (facts.publication && slot_seen_) {
         facts.publication->slot_made = config_.slot;

@@ -54,7 +54,7 @@ class FakeServer final : public ChangeSource,
         facts.database = "app";
         facts.tables = tables;
         if (has_slot) {
-            facts.slot = {"pgoutput", "app", "reserved", false, confirmed};
+            facts.slot = {"pgoutput", "app", slot_lost ? "lost" : "reserved", false, confirmed};
         }
         facts.publication = publication;
         return facts;
@@ -89,6 +89,12 @@ class FakeServer final : public ChangeSource,
     void record_slot() override {
         log.push_back("record");
         publication->slot_made = "slot";
+    }
+    void give_up_slot() override {
+        log.push_back("give up");
+        has_slot = false;
+        slot_lost = false;
+        publication->slot_made.clear();
     }
     Lsn flushed_end() override {
         if (failing) {
@@ -127,6 +133,7 @@ class FakeServer final : public ChangeSource,
     TimePoint committed_at{};
     std::vector<milliseconds> waits;  ///< for what is decoded
     bool has_slot = false;
+    bool slot_lost = false;
     bool failing = false;
     bool locked = false;
     int asked = 0;
@@ -159,6 +166,18 @@ TEST_F(Capture, PreparesInAnOrderThatACrashMayCutAnywhere) {
     poll();
     EXPECT_EQ(server_.log, (std::vector<std::string>{"identity t t_key", "publication", "slot",
                                                      "record", "start"}));
+}
+
+TEST_F(Capture, MakesANewSlotForOneThatTheServerEnded) {
+    poll();
+    server_.log.clear();
+    server_.slot_lost = true;
+    server_.failing = true;
+    EXPECT_THROW(poll(), Error);
+    server_.failing = false;
+    poll();
+    EXPECT_EQ(server_.log,
+              (std::vector<std::string>{"stop", "give up", "slot", "record", "start"}));
 }
 
 TEST_F(Capture, ReturnsTransactionsThenHowFarDecodingIs) {

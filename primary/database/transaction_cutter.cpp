@@ -42,6 +42,11 @@ void describe_ddl(const DdlStatement& from, v1::Ddl& to) {
         described.set_column(fill.column);
         described.set_value(fill.value);
     }
+    for (const TableName& table : from.copies) {
+        v1::Ddl::Table& described = *to.add_copies();
+        described.set_schema(table.schema);
+        described.set_table(table.table);
+    }
     to.set_problem(from.problem);
 }
 

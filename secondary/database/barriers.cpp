@@ -19,11 +19,12 @@ constexpr size_t relation_bytes = 256;  // in memory, roughly
 
 }  // namespace
 
-void Barriers::expect(const std::string& check, Action action) {
+void Barriers::expect(const std::string& check, Action action, Session session) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return state_ != State::Running; });
     check_ = check;
     action_ = std::move(action);
+    session_ = session;
     problem_.clear();
     forget_since();
     state_ = State::Expected;
@@ -136,6 +137,9 @@ void Barriers::reached(const v1::Barrier& barrier, ReplicaSession& session, bool
         changed_.notify_all();
     } else {
         fail(problem);
+        if (session_ == Session::Written) {
+            throw Error(Reaction::Retry, "a repair failed: " + problem);
+        }
     }
 }
 

@@ -28,11 +28,14 @@ namespace antipode::secondary {
 /// Thread-safe: one check at a time, and the apply thread.
 class Barriers final : public ApplyObserver {
   public:
-    /// In the apply thread, which waits for it. What it throws is the check's problem alone.
+    /// In the apply thread, which waits for it.
     using Action = std::function<void(const Touched& touched, ReplicaSession& session)>;
+    /// Left alone: an Error of the action is the check's problem alone. Written: it may be the
+    /// session's too, so that apply begins again at its position.
+    enum class Session { LeftAlone, Written };
 
     /// Before the primary writes the barriers of `check`. Forgets an earlier check.
-    void expect(const std::string& check, Action action);
+    void expect(const std::string& check, Action action, Session session = Session::LeftAlone);
     /// Waits until the action is done; true: it is. False with the reason in `problem` when it was
     /// not done or cannot be; another check may fare better. Throws Stopped.
     bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop, std::string& problem);
@@ -62,6 +65,7 @@ class Barriers final : public ApplyObserver {
     State state_ = State::Nothing;
     std::string check_;
     Action action_;
+    Session session_ = Session::LeftAlone;
     std::string problem_;
     std::vector<Applied> since_;  ///< the first barrier
     size_t since_bytes_ = 0;

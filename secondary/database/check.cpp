@@ -74,7 +74,7 @@ bool DatabaseCheck::begin_round(CheckReport& report, const std::stop_token& stop
     });
     bool reached = false;
     try {
-        tables_ = primary_.open(check, report.check, stop);
+        tables_ = primary_.open(check, report.check, stop).tables;
         reached = barriers_.wait(options_.wait, stop, problem_);
     } catch (...) {
         barriers_.forget();

@@ -7,6 +7,7 @@
 #include "base/limits.hpp"
 #include "protocol/chunk_text.hpp"
 #include "protocol/table_list.hpp"
+#include "secondary/database/table_copy.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -36,8 +37,14 @@ BulkRequest CheckRequests::request(const std::string& what, const std::string& c
 }
 
 std::string CheckRequests::fetch(const BulkRequest& request, const std::stop_token& stop) {
+    BulkSource::Answer answer;
+    return fetch(request, answer, stop);
+}
+
+std::string CheckRequests::fetch(const BulkRequest& request, BulkSource::Answer& answer,
+                                 const std::stop_token& stop) {
     std::string text;
-    const BulkSource::Answer answer = primary_.get(
+    answer = primary_.get(
         request, 0, {},
         [&](std::string_view chunk) {
             if (text.size() + chunk.size() > text_most_bytes) {
@@ -54,21 +61,24 @@ std::string CheckRequests::fetch(const BulkRequest& request, const std::stop_tok
     return text;
 }
 
-std::vector<TableName> CheckRequests::open(const std::string& check, const std::string& cut_as,
-                                           const std::stop_token& stop) {
+OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_as,
+                              const std::stop_token& stop) {
     BulkRequest wanted = request("open", check);
     if (!cut_as.empty()) {
         wanted.query["cut_as"] = cut_as;
     }
-    const auto lines = protocol::decode_lines(fetch(wanted, stop), 2);
+    BulkSource::Answer answer;
+    const auto lines = protocol::decode_lines(fetch(wanted, answer, stop), 2);
     if (!lines) {
         malformed(wanted);
     }
-    std::vector<TableName> tables;
+    OpenCheck open;
     for (const protocol::Words& words : *lines) {
-        tables.push_back({words[0], words[1]});
+        open.tables.push_back({words[0], words[1]});
     }
-    return tables;
+    open.snapshot = header(answer, protocol::snapshot_header, wanted.path);
+    open.wal_end = lsn_header(answer, protocol::wal_end_header, wanted.path);
+    return open;
 }
 
 std::optional<std::string> CheckRequests::fetch_readable(const BulkRequest& request,

@@ -14,6 +14,13 @@
 
 namespace antipode::secondary {
 
+/// What a check that was opened stands for.
+struct OpenCheck {
+    std::vector<TableName> tables;  ///< of the primary
+    std::string snapshot;
+    Lsn wal_end;  ///< what commits above is not in the snapshot
+};
+
 /// A check as it is asked for over the primary's bulk service (primary/database/check_bulk.hpp).
 /// Every call throws Error{Retry} when the primary does not know the check (any more), Error{Stop}
 /// when its answer is malformed.
@@ -23,9 +30,9 @@ class CheckRequests {
         : store_(std::move(store)), primary_(primary) {}
 
     /// Has the barriers of `check` written. `cut_as`: a check, still open, whose chunks keep their
-    /// numbers; may be empty. Returns the primary's tables.
-    std::vector<TableName> open(const std::string& check, const std::string& cut_as,
-                                const std::stop_token& stop);
+    /// numbers; may be empty.
+    OpenCheck open(const std::string& check, const std::string& cut_as,
+                   const std::stop_token& stop);
     /// nullopt: the table is not readable in the snapshot.
     std::optional<ChunkedTable> digests(const std::string& check, const TableName& table,
                                         const std::set<uint32_t>& chunks,
@@ -43,6 +50,8 @@ class CheckRequests {
     BulkRequest request(const std::string& what, const std::string& check, const TableName& table,
                         const std::set<uint32_t>& chunks) const;
     std::string fetch(const BulkRequest& request, const std::stop_token& stop);
+    std::string fetch(const BulkRequest& request, BulkSource::Answer& answer,
+                      const std::stop_token& stop);
     /// nullopt: the primary says that its snapshot cannot read the table.
     std::optional<std::string> fetch_readable(const BulkRequest& request,
                                               const std::stop_token& stop);

@@ -6,15 +6,12 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
-#include "protocol/table_list.hpp"
 #include "secondary/database/copy_plan.hpp"
 #include "secondary/database/snapshot.hpp"
 
 namespace antipode::secondary {
 namespace {
 
-/// A schema or a list of tables larger than this is refused; rows are streamed.
-constexpr size_t text_most_bytes = 256 * limits::mib;
 constexpr uint64_t report_every_bytes = 4 * limits::mib;
 
 }  // namespace
@@ -28,7 +25,8 @@ InitialCopy::InitialCopy(const StoreId& store, ReplicaSession& session, BulkSour
       primary_(primary),
       options_(options),
       report_(report),
-      stop_(stop) {}
+      stop_(stop),
+      source_(store, primary, stop) {}
 
 void InitialCopy::run() {
     state_ = session_.load();
@@ -36,7 +34,7 @@ void InitialCopy::run() {
         return;
     }
     // The confirmed position comes with the list, so before the first snapshot.
-    const Listing listing = fetch_tables();
+    const CopySource::Listing listing = source_.tables();
     if (state_.phase == CopyPhase::None) {
         begin_copy(listing);
     }
@@ -46,98 +44,8 @@ void InitialCopy::run() {
     advance([](CopyProgress& progress) { progress.table.clear(); });
 }
 
-BulkRequest InitialCopy::request(const std::string& what) const {
-    return {store_.to_string() + "/" + what, {}};
-}
-
-std::string InitialCopy::fetch(const BulkRequest& request, BulkSource::Answer& answer) {
-    std::string text;
-    answer = primary_.get(
-        request, 0, {},
-        [&](std::string_view chunk) {
-            if (text.size() + chunk.size() > text_most_bytes) {
-                malformed_answer(request.path);
-            }
-            text += chunk;
-        },
-        stop_);
-    if (!answer.found) {
-        throw Error(Reaction::Retry,
-                    "the primary's bulk service does not know " + store_.to_string(),
-                    "compare the stores' names in both sites' configurations");
-    }
-    return text;
-}
-
-std::string InitialCopy::fetch_section(const char* section, const std::optional<TableName>& only,
-                                       BulkSource::Answer& answer) {
-    BulkRequest wanted = request("schema");
-    wanted.query["section"] = section;
-    if (only) {
-        wanted.query["schema"] = only->schema;
-        wanted.query["table"] = only->table;
-    }
-    return fetch(wanted, answer);
-}
-
-InitialCopy::Schema InitialCopy::fetch_schema(const std::optional<TableName>& only) {
-    Schema schema;
-    BulkSource::Answer first;
-    BulkSource::Answer other;
-    schema.before = fetch_section("before", only, first);
-    schema.after = fetch_section("after", only, other);
-    schema.finish = fetch_section("finish", only, other);
-    schema.snapshot = {schema_name, header(first, protocol::snapshot_header, "schema"),
-                       lsn_header(first, protocol::wal_end_header, "schema")};
-    return schema;
-}
-
-InitialCopy::Listing InitialCopy::fetch_tables() {
-    BulkSource::Answer answer;
-    const auto lines = protocol::decode_lines(fetch(request("tables"), answer), 4);
-    if (!lines) {
-        malformed_answer("tables");
-    }
-    Listing listing;
-    listing.confirmed = lsn_header(answer, protocol::confirmed_header, "tables");
-    for (const protocol::Words& words : *lines) {
-        const auto bytes = protocol::decode_number(words[3]);
-        listing.tables.push_back(
-            {{words[0], words[1]}, static_cast<uint64_t>(std::max<int64_t>(0, bytes.value_or(0)))});
-    }
-    return listing;
-}
-
-std::vector<KeyRange> InitialCopy::fetch_ranges(const TableName& table) {
-    BulkRequest wanted = request("ranges");
-    wanted.query["schema"] = table.schema;
-    wanted.query["table"] = table.table;
-    wanted.query["bytes"] = std::to_string(options_.part_bytes);
-    std::string text;
-    const auto answer = primary_.get(
-        wanted, 0, {}, [&](std::string_view chunk) { text += chunk; }, stop_);
-    const auto bound = [](const std::string& word) {
-        return word == protocol::no_bound ? std::nullopt : protocol::decode_number(word);
-    };
-    std::vector<KeyRange> ranges;
-    // An older primary knows of no ranges.
-    const auto lines = protocol::decode_lines(answer.found ? text : "", 3);
-    if (!lines) {
-        malformed_answer("ranges");
-    }
-    for (const protocol::Words& words : *lines) {
-        ranges.push_back({words[0], bound(words[1]), bound(words[2])});
-    }
-    return ranges.empty() ? std::vector{KeyRange{}} : ranges;
-}
-
-void InitialCopy::begin_copy(const Listing& listing) {
-    // Twice the same: then it is as it was at the second one's snapshot.
-    const Schema earlier = fetch_schema();
-    const Schema schema = fetch_schema();
-    if (!(schema == earlier)) {
-        throw Error(Reaction::Retry, "the primary's schema changed while it was read");
-    }
+void InitialCopy::begin_copy(const CopySource::Listing& listing) {
+    const CopySource::Schema schema = source_.settled_schema();
     state_.after_script = schema.after;
     state_.finish_script = schema.finish;
     session_.begin();
@@ -168,11 +76,11 @@ void InitialCopy::begin_copy(const Listing& listing) {
 }
 
 /// Tables that were made after the schema was read.
-void InitialCopy::copy_new_tables(const Listing& listing) {
+void InitialCopy::copy_new_tables(const CopySource::Listing& listing) {
     session_.begin();
     const auto here = session_.tables();
     session_.commit();
-    for (const Listed& listed : listing.tables) {
+    for (const CopySource::Table& listed : listing.tables) {
         const bool is_here = std::any_of(here.begin(), here.end(), [&](const LocalTable& table) {
             return table.name == listed.name;
         });
@@ -187,7 +95,7 @@ void InitialCopy::copy_new_tables(const Listing& listing) {
 }
 
 void InitialCopy::make_alone(const TableName& table) {
-    const Schema schema = fetch_schema(table);
+    const CopySource::Schema schema = source_.schema(table);
     session_.run_script(schema.before);
     auto copied = copy_rows(
         store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_);
@@ -204,13 +112,11 @@ void InitialCopy::copy_alone(const TableName& table) {
     state_ = session_.load();
     // A place from before the list is looked at: what is not in it was dropped before, or is made
     // later.
-    BulkSource::Answer answer;
-    fetch_section("finish", std::nullopt, answer);
-    const CopiedTable gone{table, header(answer, protocol::snapshot_header, "schema"),
-                           lsn_header(answer, protocol::wal_end_header, "schema")};
-    const Listing listing = fetch_tables();
-    const bool there = std::any_of(listing.tables.begin(), listing.tables.end(),
-                                   [&](const Listed& listed) { return listed.name == table; });
+    const CopiedTable gone = source_.snapshot(table);
+    const CopySource::Listing listing = source_.tables();
+    const bool there =
+        std::any_of(listing.tables.begin(), listing.tables.end(),
+                    [&](const CopySource::Table& listed) { return listed.name == table; });
     advance([&](CopyProgress& progress) {
         progress.tables = 1;
         progress.table = table.to_string();
@@ -230,16 +136,39 @@ void InitialCopy::copy_alone(const TableName& table) {
                    store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_)) {
         throw Error(Reaction::Retry, printable(table.to_string()) + " was dropped on the primary");
     }
+    move_sequences_on();
     // Foreign keys hold once apply has passed the snapshot.
     state_.phase = CopyPhase::Finish;
     session_.save(state_);
     session_.commit();
 }
 
-std::vector<InitialCopy::Part> InitialCopy::plan(const Listing& listing) {
+void InitialCopy::copy_again(const TableName& table) {
+    state_ = session_.load();
+    advance([&](CopyProgress& progress) {
+        progress.tables = 1;
+        progress.table = table.to_string();
+    });
+    session_.begin();
+    if (!session_.clear_copied(table) ||
+        !copy_rows(
+            store_, session_, primary_, table, KeyRange{}, [](size_t) {}, stop_)) {
+        throw Error(Reaction::Stop,
+                    printable(table.to_string()) +
+                        ", which is to be copied again, has another name on the "
+                        "primary by now, or is dropped",
+                    "wait: that change comes, and then it is tried again");
+    }
+    move_sequences_on();
+    state_.phase = CopyPhase::Finish;
+    session_.save(state_);
+    session_.commit();
+}
+
+std::vector<InitialCopy::Part> InitialCopy::plan(const CopySource::Listing& listing) {
     std::vector<Part> parts;
     progress_.tables = listing.tables.size();
-    for (const Listed& table : listing.tables) {
+    for (const CopySource::Table& table : listing.tables) {
         std::vector<KeyRange> done;
         for (const CopiedTable& copied : state_.tables) {
             if (copied.name == table.name) {
@@ -247,7 +176,8 @@ std::vector<InitialCopy::Part> InitialCopy::plan(const Listing& listing) {
             }
         }
         const bool is_large = table.bytes > options_.part_bytes;
-        const auto ranges = is_large ? fetch_ranges(table.name) : std::vector{KeyRange{}};
+        const auto ranges =
+            is_large ? source_.ranges(table.name, options_.part_bytes) : std::vector{KeyRange{}};
         const auto left = still_to_copy(ranges, done);
         const uint64_t part_bytes = table.bytes / std::max(ranges.size(), left.size());
         for (const KeyRange& range : left) {
@@ -360,25 +290,16 @@ void InitialCopy::advance(const std::function<void(CopyProgress&)>& change, bool
     }
 }
 
-std::vector<SequenceValue> InitialCopy::fetch_sequences() {
-    BulkSource::Answer answer;
-    const auto lines = protocol::decode_lines(fetch(request("sequences"), answer), 4);
-    if (!lines) {
-        malformed_answer("sequences");
+void InitialCopy::move_sequences_on() {
+    std::vector<SequenceState> states;
+    for (SequenceValue& sequence : source_.sequences()) {
+        states.push_back({std::move(sequence), false});
     }
-    std::vector<SequenceValue> sequences;
-    for (const protocol::Words& words : *lines) {
-        const auto value = protocol::decode_number(words[2]);
-        if (!value) {
-            malformed_answer("sequences");
-        }
-        sequences.push_back({{words[0], words[1]}, *value, words[3] == "1"});
-    }
-    return sequences;
+    session_.follow_sequences(states);
 }
 
 void InitialCopy::finish() {
-    const auto sequences = fetch_sequences();
+    const auto sequences = source_.sequences();
     session_.begin();
     if (!state_.after_script.empty()) {
         session_.run_script(state_.after_script);

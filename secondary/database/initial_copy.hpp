@@ -12,6 +12,7 @@
 #include "base/seams/bulk.hpp"
 #include "base/seams/database.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/database/copy_source.hpp"
 #include "secondary/database/table_copy.hpp"
 
 namespace antipode::secondary {
@@ -47,47 +48,28 @@ class InitialCopy {
     /// first when it is not here, emptied when it is. When the primary has it no more, its changes
     /// up to now are left out.
     void copy_alone(const TableName& table);
+    /// Puts the primary's rows in the place of those of a table that is here, in one transaction.
+    /// It must be the same table there, by name and columns: when the primary is ahead with changes
+    /// of its structure, this throws, and is tried again when they have come.
+    void copy_again(const TableName& table);
 
   private:
-    struct Listed {
-        TableName name;
-        uint64_t bytes = 0;
-    };
-    struct Listing {
-        std::vector<Listed> tables;
-        Lsn confirmed;
-    };
-    struct Schema {
-        std::string before;
-        std::string after;
-        std::string finish;
-        CopiedTable snapshot;  ///< from before it was read
-        bool operator==(const Schema& other) const {
-            return before == other.before && after == other.after && finish == other.finish;
-        }
-    };
     struct Part {
         TableName table;
         KeyRange range;
         uint64_t bytes = 0;  ///< on the primary's disk, roughly
     };
 
-    BulkRequest request(const std::string& what) const;
-    std::string fetch(const BulkRequest& request, BulkSource::Answer& answer);
-    std::string fetch_section(const char* section, const std::optional<TableName>& only,
-                              BulkSource::Answer& answer);
-    Schema fetch_schema(const std::optional<TableName>& only = std::nullopt);
-    Listing fetch_tables();
-    std::vector<KeyRange> fetch_ranges(const TableName& table);
-    void begin_copy(const Listing& listing);
-    std::vector<Part> plan(const Listing& listing);
+    void begin_copy(const CopySource::Listing& listing);
+    std::vector<Part> plan(const CopySource::Listing& listing);
     /// Makes a table and fills it, in the open transaction.
     void make_alone(const TableName& table);
-    void copy_new_tables(const Listing& listing);
+    void copy_new_tables(const CopySource::Listing& listing);
     void copy_parts(std::vector<Part> parts);
     void copy_part(ReplicaSession& session, const Part& part, const std::stop_token& stop);
     std::optional<Part> next_part(std::vector<Part>& parts);
-    std::vector<SequenceValue> fetch_sequences();
+    /// Behind nothing that a row took which was just copied: the stream will not say it again.
+    void move_sequences_on();
     void finish();
     /// Changes the progress and reports it, when it is worth it.
     void advance(const std::function<void(CopyProgress&)>& change, bool always = true);
@@ -98,6 +80,7 @@ class InitialCopy {
     const CopyOptions options_;
     const std::function<void(CopyProgress)>& report_;
     const std::stop_token& stop_;
+    CopySource source_;
     ReplicaState state_;
 
     std::mutex mutex_;

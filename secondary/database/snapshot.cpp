@@ -63,7 +63,13 @@ bool Snapshot::sees(uint32_t xid) const {
     return full < xmax_ && !std::binary_search(in_progress_.begin(), in_progress_.end(), full);
 }
 
-CopiedTables::CopiedTables(const std::vector<CopiedTable>& tables) {
+CopiedTables::CopiedTables(const std::vector<CopiedTable>& tables,
+                           const std::vector<AwaitedTable>& awaited) {
+    for (const AwaitedTable& table : awaited) {
+        if (!table.copied) {
+            awaited_.insert(table.name);
+        }
+    }
     for (const CopiedTable& table : tables) {
         const auto snapshot = Snapshot::parse(table.snapshot);
         if (!snapshot) {
@@ -84,6 +90,9 @@ bool CopiedTables::Coverage::contains(int64_t key) const {
 
 CopiedTables::Coverage CopiedTables::coverage(const TableName& table, uint32_t xid,
                                               Lsn commit_lsn) const {
+    if (awaited_.contains(table)) {
+        return {.all = true};
+    }
     if (commit_lsn >= needed_below_) {
         return {};
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -36,10 +37,12 @@ inline const TableName schema_name;
 /// another.
 class CopiedTables {
   public:
-    /// Throws Error{Stop} when a snapshot is malformed.
-    explicit CopiedTables(const std::vector<CopiedTable>& tables = {});
+    /// Throws Error{Stop} when a snapshot is malformed. What happens to the rows of an awaited
+    /// table before it is copied will be in its copy, whatever it is.
+    explicit CopiedTables(const std::vector<CopiedTable>& tables = {},
+                          const std::vector<AwaitedTable>& awaited = {});
 
-    bool empty() const { return copies_.empty(); }
+    bool empty() const { return copies_.empty() && awaited_.empty(); }
     /// What of a table's rows is in its copy.
     struct Coverage {
         bool all = false;
@@ -62,6 +65,7 @@ class CopiedTables {
         KeyRange range;
     };
     std::map<TableName, std::vector<Copy>> copies_;
+    std::set<TableName> awaited_;
     Lsn needed_below_;
 };
 

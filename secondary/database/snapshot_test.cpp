@@ -59,6 +59,16 @@ TEST(CopiedTables, HoldEachTablesOwnSnapshot) {
     EXPECT_EQ(copied.needed_below(), Lsn{2000});
 }
 
+TEST(CopiedTables, HoldAllOfATableThatIsYetToBeCopied) {
+    const TableName a{"public", "a"};
+    const TableName b{"public", "b"};
+    const CopiedTables copied({}, {{a, false}, {b, true}});
+    EXPECT_FALSE(copied.empty());
+    EXPECT_TRUE(copied.contains(a, 99, Lsn{900}));
+    EXPECT_FALSE(copied.contains(b, 99, Lsn{900}));
+    EXPECT_EQ(copied.needed_below(), Lsn{});
+}
+
 TEST(CopiedTables, HoldEachRangesOwnSnapshot) {
     const TableName a{"public", "a"};
     const CopiedTables copied({{a, "100:100:", Lsn{1000}, {"id", std::nullopt, 10}},

@@ -26,6 +26,9 @@ DdlStatement statement_of(const v1::Ddl& from, const std::string& place) {
         statement.fills.push_back({{fill.schema(), fill.table()}, fill.column(), fill.value()});
     }
     statement.problem = from.problem();
+    for (const v1::Ddl::Table& table : from.copies()) {
+        statement.copies.push_back({table.schema(), table.table()});
+    }
     return statement;
 }
 
@@ -72,11 +75,15 @@ void run_statements(ReplicaSession& session, const v1::Transaction& transaction,
                         "look at the statement, then set ddl = \"apply\" in [[database]] and "
                         "restart antipoded: it runs the statement and goes on");
         }
-        if (!ddl.problem().empty()) {
+        if (!ddl.problem().empty() && ddl.copies().empty()) {
             refuse(ddl, transaction, where);
         }
         try {
-            session.run_ddl(statement_of(ddl, place));
+            const DdlStatement statement = statement_of(ddl, place);
+            session.run_ddl(statement);
+            for (const TableName& table : statement.copies) {
+                session.await_copy(table);
+            }
         } catch (const Error& error) {
             const bool stops = error.reaction() == Reaction::Stop;
             throw Error(

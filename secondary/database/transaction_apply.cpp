@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "secondary/database/comparing_copy.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -79,7 +80,7 @@ void TransactionApply::load() {
     lacking_.insert(state_.to_repair.begin(), state_.to_repair.end());
     left_out_.reset();
     repair_due_ = false;
-    copied_ = CopiedTables(state_.tables);
+    copied_ = CopiedTables(state_.tables, state_.awaited);
     place_ = {state_.position, state_.lsn, state_.transactions};
     group_ = {};
     partial_.reset();
@@ -96,7 +97,14 @@ void TransactionApply::abandon() noexcept {
 
 DatabasePosition TransactionApply::committed() const {
     const bool copied = state_.phase == CopyPhase::Finish || state_.phase == CopyPhase::Complete;
-    return {state_.position, state_.lsn, state_.transactions, copied && lacking_.empty()};
+    return {state_.position, state_.lsn, state_.transactions,
+            copied && lacking_.empty() && !waits_for_copy()};
+}
+
+bool TransactionApply::waits_for_copy() const {
+    return copy_failed_at_ != state_.lsn &&
+           std::any_of(state_.awaited.begin(), state_.awaited.end(),
+                       [](const AwaitedTable& table) { return !table.copied; });
 }
 
 DatabasePosition TransactionApply::position() {
@@ -113,17 +121,61 @@ void TransactionApply::initial_copy(BulkSource& primary,
                                     const std::function<void(CopyProgress)>& report,
                                     const std::stop_token& stop) {
     try {
+        if (session_.load().phase == CopyPhase::Compare) {
+            ComparingCopy(store_, session_, primary, report, stop).run();
+        }
         InitialCopy(store_, session_, primary, copy_, report, stop).run();
         while (!lacking_.empty()) {
             InitialCopy(store_, session_, primary, copy_, report, stop)
                 .copy_alone(*lacking_.begin());
             lacking_.erase(lacking_.begin());
         }
+        copy_awaited(primary, report, stop);
     } catch (...) {
         abandon();
         throw;
     }
     loaded_ = false;
+}
+
+void TransactionApply::compare_anew() {
+    try {
+        loaded_ = false;
+        load();
+        if (state_.phase != CopyPhase::Finish && state_.phase != CopyPhase::Complete) {
+            return;
+        }
+        session_.begin();
+        session_.forget_tables();
+        state_.phase = CopyPhase::Compare;
+        session_.save(state_);
+        session_.commit();
+    } catch (...) {
+        abandon();
+        throw;
+    }
+    loaded_ = false;
+}
+
+void TransactionApply::copy_awaited(BulkSource& primary,
+                                    const std::function<void(CopyProgress)>& report,
+                                    const std::stop_token& stop) {
+    const ReplicaState before = session_.load();
+    try {
+        for (const AwaitedTable& table : before.awaited) {
+            if (!table.copied) {
+                InitialCopy(store_, session_, primary, copy_, report, stop).copy_again(table.name);
+            }
+        }
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Stop) {
+            throw;
+        }
+        // Its structure may be another one there by now: that comes.
+        copy_failed_at_ = before.lsn;
+        throw Error(Reaction::Retry, error.what(), error.next_step());
+    }
+    copy_failed_at_.reset();
 }
 
 std::vector<TransactionApply::Step> TransactionApply::steps_of(
@@ -178,6 +230,11 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
     } catch (const LacksTable& error) {
         lacking_.insert(error.table());
         throw;
+    }
+    if (!open_ && waits_for_copy()) {
+        throw Error(Reaction::Retry,
+                    "rows that a change of the structure gave values of their own "
+                    "on each server are to be copied from the primary");
     }
     return committed();
 }
@@ -370,9 +427,30 @@ void TransactionApply::change_structure(const v1::Transaction& transaction) {
         return;
     }
     write();
+    await_again(transaction);
     run_statements(session_, transaction, ddl_);
+    read_awaited();
     reader_.forget();
     group_.structure = true;
+}
+
+void TransactionApply::await_again(const v1::Transaction& transaction) {
+    for (const AwaitedTable& table : state_.awaited) {
+        if (table.copied &&
+            copied_.contains(table.name, transaction.xid(), Lsn{transaction.commit_lsn()})) {
+            session_.await_copy(table.name);
+            std::erase_if(state_.tables,
+                          [&](const CopiedTable& copy) { return copy.name == table.name; });
+        }
+    }
+}
+
+void TransactionApply::read_awaited() {
+    auto awaited = session_.awaited();
+    if (!awaited.empty() || !state_.awaited.empty()) {
+        state_.awaited = std::move(awaited);
+        copied_ = CopiedTables(state_.tables, state_.awaited);
+    }
 }
 
 void TransactionApply::apply_changes(const Step& step, const std::optional<TableName>& left_out) {
@@ -401,7 +479,8 @@ void TransactionApply::pass_barrier(const v1::Transaction& transaction) {
     }
     commit_local();
     finish_copy_if_due();
-    observer_->reached(transaction.barrier(), session_, state_.phase == CopyPhase::Complete);
+    const bool whole = state_.phase == CopyPhase::Complete && state_.awaited.empty();
+    observer_->reached(transaction.barrier(), session_, whole);
 }
 
 void TransactionApply::write() {
@@ -424,6 +503,11 @@ void TransactionApply::open_local() {
 
 void TransactionApply::roll_back_local() {
     session_.rollback();
+    if (group_.structure) {
+        loaded_ = false;
+        load();
+        return;
+    }
     reader_.forget();
     open_ = false;
     partial_.reset();
@@ -458,6 +542,7 @@ void TransactionApply::finish_copy_if_due() {
     complete.phase = CopyPhase::Complete;
     complete.finish_script.clear();
     complete.tables.clear();
+    std::erase_if(complete.awaited, [](const AwaitedTable& table) { return table.copied; });
     session_.begin();
     if (!state_.finish_script.empty()) {
         session_.run_script(state_.finish_script);
@@ -466,7 +551,7 @@ void TransactionApply::finish_copy_if_due() {
     session_.forget_tables();
     session_.commit();
     state_ = std::move(complete);
-    copied_ = CopiedTables();
+    copied_ = CopiedTables(state_.tables, state_.awaited);
 }
 
 }  // namespace antipode::secondary

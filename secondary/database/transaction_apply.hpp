@@ -24,6 +24,10 @@ namespace antipode::secondary {
 /// parts begin again or anything fails. So has one that changes the structure: what follows may
 /// need it committed (values of an enum).
 ///
+/// A change of the structure may give rows values that differ on each server. Then the table's rows
+/// are copied again, as soon as apply() has thrown Error{Retry} for it; until then what happens to
+/// them is left out, and everything else goes on.
+///
 /// One thread. Owner: the lane's worker. After an exception everything not committed is undone;
 /// begin again at position().
 class TransactionApply final : public DatabaseApply {
@@ -37,6 +41,7 @@ class TransactionApply final : public DatabaseApply {
     DatabasePosition position() override;
     void initial_copy(BulkSource& primary, const std::function<void(CopyProgress)>& report,
                       const std::stop_token& stop) override;
+    void compare_anew() override;
     DatabasePosition apply(std::span<const protocol::Event* const> events) override;
 
   private:
@@ -90,6 +95,13 @@ class TransactionApply final : public DatabaseApply {
     /// For the operator, as well as it can be done.
     void note_stopped(const Step& step, const Error& error) noexcept;
     void change_structure(const v1::Transaction& transaction);
+    /// A copy that saw a change of the structure which has yet to come here is not one of the table
+    /// as it is here: it is made again.
+    void await_again(const v1::Transaction& transaction);
+    void read_awaited();
+    void copy_awaited(BulkSource& primary, const std::function<void(CopyProgress)>& report,
+                      const std::stop_token& stop);
+    bool waits_for_copy() const;
     void apply_changes(const Step& step, const std::optional<TableName>& left_out);
     void follow_sequences(const v1::Transaction& transaction);
     void pass_barrier(const v1::Transaction& transaction);
@@ -110,6 +122,8 @@ class TransactionApply final : public DatabaseApply {
 
     /// Tables that are to be copied alone before apply can go on.
     std::set<TableName> lacking_;
+    /// Where the last try to copy an awaited table failed: the next one waits for changes.
+    std::optional<Lsn> copy_failed_at_;
     bool loaded_ = false;
     ReplicaState state_;  ///< as committed
     CopiedTables copied_;

@@ -55,6 +55,7 @@ class TwiceRows final : public secondary::DatabaseApply {
                       const std::stop_token& stop) override {
         real_.initial_copy(primary, report, stop);
     }
+    void compare_anew() override { real_.compare_anew(); }
     secondary::DatabasePosition apply(std::span<const protocol::Event* const> events) override {
         const auto first = real_.apply(events);
         // What begins in the middle of a large transaction cannot begin there once more.

@@ -75,6 +75,7 @@ class SimulatedDatabaseApply final : public secondary::DatabaseApply {
     secondary::DatabasePosition position() override;
     void initial_copy(BulkSource&, const std::function<void(secondary::CopyProgress)>&,
                       const std::stop_token&) override {}
+    void compare_anew() override {}
     secondary::DatabasePosition apply(std::span<const protocol::Event* const> events) override;
 
   private:

@@ -172,7 +172,7 @@ class DatabaseLane : public testing::Test {
             const size_t end = std::min(tables.find('\n', begin), tables.size());
             const std::string table = tables.substr(begin, end - begin);
             script += "\\echo " + table + "\nCOPY (SELECT * FROM ONLY " + table +
-                      " t ORDER BY t::text COLLATE \"C\") TO STDOUT;\n";
+                      " whole_row ORDER BY whole_row::text COLLATE \"C\") TO STDOUT;\n";
             begin = end + 1;
         }
         return server.psql(script, "app");
