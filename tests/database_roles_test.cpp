@@ -90,6 +90,30 @@ TEST_F(DatabaseRoles, ThePrimarysDaemonCapturesAndMayWriteNothing) {
     as("app_owner", "INSERT INTO \"No Key\" VALUES (1); UPDATE \"No Key\" SET v = 2");
 }
 
+TEST_F(DatabaseRoles, ComparesWhatIsLostAsWell) {
+    as("app_owner",
+       "CREATE TABLE t (id int PRIMARY KEY, v text); ALTER TABLE t ENABLE ROW LEVEL SECURITY; "
+       "INSERT INTO t SELECT i, 'v' FROM generate_series(1, 500) i; GRANT SELECT ON t TO reader");
+    start_capture();
+    copy();
+    as("app_owner", "UPDATE t SET v = 'passed' WHERE id = 1");
+    follow();
+    primary_->source.stop();
+    as("app_owner", "UPDATE t SET v = 'lost' WHERE id = 2; DELETE FROM t WHERE id = 400");
+    on_a("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
+    primary_.emplace(a_, "mirror");
+    EXPECT_THAT(error_of([&] { primary_->capture.poll(milliseconds(0)); }, Reaction::Stop),
+                HasSubstr("antipode database new-slot"));
+    primary_->control.give_up_slot();
+    stream_.clear();
+    start_capture();
+    secondary_->apply.compare_anew();
+    copy();
+    as("app_owner", "UPDATE t SET v = 'behind' WHERE id = 3");
+    given_ = {};
+    follow();
+}
+
 TEST_F(DatabaseRoles, DdlOfASuperuserRunsWhereOwnersStayElseHaltsWithTheCommandToRun) {
     as("app_owner", "CREATE TABLE t (id int PRIMARY KEY, v text)");
     start_capture();
