@@ -365,6 +365,8 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.check("publication", why_no_publication(value.publication));
         store.read_choice("replica_identity", value.replica_identity, {"set", "check"});
         store.read_choice("ddl", value.ddl, {"apply", "halt"});
+        store.read("readers", value.readers);
+        store.read("lock_grace", value.lock_grace, std::chrono::seconds(1), std::chrono::hours(24));
         store.read_integer("slot_warn_bytes", value.slot_warn_bytes, 1 << 20, 1LL << 50);
         store.read_integer("slot_max_bytes", value.slot_max_bytes, 0, 1LL << 50);
         store.read("synchronous", value.synchronous);

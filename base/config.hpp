@@ -41,6 +41,10 @@ struct Config {
         std::string replica_identity = "set";
         /// What a secondary does with changes of the structure: "apply", or "halt" at them.
         std::string ddl = "apply";
+        /// On a secondary: the roles that may connect besides the daemon's, to read.
+        std::vector<std::string> readers{};
+        /// How long a reader may hold up what needs a table for itself (TRUNCATE, DDL).
+        std::chrono::milliseconds lock_grace{std::chrono::seconds(30)};
         /// The primary warns when the slot keeps more write-ahead log than this.
         uint64_t slot_warn_bytes = 16ULL << 30;
         /// And lets go of sites that need more than this of it; 0: of none.

@@ -354,18 +354,24 @@ TEST_F(DatabaseDdl, TheCommandSetsUpWithASuperusersUrlForTheDaemonsRole) {
     std::ostringstream out;
     const cli::Output table{out, out};
     const cli::Output json{out, out, cli::Format::Json};
+    const cli::OpenBucket no_nats = [](const Config::Site&, bool) -> std::unique_ptr<KeyValue> {
+        throw Error(Reaction::Retry, "connection refused");
+    };
     cli::DatabaseSetupOptions options;
     options.dry_run = true;
-    EXPECT_EQ(cli::setup_database(config, table, options), cli::ExitCode::Ok);
+    EXPECT_THROW(cli::setup_database(config, no_nats, table, options), cli::CommandError);
+    options.role = "primary";
+    EXPECT_EQ(cli::setup_database(config, no_nats, table, options), cli::ExitCode::Ok);
     EXPECT_THAT(out.str(),
                 AllOf(HasSubstr("CREATE EVENT TRIGGER antipode_ddl"), HasSubstr("'daemon'")));
     EXPECT_FALSE(primary_->control.facts().ddl_captured);
     options.dry_run = false;
-    EXPECT_THAT(error_of([&] { cli::setup_database(config, table, options); }, Reaction::Stop),
-                AllOf(HasSubstr("permission denied"), HasSubstr("--url")));
+    EXPECT_THAT(
+        error_of([&] { cli::setup_database(config, no_nats, table, options); }, Reaction::Stop),
+        AllOf(HasSubstr("permission denied"), HasSubstr("--url")));
     options.url = a_.url("app");
     out.str("");
-    EXPECT_EQ(cli::setup_database(config, json, options), cli::ExitCode::Ok);
+    EXPECT_EQ(cli::setup_database(config, no_nats, json, options), cli::ExitCode::Ok);
     EXPECT_THAT(out.str(), HasSubstr("\"role\":\"daemon\",\"done\":true"));
     EXPECT_TRUE(primary_->control.facts().ddl_captured);
     postgres::Connection daemon(a_.url("app", "daemon"), "test");

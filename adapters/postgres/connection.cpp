@@ -50,6 +50,19 @@ std::optional<std::string> why_no_connection_string(const std::string& url) {
     return text;
 }
 
+std::optional<std::string> user_of(const std::string& url) {
+    PQconninfoOption* const options = PQconninfoParse(url.c_str(), nullptr);
+    std::optional<std::string> user;
+    for (PQconninfoOption* option = options; option != nullptr && option->keyword != nullptr;
+         ++option) {
+        if (std::string_view(option->keyword) == "user" && option->val != nullptr) {
+            user = option->val;
+        }
+    }
+    PQconninfoFree(options);
+    return user;
+}
+
 std::string one_line(const char* message) {
     std::string joined;
     std::istringstream lines(message == nullptr ? "" : message);
@@ -225,6 +238,11 @@ void Connection::wait_for_result(const std::string& doing,
 
 int Connection::server_version() const {
     return PQserverVersion(raw());
+}
+
+bool Connection::is_superuser() const {
+    const char* const told = PQparameterStatus(raw(), "is_superuser");
+    return told != nullptr && std::string_view(told) == "on";
 }
 
 void Connection::fail(const std::string& doing, const pg_result* result) const {

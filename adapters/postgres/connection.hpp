@@ -33,6 +33,9 @@ Reaction reaction_to(std::string_view sqlstate);
 /// Why `url` is no connection string (libpq's own reading of it, nothing connects); nullopt: it is.
 std::optional<std::string> why_no_connection_string(const std::string& url);
 
+/// The user that a connection string names; nullopt: none, or it is no connection string.
+std::optional<std::string> user_of(const std::string& url);
+
 /// PostgreSQL's message in one line, without the line ends that it is laid out with.
 std::string one_line(const char* message);
 
@@ -86,6 +89,8 @@ class Connection {
 
     pg_conn* raw() const { return connection_.get(); }
     int server_version() const;
+    /// Whether the role that acts now is one.
+    bool is_superuser() const;
     /// Throws what the connection's last error, or `result`'s, was.
     [[noreturn]] void fail(const std::string& doing, const pg_result* result = nullptr) const;
 

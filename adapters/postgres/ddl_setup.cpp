@@ -328,7 +328,7 @@ std::string with(std::string text, std::string_view place, const std::string& va
 
 std::string ddl_setup_sql(const std::string& role, Identities identities) {
     const bool given = identities == Identities::Given;
-    return std::string("BEGIN;\n") +
+    return std::string("BEGIN READ WRITE;\n") +
            "-- Tells of no DDL of its own, should the triggers be there already.\n"
            "SET LOCAL session_replication_role = replica;\n"
            "SET LOCAL search_path = pg_catalog;\n"
@@ -351,9 +351,17 @@ void run_ddl_setup(const std::string& url, const std::string& role, Identities i
 }
 
 std::string role_of(const std::string& url) {
-    return Connection(url, "antipode database setup")
-        .query("asking for the role", "SELECT current_user")
-        .string(0, 0);
+    try {
+        return Connection(url, "antipode database setup")
+            .query("asking for the role", "SELECT current_user")
+            .string(0, 0);
+    } catch (const Error&) {
+        // It may be kept out until it is set up.
+        if (const auto user = user_of(url)) {
+            return *user;
+        }
+        throw;
+    }
 }
 
 }  // namespace antipode::postgres

@@ -23,7 +23,8 @@ std::string ddl_setup_sql(const std::string& role, Identities identities = Ident
 void run_ddl_setup(const std::string& url, const std::string& role,
                    Identities identities = Identities::Given);
 
-/// Whom a connection string logs in as. Throws Error{Retry} when the server cannot be reached.
+/// Whom a connection string logs in as. Throws Error{Retry} when the server cannot be reached and
+/// the string does not name him.
 std::string role_of(const std::string& url);
 
 }  // namespace antipode::postgres

@@ -19,8 +19,18 @@ void drop_capture(const std::string& url, const std::string& application_name,
                          {slot});
         return true;
     });
-    control.execute("dropping the publication",
-                    "DROP PUBLICATION IF EXISTS " + quote_identifier(publication));
+    control.transaction([&](Connection& connection) {
+        constexpr const char* doing = "dropping the publication";
+        const Rows found = connection.query(
+            doing, "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1",
+            {publication});
+        if (found.size() > 0 && found.boolean(0, 0)) {
+            connection.execute(doing, "DROP PUBLICATION " + quote_identifier(publication));
+        } else if (found.size() > 0) {
+            connection.query(doing, "SELECT antipode.publish($1, false)", {publication});
+        }
+        return true;
+    });
 }
 
 void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,

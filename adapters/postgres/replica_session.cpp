@@ -12,18 +12,25 @@
 #include "adapters/postgres/quiet_tables.hpp"
 #include "adapters/postgres/row_sets.hpp"
 #include "adapters/postgres/schema_dump.hpp"
+#include "adapters/postgres/script_order.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
+#include "adapters/postgres/skip_log.hpp"
 #include "adapters/postgres/table_fill.hpp"
 
 namespace antipode::postgres {
 namespace {
 
 constexpr const char* lock_not_available = "55P03";
+constexpr const char* insufficient_privilege = "42501";
+constexpr const char* lacks_rights =
+    "as a superuser, here: antipode database setup --owner ROLE --url URL for each role that owns "
+    "something on the primary; CREATE EXTENSION for those that only a superuser may create; the "
+    "database's owner as on the primary (ALTER DATABASE name OWNER TO role)";
 
 /// Triggers and rules of the source have fired there. Rows are found by index wherever there is
 /// one, whatever the statistics of a young table say.
 constexpr const char* session_settings = R"(
-    SET session_replication_role = replica; SET synchronous_commit = on; SET lock_timeout = '10s';
+    SET session_replication_role = replica; SET synchronous_commit = on;
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET jit = off; SET check_function_bodies = off)";
 /// Scripts of the schema check whole tables (foreign keys).
@@ -34,9 +41,11 @@ constexpr const char* script_settings =
 /// What such a session writes is lost together with the note that it was copied.
 constexpr const char* beside_settings = "SET synchronous_commit = off";
 
+/// Unless `antipode database setup` made it.
+constexpr const char* create_schema = R"(
+    CREATE SCHEMA antipode;
+    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands')";
 constexpr const char* create_bookkeeping = R"(
-    CREATE SCHEMA IF NOT EXISTS antipode;
-    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands';
     CREATE TABLE antipode.replica (
         store text PRIMARY KEY,
         epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
@@ -49,6 +58,12 @@ constexpr const char* create_bookkeeping = R"(
         store text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL,
         snapshot text NOT NULL, wal_end pg_lsn NOT NULL, rows bigint NOT NULL,
         PRIMARY KEY (store, schema_name, table_name)
+    ))";
+
+/// What later versions added.
+constexpr const char* create_more = R"(
+    CREATE TABLE IF NOT EXISTS antipode.done_by_hand (
+        store text NOT NULL, place text NOT NULL, PRIMARY KEY (store, place)
     ))";
 
 constexpr std::array<std::pair<CopyPhase, const char*>, 5> phase_names = {
@@ -85,6 +100,7 @@ struct ReplicaWriter::State {
 
     void connect();
     void take_lock();
+    void limit_waits();
     void end_earlier_session();
     void create_bookkeeping_once();
     ReplicaState read();
@@ -146,6 +162,7 @@ void ReplicaWriter::State::connect() {
                     "session_replication_role TO role (15 and newer), or a superuser");
     }
     if (options.writer != 0) {
+        limit_waits();
         connection->execute("preparing the session", beside_settings);
         return;
     }
@@ -182,7 +199,13 @@ void ReplicaWriter::State::take_lock() {
                         "stop the other antipoded of this store (SELECT * FROM pg_stat_activity)");
         }
     }
-    connection->execute("preparing the session", "SET lock_timeout = '10s'");
+    limit_waits();
+}
+
+/// After the settings were pinned, which know no limit.
+void ReplicaWriter::State::limit_waits() {
+    connection->execute("preparing the session",
+                        "SET lock_timeout = " + std::to_string(options.lock_timeout.count()));
 }
 
 void ReplicaWriter::State::end_earlier_session() {
@@ -198,21 +221,33 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         "looking for the bookkeeping tables",
         "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
         "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key'), "
+        "to_regnamespace('antipode') IS NOT NULL, "
+        "to_regclass('antipode.done_by_hand') IS NOT NULL, "
+        "to_regclass('antipode.awaited_copy') IS NOT NULL, "
         "EXISTS (SELECT FROM pg_constraint WHERE conname = 'replica_phase_check' "
         "AND conrelid = to_regclass('antipode.replica'))");
     try {
+        if (!there.boolean(0, 2)) {
+            connection->execute("creating the schema antipode", create_schema);
+        }
         if (!there.boolean(0, 0)) {
             connection->execute("creating the schema antipode", create_bookkeeping);
         }
         if (!there.boolean(0, 1)) {
             renew_copied_table(*connection);
         }
-        if (there.boolean(0, 2)) {
+        if (!there.boolean(0, 3)) {
+            connection->execute("creating the schema antipode", create_more);
+            create_skip_tables(*connection);
+        }
+        if (!there.boolean(0, 4)) {
+            connection->execute("renewing the schema antipode", create_awaited_copy);
+        }
+        if (there.boolean(0, 5)) {
             // It knew fewer phases.
             connection->execute("renewing the schema antipode",
                                 "ALTER TABLE antipode.replica DROP CONSTRAINT replica_phase_check");
         }
-        connection->execute("renewing the schema antipode", create_awaited_copy);
     } catch (const SqlError& error) {
         throw Error(error.reaction(), error.what(),
                     "let the role create schemas: GRANT CREATE ON DATABASE name TO role; a schema "
@@ -241,6 +276,7 @@ ReplicaState ReplicaWriter::State::read() {
     state.after_script = rows.string(0, 7);
     state.finish_script = rows.string(0, 8);
     state.tables = read_copied(*connection, options.store);
+    read_skips(*connection, options.store, state);
     state.awaited = read_awaited(*connection, options.store);
     return state;
 }
@@ -312,10 +348,11 @@ void ReplicaWriter::run_ddl(const DdlStatement& statement) {
         connection.execute("moving sequences on", state_->raises.take_sql());
         state_->quiet.restore(connection);
         connection.execute("preparing the session", script_settings);
-        postgres::run_ddl(connection, statement);
+        postgres::run_ddl(connection, state_->options.store, statement);
         connection.execute("taking back the role", "RESET ROLE");
         connection.pin_settings();
         connection.execute("preparing the session", session_settings);
+        state_->limit_waits();
         fill_columns(connection, statement);
         // Tables and prepared statements of before.
         connection.execute("forgetting statements", "DEALLOCATE ALL");
@@ -376,10 +413,35 @@ void ReplicaWriter::remember_copied(const CopiedTable& table) {
     guarded([&] { postgres::remember_copied(state_->place(), table); });
 }
 
+void ReplicaWriter::record_skip(const SkippedTransaction& skipped) {
+    guarded([&] { postgres::record_skip(state_->connected(), state_->options.store, skipped); });
+}
+
+void ReplicaWriter::note_stopped(Lsn commit_lsn, const std::string& problem) {
+    guarded([&] {
+        postgres::note_stopped(state_->connected(), state_->options.store, commit_lsn, problem);
+    });
+}
+
 bool ReplicaWriter::clear_copied(const TableName& table) {
     return guarded([&] {
         state_->quiet.silence(state_->connected(), table);
+        forget_repair(state_->connected(), state_->options.store, table);
         return postgres::clear_copied(state_->place(), table);
+    });
+}
+
+bool ReplicaWriter::give_up_repair(const TableName& table) {
+    return guarded([&] {
+        if (state_
+                ->query("looking up " + table.to_string(), "SELECT to_regclass($1) IS NULL",
+                        {qualified(table)})
+                .boolean(0, 0)) {
+            return false;
+        }
+        note_unrepaired(state_->connected(), state_->options.store, table);
+        forget_repair(state_->connected(), state_->options.store, table);
+        return true;
     });
 }
 
@@ -411,15 +473,21 @@ void ReplicaWriter::run_script(const std::string& sql) {
     guarded([&] {
         state_->connected().execute("preparing the session", script_settings);
         try {
-            state_->connected().execute("making the schema", sql);
+            state_->connected().execute("making the schema", state_->connected().is_superuser()
+                                                                 ? sql
+                                                                 : for_unprivileged(sql));
         } catch (const SqlError& error) {
             throw Error(error.reaction(), error.what(),
-                        "roles and extension packages that the schema names must be here first "
-                        "(pg_dumpall --roles-only); or make the schema by hand and start again");
+                        error.sqlstate() == insufficient_privilege
+                            ? lacks_rights
+                            : "roles and extension packages that the schema names must be here "
+                              "first (pg_dumpall --roles-only); or make the schema by hand and "
+                              "start again");
         }
         // pg_dump's scripts change the session's settings.
         state_->connected().pin_settings();
         state_->connected().execute("preparing the session", session_settings);
+        state_->limit_waits();
     });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,8 @@ class ReplicaWriter final : public ReplicaSession {
         std::string application_name;
         /// The backend of the writing session that this one copies beside; 0: it is that itself.
         int writer = 0;
+        /// A statement that waits longer for others gives up, and all is begun again.
+        std::chrono::milliseconds lock_timeout{10000};
     };
     explicit ReplicaWriter(Options options);
     ~ReplicaWriter() override;
@@ -47,6 +50,9 @@ class ReplicaWriter final : public ReplicaSession {
     void copy_bytes(std::string_view bytes) override;
     uint64_t end_copy() override;
     bool clear_copied(const TableName& table) override;
+    bool give_up_repair(const TableName& table) override;
+    void record_skip(const SkippedTransaction& skipped) override;
+    void note_stopped(Lsn commit_lsn, const std::string& problem) override;
     void begin_mend(const ChunkPlan& plan) override;
     void mend_bytes(std::string_view bytes) override;
     MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) override;

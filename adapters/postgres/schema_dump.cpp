@@ -60,6 +60,9 @@ std::vector<std::string> environment_for(const std::string& url) {
             variables[option->envvar] = option->val;
         }
     }
+    // A limit of milliseconds, set on the role or the database, would end its first query: it lifts
+    // the limit with its second.
+    variables["PGOPTIONS"] += " -c statement_timeout=0";
     std::vector<std::string> environment;
     environment.reserve(variables.size());
     for (const auto& [name, value] : variables) {

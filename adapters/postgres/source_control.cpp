@@ -1,5 +1,6 @@
 #include "adapters/postgres/source_control.hpp"
 
+#include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/control.hpp"
 #include "base/error.hpp"
 
@@ -9,35 +10,6 @@ namespace {
 /// What is written on the publication once its slot exists.
 constexpr const char* slot_comment = "antipode: slot ";
 
-/// Tables whose changes can be published, and how their rows can be told apart. An identity is an
-/// index that is unique at once (not deferrable), valid, whole, and over columns that cannot be
-/// null.
-constexpr const char* identities_sql = R"(
-    SELECT n.nspname, c.relname, c.relreplident,
-      CASE c.relreplident
-        WHEN 'f' THEN true
-        WHEN 'n' THEN false
-        ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate
-                     AND i.indisvalid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident
-                                          ELSE i.indisprimary END)
-      END AS usable,
-      (SELECT ic.relname FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
-        WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
-          AND i.indpred IS NULL AND i.indexprs IS NULL
-          AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k
-                          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]
-                          WHERE NOT a.attnotnull)
-        ORDER BY i.indnkeyatts, i.indexrelid LIMIT 1) AS candidate,
-      pg_has_role(current_user, c.relowner, 'USAGE') AS owned,
-      EXISTS (SELECT FROM pg_publication p WHERE p.pubname = $1 AND p.puballtables)
-        OR EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1
-                   AND t.schemaname = n.nspname AND t.tablename = c.relname) AS published
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence = 'p'
-      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'antipode')
-      AND n.nspname NOT LIKE 'pg\_%'
-    ORDER BY 1, 2)";
-
 constexpr const char* server_sql = R"(
     SELECT current_setting('server_version_num')::int, current_user, r.rolsuper,
       r.rolsuper OR r.rolreplication, pg_is_in_recovery(), current_setting('wal_level'),
@@ -46,7 +18,9 @@ constexpr const char* server_sql = R"(
       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
       current_setting('max_wal_senders')::int, current_database(),
       current_setting('max_slot_wal_keep_size') <> '-1',
-      current_setting('synchronous_standby_names')
+      current_setting('synchronous_standby_names'),
+      r.rolsuper OR coalesce(has_function_privilege(
+        to_regprocedure('antipode.publish(text, boolean)'), 'EXECUTE'), false)
     FROM pg_roles r WHERE r.rolname = current_user)";
 
 constexpr const char* checking = "checking the primary database";
@@ -88,6 +62,7 @@ void read_server(Connection& connection, SourceFacts& facts) {
     facts.database = rows.string(0, 10);
     facts.log_is_capped = rows.boolean(0, 11);
     facts.synchronous_standby_names = rows.string(0, 12);
+    facts.may_publish = rows.boolean(0, 13);
 }
 
 std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::string& name) {
@@ -126,7 +101,8 @@ std::optional<SourceFacts::Publication> read_publication(Connection& connection,
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot, " +
             filtered +
             ", coalesce(obj_description(p.oid, 'pg_publication'), ''), "
-            "pg_has_role(current_user, pubowner, 'USAGE') "
+            "pg_has_role(current_user, pubowner, 'USAGE') OR coalesce(has_function_privilege("
+            "to_regprocedure('antipode.record_slot(text, text)'), 'EXECUTE'), false) "
             "FROM pg_publication p WHERE pubname = $1",
         {name});
     if (rows.size() == 0) {
@@ -167,6 +143,20 @@ bool read_ddl_captured(Connection& connection) {
         .boolean(0, 0);
 }
 
+/// As the publication's owner, or through what `antipode database setup` made.
+void comment_on(Connection& connection, const std::string& publication, const std::string& text) {
+    constexpr const char* doing = "recording the slot";
+    const Rows owner = connection.query(
+        doing, "SELECT pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = $1",
+        {publication});
+    if (owner.size() > 0 && owner.boolean(0, 0)) {
+        connection.execute(doing, "COMMENT ON PUBLICATION " + quote_identifier(publication) +
+                                      " IS " + quote_literal(text));
+    } else {
+        connection.query(doing, "SELECT antipode.record_slot($1, $2)", {publication, text});
+    }
+}
+
 }  // namespace
 
 struct SourceSetup::State {
@@ -203,17 +193,38 @@ std::optional<SourceFacts::Slot> SourceSetup::slot() {
         [&](Connection& connection) { return read_slot(connection, state_->options.slot); });
 }
 
+/// A role that owns nothing has what `antipode database setup` made for it.
 void SourceSetup::set_identity(const TableName& table, const std::optional<std::string>& index) {
-    state_->control.execute("setting the replica identity of " + table.to_string(),
-                            "ALTER TABLE " + quote_identifier(table.schema) + "." +
-                                quote_identifier(table.table) + " REPLICA IDENTITY " +
-                                (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
+    const std::string doing = "setting the replica identity of " + table.to_string();
+    state_->control.transaction([&](Connection& connection) {
+        const Rows owner = connection.query(
+            doing, "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::regclass",
+            {qualified(table)});
+        if (owner.size() > 0 && owner.boolean(0, 0)) {
+            connection.execute(doing,
+                               "ALTER TABLE " + qualified(table) + " REPLICA IDENTITY " +
+                                   (index ? "USING INDEX " + quote_identifier(*index) : "FULL"));
+        } else {
+            connection.query(doing, "SELECT antipode.give_identity($1::regclass, $2)",
+                             {qualified(table), index});
+        }
+        return true;
+    });
 }
 
 void SourceSetup::create_publication() {
-    state_->control.execute(
-        "creating the publication",
-        "CREATE PUBLICATION " + quote_identifier(state_->options.publication) + " FOR ALL TABLES");
+    constexpr const char* doing = "creating the publication";
+    state_->control.transaction([&](Connection& connection) {
+        if (connection.is_superuser()) {
+            connection.execute(doing, "CREATE PUBLICATION " +
+                                          quote_identifier(state_->options.publication) +
+                                          " FOR ALL TABLES");
+        } else {
+            connection.query(doing, "SELECT antipode.publish($1, true)",
+                             {state_->options.publication});
+        }
+        return true;
+    });
 }
 
 void SourceSetup::create_slot() {
@@ -231,19 +242,17 @@ void SourceSetup::give_up_slot() {
                          {state_->options.slot});
         const auto publication = read_publication(connection, state_->options.publication);
         if (publication && publication->owned) {
-            connection.execute("forgetting the slot",
-                               "COMMENT ON PUBLICATION " +
-                                   quote_identifier(state_->options.publication) + " IS NULL");
+            comment_on(connection, state_->options.publication, "");
         }
         return true;
     });
 }
 
 void SourceSetup::record_slot() {
-    state_->control.execute("recording the slot",
-                            "COMMENT ON PUBLICATION " +
-                                quote_identifier(state_->options.publication) + " IS " +
-                                quote_literal(slot_comment + state_->options.slot));
+    state_->control.transaction([&](Connection& connection) {
+        comment_on(connection, state_->options.publication, slot_comment + state_->options.slot);
+        return true;
+    });
 }
 
 struct WalEnd::State {

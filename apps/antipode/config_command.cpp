@@ -31,6 +31,8 @@ Json stores_of(const Config& config) {
                                       {"publication", store.publication},
                                       {"replica_identity", store.replica_identity},
                                       {"ddl", store.ddl},
+                                      {"readers", store.readers},
+                                      {"lock_grace", duration(store.lock_grace)},
                                       {"slot_warn_bytes", store.slot_warn_bytes},
                                       {"slot_max_bytes", store.slot_max_bytes},
                                       {"synchronous", store.synchronous}});
@@ -92,7 +94,8 @@ void print_value(std::ostream& out, const std::string& key, const Json& value) {
 void print_toml(std::ostream& out, const Json& document) {
     const auto print_table = [&](const Json& table) {
         for (const auto& [key, value] : table.items()) {
-            const bool unset = value.is_string() && value.get<std::string>().empty();
+            const bool unset =
+                value.empty() || (value.is_string() && value.get<std::string>().empty());
             if (!unset) {
                 print_value(out, key, value);
             }

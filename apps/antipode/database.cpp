@@ -1,15 +1,111 @@
 #include "apps/antipode/database.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
+#include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
+#include "adapters/postgres/replica_setup.hpp"
 #include "adapters/postgres/source_control.hpp"
+#include "base/error.hpp"
+#include "failover/epoch.hpp"
 #include "primary/database/requirements.hpp"
 
 namespace antipode::cli {
 namespace {
 
-const Config::Database& find_store(const Config& config, const std::optional<std::string>& name) {
+/// nullopt: cannot be read.
+std::optional<bool> is_primary(const Config& config, const OpenBucket& open) {
+    try {
+        const auto bucket = open(*config.find_site(config.site), false);
+        if (const auto epoch = failover::read_epoch(*bucket, config.cluster)) {
+            return epoch->record.primary() == config.site;
+        }
+    } catch (const Error&) {
+        // Said by who needs it.
+    }
+    return std::nullopt;
+}
+
+bool is_for_secondary(const std::optional<bool>& primary, const DatabaseSetupOptions& options) {
+    if (options.role) {
+        return *options.role == "secondary";
+    }
+    if (primary) {
+        return !*primary;
+    }
+    throw CommandError(ExitCode::Usage,
+                       "whether this site is the primary cannot be read from its nats-server",
+                       "antipode database setup --as primary, or --as secondary");
+}
+
+/// What a setup is, and what it leaves to say.
+struct Plan {
+    std::string sql;
+    std::function<void(const std::string& url)> run;
+    std::string done;
+};
+
+postgres::Identities identities_of(const Config::Database& store) {
+    return store.replica_identity == "set" ? postgres::Identities::Given
+                                           : postgres::Identities::Chosen;
+}
+
+Plan plan_primary(const std::string& role, const Config::Database& store) {
+    const postgres::CaptureSetup setup{role, store.publication, store.replica_identity == "set"};
+    return {
+        postgres::ddl_setup_sql(role, identities_of(store)) + postgres::capture_setup_sql(setup),
+        [setup, store](const std::string& url) {
+            postgres::run_ddl_setup(url, setup.role, identities_of(store));
+            postgres::run_capture_setup(url, setup);
+        },
+        "rows are published and changes of the structure (DDL) are captured from now on; the "
+        "daemon's role " +
+            role + " needs no more rights for it"};
+}
+
+/// It may become the primary, too. `is_primary`: it still is, and others go on writing.
+Plan plan_secondary(const std::string& role, const Config::Database& store, bool is_primary,
+                    const DatabaseSetupOptions& options) {
+    const postgres::ReplicaSetup setup{role, options.owners, store.readers, store.publication,
+                                       !is_primary};
+    return {
+        postgres::ddl_setup_sql(role, identities_of(store)) + postgres::replica_setup_sql(setup),
+        [setup, store](const std::string& url) {
+            postgres::run_ddl_setup(url, setup.role, identities_of(store));
+            postgres::run_replica_setup(url, setup);
+        },
+        "the daemon's role " + role + " can copy and apply without being a superuser; " +
+            (is_primary ? "once this site is a secondary, " : "") +
+            "nobody else may write, and only the roles in \"readers\" may connect"};
+}
+
+/// As a shell reads it.
+std::string word(const std::string& name) {
+    std::string quoted = "'";
+    for (const char c : name) {
+        quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    }
+    const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+        return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+    });
+    return plain ? name : quoted + "'";
+}
+
+/// What the secondaries' setup has to name.
+std::string owners_of(const std::string& url) {
+    std::string options;
+    for (const std::string& owner : postgres::owners_in(url)) {
+        options += " --owner " + word(owner);
+    }
+    return options;
+}
+
+}  // namespace
+
+const Config::Database& find_database(const Config& config, const std::optional<std::string>& name,
+                                      const std::string& command) {
     const Config::Database* found = nullptr;
     for (const Config::Database& store : config.databases) {
         if (name && store.name != *name) {
@@ -17,7 +113,7 @@ const Config::Database& find_store(const Config& config, const std::optional<std
         }
         if (found != nullptr) {
             throw CommandError(ExitCode::Usage, "there are several databases; name one",
-                               "antipode database setup --store " + store.name);
+                               command + " --store " + store.name);
         }
         found = &store;
     }
@@ -30,40 +126,41 @@ const Config::Database& find_store(const Config& config, const std::optional<std
     return *found;
 }
 
-}  // namespace
-
-ExitCode setup_database(const Config& config, const Output& output,
+ExitCode setup_database(const Config& config, const OpenBucket& open, const Output& output,
                         const DatabaseSetupOptions& options) {
-    const Config::Database& store = find_store(config, options.store);
+    const Config::Database& store = find_database(config, options.store, "antipode database setup");
+    const std::optional<bool> primary = is_primary(config, open);
+    const bool secondary = is_for_secondary(primary, options);
     const std::string role = postgres::role_of(store.url);
-    const auto identities = store.replica_identity == "set" ? postgres::Identities::Given
-                                                            : postgres::Identities::Chosen;
-    const std::string sql = postgres::ddl_setup_sql(role, identities);
+    const std::string url = options.url.value_or(store.url);
+    Plan plan = secondary ? plan_secondary(role, store, primary.value_or(false), options)
+                          : plan_primary(role, store);
     if (!options.dry_run) {
-        postgres::run_ddl_setup(options.url.value_or(store.url), role, identities);
+        plan.run(url);
+        if (const std::string owners = secondary ? "" : owners_of(url); !owners.empty()) {
+            plan.done += "\non each secondary: antipode database setup --url URL" + owners;
+        }
     }
     if (output.json()) {
         output.out << nlohmann::ordered_json{{"schema", "antipode.database-setup/1"},
                                              {"store", "database/" + store.name},
+                                             {"for", secondary ? "secondary" : "primary"},
                                              {"role", role},
                                              {"done", !options.dry_run},
-                                             {"sql", sql}}
+                                             {"sql", plan.sql}}
                           .dump()
                    << "\n";
     } else if (options.dry_run) {
-        output.out << sql;
+        output.out << plan.sql;
     } else {
-        output.out
-            << "database/" << store.name
-            << ": changes of the structure (DDL) are captured from now on; the daemon's role "
-            << role << " needs no more rights for it\n";
+        output.out << "database/" << store.name << ": " << plan.done << "\n";
     }
     return ExitCode::Ok;
 }
 
 ExitCode make_new_slot(const Config& config, const Output& output,
                        const std::optional<std::string>& name) {
-    const Config::Database& store = find_store(config, name);
+    const Config::Database& store = find_database(config, name, "antipode database new-slot");
     postgres::SourceSetup control(
         {store.url, store.slot, store.publication, "antipode database new-slot"});
     const SourceFacts facts = control.facts();

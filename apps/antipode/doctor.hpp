@@ -10,6 +10,8 @@
 #include "base/clock.hpp"
 #include "base/config.hpp"
 #include "base/seams/database.hpp"
+#include "base/seams/replica_facts.hpp"
+#include "base/seams/write_fence.hpp"
 
 /// `antipode doctor`: looks at everything that the daemon leans on, without the daemon, and names
 /// each thing that is wrong together with its remedy. Changes nothing that stays.
@@ -57,6 +59,17 @@ using LookAtDatabase = std::function<SourceFacts(const Config::Database&)>;
 SourceFacts look_at_database(const Config::Database& store);
 /// What a primary's databases lack to be captured; on a secondary only whether they can be written.
 Check database_check(const LookAtDatabase& look, const OpenBucket& open);
+
+/// What a secondary's PostgreSQL lets the daemon do. Throws antipode::Error when it does not
+/// answer.
+using LookAtReplica = std::function<ReplicaFacts(const Config::Database&)>;
+ReplicaFacts look_at_replica(const Config::Database& store);
+/// Who may write to it besides.
+using LookAtFence = std::function<FenceState(const Config::Database&)>;
+FenceState look_at_fence(const Config::Database& store);
+/// What a secondary's databases lack to be written, and to be kept from others; nothing on a
+/// primary.
+Check replica_check(const LookAtReplica& look, const LookAtFence& fence, const OpenBucket& open);
 
 /// Runs the checks and prints what they found: bad ones last, with their remedies. Findings when
 /// anything is bad.

@@ -12,6 +12,7 @@
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/database.hpp"
+#include "apps/antipode/database_skip.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
@@ -250,10 +251,28 @@ class Program {
 
     void add_database() {
         CLI::App* const database = add(app_, "database", "a store's PostgreSQL", {});
-        CLI::App* const setup = add(*database, "setup", "what a superuser does once on the primary",
-                                    [this] { return setup_database(config(), output_, setup_); });
+        CLI::App* const setup =
+            add(*database, "setup", "what a superuser does once on each site", [this] {
+                const Config loaded = config();
+                return setup_database(loaded, nats_buckets(loaded), output_, setup_);
+            });
+        setup->add_option("--as", setup_.role, "primary or secondary; default: this site's role")
+            ->check(CLI::IsMember({"primary", "secondary"}));
+        setup->add_option("--owner", setup_.owners,
+                          "on a secondary: a role that owns something on the primary");
         setup->add_option("--store", setup_.store, "which, when there are several");
         setup->add_option("--url", setup_.url, "as a superuser; default: the store's own url");
+        CLI::App* const skip =
+            add(*database, "skip", "leaves out the transaction at which apply stands stopped",
+                [this] { return skip_transaction(config(), output_, skip_); });
+        skip->add_option("--lsn", skip_.lsn, "of the transaction, as status says it")->required();
+        skip->add_option("--table", skip_.table, "schema.table: only its changes");
+        skip->add_option("--store", skip_.store, "which, when there are several");
+        skip->add_flag("!--no-repair", skip_.repair, "do not copy its tables again");
+        skip->add_flag("--yes", skip_.yes, "it is decided");
+        add(*database, "skipped", "what was left out, by whom and why", [this] {
+            return list_skipped(config(), output_, skip_.store);
+        })->add_option("--store", skip_.store, "which, when there are several");
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
         add(*database, "new-slot", "on the primary, when its replication slot is gone", [this] {
             return make_new_slot(config(), output_, store_);
@@ -268,6 +287,7 @@ class Program {
                 checks.push_back(std::move(check));
             }
             checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
+            checks.push_back(replica_check(look_at_replica, look_at_fence, nats_buckets(loaded)));
             checks.push_back(hooks_check(nats_buckets(loaded)));
             return run_doctor(loaded, checks, output_);
         });
@@ -307,6 +327,7 @@ class Program {
     uint64_t sequence_ = 0;
     TailOptions tail_;
     DatabaseSetupOptions setup_;
+    SkipOptions skip_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     bool failover_mode_ = false;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "adapters/postgres/write_fence.hpp"
 #include "base/digest.hpp"
 #include "base/places.hpp"
 #include "failover/durable.hpp"
@@ -25,11 +26,14 @@ bool can_write(const std::filesystem::path& root) {
     return true;
 }
 
+std::string fence_name(const Config& config, const Config::Database& store) {
+    return "antipode " + config.cluster + " " + config.site + " " + store.name + " fence";
+}
+
 }  // namespace
 
-postgres::DatabaseFence fence_of(const Config& config, const Config::Database& store) {
-    return {store.url,
-            "antipode " + config.cluster + " " + config.site + " " + store.name + " fence"};
+postgres::ServiceFence fence_of(const Config& config, const Config::Database& store) {
+    return {store.url, fence_name(config, store)};
 }
 
 failover::SiteCommand Fences::command(const char* key,
@@ -109,6 +113,11 @@ void Fences::check_files() {
 
 void Fences::open(bool with_command) {
     for (const Config::Database& store : config_.databases) {
+        // What kept others from writing to a mirror, before what kept them out of a primary.
+        postgres::DatabaseFence mirror({store.url, fence_name(config_, store), store.readers});
+        if (mirror.look().set_up) {
+            mirror.open_for_writes();
+        }
         const auto file = memory(store);
         if (const auto grants = failover::read_whole(file)) {
             fence_of(config_, store).open(*grants);

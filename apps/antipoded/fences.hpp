@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/postgres/fence.hpp"
+#include "adapters/postgres/service_fence.hpp"
 #include "base/config.hpp"
 #include "base/error.hpp"
 #include "failover/site_command.hpp"
@@ -40,6 +40,6 @@ class Fences {
 };
 
 /// The connection that fences a store's database.
-postgres::DatabaseFence fence_of(const Config& config, const Config::Database& store);
+postgres::ServiceFence fence_of(const Config& config, const Config::Database& store);
 
 }  // namespace antipode

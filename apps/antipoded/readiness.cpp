@@ -1,8 +1,11 @@
 #include "apps/antipoded/readiness.hpp"
 
+#include "adapters/postgres/replica_setup.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "apps/antipoded/fences.hpp"
 #include "base/error.hpp"
+#include "primary/database/requirements.hpp"
+#include "secondary/database/requirements.hpp"
 
 namespace antipode {
 namespace {
@@ -11,6 +14,17 @@ void look_at_fence(const Config& config, const Config::Database& store, Readines
     for (const auto& problem : fence_of(config, store).problems()) {
         readiness.blockers.push_back(
             {"database/" + store.name + " cannot be fenced: " + problem.what, problem.next_step});
+    }
+}
+
+/// It will have to follow the new primary.
+void look_at_apply(const Config::Database& store, Readiness& readiness) {
+    for (const secondary::UnmetNeed& need :
+         secondary::unmet_needs(postgres::look_at_replica(store.url))) {
+        readiness.blockers.push_back(
+            {"database/" + store.name + " could not be a secondary's here: " + need.what,
+             "antipode database setup --as secondary --url URL, with a superuser's URL: while the "
+             "site is the primary, it closes nothing"});
     }
 }
 
@@ -34,6 +48,7 @@ void look_at_database(const Config& config, const Config::Database& store, bool 
         readiness.ddl_captured = readiness.ddl_captured.value_or(true) && facts.ddl_captured;
         if (is_primary) {
             look_at_fence(config, store, readiness);
+            look_at_apply(store, readiness);
         } else {
             look_at_capture(store, facts, readiness);
         }

@@ -140,6 +140,15 @@ void SecondaryHalf::start_workers() {
                          }
                      });
     }
+    for (const auto& store : stores_.databases) {
+        const std::string name = store->apply().store().to_string();
+        workers_.add("watch " + name, [&](const std::stop_token& stop, Worker::Progress progress) {
+            store->watch().run_locks(stop, progress);
+        });
+        workers_.add("fence " + name, [&](const std::stop_token& stop, Worker::Progress progress) {
+            store->watch().run_fence(stop, progress);
+        });
+    }
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
         for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
@@ -252,8 +261,42 @@ bool SecondaryHalf::is_at_work(const secondary::ReceiverLaneStatus& lane) const 
            (failing == nullptr || clock_.now() - failing->since < failing_for_good);
 }
 
+const DatabaseWatch* SecondaryHalf::watch_of(const StoreId& store) const {
+    for (const auto& database : stores_.databases) {
+        if (database->apply().store() == store) {
+            return &database->watch();
+        }
+    }
+    return nullptr;
+}
+
+/// What does not keep rows from being applied, but should be known.
+void SecondaryHalf::show_watch(const DatabaseWatch& watch, const StoreId& store,
+                               const std::vector<WorkerState>& workers, std::string& reason,
+                               std::string& next_step) {
+    for (const WorkerState& worker : workers) {
+        const bool watches = worker.name == "watch " + store.to_string() ||
+                             worker.name == "fence " + store.to_string();
+        if (watches && !worker.healthy && !worker.problem.empty()) {
+            reason = worker.problem;
+            next_step = worker.next_step;
+            return;
+        }
+    }
+    auto problem = watch.fence_problem();
+    problem = problem ? problem : watch.skipped_problem();
+    reason = problem ? problem->reason : "";
+    next_step = problem ? problem->next_step : "";
+}
+
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
+    const DatabaseWatch* const watch = watch_of(lane.store);
+    if (const auto held_up = watch == nullptr ? std::nullopt : watch->held_up()) {
+        reason = held_up->reason;
+        next_step = held_up->next_step;
+        return "waiting";
+    }
     const auto workers = workers_.states();
     if (const WorkerState* worker = problem_of(workers, lane.store)) {
         reason = worker->problem;
@@ -288,6 +331,9 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
+    if (watch != nullptr && reason.empty()) {
+        show_watch(*watch, lane.store, workers, reason, next_step);
+    }
     if (!lane.times.applied_through) {
         return "catching-up";
     }
@@ -326,6 +372,10 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
         row["lsn"] = lane.database->lsn.to_string();
         row["applied"] = lane.database->transactions;
         row["verified"] = lane.database->transactions;
+    }
+    if (const DatabaseWatch* const watch = watch_of(lane.store)) {
+        row["read_only"] = watch->show_fence();
+        row["skipped"] = watch->show_skipped();
     }
     row["mismatches"] = lane.order.mismatches;
     row["parked"] = lane.exceptions;

@@ -56,6 +56,11 @@ class SecondaryHalf final : public Half {
                          std::string& next_step) const;
     const WorkerState* problem_of(const std::vector<WorkerState>& workers,
                                   const StoreId& store) const;
+    /// nullptr: the store is no database.
+    const DatabaseWatch* watch_of(const StoreId& store) const;
+    static void show_watch(const DatabaseWatch& watch, const StoreId& store,
+                           const std::vector<WorkerState>& workers, std::string& reason,
+                           std::string& next_step);
     std::string why_unknown(const std::vector<secondary::ReceiverLaneStatus>& lanes) const;
 
     const Config& config_;

@@ -12,20 +12,29 @@
 namespace antipode {
 namespace {
 
+/// Until then who is in the way has been ended.
+constexpr std::chrono::seconds after_grace(30);
+
 class PostgresSecondary final : public SecondaryDatabase {
   public:
     PostgresSecondary(const Config& config, const Config::Database& store)
-        : session_(
-              {store.url, StoreId{StoreKind::Database, store.name}.to_string(),
-               "antipode " + config.cluster + " " + config.site + " " + store.name + " apply"}),
+        : name_("antipode " + config.cluster + " " + config.site + " " + store.name),
+          session_({store.url, StoreId{StoreKind::Database, store.name}.to_string(),
+                    name_ + " apply", 0, store.lock_grace + after_grace}),
+          watch_(StoreId{StoreKind::Database, store.name}.to_string(),
+                 {store.url, name_ + " watch", name_ + " apply", store.lock_grace},
+                 {store.url, name_ + " fence", store.readers}),
           apply_({StoreKind::Database, store.name}, session_,
                  store.ddl == "halt" ? secondary::DdlPolicy::Halt : secondary::DdlPolicy::Apply,
                  {.workers = config.tuning.copy_workers}) {}
 
     secondary::DatabaseApply& apply() override { return apply_; }
+    DatabaseWatch& watch() override { return watch_; }
 
   private:
+    const std::string name_;
     postgres::ReplicaWriter session_;
+    DatabaseWatch watch_;
     secondary::TransactionApply apply_;
 };
 

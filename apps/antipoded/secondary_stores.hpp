@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "apps/antipoded/database_watch.hpp"
 #include "base/clock.hpp"
 #include "base/config.hpp"
 #include "secondary/apply.hpp"
@@ -16,6 +17,7 @@ class SecondaryDatabase {
   public:
     virtual ~SecondaryDatabase() = default;
     virtual secondary::DatabaseApply& apply() = 0;
+    virtual DatabaseWatch& watch() = 0;
 };
 
 class SecondaryItems {

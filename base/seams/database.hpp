@@ -88,6 +88,7 @@ struct DdlStatement {
     std::vector<Setting> settings;     ///< search_path and others that change its meaning
     std::vector<Fill> fills;
     std::string problem;  ///< not empty: why a mirror cannot run it
+    std::string place;    ///< which one of its transaction: names it when it is run by hand
     /// Not empty: it can in spite of `problem`, and copies these tables again afterwards.
     std::vector<TableName> copies;
 };
@@ -187,6 +188,7 @@ struct SourceFacts {
     int server_version = 0;  ///< 150004
     std::string role;
     bool superuser = false;
+    bool may_publish = false;  ///< all tables
     bool may_replicate = false;
     bool in_recovery = false;
     std::string wal_level;
@@ -363,6 +365,23 @@ struct CopyBeginning {
     std::vector<uint32_t> binary_types{};  ///< empty: the rows come as text
 };
 
+/// An operator's decision: the transaction that commits there, at which apply stands, is left out.
+struct SkipRequest {
+    Lsn lsn;
+    std::optional<TableName> table;  ///< only its changes; nullopt: the whole transaction
+    bool repair = true;              ///< the tables are copied again
+    std::string asked_by;
+    std::string asked_at;
+};
+/// What became of it.
+struct SkippedTransaction {
+    SkipRequest request;
+    uint32_t xid = 0;
+    std::vector<TableName> tables;
+    uint64_t changes = 0;
+    std::string keys;  ///< "update public.items (id = 5)", a line each
+};
+
 /// What a replicated database remembers about itself.
 struct ReplicaState {
     Position position;
@@ -374,6 +393,8 @@ struct ReplicaState {
     std::string finish_script;
     /// Only while a snapshot still matters; the schema's under the empty name.
     std::vector<CopiedTable> tables;
+    std::vector<SkipRequest> skips;
+    std::vector<TableName> to_repair;  ///< to be copied again, alone
     std::vector<AwaitedTable> awaited{};
 };
 
@@ -469,6 +490,12 @@ class ReplicaSession {
     virtual uint64_t end_copy() = 0;
     /// Empties a table that was copied, and forgets that it was; false: there is no such table.
     virtual bool clear_copied(const TableName& table) = 0;
+    /// A table that the primary has no more under this name cannot be copied again: its rows stay,
+    /// and the record of what was skipped says so. False: there is no such table here.
+    virtual bool give_up_repair(const TableName& table) = 0;
+
+    /// Ends the request, keeps the record, and has the tables copied again when that was asked for.
+    virtual void record_skip(const SkippedTransaction& skipped) = 0;
 
     /// Makes rows of a table equal to the primary's: begin_mend, then the primary's rows of the
     /// chunks in COPY's text format, each piece whole lines, then end_mend. Rows in `touched` stay
@@ -478,6 +505,8 @@ class ReplicaSession {
     virtual MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) = 0;
 
     // Any time after load().
+    /// Outside of a transaction: where apply stands, for the operator who decides.
+    virtual void note_stopped(Lsn commit_lsn, const std::string& problem) = 0;
     /// For CopyRequest::binary_for.
     virtual int server_major() = 0;
     /// A session that copies tables beside this one, for another thread. It is of no use once this

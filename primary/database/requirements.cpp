@@ -99,10 +99,11 @@ void check_publication(const SourceFacts& facts, const Config::Database& config,
     const std::string create =
         "as a superuser: CREATE PUBLICATION \"" + config.publication + "\" FOR ALL TABLES";
     if (!facts.publication) {
-        if (!facts.superuser) {
-            needs.push_back({"the publication " + config.publication +
-                                 " does not exist, and only a superuser may publish all tables",
-                             create});
+        if (!facts.may_publish) {
+            needs.push_back(
+                {"the publication " + config.publication +
+                     " does not exist, and only a superuser may publish all tables",
+                 "antipode database setup --url URL, with a superuser's URL; or " + create});
         }
         return;
     }

@@ -29,7 +29,7 @@ SourceFacts ready() {
     SourceFacts facts;
     facts.server_version = 150004;
     facts.role = "capture";
-    facts.superuser = true;
+    facts.superuser = facts.may_publish = true;
     facts.may_replicate = true;
     facts.wal_level = "logical";
     facts.slots_most = 10;
@@ -93,7 +93,7 @@ TEST(Requirements, NameEachNeedOnItsOwn) {
     EXPECT_THAT(need_of([](auto& f) { f.may_replicate = false; }), HasSubstr("\"capture\""));
     EXPECT_THAT(need_of([](auto& f) { f.senders_used = 10; }), HasSubstr("max_wal_senders"));
     EXPECT_THAT(need_of([](auto& f) { f.slots_used = 10; }), HasSubstr("max_replication_slots"));
-    EXPECT_THAT(need_of([](auto& f) { f.superuser = false; }), HasSubstr("publication"));
+    EXPECT_THAT(need_of([](auto& f) { f.may_publish = false; }), HasSubstr("publication"));
     EXPECT_THAT(need_of([](auto& f) {
                     f.slot = {"test_decoding", "app", "reserved", false, {}};
                 }),

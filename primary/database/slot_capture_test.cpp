@@ -48,7 +48,7 @@ class FakeServer final : public ChangeSource,
     SourceFacts facts() override {
         SourceFacts facts;
         facts.server_version = 150000;
-        facts.superuser = facts.may_replicate = true;
+        facts.may_publish = facts.may_replicate = true;
         facts.wal_level = "logical";
         facts.slots_most = facts.senders_most = 5;
         facts.database = "app";

@@ -135,6 +135,11 @@ class FakeSession final : public ReplicaSession {
                       [&](const CopiedTable& known) { return known.name == table; });
         return working.tables.contains(table.table);
     }
+    bool give_up_repair(const TableName& /*table*/) override { return false; }
+    void record_skip(const SkippedTransaction& /*one*/) override { working.state.skips.clear(); }
+    void note_stopped(Lsn commit_lsn, const std::string& /*problem*/) override {
+        scripts.push_back("stopped at " + commit_lsn.to_string());
+    }
     int server_major() override { return 0; }
     std::unique_ptr<ReplicaSession> beside() override { return nullptr; }
 

@@ -122,6 +122,11 @@ void InitialCopy::copy_alone(const TableName& table) {
         progress.table = table.to_string();
     });
     session_.begin();
+    if (!there && session_.give_up_repair(table)) {
+        // Dropped there, or renamed, which the lane has yet to come to.
+        session_.commit();
+        return;
+    }
     const bool here = session_.clear_copied(table);
     if (!there) {
         session_.remember_copied(gone);

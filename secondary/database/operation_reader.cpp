@@ -54,7 +54,7 @@ std::string describe_place(const v1::Transaction& transaction) {
 void OperationReader::forget() {
     mapped_.clear();
     shapes_.clear();
-    found_ = false;
+    ++round_;
     gathered_ = 0;
 }
 
@@ -63,25 +63,30 @@ void OperationReader::open(const v1::Transaction& message) {
     for (const v1::Relation& relation : message.relations()) {
         relations_[relation.id()] = {shape_of(relation), relation.SerializeAsString()};
     }
-    found_ = false;
 }
 
-void OperationReader::open(const Source& source, const CopiedTables& copied) {
+void OperationReader::open(const Source& source, const CopiedTables& copied,
+                           const std::optional<TableName>& left_out) {
     xid_ = source.xid;
     commit_lsn_ = source.commit_lsn;
-    if (!found_ || !copied.empty()) {
-        for (auto& [id, relation] : relations_) {
-            find(relation, copied);
-        }
-        found_ = true;
+    if (!copied.empty() || left_out_ != left_out) {
+        ++round_;
     }
+    left_out_ = left_out;
+    copied_ = &copied;
     reader_ = protocol::ChangeReader(source.changes);
     expected_ = source.change_count;
 }
 
-void OperationReader::find(Relation& relation, const CopiedTables& copied) {
+void OperationReader::find(Relation& relation) {
+    const CopiedTables& copied = *copied_;
     relation.partly = copied.coverage(relation.shape.name, xid_, commit_lsn_);
     relation.copied = relation.partly.all;
+    if (left_out_ && *left_out_ == relation.shape.name) {
+        relation.copied = true;
+        relation.partly.ranges.clear();
+        return;
+    }
     find_key(relation);
     if (const auto known = mapped_.find(relation.bytes); known != mapped_.end()) {
         relation.mapped = known->second;
@@ -128,10 +133,16 @@ void OperationReader::find_key(Relation& relation) const {
                          ", which was copied in ranges of a key that it has no more");
 }
 
-const OperationReader::Relation& OperationReader::relation(uint32_t id) const {
+/// Only what this transaction changes is looked for: a message may hold others, and a table that
+/// one of them lacks is that one's trouble.
+const OperationReader::Relation& OperationReader::relation(uint32_t id) {
     const auto found = relations_.find(id);
     if (found == relations_.end()) {
         contradicts_itself();
+    }
+    if (found->second.found_in != round_) {
+        find(found->second);
+        found->second.found_in = round_;
     }
     return found->second;
 }

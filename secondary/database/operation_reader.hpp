@@ -48,12 +48,14 @@ class OperationReader {
 
     /// Looks at the tables of a new message, whose bytes must stay as long as its operations.
     void open(const v1::Transaction& message);
-    /// Goes on with this of it. Throws LacksTable when a table that the message changes is missing
-    /// here, Error{Stop} when a column is.
-    void open(const Source& source, const CopiedTables& copied);
+    /// Goes on with this of it. `left_out`: this table's changes are none of this transaction's.
+    /// `copied` must stay as long as it is read.
+    void open(const Source& source, const CopiedTables& copied,
+              const std::optional<TableName>& left_out = std::nullopt);
 
     /// Gathers operations of the event until there are `most`; false: no more are in it. Changes
-    /// that are in a table's copy already are left out.
+    /// that are in a table's copy already are left out. Throws LacksTable when a table that the
+    /// transaction changes is missing here, Error{Stop} when a column is.
     bool read(size_t most);
     std::span<const RowOperation> gathered() const { return {operations_.data(), gathered_}; }
     void drop_gathered() { gathered_ = 0; }
@@ -61,6 +63,7 @@ class OperationReader {
     /// "transaction 741 at 0/15F2A98, public.items, key (id = 5)", for errors; the transaction is
     /// the one that was opened last.
     std::string describe(const RowOperation& operation) const;
+    Lsn commit_lsn() const { return commit_lsn_; }
 
   private:
     struct Relation {
@@ -70,11 +73,12 @@ class OperationReader {
         bool copied = false;  ///< this transaction is in the table's copy
         /// With ranges: this transaction is in the copies of these.
         CopiedTables::Coverage partly{};
-        size_t key = 0;  ///< the column of the ranges
+        size_t key = 0;         ///< the column of the ranges
+        uint64_t found_in = 0;  ///< the round in which all this was looked up
     };
-    void find(Relation& relation, const CopiedTables& copied);
+    void find(Relation& relation);
     void find_key(Relation& relation) const;
-    const Relation& relation(uint32_t id) const;
+    const Relation& relation(uint32_t id);
     bool leave_out_copied(const Relation& relation, RowOperation& operation) const;
     bool is_copied(const Relation& relation, const std::vector<Field>& row) const;
     bool convert(RowOperation& operation);
@@ -85,7 +89,9 @@ class OperationReader {
     std::unordered_map<std::string, uint32_t> mapped_;    ///< by the relation's bytes
     std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the message
     std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
-    bool found_ = false;                                  ///< relations_ are mapped
+    uint64_t round_ = 1;  ///< relations_ that were found in an earlier one are looked up anew
+    const CopiedTables* copied_ = nullptr;
+    std::optional<TableName> left_out_;
     uint32_t xid_ = 0;
     Lsn commit_lsn_;
     protocol::ChangeReader reader_{{}};

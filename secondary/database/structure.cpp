@@ -12,8 +12,9 @@ namespace {
 constexpr size_t shown_bytes = 300;
 constexpr int shown_objects = 3;
 
-DdlStatement statement_of(const v1::Ddl& from) {
+DdlStatement statement_of(const v1::Ddl& from, const std::string& place) {
     DdlStatement statement;
+    statement.place = place;
     statement.sql = from.sql();
     statement.tag = from.tag();
     statement.objects.assign(from.objects().begin(), from.objects().end());
@@ -43,18 +44,30 @@ std::string describe(const v1::Ddl& ddl, const v1::Transaction& transaction) {
            printable(ddl.sql().substr(0, shown_bytes)) + (cut ? "..." : "");
 }
 
-[[noreturn]] void refuse(const v1::Ddl& ddl, const std::string& where) {
+std::string skip_command(const v1::Transaction& transaction) {
+    return "antipode database skip --lsn " + Lsn{transaction.commit_lsn()}.to_string();
+}
+
+[[noreturn]] void refuse(const v1::Ddl& ddl, const v1::Transaction& transaction,
+                         const std::string& where) {
     throw Error(
         Reaction::Stop,
         "this change of the structure cannot be repeated here: " + ddl.problem() + "; " + where,
-        "copy the database again into an empty one; the next time add a column without "
-        "a default, then UPDATE, then SET DEFAULT");
+        "the next time add a column without a default, then UPDATE, then SET DEFAULT; now run it "
+        "here as a superuser (PGOPTIONS='-c default_transaction_read_only=off -c "
+        "session_replication_role=replica' psql), then leave the transaction out, which copies "
+        "its tables again: " +
+            skip_command(transaction));
 }
 
 }  // namespace
 
 void run_statements(ReplicaSession& session, const v1::Transaction& transaction, DdlPolicy policy) {
+    int nth = 0;
     for (const v1::Ddl& ddl : transaction.statements()) {
+        const std::string place = Lsn{transaction.commit_lsn()}.to_string() + " part " +
+                                  std::to_string(transaction.part()) + " statement " +
+                                  std::to_string(++nth);
         const std::string where = describe(ddl, transaction);
         if (policy == DdlPolicy::Halt) {
             throw Error(Reaction::Stop,
@@ -63,17 +76,22 @@ void run_statements(ReplicaSession& session, const v1::Transaction& transaction,
                         "restart antipoded: it runs the statement and goes on");
         }
         if (!ddl.problem().empty() && ddl.copies().empty()) {
-            refuse(ddl, where);
+            refuse(ddl, transaction, where);
         }
         try {
-            const DdlStatement statement = statement_of(ddl);
+            const DdlStatement statement = statement_of(ddl, place);
             session.run_ddl(statement);
             for (const TableName& table : statement.copies) {
                 session.await_copy(table);
             }
         } catch (const Error& error) {
-            throw Error(error.reaction(), std::string(error.what()) + "; " + where,
-                        error.next_step());
+            const bool stops = error.reaction() == Reaction::Stop;
+            throw Error(
+                error.reaction(), std::string(error.what()) + "; " + where,
+                error.next_step() +
+                    (stops ? "; or leave the transaction out, and make the change by hand: " +
+                                 skip_command(transaction)
+                           : ""));
         }
     }
 }

@@ -38,14 +38,21 @@ bool stands_alone(const v1::Transaction& transaction) {
                 "compare the versions of Antipode on both sites (antipode version)");
 }
 
-[[noreturn]] void refuse(const RowProblem& problem, const std::string& where) {
+std::string or_skip(Lsn lsn) {
+    return "; or leave the transaction out and copy its tables again: antipode database skip "
+           "--lsn " +
+           lsn.to_string();
+}
+
+[[noreturn]] void refuse(const RowProblem& problem, const std::string& where, Lsn lsn) {
+    const std::string skip = or_skip(lsn);
     if (problem.kind == RowProblem::Kind::NotFound) {
         throw Error(Reaction::Stop,
                     "this site's rows differ from the primary's: " + where + ": " + problem.text,
-                    "find who wrote here; mend the row by hand, or copy the database again");
+                    "find who wrote here; mend the row by hand" + skip);
     }
     throw Error(Reaction::Stop, "the change cannot be applied: " + where + ": " + problem.text,
-                "make the table here as it is on the primary; apply then goes on by itself");
+                "make the table here as it is on the primary; apply then goes on by itself" + skip);
 }
 
 }  // namespace
@@ -70,6 +77,9 @@ void TransactionApply::load() {
     }
     reader_.forget();
     state_ = session_.load();
+    lacking_.insert(state_.to_repair.begin(), state_.to_repair.end());
+    left_out_.reset();
+    repair_due_ = false;
     copied_ = CopiedTables(state_.tables, state_.awaited);
     place_ = {state_.position, state_.lsn, state_.transactions};
     group_ = {};
@@ -218,7 +228,7 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
     try {
         apply(steps);
     } catch (const LacksTable& error) {
-        note_lacking(error);
+        lacking_.insert(error.table());
         throw;
     }
     if (!open_ && waits_for_copy()) {
@@ -229,13 +239,16 @@ DatabasePosition TransactionApply::apply(std::span<const protocol::Event* const>
     return committed();
 }
 
-void TransactionApply::note_lacking(const LacksTable& error) {
-    if (ddl_ == DdlPolicy::Halt) {
-        throw Error(Reaction::Stop, error.what(),
-                    "make the table here as it is on the primary (pg_dump --schema-only "
-                    "--table=...); apply then goes on by itself");
+/// A table that is missing is copied alone, unless the structure is the operator's to change.
+std::optional<Error> TransactionApply::halted_by(const Error& error, const Step* step) const {
+    if (ddl_ != DdlPolicy::Halt || step == nullptr ||
+        dynamic_cast<const LacksTable*>(&error) == nullptr) {
+        return std::nullopt;
     }
-    lacking_.insert(error.table());
+    return Error(Reaction::Stop, error.what(),
+                 "make the table here as it is on the primary (pg_dump --schema-only "
+                 "--table=...); apply then goes on by itself" +
+                     or_skip(step->source.commit_lsn));
 }
 
 void TransactionApply::apply(std::span<const Step> steps) {
@@ -269,11 +282,20 @@ void TransactionApply::apply(std::span<const Step> steps) {
             commit_local();
             finish_copy_if_due();
         }
-    } catch (const Error& error) {
+    } catch (const Error& thrown) {
         abandon();
+        const auto halted = halted_by(thrown, reached == 0 ? nullptr : &steps[reached - 1]);
+        const Error& error = halted ? *halted : thrown;
         const bool several = steps.size() - committed_to > 1;
+        if (error.reaction() == Reaction::Stop && reached > 0 &&
+            (!several || (in_the_middle && committed_to == 0))) {
+            note_stopped(steps[reached - 1], error);
+        }
         if (error.reaction() == Reaction::Retry || !several ||
             (in_the_middle && committed_to == 0)) {
+            if (halted) {
+                throw Error(*halted);
+            }
             throw;
         }
         // Those before the bad one are applied, and it says itself what is wrong with it.
@@ -303,10 +325,14 @@ void TransactionApply::apply_one(const Step& step) {
         pass_barrier(message);
     }
     open_local();
-    if (fresh) {
+    const SkipRequest* const skip = fresh ? skip_of(step) : nullptr;
+    const bool skipped = skip != nullptr && leave_out(step, *skip);
+    if (fresh && !skipped) {
         change_structure(message);
-        apply_changes(step);
+        apply_changes(step, skip == nullptr ? std::nullopt : skip->table);
         follow_sequences(message);
+    }
+    if (fresh) {
         if (observer_ != nullptr) {
             observer_->applied(message, step.source.xid, step.source.changes);
         }
@@ -314,6 +340,9 @@ void TransactionApply::apply_one(const Step& step) {
     if (fresh && !message.last()) {
         partial_ = {message.commit_lsn(), message.xid(), message.part() + 1};
         return;
+    }
+    if (skip != nullptr) {
+        record_skip(step, *skip);
     }
     if (fresh) {
         partial_.reset();
@@ -355,6 +384,42 @@ bool TransactionApply::check_begin(const Step& step) {
     return true;
 }
 
+const SkipRequest* TransactionApply::skip_of(const Step& step) const {
+    for (const SkipRequest& request : state_.skips) {
+        if (request.lsn == step.source.commit_lsn) {
+            return &request;
+        }
+    }
+    return nullptr;
+}
+
+bool TransactionApply::leave_out(const Step& step, const SkipRequest& request) {
+    if (!left_out_ || step.message->part() == 0) {
+        left_out_.emplace();
+    }
+    left_out_->add(*step.message, step.source.changes, request.table);
+    return !request.table;
+}
+
+void TransactionApply::record_skip(const Step& step, const SkipRequest& request) {
+    write();
+    const SkippedTransaction skipped = left_out_->record(request, step.source.xid);
+    session_.record_skip(skipped);
+    repair_due_ = request.repair && !skipped.tables.empty();
+    // Committed alone.
+    group_.structure = true;
+    left_out_.reset();
+}
+
+void TransactionApply::note_stopped(const Step& step, const Error& error) noexcept {
+    try {
+        session_.load();
+        session_.note_stopped(step.source.commit_lsn, error.what());
+    } catch (...) {
+        abandon();
+    }
+}
+
 /// Unless the schema was read after this transaction.
 void TransactionApply::change_structure(const v1::Transaction& transaction) {
     if (transaction.statements_size() == 0 ||
@@ -388,8 +453,8 @@ void TransactionApply::read_awaited() {
     }
 }
 
-void TransactionApply::apply_changes(const Step& step) {
-    reader_.open(step.source, copied_);
+void TransactionApply::apply_changes(const Step& step, const std::optional<TableName>& left_out) {
+    reader_.open(step.source, copied_, left_out);
     while (reader_.read(batch_operations)) {
         write();
     }
@@ -424,7 +489,7 @@ void TransactionApply::write() {
         return;
     }
     if (const auto problem = session_.apply(operations)) {
-        refuse(*problem, reader_.describe(operations[problem->index]));
+        refuse(*problem, reader_.describe(operations[problem->index]), reader_.commit_lsn());
     }
     reader_.drop_gathered();
 }
@@ -462,6 +527,9 @@ void TransactionApply::commit_local() {
     state_.position = place_.position;
     state_.lsn = place_.lsn;
     state_.transactions = place_.transactions;
+    if (std::exchange(repair_due_, false)) {
+        throw Error(Reaction::Retry, "a transaction was skipped; its tables are copied again");
+    }
 }
 
 /// Tables are copied at different places, so that foreign keys hold only once apply has passed all

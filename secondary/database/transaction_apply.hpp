@@ -7,6 +7,7 @@
 #include "secondary/apply.hpp"
 #include "secondary/database/apply_observer.hpp"
 #include "secondary/database/initial_copy.hpp"
+#include "secondary/database/left_out.hpp"
 #include "secondary/database/operation_reader.hpp"
 #include "secondary/database/snapshot.hpp"
 #include "secondary/database/structure.hpp"
@@ -78,15 +79,21 @@ class TransactionApply final : public DatabaseApply {
     void load();
     /// Undoes what is not committed; the session's state is read again by the next call.
     void abandon() noexcept;
-    /// Remembers the table that `error` says is to be copied; as an error for the operator when
-    /// that must not be.
-    void note_lacking(const LacksTable& error);
+    /// What `error` is for the operator, when it is not for the daemon to mend.
+    std::optional<Error> halted_by(const Error& error, const Step* step) const;
     static std::vector<Step> steps_of(std::span<const protocol::Event* const> events);
     void apply(std::span<const Step> steps);
     void apply_one(const Step& step);
     bool continues(const v1::Transaction& transaction) const;
     /// False: it was applied before.
     bool check_begin(const Step& step);
+    /// What the operator has decided about this transaction; nullptr: nothing.
+    const SkipRequest* skip_of(const Step& step) const;
+    /// Of a transaction that is skipped, whole or in part. True: nothing of it is applied.
+    bool leave_out(const Step& step, const SkipRequest& request);
+    void record_skip(const Step& step, const SkipRequest& request);
+    /// For the operator, as well as it can be done.
+    void note_stopped(const Step& step, const Error& error) noexcept;
     void change_structure(const v1::Transaction& transaction);
     /// A copy that saw a change of the structure which has yet to come here is not one of the table
     /// as it is here: it is made again.
@@ -95,7 +102,7 @@ class TransactionApply final : public DatabaseApply {
     void copy_awaited(BulkSource& primary, const std::function<void(CopyProgress)>& report,
                       const std::stop_token& stop);
     bool waits_for_copy() const;
-    void apply_changes(const Step& step);
+    void apply_changes(const Step& step, const std::optional<TableName>& left_out);
     void follow_sequences(const v1::Transaction& transaction);
     void pass_barrier(const v1::Transaction& transaction);
     /// Hands what is gathered to the session; the events' bytes are needed until then.
@@ -124,6 +131,8 @@ class TransactionApply final : public DatabaseApply {
     bool open_ = false;
     Group group_;
     std::optional<Partial> partial_;
+    std::optional<LeftOut> left_out_;  ///< of the transaction that is being skipped
+    bool repair_due_ = false;          ///< what the open local transaction skips is to be copied
     const v1::Transaction* opened_ = nullptr;  ///< what reader_ looks at, during apply()
 };
 

@@ -21,6 +21,13 @@ std::string shell(const std::string& script, const std::filesystem::path& direct
     return must_run({"sh", "-c", script}, {}, options);
 }
 
+void must_succeed(const Site& site, const std::vector<std::string>& command) {
+    const CommandResult done = site.antipode(command);
+    if (done.status != 0) {
+        throw std::runtime_error("antipode " + command.front() + ": " + done.error + done.output);
+    }
+}
+
 std::filesystem::path made(const std::filesystem::path& path) {
     std::filesystem::create_directories(path);
     return path;
@@ -51,7 +58,7 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
     }
     text << "[nats]\nstore_dir = \"" << (directory / "nats").string() << "\"\n"
          << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
-         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.url("app") << "\"\n"
+         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.url("app", database_role) << "\"\n"
          << of_database << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string()
          << "\"\n"
          << "[[blobs]]\nname = \"uploads\"\nroot = \"" << files_root.string() << "\"\n"
@@ -127,21 +134,40 @@ std::string Site::files() const {
         files_root);
 }
 
-TwoSites::TwoSites(const std::string& more, const std::string& of_database)
+TwoSites::TwoSites(const std::string& more, const std::string& of_database, Daemons daemons)
     : london(temporary.path(), "london"), sydney(temporary.path(), "sydney") {
+    if (daemons == Daemons::Unprivileged) {
+        make_roles();
+    }
     london.configure({&london, &sydney}, more, of_database);
     sydney.configure({&london, &sydney}, more, of_database);
-    london.sql(schema);
-    const CommandResult init = london.antipode({"sites", "init", "--primary", "london"});
-    if (init.status != 0) {
-        throw std::runtime_error("antipode sites init: " + init.error + init.output);
-    }
-    const CommandResult setup = london.antipode({"database", "setup"});
-    if (setup.status != 0) {
-        throw std::runtime_error("antipode database setup: " + setup.error + setup.output);
-    }
+    london.sql(daemons == Daemons::Unprivileged ? "SET ROLE app_owner; " + schema : schema);
+    must_succeed(london, {"sites", "init", "--primary", "london"});
+    set_up_databases(daemons);
     london.start();
     sydney.start();
+}
+
+void TwoSites::make_roles() {
+    for (Site* site : {&london, &sydney}) {
+        site->sql(
+            "CREATE ROLE antipode LOGIN; CREATE ROLE app_owner LOGIN; CREATE ROLE report LOGIN; "
+            "GRANT pg_read_all_data TO report; ALTER DATABASE app OWNER TO app_owner");
+        site->database_role = "antipode";
+    }
+}
+
+void TwoSites::set_up_databases(Daemons daemons) {
+    if (daemons == Daemons::Superusers) {
+        must_succeed(london, {"database", "setup"});
+        return;
+    }
+    // Once would do.
+    for (int i = 0; i < 2; ++i) {
+        must_succeed(london, {"database", "setup", "--url", london.postgres.url("app")});
+        must_succeed(sydney, {"database", "setup", "--owner", "app_owner", "--url",
+                              sydney.postgres.url("app")});
+    }
 }
 
 bool TwoSites::caught_up(std::chrono::milliseconds timeout) const {

@@ -44,6 +44,8 @@ class Site {
     std::string repositories() const;  ///< refs, HEADs, fsck of every repository
     std::string files() const;         ///< mode, hash and path of every file
 
+    /// Whom the daemon logs in as; before configure().
+    std::string database_role = "postgres";
     const std::string name;
     const std::filesystem::path directory;
     const std::filesystem::path git_root;
@@ -60,8 +62,12 @@ class Site {
 /// Two sites, london (primary) and sydney, with a schema on london and daemons that run.
 class TwoSites {
   public:
+    /// Who the daemons are to PostgreSQL. Unprivileged: the role "antipode", as `antipode database
+    /// setup` leaves it; "app_owner" owns the schema, "report" may read it.
+    enum class Daemons { Superusers, Unprivileged };
     /// `more`: lines added to both configurations; `of_database`: to their tables of it.
-    explicit TwoSites(const std::string& more = {}, const std::string& of_database = {});
+    explicit TwoSites(const std::string& more = {}, const std::string& of_database = {},
+                      Daemons daemons = Daemons::Superusers);
 
     /// sydney has everything that london had when this was called. False after `timeout`.
     bool caught_up(std::chrono::milliseconds timeout = std::chrono::seconds(60)) const;
@@ -73,6 +79,10 @@ class TwoSites {
     TemporaryDirectory temporary;
     Site london;
     Site sydney;
+
+  private:
+    void make_roles();
+    void set_up_databases(Daemons daemons);
 };
 
 /// What an application does: uploads a file, pushes a commit that names it, inserts a row that

@@ -77,6 +77,28 @@ TEST_F(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
               pair_.london.sql("SELECT max(id) FROM journal"));
 }
 
+TEST(SwitchoverWithoutSuperusers, ThereAndBack) {
+    Pair pair("", Pair::Daemons::Unprivileged);
+    Writer writer(pair);
+    ASSERT_TRUE(writer.write());
+    app(pair.london, "CREATE TABLE keyless (v int); INSERT INTO keyless VALUES (1)");
+    ASSERT_TRUE(pair.caught_up(pair.sydney)) << pair.describe();
+    for (Site* to : {&pair.sydney, &pair.london}) {
+        ASSERT_TRUE(pair.ready(*to)) << to->antipode({"preflight", "--to", to->name}).output;
+        const CommandResult done = pair.switch_to(*to);
+        ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
+        ASSERT_TRUE(writer.write()) << writer.problem();
+        app(*to, "UPDATE keyless SET v = v + 1; ALTER TABLE keyless ADD of_" + to->name + " int");
+        ASSERT_TRUE(pair.caught_up(pair.other(*to))) << pair.describe();
+        pair.expect_equal();
+        const CommandResult refused =
+            run({PostgresServer::program("psql"), "-Xc", "INSERT INTO keyless VALUES (2)",
+                 pair.other(*to).postgres.url("app", "app")});
+        EXPECT_THAT(refused.error, HasSubstr("permission denied for database"));
+    }
+    EXPECT_EQ(pair.sydney.sql("SELECT v FROM keyless"), "3");
+}
+
 /// kill -9 of a daemon once it has journaled that it begins a step, and of the command that asked.
 TEST_F(Switchover, GoesOnWhereverADaemonIsKilled) {
     struct Kill {

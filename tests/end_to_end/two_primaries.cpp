@@ -49,31 +49,52 @@ class Gate {
     int fd_;
 };
 
+}  // namespace
+
 std::string app(const Site& site, const std::string& sql) {
     return must_run({PostgresServer::program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1",
                      site.postgres.url("app", "app")},
                     sql);
 }
 
-}  // namespace
-
-Pair::Pair(const std::string& more)
+Pair::Pair(const std::string& more, Daemons daemons)
     : london(temporary.path(), "london"), sydney(temporary.path(), "sydney") {
     // What the tests look at by psql is no application.
     setenv("PGAPPNAME", "antipode test", 1);
     for (Site* site : {&london, &sydney}) {
-        site->configure({&london, &sydney}, commands_of(*site, more));
         site->sql("CREATE ROLE app LOGIN; GRANT ALL ON SCHEMA public TO app");
+        if (daemons == Daemons::Unprivileged) {
+            site->sql("CREATE ROLE antipode LOGIN; ALTER DATABASE app OWNER TO app");
+            site->database_role = "antipode";
+        }
+    }
+    for (Site* site : {&london, &sydney}) {
+        site->configure({&london, &sydney}, commands_of(*site, more));
     }
     app(london, schema);
     write_file(opened(london), "");
     const CommandResult init = london.antipode({"sites", "init", "--primary", "london"});
-    const CommandResult setup = london.antipode({"database", "setup"});
-    if (init.status != 0 || setup.status != 0) {
-        throw std::runtime_error(init.error + setup.error);
+    if (init.status != 0) {
+        throw std::runtime_error(init.error);
     }
+    set_up_databases(daemons);
     london.start();
     sydney.start();
+}
+
+void Pair::set_up_databases(Daemons daemons) {
+    const auto set_up = [](const Site& site, std::vector<std::string> more) {
+        more.insert(more.begin(), {"database", "setup", "--url", site.postgres.url("app")});
+        const CommandResult setup = site.antipode(more);
+        if (setup.status != 0) {
+            throw std::runtime_error(setup.error);
+        }
+    };
+    set_up(london, {});
+    if (daemons == Daemons::Unprivileged) {
+        set_up(london, {"--as", "secondary", "--owner", "app"});
+        set_up(sydney, {"--as", "secondary", "--owner", "app"});
+    }
 }
 
 Site* Pair::open_site() {

@@ -12,8 +12,10 @@ namespace antipode::test {
 /// that is stopped and started by the site's commands.
 class Pair {
   public:
+    /// What the daemons are for PostgreSQL. Unprivileged: as `antipode database setup` leaves them.
+    enum class Daemons { Superusers, Unprivileged };
     /// `more`: lines for the [failover] table of both.
-    explicit Pair(const std::string& more = {});
+    explicit Pair(const std::string& more = {}, Daemons daemons = Daemons::Superusers);
 
     Site& other(const Site& site) { return &site == &london ? sydney : london; }
     /// That is open for writes; nullptr: none is.
@@ -30,10 +32,17 @@ class Pair {
     void expect_equal() const;
     std::string describe() const;
 
+  private:
+    void set_up_databases(Daemons daemons);
+
+  public:
     TemporaryDirectory temporary;
     Site london;
     Site sydney;
 };
+
+/// SQL as the application's role.
+std::string app(const Site& site, const std::string& sql);
 
 /// Writes all the time, to whichever site is open: a file, a commit that names it, a row that names
 /// both.

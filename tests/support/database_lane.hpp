@@ -65,8 +65,10 @@ struct Primary {
 
 struct Secondary {
     explicit Secondary(const PostgresServer& server, const std::string& user = "postgres",
-                       secondary::CopyOptions copy = {})
-        : session({server.url("app", user), "app", "antipode apply app@b"}),
+                       secondary::CopyOptions copy = {},
+                       milliseconds lock_timeout = std::chrono::seconds(60))
+        : session({server.url("app", user), store.to_string(), "antipode apply app@b", 0,
+                   lock_timeout}),
           reader({server.url("app", user), "antipode check app@b"}),
           apply(store, session, secondary::DdlPolicy::Apply, copy, &barriers) {}
     postgres::ReplicaWriter session;

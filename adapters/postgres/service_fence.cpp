@@ -1,4 +1,4 @@
-#include "adapters/postgres/fence.hpp"
+#include "adapters/postgres/service_fence.hpp"
 
 #include <sstream>
 
@@ -49,7 +49,7 @@ std::string quoted_grantee(const std::string& name) {
     return name.empty() ? "PUBLIC" : quote_identifier(name);
 }
 
-using Problems = std::vector<DatabaseFence::Problem>;
+using Problems = std::vector<ServiceFence::Problem>;
 
 bool is_true(Connection& connection, const std::string& condition) {
     return connection.query(fencing, "SELECT " + condition).boolean(0, 0);
@@ -113,7 +113,7 @@ void look_at_sessions(Connection& connection, const std::string& role, Problems&
 
 }  // namespace
 
-struct DatabaseFence::State {
+struct ServiceFence::State {
     Control control;
 
     static std::optional<std::string> leak(Connection& connection) {
@@ -136,12 +136,12 @@ struct DatabaseFence::State {
     }
 };
 
-DatabaseFence::DatabaseFence(std::string url, std::string application_name)
+ServiceFence::ServiceFence(std::string url, std::string application_name)
     : state_(new State{Control(std::move(url), std::move(application_name))}) {}
-DatabaseFence::~DatabaseFence() = default;
+ServiceFence::~ServiceFence() = default;
 
 /// A line: '+' or '-' (may grant it on), the role's name; none for PUBLIC.
-std::string DatabaseFence::grants() {
+std::string ServiceFence::grants() {
     return state_->control.transaction([](Connection& connection) {
         const Rows rows = connection.query(fencing, R"(
             SELECT acl.is_grantable, coalesce(r.rolname, '')
@@ -159,7 +159,7 @@ std::string DatabaseFence::grants() {
     });
 }
 
-void DatabaseFence::close() {
+void ServiceFence::close() {
     const std::string before = grants();
     state_->control.transaction([&](Connection& connection) {
         const std::string role = first_of(connection, "SELECT current_user");
@@ -188,7 +188,7 @@ void DatabaseFence::close() {
     }
 }
 
-void DatabaseFence::open(const std::string& grants) {
+void ServiceFence::open(const std::string& grants) {
     state_->control.transaction([&](Connection& connection) {
         const std::string database =
             quote_identifier(first_of(connection, "SELECT current_database()"));
@@ -212,12 +212,12 @@ void DatabaseFence::open(const std::string& grants) {
     });
 }
 
-std::optional<std::string> DatabaseFence::leak() {
+std::optional<std::string> ServiceFence::leak() {
     return state_->control.transaction(
         [](Connection& connection) { return State::leak(connection); });
 }
 
-std::vector<DatabaseFence::Problem> DatabaseFence::problems() {
+std::vector<ServiceFence::Problem> ServiceFence::problems() {
     return state_->control.transaction([](Connection& connection) {
         std::vector<Problem> problems;
         const std::string role = first_of(connection, "SELECT current_user");

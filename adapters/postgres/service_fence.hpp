@@ -12,10 +12,10 @@ namespace antipode::postgres {
 /// like that. Not ALLOW_CONNECTIONS: that would lock the daemon out as well at its next connection.
 /// One thread. Errors: Retry (the server is away), Stop (the role may not, or somebody can still
 /// get in).
-class DatabaseFence {
+class ServiceFence {
   public:
-    DatabaseFence(std::string url, std::string application_name);
-    ~DatabaseFence();
+    ServiceFence(std::string url, std::string application_name);
+    ~ServiceFence();
 
     /// Who may connect now, a line each; for open(). Keep it before close() is called.
     std::string grants();
