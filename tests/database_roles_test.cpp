@@ -201,24 +201,27 @@ TEST_F(DatabaseRoles, TheCommandSetsUpASecondary) {
     config.databases[0].url = b_.url("app", "daemon");
     std::ostringstream out;
     const cli::Output table{out, out};
+    const cli::OpenBucket no_nats = [](const auto&, bool) -> std::unique_ptr<KeyValue> {
+        throw Error(Reaction::Retry, "no nats-server");
+    };
     cli::DatabaseSetupOptions options;
     options.role = "secondary";
     options.owners = {"other"};
     options.dry_run = true;
-    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_EQ(cli::setup_database(config, no_nats, table, options), cli::ExitCode::Ok);
     EXPECT_THAT(out.str(), AllOf(HasSubstr("session_replication_role"), HasSubstr("'daemon'"),
                                  HasSubstr("ARRAY['other']"), Not(HasSubstr("@"))));
     EXPECT_THROW(postgres::look_at_replica(b_.url("app", "daemon")), Error);
     options.dry_run = false;
     options.url = b_.url("app");
-    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_EQ(cli::setup_database(config, no_nats, table, options), cli::ExitCode::Ok);
     EXPECT_TRUE(secondary::unmet_needs(postgres::look_at_replica(b_.url("app", "daemon"))).empty());
     // The primary's tells what to name.
     out.str("");
     config.databases[0].url = a_.url("app", "mirror");
     options.role = "primary";
     options.url = a_.url("app");
-    EXPECT_EQ(cli::setup_database(config, {}, table, options), cli::ExitCode::Ok);
+    EXPECT_EQ(cli::setup_database(config, no_nats, table, options), cli::ExitCode::Ok);
     EXPECT_THAT(out.str(), HasSubstr("antipode database setup --url URL --owner app_owner"));
 }
 

@@ -17,8 +17,9 @@ namespace {
 
 /// nullopt: cannot be read.
 std::optional<bool> is_primary(const Config& config, const OpenBucket& open) {
+    const Config::Site* const site = config.find_site(config.site);
     try {
-        const auto bucket = open(*config.find_site(config.site), false);
+        const auto bucket = open(site == nullptr ? Config::Site{} : *site, false);
         if (const auto epoch = failover::read_epoch(*bucket, config.cluster)) {
             return epoch->record.primary() == config.site;
         }

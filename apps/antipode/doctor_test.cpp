@@ -204,7 +204,7 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     SourceFacts facts;
     facts.server_version = 150004;
     facts.role = "antipode";
-    facts.superuser = true;
+    facts.superuser = facts.may_publish = true;
     facts.may_replicate = true;
     facts.wal_level = "logical";
     facts.slots_most = 10;
