@@ -65,6 +65,10 @@ class AntipodePair : public Pair {
         london_.start();
         sydney_.start();
     }
+    std::vector<Daemon> daemons() override {
+        return {{"the primary's daemon", london_.daemon().pid()},
+                {"the secondary's daemon", sydney_.daemon().pid()}};
+    }
 
   private:
     test::TemporaryDirectory directory_;

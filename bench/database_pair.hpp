@@ -2,6 +2,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
+
+#include <sys/types.h>
 
 #include "tests/end_to_end/site.hpp"
 
@@ -19,6 +22,12 @@ class Pair {
     /// Nothing is decoded or applied until resume().
     virtual void halt() = 0;
     virtual void resume() = 0;
+    struct Daemon {
+        std::string name;
+        pid_t pid;
+    };
+    /// Whose memory is measured; as long as nothing is halted.
+    virtual std::vector<Daemon> daemons() { return {}; }
 };
 
 /// PostgreSQL's own logical replication: CREATE PUBLICATION, CREATE SUBSCRIPTION.

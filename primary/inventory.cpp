@@ -28,6 +28,12 @@ const std::vector<std::string> migrations = {R"(
 )",
                                              R"(
     CREATE TABLE site (name TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT, WITHOUT ROWID;
+)",
+                                             R"(
+    CREATE TABLE recorded (
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO recorded VALUES (0, 0, 0);
 )"};
 
 constexpr size_t page_items = 1000;
@@ -123,6 +129,48 @@ void Inventory::record(std::span<const Record> records) {
                  record.published.digest.algorithm, Bytes{record.published.digest.value},
                  signed_of(record.position.epoch), signed_of(record.position.session),
                  signed_of(record.position.number)});
+        }
+    });
+}
+
+Position Inventory::recorded_through() const {
+    std::scoped_lock lock(state_->mutex);
+    Position through;
+    const auto look = [&](const char* sql) {
+        state_->database.query(sql, {}, [&](const RowView& row) {
+            const Position found{static_cast<uint64_t>(row.integer(0)),
+                                 static_cast<uint64_t>(row.integer(1)),
+                                 static_cast<uint64_t>(row.integer(2))};
+            through = std::max(through, found);
+            return false;
+        });
+    };
+    // Records are made in the order of the stream.
+    look("SELECT epoch, session, number FROM recorded");
+    look(
+        "SELECT epoch, session, number FROM published ORDER BY epoch DESC, session DESC, "
+        "number DESC LIMIT 1");
+    return through;
+}
+
+void Inventory::set_recorded_through(const Position& position) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "UPDATE recorded SET epoch = ?, session = ?, number = ?",
+        {signed_of(position.epoch), signed_of(position.session), signed_of(position.number)});
+}
+
+void Inventory::take_in(std::span<const Record> published) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const Record& record : published) {
+            state_->database.execute(
+                "INSERT INTO published VALUES (?, ?, x'', 'forgotten', x'', ?, ?, ?) "
+                "ON CONFLICT (store, item) DO UPDATE SET digest_algorithm = 'forgotten', "
+                "epoch = excluded.epoch, session = excluded.session, number = excluded.number "
+                "WHERE digest_algorithm = ''",
+                {record.store.to_string(), Bytes{record.item}, signed_of(record.position.epoch),
+                 signed_of(record.position.session), signed_of(record.position.number)});
         }
     });
 }

@@ -14,7 +14,8 @@
 namespace antipode::primary {
 
 /// What the primary has published of each item of repositories and blobs, and where. It is a cache
-/// of the stream, not a truth: when it is behind, items are published again; nothing else happens.
+/// of the stream, not a truth: when it is behind, a session begins by taking in what the stream has
+/// beyond recorded_through().
 /// SQLite file; thread-safe. Throws Error{Retry} when the file cannot be written.
 class Inventory {
   public:
@@ -31,6 +32,12 @@ class Inventory {
 
     std::optional<Published> find(const StoreId& store, const std::string& item) const;
     void record(std::span<const Record> records);
+    /// Everything that was published up to here is recorded. The origin: nothing was.
+    Position recorded_through() const;
+    void set_recorded_through(const Position& position);
+    /// Items that were published without being recorded: those that are not there in its eyes are
+    /// taken in as "forgotten" (forget_after), so that it is noticed when they are gone.
+    void take_in(std::span<const Record> published);
     /// Every item of a store that exists, in name order; stops when `use` returns false.
     void for_each(const StoreId& store,
                   const std::function<bool(const std::string& item, const Published&)>& use) const;

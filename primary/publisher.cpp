@@ -26,6 +26,22 @@ size_t weight_of(const DatabaseEvent& event) {
     return transaction == nullptr ? 64 : 256 + transaction->transaction.ByteSizeLong();
 }
 
+/// Of items that are there: those whose removal was published too are not.
+void note_published(const protocol::Event& event,
+                    std::map<std::pair<StoreId, std::string>, Position>& published) {
+    const std::string* const item = protocol::item_of(event.payload);
+    if (item == nullptr || !event.store || event.payload.has_unchanged() ||
+        event.payload.has_unreadable()) {
+        return;
+    }
+    const std::pair place{*event.store, *item};
+    if (protocol::is_removal(event.payload)) {
+        published.erase(place);
+    } else {
+        published[place] = event.position;
+    }
+}
+
 std::optional<TimePoint> known(TimePoint time) {
     return time == TimePoint{} ? std::nullopt : std::optional(time);
 }
@@ -51,6 +67,39 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
     }
 }
 
+/// What was published and not recorded, because this site died in between or lost its memory of the
+/// moment before: an item that is gone by now would stay on secondaries. False: not all was seen.
+bool Publisher::take_in_unrecorded(const Stream::Info& info) {
+    const Position recorded = inventory_.recorded_through();
+    uint64_t next =
+        protocol::find_behind(stream_, options_.cluster, options_.epoch, recorded).sequence;
+    std::map<std::pair<StoreId, std::string>, Position> published;
+    protocol::Assembler assembler;
+    while (next <= info.last_sequence) {
+        const auto messages = stream_.read(next, limits::wait);
+        if (messages.empty()) {
+            return false;
+        }
+        for (const StoredMessage& stored : messages) {
+            next = stored.sequence + 1;
+            auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
+            if (const auto* message = std::get_if<protocol::Message>(&opened)) {
+                const auto added = assembler.add(*message);
+                const auto* event = std::get_if<std::optional<protocol::Event>>(&added);
+                if (event != nullptr && *event) {
+                    note_published(**event, published);
+                }
+            }
+        }
+    }
+    std::vector<Inventory::Record> records;
+    for (const auto& [item, position] : published) {
+        records.push_back({item.first, item.second, {}, position});
+    }
+    inventory_.take_in(records);
+    return true;
+}
+
 void Publisher::begin_session() {
     const Stream::Info info = writer_.begin();
     const auto joins = protocol::find_newest(stream_, options_.cluster, options_.epoch, info);
@@ -59,7 +108,8 @@ void Publisher::begin_session() {
     const uint64_t after = joins ? joins->position.session + 1 : 0;
     // An inventory that is older than the stream does not know what it lacks: items that are gone
     // by now would stay on secondaries. A session that does not join makes them compare.
-    const bool forgot = joins && joins->position.session > inventory_.last_session();
+    const bool forgot =
+        joins && (joins->position.session > inventory_.last_session() || !take_in_unrecorded(info));
     const auto now = static_cast<uint64_t>(to_microseconds(clock_.now()));
     const uint64_t session = inventory_.next_session(std::max(after, now));
     for (const auto& [store, rows] : rows_) {
@@ -131,6 +181,7 @@ void Publisher::purge() {
         return;
     }
     purge_at_ = clock_.steady_now() + purge_interval;
+    inventory_.set_recorded_through(sequencer_->head());
     const Position applied = applied_everywhere_.copy();
     if (applied.is_origin()) {
         return;

@@ -113,6 +113,7 @@ class Publisher {
         ItemWork() : reads(1024), reconciles(1) {}
     };
 
+    bool take_in_unrecorded(const Stream::Info& info);
     void take_in(const std::stop_token& stop);
     void take_rows(const std::stop_token& stop);
     void hand_out_work(const std::stop_token& stop);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/sqlite/database.hpp"
 #include "tests/end_to_end/site.hpp"
 
 namespace antipode::test {
@@ -77,6 +78,31 @@ std::vector<std::string> signal_at(const std::string& signal, const std::string&
             "trace=" + call,
             "-e",
             "inject=" + call + ":signal=" + signal + ":when=" + std::to_string(count)};
+}
+
+/// Killed between the acknowledgement and the record, at a file that was removed before it was
+/// back.
+TEST(Crash, AFileThatWentBeforeItsPublishingWasRecordedGoesOnSecondariesToo) {
+    TwoSites sites;
+    Application application(sites.london);
+    application.write();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    write_file(sites.london.files_root / "brief.bin", "brief");
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    ASSERT_TRUE(std::filesystem::exists(sites.sydney.files_root / "brief.bin"));
+    sites.london.kill();
+    {
+        sqlite::Database inventory(sites.london.directory / "state/inventory.db",
+                                   sqlite::Database::Sync::Full);
+        ASSERT_EQ(
+            inventory.execute("DELETE FROM published WHERE item = ?", {sqlite::Bytes{"brief.bin"}}),
+            1);
+        inventory.execute("UPDATE recorded SET epoch = 0, session = 0, number = 0");
+    }
+    std::filesystem::remove(sites.london.files_root / "brief.bin");
+    sites.london.start();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    sites.expect_equal();
 }
 
 struct Step {
