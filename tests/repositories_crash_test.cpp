@@ -110,6 +110,23 @@ TEST_F(RepositoriesCrash, AHeldLockIsNamedAndNothingIsHalfDone) {
     expect_equal("r.git");
 }
 
+TEST_F(RepositoriesCrash, LocksThatAKilledGitLeftBehindAreTakenAway) {
+    create("r.git");
+    commit("r.git", "main", "1");
+    push("r.git", {"main"});
+    replicate("r.git");
+    commit("r.git", "main", "2");
+    push("r.git", {"main", "main:another"});
+    for (const char* ref : {"refs/heads/main.lock", "refs/heads/another.lock"}) {
+        const auto lock = on_secondary("r.git") / ref;
+        write_file(lock, "");
+        std::filesystem::last_write_time(
+            lock, std::filesystem::last_write_time(lock) - std::chrono::hours(1));
+    }
+    EXPECT_EQ(apply(*capture("r.git")).kind, Result::Kind::Applied);
+    expect_equal("r.git");
+}
+
 TEST_F(RepositoriesCrash, ABrokenMirrorIsReplacedByTheWhole) {
     create("r.git");
     commit("r.git", "main", "1");

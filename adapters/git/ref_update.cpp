@@ -1,6 +1,7 @@
 #include "adapters/git/ref_update.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "adapters/git/files.hpp"
@@ -11,6 +12,23 @@ namespace antipode::git {
 namespace {
 
 constexpr size_t bulk_changes = 64;
+
+using FileClock = std::filesystem::file_time_type::clock;
+/// git holds its locks for moments.
+constexpr std::chrono::seconds longest_lock(10);
+const FileClock::time_point process_began = FileClock::now();
+
+/// Only this site's daemon writes a mirror's refs: a lock from before it began was left by a git
+/// that was killed with the daemon before. False: it is none of these, or younger.
+bool remove_leftover(const std::string& lock, const std::filesystem::path& git_dir) {
+    std::error_code ignored;
+    const auto since = std::filesystem::last_write_time(lock, ignored);
+    const bool ours = lock.starts_with(git_dir.native() + "/") && lock.ends_with(".lock");
+    if (ignored || !ours || since >= process_began || FileClock::now() - since < longest_lock) {
+        return false;
+    }
+    return std::filesystem::remove(lock, ignored);
+}
 
 void append_field(std::string& input, const std::string& field) {
     input += field;
@@ -114,7 +132,10 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
         call.settings = {"core.fsync=objects"};
     }
     call.input = input;
-    const Outcome outcome = program_.run(git_dir_, call, stop);
+    Outcome outcome = program_.run(git_dir_, call, stop);
+    while (!outcome.ok() && remove_leftover(held_lock(outcome), git_dir_)) {
+        outcome = program_.run(git_dir_, call, stop);
+    }
     if (outcome.ok()) {
         return;
     }
