@@ -105,6 +105,42 @@ TEST(Crash, AFileThatWentBeforeItsPublishingWasRecordedGoesOnSecondariesToo) {
     sites.expect_equal();
 }
 
+/// The same at a push that was taken back before the daemon was back: as recorded, nothing changed.
+TEST(Crash, APushThatWasTakenBackBeforeItsPublishingWasRecordedIsTakenBackOnSecondariesToo) {
+    TwoSites sites;
+    Application application(sites.london);
+    application.write();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    const auto git = [&](const std::vector<std::string>& arguments) {
+        std::vector<std::string> command = {"git", "-C",
+                                            (sites.london.git_root / "app.git").string()};
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        return must_run(command);
+    };
+    const auto file = sites.london.directory / "state/inventory.db";
+    const auto copy = sites.temporary / "inventory.db";
+    sites.london.daemon().stop();
+    std::filesystem::copy_file(file, copy);
+    const std::filesystem::path refs = sites.london.git_root / "app.git/refs";
+    must_run({"cp", "-a", refs.string(), (sites.temporary / "refs").string()});
+    sites.london.start();
+    git({"update-ref", "refs/heads/brief", "main"});
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    sites.expect_equal();
+    sites.london.kill();
+    {
+        sqlite::Database inventory(file, sqlite::Database::Sync::Full);
+        inventory.execute("ATTACH ? AS before", {copy.string()});
+        inventory.execute("INSERT OR REPLACE INTO published SELECT * FROM before.published");
+        inventory.execute("UPDATE recorded SET epoch = 0, session = 0, number = 0");
+    }
+    std::filesystem::remove_all(refs);
+    must_run({"cp", "-a", (sites.temporary / "refs").string(), refs.string()});
+    sites.london.start();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    sites.expect_equal();
+}
+
 struct Step {
     const char* name;
     const char* call;
