@@ -29,6 +29,7 @@ struct Options {
     int rows = 1'000'000;
     int live_seconds = 15;
     std::vector<std::string> only;
+    std::vector<std::string> pairs = {"native", "antipode"};
 };
 
 double seconds_since(Clock::time_point begin) {
@@ -130,8 +131,8 @@ class Bench {
 
     void run() {
         for (int round = 1; round <= options_.rounds; ++round) {
-            for (auto make : {native_pair, antipode_pair}) {
-                Subject subject(make());
+            for (const std::string& pair : options_.pairs) {
+                Subject subject(pair == "native" ? native_pair() : antipode_pair());
                 std::cout << "round " << round << ", " << subject.name() << std::endl;
                 prepare(subject);
                 measure(subject, "backlog", [&] { backlog(subject); });
@@ -242,7 +243,11 @@ class Bench {
         note(subject, "live, p99 ms", median(milliseconds, 0.99));
     }
 
+    /// Nothing of a pair alone: that is for profiling.
     void report() const {
+        if (options_.pairs.size() < 2) {
+            return;
+        }
         std::cout << "\n| figure | native | antipode | antipode / native |\n|---|---|---|---|\n";
         for (const auto& [figure, values] : figures_) {
             const double ours = median(values.at("antipode"));
@@ -270,6 +275,8 @@ int run(int argc, char** argv) {
     app.add_option("--rows", options.rows, "In the large transactions");
     app.add_option("--live-seconds", options.live_seconds, "How long latency is measured");
     app.add_option("--only", options.only, "Of: backlog, bulk, live")->delimiter(',');
+    app.add_option("--pair", options.pairs, "Only this one (for profiling)")
+        ->check(CLI::IsMember({"native", "antipode"}));
     CLI11_PARSE(app, argc, argv);
     Bench(options).run();
     return 0;

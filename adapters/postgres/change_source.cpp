@@ -1,9 +1,11 @@
 #include "adapters/postgres/change_source.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <system_error>
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,6 +47,11 @@ class WakeFd {
     WakeFd& operator=(const WakeFd&) = delete;
     int fd() const { return fd_; }
     void wake() const { eventfd_write(fd_, 1); }
+    /// True: it was woken.
+    bool wait(std::chrono::milliseconds timeout) const {
+        pollfd waiting{fd_, POLLIN, 0};
+        return poll(&waiting, 1, static_cast<int>(timeout.count())) > 0;
+    }
     void clear() const {
         eventfd_t count = 0;
         eventfd_read(fd_, &count);
@@ -54,18 +61,50 @@ class WakeFd {
     int fd_;
 };
 
+/// Whether much comes. A decoding server sends every change by itself; a reader that waits for the
+/// next one has both woken for each, which costs more than the change. So then it lets some gather.
+class Flow {
+  public:
+    static constexpr std::chrono::milliseconds gather_time{1};
+
+    void took(size_t bytes) { bytes_ += bytes; }
+    bool is_strong() const { return strong_; }
+
+    /// Before waiting.
+    void look() {
+        const auto now = std::chrono::steady_clock::now();
+        const auto passed = now - since_;
+        if (passed >= interval) {
+            strong_ = bytes_ * interval / passed >= much;
+            since_ = now;
+            bytes_ = 0;
+        }
+    }
+
+  private:
+    static constexpr std::chrono::milliseconds interval{10};
+    static constexpr size_t much = 64 * 1024;  ///< in an interval
+
+    bool strong_ = false;
+    size_t bytes_ = 0;
+    std::chrono::steady_clock::time_point since_;
+};
+
 }  // namespace
 
 struct SlotSource::State {
     Options options;
     WakeFd wake;
     std::optional<Connection> connection;
+    Flow flow;
     Handle<char, PQfreemem> buffer;  ///< what the last message's views point into
     Lsn confirmed;
 
     Lsn slot_position();
     void begin_streaming(Lsn from);
     void end_previous_holder();
+    /// False: nothing came, or wake() was called.
+    bool wait_for_input(std::chrono::milliseconds wait);
     std::optional<Decoded> decode(std::string_view message);
     [[noreturn]] void ended();
 };
@@ -133,6 +172,7 @@ Lsn SlotSource::start() {
 void SlotSource::stop() {
     state_->buffer.reset();
     state_->connection.reset();
+    state_->flow = {};
 }
 
 std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
@@ -149,6 +189,7 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
             state.ended();
         }
         if (size > 0) {
+            state.flow.took(static_cast<size_t>(size));
             auto decoded = state.decode({bytes, static_cast<size_t>(size)});
             if (decoded) {
                 return decoded;
@@ -158,20 +199,29 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
         if (waited) {
             return std::nullopt;
         }
-        switch (state.connection->wait_for_input(wait, state.wake.fd())) {
-            case Connection::Ready::Input:
-                // What came may be a part of a message: then wait again, within reason.
-                waited = wait.count() == 0;
-                break;
-            case Connection::Ready::Woken:
-                state.wake.clear();
-                waited = true;
-                break;
-            case Connection::Ready::Nothing:
-                waited = true;
-                break;
-        }
+        // What came may be a part of a message: then wait again, within reason.
+        waited = !state.wait_for_input(wait) || wait.count() == 0;
     }
+}
+
+bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
+    using Ready = Connection::Ready;
+    flow.look();
+    if (flow.is_strong() && wait >= Flow::gather_time) {
+        if (connection->wait_for_input(std::chrono::milliseconds(0), -1) == Ready::Input) {
+            return true;
+        }
+        if (wake.wait(Flow::gather_time)) {
+            wake.clear();
+            return false;
+        }
+        wait -= Flow::gather_time;
+    }
+    const Ready ready = connection->wait_for_input(wait, wake.fd());
+    if (ready == Ready::Woken) {
+        wake.clear();
+    }
+    return ready == Ready::Input;
 }
 
 std::optional<Decoded> SlotSource::State::decode(std::string_view message) {

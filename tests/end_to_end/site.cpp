@@ -58,7 +58,8 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
     }
     text << "[nats]\nstore_dir = \"" << (directory / "nats").string() << "\"\n"
          << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
-         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.url("app", database_role) << "\"\n"
+         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.local_url("app", database_role)
+         << "\"\n"
          << of_database << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string()
          << "\"\n"
          << "[[blobs]]\nname = \"uploads\"\nroot = \"" << files_root.string() << "\"\n"

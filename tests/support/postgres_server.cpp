@@ -122,6 +122,11 @@ std::string PostgresServer::url(const std::string& database, const std::string& 
     return "host=127.0.0.1 port=" + std::to_string(port_) + " user=" + user + " dbname=" + database;
 }
 
+std::string PostgresServer::local_url(const std::string& database, const std::string& user) const {
+    return "host=" + (directory_ / "socket").string() + " port=" + std::to_string(port_) +
+           " user=" + user + " dbname=" + database;
+}
+
 std::string PostgresServer::psql(const std::string& sql, const std::string& database) const {
     return must_run({program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", url(database)}, sql);
 }

@@ -34,6 +34,8 @@ class PostgresServer {
 
     std::string url(const std::string& database = "postgres",
                     const std::string& user = "postgres") const;
+    /// Over the server's own socket: as a daemon on the same host is best configured.
+    std::string local_url(const std::string& database, const std::string& user) const;
     /// Runs SQL as the superuser and returns what it prints, unaligned, without headers.
     std::string psql(const std::string& sql, const std::string& database = "postgres") const;
     /// pg_dump of a database.
