@@ -101,9 +101,11 @@ class Subject {
                 try {
                     if (!mirror_) {
                         mirror_.emplace(pair_->mirror().url("app"), "bench");
+                        // A look at one row must not scan what has not been committed yet.
+                        mirror_->execute("looking",
+                                         "SET search_path = public; SET enable_seqscan = off");
                     }
-                    return mirror_->query("looking", "SET search_path = public").size() == 0 &&
-                           mirror_->query("looking", condition).boolean(0, 0);
+                    return mirror_->query("looking", condition).boolean(0, 0);
                 } catch (const Error&) {
                     mirror_.reset();
                     return false;  // the table is not there yet
@@ -206,12 +208,12 @@ class Bench {
         timed("insert " + rows + " rows in one transaction, s",
               "INSERT INTO bulk SELECT i, md5(i::text), now(), i / 7.0 FROM generate_series(1, " +
                   rows + ") i",
-              "SELECT EXISTS (SELECT FROM bulk)");
+              "SELECT EXISTS (SELECT FROM bulk WHERE id = 1)");
         for (const Pair::Daemon& daemon : subject.pair().daemons()) {
             note(subject, "most memory of " + daemon.name + ", MiB", peak_megabytes(daemon.pid));
         }
         timed("update half of them, s", "UPDATE bulk SET a = a || 'x' WHERE id % 2 = 0",
-              "SELECT a LIKE '%x' FROM bulk WHERE id = 2");
+              "SELECT EXISTS (SELECT FROM bulk WHERE id = 2 AND a LIKE '%x')");
         timed("delete half of them, s", "DELETE FROM bulk WHERE id % 2 = 1",
               "SELECT NOT EXISTS (SELECT FROM bulk WHERE id = 1)");
     }
