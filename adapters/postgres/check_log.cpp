@@ -236,8 +236,10 @@ CheckSummary summarize_checks(Connection& connection, const std::string& store) 
 std::vector<std::pair<TableName, uint64_t>> sizes_of_tables(Connection& connection) {
     const Rows rows = connection.query(
         reading,
-        "SELECT n.nspname, c.relname, coalesce(pg_table_size(c.oid), 0) FROM pg_class c JOIN "
-        "pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'");
+        // Not pg_table_size(), which waits for whoever has the table locked.
+        "SELECT n.nspname, c.relname, (c.relpages + coalesce(t.relpages, 0))::bigint * "
+        "current_setting('block_size')::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.relkind = 'r'");
     std::vector<std::pair<TableName, uint64_t>> sizes;
     for (int row = 0; row < rows.size(); ++row) {
         sizes.push_back({{rows.string(row, 0), rows.string(row, 1)}, number(rows, row, 2)});

@@ -78,7 +78,7 @@ void note_check_problem(Connection& connection, int64_t id, const std::string& p
 /// A check of everything forgets results of tables that are not there any more.
 void finish_check(Connection& connection, const std::string& store, const CheckRun& run);
 CheckSummary summarize_checks(Connection& connection, const std::string& store);
-/// Bytes of each table here; tables that are not here are left out.
+/// Bytes of each table here, as the last VACUUM or ANALYZE saw them.
 std::vector<std::pair<TableName, uint64_t>> sizes_of_tables(Connection& connection);
 
 // The operator's side.

@@ -25,11 +25,14 @@ struct Verdict {
     size_t differing = 0;
     size_t undecided = 0;
     size_t mended = 0;
+    bool only_structure = true;  ///< of what differs
 
     explicit Verdict(const postgres::CheckRun& of)
         : run(of), findings(Json::parse(of.findings, nullptr, false)) {
         for (const Json& part : findings) {
             differing += part["verdict"] == "differs" ? 1 : 0;
+            only_structure =
+                only_structure && (part["verdict"] != "differs" || part["part"] == "structure");
             undecided += part["verdict"] == "undecided" ? 1 : 0;
             mended += part["detail"].value("mended", false) ? 1 : 0;
         }
@@ -65,6 +68,30 @@ std::string describe_range(const Json& range) {
     return text;
 }
 
+/// What stands on one side only, line by line.
+std::string lines_not_in(const std::string& text, const std::string& other,
+                         const std::string& sign) {
+    const std::string lines = "\n" + other + "\n";
+    std::string result;
+    for (size_t at = 0; at <= text.size();) {
+        const size_t end = std::min(text.find("\n", at), text.size());
+        const std::string line = text.substr(at, end - at);
+        if (!line.empty() && lines.find("\n" + line + "\n") == std::string::npos) {
+            result += "    " + sign + line + "\n";
+        }
+        at = end + 1;
+    }
+    return result;
+}
+
+std::string describe_object(const Json& difference) {
+    const std::string there = difference.value("there", std::string());
+    const std::string here = difference.value("here", std::string());
+    return "  " + difference.value("kind", std::string()) + " " +
+           difference.value("object", std::string()) + "\n" +
+           lines_not_in(there, here, "primary: ") + lines_not_in(here, there, "here:    ");
+}
+
 std::string describe(const Json& part) {
     const Json& detail = part["detail"];
     const bool mended = detail.value("mended", false);
@@ -82,10 +109,17 @@ std::string describe(const Json& part) {
     for (const Json& range : detail.value("ranges", Json::array())) {
         text += describe_range(range);
     }
+    for (const Json& difference : detail.value("differences", Json::array())) {
+        text += describe_object(difference);
+    }
     return text;
 }
 
 std::string next_step(const Verdict& verdict, const CompareOptions& options) {
+    if (verdict.differing > 0 && verdict.only_structure) {
+        return "make it here as it is there, as a superuser (PGOPTIONS='-c "
+               "default_transaction_read_only=off -c session_replication_role=replica' psql)";
+    }
     if (verdict.differing > 0 && !options.mend) {
         return std::string(command) + " --mend" +
                (options.store ? " --store " + *options.store : "");

@@ -18,7 +18,8 @@ constexpr std::chrono::seconds look_interval(1);
 /// The primary holds a snapshot while a group is compared.
 constexpr uint64_t group_bytes = 1024 * limits::mib;
 constexpr size_t group_tables = 200;
-constexpr size_t ranges_named = 50;  ///< of a table
+constexpr size_t ranges_named = 50;  ///< of a table; and objects of the structure
+constexpr size_t most_definition = 4000;
 
 using postgres::CheckedPart;
 using postgres::CheckRun;
@@ -26,13 +27,14 @@ using secondary::CheckReport;
 using secondary::ChunkDifference;
 using secondary::RowDifference;
 
-const char* to_string(RowDifference::Kind kind) {
+template <typename Kind>
+const char* to_string(Kind kind) {
     switch (kind) {
-        case RowDifference::Kind::Missing:
+        case Kind::Missing:
             return "missing";
-        case RowDifference::Kind::Extra:
+        case Kind::Extra:
             return "extra";
-        case RowDifference::Kind::Changed:
+        case Kind::Changed:
             return "changed";
     }
     return "changed";
@@ -123,6 +125,27 @@ void add_mended(std::vector<CheckedPart>& parts, const std::set<TableName>& diff
     }
 }
 
+std::string cut(const std::string& text) {
+    return text.size() > most_definition ? text.substr(0, most_definition) + "..." : text;
+}
+
+std::string show_structure(const secondary::StructureReport& report) {
+    nlohmann::json detail = {{"objects", report.objects},
+                             {"objects_differing", report.differences.size()},
+                             {"differences", nlohmann::json::array()}};
+    if (!report.undecided.empty()) {
+        detail["problem"] = report.undecided;
+    }
+    for (size_t i = 0; i < std::min(report.differences.size(), ranges_named); ++i) {
+        const secondary::StructureDifference& one = report.differences[i];
+        detail["differences"].push_back({{"kind", to_string(one.kind)},
+                                         {"object", cut(one.object)},
+                                         {"there", cut(one.there)},
+                                         {"here", cut(one.here)}});
+    }
+    return dump(detail);
+}
+
 nlohmann::json or_null(const std::optional<int64_t>& number) {
     return number ? nlohmann::json(*number) : nlohmann::json();
 }
@@ -181,7 +204,10 @@ void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
     if (plan_.run != run.id) {
         plan_ = plan(run, primary, stop);
     }
-    if (!plan_.groups.empty()) {
+    if (plan_.structure) {
+        record(run, {compare_structure(primary, stop)});
+        plan_.structure = false;
+    } else if (!plan_.groups.empty()) {
         const auto& group = plan_.groups.front();
         record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
         plan_.groups.pop_front();
@@ -215,7 +241,7 @@ DatabaseChecks::Plan DatabaseChecks::plan(const CheckRun& run, BulkSource& prima
         sizes.insert(listed.begin(), listed.end());
         return true;
     });
-    Plan plan{run.id, {}};
+    Plan plan{run.id, asked.empty() && !done.contains({"structure", {}}), {}};
     uint64_t bytes = group_bytes;
     for (const TableName& table : tables) {
         if (done.contains({"table", table})) {
@@ -260,6 +286,19 @@ std::vector<CheckedPart> DatabaseChecks::compare(const std::set<TableName>& tabl
     add_mended(again, differing, mended);
     parts.insert(parts.end(), again.begin(), again.end());
     return parts;
+}
+
+CheckedPart DatabaseChecks::compare_structure(BulkSource& primary, const std::stop_token& stop) {
+    secondary::StructureCheck check({.store = options_.store}, primary, reader_, barriers_);
+    const secondary::StructureReport report = check.run(stop);
+    return {"structure",
+            {},
+            !report.undecided.empty()     ? "undecided"
+            : !report.differences.empty() ? "differs"
+                                          : "equal",
+            0,
+            0,
+            show_structure(report)};
 }
 
 void DatabaseChecks::record(const CheckRun& run, const std::vector<CheckedPart>& parts) {
@@ -317,7 +356,8 @@ std::optional<DatabaseChecks::Problem> DatabaseChecks::problem() const {
         return std::nullopt;
     }
     const uint64_t others = seen->differing - 1;
-    return Problem{printable(seen->first_differing) +
+    return Problem{(seen->first_differing == "structure" ? "the structure"
+                                                         : printable(seen->first_differing)) +
                        (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
                        (others == 0 ? " differs" : " differ") + " from the primary's",
                    "antipode database check --mend"};

@@ -22,6 +22,7 @@
 #include "secondary/database/barriers.hpp"
 #include "secondary/database/check.hpp"
 #include "secondary/database/mend.hpp"
+#include "secondary/database/structure_check.hpp"
 
 namespace antipode {
 
@@ -58,6 +59,7 @@ class DatabaseChecks {
   private:
     struct Plan {
         int64_t run = 0;
+        bool structure = false;  ///< is to be compared yet
         std::deque<std::vector<TableName>> groups;
     };
     std::optional<postgres::CheckRun> look(bool copied);
@@ -66,6 +68,7 @@ class DatabaseChecks {
     std::vector<postgres::CheckedPart> compare(const std::set<TableName>& tables,
                                                const postgres::CheckRequest& request,
                                                BulkSource& primary, const std::stop_token& stop);
+    postgres::CheckedPart compare_structure(BulkSource& primary, const std::stop_token& stop);
     void record(const postgres::CheckRun& run, const std::vector<postgres::CheckedPart>& parts);
     void note_problem(int64_t run, const Error& error);
 

@@ -25,6 +25,14 @@ std::string list(const std::vector<TableName>& tables) {
     return text;
 }
 
+std::string list(const Structure& structure) {
+    std::string text;
+    for (const auto& [object, definition] : structure) {
+        text += protocol::encode_line({object, "=" + definition});  // no word is empty
+    }
+    return text;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
@@ -44,6 +52,11 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
             std::erase_if(checks, [&](const auto& open) { return open.first == *id; });
         });
         return std::make_unique<TextBody>("", Headers{});
+    }
+    if (what == "structure") {
+        return check->structure() == nullptr
+                   ? nullptr
+                   : std::make_unique<TextBody>(list(*check->structure()), Headers{});
     }
     const auto schema = request.parameter("schema");
     const auto name = request.parameter("table");
@@ -74,7 +87,7 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     if (cut_as && !other) {
         return nullptr;
     }
-    auto check = source_.open(id);
+    auto check = source_.open(id, request.parameter("structure").has_value());
     if (other) {
         check->cut_as(*other);
     }

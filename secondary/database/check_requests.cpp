@@ -62,8 +62,11 @@ std::string CheckRequests::fetch(const BulkRequest& request, BulkSource::Answer&
 }
 
 OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_as,
-                              const std::stop_token& stop) {
+                              const std::stop_token& stop, Of what) {
     BulkRequest wanted = request("open", check);
+    if (what == Of::Structure) {
+        wanted.query["structure"] = "1";
+    }
     if (!cut_as.empty()) {
         wanted.query["cut_as"] = cut_as;
     }
@@ -79,6 +82,33 @@ OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_a
     open.snapshot = header(answer, protocol::snapshot_header, wanted.path);
     open.wal_end = lsn_header(answer, protocol::wal_end_header, wanted.path);
     return open;
+}
+
+std::optional<Structure> CheckRequests::structure(const std::string& check,
+                                                  const std::stop_token& stop) {
+    const BulkRequest wanted = request("structure", check);
+    std::string text;
+    const auto answer = primary_.get(
+        wanted, 0, {},
+        [&](std::string_view piece) {
+            if (text.size() + piece.size() > text_most_bytes) {
+                malformed(wanted);
+            }
+            text += piece;
+        },
+        stop);
+    if (!answer.found) {
+        return std::nullopt;
+    }
+    const auto lines = protocol::decode_lines(text, 2);
+    if (!lines) {
+        malformed(wanted);
+    }
+    Structure structure;
+    for (const protocol::Words& words : *lines) {
+        structure[words[0]] = words[1].substr(1);
+    }
+    return structure;
 }
 
 std::optional<std::string> CheckRequests::fetch_readable(const BulkRequest& request,

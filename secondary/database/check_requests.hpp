@@ -31,8 +31,12 @@ class CheckRequests {
 
     /// Has the barriers of `check` written. `cut_as`: a check, still open, whose chunks keep their
     /// numbers; may be empty.
-    OpenCheck open(const std::string& check, const std::string& cut_as,
-                   const std::stop_token& stop);
+    /// Of::Structure: the primary reads its structure between them, too.
+    enum class Of { Rows, Structure };
+    OpenCheck open(const std::string& check, const std::string& cut_as, const std::stop_token& stop,
+                   Of what = Of::Rows);
+    /// Of a check that was opened for it. nullopt: the primary does not know how.
+    std::optional<Structure> structure(const std::string& check, const std::stop_token& stop);
     /// nullopt: the table is not readable in the snapshot.
     std::optional<ChunkedTable> digests(const std::string& check, const TableName& table,
                                         const std::set<uint32_t>& chunks,

@@ -136,6 +136,36 @@ TEST_F(DatabaseCheckCommand, NoFalseAlarmUnderLoad) {
     EXPECT_EQ(check().status, equal);
 }
 
+TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
+    meddle("ALTER TABLE journal ADD secret int; CREATE INDEX mine ON uploads (note)");
+    CommandResult result = check();
+    EXPECT_EQ(result.status, findings) << result.error;
+    EXPECT_THAT(result.output,
+                AllOf(HasSubstr("structure: differs\n"), HasSubstr("  extra index public.mine\n"),
+                      HasSubstr("  changed table public.journal\n    here:    secret "
+                                "integer\n")));
+    meddle("ALTER TABLE journal DROP secret; DROP INDEX mine");
+    write_file(sites_.temporary.path() / "ddl.sql",
+               "SET ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t "
+               "(v) VALUES ('x'); CREATE INDEX ON t (v); ALTER TABLE t ADD w int DEFAULT 5; CREATE "
+               "VIEW v AS SELECT * FROM t; COMMENT ON VIEW v IS 'all'; GRANT SELECT ON t TO "
+               "report; DROP TABLE t CASCADE; SELECT pg_sleep(0.3);\n");
+    Process::Options options;
+    options.log = sites_.temporary.path() / "ddl.log";
+    Process load(
+        {PostgresServer::program("pgbench"), "-n", "-c", "1", "-T", "20", "-f",
+         (sites_.temporary.path() / "ddl.sql").string(), sites_.london.postgres.url("app")},
+        options);
+    while (load.running()) {
+        result = check();
+        EXPECT_NE(result.status, findings) << result.output;
+    }
+    EXPECT_THAT(read_file(options.log), HasSubstr("number of failed transactions: 0 "));
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    result = check();
+    EXPECT_EQ(result.status, equal) << result.output;
+}
+
 TEST_F(DatabaseCheckCommand, IsFinishedByTheDaemonThatStartsAfterOneWasKilled) {
     meddle("UPDATE uploads SET note = 'z' WHERE id = 5");
     {

@@ -49,6 +49,18 @@ class DatabaseDdl : public DatabaseLane {
         }
         return kept;
     }
+    /// What a check of the structure would find.
+    std::string structures_differ() const {
+        std::string text;
+        for (const auto& one : secondary::compare_structures(structure_of(a_), structure_of(b_))) {
+            text += one.object + ": " + one.there + " | " + one.here + "\n";
+        }
+        return text;
+    }
+    static Structure structure_of(const PostgresServer& server) {
+        postgres::Connection connection(server.url("app"), "test");
+        return postgres::read_structure(connection);
+    }
     /// Definitions only: no comments, no blank lines.
     static std::string condensed(const std::string& dump) {
         std::string kept;
