@@ -6,6 +6,7 @@
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
 #include "tests/support/database_lane.hpp"
+#include "tests/support/structures.hpp"
 
 namespace antipode::test {
 
@@ -49,18 +50,6 @@ class DatabaseDdl : public DatabaseLane {
         }
         return kept;
     }
-    /// What a check of the structure would find.
-    std::string structures_differ() const {
-        std::string text;
-        for (const auto& one : secondary::compare_structures(structure_of(a_), structure_of(b_))) {
-            text += one.object + ": " + one.there + " | " + one.here + "\n";
-        }
-        return text;
-    }
-    static Structure structure_of(const PostgresServer& server) {
-        postgres::Connection connection(server.url("app"), "test");
-        return postgres::read_structure(connection);
-    }
     /// Definitions only: no comments, no blank lines.
     static std::string condensed(const std::string& dump) {
         std::string kept;
@@ -72,6 +61,7 @@ class DatabaseDdl : public DatabaseLane {
     }
     void expect_same() {
         EXPECT_EQ(condensed(schema_of_a(a_)), condensed(schema_of_a(b_)));
+        EXPECT_EQ(structures_differ(a_, b_), "");
         expect_equal();
     }
     void follow() {
