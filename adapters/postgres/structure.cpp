@@ -38,10 +38,12 @@ owners (class, id, owner) AS (
         FROM pg_type t JOIN schemas s ON s.oid = typnamespace WHERE typtype IN ('d', 'e', 'r')),
 others (class, id) AS (
     SELECT tableoid, oid FROM pg_operator UNION ALL SELECT tableoid, oid FROM pg_cast
-    UNION ALL SELECT tableoid, oid FROM pg_collation UNION ALL SELECT tableoid, oid FROM pg_conversion
+    UNION ALL SELECT tableoid, oid FROM pg_collation
+    UNION ALL SELECT tableoid, oid FROM pg_conversion
     UNION ALL SELECT tableoid, oid FROM pg_opclass UNION ALL SELECT tableoid, oid FROM pg_opfamily
     UNION ALL SELECT tableoid, oid FROM pg_ts_config UNION ALL SELECT tableoid, oid FROM pg_ts_dict
-    UNION ALL SELECT tableoid, oid FROM pg_ts_parser UNION ALL SELECT tableoid, oid FROM pg_ts_template
+    UNION ALL SELECT tableoid, oid FROM pg_ts_parser
+    UNION ALL SELECT tableoid, oid FROM pg_ts_template
     UNION ALL SELECT tableoid, oid FROM pg_foreign_data_wrapper
     UNION ALL SELECT tableoid, oid FROM pg_foreign_server)
 SELECT 'schema ' || quote_ident(nspname), '' FROM schemas
@@ -64,12 +66,14 @@ SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHE
              NULL), seqstart, seqincrement, seqmin, seqmax, seqcache,
              CASE WHEN seqcycle THEN ' cycle' END) FROM pg_sequence WHERE seqrelid = r.oid),
         (SELECT string_agg(format('owned by %s.%I', d.refobjid::regclass, a.attname), ' ')
-         FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+         FROM pg_depend d JOIN pg_attribute a
+           ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
          WHERE r.relkind = 'S' AND d.classid = 1259 AND d.objid = r.oid AND d.refclassid = 1259
            AND d.deptype IN ('a', 'i')),
         CASE WHEN relkind <> 'S' THEN (
          SELECT string_agg(concat_ws(' ', quote_ident(attname), format_type(atttypid, atttypmod),
-             CASE WHEN attcollation <> t.typcollation THEN 'collate ' || attcollation::regcollation::text
+             CASE WHEN attcollation <> t.typcollation
+                 THEN 'collate ' || attcollation::regcollation::text
              END, CASE WHEN attnotnull THEN 'not null' END,
              'identity ' || nullif(attidentity::text, ''),
              'generated ' || nullif(attgenerated::text, ''),
@@ -93,7 +97,8 @@ FROM pg_index i WHERE indrelid IN (SELECT oid FROM relations) AND indisvalid
 UNION ALL
 SELECT 'function ' || p.oid::regprocedure::text, CASE prokind WHEN 'a' THEN (
         SELECT concat_ws(' ', aggkind, aggtransfn, aggfinalfn, aggcombinefn, aggtranstype::regtype,
-            agginitval, aggmtransfn, aggsortop::regoperator) FROM pg_aggregate WHERE aggfnoid = p.oid)
+            agginitval, aggmtransfn, aggsortop::regoperator)
+        FROM pg_aggregate WHERE aggfnoid = p.oid)
     ELSE pg_get_functiondef(p.oid) END
 FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
 WHERE (1255, p.oid) NOT IN (SELECT classid, objid FROM members)
