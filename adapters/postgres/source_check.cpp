@@ -5,6 +5,7 @@
 
 #include "adapters/postgres/barrier_message.hpp"
 #include "adapters/postgres/copy_out.hpp"
+#include "adapters/postgres/large_objects.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "adapters/postgres/structure.hpp"
 #include "base/synchronized.hpp"
@@ -50,6 +51,15 @@ class HeldSnapshot final : public SourceCheck {
     Lsn wal_end() const override { return wal_end_; }
 
     const Structure* structure() const override { return structure_ ? &*structure_ : nullptr; }
+
+    std::vector<LargeObject> large_objects() override {
+        Connection connection = join();
+        return read_large_objects(connection);
+    }
+
+    std::unique_ptr<ByteReader> large_object(uint32_t oid) override {
+        return read_large_object(join(), oid);
+    }
 
     void cut_as(const SourceCheck& other) override {
         const auto& held = dynamic_cast<const HeldSnapshot&>(other);

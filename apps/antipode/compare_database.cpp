@@ -25,14 +25,13 @@ struct Verdict {
     size_t differing = 0;
     size_t undecided = 0;
     size_t mended = 0;
-    bool only_structure = true;  ///< of what differs
+    bool no_table = true;  ///< is among what differs
 
     explicit Verdict(const postgres::CheckRun& of)
         : run(of), findings(Json::parse(of.findings, nullptr, false)) {
         for (const Json& part : findings) {
             differing += part["verdict"] == "differs" ? 1 : 0;
-            only_structure =
-                only_structure && (part["verdict"] != "differs" || part["part"] == "structure");
+            no_table = no_table && (part["verdict"] != "differs" || part["part"] != "table");
             undecided += part["verdict"] == "undecided" ? 1 : 0;
             mended += part["detail"].value("mended", false) ? 1 : 0;
         }
@@ -116,7 +115,7 @@ std::string describe(const Json& part) {
 }
 
 std::string next_step(const Verdict& verdict, const CompareOptions& options) {
-    if (verdict.differing > 0 && verdict.only_structure) {
+    if (verdict.differing > 0 && verdict.no_table) {
         return "make it here as it is there, as a superuser (PGOPTIONS='-c "
                "default_transaction_read_only=off -c session_replication_role=replica' psql)";
     }

@@ -156,6 +156,7 @@ DatabaseChecks::DatabaseChecks(Options options, const Clock& clock)
     : options_(std::move(options)),
       clock_(clock),
       reader_({options_.url, options_.application_name}),
+      large_objects_(options_.url, options_.application_name + " large objects"),
       log_(options_.url, options_.application_name + " log") {}
 
 void DatabaseChecks::run(BulkSource& primary, const std::function<bool()>& copied,
@@ -207,6 +208,9 @@ void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
     if (plan_.structure) {
         record(run, {compare_structure(primary, stop)});
         plan_.structure = false;
+    } else if (plan_.large_objects) {
+        record(run, {copy_large_objects(primary, stop)});
+        plan_.large_objects = false;
     } else if (!plan_.groups.empty()) {
         const auto& group = plan_.groups.front();
         record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
@@ -241,7 +245,10 @@ DatabaseChecks::Plan DatabaseChecks::plan(const CheckRun& run, BulkSource& prima
         sizes.insert(listed.begin(), listed.end());
         return true;
     });
-    Plan plan{run.id, asked.empty() && !done.contains({"structure", {}}), {}};
+    Plan plan{run.id,
+              asked.empty() && !done.contains({"structure", {}}),
+              asked.empty() && !done.contains({"large objects", {}}),
+              {}};
     uint64_t bytes = group_bytes;
     for (const TableName& table : tables) {
         if (done.contains({"table", table})) {
@@ -299,6 +306,27 @@ CheckedPart DatabaseChecks::compare_structure(BulkSource& primary, const std::st
             0,
             0,
             show_structure(report)};
+}
+
+/// What differs is no defect: nothing but this brings them.
+CheckedPart DatabaseChecks::copy_large_objects(BulkSource& primary, const std::stop_token& stop) {
+    secondary::LargeObjectCopy copy(options_.store, primary, large_objects_);
+    const secondary::LargeObjectReport report = copy.run(stop);
+    nlohmann::json detail = {
+        {"objects", report.objects}, {"copied", report.copied}, {"removed", report.removed}};
+    if (!report.known) {
+        detail["problem"] = "the primary does not tell its large objects: it runs an older version";
+    }
+    if (report.failed > 0) {
+        detail["problem"] = report.problem;
+        detail["failed"] = report.failed;
+    }
+    return {"large objects",
+            {},
+            !report.known ? "undecided" : report.failed > 0 ? "differs" : "equal",
+            0,
+            0,
+            dump(detail)};
 }
 
 void DatabaseChecks::record(const CheckRun& run, const std::vector<CheckedPart>& parts) {

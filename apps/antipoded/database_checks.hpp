@@ -12,6 +12,7 @@
 
 #include "adapters/postgres/check_log.hpp"
 #include "adapters/postgres/control.hpp"
+#include "adapters/postgres/large_objects.hpp"
 #include "adapters/postgres/replica_reader.hpp"
 #include "apps/antipoded/database_watch.hpp"
 #include "base/clock.hpp"
@@ -21,6 +22,7 @@
 #include "base/worker.hpp"
 #include "secondary/database/barriers.hpp"
 #include "secondary/database/check.hpp"
+#include "secondary/database/large_object_copy.hpp"
 #include "secondary/database/mend.hpp"
 #include "secondary/database/structure_check.hpp"
 
@@ -60,6 +62,7 @@ class DatabaseChecks {
     struct Plan {
         int64_t run = 0;
         bool structure = false;  ///< is to be compared yet
+        bool large_objects = false;
         std::deque<std::vector<TableName>> groups;
     };
     std::optional<postgres::CheckRun> look(bool copied);
@@ -69,6 +72,7 @@ class DatabaseChecks {
                                                const postgres::CheckRequest& request,
                                                BulkSource& primary, const std::stop_token& stop);
     postgres::CheckedPart compare_structure(BulkSource& primary, const std::stop_token& stop);
+    postgres::CheckedPart copy_large_objects(BulkSource& primary, const std::stop_token& stop);
     void record(const postgres::CheckRun& run, const std::vector<postgres::CheckedPart>& parts);
     void note_problem(int64_t run, const Error& error);
 
@@ -76,6 +80,7 @@ class DatabaseChecks {
     const Clock& clock_;
     secondary::Barriers barriers_;
     postgres::SnapshotReader reader_;  ///< below: the worker's
+    postgres::LargeObjectWriter large_objects_;
     postgres::Control log_;
     Plan plan_;
     SteadyTime rest_until_;

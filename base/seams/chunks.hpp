@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/seams/database.hpp"
+#include "base/seams/large_objects.hpp"
 #include "base/seams/structure.hpp"
 
 /// Tables in chunks, as both sites compare them. Implemented by adapters/postgres; the texts of the
@@ -96,6 +97,9 @@ class SourceCheck {
     virtual std::vector<TableName> tables() = 0;
     /// As it was between the barriers; nullptr: it was not asked for.
     virtual const Structure* structure() const = 0;
+    virtual std::vector<LargeObject> large_objects() = 0;
+    /// Its pages, as lines "offset<TAB>hex".
+    virtual std::unique_ptr<ByteReader> large_object(uint32_t oid) = 0;
     /// Of these chunks only, unless it is empty. nullopt: the table is not in the snapshot, or not
     /// readable in it any more because it was rewritten or truncated since.
     virtual std::optional<ChunkedTable> digests(const TableName& table,

@@ -33,6 +33,14 @@ std::string list(const Structure& structure) {
     return text;
 }
 
+std::string list(const std::vector<LargeObject>& objects) {
+    std::string text;
+    for (const LargeObject& object : objects) {
+        text += protocol::encode_line({std::to_string(object.oid), object.owner, object.digest});
+    }
+    return text;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
@@ -57,6 +65,16 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
         return check->structure() == nullptr
                    ? nullptr
                    : std::make_unique<TextBody>(list(*check->structure()), Headers{});
+    }
+    if (what == "large_objects") {
+        return std::make_unique<LaterBody>([check] { return list(check->large_objects()); });
+    }
+    if (what == "large_object") {
+        const auto oid = protocol::decode_number(request.parameter("oid").value_or(""));
+        return !oid || *oid <= 0 || *oid > UINT32_MAX
+                   ? nullptr
+                   : std::make_unique<StreamBody>(
+                         "", check->large_object(static_cast<uint32_t>(*oid)), Headers{});
     }
     const auto schema = request.parameter("schema");
     const auto name = request.parameter("table");

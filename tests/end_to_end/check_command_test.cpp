@@ -166,6 +166,33 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
     EXPECT_EQ(result.status, equal) << result.output;
 }
 
+TEST_F(DatabaseCheckCommand, LargeObjectsAreCopiedReplacedAndRemoved) {
+    const auto contents = [](const Site& site) {
+        return site.sql(
+            "SELECT oid, pg_get_userbyid(lomowner), length(lo_get(oid)), "
+            "md5(lo_get(oid)) FROM pg_largeobject_metadata ORDER BY oid");
+    };
+    sites_.london.sql(
+        "SET ROLE app_owner; SELECT lo_from_bytea(100001, 'small'), "
+        "lo_from_bytea(100002, ''), lo_create(100003), "
+        "lo_put(100003, 50000000, '\\x0001ff'), lo_from_bytea(100004, "
+        "decode(repeat('00ff17', 1500001), 'hex'))");
+    EXPECT_NE(contents(sites_.london), contents(sites_.sydney));
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+    EXPECT_EQ(contents(sites_.london), contents(sites_.sydney));
+    EXPECT_THAT(contents(sites_.sydney), HasSubstr("100004|app_owner|4500003|"));
+    sites_.london.sql("SELECT lo_put(100004, 1234567, 'changed'), lo_unlink(100001)");
+    meddle("SET ROLE app_owner; SELECT lo_from_bytea(100009, 'extra'), lo_put(100002, 0, 'hand')");
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+    EXPECT_EQ(contents(sites_.london), contents(sites_.sydney));
+    meddle("SELECT lo_create(100010)");
+    const CommandResult refused = check({"--timeout", "60"});
+    EXPECT_EQ(refused.status, findings) << "the daemon may not act as a superuser";
+    EXPECT_THAT(refused.output, HasSubstr("large objects: differs: large object 100010: "));
+    meddle("SELECT lo_unlink(100010)");
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+}
+
 TEST_F(DatabaseCheckCommand, IsFinishedByTheDaemonThatStartsAfterOneWasKilled) {
     meddle("UPDATE uploads SET note = 'z' WHERE id = 5");
     {
