@@ -97,6 +97,16 @@ class TableReader {
             value = *duration;
         }
     }
+    /// "never" is 0.
+    void read_or_never(const char* key, milliseconds& value, milliseconds least,
+                       milliseconds most) {
+        const toml::node* node = find(key);
+        if (node != nullptr && node->value<std::string>() == "never") {
+            value = milliseconds(0);
+        } else {
+            read(key, value, least, most);
+        }
+    }
     void read_choice(const char* key, std::string& value, std::set<std::string> choices) {
         read(key, value);
         if (!choices.contains(value)) {
@@ -367,6 +377,8 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read_choice("ddl", value.ddl, {"apply", "halt"});
         store.read("readers", value.readers);
         store.read("lock_grace", value.lock_grace, std::chrono::seconds(1), std::chrono::hours(24));
+        store.read_or_never("check_every", value.check_every, std::chrono::seconds(1),
+                            std::chrono::hours(365 * 24));
         store.read_integer("slot_warn_bytes", value.slot_warn_bytes, 1 << 20, 1LL << 50);
         store.read_integer("slot_max_bytes", value.slot_max_bytes, 0, 1LL << 50);
         store.read("synchronous", value.synchronous);

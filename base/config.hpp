@@ -45,6 +45,8 @@ struct Config {
         std::vector<std::string> readers{};
         /// How long a reader may hold up what needs a table for itself (TRUNCATE, DDL).
         std::chrono::milliseconds lock_grace{std::chrono::seconds(30)};
+        /// How often a secondary compares everything with the primary; 0: never by itself.
+        std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};
         /// The primary warns when the slot keeps more write-ahead log than this.
         uint64_t slot_warn_bytes = 16ULL << 30;
         /// And lets go of sites that need more than this of it; 0: of none.

@@ -157,6 +157,21 @@ TEST(Config, RefusesDatabasesThatPostgresWouldRefuse) {
     }
 }
 
+TEST(Config, ReadsHowOftenDatabasesAreCompared) {
+    const auto every = [](const std::string& line) {
+        return Config::parse(good + "[[database]]\nname = \"app\"\nurl = \"dbname=a\"\n" + line,
+                             "antipode.toml")
+            .databases.front()
+            .check_every;
+    };
+    EXPECT_EQ(every(""), std::chrono::hours(7 * 24));
+    EXPECT_EQ(every("check_every = \"24h\"\n"), std::chrono::hours(24));
+    EXPECT_EQ(every("check_every = \"never\"\n"), std::chrono::hours(0));
+    EXPECT_THAT(error_of(good + "[[database]]\nname = \"app\"\nurl = \"dbname=a\"\n"
+                                "check_every = \"0s\"\n"),
+                HasSubstr("check_every must be from 1s to 365d"));
+}
+
 TEST(Config, NamesADefaultSlotThatIsTooLong) {
     std::string text = with("cluster = \"demo\"", "cluster = \"" + std::string(32, 'c') + "\"");
     text += "[[database]]\nname = \"" + std::string(32, 'd') + "\"\nurl = \"dbname=app\"\n";

@@ -1,6 +1,5 @@
 // Rows compared chunk by chunk at barriers in the stream, while both sides go on.
 #include <algorithm>
-#include <future>
 #include <iostream>
 
 #include <gmock/gmock.h>
@@ -8,7 +7,7 @@
 
 #include "secondary/database/check.hpp"
 #include "secondary/database/mend.hpp"
-#include "tests/support/database_lane.hpp"
+#include "tests/support/database_meanwhile.hpp"
 
 namespace antipode::test {
 namespace {
@@ -18,7 +17,7 @@ using secondary::RowDifference;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
 
-class DatabaseChecks : public DatabaseLane {
+class DatabaseChecks : public DatabaseMeanwhile {
   protected:
     /// Everything that was found, as one text.
     static std::string describe(const CheckReport& report) {
@@ -38,29 +37,6 @@ class DatabaseChecks : public DatabaseLane {
             text += table.to_string() + " undecided: " + std::to_string(chunks.size()) + "\n";
         }
         return text;
-    }
-
-    /// Runs `use` in a thread of its own, while this one captures and applies.
-    template <typename Use>
-    auto meanwhile(Use use) {
-        stop_ = {};
-        auto result = std::async(std::launch::async, std::move(use));
-        try {
-            while (result.wait_for(0s) != std::future_status::ready) {
-                pump();
-            }
-        } catch (...) {
-            secondary_->barriers.forget();  // nothing will come
-            stop_.request_stop();
-            throw;
-        }
-        return result.get();
-    }
-    void pump() {
-        publish(primary_->capture.poll(milliseconds(5)));
-        apply();
-        primary_->capture.confirm(secondary_->apply.position().lsn);
-        stream_.clear();
     }
 
     CheckReport check(const std::set<TableName>& tables = {}, unsigned rounds = 10) {
@@ -87,7 +63,6 @@ class DatabaseChecks : public DatabaseLane {
             return report;
         });
     }
-    std::stop_source stop_;
 };
 
 constexpr const char* tables_of_every_kind = R"(

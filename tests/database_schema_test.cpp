@@ -4,6 +4,7 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "tests/support/database_lane.hpp"
+#include "tests/support/structures.hpp"
 
 namespace antipode::test {
 namespace {
@@ -29,6 +30,7 @@ class DatabaseSchema : public DatabaseLane {
     }
     void expect_same() {
         EXPECT_EQ(schema_of(a_), schema_of(b_));
+        EXPECT_EQ(structures_differ(a_, b_), "");
         EXPECT_EQ(rows_of(a_), rows_of(b_));
     }
     static std::string schema_of(const PostgresServer& server) {

@@ -1,6 +1,7 @@
 #include "adapters/postgres/replica_reader.hpp"
 
 #include "adapters/postgres/chunk_sql.hpp"
+#include "adapters/postgres/structure.hpp"
 
 namespace antipode::postgres {
 namespace {
@@ -24,6 +25,14 @@ Connection& SnapshotReader::connected() {
 
 void SnapshotReader::take_snapshot() {
     connected().query(doing, "SELECT 1");
+}
+
+Structure SnapshotReader::structure() {
+    Connection& connection = connected();
+    connection.execute(doing, "SAVEPOINT structure; SET LOCAL statement_timeout = '60s'");
+    Structure structure = read_structure(connection);
+    connection.execute(doing, "ROLLBACK TO structure; RELEASE structure");
+    return structure;
 }
 
 std::string SnapshotReader::problem(const ChunkPlan& plan) {

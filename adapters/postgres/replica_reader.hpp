@@ -20,6 +20,7 @@ class SnapshotReader final : public ReplicaReader {
 
     void connect() override;
     void take_snapshot() override;
+    Structure structure() override;
     std::string problem(const ChunkPlan& plan) override;
     std::optional<ChunkDigests> digests(const ChunkPlan& plan,
                                         const std::set<uint32_t>& chunks) override;

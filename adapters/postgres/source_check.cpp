@@ -5,7 +5,9 @@
 
 #include "adapters/postgres/barrier_message.hpp"
 #include "adapters/postgres/copy_out.hpp"
+#include "adapters/postgres/large_objects.hpp"
 #include "adapters/postgres/source_export.hpp"
+#include "adapters/postgres/structure.hpp"
 #include "base/synchronized.hpp"
 
 namespace antipode::postgres {
@@ -22,7 +24,7 @@ void write_barrier(Connection& connection, const DecodedBarrier& barrier) {
 
 class HeldSnapshot final : public SourceCheck {
   public:
-    HeldSnapshot(const SnapshotChecks::Options& options, const std::string& id)
+    HeldSnapshot(const SnapshotChecks::Options& options, const std::string& id, bool structure)
         : options_(options), holder_(options.url, options.application_name) {
         Connection writer(options.url, options.application_name);
         writer.execute(doing, "SET synchronous_commit = local");
@@ -37,11 +39,27 @@ class HeldSnapshot final : public SourceCheck {
         exported_ = taken.string(0, 1);
         const Rows end = holder_.query(doing, "SELECT pg_current_wal_insert_lsn()");
         wal_end_ = Lsn::parse(end.text(0, 0)).value_or(Lsn{});
+        if (structure) {
+            Connection reader(options.url, options.application_name);
+            reader.execute(doing, "SET lock_timeout = '10s'; SET statement_timeout = '60s'");
+            structure_ = read_structure(reader);
+        }
         write_barrier(writer, {id, snapshot_});
     }
 
     const std::string& snapshot() const override { return snapshot_; }
     Lsn wal_end() const override { return wal_end_; }
+
+    const Structure* structure() const override { return structure_ ? &*structure_ : nullptr; }
+
+    std::vector<LargeObject> large_objects() override {
+        Connection connection = join();
+        return read_large_objects(connection);
+    }
+
+    std::unique_ptr<ByteReader> large_object(uint32_t oid) override {
+        return read_large_object(join(), oid);
+    }
 
     void cut_as(const SourceCheck& other) override {
         const auto& held = dynamic_cast<const HeldSnapshot&>(other);
@@ -134,13 +152,14 @@ class HeldSnapshot final : public SourceCheck {
     std::string snapshot_;
     Lsn wal_end_;
     std::string exported_;
+    std::optional<Structure> structure_;
     Synchronized<std::map<TableName, ChunkPlan>> plans_;
 };
 
 }  // namespace
 
-std::shared_ptr<SourceCheck> SnapshotChecks::open(const std::string& id) {
-    return std::make_shared<HeldSnapshot>(options_, id);
+std::shared_ptr<SourceCheck> SnapshotChecks::open(const std::string& id, bool structure) {
+    return std::make_shared<HeldSnapshot>(options_, id, structure);
 }
 
 }  // namespace antipode::postgres

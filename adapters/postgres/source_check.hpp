@@ -18,7 +18,7 @@ class SnapshotChecks final : public SourceChecks {
     };
     explicit SnapshotChecks(Options options) : options_(std::move(options)) {}
 
-    std::shared_ptr<SourceCheck> open(const std::string& id) override;
+    std::shared_ptr<SourceCheck> open(const std::string& id, bool structure) override;
 
   private:
     const Options options_;

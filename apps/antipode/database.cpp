@@ -1,8 +1,12 @@
 #include "apps/antipode/database.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 
 #include <nlohmann/json.hpp>
+#include <pwd.h>
+#include <unistd.h>
 
 #include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
@@ -125,6 +129,25 @@ const Config::Database& find_database(const Config& config, const std::optional<
                            "antipode config show");
     }
     return *found;
+}
+
+std::string operator_name() {
+    const char* const before_sudo = std::getenv("SUDO_USER");
+    const passwd* const user = getpwuid(geteuid());
+    std::array<char, 256> host{};
+    gethostname(host.data(), host.size() - 1);
+    return std::string(before_sudo != nullptr ? before_sudo
+                       : user != nullptr      ? user->pw_name
+                                              : std::to_string(geteuid())) +
+           " on " + host.data();
+}
+
+TableName table_of(const std::string& text, const std::string& example) {
+    const size_t dot = text.find('.');
+    if (dot == std::string::npos || dot == 0 || dot + 1 == text.size()) {
+        throw CommandError(ExitCode::Usage, "\"" + text + "\" is no schema.table", example);
+    }
+    return {text.substr(0, dot), text.substr(dot + 1)};
 }
 
 ExitCode setup_database(const Config& config, const OpenBucket& open, const Output& output,

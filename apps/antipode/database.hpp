@@ -8,6 +8,7 @@
 #include "apps/antipode/output.hpp"
 #include "apps/antipode/sites.hpp"
 #include "base/config.hpp"
+#include "base/seams/database.hpp"
 
 /// `antipode database setup`: what a superuser does once on each site, so that the daemon need not
 /// be one.
@@ -24,6 +25,12 @@ struct DatabaseSetupOptions {
 /// The store of that name, or the only one. Throws CommandError.
 const Config::Database& find_database(const Config& config, const std::optional<std::string>& name,
                                       const std::string& command);
+
+/// Who asks: "alice on sydney1".
+std::string operator_name();
+
+/// Of "schema.table". Throws CommandError with `example` as the next step.
+TableName table_of(const std::string& text, const std::string& example);
 
 /// `antipode database new-slot`: on the primary, when its replication slot is gone: forgets it, so
 /// that capture makes another one. Throws CommandError when nothing is wrong with the slot.

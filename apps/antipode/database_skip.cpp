@@ -1,10 +1,6 @@
 #include "apps/antipode/database_skip.hpp"
 
-#include <array>
-
 #include <nlohmann/json.hpp>
-#include <pwd.h>
-#include <unistd.h>
 
 #include "adapters/postgres/skip_log.hpp"
 #include "apps/antipode/database.hpp"
@@ -15,27 +11,6 @@ namespace {
 
 std::string id_of(const Config::Database& store) {
     return StoreId{StoreKind::Database, store.name}.to_string();
-}
-
-/// "alice on sydney1"
-std::string operator_name() {
-    const char* const before_sudo = std::getenv("SUDO_USER");
-    const passwd* const user = getpwuid(geteuid());
-    std::array<char, 256> host{};
-    gethostname(host.data(), host.size() - 1);
-    return std::string(before_sudo != nullptr ? before_sudo
-                       : user != nullptr      ? user->pw_name
-                                              : std::to_string(geteuid())) +
-           " on " + host.data();
-}
-
-TableName table_of(const std::string& text) {
-    const size_t dot = text.find('.');
-    if (dot == std::string::npos || dot == 0 || dot + 1 == text.size()) {
-        throw CommandError(ExitCode::Usage, "\"" + text + "\" is no schema.table",
-                           "antipode database skip --table public.items");
-    }
-    return {text.substr(0, dot), text.substr(dot + 1)};
 }
 
 postgres::Stopped require_stopped(postgres::Connection& connection, const std::string& store,
@@ -65,7 +40,7 @@ ExitCode skip_transaction(const Config& config, const Output& output, const Skip
     }
     SkipRequest request{*lsn, std::nullopt, options.repair, operator_name(), {}};
     if (options.table) {
-        request.table = table_of(*options.table);
+        request.table = table_of(*options.table, "antipode database skip --table public.items");
     }
     postgres::Connection connection(store.url, "antipode database skip");
     const postgres::Stopped stopped = require_stopped(connection, id_of(store), *lsn);

@@ -9,6 +9,7 @@
 
 #include "adapters/http/client.hpp"
 #include "apps/antipode/change_primary.hpp"
+#include "apps/antipode/compare_database.hpp"
 #include "apps/antipode/completion.hpp"
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/database.hpp"
@@ -54,6 +55,7 @@ class Program {
             std::getline(std::cin, line);
             return line;
         };
+        compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
     }
@@ -143,6 +145,19 @@ class Program {
         add_hooks();
         add_database();
         add_helpers();
+    }
+
+    void add_compare(CLI::App& database) {
+        CLI::App* const check =
+            add(database, "check", "on a secondary: compares with the primary's database",
+                [this] { return compare_database(config(), fetch_over_http, output_, compare_); });
+        check->add_option("--store,STORE", compare_.store, "which, when there are several");
+        check->add_option("--table", compare_.tables, "schema.table: only this one; repeatable")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        check->add_flag("--mend", compare_.mend, "makes what differs as it is on the primary");
+        check->add_flag("--wait,!--no-wait", compare_.wait, "until it is done; the default");
+        check->add_option("--timeout", compare_.timeout_seconds, "seconds to wait at most");
     }
 
     void add_seeing() {
@@ -273,6 +288,7 @@ class Program {
         add(*database, "skipped", "what was left out, by whom and why", [this] {
             return list_skipped(config(), output_, skip_.store);
         })->add_option("--store", skip_.store, "which, when there are several");
+        add_compare(*database);
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
         add(*database, "new-slot", "on the primary, when its replication slot is gone", [this] {
             return make_new_slot(config(), output_, store_);
@@ -328,6 +344,7 @@ class Program {
     TailOptions tail_;
     DatabaseSetupOptions setup_;
     SkipOptions skip_;
+    CompareOptions compare_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     bool failover_mode_ = false;

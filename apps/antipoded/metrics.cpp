@@ -47,6 +47,20 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
               store["slot"]["let_go"].size());
     }
+    if (store.contains("check") && store["check"].is_object()) {
+        const auto& check = store["check"];
+        gauge(registry, "antipode_store_check_timestamp_seconds",
+              "When the last comparison of everything with the primary's database ended.", labels,
+              check["finished_us"], microseconds_per_second);
+        gauge(registry, "antipode_store_check_rows",
+              "Rows that were compared, by the last results.", labels, check["rows"]);
+        gauge(registry, "antipode_store_check_differing",
+              "Tables, or other parts, that differed when they were last compared.", labels,
+              check["differing"]);
+        gauge(registry, "antipode_store_check_undecided",
+              "Tables that were written to all the time when they were last compared.", labels,
+              check["undecided"]);
+    }
     gauge(registry, "antipode_store_parked", "Items that failed and are tried again.", labels,
           store["parked"]);
 }

@@ -149,6 +149,7 @@ void SecondaryHalf::start_workers() {
             store->watch().run_fence(stop, progress);
         });
     }
+    start_checks();
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
         for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
@@ -170,6 +171,26 @@ void SecondaryHalf::start_workers() {
     workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
         repair_.run(stop, progress);
     });
+}
+
+void SecondaryHalf::start_checks() {
+    for (const auto& store : stores_.databases) {
+        const StoreId& id = store->apply().store();
+        workers_.add("check " + id.to_string(),
+                     [&](const std::stop_token& stop, Worker::Progress progress) {
+                         store->checks().run(
+                             bulk_, [&] { return is_copied(id); }, stop, progress);
+                     });
+    }
+}
+
+bool SecondaryHalf::is_copied(const StoreId& store) const {
+    for (const auto& lane : receiver_.status()) {
+        if (lane.store == store) {
+            return lane.database && !lane.copying && !lane.gap;
+        }
+    }
+    return false;
 }
 
 // Brings back a database of which nobody can send what is missing.
@@ -261,38 +282,40 @@ bool SecondaryHalf::is_at_work(const secondary::ReceiverLaneStatus& lane) const 
            (failing == nullptr || clock_.now() - failing->since < failing_for_good);
 }
 
-const DatabaseWatch* SecondaryHalf::watch_of(const StoreId& store) const {
+SecondaryDatabase* SecondaryHalf::database_of(const StoreId& store) const {
     for (const auto& database : stores_.databases) {
         if (database->apply().store() == store) {
-            return &database->watch();
+            return database.get();
         }
     }
     return nullptr;
 }
 
 /// What does not keep rows from being applied, but should be known.
-void SecondaryHalf::show_watch(const DatabaseWatch& watch, const StoreId& store,
+void SecondaryHalf::show_watch(SecondaryDatabase& database, const StoreId& store,
                                const std::vector<WorkerState>& workers, std::string& reason,
                                std::string& next_step) {
     for (const WorkerState& worker : workers) {
         const bool watches = worker.name == "watch " + store.to_string() ||
-                             worker.name == "fence " + store.to_string();
+                             worker.name == "fence " + store.to_string() ||
+                             worker.name == "check " + store.to_string();
         if (watches && !worker.healthy && !worker.problem.empty()) {
             reason = worker.problem;
             next_step = worker.next_step;
             return;
         }
     }
-    auto problem = watch.fence_problem();
-    problem = problem ? problem : watch.skipped_problem();
+    auto problem = database.watch().fence_problem();
+    problem = problem ? problem : database.watch().skipped_problem();
+    problem = problem ? problem : database.checks().problem();
     reason = problem ? problem->reason : "";
     next_step = problem ? problem->next_step : "";
 }
 
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
-    const DatabaseWatch* const watch = watch_of(lane.store);
-    if (const auto held_up = watch == nullptr ? std::nullopt : watch->held_up()) {
+    SecondaryDatabase* const database = database_of(lane.store);
+    if (const auto held_up = database == nullptr ? std::nullopt : database->watch().held_up()) {
         reason = held_up->reason;
         next_step = held_up->next_step;
         return "waiting";
@@ -331,8 +354,8 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
-    if (watch != nullptr && reason.empty()) {
-        show_watch(*watch, lane.store, workers, reason, next_step);
+    if (database != nullptr && reason.empty()) {
+        show_watch(*database, lane.store, workers, reason, next_step);
     }
     if (!lane.times.applied_through) {
         return "catching-up";
@@ -373,9 +396,10 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
         row["applied"] = lane.database->transactions;
         row["verified"] = lane.database->transactions;
     }
-    if (const DatabaseWatch* const watch = watch_of(lane.store)) {
-        row["read_only"] = watch->show_fence();
-        row["skipped"] = watch->show_skipped();
+    if (SecondaryDatabase* const database = database_of(lane.store)) {
+        row["read_only"] = database->watch().show_fence();
+        row["skipped"] = database->watch().show_skipped();
+        row["check"] = database->checks().show();
     }
     row["mismatches"] = lane.order.mismatches;
     row["parked"] = lane.exceptions;

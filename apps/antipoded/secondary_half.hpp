@@ -50,6 +50,8 @@ class SecondaryHalf final : public Half {
     };
     void start_workers();
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
+    void start_checks();
+    bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
@@ -57,8 +59,8 @@ class SecondaryHalf final : public Half {
     const WorkerState* problem_of(const std::vector<WorkerState>& workers,
                                   const StoreId& store) const;
     /// nullptr: the store is no database.
-    const DatabaseWatch* watch_of(const StoreId& store) const;
-    static void show_watch(const DatabaseWatch& watch, const StoreId& store,
+    SecondaryDatabase* database_of(const StoreId& store) const;
+    static void show_watch(SecondaryDatabase& database, const StoreId& store,
                            const std::vector<WorkerState>& workers, std::string& reason,
                            std::string& next_step);
     std::string why_unknown(const std::vector<secondary::ReceiverLaneStatus>& lanes) const;

@@ -17,24 +17,29 @@ constexpr std::chrono::seconds after_grace(30);
 
 class PostgresSecondary final : public SecondaryDatabase {
   public:
-    PostgresSecondary(const Config& config, const Config::Database& store)
+    PostgresSecondary(const Config& config, const Config::Database& store, const Clock& clock)
         : name_("antipode " + config.cluster + " " + config.site + " " + store.name),
           session_({store.url, StoreId{StoreKind::Database, store.name}.to_string(),
                     name_ + " apply", 0, store.lock_grace + after_grace}),
           watch_(StoreId{StoreKind::Database, store.name}.to_string(),
                  {store.url, name_ + " watch", name_ + " apply", store.lock_grace},
                  {store.url, name_ + " fence", store.readers}),
+          checks_(
+              {{StoreKind::Database, store.name}, store.url, name_ + " check", store.check_every},
+              clock),
           apply_({StoreKind::Database, store.name}, session_,
                  store.ddl == "halt" ? secondary::DdlPolicy::Halt : secondary::DdlPolicy::Apply,
-                 {.workers = config.tuning.copy_workers}) {}
+                 {.workers = config.tuning.copy_workers}, &checks_.observer()) {}
 
     secondary::DatabaseApply& apply() override { return apply_; }
     DatabaseWatch& watch() override { return watch_; }
+    DatabaseChecks& checks() override { return checks_; }
 
   private:
     const std::string name_;
     postgres::ReplicaWriter session_;
     DatabaseWatch watch_;
+    DatabaseChecks checks_;
     secondary::TransactionApply apply_;
 };
 
@@ -114,7 +119,7 @@ class FilesSecondary final : public SecondaryItems {
 SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) {
     SecondaryStores stores;
     for (const Config::Database& store : config.databases) {
-        stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store));
+        stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store, clock));
     }
     for (const Config::Repositories& store : config.repositories) {
         stores.items.push_back(std::make_unique<GitSecondary>(store, clock));

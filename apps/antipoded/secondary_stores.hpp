@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "apps/antipoded/database_checks.hpp"
 #include "apps/antipoded/database_watch.hpp"
 #include "base/clock.hpp"
 #include "base/config.hpp"
@@ -18,6 +19,7 @@ class SecondaryDatabase {
     virtual ~SecondaryDatabase() = default;
     virtual secondary::DatabaseApply& apply() = 0;
     virtual DatabaseWatch& watch() = 0;
+    virtual DatabaseChecks& checks() = 0;
 };
 
 class SecondaryItems {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/seams/database.hpp"
+#include "base/seams/large_objects.hpp"
+#include "base/seams/structure.hpp"
 
 /// Tables in chunks, as both sites compare them. Implemented by adapters/postgres; the texts of the
 /// bulk service are those of protocol/chunk_text.hpp.
@@ -93,6 +95,11 @@ class SourceCheck {
     virtual void cut_as(const SourceCheck& other) = 0;
     virtual std::optional<ChunkPlan> plan(const TableName& table) const = 0;
     virtual std::vector<TableName> tables() = 0;
+    /// As it was between the barriers; nullptr: it was not asked for.
+    virtual const Structure* structure() const = 0;
+    virtual std::vector<LargeObject> large_objects() = 0;
+    /// Its pages, as lines "offset<TAB>hex".
+    virtual std::unique_ptr<ByteReader> large_object(uint32_t oid) = 0;
     /// Of these chunks only, unless it is empty. nullopt: the table is not in the snapshot, or not
     /// readable in it any more because it was rewritten or truncated since.
     virtual std::optional<ChunkedTable> digests(const TableName& table,
@@ -108,8 +115,8 @@ class SourceCheck {
 class SourceChecks {
   public:
     virtual ~SourceChecks() = default;
-    /// `id`: names the check in its barriers.
-    virtual std::shared_ptr<SourceCheck> open(const std::string& id) = 0;
+    /// `id`: names the check in its barriers. `structure`: that is read between them, too.
+    virtual std::shared_ptr<SourceCheck> open(const std::string& id, bool structure) = 0;
 };
 
 // ---- Secondary ----
@@ -121,6 +128,8 @@ class ReplicaReader {
     virtual void connect() = 0;
     /// That moment is now; nothing else is read or done. Quick.
     virtual void take_snapshot() = 0;
+    /// Now; the caller sees to it that it does not change meanwhile.
+    virtual Structure structure() = 0;
     /// Not empty: the plan's table or a column of it is not here.
     virtual std::string problem(const ChunkPlan& plan) = 0;
     /// As SourceCheck's, cut as the plan says.

@@ -25,6 +25,22 @@ std::string list(const std::vector<TableName>& tables) {
     return text;
 }
 
+std::string list(const Structure& structure) {
+    std::string text;
+    for (const auto& [object, definition] : structure) {
+        text += protocol::encode_line({object, "=" + definition});  // no word is empty
+    }
+    return text;
+}
+
+std::string list(const std::vector<LargeObject>& objects) {
+    std::string text;
+    for (const LargeObject& object : objects) {
+        text += protocol::encode_line({std::to_string(object.oid), object.owner, object.digest});
+    }
+    return text;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
@@ -44,6 +60,21 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
             std::erase_if(checks, [&](const auto& open) { return open.first == *id; });
         });
         return std::make_unique<TextBody>("", Headers{});
+    }
+    if (what == "structure") {
+        return check->structure() == nullptr
+                   ? nullptr
+                   : std::make_unique<TextBody>(list(*check->structure()), Headers{});
+    }
+    if (what == "large_objects") {
+        return std::make_unique<LaterBody>([check] { return list(check->large_objects()); });
+    }
+    if (what == "large_object") {
+        const auto oid = protocol::decode_number(request.parameter("oid").value_or(""));
+        return !oid || *oid <= 0 || *oid > UINT32_MAX
+                   ? nullptr
+                   : std::make_unique<StreamBody>(
+                         "", check->large_object(static_cast<uint32_t>(*oid)), Headers{});
     }
     const auto schema = request.parameter("schema");
     const auto name = request.parameter("table");
@@ -74,7 +105,7 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     if (cut_as && !other) {
         return nullptr;
     }
-    auto check = source_.open(id);
+    auto check = source_.open(id, request.parameter("structure").has_value());
     if (other) {
         check->cut_as(*other);
     }

@@ -125,6 +125,8 @@ void DatabaseCheck::compare(const TableName& table, const std::set<uint32_t>& ch
         if (chunks.empty()) {
             ++report.chunks;
             report.rows += own.rows;
+            ++report.compared[table].chunks;
+            report.compared[table].rows += own.rows;
         }
     }
     if (!differing.empty()) {

@@ -34,6 +34,12 @@ struct ChunkDifference {
     uint64_t rows_differing = 0;
 };
 
+/// What of a table was compared.
+struct ComparedTable {
+    uint64_t chunks = 0;
+    uint64_t rows = 0;  ///< here
+};
+
 struct CheckReport {
     uint64_t tables = 0;
     uint64_t chunks = 0;  ///< that were compared
@@ -45,6 +51,7 @@ struct CheckReport {
     std::map<TableName, std::set<uint32_t>> undecided;
     std::string check;  ///< the last one's id, still open on the primary when there are differences
     std::map<TableName, ChunkPlan> plans;
+    std::map<TableName, ComparedTable> compared;
 
     bool equal() const { return differences.empty() && undecided.empty(); }
 };

@@ -62,8 +62,11 @@ std::string CheckRequests::fetch(const BulkRequest& request, BulkSource::Answer&
 }
 
 OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_as,
-                              const std::stop_token& stop) {
+                              const std::stop_token& stop, Of what) {
     BulkRequest wanted = request("open", check);
+    if (what == Of::Structure) {
+        wanted.query["structure"] = "1";
+    }
     if (!cut_as.empty()) {
         wanted.query["cut_as"] = cut_as;
     }
@@ -79,6 +82,70 @@ OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_a
     open.snapshot = header(answer, protocol::snapshot_header, wanted.path);
     open.wal_end = lsn_header(answer, protocol::wal_end_header, wanted.path);
     return open;
+}
+
+std::optional<std::vector<protocol::Words>> CheckRequests::fetch_lines(
+    const BulkRequest& request, size_t width, const std::stop_token& stop) {
+    std::string text;
+    const auto answer = primary_.get(
+        request, 0, {},
+        [&](std::string_view piece) {
+            if (text.size() + piece.size() > text_most_bytes) {
+                malformed(request);
+            }
+            text += piece;
+        },
+        stop);
+    if (!answer.found) {
+        return std::nullopt;
+    }
+    auto lines = protocol::decode_lines(
+        text.substr(std::min(text.find_first_not_of('\n'), text.size())), width);
+    if (!lines) {
+        malformed(request);
+    }
+    return lines;
+}
+
+std::optional<Structure> CheckRequests::structure(const std::string& check,
+                                                  const std::stop_token& stop) {
+    const auto lines = fetch_lines(request("structure", check), 2, stop);
+    if (!lines) {
+        return std::nullopt;
+    }
+    Structure structure;
+    for (const protocol::Words& words : *lines) {
+        structure[words[0]] = words[1].substr(1);
+    }
+    return structure;
+}
+
+std::optional<std::vector<LargeObject>> CheckRequests::large_objects(const std::string& check,
+                                                                     const std::stop_token& stop) {
+    const BulkRequest wanted = request("large_objects", check);
+    const auto lines = fetch_lines(wanted, 3, stop);
+    if (!lines) {
+        return std::nullopt;
+    }
+    std::vector<LargeObject> objects;
+    for (const protocol::Words& words : *lines) {
+        const auto oid = protocol::decode_number(words[0]);
+        if (!oid || *oid <= 0 || *oid > UINT32_MAX) {
+            malformed(wanted);
+        }
+        objects.push_back({static_cast<uint32_t>(*oid), words[1], words[2]});
+    }
+    return objects;
+}
+
+void CheckRequests::large_object(const std::string& check, uint32_t oid,
+                                 const std::function<void(std::string_view)>& sink,
+                                 const std::stop_token& stop) {
+    BulkRequest wanted = request("large_object", check);
+    wanted.query["oid"] = std::to_string(oid);
+    if (!primary_.get(wanted, 0, {}, sink, stop).found) {
+        throw Error(Reaction::Retry, "the primary does not know the check any more");
+    }
 }
 
 std::optional<std::string> CheckRequests::fetch_readable(const BulkRequest& request,

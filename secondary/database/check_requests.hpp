@@ -31,8 +31,19 @@ class CheckRequests {
 
     /// Has the barriers of `check` written. `cut_as`: a check, still open, whose chunks keep their
     /// numbers; may be empty.
-    OpenCheck open(const std::string& check, const std::string& cut_as,
-                   const std::stop_token& stop);
+    /// Of::Structure: the primary reads its structure between them, too.
+    enum class Of { Rows, Structure };
+    OpenCheck open(const std::string& check, const std::string& cut_as, const std::stop_token& stop,
+                   Of what = Of::Rows);
+    /// Of a check that was opened for it. nullopt: the primary does not know how.
+    std::optional<Structure> structure(const std::string& check, const std::stop_token& stop);
+    /// nullopt: the primary does not know of them.
+    std::optional<std::vector<LargeObject>> large_objects(const std::string& check,
+                                                          const std::stop_token& stop);
+    /// Lines "offset<TAB>hex".
+    void large_object(const std::string& check, uint32_t oid,
+                      const std::function<void(std::string_view)>& sink,
+                      const std::stop_token& stop);
     /// nullopt: the table is not readable in the snapshot.
     std::optional<ChunkedTable> digests(const std::string& check, const TableName& table,
                                         const std::set<uint32_t>& chunks,
@@ -50,6 +61,10 @@ class CheckRequests {
     BulkRequest request(const std::string& what, const std::string& check, const TableName& table,
                         const std::set<uint32_t>& chunks) const;
     std::string fetch(const BulkRequest& request, const std::stop_token& stop);
+    /// nullopt: the primary does not know what is asked for.
+    std::optional<std::vector<std::vector<std::string>>> fetch_lines(const BulkRequest& request,
+                                                                     size_t width,
+                                                                     const std::stop_token& stop);
     std::string fetch(const BulkRequest& request, BulkSource::Answer& answer,
                       const std::stop_token& stop);
     /// nullopt: the primary says that its snapshot cannot read the table.

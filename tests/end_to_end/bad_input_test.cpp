@@ -215,6 +215,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     const std::string url = "http://127.0.0.1:" + sites.sydney.http_port();
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
     EXPECT_TRUE(eventually([&] { return run({"curl", "-fsS", url + "/readyz"}).status == 0; }));
+    EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
     std::istringstream metrics(must_run({"curl", "-fsS", url + "/metrics"}));
     std::set<std::string> names;
     for (std::string line; std::getline(metrics, line);) {
@@ -229,7 +230,9 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                   "antipode_store_captured_through_timestamp_seconds", "antipode_store_lag_seconds",
                   "antipode_store_backlog_events", "antipode_store_backlog_bytes",
                   "antipode_store_verified", "antipode_store_mismatches", "antipode_store_parked",
-                  "antipode_refused_events", "antipode_worker_healthy"}));
+                  "antipode_store_check_differing", "antipode_store_check_rows",
+                  "antipode_store_check_undecided", "antipode_refused_events",
+                  "antipode_worker_healthy"}));
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);

@@ -6,6 +6,7 @@
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_setup.hpp"
 #include "tests/support/database_lane.hpp"
+#include "tests/support/structures.hpp"
 
 namespace antipode::test {
 
@@ -60,6 +61,7 @@ class DatabaseDdl : public DatabaseLane {
     }
     void expect_same() {
         EXPECT_EQ(condensed(schema_of_a(a_)), condensed(schema_of_a(b_)));
+        EXPECT_EQ(structures_differ(a_, b_), "");
         expect_equal();
     }
     void follow() {

@@ -8,6 +8,7 @@
 #include "adapters/postgres/ddl_setup.hpp"
 #include "adapters/postgres/replica_setup.hpp"
 #include "tests/support/database_lane.hpp"
+#include "tests/support/structures.hpp"
 
 namespace antipode::test {
 
@@ -59,6 +60,7 @@ class DatabaseRoles : public DatabaseLane {
     void follow() {
         catch_up();
         EXPECT_EQ(schema_but_own(a_), schema_but_own(b_));
+        EXPECT_EQ(structures_differ(a_, b_), "");
         expect_equal();
     }
 };

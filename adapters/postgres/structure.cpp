@@ -1,0 +1,189 @@
+#include "adapters/postgres/structure.hpp"
+
+namespace antipode::postgres {
+namespace {
+
+/// Names are those of pg_identify_object(): the same in every language and search_path. Rights are
+/// compared whoever granted them, in the order of their names.
+constexpr const char* structure_sql = R"sql(
+WITH schemas AS MATERIALIZED (
+    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
+    WHERE nspname NOT IN ('information_schema', 'antipode') AND nspname !~ '^pg_'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass
+                      AND d.objid = pg_namespace.oid AND d.deptype = 'e')),
+members AS MATERIALIZED (
+    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+relations AS MATERIALIZED (
+    SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name
+    FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
+      AND (1259, c.oid) NOT IN (SELECT classid, objid FROM members)),
+rights (class, id, part, acl) AS (
+    SELECT 'pg_class'::regclass, oid, 0, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'
+        ELSE 'r' END::"char", relowner)) FROM relations WHERE relkind <> 'c'
+    UNION ALL SELECT 'pg_class'::regclass, r.oid, attnum, attacl FROM relations r
+        JOIN pg_attribute a ON a.attrelid = r.oid WHERE attacl IS NOT NULL AND NOT attisdropped
+    UNION ALL SELECT 'pg_namespace'::regclass, oid, 0,
+        coalesce(nspacl, acldefault('n', nspowner)) FROM schemas
+    UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(proacl, acldefault('f', proowner))
+        FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, coalesce(typacl, acldefault('T', typowner))
+        FROM pg_type t JOIN schemas s ON s.oid = typnamespace WHERE typtype IN ('d', 'e', 'r')),
+owners (class, id, owner) AS (
+    SELECT 'pg_class'::regclass, oid, relowner FROM relations WHERE relkind <> 'c'
+    UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner FROM schemas
+    UNION ALL SELECT 'pg_proc'::regclass, p.oid, proowner
+        FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, typowner
+        FROM pg_type t JOIN schemas s ON s.oid = typnamespace WHERE typtype IN ('d', 'e', 'r')),
+others (class, id) AS (
+    SELECT tableoid, oid FROM pg_operator UNION ALL SELECT tableoid, oid FROM pg_cast
+    UNION ALL SELECT tableoid, oid FROM pg_collation
+    UNION ALL SELECT tableoid, oid FROM pg_conversion
+    UNION ALL SELECT tableoid, oid FROM pg_opclass UNION ALL SELECT tableoid, oid FROM pg_opfamily
+    UNION ALL SELECT tableoid, oid FROM pg_ts_config UNION ALL SELECT tableoid, oid FROM pg_ts_dict
+    UNION ALL SELECT tableoid, oid FROM pg_ts_parser
+    UNION ALL SELECT tableoid, oid FROM pg_ts_template
+    UNION ALL SELECT tableoid, oid FROM pg_foreign_data_wrapper
+    UNION ALL SELECT tableoid, oid FROM pg_foreign_server)
+SELECT 'schema ' || quote_ident(nspname), '' FROM schemas
+UNION ALL
+SELECT 'extension ' || quote_ident(extname), format('schema %I version %s', n.nspname, extversion)
+FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace
+UNION ALL
+SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN
+        'sequence ' WHEN 'c' THEN 'type ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || name,
+    concat_ws(E'\n', 'kind ' || relkind::text || ' ' || relpersistence::text,
+        'options ' || array_to_string(reloptions, ', '),
+        CASE WHEN relrowsecurity THEN 'row level security' END,
+        CASE WHEN relforcerowsecurity THEN 'forced row level security' END,
+        CASE relkind WHEN 'p' THEN 'partitioned by ' || pg_get_partkeydef(oid) END,
+        'partition ' || pg_get_expr(relpartbound, oid),
+        (SELECT string_agg('inherits ' || i.inhparent::regclass::text, E'\n' ORDER BY i.inhseqno)
+         FROM pg_inherits i WHERE i.inhrelid = r.oid),
+        CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END,
+        (SELECT format('as %s start %s increment %s from %s to %s cache %s%s', format_type(seqtypid,
+             NULL), seqstart, seqincrement, seqmin, seqmax, seqcache,
+             CASE WHEN seqcycle THEN ' cycle' END) FROM pg_sequence WHERE seqrelid = r.oid),
+        (SELECT string_agg(format('owned by %s.%I', d.refobjid::regclass, a.attname), ' ')
+         FROM pg_depend d JOIN pg_attribute a
+           ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+         WHERE r.relkind = 'S' AND d.classid = 1259 AND d.objid = r.oid AND d.refclassid = 1259
+           AND d.deptype IN ('a', 'i')),
+        CASE WHEN relkind <> 'S' THEN (
+         SELECT string_agg(concat_ws(' ', quote_ident(attname), format_type(atttypid, atttypmod),
+             CASE WHEN attcollation <> t.typcollation
+                 THEN 'collate ' || attcollation::regcollation::text
+             END, CASE WHEN attnotnull THEN 'not null' END,
+             'identity ' || nullif(attidentity::text, ''),
+             'generated ' || nullif(attgenerated::text, ''),
+             'default ' || pg_get_expr(adbin, adrelid),
+             CASE WHEN attstorage <> t.typstorage THEN 'storage ' || attstorage::text END,
+             'options ' || array_to_string(attoptions, ', ')), E'\n' ORDER BY attnum)
+         FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
+         LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
+         WHERE attrelid = r.oid AND attnum > 0 AND NOT attisdropped) END)
+FROM relations r
+UNION ALL
+SELECT format('constraint %I on %s', conname, CASE WHEN conrelid <> 0 THEN conrelid::regclass::text
+        ELSE contypid::regtype::text END), pg_get_constraintdef(c.oid)
+FROM pg_constraint c JOIN schemas s ON s.oid = connamespace
+WHERE contype <> 't' AND (2606, c.oid) NOT IN (SELECT classid, objid FROM members)
+  AND (conrelid = 0 OR conrelid IN (SELECT oid FROM relations))
+UNION ALL
+SELECT 'index ' || indexrelid::regclass::text, concat_ws(' ', pg_get_indexdef(indexrelid),
+    CASE WHEN indisclustered THEN 'clustered' END)
+FROM pg_index i WHERE indrelid IN (SELECT oid FROM relations) AND indisvalid
+UNION ALL
+SELECT 'function ' || p.oid::regprocedure::text, CASE prokind WHEN 'a' THEN (
+        SELECT concat_ws(' ', aggkind, aggtransfn, aggfinalfn, aggcombinefn, aggtranstype::regtype,
+            agginitval, aggmtransfn, aggsortop::regoperator)
+        FROM pg_aggregate WHERE aggfnoid = p.oid)
+    ELSE pg_get_functiondef(p.oid) END
+FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
+WHERE (1255, p.oid) NOT IN (SELECT classid, objid FROM members)
+UNION ALL
+SELECT format('trigger %I on %s', tgname, tgrelid::regclass),
+    pg_get_triggerdef(oid) || ' enabled ' || tgenabled::text
+FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM relations)
+UNION ALL
+SELECT format('rule %I on %s', rulename, ev_class::regclass),
+    pg_get_ruledef(oid) || ' enabled ' || ev_enabled::text
+FROM pg_rewrite WHERE rulename <> '_RETURN' AND ev_class IN (SELECT oid FROM relations)
+UNION ALL
+SELECT format('policy %I on %s', polname, polrelid::regclass),
+    concat_ws(' ', CASE WHEN polpermissive THEN 'permissive' ELSE 'restrictive' END, polcmd,
+        (SELECT string_agg(coalesce(rolname, 'public'), ', ' ORDER BY rolname)
+         FROM unnest(polroles) u(id) LEFT JOIN pg_roles ON oid = u.id),
+        'using ' || pg_get_expr(polqual, polrelid),
+        'with check ' || pg_get_expr(polwithcheck, polrelid))
+FROM pg_policy WHERE polrelid IN (SELECT oid FROM relations)
+UNION ALL
+SELECT 'type ' || t.oid::regtype::text, CASE typtype
+    WHEN 'e' THEN 'enum ' || (SELECT coalesce(string_agg(quote_literal(enumlabel), ', '
+                               ORDER BY enumsortorder), '') FROM pg_enum WHERE enumtypid = t.oid)
+    WHEN 'd' THEN concat_ws(' ', 'domain', format_type(typbasetype, typtypmod),
+        CASE WHEN typcollation <> 0 THEN 'collate ' || typcollation::regcollation::text END,
+        CASE WHEN typnotnull THEN 'not null' END, 'default ' || typdefault)
+    WHEN 'r' THEN (SELECT concat_ws(' ', 'range of', rngsubtype::regtype,
+        rngcollation::regcollation, rngcanonical, rngsubdiff) FROM pg_range WHERE rngtypid = t.oid)
+    ELSE concat_ws(' ', typinput, typoutput, typlen, typalign, typstorage) END
+FROM pg_type t JOIN schemas s ON s.oid = typnamespace
+WHERE (typtype IN ('e', 'd', 'r') OR typtype = 'b' AND typelem = 0)
+  AND (1247, t.oid) NOT IN (SELECT classid, objid FROM members)
+UNION ALL
+SELECT format('statistics %I.%I', s.nspname, stxname), concat_ws(' ',
+    pg_get_statisticsobjdef(e.oid), stxstattarget)
+FROM pg_statistic_ext e JOIN schemas s ON s.oid = stxnamespace
+UNION ALL
+SELECT i.type || ' ' || i.identity, ''
+FROM others o, pg_identify_object(o.class, o.id, 0) i
+WHERE o.id >= 16384 AND (o.class, o.id) NOT IN (SELECT classid, objid FROM members)
+  AND i.schema IS DISTINCT FROM 'antipode'
+UNION ALL
+SELECT format('owner of %s %s', i.type, i.identity), pg_get_userbyid(o.owner)
+FROM owners o, pg_identify_object(o.class, o.id, 0) i
+WHERE (o.class, o.id) NOT IN (SELECT classid, objid FROM members)
+UNION ALL
+SELECT format('rights on %s %s', i.type, i.identity), coalesce((
+    SELECT string_agg(concat_ws(' ', CASE a.grantee WHEN 0 THEN 'PUBLIC'
+            ELSE quote_ident(pg_get_userbyid(a.grantee)) END, a.privilege_type,
+            CASE WHEN a.is_grantable THEN 'grantable' END), ', '
+        ORDER BY pg_get_userbyid(a.grantee), a.privilege_type, a.is_grantable)
+    FROM aclexplode(r.acl) a), '')
+FROM rights r, pg_identify_object(r.class, r.id, r.part) i
+WHERE (r.class, r.id) NOT IN (SELECT classid, objid FROM members)
+UNION ALL
+SELECT format('default rights of %I in %s for %s', pg_get_userbyid(defaclrole),
+        coalesce(quote_ident(s.nspname), 'all schemas'), defaclobjtype), coalesce((
+    SELECT string_agg(concat_ws(' ', CASE a.grantee WHEN 0 THEN 'PUBLIC'
+            ELSE quote_ident(pg_get_userbyid(a.grantee)) END, a.privilege_type,
+            CASE WHEN a.is_grantable THEN 'grantable' END), ', '
+        ORDER BY pg_get_userbyid(a.grantee), a.privilege_type, a.is_grantable)
+    FROM aclexplode(defaclacl) a), '')
+FROM pg_default_acl LEFT JOIN schemas s ON s.oid = defaclnamespace
+WHERE defaclnamespace = 0 OR s.oid IS NOT NULL
+UNION ALL
+SELECT format('comment on %s %s', i.type, i.identity), d.description
+FROM pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i
+WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass
+       AND d.objoid IN (SELECT oid FROM schemas))
+  AND d.classoid NOT IN ('pg_event_trigger'::regclass, 'pg_publication'::regclass,
+                         'pg_subscription'::regclass)
+  AND i.schema IS DISTINCT FROM 'antipode'
+  AND NOT (i.type = 'schema' AND i.identity = 'antipode')
+  AND (d.classoid, d.objoid) NOT IN (SELECT classid, objid FROM members)
+)sql";
+
+}  // namespace
+
+Structure read_structure(Connection& connection) {
+    const Rows rows = connection.query("reading the structure", structure_sql);
+    Structure structure;
+    for (int row = 0; row < rows.size(); ++row) {
+        structure[rows.string(row, 0)] = rows.string(row, 1);
+    }
+    return structure;
+}
+
+}  // namespace antipode::postgres

@@ -1,0 +1,281 @@
+#include "apps/antipode/compare_database.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "adapters/postgres/check_log.hpp"
+#include "apps/antipode/database.hpp"
+#include "apps/antipode/format.hpp"
+#include "base/error.hpp"
+#include "base/words.hpp"
+
+namespace antipode::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr const char* command = "antipode database check";
+/// How often a daemon that shows no progress is asked whether it is there.
+constexpr std::chrono::seconds ask_daemon_every(5);
+
+/// What of a run is known, for people and for JSON.
+struct Verdict {
+    const postgres::CheckRun& run;
+    Json findings;
+    size_t differing = 0;
+    size_t undecided = 0;
+    size_t mended = 0;
+    bool no_table = true;  ///< is among what differs
+
+    explicit Verdict(const postgres::CheckRun& of)
+        : run(of), findings(Json::parse(of.findings, nullptr, false)) {
+        for (const Json& part : findings) {
+            differing += part["verdict"] == "differs" ? 1 : 0;
+            no_table = no_table && (part["verdict"] != "differs" || part["part"] != "table");
+            undecided += part["verdict"] == "undecided" ? 1 : 0;
+            mended += part["detail"].value("mended", false) ? 1 : 0;
+        }
+    }
+    std::string word() const {
+        return differing > 0 ? "differs" : undecided > 0 ? "undecided" : "equal";
+    }
+    ExitCode code() const {
+        return differing > 0   ? ExitCode::Findings
+               : undecided > 0 ? ExitCode::Unknown
+                               : ExitCode::Ok;
+    }
+};
+
+std::string name_of(const Json& part) {
+    return part["part"] == "table"
+               ? part.value("schema", std::string()) + "." + part.value("table", std::string())
+               : part.value("part", std::string());
+}
+
+std::string describe_range(const Json& range) {
+    std::string text = "  " + range.value("range", std::string()) + ": ";
+    const auto rows = range.value("rows_differing", uint64_t{0});
+    if (rows == 0) {
+        return text + "not looked at row by row\n";
+    }
+    text += counted(rows, "row", "rows") + ":";
+    for (const Json& row : range["rows"]) {
+        text +=
+            " " + row.value("kind", std::string()) + " " + row.value("key", std::string()) + ",";
+    }
+    text.back() = '\n';
+    return text;
+}
+
+/// What stands on one side only, line by line.
+std::string lines_not_in(const std::string& text, const std::string& other,
+                         const std::string& sign) {
+    const std::string lines = "\n" + other + "\n";
+    std::string result;
+    for (size_t at = 0; at <= text.size();) {
+        const size_t end = std::min(text.find("\n", at), text.size());
+        const std::string line = text.substr(at, end - at);
+        if (!line.empty() && lines.find("\n" + line + "\n") == std::string::npos) {
+            result += "    " + sign + line + "\n";
+        }
+        at = end + 1;
+    }
+    return result;
+}
+
+std::string describe_object(const Json& difference) {
+    const std::string there = difference.value("there", std::string());
+    const std::string here = difference.value("here", std::string());
+    return "  " + difference.value("kind", std::string()) + " " +
+           difference.value("object", std::string()) + "\n" +
+           lines_not_in(there, here, "primary: ") + lines_not_in(here, there, "here:    ");
+}
+
+std::string describe(const Json& part) {
+    const Json& detail = part["detail"];
+    const bool mended = detail.value("mended", false);
+    std::string text =
+        name_of(part) + ": " +
+        (part["verdict"] == "equal" && mended ? "differed, is mended and equal now"
+                                              : part.value("verdict", std::string()));
+    for (const char* key : {"problem", "not_mended_because"}) {
+        if (detail.contains(key)) {
+            text += (key == std::string_view("problem") ? ": " : "; not mended: ") +
+                    detail.value(key, std::string());
+        }
+    }
+    text += "\n";
+    for (const Json& range : detail.value("ranges", Json::array())) {
+        text += describe_range(range);
+    }
+    for (const Json& difference : detail.value("differences", Json::array())) {
+        text += describe_object(difference);
+    }
+    return text;
+}
+
+std::string next_step(const Verdict& verdict, const CompareOptions& options) {
+    if (verdict.differing > 0 && verdict.no_table) {
+        return "make it here as it is there, as a superuser (PGOPTIONS='-c "
+               "default_transaction_read_only=off -c session_replication_role=replica' psql)";
+    }
+    if (verdict.differing > 0 && !options.mend) {
+        return std::string(command) + " --mend" +
+               (options.store ? " --store " + *options.store : "");
+    }
+    return verdict.differing > 0   ? "antipode status, and the daemon's log"
+           : verdict.undecided > 0 ? "the same again when less is written"
+                                   : "";
+}
+
+ExitCode print(const Output& output, const std::string& store, const postgres::CheckRun& run,
+               const CompareOptions& options) {
+    const Verdict verdict(run);
+    const std::string step = next_step(verdict, options);
+    if (output.json()) {
+        output.out << Json{{"schema", "antipode.database-check/1"},
+                           {"store", store},
+                           {"id", run.id},
+                           {"state", "done"},
+                           {"verdict", verdict.word()},
+                           {"tables", run.tables_done},
+                           {"ranges", run.chunks},
+                           {"rows", run.rows},
+                           {"differing", verdict.differing},
+                           {"undecided", verdict.undecided},
+                           {"mended", verdict.mended},
+                           {"findings", verdict.findings},
+                           {"next_step", step}}
+                          .dump(-1, ' ', false, Json::error_handler_t::replace)
+                   << "\n";
+        return verdict.code();
+    }
+    std::string text;
+    for (const Json& part : verdict.findings) {
+        text += describe(part);
+    }
+    // Lines of it may come from rows.
+    for (size_t at = 0; at < text.size();) {
+        const size_t end = text.find('\n', at);
+        output.out << harmless(text.substr(at, end - at)) << "\n";
+        at = end + 1;
+    }
+    output.out << store << ": " << verdict.word() << "; compared "
+               << counted(run.tables_done, "table", "tables") << ", "
+               << counted(run.chunks, "range", "ranges") << ", " << counted(run.rows, "row", "rows")
+               << "; " << verdict.differing << " differ, " << verdict.mended << " mended, "
+               << verdict.undecided << " undecided\n";
+    if (!step.empty()) {
+        output.out << "Try: " << step << "\n";
+    }
+    return verdict.code();
+}
+
+ExitCode print_noted(const Output& output, const std::string& store, int64_t id) {
+    if (output.json()) {
+        output.out << Json{{"schema", "antipode.database-check/1"},
+                           {"store", store},
+                           {"id", id},
+                           {"state", "waiting"}}
+                          .dump()
+                   << "\n";
+    } else {
+        output.out << store << ": the daemon compares it with the primary's; antipode status\n";
+    }
+    return ExitCode::Ok;
+}
+
+std::string progress(const postgres::CheckRun& run) {
+    if (!run.problem.empty()) {
+        return "it is tried again: " + run.problem;
+    }
+    if (run.state == postgres::CheckRun::State::Waiting) {
+        return "it has not begun yet";
+    }
+    return std::to_string(run.tables_done) + " of " + counted(run.tables, "table", "tables") +
+           ", " + counted(run.rows, "row", "rows");
+}
+
+/// Throws CommandError when the site is no secondary. `id`: what is asked for already, if so.
+void require_daemon(const Config& config, const Fetch& fetch, std::optional<int64_t> id) {
+    StatusReport report;
+    try {
+        report = get_status(fetch, local_daemon(config));
+    } catch (const CommandError& error) {
+        if (!id) {
+            return;  // said once it is asked for
+        }
+        throw CommandError(
+            ExitCode::Unreachable,
+            std::string("the check is asked for and is done when antipoded runs: ") + error.what(),
+            "systemctl start antipoded");
+    }
+    if (report.role == "primary") {
+        throw CommandError(ExitCode::Usage,
+                           "this site is the primary: its secondaries compare themselves with it",
+                           std::string(command) + ", on a secondary's machine");
+    }
+}
+
+ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
+               const CompareOptions& options, postgres::Connection& connection,
+               const std::string& store, int64_t id) {
+    const auto began = SteadyClock::now();
+    auto asked_daemon = began;
+    std::string last;
+    while (true) {
+        const auto run = postgres::look_at_check(connection, id);
+        if (!run) {
+            throw CommandError(ExitCode::Failed, "the record of this check is gone",
+                               "antipode status");
+        }
+        if (run->state == postgres::CheckRun::State::Done) {
+            return print(output, store, *run, options);
+        }
+        const auto now = SteadyClock::now();
+        const std::string text = progress(*run);
+        if (text != last) {
+            asked_daemon = now;
+            last = text;
+            if (!output.json()) {
+                output.error << store << ": " << harmless(text) << "\n";
+            }
+        } else if (now - asked_daemon > ask_daemon_every) {
+            require_daemon(config, fetch, id);
+            asked_daemon = now;
+        }
+        if (options.timeout_seconds &&
+            std::chrono::duration<double>(now - began).count() > *options.timeout_seconds) {
+            throw CommandError(ExitCode::TimedOut, "the check is not done yet and goes on: " + text,
+                               "antipode status");
+        }
+        options.pause();
+    }
+}
+
+}  // namespace
+
+ExitCode compare_database(const Config& config, const Fetch& fetch, const Output& output,
+                          const CompareOptions& options) {
+    const Config::Database& store = find_database(config, options.store, command);
+    const std::string id_text = StoreId{StoreKind::Database, store.name}.to_string();
+    postgres::CheckRequest request{{}, options.mend, operator_name()};
+    for (const std::string& table : options.tables) {
+        request.tables.push_back(table_of(table, std::string(command) + " --table public.items"));
+    }
+    require_daemon(config, fetch, std::nullopt);
+    postgres::Connection connection(store.url, command);
+    if (!postgres::are_check_tables_there(connection)) {
+        throw CommandError(ExitCode::Blocked,
+                           "no daemon of a secondary has run with this database yet",
+                           "systemctl start antipoded");
+    }
+    const int64_t id = postgres::request_check(connection, id_text, request);
+    if (!options.wait) {
+        require_daemon(config, fetch, id);
+        return print_noted(output, id_text, id);
+    }
+    return watch(config, fetch, output, options, connection, id_text, id);
+}
+
+}  // namespace antipode::cli

@@ -1,0 +1,394 @@
+#include "apps/antipoded/database_checks.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "apps/antipoded/json.hpp"
+#include "base/digest.hpp"
+#include "base/limits.hpp"
+#include "base/words.hpp"
+#include "secondary/database/check_requests.hpp"
+
+namespace antipode {
+namespace {
+
+constexpr std::chrono::seconds look_interval(1);
+/// The primary holds a snapshot while a group is compared.
+constexpr uint64_t group_bytes = 1024 * limits::mib;
+constexpr size_t group_tables = 200;
+constexpr size_t ranges_named = 50;  ///< of a table; and objects of the structure
+constexpr size_t most_definition = 4000;
+
+using postgres::CheckedPart;
+using postgres::CheckRun;
+using secondary::CheckReport;
+using secondary::ChunkDifference;
+using secondary::RowDifference;
+
+template <typename Kind>
+const char* to_string(Kind kind) {
+    switch (kind) {
+        case Kind::Missing:
+            return "missing";
+        case Kind::Extra:
+            return "extra";
+        case Kind::Changed:
+            return "changed";
+    }
+    return "changed";
+}
+
+nlohmann::json show(const ChunkDifference& difference) {
+    nlohmann::json row = {{"range", printable(difference.range)},
+                          {"rows_differing", difference.rows_differing},
+                          {"rows", nlohmann::json::array()}};
+    for (const RowDifference& one : difference.rows) {
+        row["rows"].push_back({{"kind", to_string(one.kind)}, {"key", printable(one.key)}});
+    }
+    return row;
+}
+
+/// What a report says of one table.
+CheckedPart part_of(const TableName& table, const CheckReport& report) {
+    CheckedPart part{"table", table, "equal", 0, 0, {}};
+    if (const auto found = report.compared.find(table); found != report.compared.end()) {
+        part.chunks = found->second.chunks;
+        part.rows = found->second.rows;
+    }
+    nlohmann::json detail = nlohmann::json::object();
+    if (const auto busy = report.undecided.find(table); busy != report.undecided.end()) {
+        part.verdict = "undecided";
+        detail["undecided_ranges"] = busy->second.size();
+        detail["problem"] = busy->second.empty()
+                                ? "it could not be read: it was rewritten or locked every time"
+                                : "rows in which it differed were written to every time";
+    }
+    size_t ranges = 0;
+    for (const ChunkDifference& difference : report.differences) {
+        if (difference.table != table) {
+            continue;
+        }
+        part.verdict = "differs";
+        if (!difference.problem.empty()) {
+            detail["problem"] = difference.problem;
+        } else if (++ranges <= ranges_named) {
+            detail["ranges"].push_back(show(difference));
+        }
+    }
+    detail["ranges_differing"] = ranges;
+    part.detail = dump(detail);
+    return part;
+}
+
+CheckedPart missing_on_primary(const TableName& table) {
+    return {"table",
+            table,
+            "undecided",
+            0,
+            0,
+            dump({{"problem", "the primary has no such table, or does not replicate it"}})};
+}
+
+/// Of tables that were not there any more when they were compared only what was asked by name.
+std::vector<CheckedPart> parts_of(const std::set<TableName>& tables, const CheckReport& report,
+                                  bool by_name) {
+    std::vector<CheckedPart> parts;
+    for (const TableName& table : tables) {
+        const bool seen = report.compared.contains(table) || report.undecided.contains(table) ||
+                          std::any_of(report.differences.begin(), report.differences.end(),
+                                      [&](const auto& one) { return one.table == table; });
+        if (seen) {
+            parts.push_back(part_of(table, report));
+        } else if (by_name) {
+            parts.push_back(missing_on_primary(table));
+        }
+    }
+    return parts;
+}
+
+/// Adds to the results of what was mended what was done.
+void add_mended(std::vector<CheckedPart>& parts, const std::set<TableName>& differed,
+                const secondary::MendReport& report) {
+    for (CheckedPart& part : parts) {
+        if (!differed.contains(part.table)) {
+            continue;
+        }
+        nlohmann::json detail = nlohmann::json::parse(part.detail);
+        const auto unmended = report.unmended.find(part.table);
+        detail["mended"] = unmended == report.unmended.end();
+        if (unmended != report.unmended.end()) {
+            detail["not_mended_because"] = unmended->second;
+        }
+        part.detail = dump(detail);
+    }
+}
+
+std::string cut(const std::string& text) {
+    return text.size() > most_definition ? text.substr(0, most_definition) + "..." : text;
+}
+
+std::string show_structure(const secondary::StructureReport& report) {
+    nlohmann::json detail = {{"objects", report.objects},
+                             {"objects_differing", report.differences.size()},
+                             {"differences", nlohmann::json::array()}};
+    if (!report.undecided.empty()) {
+        detail["problem"] = report.undecided;
+    }
+    for (size_t i = 0; i < std::min(report.differences.size(), ranges_named); ++i) {
+        const secondary::StructureDifference& one = report.differences[i];
+        detail["differences"].push_back({{"kind", to_string(one.kind)},
+                                         {"object", cut(one.object)},
+                                         {"there", cut(one.there)},
+                                         {"here", cut(one.here)}});
+    }
+    return dump(detail);
+}
+
+nlohmann::json or_null(const std::optional<int64_t>& number) {
+    return number ? nlohmann::json(*number) : nlohmann::json();
+}
+
+}  // namespace
+
+DatabaseChecks::DatabaseChecks(Options options, const Clock& clock)
+    : options_(std::move(options)),
+      clock_(clock),
+      reader_({options_.url, options_.application_name}),
+      large_objects_(options_.url, options_.application_name + " large objects"),
+      log_(options_.url, options_.application_name + " log") {}
+
+void DatabaseChecks::run(BulkSource& primary, const std::function<bool()>& copied,
+                         const std::stop_token& stop, Worker::Progress progress) {
+    while (!stop.stop_requested()) {
+        const auto next = look(copied());
+        if (!next) {
+            progress.healthy();
+            sleep_unless_stopped(look_interval, stop);
+            continue;
+        }
+        const SteadyTime began = clock_.steady_now();
+        try {
+            step(*next, primary, stop);
+        } catch (const Error& error) {
+            note_problem(next->id, error);
+            throw;
+        }
+        progress.healthy();
+        if (next->request.asked_by.empty()) {
+            const SteadyTime now = clock_.steady_now();
+            rest_until_ = now + (now - began);
+        }
+    }
+}
+
+/// What is to be done now, after a look at how things stand.
+std::optional<CheckRun> DatabaseChecks::look(bool copied) {
+    const bool rested = clock_.steady_now() >= rest_until_;
+    const std::string store = options_.store.to_string();
+    return log_.transaction([&](postgres::Connection& connection) -> std::optional<CheckRun> {
+        postgres::create_check_tables(connection);
+        if (!copied || !postgres::are_check_tables_there(connection)) {
+            return std::nullopt;
+        }
+        postgres::schedule_check(
+            connection, store,
+            options_.every.count() == 0 ? std::nullopt : std::optional(options_.every));
+        const auto summary = postgres::summarize_checks(connection, store);
+        seen_.with([&](auto& seen) { seen = summary; });
+        return postgres::next_check(connection, store, rested);
+    });
+}
+
+void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::stop_token& stop) {
+    if (plan_.run != run.id) {
+        plan_ = plan(run, primary, stop);
+    }
+    if (plan_.structure) {
+        record(run, {compare_structure(primary, stop)});
+        plan_.structure = false;
+    } else if (plan_.large_objects) {
+        record(run, {copy_large_objects(primary, stop)});
+        plan_.large_objects = false;
+    } else if (!plan_.groups.empty()) {
+        const auto& group = plan_.groups.front();
+        record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
+        plan_.groups.pop_front();
+    }
+    if (plan_.groups.empty()) {
+        log_.transaction([&](postgres::Connection& connection) {
+            postgres::finish_check(connection, options_.store.to_string(), run);
+            return true;
+        });
+        plan_ = {};
+        look(true);
+    }
+}
+
+/// What is left to do of a check, in groups.
+DatabaseChecks::Plan DatabaseChecks::plan(const CheckRun& run, BulkSource& primary,
+                                          const std::stop_token& stop) {
+    secondary::CheckRequests requests(options_.store, primary);
+    const std::string check = secondary::new_check_id();
+    const auto there = requests.open(check, {}, stop).tables;
+    requests.close(check, stop);
+    const std::set<TableName> known(there.begin(), there.end());
+    const auto& asked = run.request.tables;
+    std::set<TableName> tables = asked.empty() ? known : std::set(asked.begin(), asked.end());
+    std::map<TableName, uint64_t> sizes;
+    std::set<std::pair<std::string, TableName>> done;
+    log_.transaction([&](postgres::Connection& connection) {
+        postgres::begin_check(connection, run.id, tables.size());
+        done = postgres::parts_done(connection, run.id);
+        const auto listed = postgres::sizes_of_tables(connection);
+        sizes.insert(listed.begin(), listed.end());
+        return true;
+    });
+    Plan plan{run.id,
+              asked.empty() && !done.contains({"structure", {}}),
+              asked.empty() && !done.contains({"large objects", {}}),
+              {}};
+    uint64_t bytes = group_bytes;
+    for (const TableName& table : tables) {
+        if (done.contains({"table", table})) {
+            continue;
+        }
+        const uint64_t size = sizes.contains(table) ? sizes.at(table) : 0;
+        if (plan.groups.empty() || bytes + size > group_bytes ||
+            plan.groups.back().size() >= group_tables) {
+            plan.groups.emplace_back();
+            bytes = 0;
+        }
+        plan.groups.back().push_back(table);
+        bytes += size;
+    }
+    return plan;
+}
+
+std::vector<CheckedPart> DatabaseChecks::compare(const std::set<TableName>& tables,
+                                                 const postgres::CheckRequest& request,
+                                                 BulkSource& primary, const std::stop_token& stop) {
+    const bool by_name = !request.tables.empty();
+    secondary::DatabaseCheck check({.store = options_.store}, primary, reader_, barriers_);
+    const CheckReport report = check.run(tables, stop);
+    std::set<TableName> differing;
+    for (const ChunkDifference& difference : report.differences) {
+        differing.insert(difference.table);
+    }
+    if (differing.empty() || !request.mend) {
+        secondary::CheckRequests(options_.store, primary).close(report.check, stop);
+        return parts_of(tables, report, by_name);
+    }
+    secondary::DatabaseMend mending({.store = options_.store}, primary, barriers_);
+    const secondary::MendReport mended = mending.run(report, stop);
+    const CheckReport after = check.run(differing, stop);
+    secondary::CheckRequests(options_.store, primary).close(after.check, stop);
+    std::set<TableName> equal = tables;
+    for (const TableName& table : differing) {
+        equal.erase(table);
+    }
+    auto parts = parts_of(equal, report, by_name);
+    auto again = parts_of(differing, after, by_name);
+    add_mended(again, differing, mended);
+    parts.insert(parts.end(), again.begin(), again.end());
+    return parts;
+}
+
+CheckedPart DatabaseChecks::compare_structure(BulkSource& primary, const std::stop_token& stop) {
+    secondary::StructureCheck check({.store = options_.store}, primary, reader_, barriers_);
+    const secondary::StructureReport report = check.run(stop);
+    return {"structure",
+            {},
+            !report.undecided.empty()     ? "undecided"
+            : !report.differences.empty() ? "differs"
+                                          : "equal",
+            0,
+            0,
+            show_structure(report)};
+}
+
+/// What differs is no defect: nothing but this brings them.
+CheckedPart DatabaseChecks::copy_large_objects(BulkSource& primary, const std::stop_token& stop) {
+    secondary::LargeObjectCopy copy(options_.store, primary, large_objects_);
+    const secondary::LargeObjectReport report = copy.run(stop);
+    nlohmann::json detail = {
+        {"objects", report.objects}, {"copied", report.copied}, {"removed", report.removed}};
+    if (!report.known) {
+        detail["problem"] = "the primary does not tell its large objects: it runs an older version";
+    }
+    if (report.failed > 0) {
+        detail["problem"] = report.problem;
+        detail["failed"] = report.failed;
+    }
+    return {"large objects",
+            {},
+            !report.known ? "undecided" : report.failed > 0 ? "differs" : "equal",
+            0,
+            0,
+            dump(detail)};
+}
+
+void DatabaseChecks::record(const CheckRun& run, const std::vector<CheckedPart>& parts) {
+    log_.transaction([&](postgres::Connection& connection) {
+        postgres::record_parts(connection, options_.store.to_string(), run.id, parts);
+        return true;
+    });
+    for (const CheckedPart& part : parts) {
+        if (part.verdict == "differs") {
+            spdlog::error("{}: {} differs from the primary's: {}", options_.store.to_string(),
+                          part.part == "table" ? part.table.to_string() : part.part, part.detail);
+        }
+    }
+}
+
+void DatabaseChecks::note_problem(int64_t run, const Error& error) {
+    try {
+        log_.transaction([&](postgres::Connection& connection) {
+            postgres::note_check_problem(connection, run, error.describe());
+            return true;
+        });
+    } catch (const Error&) {
+        // The worker tells the first one.
+    }
+}
+
+nlohmann::json DatabaseChecks::show() const {
+    const auto seen = seen_.copy();
+    if (!seen) {
+        return nullptr;
+    }
+    nlohmann::json row = {{"finished_us", or_null(seen->finished_us)},
+                          {"due_us", or_null(seen->due_us)},
+                          {"tables", seen->tables},
+                          {"rows", seen->rows},
+                          {"differing", seen->differing},
+                          {"undecided", seen->undecided},
+                          {"differs_since_us", or_null(seen->differs_since_us)},
+                          {"first_differing", printable(seen->first_differing)},
+                          {"running", nullptr}};
+    if (const auto& run = seen->running) {
+        row["running"] = {{"id", run->id},
+                          {"tables", run->tables},
+                          {"tables_done", run->tables_done},
+                          {"rows", run->rows},
+                          {"asked_by", printable(run->request.asked_by)},
+                          {"problem", printable(run->problem)}};
+    }
+    return row;
+}
+
+std::optional<DatabaseChecks::Problem> DatabaseChecks::problem() const {
+    const auto seen = seen_.copy();
+    if (!seen || seen->differing == 0) {
+        return std::nullopt;
+    }
+    const uint64_t others = seen->differing - 1;
+    return Problem{(seen->first_differing == "structure" ? "the structure"
+                                                         : printable(seen->first_differing)) +
+                       (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
+                       (others == 0 ? " differs" : " differ") + " from the primary's",
+                   "antipode database check --mend"};
+}
+
+}  // namespace antipode

@@ -1,0 +1,281 @@
+// A secondary's database compared with the primary's: on demand and by schedule, while both go on.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "tests/end_to_end/site.hpp"
+
+namespace antipode::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr int equal = 0;
+constexpr int findings = 3;
+
+/// What a program on the primary does for some seconds, and must get done.
+class Load {
+  public:
+    Load(const TwoSites& sites, const std::string& seconds)
+        : log_(sites.temporary.path() / "pgbench.log"),
+          program_({PostgresServer::program("pgbench"), "-n", "-c", "4", "-T", seconds, "-b",
+                    "tpcb-like", sites.london.postgres.url("app")},
+                   logged(log_)) {}
+    bool running() { return program_.running(); }
+    void expect_done() {
+        program_.wait(60s);
+        EXPECT_THAT(read_file(log_), HasSubstr("number of failed transactions: 0 "));
+    }
+
+  private:
+    static Process::Options logged(const std::filesystem::path& log) {
+        Process::Options options;
+        options.log = log;
+        return options;
+    }
+    const std::filesystem::path log_;
+    Process program_;
+};
+
+class DatabaseCheckCommand : public testing::Test {
+  protected:
+    static void SetUpTestSuite() {
+        shared = std::make_unique<TwoSites>("", "check_every = \"never\"\n",
+                                            TwoSites::Daemons::Unprivileged);
+    }
+    static void TearDownTestSuite() { shared.reset(); }
+    void SetUp() override {
+        sites_.london.sql(
+            "SET ROLE app_owner; TRUNCATE uploads; INSERT INTO uploads "
+            "SELECT i, 'oid', 'path', repeat('x', 100) FROM generate_series(1, 20000) i");
+        ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    }
+
+    CommandResult check(std::vector<std::string> options = {}) const {
+        options.insert(options.begin(), {"database", "check"});
+        return sites_.sydney.antipode(options);
+    }
+    /// As a superuser on sydney, past everything that keeps others out.
+    void meddle(const std::string& sql) const {
+        sites_.sydney.sql(
+            "SET default_transaction_read_only = off; "
+            "SET session_replication_role = replica; " +
+            sql);
+    }
+    void start_bank() const {
+        must_run({PostgresServer::program("pgbench"), "-i", "-q", "-s", "1",
+                  sites_.london.postgres.url("app", "app_owner")});
+        ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    }
+    std::string of_check(const std::string& field) const {
+        return sites_.sydney
+            .status(".stores[] | select(.store == \"database/app\") | .check." + field)
+            .value_or("null");
+    }
+
+    inline static std::unique_ptr<TwoSites> shared;
+    TwoSites& sites_ = *shared;
+};
+
+TEST_F(DatabaseCheckCommand, WhatASuperuserChangedIsFoundNamedAndMendedWhileWritesGoOn) {
+    start_bank();
+    CommandResult result = check();
+    EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
+    EXPECT_THAT(result.output, HasSubstr("database/app: equal; compared 6 tables, "));
+    meddle(
+        "UPDATE uploads SET note = 'y' WHERE id = 777; DELETE FROM uploads WHERE id = 15000; "
+        "INSERT INTO uploads VALUES (99999, 'oid', 'path')");
+
+    Load load(sites_, "20");
+    result = check();
+    EXPECT_EQ(result.status, findings) << result.output << result.error;
+    EXPECT_THAT(
+        result.output,
+        AllOf(HasSubstr("public.uploads: differs\n  id < 10001: 1 row: changed (777)\n  id >= "
+                        "10001: 2 rows: missing (15000), extra (99999)\n"),
+              HasSubstr("1 differ, 0 mended"), HasSubstr("Try: antipode database check --mend\n")));
+    EXPECT_TRUE(eventually([&] { return of_check("differing") == "1"; })) << sites_.describe();
+    EXPECT_EQ(of_check("first_differing"), "public.uploads");
+    EXPECT_THAT(sites_.sydney.antipode({"status"}).output,
+                AllOf(HasSubstr("public.uploads differs from the primary's"),
+                      HasSubstr("antipode database check --mend")));
+
+    result = check({"--mend", "--table", "public.uploads"});
+    EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
+    EXPECT_THAT(result.output,
+                HasSubstr("public.uploads: differed, is mended and equal now\ndatabase/app: equal; "
+                          "compared 1 table, "));
+    EXPECT_TRUE(load.running()) << "that was to be under load";
+    result = check({"app"});
+    EXPECT_THAT(result.output, Not(HasSubstr(" differs\n")));
+    load.expect_done();
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    sites_.expect_equal();
+    result = sites_.sydney.antipode({"-o", "json", "database", "check"});
+    EXPECT_THAT(result.output, AllOf(HasSubstr("\"schema\":\"antipode.database-check/1\""),
+                                     HasSubstr("\"verdict\":\"equal\"")));
+    EXPECT_TRUE(eventually([&] { return of_check("differing") == "0"; })) << sites_.describe();
+}
+
+TEST_F(DatabaseCheckCommand, NoFalseAlarmUnderLoad) {
+    start_bank();
+    Load load(sites_, "25");
+    unsigned checks = 0;
+    while (load.running()) {
+        const CommandResult result = check();
+        ++checks;
+        EXPECT_NE(result.status, findings) << result.output;
+        EXPECT_THAT(result.output, HasSubstr(" 0 differ, "));
+    }
+    EXPECT_GE(checks, 3U);
+    load.expect_done();
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    EXPECT_EQ(check().status, equal);
+}
+
+TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
+    meddle("ALTER TABLE journal ADD secret int; CREATE INDEX mine ON uploads (note)");
+    CommandResult result = check();
+    EXPECT_EQ(result.status, findings) << result.error;
+    EXPECT_THAT(result.output,
+                AllOf(HasSubstr("structure: differs\n"), HasSubstr("  extra index public.mine\n"),
+                      HasSubstr("  changed table public.journal\n    here:    secret "
+                                "integer\n")));
+    meddle("ALTER TABLE journal DROP secret; DROP INDEX mine");
+    write_file(sites_.temporary.path() / "ddl.sql",
+               "SET ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t "
+               "(v) VALUES ('x'); CREATE INDEX ON t (v); ALTER TABLE t ADD w int DEFAULT 5; CREATE "
+               "VIEW v AS SELECT * FROM t; COMMENT ON VIEW v IS 'all'; GRANT SELECT ON t TO "
+               "report; DROP TABLE t CASCADE; SELECT pg_sleep(0.3);\n");
+    Process::Options options;
+    options.log = sites_.temporary.path() / "ddl.log";
+    Process load(
+        {PostgresServer::program("pgbench"), "-n", "-c", "1", "-T", "20", "-f",
+         (sites_.temporary.path() / "ddl.sql").string(), sites_.london.postgres.url("app")},
+        options);
+    while (load.running()) {
+        result = check();
+        EXPECT_NE(result.status, findings) << result.output;
+    }
+    EXPECT_THAT(read_file(options.log), HasSubstr("number of failed transactions: 0 "));
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    result = check();
+    EXPECT_EQ(result.status, equal) << result.output;
+}
+
+TEST_F(DatabaseCheckCommand, LargeObjectsAreCopiedReplacedAndRemoved) {
+    const auto contents = [](const Site& site) {
+        return site.sql(
+            "SELECT oid, pg_get_userbyid(lomowner), length(lo_get(oid)), "
+            "md5(lo_get(oid)) FROM pg_largeobject_metadata ORDER BY oid");
+    };
+    sites_.london.sql(
+        "SET ROLE app_owner; SELECT lo_from_bytea(100001, 'small'), "
+        "lo_from_bytea(100002, ''), lo_create(100003), "
+        "lo_put(100003, 50000000, '\\x0001ff'), lo_from_bytea(100004, "
+        "decode(repeat('00ff17', 1500001), 'hex'))");
+    EXPECT_NE(contents(sites_.london), contents(sites_.sydney));
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+    EXPECT_EQ(contents(sites_.london), contents(sites_.sydney));
+    EXPECT_THAT(contents(sites_.sydney), HasSubstr("100004|app_owner|4500003|"));
+    sites_.london.sql("SELECT lo_put(100004, 1234567, 'changed'), lo_unlink(100001)");
+    meddle("SET ROLE app_owner; SELECT lo_from_bytea(100009, 'extra'), lo_put(100002, 0, 'hand')");
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+    EXPECT_EQ(contents(sites_.london), contents(sites_.sydney));
+    meddle("SELECT lo_create(100010)");
+    const CommandResult refused = check({"--timeout", "60"});
+    EXPECT_EQ(refused.status, findings) << "the daemon may not act as a superuser";
+    EXPECT_THAT(refused.output, HasSubstr("large objects: differs: large object 100010: "));
+    meddle("SELECT lo_unlink(100010)");
+    EXPECT_EQ(check({"--timeout", "60"}).status, equal);
+}
+
+TEST_F(DatabaseCheckCommand, IsFinishedByTheDaemonThatStartsAfterOneWasKilled) {
+    meddle("UPDATE uploads SET note = 'z' WHERE id = 5");
+    {
+        postgres::Connection client(sites_.sydney.postgres.url("app"), "in the way");
+        client.execute("locking", "BEGIN; LOCK TABLE public.journal");
+        EXPECT_EQ(check({"--no-wait"}).status, 0);
+        EXPECT_EQ(check({"--no-wait", "--table", "public.journal"}).status, 0) << "two at once";
+        ASSERT_TRUE(eventually([&] {
+            return sites_.sydney.sql(
+                       "SELECT count(*) FROM antipode.check_run WHERE begun_at IS "
+                       "NOT NULL AND ended_at IS NULL") == "1" &&
+                   sites_.sydney.sql(
+                       "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation "
+                       "= 'journal'::regclass") == "1";
+        })) << sites_.describe();
+        sites_.sydney.kill();
+    }
+    const CommandResult down = check({"--mend"});
+    EXPECT_EQ(down.status, 5) << down.output;
+    EXPECT_THAT(down.error, AllOf(HasSubstr("the check is asked for and is done when antipoded "
+                                            "runs"),
+                                  HasSubstr("Try: systemctl start antipoded")));
+    sites_.sydney.start();
+    const std::string open = "SELECT count(*) FROM antipode.check_run WHERE ended_at IS NULL";
+    EXPECT_TRUE(eventually([&] { return sites_.sydney.sql(open) == "0"; }, 60s))
+        << sites_.describe();
+    EXPECT_EQ(sites_.sydney.sql("SELECT note = repeat('x', 100) FROM uploads WHERE id = 5"), "t")
+        << "the last one mends";
+    EXPECT_EQ(sites_.sydney.sql("SELECT count(*) FROM antipode.check_result WHERE verdict <> "
+                                "'equal'"),
+              "0");
+}
+
+TEST_F(DatabaseCheckCommand, WaitsForAPrimaryThatIsAwayAndSaysSo) {
+    sites_.london.kill();
+    const CommandResult away = check({"--timeout", "6"});
+    EXPECT_EQ(away.status, 8) << away.output << away.error;
+    EXPECT_THAT(away.error,
+                HasSubstr("the check is not done yet and goes on: it is tried again: "));
+    sites_.london.start();
+    EXPECT_TRUE(eventually(
+        [&] {
+            return sites_.sydney.sql(
+                       "SELECT count(*) FROM antipode.check_run WHERE ended_at IS "
+                       "NULL") == "0";
+        },
+        60s))
+        << sites_.describe();
+    const CommandResult there = sites_.london.antipode({"database", "check"});
+    EXPECT_EQ(there.status, 2) << there.output;
+    EXPECT_THAT(there.error, HasSubstr("this site is the primary"));
+}
+
+TEST(ScheduledDatabaseCheck, ComesByItselfIsKeptOverARestartAndTellsWhatDiffers) {
+    TwoSites sites("", "check_every = \"2s\"\n");
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    const std::string of_store = ".stores[] | select(.store == \"database/app\") | .check.";
+    ASSERT_TRUE(
+        eventually([&] { return sites.sydney.status(of_store + "finished_us").has_value(); }, 60s))
+        << sites.describe();
+    sites.sydney.sql("INSERT INTO uploads VALUES (1, 'oid', 'path')");
+    ASSERT_TRUE(eventually(
+        [&] { return sites.sydney.status(of_store + "differing").value_or("") == "1"; }, 60s))
+        << sites.describe();
+    const auto since = sites.sydney.status(of_store + "differs_since_us");
+    ASSERT_TRUE(since);
+    const CommandResult metrics =
+        run({"curl", "-fsS", "http://127.0.0.1:" + sites.sydney.http_port() + "/metrics"});
+    EXPECT_THAT(metrics.output,
+                AllOf(HasSubstr("antipode_store_check_differing{store=\"database/app\"} 1\n"),
+                      HasSubstr("antipode_store_check_timestamp_seconds{store=\"database/app\"} "),
+                      HasSubstr("antipode_store_check_rows{store=\"database/app\"} ")));
+    sites.sydney.kill();
+    sites.sydney.start();
+    ASSERT_TRUE(eventually(
+        [&] { return sites.sydney.status(of_store + "differing").value_or("") == "1"; }, 30s))
+        << sites.describe();
+    EXPECT_EQ(sites.sydney.status(of_store + "differs_since_us"), since);
+    sites.sydney.sql("DELETE FROM uploads");
+    EXPECT_TRUE(eventually(
+        [&] { return sites.sydney.status(of_store + "differing").value_or("") == "0"; }, 60s))
+        << sites.describe();
+}
+
+}  // namespace
+}  // namespace antipode::test
