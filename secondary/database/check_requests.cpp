@@ -65,7 +65,7 @@ OpenCheck CheckRequests::open(const std::string& check, const std::string& cut_a
                               const std::stop_token& stop, Of what) {
     BulkRequest wanted = request("open", check);
     if (what == Of::Structure) {
-        wanted.query["structure"] = "1";
+        wanted.query.emplace("structure", "1");
     }
     if (!cut_as.empty()) {
         wanted.query["cut_as"] = cut_as;
