@@ -216,7 +216,7 @@ void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
         record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
         plan_.groups.pop_front();
     }
-    if (plan_.groups.empty()) {
+    if (plan_.is_done()) {
         log_.transaction([&](postgres::Connection& connection) {
             postgres::finish_check(connection, options_.store.to_string(), run);
             return true;

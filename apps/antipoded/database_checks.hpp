@@ -64,6 +64,7 @@ class DatabaseChecks {
         bool structure = false;  ///< is to be compared yet
         bool large_objects = false;
         std::deque<std::vector<TableName>> groups;
+        bool is_done() const { return !structure && !large_objects && groups.empty(); }
     };
     std::optional<postgres::CheckRun> look(bool copied);
     void step(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
