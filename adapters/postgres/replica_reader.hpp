@@ -19,6 +19,8 @@ class SnapshotReader final : public ReplicaReader {
     explicit SnapshotReader(Options options) : options_(std::move(options)) {}
 
     void connect() override;
+    /// Gives up the snapshot, and the locks of the tables that were read.
+    void disconnect() { connection_.reset(); }
     void take_snapshot() override;
     Structure structure() override;
     std::string problem(const ChunkPlan& plan) override;

@@ -146,6 +146,19 @@ std::string show_structure(const secondary::StructureReport& report) {
     return dump(detail);
 }
 
+/// A snapshot that nobody reads any more would hold up vacuum, and apply where it needs a table for
+/// itself.
+class Reading {
+  public:
+    explicit Reading(postgres::SnapshotReader& reader) : reader_(reader) {}
+    ~Reading() { reader_.disconnect(); }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+
+  private:
+    postgres::SnapshotReader& reader_;
+};
+
 nlohmann::json or_null(const std::optional<int64_t>& number) {
     return number ? nlohmann::json(*number) : nlohmann::json();
 }
@@ -202,6 +215,7 @@ std::optional<CheckRun> DatabaseChecks::look(bool copied) {
 }
 
 void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::stop_token& stop) {
+    const Reading reading(reader_);
     if (plan_.run != run.id) {
         plan_ = plan(run, primary, stop);
     }

@@ -54,6 +54,14 @@ class DatabaseCheckCommand : public testing::Test {
         ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     }
 
+    void TearDown() override {
+        EXPECT_TRUE(eventually([&] {
+            return sites_.sydney.sql(
+                       "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
+                       "'antipode% check' AND xact_start IS NOT NULL") == "0";
+        })) << "a check that is done holds no snapshot";
+    }
+
     CommandResult check(std::vector<std::string> options = {}) const {
         options.insert(options.begin(), {"database", "check"});
         return sites_.sydney.antipode(options);
