@@ -172,6 +172,11 @@ TEST_F(DatabaseStructure, EveryKindOfChangeIsFoundAndNamed) {
     }
 }
 
+TEST_F(DatabaseStructure, CommentsOnLargeObjectsAreNoneOfIt) {
+    on_a("SELECT lo_create(4711); COMMENT ON LARGE OBJECT 4711 IS 'not replicated'");
+    EXPECT_THAT(differing(), testing::IsEmpty());
+}
+
 TEST_F(DatabaseStructure, IsComparedAtBarriersAndTellsBothDefinitions) {
     on_a(structure_of_every_kind);
     on_b("CREATE ROLE reader; CREATE ROLE writer");

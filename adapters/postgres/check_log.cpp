@@ -32,11 +32,14 @@ constexpr const char* run_columns = R"(
         SELECT count(*) AS tables, sum(chunks)::bigint AS chunks, sum(rows)::bigint AS rows
         FROM antipode.check_result d WHERE d.run = r.id AND d.part = 'table') d ON true)";
 
-/// Runs that are done are kept for those who ask how they ended.
+/// Runs that are done are kept for those who ask how they ended; the newest of everything says how
+/// old what is known is, and when the next one is due.
 constexpr const char* forget_old_runs = R"(
     DELETE FROM antipode.check_run WHERE store = $1 AND ended_at IS NOT NULL AND id NOT IN (
         SELECT id FROM antipode.check_run WHERE store = $1 AND ended_at IS NOT NULL
-        ORDER BY ended_at DESC LIMIT 50))";
+        ORDER BY ended_at DESC LIMIT 50) AND id NOT IN (
+        SELECT id FROM antipode.check_run WHERE store = $1 AND ended_at IS NOT NULL
+        AND tables = '{}' ORDER BY ended_at DESC LIMIT 1))";
 
 std::string text_array(const std::vector<std::string>& words) {
     std::string list;
@@ -214,7 +217,8 @@ CheckSummary summarize_checks(Connection& connection, const std::string& store) 
             count(*) FILTER (WHERE verdict = 'undecided'),
             (extract(epoch FROM min(differs_since)) * 1000000)::bigint,
             coalesce(min(CASE part WHEN 'table' THEN schema_name || '.' || table_name ELSE part END)
-                     FILTER (WHERE verdict = 'differs'), '')
+                     FILTER (WHERE verdict = 'differs'), ''),
+            coalesce(bool_or(part = 'table' AND verdict = 'differs'), false)
         FROM antipode.check_result WHERE store = $1)",
                                           {store});
     summary.tables = number(results, 0, 0);
@@ -223,6 +227,7 @@ CheckSummary summarize_checks(Connection& connection, const std::string& store) 
     summary.undecided = number(results, 0, 3);
     summary.differs_since_us = known(results, 0, 4);
     summary.first_differing = results.string(0, 5);
+    summary.rows_differ = results.boolean(0, 6);
     summary.running = read_run(
         connection, connection.query(reading,
                                      std::string(run_columns) +

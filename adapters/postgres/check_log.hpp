@@ -55,6 +55,7 @@ struct CheckSummary {
     uint64_t undecided = 0;
     std::optional<int64_t> differs_since_us;
     std::string first_differing;  ///< "public.items", "structure"
+    bool rows_differ = false;     ///< of a table: they can be mended
     std::optional<CheckRun> running;
 };
 

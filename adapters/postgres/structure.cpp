@@ -169,7 +169,7 @@ FROM pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i
 WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass
        AND d.objoid IN (SELECT oid FROM schemas))
   AND d.classoid NOT IN ('pg_event_trigger'::regclass, 'pg_publication'::regclass,
-                         'pg_subscription'::regclass)
+                         'pg_subscription'::regclass, 'pg_largeobject'::regclass)
   AND i.schema IS DISTINCT FROM 'antipode'
   AND NOT (i.type = 'schema' AND i.identity = 'antipode')
   AND (d.classoid, d.objoid) NOT IN (SELECT classid, objid FROM members)

@@ -398,11 +398,12 @@ std::optional<DatabaseChecks::Problem> DatabaseChecks::problem() const {
         return std::nullopt;
     }
     const uint64_t others = seen->differing - 1;
-    return Problem{(seen->first_differing == "structure" ? "the structure"
-                                                         : printable(seen->first_differing)) +
-                       (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
-                       (others == 0 ? " differs" : " differ") + " from the primary's",
-                   "antipode database check --mend"};
+    return Problem{
+        (seen->first_differing == "structure" ? "the structure"
+                                              : printable(seen->first_differing)) +
+            (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
+            (others == 0 ? " differs" : " differ") + " from the primary's",
+        seen->rows_differ ? "antipode database check --mend" : "antipode database check"};
 }
 
 }  // namespace antipode

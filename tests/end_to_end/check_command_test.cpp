@@ -152,6 +152,10 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
                 AllOf(HasSubstr("structure: differs\n"), HasSubstr("  extra index public.mine\n"),
                       HasSubstr("  changed table public.journal\n    here:    secret "
                                 "integer\n")));
+    EXPECT_TRUE(eventually([&] { return of_check("first_differing") == "structure"; }));
+    EXPECT_THAT(
+        sites_.sydney.antipode({"status"}).output,
+        AllOf(HasSubstr("the structure differs from the primary's"), Not(HasSubstr("--mend"))));
     meddle("ALTER TABLE journal DROP secret; DROP INDEX mine");
     write_file(sites_.temporary.path() / "ddl.sql",
                "SET ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t "
@@ -172,6 +176,24 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
     ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     result = check();
     EXPECT_EQ(result.status, equal) << result.output;
+}
+
+TEST_F(DatabaseCheckCommand, ManyOfSingleTablesDoNotHideWhenEverythingWasCompared) {
+    const auto ended = [&](const std::string& tables) {
+        return sites_.sydney.sql(
+            "SELECT count(*) FROM antipode.check_run WHERE ended_at IS NOT NULL AND tables = '" +
+            tables + "'");
+    };
+    EXPECT_EQ(check().status, equal);
+    meddle(
+        "INSERT INTO antipode.check_run (store, asked_by, mend, schemas, tables, begun_at, "
+        "ended_at) SELECT 'database/app', 'many', false, '{public}', '{uploads}', now(), now() "
+        "FROM generate_series(1, 60)");
+    EXPECT_EQ(check({"--table", "public.uploads"}).status, equal);
+    EXPECT_EQ(ended("{uploads}"), "50") << "old ones are forgotten";
+    EXPECT_EQ(ended("{}"), "1") << "but not when everything was compared last";
+    EXPECT_TRUE(eventually([&] { return of_check("running") == "null"; }));
+    EXPECT_NE(of_check("finished_us"), "null");
 }
 
 TEST_F(DatabaseCheckCommand, LargeObjectsAreCopiedReplacedAndRemoved) {
