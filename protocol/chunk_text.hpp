@@ -20,6 +20,8 @@ namespace antipode::protocol {
 /// Instead, when the table is not in the snapshot, or was rewritten since. Empty lines before an
 /// answer say that it is worked on.
 inline const std::string not_readable = "not-readable\n";
+/// Instead, when it cannot be read now: "unreadable ", and why, in one line.
+inline constexpr std::string_view unreadable = "unreadable ";
 
 std::string encode_chunks(const ChunkedTable& table);
 /// nullopt when it is malformed, or of another version of the digest.

@@ -1,5 +1,6 @@
 // Rows compared chunk by chunk at barriers in the stream, while both sides go on.
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 
 #include <gmock/gmock.h>
@@ -41,19 +42,18 @@ class DatabaseChecks : public DatabaseMeanwhile {
 
     CheckReport check(const std::set<TableName>& tables = {}, unsigned rounds = 10) {
         return meanwhile([&, tables, rounds] {
-            DirectBulk bulk(primary_->bulk);
-            secondary::DatabaseCheck checking({.store = store, .rounds = rounds}, bulk,
-                                              secondary_->reader, secondary_->barriers);
-            return checking.run(tables, stop_.get_token());
+            checking_.emplace(secondary::DatabaseCheck::Options{.store = store, .rounds = rounds},
+                              bulk_, secondary_->reader, secondary_->barriers);
+            return checking_->run(tables, stop_.get_token());
         });
     }
     /// `copied` counts the chunks whose rows were asked for.
     secondary::MendReport mend(const CheckReport& found, size_t* copied = nullptr) {
         return meanwhile([&, copied] {
-            DirectBulk bulk(primary_->bulk);
-            secondary::DatabaseMend mending({.store = store}, bulk, secondary_->barriers);
+            bulk_.asked.clear();
+            secondary::DatabaseMend mending({.store = store}, bulk_, secondary_->barriers);
             const auto report = mending.run(found, stop_.get_token());
-            for (const BulkRequest& request : bulk.asked) {
+            for (const BulkRequest& request : bulk_.asked) {
                 if (copied != nullptr && request.path.ends_with("/copy")) {
                     const std::string& chunks = request.query.at("chunks");
                     *copied +=
@@ -63,6 +63,39 @@ class DatabaseChecks : public DatabaseMeanwhile {
             return report;
         });
     }
+
+    /// Snapshots that checks hold on the primary.
+    std::string held_snapshots() const {
+        return a_.psql(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'antipode check app' "
+            "AND xact_start IS NOT NULL",
+            "app");
+    }
+    bool no_snapshot_is_held() const {
+        return eventually([&] { return held_snapshots() == "0"; });  // a backend takes its time
+    }
+    /// Of checks for locks.
+    static std::string waiting(const PostgresServer& server) {
+        return server.psql(
+            "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT granted "
+            "AND application_name LIKE 'antipode check app%'",
+            "app");
+    }
+    /// As a bad disk does it.
+    static void damage(PostgresServer& server, const std::filesystem::path& directory,
+                       const std::string& table) {
+        const std::filesystem::path file =
+            directory / "data" / server.psql("SELECT pg_relation_filepath('" + table + "')", "app");
+        server.psql("CHECKPOINT");
+        server.kill();
+        std::fstream page(file, std::ios::in | std::ios::out | std::ios::binary);
+        page << std::string(24, '\xff');
+        ASSERT_TRUE(page.flush()) << file;
+        server.start();
+    }
+
+    DirectBulk bulk_{primary_->bulk};
+    std::optional<secondary::DatabaseCheck> checking_;  ///< keeps the last check open
 };
 
 constexpr const char* tables_of_every_kind = R"(
@@ -213,6 +246,99 @@ TEST_F(DatabaseChecks, TablesAndColumnsThatAreNotHereAreNamed) {
               "public.narrow where the whole tablethe column \"v\" is not in the table on this "
               "site:\n");
     EXPECT_TRUE(check({{"public", "fine"}}).equal());
+}
+
+TEST_F(DatabaseChecks, ADamagedTableIsNamedAndHoldsUpNoOther) {
+    on_a(tables_of_every_kind);
+    start_capture();
+    copy();
+    catch_up();
+    on_b("UPDATE pairs SET v = -1 WHERE a = 3 AND b = 'b53'");
+    damage(b_, directory_ / "b", "named");
+    damage(a_, directory_ / "a", "numbered");
+    restart_primary();
+    restart_secondary();
+    start_capture();
+    DirectBulk bulk(primary_->bulk);
+    const CheckReport report = meanwhile([&] {
+        secondary::DatabaseCheck checking({.store = store, .rounds = 2}, bulk, secondary_->reader,
+                                          secondary_->barriers);
+        return checking.run({}, stop_.get_token());
+    });
+    const std::string found = describe(report);
+    EXPECT_THAT(found, HasSubstr("by hash of (a, b): changed (3,b53)\n"));
+    EXPECT_THAT(found, HasSubstr("public.named undecided: 0\npublic.numbered undecided: 0\n"));
+    EXPECT_EQ(report.tables, 9U);
+    EXPECT_EQ(report.compared.size(), 7U);
+    EXPECT_THAT(report.unreadable.at({"public", "named"}),
+                testing::StartsWith("computing digests of public.named: invalid page in block 0"));
+    EXPECT_THAT(report.unreadable.at({"public", "numbered"}),
+                testing::ContainsRegex("^on the primary: .* public.numbered: invalid page in "));
+    EXPECT_TRUE(no_snapshot_is_held());
+}
+
+TEST_F(DatabaseChecks, AStopEndsWhatIsReadOnThisSite) {
+    on_a(tables_of_every_kind);
+    start_capture();
+    copy();
+    catch_up();
+    postgres::Connection client(b_.url("app"), "in the way");
+    client.execute("locking", "BEGIN; LOCK TABLE public.named");
+    const auto stopping = std::async(std::launch::async, [&] {
+        EXPECT_TRUE(eventually([&] { return waiting(b_) == "1"; }));
+        stop_.request_stop();
+    });
+    EXPECT_THROW(check(), Stopped);
+    EXPECT_EQ(waiting(b_), "0");
+    EXPECT_EQ(std::count(bulk_.requests.begin(), bulk_.requests.end(), "database/app/check/open"),
+              1)
+        << "in the first round, not when the lock's time was over";
+    checking_.reset();
+    EXPECT_TRUE(no_snapshot_is_held());
+}
+
+TEST_F(DatabaseChecks, WhatNobodyWaitsForAnyMoreIsNotReadOnThePrimary) {
+    on_a("CREATE TABLE named (id int PRIMARY KEY)");
+    start_capture();
+    secondary::PrimaryCheck check(store, bulk_, {});
+    check.open();
+    postgres::Connection client(a_.url("app"), "in the way");
+    client.execute("locking", "BEGIN; LOCK TABLE public.named");
+    auto body =
+        primary_->bulk.open({"database/app/check/digests",
+                             {{"id", check.id()}, {"schema", "public"}, {"table", "named"}}});
+    ASSERT_TRUE(body);
+    ASSERT_TRUE(eventually([&] { return waiting(a_) == "1"; }));
+    const std::string began = on_a("SELECT clock_timestamp()");
+    body.reset();
+    EXPECT_EQ(waiting(a_), "0");
+    EXPECT_EQ(on_a("SELECT clock_timestamp() - '" + began + "' < '8 s'"), "t")
+        << "the lock's time of 10 s was not over";
+}
+
+TEST_F(DatabaseChecks, ACheckIsKeptAndClosedHoweverItEnds) {
+    on_a("CREATE TABLE t (id int PRIMARY KEY)");
+    start_capture();
+    const BulkRequest keep{"database/app/check/keep", {{"id", "abc"}}};
+    EXPECT_FALSE(primary_->bulk.open(keep)) << "nobody knows it";
+    ASSERT_TRUE(primary_->bulk.open({"database/app/check/open", {{"id", "abc"}}}));
+    EXPECT_TRUE(primary_->bulk.open(keep));
+    EXPECT_EQ(held_snapshots(), "1");
+    on_a("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state LIKE 'idle in%'");
+    EXPECT_THAT(error_of([&] { primary_->bulk.open(keep); }, Reaction::Retry),
+                HasSubstr("checking: "));
+    primary_->bulk.open({"database/app/check/close", {{"id", "abc"}}});
+
+    copy();
+    bulk_.before = [](const BulkRequest& request) {
+        if (request.path.ends_with("/digests")) {
+            throw Error(Reaction::Retry, "the connection was cut");
+        }
+    };
+    EXPECT_EQ(error_of([&] { check(); }, Reaction::Retry), "the connection was cut");
+    checking_.reset();
+    EXPECT_TRUE(no_snapshot_is_held());
+    EXPECT_EQ(bulk_.requests.back(), "database/app/check/close");
 }
 
 /// What an application does all the time: key updates, deletes, tables without a key, one hot row.

@@ -21,11 +21,13 @@ constexpr const char* tables_sql = R"(
         table_name text NOT NULL DEFAULT '', run bigint NOT NULL, verdict text NOT NULL,
         chunks bigint NOT NULL, rows bigint NOT NULL, detail jsonb NOT NULL,
         checked_at timestamptz NOT NULL DEFAULT now(), differs_since timestamptz,
-        PRIMARY KEY (store, part, schema_name, table_name));)";
+        PRIMARY KEY (store, part, schema_name, table_name));
+    ALTER TABLE antipode.check_run ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0;)";
 
 constexpr const char* run_columns = R"(
-    SELECT r.id, r.asked_by, r.mend, CASE WHEN r.ended_at IS NOT NULL THEN 'done'
-        WHEN r.begun_at IS NOT NULL THEN 'running' ELSE 'waiting' END, r.problem, r.to_do,
+    SELECT r.id, r.asked_by, r.mend, CASE
+        WHEN r.ended_at IS NOT NULL AND r.problem <> '' THEN 'given up'
+        WHEN r.ended_at IS NOT NULL THEN 'done' WHEN r.begun_at IS NOT NULL THEN 'running' ELSE 'waiting' END, r.problem, r.to_do,
         coalesce(d.tables, 0), coalesce(d.chunks, 0), coalesce(d.rows, 0),
         coalesce(r.findings, '[]')
     FROM antipode.check_run r LEFT JOIN LATERAL (
@@ -39,7 +41,7 @@ constexpr const char* forget_old_runs = R"(
         SELECT id FROM antipode.check_run WHERE store = $1 AND ended_at IS NOT NULL
         ORDER BY ended_at DESC LIMIT 50) AND id NOT IN (
         SELECT id FROM antipode.check_run WHERE store = $1 AND ended_at IS NOT NULL
-        AND tables = '{}' ORDER BY ended_at DESC LIMIT 1))";
+        AND problem = '' AND tables = '{}' ORDER BY ended_at DESC LIMIT 1))";
 
 std::string text_array(const std::vector<std::string>& words) {
     std::string list;
@@ -65,9 +67,10 @@ std::optional<CheckRun> read_run(Connection& connection, const Rows& rows) {
     run.id = rows.integer(0, 0);
     run.request.asked_by = rows.string(0, 1);
     run.request.mend = rows.boolean(0, 2);
-    run.state = rows.text(0, 3) == "done"      ? CheckRun::State::Done
-                : rows.text(0, 3) == "running" ? CheckRun::State::Running
-                                               : CheckRun::State::Waiting;
+    run.state = rows.text(0, 3) == "done"       ? CheckRun::State::Done
+                : rows.text(0, 3) == "running"  ? CheckRun::State::Running
+                : rows.text(0, 3) == "given up" ? CheckRun::State::GivenUp
+                                                : CheckRun::State::Waiting;
     run.problem = rows.string(0, 4);
     run.tables = number(rows, 0, 5);
     run.tables_done = number(rows, 0, 6);
@@ -97,8 +100,9 @@ void create_check_tables(Connection& connection) {
 bool are_check_tables_there(Connection& connection) {
     return connection
         .query(reading,
-               "SELECT to_regclass('antipode.check_run') IS NOT NULL AND "
-               "to_regclass('antipode.check_result') IS NOT NULL")
+               "SELECT to_regclass('antipode.check_result') IS NOT NULL AND EXISTS (SELECT FROM "
+               "pg_attribute WHERE attrelid = to_regclass('antipode.check_run') AND "
+               "attname = 'epoch')")
         .boolean(0, 0);
 }
 
@@ -117,7 +121,7 @@ void schedule_check(Connection& connection, const std::string& store,
         WITH due AS (
             SELECT CASE WHEN max(ended_at) IS NULL THEN now() + random() * $2::interval / 10
                    ELSE max(ended_at) + (1 + random() / 10) * $2::interval END AS at
-            FROM antipode.check_run WHERE store = $1 AND tables = '{}')
+            FROM antipode.check_run WHERE store = $1 AND tables = '{}' AND problem = '')
         INSERT INTO antipode.check_run (store, asked_by, mend, due_at)
         SELECT $1, '', false, due.at FROM due WHERE NOT EXISTS (SELECT FROM)" +
                          mine + ")",
@@ -140,11 +144,20 @@ std::optional<CheckRun> next_check(Connection& connection, const std::string& st
                                      {store, scheduled_too ? "t" : "f"}));
 }
 
-void begin_check(Connection& connection, int64_t id, uint64_t tables) {
+void begin_check(Connection& connection, int64_t id, uint64_t epoch, uint64_t tables) {
     connection.query(recording,
                      "UPDATE antipode.check_run SET begun_at = coalesce(begun_at, now()), "
-                     "to_do = $2 WHERE id = $1",
-                     {std::to_string(id), std::to_string(tables)});
+                     "epoch = $2, to_do = $3 WHERE id = $1",
+                     {std::to_string(id), std::to_string(epoch), std::to_string(tables)});
+}
+
+void give_up_checks_of_other_epochs(Connection& connection, const std::string& store,
+                                    uint64_t epoch) {
+    connection.query(recording,
+                     "UPDATE antipode.check_run SET ended_at = now(), problem = 'it was asked for "
+                     "when another site was the primary' WHERE store = $1 AND ended_at IS NULL AND "
+                     "epoch NOT IN (0, $2)",
+                     {store, std::to_string(epoch)});
 }
 
 std::set<std::pair<std::string, TableName>> parts_done(Connection& connection, int64_t id) {
@@ -172,13 +185,13 @@ void record_parts(Connection& connection, const std::string& store, int64_t id,
             {store, part.part, part.table.schema, part.table.table, std::to_string(id),
              part.verdict, std::to_string(part.chunks), std::to_string(part.rows), part.detail});
     }
-    connection.query(recording, "UPDATE antipode.check_run SET problem = '' WHERE id = $1",
-                     {std::to_string(id)});
+    note_check_problem(connection, id, "");
 }
 
 void note_check_problem(Connection& connection, int64_t id, const std::string& problem) {
-    connection.query(recording, "UPDATE antipode.check_run SET problem = $2 WHERE id = $1",
-                     {std::to_string(id), problem});
+    connection.query(
+        recording, "UPDATE antipode.check_run SET problem = $2 WHERE id = $1 AND ended_at IS NULL",
+        {std::to_string(id), problem});
 }
 
 void finish_check(Connection& connection, const std::string& store, const CheckRun& run) {
@@ -196,7 +209,7 @@ void finish_check(Connection& connection, const std::string& store, const CheckR
                 'detail', detail) ORDER BY part, schema_name, table_name), '[]')
             FROM antipode.check_result
             WHERE run = $1 AND (verdict <> 'equal' OR detail ? 'mended'))
-        WHERE id = $1)",
+        WHERE id = $1 AND ended_at IS NULL)",
                      {std::to_string(run.id)});
     connection.query(recording, forget_old_runs, {store});
 }
@@ -204,7 +217,8 @@ void finish_check(Connection& connection, const std::string& store, const CheckR
 CheckSummary summarize_checks(Connection& connection, const std::string& store) {
     CheckSummary summary;
     const Rows runs = connection.query(reading, R"(
-        SELECT (extract(epoch FROM max(ended_at) FILTER (WHERE tables = '{}')) * 1000000)::bigint,
+        SELECT (extract(epoch FROM max(ended_at)
+                FILTER (WHERE tables = '{}' AND problem = '')) * 1000000)::bigint,
             (extract(epoch FROM min(due_at) FILTER (WHERE asked_by = '' AND begun_at IS NULL
                                                     AND ended_at IS NULL)) * 1000000)::bigint
         FROM antipode.check_run WHERE store = $1)",
@@ -262,11 +276,26 @@ int64_t request_check(Connection& connection, const std::string& store,
     }
     return connection
         .query("asking for a check",
-               "INSERT INTO antipode.check_run (store, asked_by, mend, schemas, tables) VALUES "
-               "($1, $2, $3, " +
+               "INSERT INTO antipode.check_run (store, asked_by, mend, epoch, schemas, tables) "
+               "VALUES ($1, $2, $3, coalesce(nullif($4::bigint, 0), (SELECT epoch FROM "
+               "antipode.replica WHERE store = $1), 0), " +
                    text_array(schemas) + ", " + text_array(tables) + ") RETURNING id",
-               {store, request.asked_by, request.mend ? "t" : "f"})
+               {store, request.asked_by, request.mend ? "t" : "f", std::to_string(request.epoch)})
         .integer(0, 0);
+}
+
+std::vector<int64_t> take_back_checks(Connection& connection, const std::string& store,
+                                      const std::string& by) {
+    const Rows rows = connection.query(
+        recording,
+        "UPDATE antipode.check_run SET ended_at = now(), problem = 'it was taken back by ' || $2 "
+        "WHERE store = $1 AND ended_at IS NULL AND asked_by <> '' RETURNING id",
+        {store, by});
+    std::vector<int64_t> ids;
+    for (int row = 0; row < rows.size(); ++row) {
+        ids.push_back(rows.integer(row, 0));
+    }
+    return ids;
 }
 
 std::optional<CheckRun> look_at_check(Connection& connection, int64_t id) {

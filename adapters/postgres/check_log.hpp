@@ -20,14 +20,15 @@ struct CheckRequest {
     std::vector<TableName> tables;  ///< empty: everything
     bool mend = false;
     std::string asked_by;  ///< empty: the schedule
+    uint64_t epoch = 0;    ///< of the primary that is meant; 0: of the one that was applied last
 };
 
 /// A request, and how far it is.
 struct CheckRun {
     int64_t id = 0;
     CheckRequest request;
-    enum class State { Waiting, Running, Done } state = State::Waiting;
-    std::string problem;  ///< of the last try; empty: none
+    enum class State { Waiting, Running, Done, GivenUp } state = State::Waiting;
+    std::string problem;  ///< of the last try, or why it was given up; empty: none
     uint64_t tables = 0;  ///< that are to be compared, once it runs
     uint64_t tables_done = 0;
     uint64_t chunks = 0;
@@ -70,7 +71,10 @@ void schedule_check(Connection& connection, const std::string& store,
 /// What is to be done now; requests of operators come before the schedule's.
 std::optional<CheckRun> next_check(Connection& connection, const std::string& store,
                                    bool scheduled_too);
-void begin_check(Connection& connection, int64_t id, uint64_t tables);
+void begin_check(Connection& connection, int64_t id, uint64_t epoch, uint64_t tables);
+/// Those that were meant for a primary of another epoch: what a mend would copy might be older.
+void give_up_checks_of_other_epochs(Connection& connection, const std::string& store,
+                                    uint64_t epoch);
 /// The parts of which a run that began earlier has results.
 std::set<std::pair<std::string, TableName>> parts_done(Connection& connection, int64_t id);
 void record_parts(Connection& connection, const std::string& store, int64_t id,
@@ -85,6 +89,9 @@ std::vector<std::pair<TableName, uint64_t>> sizes_of_tables(Connection& connecti
 // The operator's side.
 int64_t request_check(Connection& connection, const std::string& store,
                       const CheckRequest& request);
+/// Takes back what operators asked for and is not done. What is being compared just now still is.
+std::vector<int64_t> take_back_checks(Connection& connection, const std::string& store,
+                                      const std::string& by);
 /// nullopt: nobody knows it (any more).
 std::optional<CheckRun> look_at_check(Connection& connection, int64_t id);
 

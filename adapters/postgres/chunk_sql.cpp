@@ -148,6 +148,13 @@ std::vector<std::string> find_bounds(Connection& connection, const ChunkPlan& pl
 
 }  // namespace
 
+bool is_unreadable(std::string_view sqlstate) {
+    constexpr std::array<std::string_view, 3> states = {"42501", "55P03", "57014"};
+    constexpr std::array<std::string_view, 5> classes = {"22", "53", "54", "58", "XX"};
+    return std::find(states.begin(), states.end(), sqlstate) != states.end() ||
+           std::find(classes.begin(), classes.end(), sqlstate.substr(0, 2)) != classes.end();
+}
+
 std::string column_list(const std::vector<std::string>& columns) {
     std::string list;
     for (const std::string& column : columns) {

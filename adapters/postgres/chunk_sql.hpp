@@ -42,6 +42,23 @@ std::string row_hash(const ChunkPlan& plan);
 /// Names, quoted, with commas between.
 std::string column_list(const std::vector<std::string>& columns);
 
+/// Whether an error says that what is read cannot be read, and nothing of the rest: a lock that is
+/// not given, a cancellation, rights, values and their sizes, damage, disk or memory for a sort.
+bool is_unreadable(std::string_view sqlstate);
+
+/// The result of `use`; throws Unreadable for such an error.
+template <typename Use>
+auto or_unreadable(Use use) {
+    try {
+        return use();
+    } catch (const SqlError& error) {
+        if (is_unreadable(error.sqlstate())) {
+            throw Unreadable(error.what());
+        }
+        throw;
+    }
+}
+
 /// The result of `use`; nullopt when the server says that a table or column does not exist.
 template <typename Use>
 auto unless_missing(Use use) -> std::optional<decltype(use())> {

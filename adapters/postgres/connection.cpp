@@ -30,6 +30,9 @@ constexpr const char* pinned_settings = R"(
 constexpr const char* no_time_limit = "SET statement_timeout = 0";
 constexpr const char* query_canceled = "57014";
 constexpr int most_pinnings = 10;
+/// How often a wait looks at its stop token, and how often it cancels then.
+constexpr std::chrono::milliseconds stop_look(100);
+constexpr int most_cancels = 20;
 
 constexpr const char* server_is_away =
     "check that the server runs and that the store's url reaches it (psql URL)";
@@ -190,16 +193,28 @@ void Connection::execute(const std::string& doing, const std::string& sql) {
 }
 
 Rows::Result Connection::run(const std::string& doing, const std::string& sql) {
-    return limit_ ? finish(doing, PQsendQuery(raw(), sql.c_str()))
-                  : Rows::Result(PQexec(raw(), sql.c_str()));
+    if (waits_freely()) {
+        return Rows::Result(PQexec(raw(), sql.c_str()));
+    }
+    begin_run();
+    return finish(doing, PQsendQuery(raw(), sql.c_str()));
 }
 
 Rows::Result Connection::run(const std::string& doing, const std::string& sql, int count,
                              const char* const* values) {
-    return limit_ ? finish(doing, PQsendQueryParams(raw(), sql.c_str(), count, nullptr, values,
-                                                    nullptr, nullptr, 0))
-                  : Rows::Result(PQexecParams(raw(), sql.c_str(), count, nullptr, values, nullptr,
-                                              nullptr, 0));
+    if (waits_freely()) {
+        return Rows::Result(
+            PQexecParams(raw(), sql.c_str(), count, nullptr, values, nullptr, nullptr, 0));
+    }
+    begin_run();
+    return finish(
+        doing, PQsendQueryParams(raw(), sql.c_str(), count, nullptr, values, nullptr, nullptr, 0));
+}
+
+void Connection::begin_run() const {
+    if (stop_.stop_requested()) {
+        throw Stopped{};
+    }
 }
 
 /// As PQexec ends, but not later than the limit: with the last result, or the first that failed.
@@ -207,7 +222,8 @@ Rows::Result Connection::finish(const std::string& doing, int sent) {
     if (sent != 1) {
         fail(doing);
     }
-    const auto until = std::chrono::steady_clock::now() + *limit_;
+    using Time = std::chrono::steady_clock;
+    const auto until = limit_ ? Time::now() + *limit_ : Time::time_point::max();
     Rows::Result last;
     while (true) {
         wait_for_result(doing, until);
@@ -224,6 +240,10 @@ Rows::Result Connection::finish(const std::string& doing, int sent) {
 void Connection::wait_for_result(const std::string& doing,
                                  std::chrono::steady_clock::time_point until) {
     while (PQisBusy(raw()) != 0) {
+        if (stop_.stop_requested()) {
+            cancel_and_wait();
+            throw Stopped{};
+        }
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             until - std::chrono::steady_clock::now());
         if (left.count() <= 0) {
@@ -232,7 +252,15 @@ void Connection::wait_for_result(const std::string& doing,
                             std::to_string(limit_->count() / 1000) + " s",
                         "look whether the server hangs (SELECT * FROM pg_stat_activity)");
         }
-        wait_for_input(left, -1);
+        wait_for_input(stop_.stop_possible() ? std::min(left, stop_look) : left, -1);
+    }
+}
+
+/// A server that has not begun with a statement yet hears nothing of its first cancellation.
+void Connection::cancel_and_wait() {
+    for (int i = 0; i < most_cancels && PQisBusy(raw()) != 0; ++i) {
+        cancel();
+        wait_for_input(stop_look, -1);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,6 +85,10 @@ class Connection {
     /// `limit`: it hangs. The connection is of no use then. Not for COPY.
     void limit_waits(std::chrono::milliseconds limit) { limit_ = limit; }
 
+    /// From now on query() and execute() cancel what they wait for and throw Stopped when `stop`
+    /// fires. The connection is of no use then. Not for COPY.
+    void heed(std::stop_token stop) { stop_ = std::move(stop); }
+
     /// Sets again what the constructor set: after a script of someone else's.
     void pin_settings();
 
@@ -108,11 +113,15 @@ class Connection {
     Rows::Result run(const std::string& doing, const std::string& sql);
     Rows::Result run(const std::string& doing, const std::string& sql, int count,
                      const char* const* values);
+    bool waits_freely() const { return !limit_ && !stop_.stop_possible(); }
+    void begin_run() const;
     Rows::Result finish(const std::string& doing, int sent);
     void wait_for_result(const std::string& doing, std::chrono::steady_clock::time_point until);
+    void cancel_and_wait();
 
     std::unique_ptr<pg_conn, Close> connection_;
     std::optional<std::chrono::milliseconds> limit_;
+    std::stop_token stop_;
 };
 
 /// "name" with its quotes doubled; 'text' as a literal (standard_conforming_strings, E'' when it

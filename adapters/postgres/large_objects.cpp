@@ -1,5 +1,6 @@
 #include "adapters/postgres/large_objects.hpp"
 
+#include "adapters/postgres/chunk_sql.hpp"
 #include "adapters/postgres/copy_out.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
@@ -41,10 +42,28 @@ void LargeObjectWriter::connect() {
     }
 }
 
-std::vector<LargeObject> LargeObjectWriter::list() {
-    connection_.reset();
+std::vector<LargeObject> LargeObjectWriter::list(const std::stop_token& stop) {
+    Connection reader(url_, application_name_);
+    reader.heed(stop);
+    return or_unreadable([&] { return read_large_objects(reader); });
+}
+
+bool LargeObjectWriter::can_own(const LargeObject& object) {
     connect();
-    return read_large_objects(*connection_);
+    return is_known(object.owner);
+}
+
+void LargeObjectWriter::set_owner(const LargeObject& object) {
+    connect();
+    connection_->execute("changing the owner of a large object",
+                         "BEGIN; SET LOCAL lock_timeout = '10s'; ALTER LARGE OBJECT " +
+                             std::to_string(object.oid) + " OWNER TO " +
+                             quote_identifier(object.owner) + "; COMMIT");
+}
+
+bool LargeObjectWriter::is_known(const std::string& role) {
+    return connection_->query(writing, "SELECT FROM pg_roles WHERE rolname = $1", {role}).size() >
+           0;
 }
 
 void LargeObjectWriter::begin(const LargeObject& object) {
@@ -58,9 +77,7 @@ void LargeObjectWriter::begin(const LargeObject& object) {
 
 /// Those that are not here leave it to the daemon's.
 void LargeObjectWriter::act_as(const std::string& role) {
-    const Rows known =
-        connection_->query(writing, "SELECT FROM pg_roles WHERE rolname = $1", {role});
-    if (known.size() > 0) {
+    if (is_known(role)) {
         connection_->execute(writing, "SET LOCAL ROLE " + quote_identifier(role));
     }
 }
@@ -80,6 +97,11 @@ void LargeObjectWriter::write(uint64_t offset, std::string_view hex) {
     if (offset != offset_ + hex_.size() / 2 || hex_.size() >= hex_at_once) {
         flush();
         offset_ = offset;
+    }
+    if (hex.empty()) {  // lo_put() would leave no trace of it
+        flush();
+        connection_->query(writing, "SELECT lo_truncate64(lo_open($1, x'20000'::int), $2)",
+                           {oid_, std::to_string(offset)});
     }
     hex_ += hex;
 }

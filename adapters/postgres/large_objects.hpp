@@ -23,7 +23,9 @@ class LargeObjectWriter final : public LargeObjectStore {
     LargeObjectWriter(std::string url, std::string application_name)
         : url_(std::move(url)), application_name_(std::move(application_name)) {}
 
-    std::vector<LargeObject> list() override;
+    std::vector<LargeObject> list(const std::stop_token& stop) override;
+    bool can_own(const LargeObject& object) override;
+    void set_owner(const LargeObject& object) override;
     void begin(const LargeObject& object) override;
     void write(uint64_t offset, std::string_view hex) override;
     void end() override;
@@ -32,6 +34,7 @@ class LargeObjectWriter final : public LargeObjectStore {
 
   private:
     void connect();
+    bool is_known(const std::string& role);
     void act_as(const std::string& role);
     void unlink_if_there(uint32_t oid);
     void flush();

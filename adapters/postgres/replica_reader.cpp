@@ -10,8 +10,9 @@ constexpr const char* doing = "checking";
 
 }  // namespace
 
-void SnapshotReader::connect() {
+void SnapshotReader::connect(const std::stop_token& stop) {
     connection_.emplace(options_.url, options_.application_name);
+    connection_->heed(stop);
     connection_->execute(doing, "SET lock_timeout = '10s'");
     connection_->execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 }
@@ -60,15 +61,22 @@ std::string SnapshotReader::problem(const ChunkPlan& plan) {
 template <typename Use>
 auto SnapshotReader::read(const TableName& table, Use use) -> std::optional<decltype(use())> {
     Connection& connection = connected();
+    const auto release = [&] {
+        connection.execute(doing, "ROLLBACK TO one_table; RELEASE one_table");
+    };
     connection.execute(doing, "SAVEPOINT one_table");
-    auto result = unless_missing([&]() -> std::optional<decltype(use())> {
-        if (!is_readable(connection, table)) {
-            return std::nullopt;
-        }
-        return use();
-    });
-    connection.execute(doing, "ROLLBACK TO one_table; RELEASE one_table");
-    return result ? std::move(*result) : std::nullopt;
+    try {
+        auto result = or_unreadable([&] {
+            return unless_missing([&]() -> std::optional<decltype(use())> {
+                return is_readable(connection, table) ? std::optional(use()) : std::nullopt;
+            });
+        });
+        release();
+        return result ? std::move(*result) : std::nullopt;
+    } catch (const Unreadable&) {
+        release();
+        throw;
+    }
 }
 
 std::optional<ChunkDigests> SnapshotReader::digests(const ChunkPlan& plan,

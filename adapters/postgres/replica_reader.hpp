@@ -18,7 +18,7 @@ class SnapshotReader final : public ReplicaReader {
     };
     explicit SnapshotReader(Options options) : options_(std::move(options)) {}
 
-    void connect() override;
+    void connect(const std::stop_token& stop) override;
     /// Gives up the snapshot, and the locks of the tables that were read.
     void disconnect() { connection_.reset(); }
     void take_snapshot() override;
@@ -32,6 +32,7 @@ class SnapshotReader final : public ReplicaReader {
 
   private:
     Connection& connected();
+    /// nullopt: the table is not in the snapshot, or not readable in it any more.
     template <typename Use>
     auto read(const TableName& table, Use use) -> std::optional<decltype(use())>;
 

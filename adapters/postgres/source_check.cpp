@@ -31,7 +31,7 @@ class HeldSnapshot final : public SourceCheck {
         write_barrier(writer, {id, ""});
         // Commits before that barrier are to be in the snapshot.
         wait_for_synchronous_commits(holder_, doing);
-        holder_.execute(doing, "SET idle_in_transaction_session_timeout = '30min'");
+        holder_.execute(doing, "SET idle_in_transaction_session_timeout = '5min'");
         holder_.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         const Rows taken =
             holder_.query(doing, "SELECT pg_current_snapshot(), pg_export_snapshot()");
@@ -40,9 +40,7 @@ class HeldSnapshot final : public SourceCheck {
         const Rows end = holder_.query(doing, "SELECT pg_current_wal_insert_lsn()");
         wal_end_ = Lsn::parse(end.text(0, 0)).value_or(Lsn{});
         if (structure) {
-            Connection reader(options.url, options.application_name);
-            reader.execute(doing, "SET lock_timeout = '10s'; SET statement_timeout = '60s'");
-            structure_ = read_structure(reader);
+            read_structure_now();
         }
         write_barrier(writer, {id, snapshot_});
     }
@@ -50,11 +48,22 @@ class HeldSnapshot final : public SourceCheck {
     const std::string& snapshot() const override { return snapshot_; }
     Lsn wal_end() const override { return wal_end_; }
 
-    const Structure* structure() const override { return structure_ ? &*structure_ : nullptr; }
+    const Structure* structure() const override {
+        if (!why_no_structure_.empty()) {
+            throw Unreadable(why_no_structure_);
+        }
+        return structure_ ? &*structure_ : nullptr;
+    }
 
-    std::vector<LargeObject> large_objects() override {
+    void keep() override {
+        std::scoped_lock lock(mutex_);
+        holder_.query(doing, "SELECT 1");
+    }
+
+    std::vector<LargeObject> large_objects(const std::stop_token& stop) override {
         Connection connection = join();
-        return read_large_objects(connection);
+        connection.heed(stop);
+        return or_unreadable([&] { return read_large_objects(connection); });
     }
 
     std::unique_ptr<ByteReader> large_object(uint32_t oid) override {
@@ -86,13 +95,11 @@ class HeldSnapshot final : public SourceCheck {
         return tables;
     }
 
-    std::optional<ChunkedTable> digests(const TableName& table,
-                                        const std::set<uint32_t>& chunks) override {
+    std::optional<ChunkedTable> digests(const TableName& table, const std::set<uint32_t>& chunks,
+                                        const std::stop_token& stop) override {
         Connection connection = join();
-        if (!is_readable(connection, table)) {
-            return std::nullopt;
-        }
-        return unless_missing([&] {
+        connection.heed(stop);
+        return read(connection, table, [&] {
             ChunkedTable chunked;
             if (const auto known = plan(table)) {
                 chunked.plan = *known;
@@ -105,27 +112,28 @@ class HeldSnapshot final : public SourceCheck {
         });
     }
 
-    std::optional<KeyDigests> keys(const TableName& table,
-                                   const std::set<uint32_t>& chunks) override {
+    std::optional<KeyDigests> keys(const TableName& table, const std::set<uint32_t>& chunks,
+                                   const std::stop_token& stop) override {
         const auto known = plan(table);
-        Connection connection = join();
-        if (!known || !is_readable(connection, table)) {
+        if (!known) {
             return std::nullopt;
         }
-        return unless_missing([&] { return read_keys(connection, *known, chunks); });
+        Connection connection = join();
+        connection.heed(stop);
+        return read(connection, table, [&] { return read_keys(connection, *known, chunks); });
     }
 
     std::unique_ptr<ByteReader> copy(const TableName& table,
                                      const std::set<uint32_t>& chunks) override {
         const auto known = plan(table);
-        Connection connection = join();
-        if (!known || !is_readable(connection, table)) {
+        if (!known) {
             return nullptr;
         }
+        Connection connection = join();
         const std::string sql = "COPY (SELECT " + column_list(known->columns) + " FROM ONLY " +
                                 qualified(table) + " WHERE " + in_chunks(*known, chunks) +
                                 ") TO STDOUT";
-        auto reader = unless_missing([&] {
+        auto reader = read(connection, table, [&] {
             return std::make_unique<CopyOut>(std::move(connection),
                                              "copying chunks of " + table.to_string(), sql);
         });
@@ -135,15 +143,34 @@ class HeldSnapshot final : public SourceCheck {
   private:
     /// A connection that reads the snapshot.
     Connection join() {
-        {
-            std::scoped_lock lock(mutex_);
-            holder_.query(doing, "SELECT 1");  // it is still held, and used
-        }
+        keep();
         Connection connection(options_.url, options_.application_name);
         connection.execute(doing, "SET lock_timeout = '10s'");
         connection.execute(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         connection.execute(doing, "SET TRANSACTION SNAPSHOT " + quote_literal(exported_));
         return connection;
+    }
+
+    /// nullopt: it is not in the snapshot, or not any more.
+    template <typename Use>
+    static auto read(Connection& connection, const TableName& table, Use use)
+        -> std::optional<decltype(use())> {
+        auto result = or_unreadable([&] {
+            return unless_missing([&]() -> std::optional<decltype(use())> {
+                return is_readable(connection, table) ? std::optional(use()) : std::nullopt;
+            });
+        });
+        return result ? std::move(*result) : std::nullopt;
+    }
+
+    void read_structure_now() {
+        try {
+            Connection reader(options_.url, options_.application_name);
+            reader.execute(doing, "SET lock_timeout = '10s'; SET statement_timeout = '60s'");
+            structure_ = or_unreadable([&] { return read_structure(reader); });
+        } catch (const Unreadable& error) {
+            why_no_structure_ = error.what();
+        }
     }
 
     const SnapshotChecks::Options options_;
@@ -153,6 +180,7 @@ class HeldSnapshot final : public SourceCheck {
     Lsn wal_end_;
     std::string exported_;
     std::optional<Structure> structure_;
+    std::string why_no_structure_;
     Synchronized<std::map<TableName, ChunkPlan>> plans_;
 };
 

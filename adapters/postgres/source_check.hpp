@@ -8,7 +8,7 @@
 namespace antipode::postgres {
 
 /// Opens checks of a primary's database. Each holds one connection that keeps its snapshot, which
-/// the server ends when the check is not used for half an hour; every reading has one of its own.
+/// the server ends when the check is not used for five minutes; every reading has one of its own.
 class SnapshotChecks final : public SourceChecks {
   public:
     struct Options {

@@ -179,7 +179,8 @@ WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass
 
 Structure read_structure(Connection& connection) {
     const Rows rows = connection.query("reading the structure", structure_sql);
-    Structure structure;
+    Structure structure = {
+        {structure_server, "PostgreSQL " + std::to_string(connection.server_version() / 10'000)}};
     for (int row = 0; row < rows.size(); ++row) {
         structure[rows.string(row, 0)] = rows.string(row, 1);
     }

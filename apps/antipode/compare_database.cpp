@@ -196,14 +196,15 @@ std::string progress(const postgres::CheckRun& run) {
            ", " + counted(run.rows, "row", "rows");
 }
 
-/// Throws CommandError when the site is no secondary. `id`: what is asked for already, if so.
-void require_daemon(const Config& config, const Fetch& fetch, std::optional<int64_t> id) {
+/// The epoch of the primary; 0: the daemon does not answer. Throws CommandError when the site is no
+/// secondary. `id`: what is asked for already, if so.
+uint64_t require_daemon(const Config& config, const Fetch& fetch, std::optional<int64_t> id) {
     StatusReport report;
     try {
         report = get_status(fetch, local_daemon(config));
     } catch (const CommandError& error) {
         if (!id) {
-            return;  // said once it is asked for
+            return 0;  // said once it is asked for
         }
         throw CommandError(
             ExitCode::Unreachable,
@@ -215,6 +216,31 @@ void require_daemon(const Config& config, const Fetch& fetch, std::optional<int6
                            "this site is the primary: its secondaries compare themselves with it",
                            std::string(command) + ", on a secondary's machine");
     }
+    if (report.role != "secondary") {
+        throw CommandError(ExitCode::Blocked,
+                           "this site is \"" + harmless(report.role) + "\", and no secondary now",
+                           "antipode status");
+    }
+    return report.epoch.value_or(0);
+}
+
+ExitCode take_back(const Output& output, const std::string& store,
+                   postgres::Connection& connection) {
+    const auto ids = postgres::take_back_checks(connection, store, operator_name());
+    if (output.json()) {
+        output.out << Json{{"schema", "antipode.database-check/1"},
+                           {"store", store},
+                           {"state", "taken back"},
+                           {"ids", ids}}
+                          .dump()
+                   << "\n";
+    } else {
+        output.out << store << ": "
+                   << (ids.empty() ? "there is nothing to take back"
+                                   : counted(ids.size(), "request", "requests") + " taken back")
+                   << "\n";
+    }
+    return ExitCode::Ok;
 }
 
 ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
@@ -231,6 +257,10 @@ ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
         }
         if (run->state == postgres::CheckRun::State::Done) {
             return print(output, store, *run, options);
+        }
+        if (run->state == postgres::CheckRun::State::GivenUp) {
+            throw CommandError(ExitCode::Failed,
+                               "the check was given up: " + harmless(run->problem), command);
         }
         const auto now = SteadyClock::now();
         const std::string text = progress(*run);
@@ -263,12 +293,15 @@ ExitCode compare_database(const Config& config, const Fetch& fetch, const Output
     for (const std::string& table : options.tables) {
         request.tables.push_back(table_of(table, std::string(command) + " --table public.items"));
     }
-    require_daemon(config, fetch, std::nullopt);
+    request.epoch = require_daemon(config, fetch, std::nullopt);
     postgres::Connection connection(store.url, command);
     if (!postgres::are_check_tables_there(connection)) {
         throw CommandError(ExitCode::Blocked,
                            "no daemon of a secondary has run with this database yet",
                            "systemctl start antipoded");
+    }
+    if (options.take_back) {
+        return take_back(output, id_text, connection);
     }
     const int64_t id = postgres::request_check(connection, id_text, request);
     if (!options.wait) {

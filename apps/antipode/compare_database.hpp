@@ -21,6 +21,7 @@ struct CompareOptions {
     std::vector<std::string> tables;   ///< schema.table; none: everything
     bool mend = false;
     bool wait = true;
+    bool take_back = false;                 ///< instead: what was asked for and is not done
     std::optional<double> timeout_seconds;  ///< of waiting; none: as long as it takes
     std::function<void()> pause;            ///< between looks
 };

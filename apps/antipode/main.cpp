@@ -158,6 +158,8 @@ class Program {
         check->add_flag("--mend", compare_.mend, "makes what differs as it is on the primary");
         check->add_flag("--wait,!--no-wait", compare_.wait, "until it is done; the default");
         check->add_option("--timeout", compare_.timeout_seconds, "seconds to wait at most");
+        check->add_flag("--cancel", compare_.take_back, "takes back what was asked for instead")
+            ->excludes("--table", "--mend", "--timeout");
     }
 
     void add_seeing() {

@@ -9,7 +9,7 @@
 #include "base/digest.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
-#include "secondary/database/check_requests.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode {
 namespace {
@@ -61,8 +61,10 @@ CheckedPart part_of(const TableName& table, const CheckReport& report) {
     if (const auto busy = report.undecided.find(table); busy != report.undecided.end()) {
         part.verdict = "undecided";
         detail["undecided_ranges"] = busy->second.size();
-        detail["problem"] = busy->second.empty()
-                                ? "it could not be read: it was rewritten or locked every time"
+        const auto why = report.unreadable.find(table);
+        detail["problem"] = why != report.unreadable.end() ? "it could not be read: " + why->second
+                            : busy->second.empty()
+                                ? "it could not be read: it was rewritten every time"
                                 : "rows in which it differed were written to every time";
     }
     size_t ranges = 0;
@@ -146,6 +148,13 @@ std::string show_structure(const secondary::StructureReport& report) {
     return dump(detail);
 }
 
+std::set<TableName> tables_of(BulkSource& primary, const StoreId& store,
+                              const std::stop_token& stop) {
+    secondary::PrimaryCheck check(store, primary, stop);
+    check.open();
+    return {check.tables().begin(), check.tables().end()};
+}
+
 /// A snapshot that nobody reads any more would hold up vacuum, and apply where it needs a table for
 /// itself.
 class Reading {
@@ -172,8 +181,9 @@ DatabaseChecks::DatabaseChecks(Options options, const Clock& clock)
       large_objects_(options_.url, options_.application_name + " large objects"),
       log_(options_.url, options_.application_name + " log") {}
 
-void DatabaseChecks::run(BulkSource& primary, const std::function<bool()>& copied,
+void DatabaseChecks::run(BulkSource& primary, uint64_t epoch, const std::function<bool()>& copied,
                          const std::stop_token& stop, Worker::Progress progress) {
+    epoch_ = epoch;
     while (!stop.stop_requested()) {
         const auto next = look(copied());
         if (!next) {
@@ -205,6 +215,7 @@ std::optional<CheckRun> DatabaseChecks::look(bool copied) {
         if (!copied || !postgres::are_check_tables_there(connection)) {
             return std::nullopt;
         }
+        postgres::give_up_checks_of_other_epochs(connection, store, epoch_);
         postgres::schedule_check(
             connection, store,
             options_.every.count() == 0 ? std::nullopt : std::optional(options_.every));
@@ -231,29 +242,29 @@ void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
         plan_.groups.pop_front();
     }
     if (plan_.is_done()) {
-        log_.transaction([&](postgres::Connection& connection) {
-            postgres::finish_check(connection, options_.store.to_string(), run);
-            return true;
-        });
-        plan_ = {};
-        look(true);
+        finish(run);
     }
+}
+
+void DatabaseChecks::finish(const CheckRun& run) {
+    log_.transaction([&](postgres::Connection& connection) {
+        postgres::finish_check(connection, options_.store.to_string(), run);
+        return true;
+    });
+    plan_ = {};
+    look(true);
 }
 
 /// What is left to do of a check, in groups.
 DatabaseChecks::Plan DatabaseChecks::plan(const CheckRun& run, BulkSource& primary,
                                           const std::stop_token& stop) {
-    secondary::CheckRequests requests(options_.store, primary);
-    const std::string check = secondary::new_check_id();
-    const auto there = requests.open(check, {}, stop).tables;
-    requests.close(check, stop);
-    const std::set<TableName> known(there.begin(), there.end());
+    const std::set<TableName> known = tables_of(primary, options_.store, stop);
     const auto& asked = run.request.tables;
     std::set<TableName> tables = asked.empty() ? known : std::set(asked.begin(), asked.end());
     std::map<TableName, uint64_t> sizes;
     std::set<std::pair<std::string, TableName>> done;
     log_.transaction([&](postgres::Connection& connection) {
-        postgres::begin_check(connection, run.id, tables.size());
+        postgres::begin_check(connection, run.id, epoch_, tables.size());
         done = postgres::parts_done(connection, run.id);
         const auto listed = postgres::sizes_of_tables(connection);
         sizes.insert(listed.begin(), listed.end());
@@ -291,13 +302,11 @@ std::vector<CheckedPart> DatabaseChecks::compare(const std::set<TableName>& tabl
         differing.insert(difference.table);
     }
     if (differing.empty() || !request.mend) {
-        secondary::CheckRequests(options_.store, primary).close(report.check, stop);
         return parts_of(tables, report, by_name);
     }
     secondary::DatabaseMend mending({.store = options_.store}, primary, barriers_);
     const secondary::MendReport mended = mending.run(report, stop);
     const CheckReport after = check.run(differing, stop);
-    secondary::CheckRequests(options_.store, primary).close(after.check, stop);
     std::set<TableName> equal = tables;
     for (const TableName& table : differing) {
         equal.erase(table);
@@ -328,11 +337,10 @@ CheckedPart DatabaseChecks::copy_large_objects(BulkSource& primary, const std::s
     const secondary::LargeObjectReport report = copy.run(stop);
     nlohmann::json detail = {
         {"objects", report.objects}, {"copied", report.copied}, {"removed", report.removed}};
-    if (!report.known) {
-        detail["problem"] = "the primary does not tell its large objects: it runs an older version";
+    if (!report.problem.empty()) {
+        detail["problem"] = report.problem;
     }
     if (report.failed > 0) {
-        detail["problem"] = report.problem;
         detail["failed"] = report.failed;
     }
     return {"large objects",

@@ -48,9 +48,9 @@ class DatabaseChecks {
     /// To be shown everything that is applied.
     secondary::ApplyObserver& observer() { return barriers_; }
 
-    /// `copied`: the initial copy is done; before, nothing can be compared.
-    void run(BulkSource& primary, const std::function<bool()>& copied, const std::stop_token& stop,
-             Worker::Progress progress);
+    /// The primary of `epoch`. `copied`: the initial copy is done; before, nothing can be compared.
+    void run(BulkSource& primary, uint64_t epoch, const std::function<bool()>& copied,
+             const std::stop_token& stop, Worker::Progress progress);
 
     /// "check" of the store in /v1/status.
     nlohmann::json show() const;
@@ -67,6 +67,7 @@ class DatabaseChecks {
         bool is_done() const { return !structure && !large_objects && groups.empty(); }
     };
     std::optional<postgres::CheckRun> look(bool copied);
+    void finish(const postgres::CheckRun& run);
     void step(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
     Plan plan(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
     std::vector<postgres::CheckedPart> compare(const std::set<TableName>& tables,
@@ -83,6 +84,7 @@ class DatabaseChecks {
     postgres::SnapshotReader reader_;  ///< below: the worker's
     postgres::LargeObjectWriter large_objects_;
     postgres::Control log_;
+    uint64_t epoch_ = 0;
     Plan plan_;
     SteadyTime rest_until_;
     Synchronized<std::optional<postgres::CheckSummary>> seen_;

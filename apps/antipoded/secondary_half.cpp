@@ -67,6 +67,7 @@ nlohmann::json show_copy(const secondary::CopyProgress& copy, double seconds) {
 SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
                              const Clock& clock)
     : config_(config),
+      epoch_(epoch),
       clock_(clock),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db"),
@@ -179,7 +180,7 @@ void SecondaryHalf::start_checks() {
         workers_.add("check " + id.to_string(),
                      [&](const std::stop_token& stop, Worker::Progress progress) {
                          store->checks().run(
-                             bulk_, [&] { return is_copied(id); }, stop, progress);
+                             bulk_, epoch_, [&] { return is_copied(id); }, stop, progress);
                      });
     }
 }

@@ -66,6 +66,7 @@ class SecondaryHalf final : public Half {
     std::string why_unknown(const std::vector<secondary::ReceiverLaneStatus>& lanes) const;
 
     const Config& config_;
+    const uint64_t epoch_;
     const Clock& clock_;
     const std::vector<StoreId> ids_;
     secondary::Registry registry_;

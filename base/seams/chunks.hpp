@@ -5,9 +5,11 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/seams/database.hpp"
 #include "base/seams/large_objects.hpp"
 #include "base/seams/structure.hpp"
@@ -81,32 +83,43 @@ struct MendedRows {
     uint64_t added = 0;
 };
 
+/// A table, or what else a check looks at, cannot be read now, while the rest can: it is locked,
+/// damaged, forbidden.
+class Unreadable : public Error {
+  public:
+    explicit Unreadable(const std::string& what) : Error(Reaction::Retry, what) {}
+};
+
 // ---- Primary ----
 
 /// A snapshot of a primary's database, held while the object is there. Its barriers have been
-/// written to the log: one before the snapshot was taken, one with it just after. Thread-safe.
+/// written to the log: one before the snapshot was taken, one with it just after. What takes long
+/// ends with Stopped when its token fires. Thread-safe. Errors: Retry, Stop, Unreadable.
 class SourceCheck {
   public:
     virtual ~SourceCheck() = default;
     virtual const std::string& snapshot() const = 0;  ///< pg_current_snapshot()
     /// Where the log ended after it was taken: what commits above is not in it.
     virtual Lsn wal_end() const = 0;
+    /// It is still wanted: one that is not used for some minutes ends.
+    virtual void keep() = 0;
     /// Cuts tables as `other` did, and not anew: chunks keep their numbers.
     virtual void cut_as(const SourceCheck& other) = 0;
     virtual std::optional<ChunkPlan> plan(const TableName& table) const = 0;
     virtual std::vector<TableName> tables() = 0;
     /// As it was between the barriers; nullptr: it was not asked for.
     virtual const Structure* structure() const = 0;
-    virtual std::vector<LargeObject> large_objects() = 0;
+    virtual std::vector<LargeObject> large_objects(const std::stop_token& stop) = 0;
     /// Its pages, as lines "offset<TAB>hex".
     virtual std::unique_ptr<ByteReader> large_object(uint32_t oid) = 0;
     /// Of these chunks only, unless it is empty. nullopt: the table is not in the snapshot, or not
     /// readable in it any more because it was rewritten or truncated since.
     virtual std::optional<ChunkedTable> digests(const TableName& table,
-                                                const std::set<uint32_t>& chunks) = 0;
+                                                const std::set<uint32_t>& chunks,
+                                                const std::stop_token& stop) = 0;
     /// Below: of tables that were cut before; nullopt and nullptr as above.
-    virtual std::optional<KeyDigests> keys(const TableName& table,
-                                           const std::set<uint32_t>& chunks) = 0;
+    virtual std::optional<KeyDigests> keys(const TableName& table, const std::set<uint32_t>& chunks,
+                                           const std::stop_token& stop) = 0;
     virtual std::unique_ptr<ByteReader> copy(const TableName& table,
                                              const std::set<uint32_t>& chunks) = 0;
 };
@@ -121,11 +134,13 @@ class SourceChecks {
 
 // ---- Secondary ----
 
-/// Reads a replicated database as it is at one moment. One thread at a time. Errors: Retry, Stop.
+/// Reads a replicated database as it is at one moment. One thread at a time. Errors: Retry, Stop,
+/// Unreadable.
 class ReplicaReader {
   public:
     virtual ~ReplicaReader() = default;
-    virtual void connect() = 0;
+    /// What is read then ends with Stopped when `stop` fires.
+    virtual void connect(const std::stop_token& stop) = 0;
     /// That moment is now; nothing else is read or done. Quick.
     virtual void take_snapshot() = 0;
     /// Now; the caller sees to it that it does not change meanwhile.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +20,14 @@ struct LargeObject {
 class LargeObjectStore {
   public:
     virtual ~LargeObjectStore() = default;
-    virtual std::vector<LargeObject> list() = 0;
+    virtual std::vector<LargeObject> list(const std::stop_token& stop) = 0;
+    /// Whether the owner can be what `object` says; false leaves it as it is.
+    virtual bool can_own(const LargeObject& object) = 0;
+    virtual void set_owner(const LargeObject& object) = 0;
     /// Makes it, or makes it anew, empty; what is written until end() is there as a whole then, or
     /// not at all after abandon().
     virtual void begin(const LargeObject& object) = 0;
+    /// Without content: the object ends at `offset`.
     virtual void write(uint64_t offset, std::string_view hex) = 0;
     virtual void end() = 0;
     virtual void abandon() = 0;

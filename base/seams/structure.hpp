@@ -11,4 +11,7 @@ namespace antipode {
 /// the log.
 using Structure = std::map<std::string, std::string>;
 
+/// The object that says which major version's words they are; other versions write differently.
+inline constexpr const char* structure_server = "server";
+
 }  // namespace antipode

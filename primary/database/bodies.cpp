@@ -5,7 +5,7 @@
 namespace antipode::primary {
 namespace {
 
-constexpr std::chrono::seconds sign_of_life(5);
+constexpr std::chrono::seconds sign_of_life(1);
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "base/seams/bulk.hpp"
@@ -46,17 +47,22 @@ class StreamBody final : public BulkBody {
     Headers headers_;
 };
 
-/// A text that takes its time: until it is there, an empty line every few seconds says that it is
-/// worked on, so that nobody takes the connection for dead. What `make` throws cuts the answer.
+/// A text that takes its time: until it is there, an empty line every second says that it is
+/// worked on, so that nobody takes the connection for dead. What `make` throws cuts the answer; its
+/// token fires when nobody reads that any more.
 class LaterBody final : public BulkBody {
   public:
-    explicit LaterBody(std::function<std::string()> make)
-        : making_(std::async(std::launch::async, std::move(make))) {}
+    explicit LaterBody(std::function<std::string(const std::stop_token&)> make)
+        : making_(std::async(std::launch::async, std::move(make), unwanted_.get_token())) {}
+    ~LaterBody() override { unwanted_.request_stop(); }
+    LaterBody(const LaterBody&) = delete;
+    LaterBody& operator=(const LaterBody&) = delete;
     std::optional<uint64_t> size() const override { return std::nullopt; }
     void seek(uint64_t /*offset*/) override {}
     size_t read(std::span<char> buffer) override;
 
   private:
+    std::stop_source unwanted_;
     std::future<std::string> making_;
     std::unique_ptr<TextBody> made_;
 };

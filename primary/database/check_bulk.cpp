@@ -1,5 +1,7 @@
 #include "primary/database/check_bulk.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "primary/database/bodies.hpp"
 #include "protocol/chunk_text.hpp"
@@ -41,6 +43,35 @@ std::string list(const std::vector<LargeObject>& objects) {
     return text;
 }
 
+std::string unreadable(const Unreadable& error) {
+    std::string line = std::string(protocol::unreadable) + error.what();
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line + "\n";
+}
+
+/// What `make` gives for `check`, or why it cannot be read.
+template <typename Make>
+std::unique_ptr<BulkBody> later(std::shared_ptr<SourceCheck> check, Make make) {
+    return std::make_unique<LaterBody>([check = std::move(check), make = std::move(make)](
+                                           const std::stop_token& stop) -> std::string {
+        try {
+            return make(*check, stop);
+        } catch (const Unreadable& error) {
+            return unreadable(error);
+        }
+    });
+}
+
+std::unique_ptr<BulkBody> structure_of(const SourceCheck& check) {
+    try {
+        const Structure* const structure = check.structure();
+        return structure == nullptr ? nullptr
+                                    : std::make_unique<TextBody>(list(*structure), Headers{});
+    } catch (const Unreadable& error) {
+        return std::make_unique<TextBody>(unreadable(error), Headers{});
+    }
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkRequest& request) {
@@ -61,13 +92,17 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
         });
         return std::make_unique<TextBody>("", Headers{});
     }
+    if (what == "keep") {
+        check->keep();
+        return std::make_unique<TextBody>("", Headers{});
+    }
     if (what == "structure") {
-        return check->structure() == nullptr
-                   ? nullptr
-                   : std::make_unique<TextBody>(list(*check->structure()), Headers{});
+        return structure_of(*check);
     }
     if (what == "large_objects") {
-        return std::make_unique<LaterBody>([check] { return list(check->large_objects()); });
+        return later(check, [](SourceCheck& source, const std::stop_token& stop) {
+            return list(source.large_objects(stop));
+        });
     }
     if (what == "large_object") {
         const auto oid = protocol::decode_number(request.parameter("oid").value_or(""));
@@ -76,6 +111,11 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
                    : std::make_unique<StreamBody>(
                          "", check->large_object(static_cast<uint32_t>(*oid)), Headers{});
     }
+    return open_table(what, request, check);
+}
+
+std::unique_ptr<BulkBody> CheckBulk::open_table(const std::string& what, const BulkRequest& request,
+                                                const std::shared_ptr<SourceCheck>& check) {
     const auto schema = request.parameter("schema");
     const auto name = request.parameter("table");
     const auto chunks = protocol::decode_numbers(request.parameter("chunks").value_or(""));
@@ -84,14 +124,14 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
     }
     const TableName table{*schema, *name};
     if (what == "digests") {
-        return std::make_unique<LaterBody>([check, table, chunks = *chunks] {
-            const auto chunked = check->digests(table, chunks);
+        return later(check, [=](SourceCheck& source, const std::stop_token& stop) {
+            const auto chunked = source.digests(table, *chunks, stop);
             return chunked ? protocol::encode_chunks(*chunked) : protocol::not_readable;
         });
     }
     if (what == "keys") {
-        return std::make_unique<LaterBody>([check, table, chunks = *chunks] {
-            const auto keys = check->keys(table, chunks);
+        return later(check, [=](SourceCheck& source, const std::stop_token& stop) {
+            const auto keys = source.keys(table, *chunks, stop);
             return keys ? protocol::encode_keys(*keys) : protocol::not_readable;
         });
     }

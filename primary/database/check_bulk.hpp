@@ -21,10 +21,11 @@ namespace antipode::primary {
 ///     check/digests?id=&schema=&table=[&chunks=]
 ///     check/keys?id=&schema=&table=&chunks=
 ///     check/copy?id=&schema=&table=&chunks=      COPY's text format, columns as in the digests
+///     check/keep?id=                             empty; it is still wanted
 ///     check/close?id=
 ///
 /// A check holds a snapshot, and with it what vacuum would remove, until it is closed; one that is
-/// not used for long ends by itself. Thread-safe.
+/// not used for some minutes ends by itself. Thread-safe.
 class CheckBulk {
   public:
     explicit CheckBulk(SourceChecks& source) : source_(source) {}
@@ -33,6 +34,8 @@ class CheckBulk {
     std::unique_ptr<BulkBody> open(const std::string& what, const BulkRequest& request);
 
   private:
+    std::unique_ptr<BulkBody> open_table(const std::string& what, const BulkRequest& request,
+                                         const std::shared_ptr<SourceCheck>& check);
     std::unique_ptr<BulkBody> begin(const std::string& id, const BulkRequest& request);
     std::shared_ptr<SourceCheck> find(const std::string& id) const;
 

@@ -24,23 +24,21 @@ RowDifference::Kind kind_of(const KeyDigest* there, const KeyDigest* here) {
 
 DatabaseCheck::DatabaseCheck(Options options, BulkSource& primary, ReplicaReader& reader,
                              Barriers& barriers)
-    : options_(std::move(options)),
-      primary_(options_.store, primary),
-      reader_(reader),
-      barriers_(barriers) {}
+    : options_(std::move(options)), bulk_(primary), reader_(reader), barriers_(barriers) {}
 
 CheckReport DatabaseCheck::run(const std::set<TableName>& tables, const std::stop_token& stop) {
     CheckReport report;
     bool compared = false;
     pending_.clear();
     differences_.clear();
+    primary_.reset();
     while (report.rounds < options_.rounds && (!compared || !pending_.empty())) {
         ++report.rounds;
-        if (!begin_round(report, stop)) {
+        if (!begin_round(stop)) {
             continue;
         }
         if (!std::exchange(compared, true)) {
-            for (const TableName& table : tables_) {
+            for (const TableName& table : primary_->tables()) {
                 if (tables.empty() || tables.contains(table)) {
                     pending_[table];
                 }
@@ -48,7 +46,7 @@ CheckReport DatabaseCheck::run(const std::set<TableName>& tables, const std::sto
             report.tables = pending_.size();
         }
         for (const auto& [table, chunks] : std::exchange(pending_, {})) {
-            compare(table, chunks, report, stop);
+            compare(table, chunks, report);
         }
     }
     if (!compared) {
@@ -60,43 +58,54 @@ CheckReport DatabaseCheck::run(const std::set<TableName>& tables, const std::sto
         report.differences.push_back(std::move(difference));
     }
     if (report.differences.empty()) {
-        primary_.close(std::exchange(report.check, {}), stop);
+        primary_.reset();
+    } else {
+        report.check = primary_->id();
     }
     return report;
 }
 
-bool DatabaseCheck::begin_round(CheckReport& report, const std::stop_token& stop) {
-    const std::string check = new_check_id();
-    reader_.connect();
-    barriers_.expect(check, [this](const Touched& touched, ReplicaSession&) {
+bool DatabaseCheck::begin_round(const std::stop_token& stop) {
+    auto next = std::make_unique<PrimaryCheck>(options_.store, bulk_, stop);
+    reader_.connect(stop);
+    barriers_.expect(next->id(), [this](const Touched& touched, ReplicaSession&) {
         reader_.take_snapshot();
         touched_ = touched;
     });
-    bool reached = false;
     try {
-        tables_ = primary_.open(check, report.check, stop).tables;
-        reached = barriers_.wait(options_.wait, stop, problem_);
+        next->open(PrimaryCheck::Of::Rows, primary_ ? primary_->id() : "");
+        if (!barriers_.wait(options_.wait, stop, problem_)) {
+            spdlog::debug("{}: check {}: {}", options_.store.to_string(), next->id(), problem_);
+            return false;
+        }
     } catch (...) {
         barriers_.forget();
         throw;
     }
-    if (!reached) {
-        spdlog::debug("{}: check {}: {}", options_.store.to_string(), check, problem_);
-        primary_.close(check, stop);
-        return false;
-    }
-    if (!report.check.empty()) {
-        primary_.close(report.check, stop);
-    }
-    report.check = check;
+    primary_ = std::move(next);
     return true;
 }
 
+/// What cannot be read may be in the next round.
 void DatabaseCheck::compare(const TableName& table, const std::set<uint32_t>& chunks,
-                            CheckReport& report, const std::stop_token& stop) {
+                            CheckReport& report) {
+    report.unreadable.erase(table);
+    try {
+        compare_digests(table, chunks, report);
+    } catch (const Unreadable& error) {
+        spdlog::debug("{}: check {}: {}", options_.store.to_string(), primary_->id(), error.what());
+        report.unreadable[table] = error.what();
+        if (!pending_.contains(table)) {
+            pending_[table] = chunks;
+        }
+    }
+}
+
+void DatabaseCheck::compare_digests(const TableName& table, const std::set<uint32_t>& chunks,
+                                    CheckReport& report) {
     const std::set<uint32_t> asked =
         chunks.size() <= chunks_per_request ? chunks : std::set<uint32_t>{};
-    const auto there = primary_.digests(report.check, table, asked, stop);
+    const auto there = primary_->digests(table, asked);
     if (!there) {
         pending_[table] = chunks;
         return;
@@ -130,37 +139,38 @@ void DatabaseCheck::compare(const TableName& table, const std::set<uint32_t>& ch
         }
     }
     if (!differing.empty()) {
-        compare_rows(there->plan, differing, report.check, stop);
+        compare_rows(there->plan, differing);
     }
 }
 
-void DatabaseCheck::compare_rows(const ChunkPlan& plan, const std::set<uint32_t>& differing,
-                                 const std::string& check, const std::stop_token& stop) {
+void DatabaseCheck::compare_rows(const ChunkPlan& plan, const std::set<uint32_t>& differing) {
+    std::set<uint32_t>& pending = pending_[plan.table];
+    pending = differing;  // until more is known
     const auto found = touched_.find(plan.table);
     const TouchedKeys touched =
         found == touched_.end() ? TouchedKeys{} : reader_.find(plan, found->second);
     if (touched.all) {
-        pending_[plan.table] = differing;
         return;
     }
     auto left = differing;
     for (uint32_t done = 0; done < options_.chunks_by_row && !left.empty();) {
         const auto some = take_chunks(left);
         done += static_cast<uint32_t>(some.size());
-        const auto there = primary_.keys(check, plan.table, some, stop);
+        const auto there = primary_->keys(plan.table, some);
         const auto here = reader_.keys(plan, some);
         if (there && here) {
+            std::erase_if(pending, [&](uint32_t chunk) { return some.contains(chunk); });
             compare_keys(plan, *there, *here, touched);
-        } else {
-            pending_[plan.table].insert(some.begin(), some.end());
         }
     }
     for (const uint32_t chunk : left) {
-        if (touched.chunks.contains(chunk)) {
-            pending_[plan.table].insert(chunk);
-        } else {
+        if (!touched.chunks.contains(chunk)) {
+            pending.erase(chunk);
             difference(plan, chunk);
         }
+    }
+    if (pending.empty()) {
+        pending_.erase(plan.table);
     }
 }
 

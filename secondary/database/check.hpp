@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -13,7 +14,7 @@
 #include "base/seams/bulk.hpp"
 #include "base/seams/chunks.hpp"
 #include "secondary/database/barriers.hpp"
-#include "secondary/database/check_requests.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode::secondary {
 
@@ -49,7 +50,8 @@ struct CheckReport {
     /// Chunks, by table, that were written to in every round where they differed, or that could not
     /// be read: nothing is known of them. An empty set: the whole table.
     std::map<TableName, std::set<uint32_t>> undecided;
-    std::string check;  ///< the last one's id, still open on the primary when there are differences
+    std::map<TableName, std::string> unreadable;  ///< why, of those among them
+    std::string check;                            ///< with differences: the last one's id, open yet
     std::map<TableName, ChunkPlan> plans;
     std::map<TableName, ComparedTable> compared;
 
@@ -59,7 +61,8 @@ struct CheckReport {
 /// Compares the rows of a secondary's database with the primary's, while both go on: chunk by chunk
 /// at barriers (secondary/database/barriers.hpp), and row by row where chunks differ. Rows that
 /// were just written are compared again at the next barrier. Nothing is locked but tables while
-/// they are read, and apply waits only for a snapshot to be taken.
+/// they are read, and apply waits only for a snapshot to be taken. A table that cannot be read
+/// holds up no other.
 ///
 /// One thread. Errors: Retry (the primary or the server is away, apply is behind), Stop.
 class DatabaseCheck {
@@ -74,26 +77,27 @@ class DatabaseCheck {
     /// `primary`: its bulk service. All outlive this object.
     DatabaseCheck(Options options, BulkSource& primary, ReplicaReader& reader, Barriers& barriers);
 
-    /// `tables`: only these; empty: all.
+    /// `tables`: only these; empty: all. Where something differs the last check stays open on the
+    /// primary until the next run or the destructor, for what mends it and cuts tables alike.
     CheckReport run(const std::set<TableName>& tables, const std::stop_token& stop);
 
   private:
     /// False: the barriers did not serve.
-    bool begin_round(CheckReport& report, const std::stop_token& stop);
-    void compare(const TableName& table, const std::set<uint32_t>& chunks, CheckReport& report,
-                 const std::stop_token& stop);
-    void compare_rows(const ChunkPlan& plan, const std::set<uint32_t>& differing,
-                      const std::string& check, const std::stop_token& stop);
+    bool begin_round(const std::stop_token& stop);
+    void compare(const TableName& table, const std::set<uint32_t>& chunks, CheckReport& report);
+    void compare_digests(const TableName& table, const std::set<uint32_t>& chunks,
+                         CheckReport& report);
+    void compare_rows(const ChunkPlan& plan, const std::set<uint32_t>& differing);
     void compare_keys(const ChunkPlan& plan, const KeyDigests& there, const KeyDigests& here,
                       const TouchedKeys& touched);
     ChunkDifference& difference(const ChunkPlan& plan, uint32_t chunk);
 
     const Options options_;
-    CheckRequests primary_;
+    BulkSource& bulk_;
     ReplicaReader& reader_;
     Barriers& barriers_;
+    std::unique_ptr<PrimaryCheck> primary_;            ///< this round's
     Touched touched_;                                  ///< at this round's barrier
-    std::vector<TableName> tables_;                    ///< of the primary, at this round's barrier
     std::map<TableName, std::set<uint32_t>> pending_;  ///< for the next round
     std::map<std::pair<TableName, uint32_t>, ChunkDifference> differences_;
     std::string problem_;  ///< of the last round's barriers

@@ -94,8 +94,7 @@ ComparingCopy::ComparingCopy(const StoreId& store, ReplicaSession& session, Bulk
       primary_(primary),
       report_(report),
       stop_(stop),
-      source_(store, primary, stop),
-      checks_(store, primary) {}
+      source_(store, primary, stop) {}
 
 void ComparingCopy::run() {
     state_ = session_.load();
@@ -183,11 +182,10 @@ void ComparingCopy::compare(const TableName& table) {
 }
 
 bool ComparingCopy::compare_once(const TableName& table) {
-    const std::string check = new_check_id();
-    const OpenCheck open = checks_.open(check, {}, stop_);
-    const auto there = checks_.digests(check, table, {}, stop_);
+    PrimaryCheck check(store_, primary_, stop_);
+    check.open();
+    const auto there = check.digests(table, {});
     if (!there) {
-        checks_.close(check, stop_);
         return false;
     }
     session_.begin();
@@ -199,14 +197,13 @@ bool ComparingCopy::compare_once(const TableName& table) {
         }
         progress_.rows += at(there->digests, chunk).rows;
     }
-    write(check, there->plan, differing, {table, open.snapshot, open.wal_end});
+    write(check, there->plan, differing);
     session_.commit();
-    checks_.close(check, stop_);
     return true;
 }
 
-void ComparingCopy::write(const std::string& check, const ChunkPlan& plan,
-                          const std::set<uint32_t>& differing, const CopiedTable& snapshot) {
+void ComparingCopy::write(const PrimaryCheck& check, const ChunkPlan& plan,
+                          const std::set<uint32_t>& differing) {
     const auto came = [&](size_t bytes) { progress_.bytes += bytes; };
     if (differing.size() > few_chunks && differing.size() * 2 > plan.chunks()) {
         session_.clear_copied(plan.table);
@@ -219,13 +216,12 @@ void ComparingCopy::write(const std::string& check, const ChunkPlan& plan,
         return;
     }
     if (!differing.empty()) {
-        const MendedRows mended =
-            replace_chunks(checks_, check, plan, differing, {}, session_, stop_, came);
+        const MendedRows mended = replace_chunks(check, plan, differing, {}, session_, came);
         spdlog::warn("{}: {} differed in {} of {} chunks: {} rows removed, {} written",
                      store_.to_string(), printable(plan.table.to_string()), differing.size(),
                      plan.chunks(), mended.removed, mended.added);
     }
-    session_.remember_copied(snapshot);
+    session_.remember_copied({plan.table, check.snapshot(), check.wal_end()});
 }
 
 void ComparingCopy::finish() {

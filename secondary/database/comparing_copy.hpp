@@ -10,8 +10,8 @@
 #include "base/seams/chunks.hpp"
 #include "base/seams/database.hpp"
 #include "secondary/apply.hpp"
-#include "secondary/database/check_requests.hpp"
 #include "secondary/database/copy_source.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode::secondary {
 
@@ -37,8 +37,8 @@ class ComparingCopy {
     void compare(const TableName& table);
     /// False: the table was written anew meanwhile; another snapshot may see it.
     bool compare_once(const TableName& table);
-    void write(const std::string& check, const ChunkPlan& plan, const std::set<uint32_t>& differing,
-               const CopiedTable& snapshot);
+    void write(const PrimaryCheck& check, const ChunkPlan& plan,
+               const std::set<uint32_t>& differing);
     void finish();
 
     const StoreId& store_;
@@ -47,7 +47,6 @@ class ComparingCopy {
     const std::function<void(CopyProgress)>& report_;
     const std::stop_token& stop_;
     CopySource source_;
-    CheckRequests checks_;
     ReplicaState state_;
     CopyProgress progress_;
 };

@@ -54,35 +54,56 @@ class Pages {
 }  // namespace
 
 LargeObjectCopy::LargeObjectCopy(StoreId store, BulkSource& primary, LargeObjectStore& here)
-    : store_(store), primary_(std::move(store), primary), here_(here) {}
+    : store_(std::move(store)), primary_(primary), here_(here) {}
 
 LargeObjectReport LargeObjectCopy::run(const std::stop_token& stop) {
     LargeObjectReport report;
-    const std::string check = new_check_id();
-    primary_.open(check, {}, stop);
-    const auto there = primary_.large_objects(check, stop);
-    if (!there) {
-        primary_.close(check, stop);
-        report.known = false;
-        return report;
-    }
+    PrimaryCheck check(store_, primary_, stop);
+    check.open();
+    std::optional<std::vector<LargeObject>> there;
     std::map<uint32_t, LargeObject> surplus;
-    for (LargeObject& object : here_.list()) {
-        surplus[object.oid] = std::move(object);
+    try {
+        there = check.large_objects();
+        report.problem =
+            there ? "" : "the primary does not tell its large objects: it runs an older version";
+        for (LargeObject& object : here_.list(stop)) {
+            surplus[object.oid] = std::move(object);
+        }
+    } catch (const Unreadable& error) {
+        report.problem = error.what();
+    }
+    report.known = report.problem.empty();
+    if (!report.known) {
+        return report;
     }
     report.objects = there->size();
     for (const LargeObject& object : *there) {
         const auto own = surplus.find(object.oid);
-        if (own == surplus.end() || own->second.digest != object.digest) {
-            report.copied += attempt(object, report, [&] { copy(check, object, stop); }) ? 1 : 0;
+        if (make_equal(check, object, own == surplus.end() ? nullptr : &own->second, report)) {
+            ++report.copied;
         }
         surplus.erase(object.oid);
     }
     for (const auto& [oid, object] : surplus) {
         report.removed += attempt(object, report, [&] { here_.remove(object); }) ? 1 : 0;
     }
-    primary_.close(check, stop);
     return report;
+}
+
+/// True: it was copied.
+bool LargeObjectCopy::make_equal(const PrimaryCheck& check, const LargeObject& object,
+                                 const LargeObject* own, LargeObjectReport& report) {
+    if (own == nullptr || own->digest != object.digest) {
+        return attempt(object, report, [&] { copy(check, object); });
+    }
+    if (own->owner != object.owner) {
+        attempt(object, report, [&] {
+            if (here_.can_own(object)) {
+                here_.set_owner(object);
+            }
+        });
+    }
+    return false;
 }
 
 bool LargeObjectCopy::attempt(const LargeObject& object, LargeObjectReport& report,
@@ -102,12 +123,10 @@ bool LargeObjectCopy::attempt(const LargeObject& object, LargeObjectReport& repo
     }
 }
 
-void LargeObjectCopy::copy(const std::string& check, const LargeObject& object,
-                           const std::stop_token& stop) {
+void LargeObjectCopy::copy(const PrimaryCheck& check, const LargeObject& object) {
     here_.begin(object);
     Pages pages(here_);
-    primary_.large_object(
-        check, object.oid, [&](std::string_view piece) { pages.take(piece); }, stop);
+    check.large_object(object.oid, [&](std::string_view piece) { pages.take(piece); });
     pages.end();
     here_.end();
 }

@@ -8,22 +8,23 @@
 #include "base/ids.hpp"
 #include "base/seams/bulk.hpp"
 #include "base/seams/large_objects.hpp"
-#include "secondary/database/check_requests.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode::secondary {
 
 struct LargeObjectReport {
-    bool known = true;  ///< false: the primary is older and does not tell
+    bool known = true;  ///< false: the primary does not tell, or one site cannot read them
     uint64_t objects = 0;
     uint64_t copied = 0;
     uint64_t removed = 0;
     uint64_t failed = 0;  ///< that could not be made equal
-    std::string problem;  ///< of the first one
+    std::string problem;  ///< of the first one, or why they cannot be listed
 };
 
 /// Makes this site's large objects those that a snapshot of the primary sees: each that differs is
 /// copied as a whole, in a transaction of its own, piece by piece; those that are not there any
-/// more are removed. No stream tells of them: between two runs they are as of the last one.
+/// more are removed, and owners follow where the role is here. No stream tells of them: between two
+/// runs they are as of the last one.
 ///
 /// One thread. Errors: Retry (the primary or the server is away), Stop.
 class LargeObjectCopy {
@@ -37,10 +38,12 @@ class LargeObjectCopy {
     /// False: the database refuses it, as the report says.
     bool attempt(const LargeObject& object, LargeObjectReport& report,
                  const std::function<void()>& change);
-    void copy(const std::string& check, const LargeObject& object, const std::stop_token& stop);
+    bool make_equal(const PrimaryCheck& check, const LargeObject& object, const LargeObject* own,
+                    LargeObjectReport& report);
+    void copy(const PrimaryCheck& check, const LargeObject& object);
 
     const StoreId store_;
-    CheckRequests primary_;
+    BulkSource& primary_;
     LargeObjectStore& here_;
 };
 

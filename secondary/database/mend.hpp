@@ -14,7 +14,7 @@
 #include "base/seams/chunks.hpp"
 #include "secondary/database/barriers.hpp"
 #include "secondary/database/check.hpp"
-#include "secondary/database/check_requests.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode::secondary {
 
@@ -41,30 +41,24 @@ class DatabaseMend {
     /// `primary`: its bulk service. All outlive this object.
     DatabaseMend(Options options, BulkSource& primary, Barriers& barriers);
 
-    /// `found`: its check is closed by this.
+    /// `found`: its check is still open.
     MendReport run(const CheckReport& found, const std::stop_token& stop);
 
   private:
     /// The reason when it is not mended; empty: it is.
     std::string mend(const ChunkPlan& plan, const std::set<uint32_t>& chunks,
                      const std::string& cut_as, MendReport& report, const std::stop_token& stop);
-    void open(const std::string& check, const std::string& cut_as, std::promise<void>& opened,
-              const std::stop_token& stop);
-    MendedRows replace(const std::string& check, const ChunkPlan& plan,
-                       const std::set<uint32_t>& chunks, const Touched& touched,
-                       ReplicaSession& session, const std::stop_token& stop);
 
     const Options options_;
-    CheckRequests primary_;
+    BulkSource& primary_;
     Barriers& barriers_;
 };
 
 /// Pulls the primary's rows of `chunks`, as of the snapshot of `check`, into the open transaction
 /// of `session` and makes those here equal. `came` hears the size of each piece. Throws
 /// Error{Retry} when the snapshot cannot read them.
-MendedRows replace_chunks(CheckRequests& primary, const std::string& check, const ChunkPlan& plan,
+MendedRows replace_chunks(const PrimaryCheck& check, const ChunkPlan& plan,
                           const std::set<uint32_t>& chunks, const TouchedRows& touched,
-                          ReplicaSession& session, const std::stop_token& stop,
-                          const std::function<void(size_t)>& came = {});
+                          ReplicaSession& session, const std::function<void(size_t)>& came = {});
 
 }  // namespace antipode::secondary

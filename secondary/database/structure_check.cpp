@@ -6,10 +6,7 @@ namespace antipode::secondary {
 
 StructureCheck::StructureCheck(Options options, BulkSource& primary, ReplicaReader& reader,
                                Barriers& barriers)
-    : options_(std::move(options)),
-      primary_(options_.store, primary),
-      reader_(reader),
-      barriers_(barriers) {}
+    : options_(std::move(options)), primary_(primary), reader_(reader), barriers_(barriers) {}
 
 StructureReport StructureCheck::run(const std::stop_token& stop) {
     StructureReport report;
@@ -34,30 +31,40 @@ StructureReport StructureCheck::run(const std::stop_token& stop) {
 
 bool StructureCheck::read(Structure& there, Structure& here, std::string& problem,
                           const std::stop_token& stop) {
-    const std::string check = new_check_id();
-    reader_.connect();
-    barriers_.expect(check, [&](const Touched&, ReplicaSession&) {
+    PrimaryCheck check(options_.store, primary_, stop);
+    reader_.connect(stop);
+    barriers_.expect(check.id(), [&](const Touched&, ReplicaSession&) {
         reader_.take_snapshot();
         here = reader_.structure();
     });
     try {
-        primary_.open(check, {}, stop, CheckRequests::Of::Structure);
+        check.open(PrimaryCheck::Of::Structure);
         if (!barriers_.wait(options_.wait, stop, problem)) {
-            primary_.close(check, stop);
             return false;
         }
     } catch (...) {
         barriers_.forget();
         throw;
     }
-    auto answer = primary_.structure(check, stop);
-    primary_.close(check, stop);
-    if (!answer) {
-        problem = "the primary does not tell its structure: it runs an older version";
-        return false;
+    try {
+        auto answer = check.structure();
+        problem = answer ? "" : "the primary does not tell its structure: it runs an older version";
+        there = answer ? std::move(*answer) : Structure{};
+        problem = problem.empty() ? why_incomparable(there, here) : problem;
+    } catch (const Unreadable& error) {
+        problem = error.what();
     }
-    there = std::move(*answer);
-    return true;
+    return problem.empty();
+}
+
+std::string why_incomparable(const Structure& there, const Structure& here) {
+    const auto theirs = there.find(structure_server);
+    const auto ours = here.find(structure_server);
+    if (theirs == there.end() || ours == here.end() || theirs->second == ours->second) {
+        return {};
+    }
+    return "the primary is " + theirs->second + ", this site " + ours->second +
+           ", and each version writes definitions in its own way";
 }
 
 std::vector<StructureDifference> compare_structures(const Structure& there, const Structure& here) {

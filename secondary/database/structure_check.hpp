@@ -8,7 +8,7 @@
 #include "base/seams/bulk.hpp"
 #include "base/seams/chunks.hpp"
 #include "secondary/database/barriers.hpp"
-#include "secondary/database/check_requests.hpp"
+#include "secondary/database/primary_check.hpp"
 
 namespace antipode::secondary {
 
@@ -51,11 +51,13 @@ class StructureCheck {
     bool read(Structure& there, Structure& here, std::string& problem, const std::stop_token& stop);
 
     const Options options_;
-    CheckRequests primary_;
+    BulkSource& primary_;
     ReplicaReader& reader_;
     Barriers& barriers_;
 };
 
+/// Why they cannot be compared; empty: they can.
+std::string why_incomparable(const Structure& there, const Structure& here);
 std::vector<StructureDifference> compare_structures(const Structure& there, const Structure& here);
 
 }  // namespace antipode::secondary
