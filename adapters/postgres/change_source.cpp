@@ -11,13 +11,17 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/pgoutput.hpp"
+#include "adapters/postgres/streamed_transactions.hpp"
 #include "base/handle.hpp"
+#include "base/limits.hpp"
 
 namespace antipode::postgres {
 namespace {
 
-constexpr size_t data_header_bytes = 25;      // 'w', start, end, time
-constexpr size_t keepalive_bytes = 18;        // 'k', end, time, reply requested
+constexpr size_t data_header_bytes = 25;  // 'w', start, end, time
+constexpr size_t keepalive_bytes = 18;    // 'k', end, time, reply requested
+/// Of running transactions, before the caller has its turn: the server waits to hear of it.
+constexpr size_t most_kept = limits::mib;
 constexpr const char* slot_in_use = "55006";  // object_in_use
 
 uint64_t big_endian(std::string_view bytes) {
@@ -96,7 +100,10 @@ class Flow {
 }  // namespace
 
 struct SlotSource::State {
+    explicit State(Options given) : options(std::move(given)), streamed(options.spool_directory) {}
+
     Options options;
+    StreamedTransactions streamed;
     WakeFd wake;
     std::optional<Connection> connection;
     Flow flow;
@@ -108,13 +115,12 @@ struct SlotSource::State {
     void end_previous_holder();
     /// False: nothing came, or wake() was called.
     bool wait_for_input(std::chrono::milliseconds wait);
+    std::optional<Decoded> next_of_streamed();
     std::optional<Decoded> decode(std::string_view message);
     [[noreturn]] void ended();
 };
 
-SlotSource::SlotSource(Options options) : state_(std::make_unique<State>()) {
-    state_->options = std::move(options);
-}
+SlotSource::SlotSource(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 SlotSource::~SlotSource() = default;
 
 Lsn SlotSource::State::slot_position() {
@@ -134,10 +140,11 @@ Lsn SlotSource::State::slot_position() {
 
 void SlotSource::State::begin_streaming(Lsn from) {
     // publication_names is itself a list of identifiers inside a literal.
-    const std::string sql = "START_REPLICATION SLOT " + quote_identifier(options.slot) +
-                            " LOGICAL " + from.to_string() +
-                            " (proto_version '1', messages 'true', publication_names " +
-                            quote_literal(quote_identifier(options.publication)) + ")";
+    const std::string sql =
+        "START_REPLICATION SLOT " + quote_identifier(options.slot) + " LOGICAL " +
+        from.to_string() +
+        " (proto_version '2', streaming 'true', messages 'true', publication_names " +
+        quote_literal(quote_identifier(options.publication)) + ")";
     const Rows::Result result(PQexec(connection->raw(), sql.c_str()));
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) {
         connection->fail("starting to decode from slot " + options.slot, result.get());
@@ -176,6 +183,7 @@ void SlotSource::stop() {
     state_->buffer.reset();
     state_->connection.reset();
     state_->flow = {};
+    state_->streamed.forget();
 }
 
 std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
@@ -184,7 +192,11 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
         throw Error(Reaction::Retry, "decoding has not been started");
     }
     bool waited = false;
-    while (true) {
+    size_t kept = 0;
+    while (kept < most_kept) {
+        if (auto decoded = state.next_of_streamed()) {
+            return decoded;
+        }
         char* bytes = nullptr;
         const int size = PQgetCopyData(state.connection->raw(), &bytes, 1);
         state.buffer.reset(bytes);
@@ -197,6 +209,7 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
             if (decoded) {
                 return decoded;
             }
+            kept += static_cast<size_t>(size);
             continue;
         }
         if (waited) {
@@ -205,6 +218,16 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
         // What came may be a part of a message: then wait again, within reason.
         waited = !state.wait_for_input(wait) || wait.count() == 0;
     }
+    return std::nullopt;
+}
+
+std::optional<Decoded> SlotSource::State::next_of_streamed() {
+    while (const auto message = streamed.next()) {
+        if (auto decoded = parse_pgoutput(*message)) {
+            return decoded;
+        }
+    }
+    return std::nullopt;
 }
 
 bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
@@ -228,7 +251,8 @@ bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
 
 std::optional<Decoded> SlotSource::State::decode(std::string_view message) {
     if (message[0] == 'w' && message.size() > data_header_bytes) {
-        return parse_pgoutput(message.substr(data_header_bytes));
+        message.remove_prefix(data_header_bytes);
+        return streamed.take(message) ? std::nullopt : parse_pgoutput(message);
     }
     if (message[0] != 'k' || message.size() < keepalive_bytes) {
         throw Error(Reaction::Retry, "decoding: an unknown message came from PostgreSQL");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -8,7 +9,8 @@
 namespace antipode::postgres {
 
 /// Reads a logical replication slot through the pgoutput plugin over a replication connection of
-/// its own. One thread, but for wake(). After an exception call stop() or start() again.
+/// its own. The server sends large transactions while they run. One thread, but for wake(). After
+/// an exception call stop() or start() again.
 class SlotSource final : public ChangeSource {
   public:
     struct Options {
@@ -18,6 +20,8 @@ class SlotSource final : public ChangeSource {
         /// An earlier connection of the same name that still holds the slot is ended: it belongs to
         /// a process that died. Unique per store and node.
         std::string application_name;
+        /// Where large transactions are kept until they commit.
+        std::filesystem::path spool_directory;
     };
     explicit SlotSource(Options options);
     ~SlotSource() override;

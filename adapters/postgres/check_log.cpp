@@ -22,14 +22,15 @@ constexpr const char* tables_sql = R"(
         chunks bigint NOT NULL, rows bigint NOT NULL, detail jsonb NOT NULL,
         checked_at timestamptz NOT NULL DEFAULT now(), differs_since timestamptz,
         PRIMARY KEY (store, part, schema_name, table_name));
-    ALTER TABLE antipode.check_run ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0;)";
+    ALTER TABLE antipode.check_run
+        ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0;)";
 
 constexpr const char* run_columns = R"(
     SELECT r.id, r.asked_by, r.mend, CASE
         WHEN r.ended_at IS NOT NULL AND r.problem <> '' THEN 'given up'
-        WHEN r.ended_at IS NOT NULL THEN 'done' WHEN r.begun_at IS NOT NULL THEN 'running' ELSE 'waiting' END, r.problem, r.to_do,
-        coalesce(d.tables, 0), coalesce(d.chunks, 0), coalesce(d.rows, 0),
-        coalesce(r.findings, '[]')
+        WHEN r.ended_at IS NOT NULL THEN 'done' WHEN r.begun_at IS NOT NULL THEN 'running'
+        ELSE 'waiting' END, r.problem, r.to_do, coalesce(d.tables, 0), coalesce(d.chunks, 0),
+        coalesce(d.rows, 0), coalesce(r.findings, '[]')
     FROM antipode.check_run r LEFT JOIN LATERAL (
         SELECT count(*) AS tables, sum(chunks)::bigint AS chunks, sum(rows)::bigint AS rows
         FROM antipode.check_result d WHERE d.run = r.id AND d.part = 'table') d ON true)";

@@ -27,7 +27,8 @@ class PostgresPrimary final : public PrimaryDatabase {
     PostgresPrimary(const Config& config, const Config::Database& store, const Clock& clock)
         : name_("antipode " + config.cluster + " " + config.site + " " + store.name),
           source_({store.url, store.slot, store.publication,
-                   store.synchronous ? store.standby_name() : name_ + " capture"}),
+                   store.synchronous ? store.standby_name() : name_ + " capture",
+                   config.state_dir}),
           control_({store.url, store.slot, store.publication, name_ + " control"}),
           wal_(store.url, name_ + " wal"),
           probe_(wal_, clock),

@@ -1,0 +1,140 @@
+// Large transactions, which the server sends while they run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/postgres/connection.hpp"
+#include "adapters/postgres/streamed_transactions.hpp"
+#include "tests/support/database_ddl.hpp"
+
+namespace antipode::test {
+namespace {
+
+using testing::HasSubstr;
+
+/// What is large is a setting.
+class DatabaseStreamed : public DatabaseDdl {
+  protected:
+    DatabaseStreamed() {
+        primary_.reset();
+        a_.set("max_prepared_transactions", "2");
+        a_.stop();
+        a_.start();
+        restart_primary();
+        on_a(
+            "ALTER DATABASE app SET logical_decoding_work_mem = '64kB'; "
+            "CREATE TABLE big (id int PRIMARY KEY, v text); "
+            "CREATE TABLE other (id int PRIMARY KEY, v text); "
+            "CREATE TABLE third (id int PRIMARY KEY); INSERT INTO third VALUES (1)");
+        start_capture();
+        follow();
+    }
+    postgres::Connection client() const {
+        postgres::Connection connection(a_.url("app"), "client");
+        connection.execute("preparing", "SET search_path = public");
+        return connection;
+    }
+    static std::string rows(const std::string& table, int from, int to) {
+        return "INSERT INTO " + table + " SELECT i, repeat(md5(i::text), 3) FROM generate_series(" +
+               std::to_string(from) + ", " + std::to_string(to) + ") i;";
+    }
+    /// Until decoding has passed what is in the log now, which is not committed yet.
+    void decode() { capture_up_to(primary_->capture.wal_position()); }
+    std::string streamed() {
+        return on_a("SELECT coalesce(max(stream_txns), 0) FROM pg_stat_replication_slots");
+    }
+};
+
+TEST_F(DatabaseStreamed, ArrivesAsItWasCommittedWhateverIsRolledBackInside) {
+    postgres::Connection one = client();
+    postgres::Connection two = client();
+    postgres::Connection three = client();
+    one.execute("one", "BEGIN; SAVEPOINT s1;" + rows("other", 1, 2000) + "UPDATE third SET id = 9");
+    two.execute("two", "BEGIN;" + rows("big", 10'000, 12'000));
+    decode();
+    // The table is known from what is rolled back.
+    one.execute("one", "ROLLBACK TO s1;" + rows("other", 5000, 7000));
+    three.execute("three", "BEGIN;" + rows("big", 20'000, 22'000) + "PREPARE TRANSACTION 'three'");
+    decode();
+    one.execute("one", "SAVEPOINT s2; SAVEPOINT s3;" + rows("big", 1, 900) + "RELEASE s3;" +
+                           rows("other", 7500, 8000));
+    on_a(rows("big", 30'000, 30'010));
+    two.execute("two", "UPDATE other SET v = 'never' WHERE id = 1; ROLLBACK");
+    decode();
+    one.execute("one",
+                "ROLLBACK TO s2; DELETE FROM other WHERE id < 5500; TRUNCATE third;"
+                "CREATE TABLE made (id int PRIMARY KEY, v text); ALTER TABLE other ADD w int "
+                "NOT NULL DEFAULT 3;" +
+                    rows("made", 1, 2000));
+    two.execute("two", "BEGIN;" + rows("big", 40'000, 42'000) + "COMMIT;");
+    decode();
+    one.execute("one", "UPDATE other SET w = id; SAVEPOINT s4; DROP TABLE made; ROLLBACK TO s4;" +
+                           rows("made", 3000, 4000) + "COMMIT");
+    three.execute("three", "COMMIT PREPARED 'three'");
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*), min(id), count(DISTINCT w) FROM other"), "1501|5500|1501");
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), "4013");
+    EXPECT_TRUE(eventually([&] { return std::stoi(streamed()) >= 4; })) << streamed();
+}
+
+TEST_F(DatabaseStreamed, AConnectionThatIsCutInTheMiddleLosesAndRepeatsNothing) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN; SAVEPOINT s;" + rows("big", 1, 3000));
+    decode();
+    on_a("INSERT INTO third VALUES (2)");
+    catch_up();
+    primary_->capture.restart();
+    decode();
+    one.execute("one", rows("other", 1, 3000));
+    decode();
+    on_a(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT "
+        "NULL");
+    EXPECT_THAT(error_of([&] { decode(); }, Reaction::Retry), HasSubstr("decoding"));
+    one.execute("one", "UPDATE big SET v = 'x' WHERE id % 2 = 0; COMMIT");
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM big WHERE v = 'x'"), "1500");
+}
+
+TEST_F(DatabaseStreamed, ManySavepointsAndLargeValues) {
+    on_a(
+        "DO $$ BEGIN FOR i IN 1..3000 LOOP BEGIN INSERT INTO big VALUES (i, repeat('v', 50)); "
+        "IF i % 3 = 0 THEN RAISE EXCEPTION 'no'; END IF; EXCEPTION WHEN raise_exception THEN NULL; "
+        "END; END LOOP; END $$");
+    on_a(
+        "INSERT INTO other SELECT i, repeat(md5(i::text), 50000) FROM generate_series(1, 5) i; "
+        "UPDATE other SET v = v || 'x' WHERE id = 3");
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), "2000");
+    EXPECT_NE(streamed(), "0");
+}
+
+TEST(StreamedTransactions, RefusesWhatBreaksTheFormatAndSaysWhatTheDiskLacks) {
+    const std::string xid = {0, 0, 0, 7};
+    postgres::StreamedTransactions streamed(std::filesystem::temp_directory_path());
+    EXPECT_FALSE(streamed.take("I no segment"));
+    EXPECT_THROW(streamed.take("S\1"), Error);
+    EXPECT_THROW(streamed.take("c" + xid + std::string(25, '\0')), Error) << "nothing came of it";
+    EXPECT_TRUE(streamed.take("A" + xid + xid)) << "nothing came of it before it was rolled back";
+    EXPECT_TRUE(streamed.take("S" + xid + '\1'));
+    EXPECT_TRUE(streamed.take("I" + xid + "row"));
+    EXPECT_THROW(streamed.take("I\1"), Error);
+    EXPECT_TRUE(streamed.take("E"));
+    EXPECT_EQ(streamed.next(), std::nullopt) << "it did not commit yet";
+    EXPECT_TRUE(streamed.take("c" + xid + std::string(25, '\0')));
+    EXPECT_EQ(streamed.next(), "B" + std::string(16, '\0') + xid);
+    EXPECT_EQ(streamed.next(), "Irow");
+    EXPECT_EQ(streamed.next(), "C" + std::string(25, '\0'));
+    EXPECT_EQ(streamed.next(), std::nullopt);
+
+    postgres::StreamedTransactions nowhere("/nonexistent");
+    try {
+        nowhere.take("S" + xid + '\1');
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Retry);
+        EXPECT_THAT(error.describe(), HasSubstr("/nonexistent: No such file or directory. Try: "));
+    }
+}
+
+}  // namespace
+}  // namespace antipode::test
