@@ -4,6 +4,7 @@
 
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/streamed_transactions.hpp"
+#include "base/limits.hpp"
 #include "tests/support/database_ddl.hpp"
 
 namespace antipode::test {
@@ -11,7 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 
-/// What is large is a setting.
+/// Where more than a little is large.
 class DatabaseStreamed : public DatabaseDdl {
   protected:
     DatabaseStreamed() {
@@ -20,8 +21,8 @@ class DatabaseStreamed : public DatabaseDdl {
         a_.stop();
         a_.start();
         restart_primary();
+        primary_.emplace(a_, "postgres", "set", 64 * limits::kib);
         on_a(
-            "ALTER DATABASE app SET logical_decoding_work_mem = '64kB'; "
             "CREATE TABLE big (id int PRIMARY KEY, v text); "
             "CREATE TABLE other (id int PRIMARY KEY, v text); "
             "CREATE TABLE third (id int PRIMARY KEY); INSERT INTO third VALUES (1)");

@@ -139,6 +139,9 @@ Lsn SlotSource::State::slot_position() {
 }
 
 void SlotSource::State::begin_streaming(Lsn from) {
+    connection->execute("preparing to decode",
+                        "SET logical_decoding_work_mem = '" +
+                            std::to_string(options.decoding_bytes / limits::kib) + "kB'");
     // publication_names is itself a list of identifiers inside a literal.
     const std::string sql =
         "START_REPLICATION SLOT " + quote_identifier(options.slot) + " LOGICAL " +

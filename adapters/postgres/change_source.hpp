@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -22,6 +23,9 @@ class SlotSource final : public ChangeSource {
         std::string application_name;
         /// Where large transactions are kept until they commit.
         std::filesystem::path spool_directory;
+        /// What the server may hold of running transactions before it sends the largest one. With
+        /// little it decodes faster than with its default of 64 MiB: that is larger than caches.
+        uint64_t decoding_bytes = 4 << 20;
     };
     explicit SlotSource(Options options);
     ~SlotSource() override;
