@@ -38,7 +38,7 @@ class ApplyOrder {
     struct Options {
         bool causal = true;
         std::chrono::milliseconds max_hold{600'000};
-        size_t lane_bytes = 64ULL << 20;
+        size_t lane_bytes = 64ULL << 20;  ///< held at most, but for one read
         size_t lane_events = 50'000;
     };
     using ExpectedDigest = std::function<Digest(const v1::Payload&)>;

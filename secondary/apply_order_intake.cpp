@@ -37,6 +37,8 @@ void ApplyOrder::take_in(protocol::Event event, size_t bytes) {
     }
     Lane& lane = found->second;
     lane.seen = event.position;
+    // What is held is decompressed.
+    bytes = std::max(bytes, event.payload.ByteSizeLong());
     if (is_database(lane.store)) {
         if (!lane.copying && !lane.skipped_from && must_skip(lane, event.position, bytes)) {
             lane.skipped_from = event.position;
