@@ -178,6 +178,9 @@ SourceFacts SourceSetup::facts() {
         facts.tables = read_tables(connection, state_->options.publication, false);
         facts.ddl_captured = read_ddl_captured(connection);
         facts.unreadable_sequences = read_unreadable_sequences(connection);
+        facts.large_objects =
+            connection.query(checking, "SELECT EXISTS (SELECT FROM pg_largeobject_metadata)")
+                .boolean(0, 0);
         return facts;
     });
 }

@@ -42,6 +42,9 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
     if (const std::string note = primary::keyless_note(facts); !note.empty()) {
         findings.push_back(good("database", subject, note));
     }
+    if (facts.large_objects) {
+        findings.push_back(good("database", subject, primary::large_objects_note));
+    }
     if (const auto problem = primary::synchronous_problem(facts, store)) {
         findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }

@@ -223,6 +223,10 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
                 ElementsAre(is(Verdict::Good, "database", "can be captured"),
                             is(Verdict::Good, "database", "apart of \"public\".\"log\"")));
     facts.tables.clear();
+    facts.large_objects = true;
+    EXPECT_THAT(site.look({database_check(look, no_nats)}),
+                Contains(is(Verdict::Good, "database", "has large objects, of whose changes")));
+    facts.large_objects = false;
     facts.slot = SourceFacts::Slot{"pgoutput", "", "reserved", true, {}};
     facts.slot->retained_bytes = 20ULL << 30;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),

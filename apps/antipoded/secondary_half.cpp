@@ -308,7 +308,6 @@ void SecondaryHalf::show_watch(SecondaryDatabase& database, const StoreId& store
     }
     auto problem = database.watch().fence_problem();
     problem = problem ? problem : database.watch().skipped_problem();
-    problem = problem ? problem : database.checks().problem();
     reason = problem ? problem->reason : "";
     next_step = problem ? problem->next_step : "";
 }
@@ -352,6 +351,11 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         reason =
             counted(lane.exceptions, "item failed and is", "items failed and are") + " tried again";
         next_step = "antipode status -o json, see exceptions";
+        return "degraded";
+    }
+    if (const auto differs = database == nullptr ? std::nullopt : database->checks().problem()) {
+        reason = differs->reason;
+        next_step = differs->next_step;
         return "degraded";
     }
     reason = lane.order.held_by;

@@ -224,7 +224,8 @@ struct SourceFacts {
     std::optional<Publication> publication;
     std::vector<SourceTable> tables;  ///< without the schema "antipode"
     std::vector<TableName> unreadable_sequences;
-    bool ddl_captured = false;  ///< the event triggers are there and enabled
+    bool ddl_captured = false;   ///< the event triggers are there and enabled
+    bool large_objects = false;  ///< there are some
 };
 
 /// Errors: Retry when the server is away; Stop with the server's words when it refuses.

@@ -45,6 +45,11 @@ constexpr const char* ddl_not_captured =
 constexpr const char* ddl_remedy =
     "antipode database setup --url URL, once, with a superuser's URL of the primary's database";
 
+/// What a mirror has of large objects, where there are some.
+inline constexpr const char* large_objects_note =
+    "has large objects, of whose changes PostgreSQL's log tells nothing: mirrors bring them with "
+    "each check of everything (check_every, antipode database check), without their rights";
+
 /// Of tables whose rows nothing tells apart; empty: there are none. They are replicated, only not
 /// as well as others.
 std::string keyless_note(const SourceFacts& facts);

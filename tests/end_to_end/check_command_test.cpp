@@ -118,6 +118,13 @@ TEST_F(DatabaseCheckCommand, WhatASuperuserChangedIsFoundNamedAndMendedWhileWrit
     EXPECT_THAT(sites_.sydney.antipode({"status"}).output,
                 AllOf(HasSubstr("public.uploads differs from the primary's"),
                       HasSubstr("antipode database check --mend")));
+    // The primary says so, too.
+    EXPECT_TRUE(eventually([&] {
+        const std::string seen = sites_.london.antipode({"status"}).output;
+        return seen.find("sydney: database/app: public.uploads differs from the primary's") !=
+                   std::string::npos &&
+               seen.find("degraded") != std::string::npos;
+    })) << sites_.london.antipode({"status"}).output;
 
     result = check({"--mend", "--table", "public.uploads"});
     EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
@@ -211,6 +218,7 @@ TEST_F(DatabaseCheckCommand, LargeObjectsAreCopiedReplacedAndRemoved) {
         "lo_from_bytea(100002, ''), lo_create(100003), "
         "lo_put(100003, 50000000, '\\x0001ff'), lo_from_bytea(100004, "
         "decode(repeat('00ff17', 1500001), 'hex'))");
+    EXPECT_THAT(sites_.london.antipode({"doctor"}).output, HasSubstr("has large objects"));
     EXPECT_NE(contents(sites_.london), contents(sites_.sydney));
     EXPECT_EQ(check({"--timeout", "60"}).status, equal);
     EXPECT_EQ(contents(sites_.london), contents(sites_.sydney));
