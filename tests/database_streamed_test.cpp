@@ -109,6 +109,17 @@ TEST_F(DatabaseStreamed, ManySavepointsAndLargeValues) {
     EXPECT_NE(streamed(), "0");
 }
 
+TEST_F(DatabaseStreamed, TheServerKeepsThemWhereThisSitesDiskRefuses) {
+    primary_.reset();
+    primary_.emplace(a_, "postgres", "set", 64 * limits::kib, "/nonexistent");
+    start_capture();
+    on_a(rows("big", 1, 5000));
+    const std::string problem = error_of([&] { decode(); }, Reaction::Retry);
+    EXPECT_THAT(problem, HasSubstr("/nonexistent: No such file or directory"));
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), "5000");
+}
+
 TEST(StreamedTransactions, RefusesWhatBreaksTheFormatAndSaysWhatTheDiskLacks) {
     const std::string xid = {0, 0, 0, 7};
     postgres::StreamedTransactions streamed(std::filesystem::temp_directory_path());

@@ -104,6 +104,7 @@ struct SlotSource::State {
 
     Options options;
     StreamedTransactions streamed;
+    bool streams = true;  ///< until this site's disk refuses: then the server keeps them on its own
     WakeFd wake;
     std::optional<Connection> connection;
     Flow flow;
@@ -115,6 +116,8 @@ struct SlotSource::State {
     void end_previous_holder();
     /// False: nothing came, or wake() was called.
     bool wait_for_input(std::chrono::milliseconds wait);
+    /// Whether it is of a transaction that runs.
+    bool keep(std::string_view message);
     std::optional<Decoded> next_of_streamed();
     std::optional<Decoded> decode(std::string_view message);
     [[noreturn]] void ended();
@@ -143,11 +146,11 @@ void SlotSource::State::begin_streaming(Lsn from) {
                         "SET logical_decoding_work_mem = '" +
                             std::to_string(options.decoding_bytes / limits::kib) + "kB'");
     // publication_names is itself a list of identifiers inside a literal.
-    const std::string sql =
-        "START_REPLICATION SLOT " + quote_identifier(options.slot) + " LOGICAL " +
-        from.to_string() +
-        " (proto_version '2', streaming 'true', messages 'true', publication_names " +
-        quote_literal(quote_identifier(options.publication)) + ")";
+    const std::string sql = "START_REPLICATION SLOT " + quote_identifier(options.slot) +
+                            " LOGICAL " + from.to_string() + " (proto_version '2', streaming '" +
+                            (streams ? "true" : "false") +
+                            "', messages 'true', publication_names " +
+                            quote_literal(quote_identifier(options.publication)) + ")";
     const Rows::Result result(PQexec(connection->raw(), sql.c_str()));
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) {
         connection->fail("starting to decode from slot " + options.slot, result.get());
@@ -224,6 +227,15 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
     return std::nullopt;
 }
 
+bool SlotSource::State::keep(std::string_view message) {
+    try {
+        return streamed.take(message);
+    } catch (const Error& error) {
+        streams = streams && error.reaction() != Reaction::Retry;
+        throw;
+    }
+}
+
 std::optional<Decoded> SlotSource::State::next_of_streamed() {
     while (const auto message = streamed.next()) {
         if (auto decoded = parse_pgoutput(*message)) {
@@ -255,7 +267,7 @@ bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
 std::optional<Decoded> SlotSource::State::decode(std::string_view message) {
     if (message[0] == 'w' && message.size() > data_header_bytes) {
         message.remove_prefix(data_header_bytes);
-        return streamed.take(message) ? std::nullopt : parse_pgoutput(message);
+        return keep(message) ? std::nullopt : parse_pgoutput(message);
     }
     if (message[0] != 'k' || message.size() < keepalive_bytes) {
         throw Error(Reaction::Retry, "decoding: an unknown message came from PostgreSQL");

@@ -36,14 +36,15 @@ inline const StoreId store{StoreKind::Database, "app"};
 /// Everything of the lane on the primary, as apps wire it.
 struct Primary {
     explicit Primary(const PostgresServer& server, const std::string& user = "postgres",
-                     const std::string& replica_identity = "set", uint64_t decoding_bytes = 4 << 20)
+                     const std::string& replica_identity = "set", uint64_t decoding_bytes = 4 << 20,
+                     const std::filesystem::path& spool = std::filesystem::temp_directory_path())
         : config{.name = "app",
                  .url = server.url("app", user),
                  .slot = "antipode_test_app",
                  .publication = "antipode_app",
                  .replica_identity = replica_identity},
-          source({config.url, config.slot, config.publication, "antipode capture app",
-                  std::filesystem::temp_directory_path(), decoding_bytes}),
+          source({config.url, config.slot, config.publication, "antipode capture app", spool,
+                  decoding_bytes}),
           control({config.url, config.slot, config.publication, "antipode control app"}),
           wal(config.url, "antipode wal app"),
           sequences(config.url, "antipode sequences app"),
