@@ -77,6 +77,45 @@ TEST_F(DatabaseStreamed, ArrivesAsItWasCommittedWhateverIsRolledBackInside) {
     EXPECT_TRUE(eventually([&] { return std::stoi(streamed()) >= 4; })) << streamed();
 }
 
+TEST_F(DatabaseStreamed, StructureThatIsRolledBackWithItsSavepointStays) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, 2000));
+    decode();
+    one.execute("one", "SAVEPOINT s; DROP TABLE third; ALTER TABLE other ADD gone int;" +
+                           rows("big", 3000, 5000));
+    decode();
+    one.execute("one", "ROLLBACK TO s;" + rows("other", 1, 10) + "COMMIT");
+    EXPECT_THAT(error_of([&] { decode(); }, Reaction::Retry), HasSubstr("a savepoint was rolled"));
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), "2000");
+    EXPECT_EQ(on_b("SELECT count(*) FROM third"), "1");
+
+    // Nothing but structure in it. Its connection streams again after the next one.
+    primary_->capture.restart();
+    one.execute("one", "BEGIN;" + rows("other", 1000, 3000) + "SAVEPOINT s; DROP TABLE third");
+    one.execute("one", "SELECT pg_logical_emit_message(true, 'filler', repeat('x', 70000))");
+    decode();
+    one.execute("one", "ROLLBACK TO s; COMMIT");
+    EXPECT_THAT(error_of([&] { decode(); }, Reaction::Retry), HasSubstr("a savepoint was rolled"));
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM other"), "2011");
+    EXPECT_EQ(on_b("SELECT count(*) FROM third"), "1");
+}
+
+TEST_F(DatabaseStreamed, ATableIsAsItWasLastDescribed) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("other", 1, 10) + "SAVEPOINT s;" + rows("big", 1, 2000));
+    decode();
+    one.execute("one", "ROLLBACK TO s");
+    on_a("ALTER TABLE big DROP v, ADD w int");
+    on_a("INSERT INTO big VALUES (1, 5)");
+    one.execute("one", rows("other", 100, 2000) + "COMMIT");
+    on_a("INSERT INTO big VALUES (2, 6)");
+    follow();
+    EXPECT_EQ(on_b("SELECT sum(w) FROM big"), "11");
+    EXPECT_EQ(on_b("SELECT count(*) FROM other"), "1911");
+}
+
 TEST_F(DatabaseStreamed, AConnectionThatIsCutInTheMiddleLosesAndRepeatsNothing) {
     postgres::Connection one = client();
     one.execute("one", "BEGIN; SAVEPOINT s;" + rows("big", 1, 3000));

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <system_error>
+#include <utility>
 
 #include <libpq-fe.h>
 #include <poll.h>
@@ -104,7 +105,8 @@ struct SlotSource::State {
 
     Options options;
     StreamedTransactions streamed;
-    bool streams = true;  ///< until this site's disk refuses: then the server keeps them on its own
+    /// Of the connection; the one after a refusal goes without, so that the server keeps them.
+    bool refused = false;
     WakeFd wake;
     std::optional<Connection> connection;
     Flow flow;
@@ -118,6 +120,7 @@ struct SlotSource::State {
     bool wait_for_input(std::chrono::milliseconds wait);
     /// Whether it is of a transaction that runs.
     bool keep(std::string_view message);
+    std::optional<std::string_view> next_kept();
     std::optional<Decoded> next_of_streamed();
     std::optional<Decoded> decode(std::string_view message);
     [[noreturn]] void ended();
@@ -142,6 +145,7 @@ Lsn SlotSource::State::slot_position() {
 }
 
 void SlotSource::State::begin_streaming(Lsn from) {
+    const bool streams = !std::exchange(refused, false);
     connection->execute("preparing to decode",
                         "SET logical_decoding_work_mem = '" +
                             std::to_string(options.decoding_bytes / limits::kib) + "kB'");
@@ -231,13 +235,22 @@ bool SlotSource::State::keep(std::string_view message) {
     try {
         return streamed.take(message);
     } catch (const Error& error) {
-        streams = streams && error.reaction() != Reaction::Retry;
+        refused = error.reaction() == Reaction::Retry;
+        throw;
+    }
+}
+
+std::optional<std::string_view> SlotSource::State::next_kept() {
+    try {
+        return streamed.next();
+    } catch (const Error& error) {
+        refused = error.reaction() == Reaction::Retry;
         throw;
     }
 }
 
 std::optional<Decoded> SlotSource::State::next_of_streamed() {
-    while (const auto message = streamed.next()) {
+    while (const auto message = next_kept()) {
         if (auto decoded = parse_pgoutput(*message)) {
             return decoded;
         }

@@ -4,11 +4,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -18,6 +20,8 @@ namespace antipode::postgres {
 namespace {
 
 constexpr size_t buffer_bytes = 256 * limits::kib;
+constexpr uint64_t most_kept_free = limits::gib;  ///< or a tenth of the disk, if that is less
+constexpr const char* keeping = "keeping a large transaction until it commits";
 constexpr size_t length_bytes = 4;
 constexpr size_t xid_bytes = 4;
 
@@ -61,11 +65,12 @@ class UnlinkedFile {
     UnlinkedFile& operator=(const UnlinkedFile&) = delete;
 
     void write(std::string_view bytes, uint64_t offset) const {
+        keep_room(bytes.size());
         while (!bytes.empty()) {
             const ssize_t size =
                 ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
             if (size < 0 && errno != EINTR) {
-                fail("keeping a large transaction until it commits");
+                fail(keeping);
             }
             const auto written = static_cast<size_t>(std::max<ssize_t>(size, 0));
             bytes.remove_prefix(written);
@@ -87,6 +92,19 @@ class UnlinkedFile {
     }
 
   private:
+    /// What else is on that disk has the rest of it.
+    void keep_room(size_t bytes) const {
+        struct statvfs disk {};
+        if (::fstatvfs(fd_, &disk) != 0) {
+            fail(keeping);
+        }
+        const uint64_t free = disk.f_bavail * disk.f_frsize;
+        const uint64_t kept = std::min(disk.f_blocks * disk.f_frsize / 10, most_kept_free);
+        if (free < bytes + kept) {
+            errno = ENOSPC;
+            fail(keeping);
+        }
+    }
     [[noreturn]] static void fail(const std::string& doing) {
         throw Error(Reaction::Retry, doing + ": " + std::strerror(errno),
                     "see to the disk that holds state_dir: it must have room for the largest "
@@ -112,13 +130,22 @@ class StreamedTransactions::Spool {
         append(kind, rest);
     }
 
-    /// What came since the subtransaction's first message was its own, or of one inside it.
+    /// What came since the subtransaction's first message was its own, or of one inside it. The
+    /// server describes tables again that it described since then.
     void cut(uint32_t xid) {
-        const auto part = std::find_if(parts_.begin(), parts_.end(),
-                                       [&](const Part& one) { return one.xid == xid; });
-        if (part == parts_.end()) {
+        if (has_told_) {
+            throw Error(Reaction::Retry,
+                        "a savepoint was rolled back in a large transaction that changes structure "
+                        "or sequences: the server does not say which of that goes with it while it "
+                        "runs, and sends it again when it commits");
+        }
+        if (!known_.contains(xid)) {
             return;
         }
+        const auto part = std::prev(
+            std::find_if(parts_.rbegin(), parts_.rend(), [&](const Part& one) {
+                return one.xid == xid;
+            }).base());
         const uint64_t offset = part->offset;
         if (offset >= written_) {
             buffer_.resize(offset - written_);
@@ -131,15 +158,6 @@ class StreamedTransactions::Spool {
         }
         parts_.erase(part, parts_.end());
         last_ = 0;
-        // The server believes that these are known.
-        const auto lost = std::stable_partition(
-            relations_.begin(), relations_.end(),
-            [&](const Relation& relation) { return relation.offset < offset; });
-        const std::vector<Relation> again(lost, relations_.end());
-        relations_.erase(lost, relations_.end());
-        for (const Relation& relation : again) {
-            append('R', relation.rest);
-        }
     }
 
     std::optional<std::string_view> next() {
@@ -161,17 +179,10 @@ class StreamedTransactions::Spool {
         uint32_t xid = 0;
         uint64_t offset = 0;  ///< of its first message
     };
-    struct Relation {
-        uint64_t offset = 0;
-        std::string rest;
-    };
-
     uint64_t end() const { return written_ + buffer_.size(); }
 
     void append(char kind, std::string_view rest) {
-        if (kind == 'R') {
-            relations_.push_back({end(), std::string(rest)});
-        }
+        has_told_ |= kind == 'M';
         const auto size = static_cast<uint32_t>(rest.size() + 1);
         for (int shift = 24; shift >= 0; shift -= 8) {
             buffer_ += static_cast<char>(size >> shift);
@@ -211,7 +222,8 @@ class StreamedTransactions::Spool {
     std::vector<Part> parts_;  ///< the transaction and its subtransactions, as they began
     std::unordered_set<uint32_t> known_;
     uint32_t last_ = 0;
-    std::vector<Relation> relations_;
+    /// A client's messages name the whole transaction, whichever subtransaction they are of.
+    bool has_told_ = false;
 
     // Reading back:
     uint64_t read_ = 0;
