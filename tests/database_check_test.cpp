@@ -316,6 +316,29 @@ TEST_F(DatabaseChecks, WhatNobodyWaitsForAnyMoreIsNotReadOnThePrimary) {
         << "the lock's time of 10 s was not over";
 }
 
+TEST_F(DatabaseChecks, NoneIsGivenUpForAnotherOneWhileItIsUsed) {
+    start_capture();
+    ManualClock clock;
+    primary::CheckBulk bulk(primary_->checks, clock);
+    const auto ask = [&](const std::string& what, const std::string& id) {
+        return bulk.open(what, {"", {{"id", id}}}) != nullptr;
+    };
+    for (const char* id : {"1", "2", "3", "4", "5", "6", "7", "8"}) {
+        EXPECT_TRUE(ask("open", id));
+        clock.advance(20s);
+    }
+    EXPECT_THAT(error_of([&] { ask("open", "9"); }, Reaction::Retry),
+                HasSubstr("8 checks of this database are open"));
+    EXPECT_EQ(held_snapshots(), "8");
+    EXPECT_TRUE(ask("keep", "1"));
+    clock.advance(3min);
+    EXPECT_TRUE(ask("open", "9")) << "the second one was not used for five minutes";
+    EXPECT_FALSE(ask("keep", "2"));
+    EXPECT_TRUE(ask("keep", "1"));
+    EXPECT_TRUE(ask("close", "1"));
+    EXPECT_FALSE(ask("keep", "1"));
+}
+
 TEST_F(DatabaseChecks, ACheckIsKeptAndClosedHoweverItEnds) {
     on_a("CREATE TABLE t (id int PRIMARY KEY)");
     start_capture();

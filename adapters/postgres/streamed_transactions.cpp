@@ -142,10 +142,10 @@ class StreamedTransactions::Spool {
         if (!known_.contains(xid)) {
             return;
         }
-        const auto part = std::prev(
-            std::find_if(parts_.rbegin(), parts_.rend(), [&](const Part& one) {
-                return one.xid == xid;
-            }).base());
+        const auto part =
+            std::prev(std::find_if(parts_.rbegin(), parts_.rend(), [&](const Part& one) {
+                          return one.xid == xid;
+                      }).base());
         const uint64_t offset = part->offset;
         if (offset >= written_) {
             buffer_.resize(offset - written_);

@@ -14,9 +14,9 @@ namespace antipode::postgres {
 /// streaming): each is kept in an unlinked file until it commits, and is then read back as the
 /// messages that it would consist of if it had been sent as a whole at its commit (version 1, from
 /// Begin to Commit). What was rolled back, a subtransaction too, is left out. Memory: 256 KiB and a
-/// file descriptor for each that is open, tens of bytes for each of its subtransactions. One thread.
-/// Errors: Retry when the disk refuses, has little room left, or a subtransaction is rolled back of
-/// which cannot be told what belongs to it; then let the server keep them on its own.
+/// file descriptor for each that is open, tens of bytes for each of its subtransactions. One
+/// thread. Errors: Retry when the disk refuses, has little room left, or a subtransaction is rolled
+/// back of which cannot be told what belongs to it; then let the server keep them on its own.
 class StreamedTransactions {
   public:
     explicit StreamedTransactions(std::filesystem::path directory);

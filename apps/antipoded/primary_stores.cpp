@@ -36,7 +36,7 @@ class PostgresPrimary final : public PrimaryDatabase {
           capture_(store, source_, control_, probe_, sequences_, clock),
           export_({store.url, store.slot, name_ + " copy", {}}),
           checks_({store.url, name_ + " check", {}}),
-          bulk_({StoreKind::Database, store.name}, export_, &checks_) {}
+          bulk_({StoreKind::Database, store.name}, export_, checks_, clock) {}
 
     primary::DatabaseCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }

@@ -353,14 +353,15 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         next_step = "antipode status -o json, see exceptions";
         return "degraded";
     }
-    if (const auto differs = database == nullptr ? std::nullopt : database->checks().problem()) {
-        reason = differs->reason;
-        next_step = differs->next_step;
-        return "degraded";
-    }
     reason = lane.order.held_by;
     if (database != nullptr && reason.empty()) {
         show_watch(*database, lane.store, workers, reason, next_step);
+    }
+    if (const auto differs = database == nullptr ? std::nullopt : database->checks().problem()) {
+        // What holds it up now is told first: it can be what keeps it from being mended.
+        reason = reason.empty() ? differs->reason : reason + "; also: " + differs->reason;
+        next_step = next_step.empty() ? differs->next_step : next_step;
+        return "degraded";
     }
     if (!lane.times.applied_through) {
         return "catching-up";

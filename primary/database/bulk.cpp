@@ -83,8 +83,8 @@ std::unique_ptr<BulkBody> DatabaseBulk::open(const BulkRequest& request) {
         return nullptr;
     }
     const std::string what = request.path.substr(prefix.size());
-    if (checks_ && what.starts_with("check/")) {
-        return checks_->open(what.substr(6), request);
+    if (what.starts_with("check/")) {
+        return checks_.open(what.substr(6), request);
     }
     const auto table = table_of(request);
     const auto section = section_of(request);

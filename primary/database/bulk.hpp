@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "base/ids.hpp"
 #include "base/seams/bulk.hpp"
@@ -27,13 +26,8 @@ namespace antipode::primary {
 /// only together with every change after it.
 class DatabaseBulk final : public BulkHandler {
   public:
-    /// `checks`: nullptr where rows are not compared.
-    DatabaseBulk(StoreId store, SourceExport& source, SourceChecks* checks = nullptr)
-        : store_(std::move(store)), source_(source) {
-        if (checks != nullptr) {
-            checks_.emplace(*checks);
-        }
-    }
+    DatabaseBulk(StoreId store, SourceExport& source, SourceChecks& checks, const Clock& clock)
+        : store_(std::move(store)), source_(source), checks_(checks, clock) {}
 
     /// nullptr for an unknown path, and for a table that does not exist (any more).
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
@@ -44,7 +38,7 @@ class DatabaseBulk final : public BulkHandler {
 
     const StoreId store_;
     SourceExport& source_;
-    std::optional<CheckBulk> checks_;
+    CheckBulk checks_;
 };
 
 }  // namespace antipode::primary

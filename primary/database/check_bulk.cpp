@@ -12,6 +12,8 @@ namespace {
 
 /// Each holds a connection, and back what vacuum would remove.
 constexpr size_t most_checks = 8;
+/// The server has ended what was not used for that long.
+constexpr std::chrono::minutes used_within(5);
 constexpr size_t most_id_bytes = 64;
 
 bool is_valid_id(const std::string& id) {
@@ -87,9 +89,7 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
         return nullptr;
     }
     if (what == "close") {
-        checks_.with([&](auto& checks) {
-            std::erase_if(checks, [&](const auto& open) { return open.first == *id; });
-        });
+        checks_.with([&](auto& checks) { checks.erase(*id); });
         return std::make_unique<TextBody>("", Headers{});
     }
     if (what == "keep") {
@@ -145,6 +145,7 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     if (cut_as && !other) {
         return nullptr;
     }
+    make_room();
     auto check = source_.open(id, request.parameter("structure").has_value());
     if (other) {
         check->cut_as(*other);
@@ -152,23 +153,30 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     std::string tables = list(check->tables());
     const Headers headers = {{protocol::snapshot_header, check->snapshot()},
                              {protocol::wal_end_header, check->wal_end().to_string()}};
-    checks_.with([&](auto& checks) {
-        if (checks.size() >= most_checks) {
-            checks.erase(checks.begin());  // a secondary left it when it was cut off
-        }
-        checks.emplace_back(id, std::move(check));
-    });
+    checks_.with([&](auto& checks) { checks[id] = {std::move(check), clock_.steady_now()}; });
     return std::make_unique<TextBody>(std::move(tables), headers);
 }
 
-std::shared_ptr<SourceCheck> CheckBulk::find(const std::string& id) const {
-    return checks_.with([&](const auto& checks) -> std::shared_ptr<SourceCheck> {
-        for (const auto& [name, check] : checks) {
-            if (name == id) {
-                return check;
-            }
+void CheckBulk::make_room() {
+    const SteadyTime ended = clock_.steady_now() - used_within;
+    checks_.with([&](auto& checks) {
+        std::erase_if(checks, [&](const auto& open) { return open.second.used < ended; });
+        if (checks.size() >= most_checks) {
+            throw Error(Reaction::Retry,
+                        std::to_string(checks.size()) + " checks of this database are open",
+                        "wait until one has ended (antipode status -o json tells of them)");
         }
-        return nullptr;
+    });
+}
+
+std::shared_ptr<SourceCheck> CheckBulk::find(const std::string& id) {
+    return checks_.with([&](auto& checks) -> std::shared_ptr<SourceCheck> {
+        const auto found = checks.find(id);
+        if (found == checks.end()) {
+            return nullptr;
+        }
+        found->second.used = clock_.steady_now();
+        return found->second.check;
     });
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "base/clock.hpp"
 #include "base/seams/bulk.hpp"
 #include "base/seams/chunks.hpp"
 #include "base/synchronized.hpp"
@@ -25,10 +25,11 @@ namespace antipode::primary {
 ///     check/close?id=
 ///
 /// A check holds a snapshot, and with it what vacuum would remove, until it is closed; one that is
-/// not used for some minutes ends by itself. Thread-safe.
+/// not used for some minutes ends by itself. Throws Error{Retry} where as many as may be are open.
+/// Thread-safe.
 class CheckBulk {
   public:
-    explicit CheckBulk(SourceChecks& source) : source_(source) {}
+    CheckBulk(SourceChecks& source, const Clock& clock) : source_(source), clock_(clock) {}
 
     /// `what`: the path behind "check/". nullptr: no such check (any more), table or path.
     std::unique_ptr<BulkBody> open(const std::string& what, const BulkRequest& request);
@@ -37,11 +38,16 @@ class CheckBulk {
     std::unique_ptr<BulkBody> open_table(const std::string& what, const BulkRequest& request,
                                          const std::shared_ptr<SourceCheck>& check);
     std::unique_ptr<BulkBody> begin(const std::string& id, const BulkRequest& request);
-    std::shared_ptr<SourceCheck> find(const std::string& id) const;
+    std::shared_ptr<SourceCheck> find(const std::string& id);
+    void make_room();
 
+    struct Open {
+        std::shared_ptr<SourceCheck> check;
+        SteadyTime used;
+    };
     SourceChecks& source_;
-    using Open = std::pair<std::string, std::shared_ptr<SourceCheck>>;
-    Synchronized<std::vector<Open>> checks_;  ///< the newest last
+    const Clock& clock_;
+    Synchronized<std::map<std::string, Open>> checks_;
 };
 
 }  // namespace antipode::primary

@@ -126,9 +126,11 @@ void Barriers::reached(const v1::Barrier& barrier, ReplicaSession& session, bool
         action_(*touched, session);
     } catch (const Error& error) {
         problem = error.describe();
+    } catch (const Stopped&) {
+        problem = "stopped";  // the one who waits; apply goes on
     } catch (...) {
         lock.lock();
-        fail("stopped");
+        fail("it failed");
         throw;
     }
     lock.lock();

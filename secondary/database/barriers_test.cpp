@@ -87,6 +87,13 @@ TEST_F(BarriersMeet, NamesTheRowsOfWhatTheSnapshotDoesNotSee) {
     EXPECT_FALSE(touched_.at(table).all);
 }
 
+TEST_F(BarriersMeet, OneThatIsStoppedLeavesApplyAlone) {
+    barriers_.expect("id", [](const Touched&, ReplicaSession&) { throw Stopped{}; });
+    reach("");
+    EXPECT_NO_THROW(reach("12:12:"));
+    EXPECT_EQ(result(), "stopped");
+}
+
 TEST_F(BarriersMeet, ATruncationTouchesTheWholeTable) {
     expect();
     reach("");

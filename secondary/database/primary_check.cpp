@@ -55,9 +55,8 @@ PrimaryCheck::~PrimaryCheck() {
     }
     try {
         get(request("close"), stop_);
-    } catch (const Error&) {
+    } catch (...) {
         // It ends by itself.
-    } catch (const Stopped&) {
     }
 }
 
@@ -141,11 +140,11 @@ void PrimaryCheck::open(Of what, const std::string& cut_as) {
 void PrimaryCheck::keep(const std::stop_token& done) const {
     while (!sleep_unless_stopped(keep_every, done)) {
         try {
-            get(request("keep"), done);
-        } catch (const Error&) {
+            if (!get(request("keep"), done).answer.found) {
+                return;  // it is not there any more
+            }
+        } catch (...) {
             // Whoever uses the check is told.
-        } catch (const Stopped&) {
-            return;
         }
     }
 }

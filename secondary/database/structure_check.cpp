@@ -14,8 +14,12 @@ StructureReport StructureCheck::run(const std::stop_token& stop) {
     for (unsigned round = 0; round < options_.rounds; ++round) {
         Structure there;
         Structure here;
-        if (!read(there, here, report.undecided, stop)) {
+        const Reading reading = read(there, here, report.undecided, stop);
+        if (reading == Reading::Failed) {
             continue;
+        }
+        if (reading == Reading::Impossible) {
+            return report;
         }
         report.objects = there.size();
         report.differences = compare_structures(there, here);
@@ -29,8 +33,8 @@ StructureReport StructureCheck::run(const std::stop_token& stop) {
     return report;
 }
 
-bool StructureCheck::read(Structure& there, Structure& here, std::string& problem,
-                          const std::stop_token& stop) {
+StructureCheck::Reading StructureCheck::read(Structure& there, Structure& here,
+                                             std::string& problem, const std::stop_token& stop) {
     PrimaryCheck check(options_.store, primary_, stop);
     reader_.connect(stop);
     barriers_.expect(check.id(), [&](const Touched&, ReplicaSession&) {
@@ -40,7 +44,7 @@ bool StructureCheck::read(Structure& there, Structure& here, std::string& proble
     try {
         check.open(PrimaryCheck::Of::Structure);
         if (!barriers_.wait(options_.wait, stop, problem)) {
-            return false;
+            return Reading::Failed;
         }
     } catch (...) {
         barriers_.forget();
@@ -48,13 +52,14 @@ bool StructureCheck::read(Structure& there, Structure& here, std::string& proble
     }
     try {
         auto answer = check.structure();
-        problem = answer ? "" : "the primary does not tell its structure: it runs an older version";
+        problem = answer ? why_incomparable(*answer, here)
+                         : "the primary does not tell its structure: it runs an older version";
         there = answer ? std::move(*answer) : Structure{};
-        problem = problem.empty() ? why_incomparable(there, here) : problem;
     } catch (const Unreadable& error) {
         problem = error.what();
+        return Reading::Failed;
     }
-    return problem.empty();
+    return problem.empty() ? Reading::Done : Reading::Impossible;
 }
 
 std::string why_incomparable(const Structure& there, const Structure& here) {
@@ -71,6 +76,9 @@ std::vector<StructureDifference> compare_structures(const Structure& there, cons
     using Kind = StructureDifference::Kind;
     std::vector<StructureDifference> differences;
     for (const auto& [object, theirs] : there) {
+        if (object == structure_server) {
+            continue;  // an older site does not tell it
+        }
         const auto ours = here.find(object);
         if (ours == here.end()) {
             differences.push_back({Kind::Missing, object, theirs, {}});
@@ -79,7 +87,7 @@ std::vector<StructureDifference> compare_structures(const Structure& there, cons
         }
     }
     for (const auto& [object, ours] : here) {
-        if (!there.contains(object)) {
+        if (object != structure_server && !there.contains(object)) {
             differences.push_back({Kind::Extra, object, {}, ours});
         }
     }

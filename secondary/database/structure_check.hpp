@@ -47,8 +47,10 @@ class StructureCheck {
     StructureReport run(const std::stop_token& stop);
 
   private:
-    /// False with the reason in `problem`.
-    bool read(Structure& there, Structure& here, std::string& problem, const std::stop_token& stop);
+    enum class Reading { Done, Failed, Impossible };
+    /// Unless it is done, the reason is in `problem`.
+    Reading read(Structure& there, Structure& here, std::string& problem,
+                 const std::stop_token& stop);
 
     const Options options_;
     BulkSource& primary_;

@@ -51,7 +51,7 @@ struct Primary {
           tables({config.url, config.slot, "antipode copy app", ""}),
           checks({config.url, "antipode check app", {.rows = 100}}),
           capture(config, source, control, wal, sequences, clock),
-          bulk(store, tables, &checks) {}
+          bulk(store, tables, checks, clock) {}
 
     Config::Database config;
     SystemClock clock;
