@@ -28,7 +28,7 @@ class NetChanges {
     bool add(const RowOperation& operation);
 
     struct Result {
-        std::vector<const Row*> removed;  ///< rows with the key
+        std::vector<const Row*> removed;  ///< rows with the key; by key, as the next ones
         /// By which columns keep their value: 'u', others '.'.
         std::map<std::string, std::vector<const Row*>> updated;
         std::vector<const Row*> inserted;
@@ -50,6 +50,7 @@ class NetChanges {
     bool move(const Row& old_row, const Row& new_row);
     Entry* find(const Row& row);
     bool same_key(const Row& one, const Row& other) const;
+    void sort(std::vector<const Row*>& rows) const;
     const Row* merged(const Row& before, const Row& after);
 
     std::vector<size_t> key_;
