@@ -359,6 +359,11 @@ void check_apart(const std::vector<Directory>& directories, const std::string& s
     }
 }
 
+void read_check_every(TableReader& store, std::chrono::milliseconds& value) {
+    store.read_or_never("check_every", value, std::chrono::seconds(1),
+                        std::chrono::hours(365 * 24));
+}
+
 void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseUrl& check_url,
                  std::vector<Directory>& directories) {
     root.tables("database", config.databases, [&](TableReader& store, Config::Database& value) {
@@ -377,8 +382,7 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read_choice("ddl", value.ddl, {"apply", "halt"});
         store.read("readers", value.readers);
         store.read("lock_grace", value.lock_grace, std::chrono::seconds(1), std::chrono::hours(24));
-        store.read_or_never("check_every", value.check_every, std::chrono::seconds(1),
-                            std::chrono::hours(365 * 24));
+        read_check_every(store, value.check_every);
         store.read_integer("slot_warn_bytes", value.slot_warn_bytes, 1 << 20, 1LL << 50);
         store.read_integer("slot_max_bytes", value.slot_max_bytes, 0, 1LL << 50);
         store.read("synchronous", value.synchronous);
@@ -392,6 +396,7 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read_name("name", value.name);
         store.read("root", value.root);
         store.require("root", value.root);
+        read_check_every(store, value.check_every);
         directories.push_back(
             {kind + ".root of \"" + value.name + "\"", value.root, store.where("root"), true});
     };
@@ -443,6 +448,7 @@ void read_tuning(TableReader& root, Config::Tuning& tuning) {
         table.read_integer("pull_workers", tuning.pull_workers, 1, 64);
         table.read_integer("copy_workers", tuning.copy_workers, 1, 64);
         table.read_integer("bulk_bytes_per_second", tuning.bulk_bytes_per_second, 0, INT64_MAX);
+        table.read_integer("check_bytes_per_second", tuning.check_bytes_per_second, 0, INT64_MAX);
     });
 }
 

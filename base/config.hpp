@@ -60,11 +60,15 @@ struct Config {
     struct Repositories {
         std::string name;
         std::filesystem::path root;
+        /// How often a secondary reads everything and compares it with what was applied; 0: never
+        /// by itself.
+        std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};
     };
     struct Blobs {
         std::string name;
         std::filesystem::path root;
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
+        std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};  ///< as above
     };
     /// Commands of the site (programs with their arguments, no shell), and how long things may take
     /// when another site becomes primary.
@@ -89,6 +93,8 @@ struct Config {
         unsigned pull_workers = 4;
         unsigned copy_workers = 2;           ///< of one database's initial copy
         uint64_t bulk_bytes_per_second = 0;  ///< cap on all bulk pulls of this site; 0 = none
+        /// What checks of files read at most, each store's by itself; 0 = as fast as it goes.
+        uint64_t check_bytes_per_second = 50'000'000;
     };
 
     std::string cluster;

@@ -44,7 +44,8 @@ Cuts cuts_at(const Position& position, Lsn lsn) {
 
 TEST(Handover, BothSidesHaveOneDigestForTheSameItems) {
     primary::Inventory inventory({});
-    secondary::Registry registry({});
+    const ManualClock clock;
+    secondary::Registry registry({}, clock);
     EXPECT_EQ(inventory_digest(inventory, blobs), inventory_digest(registry, blobs));
     const std::vector<primary::Inventory::Record> records = {
         {blobs, "a", {"state", one}, {1, 1, 1}}, {blobs, "b\xff", {"state", two}, {1, 1, 2}}};
@@ -69,7 +70,8 @@ TEST(Handover, AFormerPrimaryStandsAtTheCutWithAllItPublished) {
         records.push_back({blobs, "n" + std::to_string(i), {"state", two}, {1, 1, 3}});
     }
     inventory.record(records);
-    secondary::Registry registry({});
+    const ManualClock clock;
+    secondary::Registry registry({}, clock);
     registry.set_gap(blobs, {1, 1, 1}, {});
     registry.set_fact("recovery_point", "1");
     for (int twice = 0; twice < 2; ++twice) {
@@ -86,7 +88,8 @@ TEST(Handover, AFormerPrimaryStandsAtTheCutWithAllItPublished) {
 }
 
 TEST(Handover, AFormerSecondaryPublishesNothingThatOthersHave) {
-    secondary::Registry registry({});
+    const ManualClock clock;
+    secondary::Registry registry({}, clock);
     const std::vector<secondary::Registry::Outcome> outcomes = {{"a", {1, 1, 1}, {}, one, {}},
                                                                 {"gone", {1, 1, 2}, {}, two, {}}};
     registry.record(blobs, outcomes, {1, 1, 2});

@@ -61,7 +61,8 @@ class LossReports : public testing::Test {
     }
 
     test::MemoryStream stream_;
-    secondary::Registry registry_{{}};
+    ManualClock clock_;
+    secondary::Registry registry_{{}, clock_};
     protocol::Sealer sealer_{"demo", 3, 1, std::nullopt};
     int64_t time_ = 100;
 };

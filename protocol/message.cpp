@@ -300,6 +300,13 @@ std::string all_subjects(std::string_view cluster, uint64_t epoch) {
     return "antipode." + std::string(cluster) + ".e" + std::to_string(epoch) + ".>";
 }
 
+std::string request_key(std::string_view site) {
+    return "request." + std::string(site);
+}
+std::string answer_key(std::string_view site) {
+    return "answer." + std::string(site);
+}
+
 std::string bucket_name(std::string_view cluster) {
     return "ANTIPODE_" + std::string(cluster);
 }

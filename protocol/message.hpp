@@ -120,6 +120,9 @@ std::string stream_subject(std::string_view cluster, uint64_t epoch,
                            const std::optional<StoreId>& lane);
 std::string all_subjects(std::string_view cluster, uint64_t epoch);
 std::string bucket_name(std::string_view cluster);
+/// The keys of a SiteRequest and of its SiteAnswer in the site's own bucket.
+std::string request_key(std::string_view site);
+std::string answer_key(std::string_view site);
 std::string want_subject(std::string_view cluster);
 /// Where a secondary tells at once what became safe: a SiteReport with just that.
 std::string safe_subject(std::string_view cluster);

@@ -163,7 +163,7 @@ class ApplyOrderTest : public testing::Test {
     Position finished(const StoreId& store) { return order_->finished().at(store); }
 
     ManualClock clock_;
-    Registry registry_{""};
+    Registry registry_{"", clock_};
     std::unique_ptr<ApplyOrder> order_;
     uint64_t session_ = 1;
     uint64_t number_ = 0;

@@ -439,6 +439,18 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
     return lanes;
 }
 
+Position Receiver::accepted() const {
+    std::scoped_lock lock(mutex_);
+    return order_.accepted();
+}
+
+Position Receiver::passed(const StoreId& store) const {
+    std::scoped_lock lock(mutex_);
+    const auto& lanes = order_.recovery().lanes();
+    const auto lane = lanes.find(store);
+    return lane == lanes.end() ? Position{} : lane->second.reached;
+}
+
 Lsn Receiver::applied_lsn(const StoreId& store) const {
     std::scoped_lock lock(mutex_);
     const auto database = databases_.find(store);

@@ -69,6 +69,10 @@ class Receiver {
 
     std::vector<ReceiverLaneStatus> status() const;
     std::optional<TimePoint> recovery_point() const;
+    /// The newest event that is taken in, and the newest marker before which everything of the lane
+    /// is finished and recorded.
+    Position accepted() const;
+    Position passed(const StoreId& store) const;
     /// The commit up to which a database is applied here; 0: unknown.
     Lsn applied_lsn(const StoreId& store) const;
     const protocol::EventLog& events() const { return events_; }

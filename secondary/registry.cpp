@@ -56,7 +56,14 @@ const std::vector<std::string> migrations = {R"(
         rows_epoch INTEGER NOT NULL, rows_session INTEGER NOT NULL, rows_number INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+)",
+                                             R"(
+    -- 0: due
+    ALTER TABLE item ADD COLUMN looked_us INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX item_by_look ON item (store, looked_us) WHERE digest_algorithm <> '';
 )"};
+
+const std::string differing_fact = "found differing ";
 
 constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
 
@@ -102,8 +109,8 @@ std::string_view to_string(ExceptionKind kind) {
 }
 
 struct Registry::State {
-    explicit State(const std::filesystem::path& file)
-        : database(file, sqlite::Database::Sync::Full) {
+    State(const std::filesystem::path& file, const Clock& of)
+        : clock(of), database(file, sqlite::Database::Sync::Full) {
         database.migrate(migrations);
     }
 
@@ -158,12 +165,27 @@ struct Registry::State {
         mend(outcome.position, until, until_parameters(store, outcome));
     }
 
+    /// One that is asked for stays so: it may have been written over something broken.
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {
-        database.execute("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?, ?)",
-                         {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
-                          Bytes{outcome.applied->value}, number(outcome.position.epoch),
-                          number(outcome.position.session), number(outcome.position.number)});
+        const TimePoint looked = outcome.looked ? clock.now() : TimePoint{};
+        database.execute(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (store, item) DO UPDATE "
+            "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
+            "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
+            "looked_us = iif(looked_us = 0, 0, excluded.looked_us)",
+            {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
+             Bytes{outcome.applied->value}, number(outcome.position.epoch),
+             number(outcome.position.session), number(outcome.position.number),
+             to_microseconds(looked)});
     }
+
+    uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
+        return static_cast<uint64_t>(database.query_integer(sql, of).value_or(0));
+    }
+
+    inline static const std::string is_no_exception =
+        "NOT EXISTS (SELECT 1 FROM exception WHERE exception.store = item.store AND "
+        "exception.item = item.item)";
 
     void set_finished(const StoreId& store, const Position& finished) {
         database.execute(
@@ -181,11 +203,13 @@ struct Registry::State {
             {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
     }
 
+    const Clock& clock;
     mutable std::mutex mutex;
     mutable sqlite::Database database;
 };
 
-Registry::Registry(const std::filesystem::path& file) : state_(std::make_unique<State>(file)) {}
+Registry::Registry(const std::filesystem::path& file, const Clock& clock)
+    : state_(std::make_unique<State>(file, clock)) {}
 Registry::~Registry() = default;
 
 void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
@@ -219,11 +243,8 @@ std::optional<ItemState> Registry::find(const StoreId& store, const std::string&
 
 uint64_t Registry::count(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    return static_cast<uint64_t>(
-        state_->database
-            .query_integer("SELECT count(*) FROM item WHERE store = ? AND digest_algorithm <> ''",
-                           {store.to_string()})
-            .value_or(0));
+    return state_->count("SELECT count(*) FROM item WHERE store = ? AND digest_algorithm <> ''",
+                         {store.to_string()});
 }
 
 void Registry::for_each(
@@ -237,6 +258,92 @@ void Registry::for_each(
             use(row.text(0), {Digest{row.text(1), row.text(2)}, position_at(row, 3)});
             return true;
         });
+}
+
+void Registry::differs(const Exception& exception) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        const std::string store = exception.store.to_string();
+        state_->add_exception(exception);
+        state_->database.execute("UPDATE item SET looked_us = 0 WHERE store = ? AND item = ?",
+                                 {store, Bytes{exception.item}});
+        state_->database.execute(
+            "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
+            "value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+            {differing_fact + store});
+    });
+}
+
+uint64_t Registry::found_differing(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?",
+                         {differing_fact + store.to_string()});
+}
+
+void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
+    if (items.empty()) {
+        return;
+    }
+    const TimePoint now = state_->clock.now();
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const Looked& looked : items) {
+            const Position& at = looked.position;
+            state_->database.execute(
+                "UPDATE item SET looked_us = ? WHERE store = ? AND item = ? AND "
+                "(epoch, session, number) = (?, ?, ?)",
+                {to_microseconds(now), store.to_string(), Bytes{looked.item}, number(at.epoch),
+                 number(at.session), number(at.number)});
+        }
+    });
+}
+
+std::vector<std::string> Registry::due_for_look(const StoreId& store, TimePoint since,
+                                                size_t most) const {
+    std::scoped_lock lock(state_->mutex);
+    std::vector<std::string> items;
+    state_->database.query(
+        "SELECT item FROM item INDEXED BY item_by_look WHERE store = ? AND digest_algorithm <> '' "
+        "AND looked_us <= ? AND " +
+            State::is_no_exception + " ORDER BY looked_us LIMIT ?",
+        {store.to_string(), to_microseconds(since), number(most)}, [&](const RowView& row) {
+            items.push_back(row.text(0));
+            return true;
+        });
+    return items;
+}
+
+uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::string>& item) {
+    std::scoped_lock lock(state_->mutex);
+    const std::string of = " WHERE store = ? AND digest_algorithm <> ''";
+    if (!item) {
+        state_->database.execute("UPDATE item SET looked_us = 0" + of, {store.to_string()});
+        return state_->count("SELECT count(*) FROM item" + of, {store.to_string()});
+    }
+    state_->database.execute("UPDATE item SET looked_us = 0" + of + " AND item = ?",
+                             {store.to_string(), Bytes{*item}});
+    return state_->count("SELECT count(*) FROM item" + of + " AND item = ?",
+                         {store.to_string(), Bytes{*item}});
+}
+
+Registry::Looks Registry::looks(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    Looks looks;
+    looks.asked = state_->count(
+        "SELECT count(*) FROM item INDEXED BY item_by_look WHERE store = ? AND "
+        "digest_algorithm <> '' AND looked_us = 0 AND " +
+            State::is_no_exception,
+        {store.to_string()});
+    const int64_t oldest = state_->database
+                               .query_integer(
+                                   "SELECT min(looked_us) FROM item INDEXED BY item_by_look WHERE "
+                                   "store = ? AND digest_algorithm <> ''",
+                                   {store.to_string()})
+                               .value_or(0);
+    if (oldest > 0) {
+        looks.oldest = from_microseconds(oldest);
+    }
+    return looks;
 }
 
 Registry::LanePosition Registry::lane(const StoreId& store) const {
@@ -330,13 +437,27 @@ void Registry::tried(const StoreId& store, const std::string& item, TimePoint ne
         {to_microseconds(next_try), store.to_string(), Bytes{item}});
 }
 
+void Registry::forget_items(const StoreId& store) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("DELETE FROM item WHERE store = ?", {store.to_string()});
+}
+
+uint64_t Registry::try_now(const StoreId& store, TimePoint now,
+                           const std::optional<std::string>& item) {
+    std::scoped_lock lock(state_->mutex);
+    const std::string of = " WHERE store = ?1 AND kind <> ?2 AND item <> x''" +
+                           std::string(item ? " AND item = ?3" : " AND ?3 = x''");
+    const std::vector<Value> these = {store.to_string(), mended, Bytes{item.value_or("")}};
+    std::vector<Value> parameters = these;
+    parameters.emplace_back(to_microseconds(now));
+    state_->database.execute("UPDATE exception SET next_try_us = ?4" + of, parameters);
+    return state_->count("SELECT count(*) FROM exception" + of, these);
+}
+
 uint64_t Registry::exception_count(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    return static_cast<uint64_t>(
-        state_->database
-            .query_integer("SELECT count(*) FROM exception WHERE store = ? AND kind <> ?",
-                           {store.to_string(), mended})
-            .value_or(0));
+    return state_->count("SELECT count(*) FROM exception WHERE store = ? AND kind <> ?",
+                         {store.to_string(), mended});
 }
 
 bool Registry::is_exception(const StoreId& store, const std::string& item) const {

@@ -49,7 +49,7 @@ struct ItemState {
 class Registry {
   public:
     /// An empty path keeps it in memory (simulation).
-    explicit Registry(const std::filesystem::path& file);
+    Registry(const std::filesystem::path& file, const Clock& clock);
     ~Registry();
 
     /// One finished event of a lane: at most one of `applied` and `parked` is set; none: the item
@@ -60,6 +60,7 @@ class Registry {
         Position fulfilled;  ///< exceptions of the item up to this place are Mended
         std::optional<Digest> applied;
         std::optional<Exception> parked;
+        bool looked = true;  ///< `applied` was made from what is here now
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
@@ -69,6 +70,31 @@ class Registry {
     uint64_t count(const StoreId& store) const;
     void for_each(const StoreId& store,
                   const std::function<void(const std::string& item, const ItemState&)>& use) const;
+
+    // Which content was read when; see Sweep.
+
+    /// A look found that the item is not here as it was applied: it is an exception, counts as
+    /// found_differing(), and is due for a look as soon as it is no exception any more.
+    void differs(const Exception& exception);
+
+    struct Looked {
+        std::string item;
+        Position position;  ///< of the state that it was compared with
+    };
+    /// They are as they should be; nothing is noted of an item that changed meanwhile.
+    void looked_at(const StoreId& store, std::span<const Looked> items);
+    /// Items that exist and are no exceptions, last looked at no later than `since`; those that
+    /// were asked for first, then the oldest.
+    std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
+    /// They are due until they are found right, also when they change. Returns how many exist.
+    uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});
+    struct Looks {
+        uint64_t asked = 0;               ///< that were asked for and are still to be looked at
+        std::optional<TimePoint> oldest;  ///< nullopt: nothing is here, or some never were
+    };
+    Looks looks(const StoreId& store) const;
+    /// How many items were ever found to differ, or to be broken.
+    uint64_t found_differing(const StoreId& store) const;
 
     /// Everything of the lane at or below is finished. For a database lane the truth is in the
     /// database; `transaction` is what it said when this was recorded.
@@ -91,6 +117,11 @@ class Registry {
     /// Items that are due for another try, oldest first.
     std::vector<Exception> due(TimePoint now, size_t most) const;
     void tried(const StoreId& store, const std::string& item, TimePoint next_try);
+    /// Nothing of the store is known to be here any more.
+    void forget_items(const StoreId& store);
+    /// Those of the store that failed, or this one of them, are tried again now. Returns how many.
+    uint64_t try_now(const StoreId& store, TimePoint now,
+                     const std::optional<std::string>& item = {});
     /// Without what is mended.
     uint64_t exception_count(const StoreId& store) const;
     bool is_exception(const StoreId& store, const std::string& item) const;

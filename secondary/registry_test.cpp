@@ -43,7 +43,8 @@ class RegistryTest : public testing::Test {
             item, at(number), at(number), {}, exception(item, number, ExceptionKind::Parked)};
         registry_.record(blobs, {&outcome, 1}, at(number));
     }
-    Registry registry_{""};
+    ManualClock clock_;
+    Registry registry_{"", clock_};
 };
 
 TEST_F(RegistryTest, RecordsItemsTogetherWithTheLanesPosition) {
@@ -171,14 +172,15 @@ TEST_F(RegistryTest, RowsWaitFromTheOldestPlaceThatAGapSwallowed) {
 TEST(RegistryFile, SurvivesARestart) {
     const test::TemporaryDirectory directory;
     const auto file = directory.path() / "registry.db";
+    const ManualClock clock;
     {
-        Registry registry(file);
+        Registry registry(file, clock);
         const Registry::Outcome outcome{"a", at(3), at(3), digest, {}};
         registry.record(blobs, {&outcome, 1}, at(3));
         registry.set_fact("recovery_point", "12");
         registry.set_gap(blobs, at(4), second(1));
     }
-    Registry registry(file);
+    Registry registry(file, clock);
     EXPECT_EQ(registry.find(blobs, "a")->digest, digest);
     EXPECT_EQ(registry.fact("recovery_point"), "12");
     EXPECT_EQ(registry.gap(blobs)->at, at(4));

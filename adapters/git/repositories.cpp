@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <sstream>
 
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
@@ -50,6 +52,22 @@ std::string existing_lines(const Program& program, const std::filesystem::path& 
         rest.remove_prefix(line.size());
     }
     return lines;
+}
+
+/// git fsck's first line about objects that are lost or changed. The others ("error in commit
+/// 1234...: badDate: ...") are about how somebody wrote one, which a mirror keeps as it is.
+std::string first_defect(const Outcome& outcome) {
+    for (const std::string* text : {&outcome.error, &outcome.output}) {
+        std::istringstream lines(*text);
+        for (std::string line; std::getline(lines, line);) {
+            const bool is_remark = line.starts_with("error in ") || line.starts_with("warning") ||
+                                   line.starts_with("notice:");
+            if (!line.empty() && !is_remark) {
+                return "git fsck: " + printable(line);
+            }
+        }
+    }
+    return {};
 }
 
 }  // namespace
@@ -118,6 +136,18 @@ std::optional<RepositoryRefs> GitRepositories::read_refs(const std::string& name
     throw Error(Reaction::Resync,
                 printable(path_of(name).native()) + " is no git repository (any more)",
                 "look whether HEAD, objects and refs are there; restore it or move it away");
+}
+
+std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {
+    const Outcome outcome = program_.run(
+        path_of(name), {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"}}, stop);
+    if (outcome.ok()) {
+        return {};
+    }
+    if (is_system_trouble(outcome) && outcome.error.find(strerror(EIO)) == std::string::npos) {
+        throw_failure("checking repository " + printable(name), outcome);
+    }
+    return first_defect(outcome);
 }
 
 void GitRepositories::sync(const std::string& name) {

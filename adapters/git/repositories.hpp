@@ -36,6 +36,8 @@ class GitRepositories final : public Repositories {
     std::string fingerprint(const std::string& name) override;
     std::optional<RepositoryRefs> read_refs(const std::string& name) override;
 
+    std::string defect(const std::string& name, const std::stop_token& stop) override;
+
     void sync(const std::string& name) override;
     std::optional<Pack> make_pack(const std::string& name, const std::vector<std::string>& wants,
                                   const std::vector<std::string>& haves,
@@ -51,6 +53,7 @@ class GitRepositories final : public Repositories {
                    const std::stop_token& stop) override;
     void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                      const std::stop_token& stop) override;
+    void replace(const std::string& name, const std::string& by) override;
     void remove(const std::string& name) override;
 
     /// Deletes what an earlier run left below ".antipode" (half-made repositories, trash) and

@@ -1,6 +1,9 @@
 // The half of GitRepositories that changes repositories.
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include "adapters/git/files.hpp"
@@ -98,6 +101,21 @@ Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
 void GitRepositories::update_refs(const std::string& name, const std::vector<RefChange>& changes,
                                   const std::stop_token& stop) {
     RefUpdater(program_, path_of(name)).run(changes, stop);
+}
+
+void GitRepositories::replace(const std::string& name, const std::string& by) {
+    const std::filesystem::path place = path_of(name);
+    const std::filesystem::path fresh = path_of(by);
+    if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, place.c_str(), RENAME_EXCHANGE) != 0) {
+        if (errno != EINVAL && errno != ENOENT) {
+            throw_errno("putting a repository in the place of", place);
+        }
+        remove(name);
+        rename_path(fresh, place);
+    }
+    sync_path(place.parent_path());
+    sync_path(fresh.parent_path());
+    remove(by);
 }
 
 void GitRepositories::remove(const std::string& name) {

@@ -22,30 +22,36 @@ std::string duration(std::chrono::milliseconds time) {
                                     : std::to_string(milliseconds) + "ms";
 }
 
+std::string duration_or_never(std::chrono::milliseconds value) {
+    return value.count() == 0 ? "never" : duration(value);
+}
+
 Json stores_of(const Config& config) {
     Json stores;
     for (const Config::Database& store : config.databases) {
-        stores["database"].push_back(
-            {{"name", store.name},
-             {"url", without_password(store.url)},
-             {"slot", store.slot},
-             {"publication", store.publication},
-             {"replica_identity", store.replica_identity},
-             {"ddl", store.ddl},
-             {"readers", store.readers},
-             {"lock_grace", duration(store.lock_grace)},
-             {"check_every",
-              store.check_every.count() == 0 ? "never" : duration(store.check_every)},
-             {"slot_warn_bytes", store.slot_warn_bytes},
-             {"slot_max_bytes", store.slot_max_bytes},
-             {"synchronous", store.synchronous}});
+        stores["database"].push_back({{"name", store.name},
+                                      {"url", without_password(store.url)},
+                                      {"slot", store.slot},
+                                      {"publication", store.publication},
+                                      {"replica_identity", store.replica_identity},
+                                      {"ddl", store.ddl},
+                                      {"readers", store.readers},
+                                      {"lock_grace", duration(store.lock_grace)},
+                                      {"check_every", duration_or_never(store.check_every)},
+                                      {"slot_warn_bytes", store.slot_warn_bytes},
+                                      {"slot_max_bytes", store.slot_max_bytes},
+                                      {"synchronous", store.synchronous}});
     }
     for (const Config::Repositories& store : config.repositories) {
-        stores["repositories"].push_back({{"name", store.name}, {"root", store.root.string()}});
+        stores["repositories"].push_back({{"name", store.name},
+                                          {"root", store.root.string()},
+                                          {"check_every", duration_or_never(store.check_every)}});
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores["blobs"].push_back(
-            {{"name", store.name}, {"root", store.root.string()}, {"exclude", store.exclude}});
+        stores["blobs"].push_back({{"name", store.name},
+                                   {"root", store.root.string()},
+                                   {"exclude", store.exclude},
+                                   {"check_every", duration_or_never(store.check_every)}});
     }
     return stores;
 }

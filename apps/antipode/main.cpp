@@ -17,6 +17,7 @@
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
+#include "apps/antipode/items.hpp"
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
@@ -56,6 +57,7 @@ class Program {
             return line;
         };
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
+        items_.pause = compare_.pause;
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
     }
@@ -142,6 +144,7 @@ class Program {
         add_seeing();
         add_sites();
         add_changes();
+        add_items();
         add_hooks();
         add_database();
         add_helpers();
@@ -248,6 +251,33 @@ class Program {
         command.add_flag("--dry-run", change_.dry_run, "only say what would be done");
     }
 
+    void add_items() {
+        add(app_, "failures", "items of a site that failed, and why", [this] {
+            return show_failures(config(), fetch_over_http, output_, site_);
+        })->add_option("SITE", site_, "default: this one");
+        CLI::App* const verify = add(
+            app_, "verify", "reads content again and compares it with what was applied", [this] {
+                const Config loaded = config();
+                return verify_items(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                                    items_);
+            });
+        verify->add_option("STORE", items_.store, "blobs/uploads; default: all files and git");
+        verify->add_option("ITEM", items_.items, "only these; of a database: schema.table");
+        verify->add_flag("--wait,!--no-wait", items_.wait, "until it is done; the default");
+        verify->add_option("--timeout", items_.timeout_seconds, "seconds to wait at most");
+        CLI::App* const resync = add(app_, "resync", "has the primary send items again", [this] {
+            const Config loaded = config();
+            return resync_items(loaded, nats_buckets(loaded), clock_, output_, items_);
+        });
+        resync->add_option("ITEM", items_.items, "files or repositories");
+        resync->add_option("--store", items_.store, "whose, when there are several");
+        resync->add_flag("--failed", items_.failed, "what failed, now instead of later");
+        resync->add_flag("--all", items_.all, "everything that is not here as on the primary");
+        for (CLI::App* const command : {verify, resync}) {
+            command->add_option("--site", items_.site, "default: this one");
+        }
+    }
+
     void add_hooks() {
         CLI::App* const hooks = add(app_, "hooks", "the git hooks that notice pushes at once", {});
         const auto add_action = [&](const std::string& name, const std::string& help,
@@ -347,6 +377,7 @@ class Program {
     DatabaseSetupOptions setup_;
     SkipOptions skip_;
     CompareOptions compare_;
+    ItemsOptions items_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     bool failover_mode_ = false;

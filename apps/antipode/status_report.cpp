@@ -76,6 +76,16 @@ std::optional<CopyRow> read_copy(const json& row) {
                    .table = text(*found, "table")};
 }
 
+std::optional<ContentCheckRow> read_content_check(const json& row) {
+    const auto found = row.find("content_check");
+    if (found == row.end() || !found->is_object()) {
+        return std::nullopt;
+    }
+    return ContentCheckRow{.asked = get<uint64_t>(*found, "asked").value_or(0),
+                           .oldest = get<TimePoint>(*found, "oldest_us"),
+                           .differed = get<uint64_t>(*found, "differed").value_or(0)};
+}
+
 StoreRow read_store(const json& row) {
     return {.store = text(row, "store"),
             .state = text(row, "state"),
@@ -92,7 +102,8 @@ StoreRow read_store(const json& row) {
             .mismatches = get<uint64_t>(row, "mismatches"),
             .parked = get<uint64_t>(row, "parked"),
             .waiting = get<uint64_t>(row, "waiting"),
-            .copy = read_copy(row)};
+            .copy = read_copy(row),
+            .content_check = read_content_check(row)};
 }
 
 ExceptionRow read_exception(const json& row) {

@@ -34,6 +34,13 @@ struct CopyRow {
     std::string table;
 };
 
+/// Of a secondary's files and repositories.
+struct ContentCheckRow {
+    uint64_t asked = 0;  ///< items that an operator wants looked at and that were not yet
+    std::optional<TimePoint> oldest{};  ///< when the one was looked at that waits the longest
+    uint64_t differed = 0;              ///< items that were ever found not to be as applied
+};
+
 struct StoreRow {
     std::string store;
     std::string state;
@@ -51,6 +58,7 @@ struct StoreRow {
     std::optional<uint64_t> parked;
     std::optional<uint64_t> waiting;
     std::optional<CopyRow> copy;
+    std::optional<ContentCheckRow> content_check{};
 };
 
 struct ExceptionRow {

@@ -70,7 +70,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       epoch_(epoch),
       clock_(clock),
       ids_(config.stores()),
-      registry_(config.state_dir / "registry.db"),
+      registry_(config.state_dir / "registry.db", clock),
       stores_(make_secondary_stores(config, clock)),
       bulk_({.url = url_of(config, primary),
              .token = read_token(config),
@@ -104,6 +104,10 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
               return answer == protocol::want_taken;
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
+      requests_(config.site,
+                std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
+                                               protocol::bucket_name(config.cluster), true),
+                ids_, registry_, clock),
       workers_(clock) {
     start_workers();
 }
@@ -151,6 +155,7 @@ void SecondaryHalf::start_workers() {
         });
     }
     start_checks();
+    start_sweeps();
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
         for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
@@ -183,6 +188,32 @@ void SecondaryHalf::start_checks() {
                              bulk_, epoch_, [&] { return is_copied(id); }, stop, progress);
                      });
     }
+}
+
+void SecondaryHalf::start_sweeps() {
+    for (const auto& store : stores_.items) {
+        const StoreId& id = store->apply().store();
+        auto& sweep = sweeps_[id];
+        sweep = std::make_unique<secondary::Sweep>(
+            secondary::Sweep::Options{.store = id,
+                                      .every = store->check_every(),
+                                      .bytes_per_second = config_.tuning.check_bytes_per_second},
+            store->looks(), registry_,
+            secondary::Sweep::Lane{.newest =
+                                       [this] {
+                                           return std::max(relay_.status().safe.position,
+                                                           receiver_.accepted());
+                                       },
+                                   .finished = [this, id] { return receiver_.passed(id); }},
+            clock_);
+        workers_.add("content check " + id.to_string(),
+                     [&sweep](const std::stop_token& stop, Worker::Progress progress) {
+                         sweep->run(stop, progress);
+                     });
+    }
+    workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
+        requests_.run(stop, progress);
+    });
 }
 
 bool SecondaryHalf::is_copied(const StoreId& store) const {
@@ -370,6 +401,20 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
     return lag > catching_up_seconds ? "catching-up" : "streaming";
 }
 
+nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
+    const auto looks = registry_.looks(store);
+    const auto status = sweeps_.at(store)->status();
+    nlohmann::json row = {{"asked", looks.asked},
+                          {"oldest_us", nullptr},
+                          {"looked", status.looked},
+                          {"differed", registry_.found_differing(store)},
+                          {"last_differing", status.last_differing}};
+    if (looks.oldest) {
+        row["oldest_us"] = to_microseconds(*looks.oldest);
+    }
+    return row;
+}
+
 nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
                                         TimePoint now) const {
     nlohmann::json row = empty_store(lane.store);
@@ -406,6 +451,9 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
         row["read_only"] = database->watch().show_fence();
         row["skipped"] = database->watch().show_skipped();
         row["check"] = database->checks().show();
+    }
+    if (sweeps_.contains(lane.store)) {
+        row["content_check"] = show_content_check(lane.store);
     }
     row["mismatches"] = lane.order.mismatches;
     row["parked"] = lane.exceptions;

@@ -4,15 +4,18 @@
 
 #include "adapters/http/client.hpp"
 #include "adapters/nats/jetstream.hpp"
+#include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
+#include "apps/antipoded/site_requests.hpp"
 #include "base/config.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/receiver.hpp"
 #include "secondary/registry.hpp"
 #include "secondary/relay.hpp"
 #include "secondary/repair.hpp"
+#include "secondary/sweep.hpp"
 
 namespace antipode {
 
@@ -51,8 +54,10 @@ class SecondaryHalf final : public Half {
     void start_workers();
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
+    void start_sweeps();
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
+    nlohmann::json show_content_check(const StoreId& store) const;
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                          std::string& next_step) const;
@@ -81,6 +86,8 @@ class SecondaryHalf final : public Half {
     secondary::Receiver receiver_;
     secondary::Relay relay_;
     secondary::Repair repair_;
+    std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
+    SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     Workers workers_;                  // last: ends before what it uses
 };

@@ -45,7 +45,7 @@ class PostgresSecondary final : public SecondaryDatabase {
 
 /// Looks at the root only when there is something to apply: a root that is missing stops its own
 /// store, and nothing else.
-class GitApply final : public secondary::ItemApply {
+class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
   public:
     GitApply(StoreId store, std::filesystem::path root, const Clock& clock)
         : store_(std::move(store)), root_(std::move(root)), clock_(clock) {}
@@ -57,6 +57,10 @@ class GitApply final : public secondary::ItemApply {
     std::vector<secondary::Result> apply(std::span<const secondary::ItemTask> tasks,
                                          const std::stop_token& stop) override {
         return ready().apply(tasks, stop);
+    }
+    secondary::Look look(const std::string& item, const secondary::Pace& pace,
+                         const std::stop_token& stop) override {
+        return ready().look(item, pace, stop);
     }
 
   private:
@@ -87,15 +91,19 @@ class GitSecondary final : public SecondaryItems {
     GitSecondary(const Config::Repositories& store, const Clock& clock)
         : tree_(store.root),
           contents_({StoreKind::Repositories, store.name}, tree_, ".antipode/incoming"),
-          apply_({StoreKind::Repositories, store.name}, store.root, clock) {}
+          apply_({StoreKind::Repositories, store.name}, store.root, clock),
+          check_every_(store.check_every) {}
 
     secondary::ItemApply& apply() override { return apply_; }
     secondary::ContentStore& contents() override { return contents_; }
+    secondary::ItemLook& looks() override { return apply_; }
+    std::chrono::milliseconds check_every() const override { return check_every_; }
 
   private:
     files::PosixTree tree_;
     secondary::ContentStore contents_;
     GitApply apply_;
+    const std::chrono::milliseconds check_every_;
 };
 
 class FilesSecondary final : public SecondaryItems {
@@ -103,15 +111,19 @@ class FilesSecondary final : public SecondaryItems {
     explicit FilesSecondary(const Config::Blobs& store)
         : tree_(store.root),
           contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
-          apply_({StoreKind::Blobs, store.name}, tree_) {}
+          apply_({StoreKind::Blobs, store.name}, tree_),
+          check_every_(store.check_every) {}
 
     secondary::ItemApply& apply() override { return apply_; }
     secondary::ContentStore& contents() override { return contents_; }
+    secondary::ItemLook& looks() override { return apply_; }
+    std::chrono::milliseconds check_every() const override { return check_every_; }
 
   private:
     files::PosixTree tree_;
     secondary::ContentStore contents_;
     secondary::BlobApply apply_;
+    const std::chrono::milliseconds check_every_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/config.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/content.hpp"
+#include "secondary/look.hpp"
 
 /// The one place that knows which stores a secondary can apply: a new kind is one line in
 /// make_secondary_stores().
@@ -27,6 +28,8 @@ class SecondaryItems {
     virtual ~SecondaryItems() = default;
     virtual secondary::ItemApply& apply() = 0;
     virtual secondary::ContentStore& contents() = 0;
+    virtual secondary::ItemLook& looks() = 0;
+    virtual std::chrono::milliseconds check_every() const = 0;
 };
 
 struct SecondaryStores {

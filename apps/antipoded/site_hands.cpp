@@ -100,7 +100,7 @@ bool SiteHands::is_unchanged(const failover::Cuts& cuts) {
 void SiteHands::follow(const v1::EpochRecord& record) {
     {
         const primary::Inventory inventory(config_.state_dir / "inventory.db");
-        secondary::Registry registry(config_.state_dir / "registry.db");
+        secondary::Registry registry(config_.state_dir / "registry.db", clock_);
         failover::seed_registry(inventory, config_.stores(), record.cuts(), registry);
     }
     for (const Config::Database& store : config_.databases) {
@@ -286,7 +286,7 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
     }
     install_hooks();
     auto inventory = std::make_shared<primary::Inventory>(config_.state_dir / "inventory.db");
-    const secondary::Registry registry(config_.state_dir / "registry.db");
+    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
     PrimaryStores stores = make_primary_stores(config_, inventory, clock_);
     std::vector<primary::ItemCapture*> captures;
     for (const auto& store : stores.items) {

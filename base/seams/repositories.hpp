@@ -82,6 +82,10 @@ class Repositories {
     /// Error{Resync} that names the ref when one is unreadable.
     virtual std::optional<RepositoryRefs> read_refs(const std::string& name) = 0;
 
+    /// Reads every object, whole. What is wrong with them, or with what they and the refs lead to,
+    /// in git's words; empty: nothing. Objects that are only badly written are not wrong.
+    virtual std::string defect(const std::string& name, const std::stop_token& stop) = 0;
+
     // ---- where changes are captured ----
 
     /// Makes durable what the repository holds: git leaves new refs and loose objects unsynced.
@@ -116,6 +120,9 @@ class Repositories {
     /// value is not as expected, Error{Retry} that names the lock when a ref is locked.
     virtual void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                              const std::stop_token& stop) = 0;
+    /// Puts the repository `by` in the place of `name`, durably; where the file system can, nobody
+    /// sees a moment without one. What was there is deleted.
+    virtual void replace(const std::string& name, const std::string& by) = 0;
     /// Takes the repository out of sight at once, durably, then deletes it. Absent is fine.
     virtual void remove(const std::string& name) = 0;
 };

@@ -3,9 +3,25 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "secondary/blobs/batch.hpp"
+#include "verify/blob_digest.hpp"
 
 namespace antipode::secondary {
 namespace {
+
+class PacedReader final : public FileReader {
+  public:
+    PacedReader(FileReader& file, const Pace& pace) : file_(file), pace_(pace) {}
+    FileStat stat() override { return file_.stat(); }
+    size_t read_at(uint64_t offset, std::span<char> buffer) override {
+        const size_t size = file_.read_at(offset, buffer);
+        pace_(size);
+        return size;
+    }
+
+  private:
+    FileReader& file_;
+    const Pace& pace_;
+};
 
 std::string staging_name() {
     return std::string(private_directory) + "/staging";
@@ -33,6 +49,28 @@ std::vector<Result> BlobApply::apply(std::span<const ItemTask> tasks, const std:
         batch.stage(task);
     }
     return batch.finish();
+}
+
+Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_token& stop) {
+    prepare();
+    const auto stat = tree_.stat(item);
+    if (!stat) {
+        return {};
+    }
+    if (stat->type != FileType::Regular) {
+        return {{}, "something that is no plain file stands in its place"};
+    }
+    const auto file = tree_.open(item);
+    if (!file) {
+        return {};
+    }
+    PacedReader paced(*file, pace);
+    try {
+        const HashedFile hashed = hash_file(paced, stop);
+        return {verify::blob_digest(hashed.hash, hashed.size), {}};
+    } catch (const Error& error) {
+        return {{}, error.what()};
+    }
 }
 
 /// Makes our directories and, the first time, removes what a crash left in them. Throws when the

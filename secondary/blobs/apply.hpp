@@ -7,6 +7,7 @@
 
 #include "base/seams/files.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/look.hpp"
 
 namespace antipode::secondary {
 
@@ -17,7 +18,7 @@ namespace antipode::secondary {
 /// the primary has a directory. Symbolic links are replaced or reported, never followed.
 ///
 /// A batch costs a few syncs, not some for each file. Thread-safe; see ItemApply.
-class BlobApply final : public ItemApply {
+class BlobApply final : public ItemApply, public ItemLook {
   public:
     /// `tree` must outlive the object. At most one object for a root at a time.
     BlobApply(StoreId store, FileTree& tree);
@@ -26,6 +27,8 @@ class BlobApply final : public ItemApply {
     std::filesystem::path incoming_directory() const override;
     std::vector<Result> apply(std::span<const ItemTask> tasks,
                               const std::stop_token& stop) override;
+
+    Look look(const std::string& item, const Pace& pace, const std::stop_token& stop) override;
 
     /// incoming_directory() below the root: what ContentStore is to be given.
     static std::string incoming_name();

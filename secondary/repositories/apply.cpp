@@ -4,6 +4,7 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/limits.hpp"
 #include "secondary/repositories/names.hpp"
 #include "verify/refs.hpp"
@@ -121,6 +122,20 @@ std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
     return results;
 }
 
+Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop_token& stop) {
+    repositories_.root_is_empty();  // throws when there is no root
+    std::optional<RepositoryRefs> refs;
+    try {
+        refs = repositories_.read_refs(item);
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Resync) {
+            throw;
+        }
+        return {{}, error.what()};
+    }
+    return refs ? Look{verify::refs_digest(*refs), repositories_.defect(item, stop)} : Look{};
+}
+
 Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& stop) {
     const v1::Payload& payload = task.event->payload;
     const bool removal = payload.has_repository_removed();
@@ -171,7 +186,7 @@ Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task
                                    ", the update builds on " +
                                    digest_of(update.digest_before()).to_string());
     }
-    return take_in_and_move(update, task, *changes, stop);
+    return take_in_and_move(update.repository(), update, task, *changes, stop);
 }
 
 Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask& task,
@@ -185,34 +200,62 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
                                                                ": the refs are not what the "
                                                                "event's digest says");
     }
-    const RepositoryRefs here = make_ready(update, stop);
-    return take_in_and_move(update, task, difference(here.refs, wanted.refs), stop);
+    if (is_broken(update, stop)) {
+        return rebuild(update, task, wanted, stop);
+    }
+    const std::string& name = update.repository();
+    const RepositoryRefs here = make_ready(name, update.object_format(), stop);
+    return take_in_and_move(name, update, task, difference(here.refs, wanted.refs), stop);
 }
 
-RepositoryRefs RepositoryApply::make_ready(const v1::RefUpdate& update,
-                                           const std::stop_token& stop) {
-    const std::string& name = update.repository();
-    std::optional<RepositoryRefs> here;
+/// Why the primary was asked for what is here already.
+bool RepositoryApply::is_broken(const v1::RefUpdate& update, const std::stop_token& stop) {
     try {
-        here = repositories_.read_refs(name);
+        const auto here = repositories_.read_refs(update.repository());
+        return here && verify::refs_digest(*here).value == update.digest_after() &&
+               !repositories_.defect(update.repository(), stop).empty();
     } catch (const Error& error) {
         if (error.reaction() != Reaction::Resync) {
             throw;
         }
-        // Corrupt here, and the event stands alone: what is here is of no more use.
+        return repositories_.presence(update.repository()) == Presence::Repository;
     }
-    if (here && here->object_format == update.object_format()) {
+}
+
+/// Beside the broken one, of which nothing is touched until the new one is proven.
+Result RepositoryApply::rebuild(const v1::RefUpdate& update, const ItemTask& task,
+                                const RepositoryRefs& wanted, const std::stop_token& stop) {
+    const std::string& name = update.repository();
+    const std::string beside =
+        std::string(private_directory) + "/new/" + to_hex(view(sha256(name)));
+    repositories_.remove(beside);
+    const RepositoryRefs empty = make_ready(beside, update.object_format(), stop);
+    Result result =
+        take_in_and_move(beside, update, task, difference(empty.refs, wanted.refs), stop);
+    if (result.kind == Result::Kind::Applied) {
+        repositories_.replace(name, beside);
+    }
+    return result;
+}
+
+RepositoryRefs RepositoryApply::make_ready(const std::string& name,
+                                           const std::string& object_format,
+                                           const std::stop_token& stop) {
+    const auto here = repositories_.presence(name) == Presence::Damaged
+                          ? std::nullopt
+                          : repositories_.read_refs(name);
+    if (here && here->object_format == object_format) {
         return *here;
     }
     repositories_.remove(name);
-    repositories_.create(name, update.object_format(), stop);
+    repositories_.create(name, object_format, stop);
     return repositories_.read_refs(name).value_or(RepositoryRefs{});
 }
 
-Result RepositoryApply::take_in_and_move(const v1::RefUpdate& update, const ItemTask& task,
+Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefUpdate& update,
+                                         const ItemTask& task,
                                          const std::vector<RefChange>& changes,
                                          const std::stop_token& stop) {
-    const std::string& name = update.repository();
     std::vector<std::string> wants = wants_of(changes);
     if (update.full()) {
         // Asked for again perhaps because objects are missing here: prove all, not what differs.
@@ -225,7 +268,7 @@ Result RepositoryApply::take_in_and_move(const v1::RefUpdate& update, const Item
     const Intake intake =
         repositories_.take_in(name, pack_input(update, task), wants, update.full(), stop);
     if (intake.kind != Intake::Kind::Stored) {
-        const std::string reason = printable(name) + ": " + intake.reason;
+        const std::string reason = printable(update.repository()) + ": " + intake.reason;
         return update.full() || intake.kind == Intake::Kind::BadPack
                    ? Result::failed(FailureClass::PrimaryDefect, reason,
                                     "run git fsck --full in this repository on the primary")

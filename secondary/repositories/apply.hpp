@@ -8,6 +8,7 @@
 
 #include "base/seams/repositories.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/look.hpp"
 
 namespace antipode::secondary {
 
@@ -16,7 +17,7 @@ namespace antipode::secondary {
 /// that was cut short by a crash is finished when it is applied again: a ref that has its new value
 /// already counts as one that has its old value. Owner: whoever wires the secondary; threads as in
 /// ItemApply.
-class RepositoryApply final : public ItemApply {
+class RepositoryApply final : public ItemApply, public ItemLook {
   public:
     /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
     RepositoryApply(StoreId store, Repositories& repositories);
@@ -26,17 +27,26 @@ class RepositoryApply final : public ItemApply {
     std::vector<Result> apply(std::span<const ItemTask> tasks,
                               const std::stop_token& stop) override;
 
+    /// Refs, and all objects, read by git. Not paced but for the refs: it is one program.
+    Look look(const std::string& item, const Pace& pace, const std::stop_token& stop) override;
+
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);
     Result update(const v1::RefUpdate& update, const ItemTask& task, const std::stop_token& stop);
     Result update_whole(const v1::RefUpdate& update, const ItemTask& task,
                         const std::stop_token& stop);
-    Result take_in_and_move(const v1::RefUpdate& update, const ItemTask& task,
-                            const std::vector<RefChange>& changes, const std::stop_token& stop);
+    /// `name`: the update's repository, or the one that takes its place.
+    Result take_in_and_move(const std::string& name, const v1::RefUpdate& update,
+                            const ItemTask& task, const std::vector<RefChange>& changes,
+                            const std::stop_token& stop);
+    bool is_broken(const v1::RefUpdate& update, const std::stop_token& stop);
+    Result rebuild(const v1::RefUpdate& update, const ItemTask& task, const RepositoryRefs& wanted,
+                   const std::stop_token& stop);
     Result remove(const std::string& name);
     /// What stands in the way of a repository at this place; nullopt: nothing.
     std::optional<Result> obstacle(const std::string& name);
-    RepositoryRefs make_ready(const v1::RefUpdate& update, const std::stop_token& stop);
+    RepositoryRefs make_ready(const std::string& name, const std::string& object_format,
+                              const std::stop_token& stop);
 
     const StoreId store_;
     Repositories& repositories_;

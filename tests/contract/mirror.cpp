@@ -234,7 +234,7 @@ void Mirror::stop_b() {
 }
 
 void Mirror::start_b() {
-    registry_ = std::make_unique<secondary::Registry>(directory_ / "registry.db");
+    registry_ = std::make_unique<secondary::Registry>(directory_ / "registry.db", clock_);
     lane_->start_b();
     secondary::ItemApply* items = lane_->item_apply();
     secondary::DatabaseApply* database = lane_->database_apply();

@@ -210,7 +210,7 @@ std::set<std::string> commands(const Tree& tree) {
     const auto program = tree.find("apps/antipode/main.cpp");
     std::set<std::string> words;
     if (program != tree.end()) {
-        const std::regex command(R"re(add\(app_, "([a-z-]+)")re");
+        const std::regex command(R"re(add\(\s*app_, "([a-z-]+)")re");
         const std::string& text = program->second;
         for (auto found = std::sregex_iterator(text.begin(), text.end(), command);
              found != std::sregex_iterator(); ++found) {

@@ -67,7 +67,7 @@ class Simulation {
     Service service_;
     Application application_;
     primary::Inventory inventory_{""};
-    secondary::Registry registry_{""};
+    secondary::Registry registry_{"", time_};
     Replica replica_;
     test::MemoryTree blob_tree_;
     test::MemoryTree repository_tree_;

@@ -239,6 +239,12 @@ void MemoryRepositories::update_refs(const std::string& name, const std::vector<
     }
 }
 
+void MemoryRepositories::replace(const std::string& name, const std::string& by) {
+    step("replace");
+    stored[name] = std::move(stored.at(by));
+    stored.erase(by);
+}
+
 void MemoryRepositories::remove(const std::string& name) {
     step("remove");
     stored.erase(name);

@@ -42,6 +42,9 @@ class MemoryRepositories final : public Repositories {
     Presence presence(const std::string& name) override;
     std::string fingerprint(const std::string& name) override;
     std::optional<RepositoryRefs> read_refs(const std::string& name) override;
+    std::string defect(const std::string& name, const std::stop_token&) override {
+        return stored.at(name).damaged ? "damaged" : "";
+    }
     void sync(const std::string& name) override;
     std::optional<Pack> make_pack(const std::string& name, const std::vector<std::string>& wants,
                                   const std::vector<std::string>& haves,
@@ -56,6 +59,7 @@ class MemoryRepositories final : public Repositories {
                    const std::stop_token& stop) override;
     void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                      const std::stop_token& stop) override;
+    void replace(const std::string& name, const std::string& by) override;
     void remove(const std::string& name) override;
 
   private:

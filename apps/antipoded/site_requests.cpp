@@ -1,0 +1,126 @@
+#include "apps/antipoded/site_requests.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "base/error.hpp"
+#include "base/words.hpp"
+#include "protocol/message.hpp"
+
+namespace antipode {
+namespace {
+
+constexpr std::chrono::milliseconds look_interval(500);
+/// Nobody waits any more for the answer to an older one.
+constexpr std::chrono::minutes oldest_request(5);
+
+}  // namespace
+
+SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket,
+                           std::vector<StoreId> stores, secondary::Registry& registry,
+                           const Clock& clock)
+    : site_(std::move(site)),
+      bucket_(std::move(bucket)),
+      stores_(std::move(stores)),
+      registry_(registry),
+      clock_(clock) {}
+
+void SiteRequests::run(const std::stop_token& stop, Worker::Progress progress) {
+    while (!sleep_unless_stopped(look_interval, stop)) {
+        step();
+        progress.healthy();
+    }
+}
+
+void SiteRequests::step() {
+    const auto entry = bucket_->get(protocol::request_key(site_));
+    if (!entry) {
+        return;
+    }
+    v1::SiteRequest request;
+    v1::SiteAnswer answer;
+    if (!request.ParseFromString(entry->value)) {
+        answer.set_problem("the request cannot be decoded");
+        answer.set_next_step("compare the versions of Antipode (antipode version)");
+    } else if (clock_.now() - from_microseconds(request.at_us()) > oldest_request) {
+        answer.set_problem("the request is too old: it waited while the daemon was away");
+    } else {
+        answer = fulfil(request);
+    }
+    answer.set_id(request.id());
+    // Done twice it is the same; a request that is gone before it is answered would be none.
+    bucket_->put(protocol::answer_key(site_), answer.SerializeAsString());
+    bucket_->remove(protocol::request_key(site_));
+}
+
+v1::SiteAnswer SiteRequests::fulfil(const v1::SiteRequest& request) {
+    v1::SiteAnswer answer;
+    const auto store = StoreId::parse(request.store());
+    if (!store || std::find(stores_.begin(), stores_.end(), *store) == stores_.end() ||
+        store->kind == StoreKind::Database) {
+        answer.set_problem("this site has no store of items " + printable(request.store()));
+        answer.set_next_step("antipode status");
+        return answer;
+    }
+    if (request.action() == "look") {
+        answer.set_items(look(*store, request));
+    } else if (request.action() == "fetch") {
+        answer.set_items(fetch(*store, request));
+    } else if (request.action() == "fetch-failed") {
+        answer.set_items(registry_.try_now(*store, clock_.now()));
+    } else if (request.action() == "fetch-all") {
+        answer.set_items(fetch_all(*store));
+    } else {
+        answer.set_problem("the daemon does not know what \"" + printable(request.action()) +
+                           "\" means");
+        answer.set_next_step("compare the versions of Antipode (antipode version)");
+        return answer;
+    }
+    spdlog::info("{}: an operator asks for \"{}\" of {}", store->to_string(), request.action(),
+                 counted(answer.items(), "item", "items"));
+    return answer;
+}
+
+uint64_t SiteRequests::look(const StoreId& store, const v1::SiteRequest& request) {
+    if (request.items().empty()) {
+        return registry_.ask_for_look(store);
+    }
+    uint64_t count = 0;
+    for (const std::string& item : request.items()) {
+        count += registry_.ask_for_look(store, item);
+    }
+    return count;
+}
+
+/// Items that are not known here may be on the primary.
+uint64_t SiteRequests::fetch(const StoreId& store, const v1::SiteRequest& request) {
+    const TimePoint now = clock_.now();
+    for (const std::string& item : request.items()) {
+        const auto state = registry_.find(store, item);
+        registry_.ask_for_look(store, item);
+        registry_.add_exception(
+            {.store = store,
+             .item = item,
+             .kind = secondary::ExceptionKind::Parked,
+             .failure = secondary::FailureClass::Transient,
+             .reason = "an operator has it sent again",
+             .next_step = {},
+             .position = state ? state->position : registry_.lane(store).finished,
+             .since = now,
+             .tries = 0,
+             .next_try = now});
+        registry_.try_now(store, now, item);
+    }
+    return static_cast<uint64_t>(request.items_size());
+}
+
+uint64_t SiteRequests::fetch_all(const StoreId& store) {
+    const uint64_t count = registry_.count(store);
+    // In this order: what is forgotten without a gap would never be asked for.
+    registry_.set_gap(store, registry_.lane(store).finished, clock_.now());
+    registry_.forget_items(store);
+    return count;
+}
+
+}  // namespace antipode

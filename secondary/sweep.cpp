@@ -1,0 +1,197 @@
+#include "secondary/sweep.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "base/background.hpp"
+#include "base/backoff.hpp"
+#include "base/error.hpp"
+#include "base/words.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr size_t items_at_once = 64;
+/// When so many are looked at and none is here, it is the disk that is not.
+constexpr size_t suspiciously_many = 20;
+constexpr std::chrono::milliseconds look_interval(1000);
+constexpr std::chrono::milliseconds lane_interval(50);
+constexpr std::chrono::milliseconds first_delay(1000);
+constexpr std::chrono::milliseconds slowest_delay(3'600'000);
+/// A second time within it is a repetition.
+constexpr std::chrono::hours repeats_within(24);
+constexpr size_t most_repeated = 10'000;
+/// Sleeping for less is not worth it.
+constexpr uint64_t least_paced_ms = 20;
+
+bool differs(const Look& look, const ItemState& state) {
+    return !look.problem.empty() || look.digest != state.digest;
+}
+
+std::string describe(const Look& look, const ItemState& state) {
+    if (!look.problem.empty()) {
+        return look.problem;
+    }
+    return look.digest.empty() ? "it is missing here"
+                               : "its content here is " + look.digest.to_string() +
+                                     ", what was applied is " + state.digest.to_string();
+}
+
+}  // namespace
+
+Sweep::Sweep(Options options, ItemLook& items, Registry& registry, Lane lane, const Clock& clock)
+    : options_(std::move(options)),
+      items_(items),
+      registry_(registry),
+      lane_(std::move(lane)),
+      clock_(clock) {}
+
+void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
+    run_in_background();
+    while (!stop.stop_requested()) {
+        const bool any = step(stop);
+        progress.healthy();
+        if (!any) {
+            sleep_unless_stopped(look_interval, stop);
+        }
+    }
+}
+
+bool Sweep::step(const std::stop_token& stop) {
+    const TimePoint since =
+        options_.every.count() == 0 ? TimePoint{} : clock_.now() - options_.every;
+    const auto due = registry_.due_for_look(options_.store, since, items_at_once);
+    if (due.empty()) {
+        return false;
+    }
+    const std::vector<Suspect> suspects = look_at(due, stop);
+    const auto gone = std::count_if(suspects.begin(), suspects.end(), [](const Suspect& suspect) {
+        return suspect.look.problem.empty() && suspect.look.digest.empty();
+    });
+    if (due.size() >= suspiciously_many && static_cast<size_t>(gone) == due.size()) {
+        throw Error(Reaction::Retry,
+                    "none of " + std::to_string(due.size()) + " items of " +
+                        options_.store.to_string() + " is here",
+                    "mount its file system; where they are lost: antipode resync --all --store " +
+                        options_.store.to_string());
+    }
+    if (!suspects.empty()) {
+        wait_for_what_is_coming(suspects.size(), stop);
+        judge(suspects, stop);
+    }
+    return true;
+}
+
+std::vector<Sweep::Suspect> Sweep::look_at(const std::vector<std::string>& items,
+                                           const std::stop_token& stop) {
+    std::vector<Suspect> suspects;
+    std::vector<Registry::Looked> right;
+    for (const std::string& item : items) {
+        const auto state = registry_.find(options_.store, item);
+        if (!state || state->digest.empty()) {
+            continue;
+        }
+        Suspect suspect{item, *state, {}};
+        if (look_at(suspect, stop)) {
+            right.push_back({item, state->position});
+        } else {
+            suspects.push_back(std::move(suspect));
+        }
+    }
+    registry_.looked_at(options_.store, right);
+    return suspects;
+}
+
+bool Sweep::look_at(Suspect& suspect, const std::stop_token& stop) {
+    suspect.look = items_.look(
+        suspect.item, [&](uint64_t bytes) { pace(bytes, stop); }, stop);
+    status_.with([](auto& status) { ++status.looked; });
+    return !differs(suspect.look, suspect.state);
+}
+
+void Sweep::wait_for_what_is_coming(size_t suspects, const std::stop_token& stop) {
+    const Position newest = lane_.newest();
+    const SteadyTime end = clock_.steady_now() + options_.patience;
+    while (lane_.finished() <= newest) {
+        if (clock_.steady_now() >= end) {
+            throw Error(Reaction::Retry,
+                        counted(suspects, "item of " + options_.store.to_string() + " differs",
+                                "items of " + options_.store.to_string() + " differ") +
+                            " from what was applied, or a change is on its way: the primary, or "
+                            "apply, is silent",
+                        "antipode status");
+        }
+        if (sleep_unless_stopped(lane_interval, stop)) {
+            throw Stopped{};
+        }
+    }
+}
+
+void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& stop) {
+    std::vector<Registry::Looked> right;
+    for (Suspect suspect : suspects) {
+        const auto now = registry_.find(options_.store, suspect.item);
+        const bool changed = !now || now->position != suspect.state.position;
+        if (changed || registry_.is_exception(options_.store, suspect.item)) {
+            continue;  // it is looked at another time
+        }
+        if (look_at(suspect, stop)) {
+            right.push_back({suspect.item, suspect.state.position});
+        } else {
+            report(suspect);
+        }
+    }
+    registry_.looked_at(options_.store, right);
+}
+
+void Sweep::report(const Suspect& suspect) {
+    const std::string what = describe(suspect.look, suspect.state);
+    spdlog::error("{}: {}: found by a check of its content: {}", options_.store.to_string(),
+                  printable(suspect.item), what);
+    status_.with(
+        [&](auto& status) { status.last_differing = printable(suspect.item) + ": " + what; });
+    const TimePoint now = clock_.now();
+    registry_.differs({.store = options_.store,
+                       .item = suspect.item,
+                       .kind = ExceptionKind::Parked,
+                       .failure = FailureClass::LocalDefect,
+                       .reason = "found by a check of its content: " + what,
+                       .next_step = {},
+                       .position = suspect.state.position,
+                       .since = now,
+                       .tries = 0,
+                       .next_try = now + delay_of_repair(suspect.item)});
+}
+
+/// What breaks again and again is not brought again and again at once.
+std::chrono::milliseconds Sweep::delay_of_repair(const std::string& item) {
+    const SteadyTime now = clock_.steady_now();
+    if (repeated_.size() > most_repeated) {
+        repeated_.clear();
+    }
+    Repeated& repeated = repeated_[item];
+    if (repeated.times > 0 && now - repeated.last > repeats_within) {
+        repeated.times = 0;
+    }
+    repeated.last = now;
+    ++repeated.times;
+    return repeated.times == 1 ? std::chrono::milliseconds(0)
+                               : Backoff::after(repeated.times, first_delay, slowest_delay);
+}
+
+void Sweep::pace(uint64_t bytes, const std::stop_token& stop) {
+    if (options_.bytes_per_second == 0) {
+        return;
+    }
+    unpaced_ += bytes;
+    const uint64_t milliseconds = unpaced_ * 1000 / options_.bytes_per_second;
+    if (milliseconds >= least_paced_ms) {
+        unpaced_ = 0;
+        if (sleep_unless_stopped(std::chrono::milliseconds(milliseconds), stop)) {
+            throw Stopped{};
+        }
+    }
+}
+
+}  // namespace antipode::secondary

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "base/synchronized.hpp"
+#include "base/worker.hpp"
+#include "secondary/look.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode::secondary {
+
+/// Reads the content of a store's items again and again, each at least once in an interval and at
+/// once when an operator asks, and compares it with what was applied. An item that differs becomes
+/// an exception, which Repair has the primary send again; it is looked at again once it was.
+///
+/// No false alarm: what differs may be a change that is on its way. It counts when everything that
+/// can have been applied is finished and recorded, and the item, by the record unchanged since the
+/// first look, differs still.
+///
+/// run() and step(): one thread. status(): any.
+class Sweep {
+  public:
+    struct Options {
+        StoreId store;
+        std::chrono::milliseconds every{};           ///< 0: only when asked
+        uint64_t bytes_per_second = 0;               ///< that are read; 0: as fast as it goes
+        std::chrono::milliseconds patience{60'000};  ///< until changes on their way are applied
+    };
+    /// How far the store's lane is.
+    struct Lane {
+        std::function<Position()> newest;    ///< nothing behind it can have been applied
+        std::function<Position()> finished;  ///< everything before is, and is recorded
+    };
+    Sweep(Options options, ItemLook& items, Registry& registry, Lane lane, const Clock& clock);
+
+    void run(const std::stop_token& stop, Worker::Progress progress);
+    /// Looks at some items that are due; false: none is. Throws Error{Retry} when it cannot be
+    /// known whether what differs is wrong, or when none of many items is here at all.
+    bool step(const std::stop_token& stop);
+
+    struct Status {
+        // Since the start:
+        uint64_t looked = 0;
+        std::string last_differing;  ///< "a.txt: SHA-256 ..."; empty: none
+    };
+    Status status() const { return status_.copy(); }
+
+  private:
+    struct Suspect {
+        std::string item;
+        ItemState state;
+        Look look;
+    };
+    std::vector<Suspect> look_at(const std::vector<std::string>& items,
+                                 const std::stop_token& stop);
+    /// True: as it should be.
+    bool look_at(Suspect& suspect, const std::stop_token& stop);
+    void wait_for_what_is_coming(size_t suspects, const std::stop_token& stop);
+    void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
+    void report(const Suspect& suspect);
+    std::chrono::milliseconds delay_of_repair(const std::string& item);
+    void pace(uint64_t bytes, const std::stop_token& stop);
+
+    const Options options_;
+    ItemLook& items_;
+    Registry& registry_;
+    const Lane lane_;
+    const Clock& clock_;
+    struct Repeated {
+        unsigned times = 0;
+        SteadyTime last{};
+    };
+    std::map<std::string, Repeated> repeated_;
+    uint64_t unpaced_ = 0;
+    Synchronized<Status> status_;
+};
+
+}  // namespace antipode::secondary

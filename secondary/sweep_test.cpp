@@ -1,0 +1,222 @@
+#include "secondary/sweep.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+const StoreId blobs{StoreKind::Blobs, "uploads"};
+
+Digest digest(const std::string& content) {
+    return {"blob-1", content};
+}
+
+class Shelf final : public ItemLook {
+  public:
+    Look look(const std::string& item, const Pace& pace, const std::stop_token&) override {
+        looked.push_back(item);
+        pace(1);
+        return here[item];
+    }
+    std::map<std::string, Look> here;
+    std::vector<std::string> looked;
+};
+
+class SweepTest : public testing::Test {
+  protected:
+    SweepTest() { make({.store = blobs, .every = 24h}); }
+    void make(Sweep::Options options) {
+        sweep_ = std::make_unique<Sweep>(options, shelf_, registry_,
+                                         Sweep::Lane{[this] { return newest_; },
+                                                     [this] {
+                                                         if (before_finished_) {
+                                                             before_finished_();
+                                                         }
+                                                         return finished_;
+                                                     }},
+                                         clock_);
+    }
+    /// As apply does.
+    void apply(const std::string& item, const std::string& content, bool also_here = true) {
+        newest_ = {1, 1, ++number_};
+        finished_ = {1, 1, number_ + 1};
+        if (also_here) {
+            shelf_.here[item] = {digest(content), {}};
+        }
+        const Registry::Outcome outcome{item, newest_, newest_, digest(content), {}};
+        registry_.record(blobs, {&outcome, 1}, newest_);
+    }
+    /// What was looked at.
+    std::vector<std::string> step() {
+        shelf_.looked.clear();
+        while (sweep_->step({})) {
+        }
+        return shelf_.looked;
+    }
+    std::string exceptions() const {
+        std::string text;
+        for (const Exception& exception : registry_.exceptions(10)) {
+            if (exception.kind == ExceptionKind::Parked) {
+                text += exception.item + ": " + exception.reason + "\n";
+            }
+        }
+        return text;
+    }
+
+    ManualClock clock_;
+    Registry registry_{"", clock_};
+    Shelf shelf_;
+    uint64_t number_ = 0;
+    Position newest_;
+    Position finished_;
+    std::function<void()> before_finished_;
+    std::unique_ptr<Sweep> sweep_;
+};
+
+TEST_F(SweepTest, LooksAtEachItemOnceInAnInterval) {
+    apply("a", "1");
+    clock_.advance(1h);
+    apply("b", "2");
+    EXPECT_THAT(step(), IsEmpty()) << "what was written was verified then";
+    clock_.advance(23h);
+    EXPECT_THAT(step(), ElementsAre("a"));
+    clock_.advance(1h);
+    EXPECT_THAT(step(), ElementsAre("b"));
+    clock_.advance(23h);
+    EXPECT_THAT(step(), ElementsAre("a"));
+    EXPECT_EQ(exceptions(), "");
+    EXPECT_EQ(registry_.looks(blobs).oldest, clock_.now() - 23h);
+    EXPECT_EQ(sweep_->status().looked, 3U);
+}
+
+TEST_F(SweepTest, LooksAtWhatIsAskedForAndAtNothingElse) {
+    make({.store = blobs, .every = 0h});
+    apply("a", "1");
+    apply("b", "2");
+    clock_.advance(1000h);
+    EXPECT_THAT(step(), IsEmpty());
+    EXPECT_EQ(registry_.ask_for_look(blobs, "b"), 1U);
+    EXPECT_EQ(registry_.ask_for_look(blobs, "c"), 0U);
+    EXPECT_EQ(registry_.looks(blobs).asked, 1U);
+    EXPECT_THAT(step(), ElementsAre("b"));
+    EXPECT_EQ(registry_.looks(blobs).asked, 0U);
+    EXPECT_EQ(registry_.ask_for_look(blobs), 2U);
+    EXPECT_THAT(step(), testing::UnorderedElementsAre("a", "b"));
+}
+
+TEST_F(SweepTest, WhatDiffersIsNamedSentAgainAndLookedAtAgain) {
+    apply("a", "1");
+    apply("b", "2");
+    apply("c", "3");
+    clock_.advance(24h);
+    shelf_.here["a"] = {digest("x"), {}};
+    shelf_.here["b"] = {};
+    step();
+    EXPECT_EQ(exceptions(),
+              "a: found by a check of its content: its content here is blob-1:78, what was applied "
+              "is blob-1:31\nb: found by a check of its content: it is missing here\n");
+    EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 2U) << "at once";
+    EXPECT_EQ(registry_.found_differing(blobs), 2U);
+    EXPECT_THAT(step(), IsEmpty()) << "they are on their way";
+    apply("a", "1");
+    apply("b", "2", false);
+    registry_.remove_mended({}, {});
+    EXPECT_EQ(exceptions(), "");
+    step();
+    EXPECT_THAT(exceptions(), HasSubstr("b: found by a check")) << "it is missing still";
+    EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 0U) << "a second time in a day: later";
+}
+
+TEST_F(SweepTest, WhatIsBrokenIsNamedInItsStoresWords) {
+    apply("a", "1");
+    clock_.advance(24h);
+    shelf_.here["a"].problem = "git fsck: missing blob";
+    step();
+    EXPECT_EQ(exceptions(), "a: found by a check of its content: git fsck: missing blob\n");
+    EXPECT_EQ(sweep_->status().last_differing, "a: git fsck: missing blob");
+}
+
+TEST_F(SweepTest, AChangeOnItsWayIsNoFinding) {
+    apply("a", "1");
+    clock_.advance(24h);
+    shelf_.here["a"] = {digest("2"), {}};  // written, not recorded yet
+    finished_ = newest_;
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("a", "2");
+    };
+    step();
+    EXPECT_EQ(exceptions(), "");
+    EXPECT_EQ(registry_.found_differing(blobs), 0U);
+}
+
+TEST_F(SweepTest, AHalfWrittenItemIsNoFinding) {
+    apply("a", "1");
+    clock_.advance(24h);
+    shelf_.here["a"] = {digest("half"), {}};
+    before_finished_ = [&] { shelf_.here["a"] = {digest("1"), {}}; };
+    EXPECT_THAT(step(), ElementsAre("a", "a"));
+    EXPECT_EQ(exceptions(), "");
+    EXPECT_THAT(step(), IsEmpty());
+}
+
+TEST_F(SweepTest, SaysWhenItCannotKnow) {
+    make({.store = blobs, .every = 24h, .patience = 0ms});
+    apply("a", "1");
+    finished_ = newest_;
+    clock_.advance(24h);
+    shelf_.here["a"] = {};
+    try {
+        step();
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Retry);
+        EXPECT_THAT(error.what(), HasSubstr("1 item of blobs/uploads differs from what was "));
+    }
+    EXPECT_EQ(exceptions(), "");
+}
+
+TEST_F(SweepTest, AnEmptyDiskIsNoThousandFindings) {
+    for (int i = 0; i < 30; ++i) {
+        apply("file " + std::to_string(i), "1");
+    }
+    clock_.advance(24h);
+    shelf_.here.clear();
+    try {
+        step();
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_THAT(error.describe(), HasSubstr("none of 30 items of blobs/uploads is here. Try: "
+                                                "mount its file system"));
+    }
+    EXPECT_EQ(exceptions(), "");
+    shelf_.here["file 7"] = {digest("1"), {}};
+    step();
+    EXPECT_EQ(registry_.exception_count(blobs), 29U);
+}
+
+TEST_F(SweepTest, ItemsThatFailedAreLeftAlone) {
+    apply("a", "1");
+    clock_.advance(24h);
+    registry_.add_exception({.store = blobs,
+                             .item = "a",
+                             .reason = "disk full",
+                             .next_step = {},
+                             .position = newest_,
+                             .since = clock_.now(),
+                             .next_try = clock_.now()});
+    shelf_.here["a"] = {};
+    EXPECT_THAT(step(), IsEmpty());
+    EXPECT_EQ(exceptions(), "a: disk full\n");
+}
+
+}  // namespace
+}  // namespace antipode::secondary
