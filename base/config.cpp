@@ -10,6 +10,7 @@
 #include <toml++/toml.h>
 
 #include "base/address.hpp"
+#include "base/duration.hpp"
 #include "base/error.hpp"
 
 namespace antipode {
@@ -228,25 +229,6 @@ class TableReader {
                : number % 1000 == 0     ? std::to_string(number / 1000) + "s"
                                         : std::to_string(number) + "ms";
     }
-    static std::optional<milliseconds> parse_duration(const std::string& text) {
-        size_t digits = 0;
-        while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') {
-            ++digits;
-        }
-        if (digits == 0 || digits > 9) {
-            return std::nullopt;
-        }
-        const int64_t number = std::stoll(text.substr(0, digits));
-        const std::string unit = text.substr(digits);
-        const int64_t factor = unit == "ms"  ? 1
-                               : unit == "s" ? 1000
-                               : unit == "m" ? 60'000
-                               : unit == "h" ? 3'600'000
-                               : unit == "d" ? 86'400'000
-                                             : 0;
-        return factor == 0 ? std::nullopt : std::optional(milliseconds(number * factor));
-    }
-
     const toml::table& table_;
     std::string path_;
     const std::string& source_;

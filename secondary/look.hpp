@@ -25,6 +25,9 @@ class ItemLook {
   public:
     virtual ~ItemLook() = default;
     virtual Look look(const std::string& item, const Pace& pace, const std::stop_token& stop) = 0;
+    /// Whatever is here that could be an item, by name, until `use` answers false.
+    virtual void for_each(const std::function<bool(const std::string& name)>& use,
+                          const std::stop_token& stop) = 0;
 };
 
 }  // namespace antipode::secondary

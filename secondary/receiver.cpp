@@ -282,8 +282,9 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     const StoreId& store = apply.store();
     const auto ready = [&](const protocol::Event& event) { return content_is_ready(store, event); };
     std::unique_lock lock(mutex_);
-    const auto tasks =
-        paused_ ? std::vector<ApplyOrder::Task>{} : order_.take_items(store, items_at_once, ready);
+    const auto tasks = paused_ || held_.contains(store)
+                           ? std::vector<ApplyOrder::Task>{}
+                           : order_.take_items(store, items_at_once, ready);
     if (tasks.empty()) {
         changed_.wait_for(lock, options_.wait);
         return;
@@ -363,7 +364,7 @@ void Receiver::apply_database(DatabaseApply& apply) {
     const StoreId& store = apply.store();
     std::unique_lock lock(mutex_);
     const auto events =
-        paused_ || order_.wants_restart()
+        paused_ || held_.contains(store) || order_.wants_restart()
             ? std::vector<const protocol::Event*>{}
             : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
     if (events.empty()) {
@@ -400,6 +401,14 @@ void Receiver::apply_database(DatabaseApply& apply) {
     stands_at(store, position);
     order_.finish_transactions(store);
     changed_.notify_all();
+}
+
+void Receiver::hold(std::set<StoreId> stores) {
+    std::scoped_lock lock(mutex_);
+    if (stores != held_) {
+        held_ = std::move(stores);
+        changed_.notify_all();
+    }
 }
 
 void Receiver::wake() {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,10 @@ class Receiver {
     /// Step of the apply worker of a database.
     void apply_database(DatabaseApply& apply);
 
+    /// Nothing of these stores is applied until they are not among `stores` any more; what is being
+    /// applied ends.
+    void hold(std::set<StoreId> stores);
+
     /// New messages are in the stream, or content has arrived: look.
     void wake();
     void content_arrived(const StoreId& store);
@@ -112,6 +117,7 @@ class Receiver {
     std::set<StoreId> copying_;
     size_t out_ = 0;       ///< workers that hold tasks
     bool paused_ = false;  ///< the order begins again: no task is handed out
+    std::set<StoreId> held_;
 
     protocol::EventLog events_;  // locks for itself
 

@@ -64,6 +64,7 @@ const std::vector<std::string> migrations = {R"(
 )"};
 
 const std::string differing_fact = "found differing ";
+const std::string asked_fact = "looks asked ";
 
 constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
 
@@ -183,6 +184,16 @@ struct Registry::State {
         return static_cast<uint64_t>(database.query_integer(sql, of).value_or(0));
     }
 
+    void count_up(const std::string& fact) {
+        database.execute(
+            "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
+            "value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+            {fact});
+    }
+    uint64_t counted(const std::string& fact) const {
+        return count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?", {fact});
+    }
+
     inline static const std::string is_no_exception =
         "NOT EXISTS (SELECT 1 FROM exception WHERE exception.store = item.store AND "
         "exception.item = item.item)";
@@ -267,17 +278,18 @@ void Registry::differs(const Exception& exception) {
         state_->add_exception(exception);
         state_->database.execute("UPDATE item SET looked_us = 0 WHERE store = ? AND item = ?",
                                  {store, Bytes{exception.item}});
-        state_->database.execute(
-            "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
-            "value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
-            {differing_fact + store});
+        state_->count_up(differing_fact + store);
     });
 }
 
 uint64_t Registry::found_differing(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    return state_->count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?",
-                         {differing_fact + store.to_string()});
+    return state_->counted(differing_fact + store.to_string());
+}
+
+uint64_t Registry::looks_asked(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->counted(asked_fact + store.to_string());
 }
 
 void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
@@ -317,7 +329,10 @@ uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::s
     std::scoped_lock lock(state_->mutex);
     const std::string of = " WHERE store = ? AND digest_algorithm <> ''";
     if (!item) {
-        state_->database.execute("UPDATE item SET looked_us = 0" + of, {store.to_string()});
+        state_->database.transaction([&] {
+            state_->database.execute("UPDATE item SET looked_us = 0" + of, {store.to_string()});
+            state_->count_up(asked_fact + store.to_string());
+        });
         return state_->count("SELECT count(*) FROM item" + of, {store.to_string()});
     }
     state_->database.execute("UPDATE item SET looked_us = 0" + of + " AND item = ?",

@@ -88,6 +88,8 @@ class Registry {
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
     /// They are due until they are found right, also when they change. Returns how many exist.
     uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});
+    /// How often all of the store were asked for.
+    uint64_t looks_asked(const StoreId& store) const;
     struct Looks {
         uint64_t asked = 0;               ///< that were asked for and are still to be looked at
         std::optional<TimePoint> oldest;  ///< nullopt: nothing is here, or some never were

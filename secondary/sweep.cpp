@@ -50,7 +50,7 @@ Sweep::Sweep(Options options, ItemLook& items, Registry& registry, Lane lane, co
 void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
     run_in_background();
     while (!stop.stop_requested()) {
-        const bool any = step(stop);
+        const bool any = step(stop) || look_for_extras(stop);
         progress.healthy();
         if (!any) {
             sleep_unless_stopped(look_interval, stop);
@@ -178,6 +178,55 @@ std::chrono::milliseconds Sweep::delay_of_repair(const std::string& item) {
     ++repeated.times;
     return repeated.times == 1 ? std::chrono::milliseconds(0)
                                : Backoff::after(repeated.times, first_delay, slowest_delay);
+}
+
+bool Sweep::look_for_extras(const std::stop_token& stop) {
+    const SteadyTime now = clock_.steady_now();
+    const uint64_t asked = registry_.looks_asked(options_.store);
+    const bool due =
+        options_.every.count() > 0 && (!extras_at_ || now - *extras_at_ >= options_.every);
+    if (!due && asked == status_.copy().names_looked) {
+        return false;
+    }
+    std::vector<std::string> extras = unknown_names(stop);
+    if (!extras.empty()) {
+        wait_for_what_is_coming(extras.size(), stop);
+        const std::vector<std::string> still = unknown_names(stop);
+        std::erase_if(extras, [&](const std::string& name) {
+            return std::find(still.begin(), still.end(), name) == still.end();
+        });
+    }
+    if (!extras.empty()) {
+        spdlog::warn("{}: {} here and never applied, {} first", options_.store.to_string(),
+                     counted(extras.size(), "item is", "items are"), printable(extras.front()));
+    }
+    status_.with([&](auto& status) {
+        status.extras = extras.size();
+        status.first_extra = extras.empty() ? "" : printable(extras.front());
+        status.names_looked = asked;
+    });
+    extras_at_ = now;
+    return true;
+}
+
+std::vector<std::string> Sweep::unknown_names(const std::stop_token& stop) {
+    std::vector<std::string> names;
+    items_.for_each(
+        [&](const std::string& name) {
+            if (is_unknown(name)) {
+                names.push_back(name);
+            }
+            return names.size() < most_extras;
+        },
+        stop);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+bool Sweep::is_unknown(const std::string& name) const {
+    const auto state = registry_.find(options_.store, name);
+    return (!state || state->digest.empty()) && !options_.excludes(name) &&
+           !registry_.is_exception(options_.store, name);
 }
 
 void Sweep::pace(uint64_t bytes, const std::stop_token& stop) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ namespace antipode::secondary {
 /// Reads the content of a store's items again and again, each at least once in an interval and at
 /// once when an operator asks, and compares it with what was applied. An item that differs becomes
 /// an exception, which Repair has the primary send again; it is looked at again once it was.
+/// What is here without having been applied is only named: it is nobody's to delete.
 ///
 /// No false alarm: what differs may be a change that is on its way. It counts when everything that
 /// can have been applied is finished and recorded, and the item, by the record unchanged since the
@@ -26,11 +28,14 @@ namespace antipode::secondary {
 /// run() and step(): one thread. status(): any.
 class Sweep {
   public:
+    static constexpr size_t most_extras = 1000;
     struct Options {
         StoreId store;
         std::chrono::milliseconds every{};           ///< 0: only when asked
         uint64_t bytes_per_second = 0;               ///< that are read; 0: as fast as it goes
         std::chrono::milliseconds patience{60'000};  ///< until changes on their way are applied
+        /// What is no item, whatever it is.
+        std::function<bool(const std::string& name)> excludes = [](const auto&) { return false; };
     };
     /// How far the store's lane is.
     struct Lane {
@@ -44,10 +49,17 @@ class Sweep {
     /// known whether what differs is wrong, or when none of many items is here at all.
     bool step(const std::stop_token& stop);
 
+    /// Looks for what is here without having been applied; false: that is not due.
+    bool look_for_extras(const std::stop_token& stop);
+
     struct Status {
         // Since the start:
         uint64_t looked = 0;
         std::string last_differing;  ///< "a.txt: SHA-256 ..."; empty: none
+        // Of what is here and was not applied, at most most_extras:
+        uint64_t extras = 0;
+        std::string first_extra;
+        uint64_t names_looked = 0;  ///< Registry::looks_asked() when it was looked for them
     };
     Status status() const { return status_.copy(); }
 
@@ -65,6 +77,8 @@ class Sweep {
     void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
     void report(const Suspect& suspect);
     std::chrono::milliseconds delay_of_repair(const std::string& item);
+    std::vector<std::string> unknown_names(const std::stop_token& stop);
+    bool is_unknown(const std::string& name) const;
     void pace(uint64_t bytes, const std::stop_token& stop);
 
     const Options options_;
@@ -78,6 +92,7 @@ class Sweep {
     };
     std::map<std::string, Repeated> repeated_;
     uint64_t unpaced_ = 0;
+    std::optional<SteadyTime> extras_at_;  ///< when it was looked for them
     Synchronized<Status> status_;
 };
 

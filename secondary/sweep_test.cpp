@@ -26,6 +26,14 @@ class Shelf final : public ItemLook {
         pace(1);
         return here[item];
     }
+    void for_each(const std::function<bool(const std::string& name)>& use,
+                  const std::stop_token&) override {
+        for (const auto& [name, look] : here) {
+            if (!use(name)) {
+                return;
+            }
+        }
+    }
     std::map<std::string, Look> here;
     std::vector<std::string> looked;
 };
@@ -201,6 +209,30 @@ TEST_F(SweepTest, AnEmptyDiskIsNoThousandFindings) {
     shelf_.here["file 7"] = {digest("1"), {}};
     step();
     EXPECT_EQ(registry_.exception_count(blobs), 29U);
+}
+
+TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
+    make({.store = blobs, .every = 24h, .excludes = [](const std::string& name) {
+              return name == "excluded";
+          }});
+    apply("a", "1");
+    apply("coming", "1", false);
+    for (const char* name : {"excluded", "stray", "stray too", "on its way"}) {
+        shelf_.here[name] = {digest("x"), {}};
+    }
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("on its way", "x");
+    };
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 2U);
+    EXPECT_EQ(sweep_->status().first_extra, "stray");
+    EXPECT_FALSE(sweep_->look_for_extras({})) << "once in an interval";
+    shelf_.here.erase("stray");
+    registry_.ask_for_look(blobs);
+    EXPECT_TRUE(sweep_->look_for_extras({})) << "or when all is asked for";
+    EXPECT_EQ(sweep_->status().first_extra, "stray too");
+    EXPECT_EQ(exceptions(), "");
 }
 
 TEST_F(SweepTest, ItemsThatFailedAreLeftAlone) {

@@ -5,12 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
-#include "base/digest.hpp"
-#include "base/error.hpp"
 #include "base/words.hpp"
 #include "protocol/antipode.pb.h"
-#include "protocol/message.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -18,109 +16,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 using SteadyClock = std::chrono::steady_clock;
 
-/// A daemon looks for requests twice a second.
-constexpr std::chrono::seconds answer_within(15);
 /// What was found wrong is given so long to come again.
 constexpr std::chrono::seconds mended_within(60);
 
 const Config::Site& site_of(const Config& config, const ItemsOptions& options) {
     return require_site(config, options.site.value_or(config.site));
 }
-
-/// Stores of items that the options mean.
-std::vector<StoreId> stores_of(const Config& config, const std::optional<std::string>& wanted) {
-    std::vector<StoreId> stores;
-    std::string known;
-    for (const StoreId& store : config.stores()) {
-        known += (known.empty() ? "" : ", ") + store.to_string();
-        if (!wanted || store.to_string() == *wanted || store.name == *wanted) {
-            stores.push_back(store);
-        }
-    }
-    if (wanted && stores.size() != 1) {
-        throw CommandError(ExitCode::Usage,
-                           "there is " +
-                               std::string(stores.empty() ? "no store \""
-                                                          : "more than "
-                                                            "one \"") +
-                               harmless(*wanted) + "\" among " + known,
-                           "name one of them");
-    }
-    return stores;
-}
-
-/// What waits in the bucket is another operator's, or was left there by a daemon that is down.
-[[noreturn]] void daemon_is_silent(const std::string& site) {
-    throw CommandError(ExitCode::Unreachable,
-                       "the daemon of " + site + " does not take requests; nothing was done",
-                       "antipode status " + site);
-}
-
-class Requests {
-  public:
-    Requests(const Config::Site& site, const OpenBucket& open, const Clock& clock,
-             std::function<void()> pause)
-        : site_(site.name), clock_(clock), pause_(std::move(pause)) {
-        guarded([&] { bucket_ = open(site, false); });
-    }
-
-    /// Asks, and waits for the answer. Returns how many items it concerns.
-    uint64_t ask(v1::SiteRequest request) {
-        request.set_id(std::to_string(to_microseconds(clock_.now())) + "-" +
-                       std::to_string(++number_));
-        request.set_at_us(to_microseconds(clock_.now()));
-        v1::SiteAnswer answer;
-        guarded([&] {
-            put(request);
-            answer = wait_for(request.id());
-        });
-        if (!answer.problem().empty()) {
-            throw CommandError(ExitCode::Failed, site_ + ": " + harmless(answer.problem()),
-                               harmless(answer.next_step()));
-        }
-        return answer.items();
-    }
-
-  private:
-    template <typename Use>
-    void guarded(Use use) const {
-        try {
-            use();
-        } catch (const Error& error) {
-            throw CommandError(ExitCode::Unreachable, error.what(), error.next_step());
-        }
-    }
-    void put(const v1::SiteRequest& request) {
-        const auto end = SteadyClock::now() + answer_within;
-        while (!bucket_->update(protocol::request_key(site_), request.SerializeAsString(), 0)) {
-            if (SteadyClock::now() > end) {
-                daemon_is_silent(site_);
-            }
-            pause_();
-        }
-    }
-    v1::SiteAnswer wait_for(const std::string& id) {
-        const auto end = SteadyClock::now() + answer_within;
-        while (true) {
-            v1::SiteAnswer answer;
-            const auto entry = bucket_->get(protocol::answer_key(site_));
-            if (entry && answer.ParseFromString(entry->value) && answer.id() == id) {
-                return answer;
-            }
-            if (SteadyClock::now() > end) {
-                bucket_->remove(protocol::request_key(site_));
-                daemon_is_silent(site_);
-            }
-            pause_();
-        }
-    }
-
-    const std::string site_;
-    const Clock& clock_;
-    const std::function<void()> pause_;
-    std::unique_ptr<KeyValue> bucket_;
-    uint64_t number_ = 0;
-};
 
 v1::SiteRequest request_of(const std::string& action, const StoreId& store,
                            const std::vector<std::string>& items) {
@@ -169,10 +70,14 @@ struct Checked {
     uint64_t items = 0;
     uint64_t differed = 0;
     uint64_t failing = 0;  ///< now
+    uint64_t extras = 0;
+    std::string first_extra{};
 
-    ExitCode code() const { return differed > 0 ? ExitCode::Findings : ExitCode::Ok; }
+    ExitCode code() const { return differed + extras > 0 ? ExitCode::Findings : ExitCode::Ok; }
     std::string verdict() const {
-        return differed == 0 ? "equal" : failing > 0 ? "differs" : "mended";
+        return (differed > 0 && failing > 0) || extras > 0 ? "differs"
+               : differed > 0                              ? "mended"
+                                                           : "equal";
     }
 };
 
@@ -190,7 +95,11 @@ class Watch {
             checked.differed =
                 std::max(row.content_check->differed, differed_before) - differed_before;
             checked.failing = row.parked.value_or(0);
-            const uint64_t left = row.content_check->asked;
+            const ContentCheckRow& check = *row.content_check;
+            const bool all = options_.items.empty();
+            checked.extras = all ? check.extras : 0;
+            checked.first_extra = all ? check.first_extra : "";
+            const uint64_t left = check.asked + (all && check.names_asked ? 1 : 0);
             if (left == 0 && !looked_at) {
                 looked_at = SteadyClock::now();
             }
@@ -241,6 +150,8 @@ ExitCode print(const Output& output, const std::string& site, const std::vector<
                         {"items", one.items},
                         {"differed", one.differed},
                         {"failing", one.failing},
+                        {"extras", one.extras},
+                        {"first_extra", one.first_extra},
                         {"verdict", done ? one.verdict() : "unknown"}});
     }
     if (output.json()) {
@@ -265,6 +176,14 @@ ExitCode print(const Output& output, const std::string& site, const std::vector<
                                                (one.failing == 0 ? "brought again, and right now"
                                                                  : "see antipode failures"))
                    << "\n";
+        if (one.extras > 0) {
+            output.out << one.store.to_string() << ": "
+                       << counted(one.extras, "item is here that was never applied, ",
+                                  "items are here that were never applied, ")
+                       << harmless(one.first_extra) << " first\nTry: antipode resync --store "
+                       << one.store.to_string()
+                       << " NAME, which removes what the primary does not have\n";
+        }
     }
     return code;
 }
@@ -290,13 +209,13 @@ ExitCode verify_database(const Config& config, const Fetch& fetch, const Output&
 ExitCode verify_items(const Config& config, const OpenBucket& open, const Fetch& fetch,
                       const Clock& clock, const Output& output, const ItemsOptions& options) {
     const Config::Site& site = site_of(config, options);
-    const std::vector<StoreId> stores = stores_of(config, options.store);
+    const std::vector<StoreId> stores = find_stores(config, options.store);
     if (options.store && stores.front().kind == StoreKind::Database) {
         return verify_database(config, fetch, output, options, stores.front());
     }
     const std::string daemon = daemon_of(config, site);
     const StatusReport before = status_of_secondary(fetch, daemon);
-    Requests requests(site, open, clock, options.pause);
+    SiteRequester requests(site, open, clock, options.pause);
     std::vector<Checked> checked;
     for (const StoreId& store : stores) {
         if (store.kind != StoreKind::Database) {
@@ -325,7 +244,7 @@ ExitCode resync_items(const Config& config, const OpenBucket& open, const Clock&
                            "antipode resync --store blobs/uploads ITEM, or --failed, or --all");
     }
     const Config::Site& site = site_of(config, options);
-    std::vector<StoreId> stores = stores_of(config, options.store);
+    std::vector<StoreId> stores = find_stores(config, options.store);
     std::erase_if(stores, [](const StoreId& store) { return store.kind == StoreKind::Database; });
     if (stores.empty()) {
         throw CommandError(ExitCode::Usage, "a database is mended by comparing it",
@@ -335,7 +254,7 @@ ExitCode resync_items(const Config& config, const OpenBucket& open, const Clock&
         throw CommandError(ExitCode::Usage, "of which store? There are several",
                            "antipode resync --store " + stores.front().to_string() + " ...");
     }
-    Requests requests(site, open, clock, options.pause);
+    SiteRequester requests(site, open, clock, options.pause);
     Json rows = Json::array();
     for (const StoreId& store : stores) {
         const std::string action = options.all      ? "fetch-all"

@@ -19,8 +19,10 @@
 #include "apps/antipode/hooks.hpp"
 #include "apps/antipode/items.hpp"
 #include "apps/antipode/nats_greeting.hpp"
+#include "apps/antipode/pause.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
+#include "apps/antipode/wait.hpp"
 #include "base/error.hpp"
 
 namespace antipode::cli {
@@ -58,6 +60,8 @@ class Program {
         };
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         items_.pause = compare_.pause;
+        pause_.pause = compare_.pause;
+        wait_.pause = compare_.pause;
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
     }
@@ -145,6 +149,8 @@ class Program {
         add_sites();
         add_changes();
         add_items();
+        add_pauses();
+        add_wait();
         add_hooks();
         add_database();
         add_helpers();
@@ -278,6 +284,34 @@ class Program {
         }
     }
 
+    void add_wait() {
+        CLI::App* const wait = add(
+            app_, "wait", "until a site has what was written on the primary",
+            [this] { return wait_for_site(config(), fetch_over_http, clock_, output_, wait_); });
+        wait->add_option("LSN", wait_.lsn, "of the primary's PostgreSQL; default: everything");
+        wait->add_option("--site", wait_.site, "default: this one");
+        wait->add_option("--store", wait_.store, "whose LSN, when there are several");
+        wait->add_option("--timeout", wait_.timeout_seconds, "seconds to wait at most");
+    }
+
+    void add_pauses() {
+        CLI::App* const pause =
+            add(app_, "pause", "has a secondary apply nothing for a while", [this] {
+                const Config loaded = config();
+                return pause_site(loaded, nats_buckets(loaded), clock_, output_, pause_);
+            });
+        pause->add_option("--reason", pause_.reason, "what others are told")->required();
+        pause->add_option("--for", pause_.lasts, "how long: 30m, 2h, 7d")->capture_default_str();
+        CLI::App* const resume = add(app_, "resume", "ends a pause", [this] {
+            const Config loaded = config();
+            return resume_site(loaded, nats_buckets(loaded), clock_, output_, pause_);
+        });
+        for (CLI::App* const command : {pause, resume}) {
+            command->add_option("STORE", pause_.store, "blobs/uploads; default: all");
+            command->add_option("--site", pause_.site, "default: this one");
+        }
+    }
+
     void add_hooks() {
         CLI::App* const hooks = add(app_, "hooks", "the git hooks that notice pushes at once", {});
         const auto add_action = [&](const std::string& name, const std::string& help,
@@ -378,6 +412,8 @@ class Program {
     SkipOptions skip_;
     CompareOptions compare_;
     ItemsOptions items_;
+    PauseOptions pause_;
+    WaitOptions wait_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     bool failover_mode_ = false;

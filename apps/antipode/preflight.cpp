@@ -117,6 +117,12 @@ class Look {
                       " behind, or its clock is ahead",
                   "antipode lag " + to.site + "; compare both machines' clocks");
         }
+        for (const Json& store : to.status.value("stores", Json::array())) {
+            if (text_at(store, "state") == "paused") {
+                block(to.site + " " + text_at(store, "store") + ": " + text_at(store, "reason"),
+                      next_step_of(store));
+            }
+        }
         if (const auto parked = number_at(row, "parked"); parked.value_or(0) > 0) {
             block(std::to_string(static_cast<int64_t>(*parked)) + " items failed on " + to.site,
                   "antipode status " + to.site);

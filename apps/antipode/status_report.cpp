@@ -83,7 +83,10 @@ std::optional<ContentCheckRow> read_content_check(const json& row) {
     }
     return ContentCheckRow{.asked = get<uint64_t>(*found, "asked").value_or(0),
                            .oldest = get<TimePoint>(*found, "oldest_us"),
-                           .differed = get<uint64_t>(*found, "differed").value_or(0)};
+                           .names_asked = get<bool>(*found, "names_asked").value_or(false),
+                           .differed = get<uint64_t>(*found, "differed").value_or(0),
+                           .extras = get<uint64_t>(*found, "extras").value_or(0),
+                           .first_extra = text(*found, "first_extra")};
 }
 
 StoreRow read_store(const json& row) {
@@ -102,6 +105,7 @@ StoreRow read_store(const json& row) {
             .mismatches = get<uint64_t>(row, "mismatches"),
             .parked = get<uint64_t>(row, "parked"),
             .waiting = get<uint64_t>(row, "waiting"),
+            .lsn = Lsn::parse(text(row, "lsn")),
             .copy = read_copy(row),
             .content_check = read_content_check(row)};
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/ids.hpp"
 
 /// What a daemon answers to GET /v1/status ("antipode.status/1"), as far as it is shown. Unknown
 /// values (null, or absent in an older daemon's answer) are nullopt.
@@ -38,7 +39,10 @@ struct CopyRow {
 struct ContentCheckRow {
     uint64_t asked = 0;  ///< items that an operator wants looked at and that were not yet
     std::optional<TimePoint> oldest{};  ///< when the one was looked at that waits the longest
+    bool names_asked = false;           ///< it is still to be looked for extras
     uint64_t differed = 0;              ///< items that were ever found not to be as applied
+    uint64_t extras = 0;                ///< what is there and was never applied
+    std::string first_extra{};
 };
 
 struct StoreRow {
@@ -57,6 +61,7 @@ struct StoreRow {
     std::optional<uint64_t> mismatches;
     std::optional<uint64_t> parked;
     std::optional<uint64_t> waiting;
+    std::optional<Lsn> lsn;  ///< of a secondary's database: applied through
     std::optional<CopyRow> copy;
     std::optional<ContentCheckRow> content_check{};
 };

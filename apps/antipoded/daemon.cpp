@@ -309,8 +309,9 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         row["lag_seconds"] = std::max(0.0, seconds_between(point, now));
     }
     // The worst store speaks for the site.
-    static const std::vector<std::string> worst_last = {
-        "serving", "streaming", "catching-up", "copying", "degraded", "waiting", "unknown"};
+    static const std::vector<std::string> worst_last = {"serving", "streaming", "catching-up",
+                                                        "copying", "degraded",  "paused",
+                                                        "waiting", "unknown"};
     const auto badness = [](const std::string& state) {
         return std::find(worst_last.begin(), worst_last.end(), state) - worst_last.begin();
     };

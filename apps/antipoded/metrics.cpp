@@ -47,6 +47,17 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
               store["slot"]["let_go"].size());
     }
+    if (store.contains("content_check") && store["content_check"].is_object()) {
+        const auto& check = store["content_check"];
+        gauge(registry, "antipode_store_content_check_oldest_timestamp_seconds",
+              "When the item was read again that waits for it the longest.", labels,
+              check["oldest_us"], microseconds_per_second);
+        gauge(registry, "antipode_store_content_check_differed",
+              "Items that were ever found not to be as they were applied.", labels,
+              check["differed"]);
+        gauge(registry, "antipode_store_content_check_extras",
+              "What is here and was never applied.", labels, check["extras"]);
+    }
     if (store.contains("check") && store["check"].is_object()) {
         const auto& check = store["check"];
         gauge(registry, "antipode_store_check_timestamp_seconds",

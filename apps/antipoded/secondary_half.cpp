@@ -18,6 +18,7 @@ namespace {
 constexpr size_t exceptions_shown = 50;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
+constexpr std::chrono::milliseconds request_interval(500);
 constexpr std::chrono::seconds failing_for_good(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
@@ -104,10 +105,11 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
               return answer == protocol::want_taken;
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
+      pauses_(registry_, clock),
       requests_(config.site,
                 std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
                                                protocol::bucket_name(config.cluster), true),
-                ids_, registry_, clock),
+                ids_, registry_, pauses_, clock),
       workers_(clock) {
     start_workers();
 }
@@ -127,6 +129,7 @@ void SecondaryHalf::tell_safe(const secondary::Safe& safe) {
 }
 
 void SecondaryHalf::start_workers() {
+    receiver_.hold(pauses_.stores());
     for (const auto& store : stores_.databases) {
         secondary::DatabaseApply& apply = store->apply();
         workers_.add("apply " + apply.store().to_string(),
@@ -195,9 +198,11 @@ void SecondaryHalf::start_sweeps() {
         const StoreId& id = store->apply().store();
         auto& sweep = sweeps_[id];
         sweep = std::make_unique<secondary::Sweep>(
-            secondary::Sweep::Options{.store = id,
-                                      .every = store->check_every(),
-                                      .bytes_per_second = config_.tuning.check_bytes_per_second},
+            secondary::Sweep::Options{
+                .store = id,
+                .every = store->check_every(),
+                .bytes_per_second = config_.tuning.check_bytes_per_second,
+                .excludes = [&store](const std::string& item) { return store->excludes(item); }},
             store->looks(), registry_,
             secondary::Sweep::Lane{.newest =
                                        [this] {
@@ -212,8 +217,25 @@ void SecondaryHalf::start_sweeps() {
                      });
     }
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
-        requests_.run(stop, progress);
+        run_requests(stop, progress);
     });
+}
+
+void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress progress) {
+    do {
+        receiver_.hold(pauses_.stores());
+        requests_.step();
+        receiver_.hold(pauses_.stores());
+        progress.healthy();
+    } while (!sleep_unless_stopped(request_interval, stop));
+}
+
+void SecondaryHalf::resume_all() {
+    if (!pauses_.stores().empty()) {
+        spdlog::warn("what is paused goes on: this site is about to be the primary");
+        pauses_.resume_all();
+        receiver_.hold({});
+    }
 }
 
 bool SecondaryHalf::is_copied(const StoreId& store) const {
@@ -346,6 +368,14 @@ void SecondaryHalf::show_watch(SecondaryDatabase& database, const StoreId& store
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
     SecondaryDatabase* const database = database_of(lane.store);
+    const auto pauses = pauses_.current();
+    if (const auto paused = pauses.find(lane.store); paused != pauses.end()) {
+        const Pause& pause = paused->second;
+        reason = "paused by " + printable(pause.operator_name) + " until " +
+                 to_iso8601(pause.until) + ": " + printable(pause.reason);
+        next_step = "antipode resume " + lane.store.to_string() + " --site " + config_.site;
+        return "paused";
+    }
     if (const auto held_up = database == nullptr ? std::nullopt : database->watch().held_up()) {
         reason = held_up->reason;
         next_step = held_up->next_step;
@@ -405,10 +435,13 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto looks = registry_.looks(store);
     const auto status = sweeps_.at(store)->status();
     nlohmann::json row = {{"asked", looks.asked},
+                          {"names_asked", registry_.looks_asked(store) != status.names_looked},
                           {"oldest_us", nullptr},
                           {"looked", status.looked},
                           {"differed", registry_.found_differing(store)},
-                          {"last_differing", status.last_differing}};
+                          {"last_differing", status.last_differing},
+                          {"extras", status.extras},
+                          {"first_extra", status.first_extra}};
     if (looks.oldest) {
         row["oldest_us"] = to_microseconds(*looks.oldest);
     }

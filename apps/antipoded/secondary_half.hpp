@@ -42,6 +42,8 @@ class SecondaryHalf final : public Half {
     /// Something of the lane is applied right now: nothing holds it up.
     bool is_at_work(const secondary::ReceiverLaneStatus& lane) const;
     const secondary::Registry& registry() const { return registry_; }
+    /// This site is about to be the primary: it must have what is here.
+    void resume_all();
 
   private:
     struct Summary {
@@ -55,6 +57,7 @@ class SecondaryHalf final : public Half {
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
+    void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
     nlohmann::json show_content_check(const StoreId& store) const;
@@ -87,6 +90,7 @@ class SecondaryHalf final : public Half {
     secondary::Relay relay_;
     secondary::Repair repair_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
+    Pauses pauses_;
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     Workers workers_;                  // last: ends before what it uses

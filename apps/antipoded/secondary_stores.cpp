@@ -5,6 +5,7 @@
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/replica_session.hpp"
+#include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
 #include "secondary/database/transaction_apply.hpp"
 #include "secondary/repositories/apply.hpp"
@@ -62,6 +63,10 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
                          const std::stop_token& stop) override {
         return ready().look(item, pace, stop);
     }
+    void for_each(const std::function<bool(const std::string& name)>& use,
+                  const std::stop_token& stop) override {
+        ready().for_each(use, stop);
+    }
 
   private:
     secondary::RepositoryApply& ready() {
@@ -112,18 +117,21 @@ class FilesSecondary final : public SecondaryItems {
         : tree_(store.root),
           contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
           apply_({StoreKind::Blobs, store.name}, tree_),
-          check_every_(store.check_every) {}
+          check_every_(store.check_every),
+          filter_(store.exclude) {}
 
     secondary::ItemApply& apply() override { return apply_; }
     secondary::ContentStore& contents() override { return contents_; }
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
+    bool excludes(const std::string& item) const override { return filter_.excludes(item); }
 
   private:
     files::PosixTree tree_;
     secondary::ContentStore contents_;
     secondary::BlobApply apply_;
     const std::chrono::milliseconds check_every_;
+    const primary::PathFilter filter_;  // the one by which the primary captures
 };
 
 }  // namespace

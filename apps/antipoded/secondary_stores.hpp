@@ -30,6 +30,8 @@ class SecondaryItems {
     virtual secondary::ContentStore& contents() = 0;
     virtual secondary::ItemLook& looks() = 0;
     virtual std::chrono::milliseconds check_every() const = 0;
+    /// It is not replicated, whatever it is.
+    virtual bool excludes(const std::string&) const { return false; }
 };
 
 struct SecondaryStores {

@@ -205,6 +205,7 @@ void SiteHands::write_loss_report(const v1::EpochRecord& record, const Secondary
 
 std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
     const auto half = secondary();
+    half->resume_all();
     const auto lanes = half->lanes();
     for (const auto& lane : lanes) {
         if (lane.copying) {

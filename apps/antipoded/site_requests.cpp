@@ -11,7 +11,6 @@
 namespace antipode {
 namespace {
 
-constexpr std::chrono::milliseconds look_interval(500);
 /// Nobody waits any more for the answer to an older one.
 constexpr std::chrono::minutes oldest_request(5);
 
@@ -19,19 +18,13 @@ constexpr std::chrono::minutes oldest_request(5);
 
 SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket,
                            std::vector<StoreId> stores, secondary::Registry& registry,
-                           const Clock& clock)
+                           Pauses& pauses, const Clock& clock)
     : site_(std::move(site)),
       bucket_(std::move(bucket)),
       stores_(std::move(stores)),
       registry_(registry),
+      pauses_(pauses),
       clock_(clock) {}
-
-void SiteRequests::run(const std::stop_token& stop, Worker::Progress progress) {
-    while (!sleep_unless_stopped(look_interval, stop)) {
-        step();
-        progress.healthy();
-    }
-}
 
 void SiteRequests::step() {
     const auto entry = bucket_->get(protocol::request_key(site_));
@@ -57,8 +50,11 @@ void SiteRequests::step() {
 v1::SiteAnswer SiteRequests::fulfil(const v1::SiteRequest& request) {
     v1::SiteAnswer answer;
     const auto store = StoreId::parse(request.store());
-    if (!store || std::find(stores_.begin(), stores_.end(), *store) == stores_.end() ||
-        store->kind == StoreKind::Database) {
+    const bool here = store && std::find(stores_.begin(), stores_.end(), *store) != stores_.end();
+    if (here && fulfil_pause(*store, request)) {
+        return answer;
+    }
+    if (!here || store->kind == StoreKind::Database) {
         answer.set_problem("this site has no store of items " + printable(request.store()));
         answer.set_next_step("antipode status");
         return answer;
@@ -80,6 +76,24 @@ v1::SiteAnswer SiteRequests::fulfil(const v1::SiteRequest& request) {
     spdlog::info("{}: an operator asks for \"{}\" of {}", store->to_string(), request.action(),
                  counted(answer.items(), "item", "items"));
     return answer;
+}
+
+/// False: the request is another one.
+bool SiteRequests::fulfil_pause(const StoreId& store, const v1::SiteRequest& request) {
+    if (request.action() == "pause") {
+        pauses_.pause(store, {clock_.now(), from_microseconds(request.until_us()),
+                              request.operator_name(), request.reason()});
+        spdlog::warn(
+            "{}: paused by {} until {}: {}", store.to_string(), printable(request.operator_name()),
+            to_iso8601(from_microseconds(request.until_us())), printable(request.reason()));
+        return true;
+    }
+    if (request.action() == "resume") {
+        pauses_.resume(store);
+        spdlog::info("{}: resumed", store.to_string());
+        return true;
+    }
+    return false;
 }
 
 uint64_t SiteRequests::look(const StoreId& store, const v1::SiteRequest& request) {

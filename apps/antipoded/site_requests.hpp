@@ -4,29 +4,29 @@
 #include <string>
 #include <vector>
 
+#include "apps/antipoded/pauses.hpp"
 #include "base/clock.hpp"
 #include "base/ids.hpp"
 #include "base/seams/key_value.hpp"
-#include "base/worker.hpp"
 #include "protocol/antipode.pb.h"
 #include "secondary/registry.hpp"
 
 namespace antipode {
 
-/// Does what operators ask of this secondary (v1::SiteRequest): reading items' content again, and
-/// having items sent again. One thread.
+/// Does what operators ask of this secondary (v1::SiteRequest): reading items' content again,
+/// having items sent again, pauses. One thread.
 class SiteRequests {
   public:
     /// `bucket`: the site's own.
     SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, std::vector<StoreId> stores,
-                 secondary::Registry& registry, const Clock& clock);
+                 secondary::Registry& registry, Pauses& pauses, const Clock& clock);
 
-    void run(const std::stop_token& stop, Worker::Progress progress);
     /// Looks for a request, does it and answers.
     void step();
 
   private:
     v1::SiteAnswer fulfil(const v1::SiteRequest& request);
+    bool fulfil_pause(const StoreId& store, const v1::SiteRequest& request);
     uint64_t look(const StoreId& store, const v1::SiteRequest& request);
     uint64_t fetch(const StoreId& store, const v1::SiteRequest& request);
     uint64_t fetch_all(const StoreId& store);
@@ -35,6 +35,7 @@ class SiteRequests {
     const std::unique_ptr<KeyValue> bucket_;
     const std::vector<StoreId> stores_;
     secondary::Registry& registry_;
+    Pauses& pauses_;
     const Clock& clock_;
 };
 

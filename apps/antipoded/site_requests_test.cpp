@@ -54,8 +54,10 @@ class SiteRequestsTest : public testing::Test {
     ManualClock clock_;
     secondary::Registry registry_{"", clock_};
     test::MemoryBucket::Server server_;
-    SiteRequests requests_{
-        "sydney", std::make_unique<test::MemoryBucket>(server_), {rows, blobs}, registry_, clock_};
+    Pauses pauses_{registry_, clock_};
+    SiteRequests requests_{"sydney",      std::make_unique<test::MemoryBucket>(server_),
+                           {rows, blobs}, registry_,
+                           pauses_,       clock_};
     uint64_t number_ = 0;
     int id_ = 0;
 };
@@ -87,6 +89,35 @@ TEST_F(SiteRequestsTest, HasAllSentAgainByComparingWithThePrimarysInventory) {
     EXPECT_EQ(registry_.count(blobs), 0U);
     ASSERT_TRUE(registry_.gap(blobs));
     EXPECT_EQ(registry_.gap(blobs)->at, (Position{1, 1, 2}));
+}
+
+TEST_F(SiteRequestsTest, PausesLastOverRestartsAndEndWithTheirTime) {
+    v1::SiteRequest request;
+    request.set_id("1");
+    request.set_at_us(to_microseconds(clock_.now()));
+    request.set_action("pause");
+    request.set_store("database/app");
+    request.set_reason("a reindex");
+    request.set_operator_name("jo");
+    request.set_until_us(to_microseconds(clock_.now() + std::chrono::hours(2)));
+    test::MemoryBucket(server_).put("request.sydney", request.SerializeAsString());
+    requests_.step();
+    const auto later = Pauses(registry_, clock_).current();
+    ASSERT_EQ(later.size(), 1U);
+    EXPECT_EQ(later.at(rows).reason, "a reindex");
+    EXPECT_EQ(later.at(rows).operator_name, "jo");
+    EXPECT_EQ(later.at(rows).since, clock_.now());
+    clock_.advance(std::chrono::hours(2));
+    EXPECT_TRUE(pauses_.current().empty());
+
+    request.set_until_us(to_microseconds(clock_.now() + std::chrono::hours(2)));
+    request.set_at_us(to_microseconds(clock_.now()));
+    test::MemoryBucket(server_).put("request.sydney", request.SerializeAsString());
+    requests_.step();
+    EXPECT_EQ(pauses_.stores(), std::set<StoreId>{rows});
+    EXPECT_EQ(ask("resume", "database/app").problem(), "");
+    EXPECT_TRUE(pauses_.stores().empty());
+    EXPECT_TRUE(Pauses(registry_, clock_).stores().empty());
 }
 
 TEST_F(SiteRequestsTest, RefusesWhatItDoesNotKnow) {

@@ -73,6 +73,31 @@ Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_
     }
 }
 
+void BlobApply::for_each(const std::function<bool(const std::string& name)>& use,
+                         const std::stop_token& stop) {
+    prepare();
+    std::vector<std::string> directories = {""};
+    while (!directories.empty()) {
+        const std::string directory = std::move(directories.back());
+        directories.pop_back();
+        for (const FileTree::Entry& entry :
+             tree_.list(directory).value_or(std::vector<FileTree::Entry>())) {
+            if (stop.stop_requested()) {
+                throw Stopped{};
+            }
+            std::string name = directory.empty() ? entry.name : directory + "/" + entry.name;
+            if (is_private(name)) {
+                continue;
+            }
+            if (entry.stat.type == FileType::Directory) {
+                directories.push_back(std::move(name));
+            } else if (!use(name)) {
+                return;
+            }
+        }
+    }
+}
+
 /// Makes our directories and, the first time, removes what a crash left in them. Throws when the
 /// root is missing, or is not the one that was prepared.
 void BlobApply::prepare() {

@@ -29,6 +29,8 @@ class BlobApply final : public ItemApply, public ItemLook {
                               const std::stop_token& stop) override;
 
     Look look(const std::string& item, const Pace& pace, const std::stop_token& stop) override;
+    void for_each(const std::function<bool(const std::string& name)>& use,
+                  const std::stop_token& stop) override;
 
     /// incoming_directory() below the root: what ContentStore is to be given.
     static std::string incoming_name();

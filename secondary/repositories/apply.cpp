@@ -136,6 +136,15 @@ Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop
     return refs ? Look{verify::refs_digest(*refs), repositories_.defect(item, stop)} : Look{};
 }
 
+void RepositoryApply::for_each(const std::function<bool(const std::string& name)>& use,
+                               const std::stop_token& stop) {
+    for (const std::string& name : repositories_.discover(stop).found) {
+        if (!use(name)) {
+            return;
+        }
+    }
+}
+
 Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& stop) {
     const v1::Payload& payload = task.event->payload;
     const bool removal = payload.has_repository_removed();

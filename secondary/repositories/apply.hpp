@@ -29,6 +29,8 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
     /// Refs, and all objects, read by git. Not paced but for the refs: it is one program.
     Look look(const std::string& item, const Pace& pace, const std::stop_token& stop) override;
+    void for_each(const std::function<bool(const std::string& name)>& use,
+                  const std::stop_token& stop) override;
 
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);

@@ -231,8 +231,10 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                   "antipode_store_backlog_events", "antipode_store_backlog_bytes",
                   "antipode_store_verified", "antipode_store_mismatches", "antipode_store_parked",
                   "antipode_store_check_differing", "antipode_store_check_rows",
-                  "antipode_store_check_undecided", "antipode_refused_events",
-                  "antipode_worker_healthy"}));
+                  "antipode_store_check_undecided", "antipode_store_content_check_differed",
+                  "antipode_store_content_check_extras",
+                  "antipode_store_content_check_oldest_timestamp_seconds",
+                  "antipode_refused_events", "antipode_worker_healthy"}));
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);

@@ -220,6 +220,31 @@ TEST_F(Verify, UnderLoadNothingIsFoundThatIsRight) {
     sites_.expect_equal();
 }
 
+TEST_F(Verify, WhatSomebodyPutHereIsNamedAndRemovedWhenAskedFor) {
+    make_file("one");
+    make_repository("one.git");
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    write_file(file("stray"), "put here by hand");
+    fs::copy(repository("one.git"), repository("stray.git"), fs::copy_options::recursive);
+    CommandResult result = verify();
+    EXPECT_EQ(result.status, findings) << result.output << result.error << sites_.describe();
+    EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 1 item is here that was never applied, "
+                                         "stray first\nTry: antipode resync --store "
+                                         "blobs/uploads NAME, which removes"));
+    EXPECT_THAT(result.output, HasSubstr("repositories/git: 1 item is here that was never applied, "
+                                         "stray.git first\n"));
+    EXPECT_TRUE(fs::exists(file("stray")));
+    sites_.sydney.antipode({"resync", "--store", "uploads", "stray"});
+    sites_.sydney.antipode({"resync", "--store", "git", "stray.git"});
+    EXPECT_TRUE(eventually([&] {
+        return !fs::exists(file("stray")) && !fs::exists(repository("stray.git"));
+    })) << sites_.describe();
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    result = verify();
+    EXPECT_EQ(result.status, equal) << result.output << result.error;
+    sites_.expect_equal();
+}
+
 TEST_F(Verify, AStateDatabaseThatIsWrongIsMendedAndWhatIsRightStays) {
     make_file("one");
     make_repository("one.git");
@@ -263,8 +288,8 @@ TEST_F(Verify, WhatAnOperatorAsksForIsDoneFromAnyMachine) {
     EXPECT_EQ(result.status, equal) << result.output << result.error;
     EXPECT_EQ(result.output,
               "{\"schema\":\"antipode.verify/1\",\"site\":\"sydney\",\"state\":\"done\",\"stores\":"
-              "[{\"store\":\"blobs/uploads\",\"items\":1,\"differed\":0,\"failing\":0,\"verdict\":"
-              "\"equal\"}]}\n");
+              "[{\"store\":\"blobs/uploads\",\"items\":1,\"differed\":0,\"failing\":0,\"extras\":"
+              "0,\"first_extra\":\"\",\"verdict\":\"equal\"}]}\n");
     EXPECT_EQ(verify({"nothing"}).status, 2);
     EXPECT_EQ(sites_.sydney.antipode({"resync", "one"}).status, 2) << "of which store?";
     EXPECT_EQ(sites_.sydney.antipode({"resync"}).status, 2);
