@@ -14,6 +14,9 @@ namespace {
 constexpr auto append_timeout = std::chrono::seconds(10);
 constexpr const char* expected_last_header = "Nats-Expected-Last-Sequence";
 
+/// How often a reader to whom nothing comes looks whether the server still knows it.
+constexpr std::chrono::seconds consumer_interval(5);
+
 /// What the library's thread tells the appending thread.
 struct Acknowledgements {
     std::mutex mutex;
@@ -62,7 +65,8 @@ struct Session {
     Context context;
     Context publisher;
     Subscription subscription;
-    uint64_t next_sequence = 0;  ///< of the subscription
+    uint64_t next_sequence = 0;                           ///< of the subscription
+    std::chrono::steady_clock::time_point consumer_seen;  ///< it was on the server
 
     ~Session() {
         // First end the threads that call back, then free what they call back into.
@@ -170,6 +174,27 @@ struct JetStream::State {
                                options.subjects.c_str(), nullptr, nullptr, &sub, nullptr),
               what("reading"));
         current.next_sequence = sequence;
+        current.consumer_seen = std::chrono::steady_clock::now();
+    }
+
+    /// A server forgets a consumer that does not ask for a while (this machine was suspended), and
+    /// then gives no answer at all to its requests: that looks as if nothing came.
+    void look_for_consumer(Session& current, uint64_t sequence) const {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - current.consumer_seen < consumer_interval) {
+            return;
+        }
+        jsConsumerInfo* raw = nullptr;
+        jsErrCode code{};
+        const natsStatus status =
+            natsSubscription_GetConsumerInfo(&raw, current.subscription.get(), nullptr, &code);
+        const Handle<jsConsumerInfo, jsConsumerInfo_Destroy> info(raw);
+        if (status == NATS_NOT_FOUND || code == JSConsumerNotFoundErr) {
+            subscribe(current, sequence);
+            return;
+        }
+        check(status, what("reading"));
+        current.consumer_seen = now;
     }
 
     std::vector<StoredMessage> fetch(Session& current, std::chrono::milliseconds wait) const {
@@ -279,6 +304,11 @@ std::vector<StoredMessage> JetStream::read(uint64_t sequence, std::chrono::milli
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(
                 deadline - std::chrono::steady_clock::now());
             auto messages = state_->fetch(session, left);
+            if (messages.empty()) {
+                state_->look_for_consumer(session, sequence);
+            } else {
+                session.consumer_seen = std::chrono::steady_clock::now();
+            }
             if (!messages.empty() || left.count() <= 0) {
                 return messages;
             }

@@ -204,12 +204,10 @@ void SecondaryHalf::start_sweeps() {
                 .bytes_per_second = config_.tuning.check_bytes_per_second,
                 .excludes = [&store](const std::string& item) { return store->excludes(item); }},
             store->looks(), registry_,
-            secondary::Sweep::Lane{.newest =
-                                       [this] {
-                                           return std::max(relay_.status().safe.position,
-                                                           receiver_.accepted());
-                                       },
-                                   .finished = [this, id] { return receiver_.passed(id); }},
+            secondary::Sweep::Lane{
+                .newest =
+                    [this] { return std::max(relay_.status().relayed, receiver_.accepted()); },
+                .finished = [this, id] { return receiver_.passed(id); }},
             clock_);
         workers_.add("content check " + id.to_string(),
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,7 @@ class MeddlingTree final : public FileTree {
 
     std::function<void()> before_read = [] {};
     std::optional<std::string> unreadable;
+    bool rotten = false;  ///< the disk gives another first byte
     int reads = 0;
 
   private:
@@ -135,7 +137,11 @@ class MeddlingTree final : public FileTree {
                 ++tree_.reads;
                 tree_.before_read();
             }
-            return file_->read_at(offset, buffer);
+            const size_t size = file_->read_at(offset, buffer);
+            if (tree_.rotten && size > 0) {
+                buffer[0] = static_cast<char>(~buffer[0]);
+            }
+            return size;
         }
 
       private:
@@ -340,6 +346,28 @@ TEST_F(Capture, AFileReadWithinTheTickOfItsChangeIsLookedAtAgain) {
     EXPECT_EQ(reconcile().changed, Names{"a"});
     EXPECT_TRUE(publish("a").has_unchanged());
     EXPECT_TRUE(reconcile().changed.empty());
+}
+
+TEST_F(Capture, WhatADiskMadeOfAFileIsNotPublished) {
+    write("a", "1");
+    publish("a");
+    tree.rotten = true;
+    EXPECT_TRUE(reconcile().changed.empty());
+    try {
+        publish("a", true);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Retry);
+        EXPECT_THAT(error.what(), testing::HasSubstr("a has another content than when it was "
+                                                     "published, and nobody changed it"));
+    }
+    write("b", "2");
+    EXPECT_EQ(publish("b").blob_put().content().inline_(), "\xcd") << "new: that is its content";
+    tree.rotten = false;
+    EXPECT_EQ(publish("a", true).blob_put().content().inline_(), "1");
+    tree.rotten = true;
+    write("a", "3");
+    EXPECT_EQ(publish("a").blob_put().content().inline_(), "\xcc") << "somebody changed it";
 }
 
 TEST_F(Capture, AFileThatChangesWhileItIsReadIsReadAgain) {

@@ -193,8 +193,24 @@ std::optional<Reading> BlobCapture::read(const std::string& item, bool whole,
         return std::nullopt;
     }
     const auto snapshot = take_snapshot(item, stop);
+    if (snapshot && state && state->proves_unchanged(snapshot->state.stat)) {
+        require_same_content(item, *snapshot, published->digest);
+    }
     return snapshot ? compare(item, *snapshot, published, whole)
                     : read_removed(item, published, whole);
+}
+
+/// What a failing disk made of a file must not be copied over what is right elsewhere.
+void BlobCapture::require_same_content(const std::string& item, const Snapshot& snapshot,
+                                       const Digest& published) {
+    if (verify::blob_digest(snapshot.state.hash, snapshot.state.stat.size) != published) {
+        throw Error(Reaction::Retry,
+                    printable(item) +
+                        " has another content than when it was published, and nobody changed it: "
+                        "its times and size are the same",
+                    "check the disk; bring the file back from a backup or from a secondary. If it "
+                    "is right (written through a memory map), touch it");
+    }
 }
 
 /// nullopt: there is no such file any more.

@@ -60,6 +60,8 @@ class BlobCapture final : public ItemCapture {
     void require_same_root();
     bool is_regular(const std::string& path);
     bool may_be_published(const std::string& item);
+    static void require_same_content(const std::string& item, const Snapshot& snapshot,
+                                     const Digest& published);
     std::optional<Snapshot> take_snapshot(const std::string& item, const std::stop_token& stop);
     std::optional<Snapshot> try_snapshot(FileReader& file, const FileStat& before,
                                          const std::stop_token& stop);
