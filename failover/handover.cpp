@@ -70,7 +70,7 @@ void seed_registry(const primary::Inventory& inventory, const std::vector<StoreI
         inventory.for_each(
             store, [&](const std::string& item, const primary::Published& published) {
                 if (!published.forgotten()) {
-                    outcomes.push_back({item, position, position, published.digest, {}, false});
+                    outcomes.push_back({item, position, position, published.digest, {}});
                 }
                 if (outcomes.size() >= batch) {
                     record();

@@ -286,6 +286,8 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
     if (finished.result.digest == expected) {
         ++lane.verified;
         outcome.applied = finished.result.digest;
+        // Of a repository an update shows the refs and what is new.
+        outcome.looked = !event.payload.has_ref_update() || event.payload.ref_update().full();
     }
     return outcome;
 }
@@ -296,6 +298,9 @@ void ApplyOrder::judge_unchanged(Lane& lane, const protocol::Event& event,
     const Digest expected{unchanged.digest_algorithm(), unchanged.digest()};
     const auto known = registry_.find(lane.store, outcome.item);
     if (expected.empty()) {
+        if (!known && registry_.is_awaited(lane.store, outcome.item)) {
+            outcome.applied = Digest{};  // neither site has it
+        }
         return;
     }
     if (known && known->digest == expected) {

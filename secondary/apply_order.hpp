@@ -86,6 +86,8 @@ class ApplyOrder {
     /// The next transactions that may be applied, in order. They stay out until finished or failed.
     std::vector<const protocol::Event*> take_transactions(const StoreId& store, size_t most_events,
                                                           size_t most_bytes);
+    /// A part of a transaction was taken, and not yet its last one.
+    bool is_open(const StoreId& store) const { return lanes_.at(store).open_before.has_value(); }
     void finish_transactions(const StoreId& store);
     void fail_transactions(const StoreId& store);
     /// What was taken does not join on to what is applied; the primary sends it again.

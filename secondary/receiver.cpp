@@ -364,7 +364,7 @@ void Receiver::apply_database(DatabaseApply& apply) {
     const StoreId& store = apply.store();
     std::unique_lock lock(mutex_);
     const auto events =
-        paused_ || held_.contains(store) || order_.wants_restart()
+        paused_ || order_.wants_restart() || (held_.contains(store) && !order_.is_open(store))
             ? std::vector<const protocol::Event*>{}
             : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
     if (events.empty()) {

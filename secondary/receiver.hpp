@@ -65,7 +65,7 @@ class Receiver {
     void apply_database(DatabaseApply& apply);
 
     /// Nothing of these stores is applied until they are not among `stores` any more; what is being
-    /// applied ends.
+    /// applied ends, a large transaction with its last part.
     void hold(std::set<StoreId> stores);
 
     /// New messages are in the stream, or content has arrived: look.

@@ -58,8 +58,8 @@ const std::vector<std::string> migrations = {R"(
     CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 )",
                                              R"(
-    -- 0: due
-    ALTER TABLE item ADD COLUMN looked_us INTEGER NOT NULL DEFAULT 0;
+    -- 0: asked for; 1: never
+    ALTER TABLE item ADD COLUMN looked_us INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX item_by_look ON item (store, looked_us) WHERE digest_algorithm <> '';
 )"};
 
@@ -168,16 +168,16 @@ struct Registry::State {
 
     /// One that is asked for stays so: it may have been written over something broken.
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {
-        const TimePoint looked = outcome.looked ? clock.now() : TimePoint{};
         database.execute(
-            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (store, item) DO UPDATE "
+            "INSERT INTO item VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1)) "
+            "ON CONFLICT (store, item) DO UPDATE "
             "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
             "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
-            "looked_us = iif(looked_us = 0, 0, excluded.looked_us)",
+            "looked_us = iif(looked_us = 0 OR ?8 = 0, looked_us, ?8)",
             {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
              Bytes{outcome.applied->value}, number(outcome.position.epoch),
              number(outcome.position.session), number(outcome.position.number),
-             to_microseconds(looked)});
+             outcome.looked ? to_microseconds(clock.now()) : int64_t{0}});
     }
 
     uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
@@ -292,20 +292,16 @@ uint64_t Registry::looks_asked(const StoreId& store) const {
     return state_->counted(asked_fact + store.to_string());
 }
 
-void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
+void Registry::looked_at(const StoreId& store, std::span<const std::string> items) {
     if (items.empty()) {
         return;
     }
     const TimePoint now = state_->clock.now();
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        for (const Looked& looked : items) {
-            const Position& at = looked.position;
-            state_->database.execute(
-                "UPDATE item SET looked_us = ? WHERE store = ? AND item = ? AND "
-                "(epoch, session, number) = (?, ?, ?)",
-                {to_microseconds(now), store.to_string(), Bytes{looked.item}, number(at.epoch),
-                 number(at.session), number(at.number)});
+        for (const std::string& item : items) {
+            state_->database.execute("UPDATE item SET looked_us = ? WHERE store = ? AND item = ?",
+                                     {to_microseconds(now), store.to_string(), Bytes{item}});
         }
     });
 }
@@ -344,18 +340,19 @@ uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::s
 Registry::Looks Registry::looks(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
     Looks looks;
-    looks.asked = state_->count(
+    const std::string asked =
         "SELECT count(*) FROM item INDEXED BY item_by_look WHERE store = ? AND "
-        "digest_algorithm <> '' AND looked_us = 0 AND " +
-            State::is_no_exception,
-        {store.to_string()});
+        "digest_algorithm <> '' AND looked_us = 0";
+    looks.failing = state_->count(asked, {store.to_string()});
+    looks.asked = state_->count(asked + " AND " + State::is_no_exception, {store.to_string()});
+    looks.failing -= looks.asked;
     const int64_t oldest = state_->database
                                .query_integer(
                                    "SELECT min(looked_us) FROM item INDEXED BY item_by_look WHERE "
                                    "store = ? AND digest_algorithm <> ''",
                                    {store.to_string()})
                                .value_or(0);
-    if (oldest > 0) {
+    if (oldest > 1) {
         looks.oldest = from_microseconds(oldest);
     }
     return looks;
@@ -452,7 +449,11 @@ void Registry::tried(const StoreId& store, const std::string& item, TimePoint ne
         {to_microseconds(next_try), store.to_string(), Bytes{item}});
 }
 
-void Registry::forget_items(const StoreId& store) {
+void Registry::compare_anew(const StoreId& store, TimePoint now) {
+    const auto known = gap(store);
+    Position at = std::max(lane(store).finished, known ? known->at : Position{});
+    ++at.number;  // what was compared for an earlier gap mends nothing of this one
+    set_gap(store, at, now);
     std::scoped_lock lock(state_->mutex);
     state_->database.execute("DELETE FROM item WHERE store = ?", {store.to_string()});
 }

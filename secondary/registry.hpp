@@ -60,7 +60,7 @@ class Registry {
         Position fulfilled;  ///< exceptions of the item up to this place are Mended
         std::optional<Digest> applied;
         std::optional<Exception> parked;
-        bool looked = true;  ///< `applied` was made from what is here now
+        bool looked = false;  ///< `applied` was made from all of its content, as it is here now
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
@@ -77,12 +77,8 @@ class Registry {
     /// found_differing(), and is due for a look as soon as it is no exception any more.
     void differs(const Exception& exception);
 
-    struct Looked {
-        std::string item;
-        Position position;  ///< of the state that it was compared with
-    };
-    /// They are as they should be; nothing is noted of an item that changed meanwhile.
-    void looked_at(const StoreId& store, std::span<const Looked> items);
+    /// They are as they should be.
+    void looked_at(const StoreId& store, std::span<const std::string> items);
     /// Items that exist and are no exceptions, last looked at no later than `since`; those that
     /// were asked for first, then the oldest.
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
@@ -92,6 +88,7 @@ class Registry {
     uint64_t looks_asked(const StoreId& store) const;
     struct Looks {
         uint64_t asked = 0;               ///< that were asked for and are still to be looked at
+        uint64_t failing = 0;             ///< that were asked for too, and are exceptions
         std::optional<TimePoint> oldest;  ///< nullopt: nothing is here, or some never were
     };
     Looks looks(const StoreId& store) const;
@@ -119,8 +116,9 @@ class Registry {
     /// Items that are due for another try, oldest first.
     std::vector<Exception> due(TimePoint now, size_t most) const;
     void tried(const StoreId& store, const std::string& item, TimePoint next_try);
-    /// Nothing of the store is known to be here any more.
-    void forget_items(const StoreId& store);
+    /// Nothing of the store is known to be here any more, and everything is compared with the
+    /// primary's inventory.
+    void compare_anew(const StoreId& store, TimePoint now);
     /// Those of the store that failed, or this one of them, are tried again now. Returns how many.
     uint64_t try_now(const StoreId& store, TimePoint now,
                      const std::optional<std::string>& item = {});

@@ -59,6 +59,7 @@ void Relay::begin() {
         cursor_.last = place.last;
     }
     status_.with([&](RelayStatus& status) {
+        status.begun = true;
         status.relayed = cursor_.last ? cursor_.last->position : Position{};
         status.safe.lsns.clear();  // this site's stream may have lost what was safe
     });

@@ -24,7 +24,8 @@ struct Safe {
 
 struct RelayStatus {
     Safe safe;
-    Position relayed;  ///< newest message in this site's stream
+    bool begun = false;  ///< what follows is known
+    Position relayed;    ///< newest message in this site's stream
     TimePoint relayed_captured_at{};
     uint64_t messages = 0;
     uint64_t bytes = 0;

@@ -13,12 +13,15 @@ namespace antipode::secondary {
 namespace {
 
 constexpr size_t items_at_once = 64;
-/// When so many are looked at and none is here, it is the disk that is not.
 constexpr size_t suspiciously_many = 20;
+constexpr std::chrono::seconds record_interval(2);
+/// An item that cannot be looked at does not hold up the others.
+constexpr std::chrono::minutes postponed_for(10);
+constexpr size_t most_failed_looks = 16;  ///< one after the other
 constexpr std::chrono::milliseconds look_interval(1000);
 constexpr std::chrono::milliseconds lane_interval(50);
 constexpr std::chrono::milliseconds first_delay(1000);
-constexpr std::chrono::milliseconds slowest_delay(3'600'000);
+constexpr std::chrono::milliseconds slowest_delay(24 * 3'600'000);
 /// A second time within it is a repetition.
 constexpr std::chrono::hours repeats_within(24);
 constexpr size_t most_repeated = 10'000;
@@ -48,10 +51,15 @@ Sweep::Sweep(Options options, ItemLook& items, Registry& registry, Lane lane, co
       clock_(clock) {}
 
 void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
-    run_in_background();
+    be_nice();
     while (!stop.stop_requested()) {
         const bool any = step(stop) || look_for_extras(stop);
-        progress.healthy();
+        if (postponed_.empty()) {
+            progress.healthy();
+        } else {
+            progress.waiting_for(postponed_.begin()->second.why,
+                                 postponed_.begin()->second.next_step);
+        }
         if (!any) {
             sleep_unless_stopped(look_interval, stop);
         }
@@ -59,9 +67,7 @@ void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
 }
 
 bool Sweep::step(const std::stop_token& stop) {
-    const TimePoint since =
-        options_.every.count() == 0 ? TimePoint{} : clock_.now() - options_.every;
-    const auto due = registry_.due_for_look(options_.store, since, items_at_once);
+    const std::vector<std::string> due = due_items();
     if (due.empty()) {
         return false;
     }
@@ -69,12 +75,8 @@ bool Sweep::step(const std::stop_token& stop) {
     const auto gone = std::count_if(suspects.begin(), suspects.end(), [](const Suspect& suspect) {
         return suspect.look.problem.empty() && suspect.look.digest.empty();
     });
-    if (due.size() >= suspiciously_many && static_cast<size_t>(gone) == due.size()) {
-        throw Error(Reaction::Retry,
-                    "none of " + std::to_string(due.size()) + " items of " +
-                        options_.store.to_string() + " is here",
-                    "mount its file system; where they are lost: antipode resync --all --store " +
-                        options_.store.to_string());
+    if (static_cast<size_t>(gone) == due.size()) {
+        require_disk(stop);
     }
     if (!suspects.empty()) {
         wait_for_what_is_coming(suspects.size(), stop);
@@ -83,29 +85,87 @@ bool Sweep::step(const std::stop_token& stop) {
     return true;
 }
 
+std::vector<std::string> Sweep::due_items() {
+    const SteadyTime now = clock_.steady_now();
+    std::erase_if(postponed_, [&](const auto& item) { return item.second.until <= now; });
+    const TimePoint since =
+        options_.every.count() == 0 ? TimePoint{} : clock_.now() - options_.every;
+    auto due = registry_.due_for_look(options_.store, since, items_at_once + postponed_.size());
+    std::erase_if(due, [&](const std::string& item) { return postponed_.contains(item); });
+    due.resize(std::min(due.size(), items_at_once));
+    return due;
+}
+
+/// Where many items should be and nothing is at all, it is the disk that is missing.
+void Sweep::require_disk(const std::stop_token& stop) {
+    const uint64_t count = registry_.count(options_.store);
+    bool any = false;
+    items_.for_each(
+        [&](const std::string&) {
+            any = true;
+            return false;
+        },
+        stop);
+    if (!any && count >= suspiciously_many) {
+        throw Error(Reaction::Retry,
+                    "none of " + std::to_string(count) + " items of " + options_.store.to_string() +
+                        " is here",
+                    "mount its file system; where they are lost: antipode resync --all --store " +
+                        options_.store.to_string());
+    }
+}
+
 std::vector<Sweep::Suspect> Sweep::look_at(const std::vector<std::string>& items,
                                            const std::stop_token& stop) {
     std::vector<Suspect> suspects;
-    std::vector<Registry::Looked> right;
-    for (const std::string& item : items) {
-        const auto state = registry_.find(options_.store, item);
-        if (!state || state->digest.empty()) {
-            continue;
+    std::vector<std::string> right;
+    SteadyTime recorded = clock_.steady_now();
+    const auto record = [&] {
+        registry_.looked_at(options_.store, right);
+        right.clear();
+        recorded = clock_.steady_now();
+    };
+    try {
+        for (const std::string& item : items) {
+            const auto state = registry_.find(options_.store, item);
+            if (!state || state->digest.empty()) {
+                continue;
+            }
+            Suspect suspect{item, *state, {}};
+            const auto is_right = look_at(suspect, stop);
+            if (is_right == true) {
+                right.push_back(item);
+            } else if (is_right == false) {
+                suspects.push_back(std::move(suspect));
+            }
+            if (clock_.steady_now() - recorded > record_interval) {
+                record();
+            }
         }
-        Suspect suspect{item, *state, {}};
-        if (look_at(suspect, stop)) {
-            right.push_back({item, state->position});
-        } else {
-            suspects.push_back(std::move(suspect));
-        }
+    } catch (...) {
+        record();
+        throw;
     }
-    registry_.looked_at(options_.store, right);
+    record();
     return suspects;
 }
 
-bool Sweep::look_at(Suspect& suspect, const std::stop_token& stop) {
-    suspect.look = items_.look(
-        suspect.item, [&](uint64_t bytes) { pace(bytes, stop); }, stop);
+/// Whether it is as it should be; nullopt: it could not be looked at, and is later.
+std::optional<bool> Sweep::look_at(Suspect& suspect, const std::stop_token& stop) {
+    try {
+        const IdleDisk idle;
+        suspect.look = items_.look(
+            suspect.item, [&](uint64_t bytes) { pace(bytes, stop); }, stop);
+    } catch (const Error& error) {
+        if (++failed_looks_ >= most_failed_looks) {
+            failed_looks_ = 0;
+            throw;  // that is not one item's
+        }
+        postponed_[suspect.item] = {clock_.steady_now() + postponed_for, error.what(),
+                                    error.next_step()};
+        return std::nullopt;
+    }
+    failed_looks_ = 0;
     status_.with([](auto& status) { ++status.looked; });
     return !differs(suspect.look, suspect.state);
 }
@@ -129,16 +189,22 @@ void Sweep::wait_for_what_is_coming(size_t suspects, const std::stop_token& stop
 }
 
 void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& stop) {
-    std::vector<Registry::Looked> right;
+    std::vector<std::string> right;
     for (Suspect suspect : suspects) {
         const auto now = registry_.find(options_.store, suspect.item);
-        const bool changed = !now || now->position != suspect.state.position;
-        if (changed || registry_.is_exception(options_.store, suspect.item)) {
+        if (!now || registry_.is_exception(options_.store, suspect.item)) {
             continue;  // it is looked at another time
         }
-        if (look_at(suspect, stop)) {
-            right.push_back({suspect.item, suspect.state.position});
-        } else {
+        if (now->position != suspect.state.position) {
+            if (suspect.look.problem.empty()) {
+                right.push_back(suspect.item);  // it changed, and apply looked at what it became
+            }
+            continue;
+        }
+        const auto is_right = look_at(suspect, stop);
+        if (is_right == true) {
+            right.push_back(suspect.item);
+        } else if (is_right == false) {
             report(suspect);
         }
     }
@@ -185,8 +251,8 @@ bool Sweep::look_for_extras(const std::stop_token& stop) {
     const uint64_t asked = registry_.looks_asked(options_.store);
     const bool due =
         options_.every.count() > 0 && (!extras_at_ || now - *extras_at_ >= options_.every);
-    if (!due && asked == status_.copy().names_looked) {
-        return false;
+    if ((!due && asked == status_.copy().names_looked) || registry_.gap(options_.store)) {
+        return false;  // behind a gap nobody knows what was applied
     }
     std::vector<std::string> extras = unknown_names(stop);
     if (!extras.empty()) {

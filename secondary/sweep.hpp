@@ -46,7 +46,8 @@ class Sweep {
 
     void run(const std::stop_token& stop, Worker::Progress progress);
     /// Looks at some items that are due; false: none is. Throws Error{Retry} when it cannot be
-    /// known whether what differs is wrong, or when none of many items is here at all.
+    /// known whether what differs is wrong, when none of many items is here at all, or when none
+    /// can be read.
     bool step(const std::stop_token& stop);
 
     /// Looks for what is here without having been applied; false: that is not due.
@@ -56,8 +57,8 @@ class Sweep {
         // Since the start:
         uint64_t looked = 0;
         std::string last_differing;  ///< "a.txt: SHA-256 ..."; empty: none
-        // Of what is here and was not applied, at most most_extras:
-        uint64_t extras = 0;
+        // Of what is here and was not applied, at most most_extras; nullopt: not looked yet.
+        std::optional<uint64_t> extras;
         std::string first_extra;
         uint64_t names_looked = 0;  ///< Registry::looks_asked() when it was looked for them
     };
@@ -71,8 +72,9 @@ class Sweep {
     };
     std::vector<Suspect> look_at(const std::vector<std::string>& items,
                                  const std::stop_token& stop);
-    /// True: as it should be.
-    bool look_at(Suspect& suspect, const std::stop_token& stop);
+    std::optional<bool> look_at(Suspect& suspect, const std::stop_token& stop);
+    std::vector<std::string> due_items();
+    void require_disk(const std::stop_token& stop);
     void wait_for_what_is_coming(size_t suspects, const std::stop_token& stop);
     void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
     void report(const Suspect& suspect);
@@ -91,6 +93,13 @@ class Sweep {
         SteadyTime last{};
     };
     std::map<std::string, Repeated> repeated_;
+    struct Postponed {
+        SteadyTime until{};
+        std::string why;
+        std::string next_step;
+    };
+    std::map<std::string, Postponed> postponed_;
+    size_t failed_looks_ = 0;  ///< one after the other
     uint64_t unpaced_ = 0;
     std::optional<SteadyTime> extras_at_;  ///< when it was looked for them
     Synchronized<Status> status_;

@@ -1,5 +1,7 @@
 #include "secondary/sweep.hpp"
 
+#include <set>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +26,11 @@ class Shelf final : public ItemLook {
     Look look(const std::string& item, const Pace& pace, const std::stop_token&) override {
         looked.push_back(item);
         pace(1);
-        return here[item];
+        if (unreadable.contains(item)) {
+            throw Error(Reaction::Retry, item + " cannot be read", "look");
+        }
+        const auto found = here.find(item);
+        return found == here.end() ? Look{} : found->second;
     }
     void for_each(const std::function<bool(const std::string& name)>& use,
                   const std::stop_token&) override {
@@ -36,6 +42,7 @@ class Shelf final : public ItemLook {
     }
     std::map<std::string, Look> here;
     std::vector<std::string> looked;
+    std::set<std::string> unreadable;
 };
 
 class SweepTest : public testing::Test {
@@ -59,7 +66,7 @@ class SweepTest : public testing::Test {
         if (also_here) {
             shelf_.here[item] = {digest(content), {}};
         }
-        const Registry::Outcome outcome{item, newest_, newest_, digest(content), {}};
+        const Registry::Outcome outcome{item, newest_, newest_, digest(content), {}, true};
         registry_.record(blobs, {&outcome, 1}, newest_);
     }
     /// What was looked at.
@@ -193,7 +200,7 @@ TEST_F(SweepTest, SaysWhenItCannotKnow) {
 }
 
 TEST_F(SweepTest, AnEmptyDiskIsNoThousandFindings) {
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < 100; ++i) {
         apply("file " + std::to_string(i), "1");
     }
     clock_.advance(24h);
@@ -202,13 +209,58 @@ TEST_F(SweepTest, AnEmptyDiskIsNoThousandFindings) {
         step();
         FAIL();
     } catch (const Error& error) {
-        EXPECT_THAT(error.describe(), HasSubstr("none of 30 items of blobs/uploads is here. Try: "
+        EXPECT_THAT(error.describe(), HasSubstr("none of 100 items of blobs/uploads is here. Try: "
                                                 "mount its file system"));
     }
     EXPECT_EQ(exceptions(), "");
-    shelf_.here["file 7"] = {digest("1"), {}};
+    // A directory of them is lost: that is no disk.
+    shelf_.here["file 99"] = {digest("1"), {}};
     step();
-    EXPECT_EQ(registry_.exception_count(blobs), 29U);
+    EXPECT_EQ(registry_.exception_count(blobs), 99U);
+}
+
+TEST_F(SweepTest, OneThatCannotBeReadHoldsUpNoOther) {
+    apply("a", "1");
+    apply("b", "2");
+    apply("c", "3");
+    clock_.advance(24h);
+    shelf_.unreadable = {"a"};
+    shelf_.here["c"] = {};
+    EXPECT_THAT(step(), ElementsAre("a", "b", "c", "c"));
+    EXPECT_EQ(exceptions(), "c: found by a check of its content: it is missing here\n");
+    EXPECT_THAT(step(), IsEmpty());
+    shelf_.unreadable.clear();
+    clock_.advance(10min);
+    EXPECT_THAT(step(), ElementsAre("a"));
+}
+
+TEST_F(SweepTest, SaysWhenNothingCanBeReadAndForgetsNothing) {
+    for (int i = 0; i < 30; ++i) {
+        const std::string item = std::to_string(i);
+        apply(item, "1");
+        clock_.advance(1s);  // in this order
+        if (i > 4) {
+            shelf_.unreadable.insert(item);
+        }
+    }
+    clock_.advance(24h);
+    EXPECT_THROW(step(), Error);
+    EXPECT_EQ(registry_.due_for_look(blobs, clock_.now() - 24h, 100).size(), 25U)
+        << "those before are done with";
+}
+
+TEST_F(SweepTest, WhatIsWrittenAllTheTimeIsDoneWithAtLast) {
+    apply("a", "1");
+    registry_.ask_for_look(blobs);
+    shelf_.here["a"] = {digest("2"), {}};
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("a", "2");
+        shelf_.here["a"] = {digest("3"), {}};
+    };
+    step();
+    EXPECT_EQ(registry_.looks(blobs).asked, 0U);
+    EXPECT_EQ(exceptions(), "");
 }
 
 TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
@@ -226,6 +278,7 @@ TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
     };
     EXPECT_TRUE(sweep_->look_for_extras({}));
     EXPECT_EQ(sweep_->status().extras, 2U);
+    EXPECT_FALSE(registry_.gap(blobs));
     EXPECT_EQ(sweep_->status().first_extra, "stray");
     EXPECT_FALSE(sweep_->look_for_extras({})) << "once in an interval";
     shelf_.here.erase("stray");

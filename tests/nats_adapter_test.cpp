@@ -1,7 +1,6 @@
 #include <thread>
 
 #include <gtest/gtest.h>
-#include <nats/nats.h>
 
 #include "adapters/nats/jetstream.hpp"
 #include "adapters/nats/key_value.hpp"
@@ -46,22 +45,6 @@ class NatsAdapter : public testing::Test {
         });
         EXPECT_TRUE(complete);
         return bytes;
-    }
-
-    void delete_consumers() const {
-        natsConnection* connection = nullptr;
-        jsCtx* context = nullptr;
-        jsConsumerNamesList* names = nullptr;
-        ASSERT_EQ(natsConnection_ConnectTo(&connection, server.url().c_str()), NATS_OK);
-        ASSERT_EQ(natsConnection_JetStream(&context, connection, nullptr), NATS_OK);
-        ASSERT_EQ(js_ConsumerNames(&names, context, "S", nullptr, nullptr), NATS_OK);
-        EXPECT_GT(names->Count, 0);
-        for (int i = 0; i < names->Count; ++i) {
-            EXPECT_EQ(js_DeleteConsumer(context, "S", names->List[i], nullptr, nullptr), NATS_OK);
-        }
-        jsConsumerNamesList_Destroy(names);
-        jsCtx_Destroy(context);
-        natsConnection_Destroy(connection);
     }
 
     test::TemporaryDirectory directory;
@@ -143,18 +126,6 @@ TEST_F(NatsAdapter, AReadWakesUpWhenAMessageComes) {
     thread.join();
     ASSERT_EQ(got.size(), 1U);
     EXPECT_EQ(got[0].bytes, "m0");
-}
-
-/// A server forgets a consumer that did not ask for so long as a machine was suspended, and does
-/// not answer to its name any more.
-TEST_F(NatsAdapter, AReaderWhoseConsumerTheServerForgotReadsOn) {
-    JetStream stream(options());
-    stream.append(0, batch(0, 1));
-    JetStream reader(options());
-    EXPECT_EQ(read_all(reader, 1).size(), 1U);
-    delete_consumers();
-    stream.append(1, batch(1, 1));
-    EXPECT_TRUE(test::eventually([&] { return !reader.read(2, 50ms).empty(); }));
 }
 
 TEST_F(NatsAdapter, PurgeRemovesOnlyWhatIsBelow) {

@@ -19,7 +19,6 @@
 namespace antipode::git {
 namespace {
 
-constexpr size_t error_limit = 16 * 1024;
 constexpr int poll_ms = 100;
 constexpr std::chrono::seconds grace{2};
 
@@ -194,8 +193,8 @@ class Pump {
     }
 
     void shorten_error() {
-        if (outcome_.error.size() > error_limit) {
-            outcome_.error.erase(0, outcome_.error.size() - error_limit);
+        if (outcome_.error.size() > command_.error_limit) {
+            outcome_.error.erase(0, outcome_.error.size() - command_.error_limit);
         }
     }
 

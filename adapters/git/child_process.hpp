@@ -17,6 +17,7 @@ struct Command {
     std::filesystem::path input_file;
     std::filesystem::path output_file;  ///< where stdout goes (made anew); empty: into Outcome
     size_t output_limit = 256UL << 20;  ///< more on stdout is an Error
+    size_t error_limit = 16UL << 10;    ///< what is kept of stderr, the end
 };
 
 struct Outcome {

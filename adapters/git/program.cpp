@@ -82,6 +82,7 @@ Outcome Program::run(const std::filesystem::path& git_dir, const Call& call,
     command.input = call.input;
     command.input_file = call.input_file;
     command.output_file = call.output_file;
+    command.error_limit = call.error_limit;
     return git::run(command, stop);
 }
 

@@ -21,6 +21,7 @@ class Program {
         std::string_view input = {};
         std::filesystem::path input_file = {};
         std::filesystem::path output_file = {};
+        size_t error_limit = Command{}.error_limit;
     };
 
     /// Finds git on this process's PATH. Throws Error{Stop} when there is none.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <regex>
 #include <sstream>
 
 #include "adapters/git/discovery.hpp"
@@ -54,15 +55,27 @@ std::string existing_lines(const Program& program, const std::filesystem::path& 
     return lines;
 }
 
-/// git fsck's first line about objects that are lost or changed. The others ("error in commit
-/// 1234...: badDate: ...") are about how somebody wrote one, which a mirror keeps as it is.
+/// Whether git fsck speaks of an object that is lost or not what its name says. What else it says
+/// is about how somebody wrote an object ("error in commit 1234...: badDate: ..."), or of refs that
+/// may well be so (symbolic ones that lead nowhere, HEAD outside of refs/heads, branches that name
+/// tags): a mirror keeps both as they are.
+bool speaks_of_damage(const std::string& line) {
+    static const std::regex remark("^(error|warning) in |^warning|^notice|^[0-9a-f]{40,}: ");
+    static const std::regex harmless(
+        "points to something strange|: not a commit|invalid sha1 pointer 0{40}");
+    static const std::regex damage(
+        "missing|broken|corrupt|mismatch|does not match|inflate|[Cc]ould not|[Uu]nable|[Cc]annot|"
+        "failed|bad |invalid|truncated|too (short|small|large)|not valid|garbage|premature|wrong|"
+        "non-monotonic|beyond|^fatal");
+    return !std::regex_search(line, remark) && !std::regex_search(line, harmless) &&
+           std::regex_search(line, damage);
+}
+
 std::string first_defect(const Outcome& outcome) {
     for (const std::string* text : {&outcome.error, &outcome.output}) {
         std::istringstream lines(*text);
         for (std::string line; std::getline(lines, line);) {
-            const bool is_remark = line.starts_with("error in ") || line.starts_with("warning") ||
-                                   line.starts_with("notice:");
-            if (!line.empty() && !is_remark) {
+            if (speaks_of_damage(line)) {
                 return "git fsck: " + printable(line);
             }
         }
@@ -139,8 +152,11 @@ std::optional<RepositoryRefs> GitRepositories::read_refs(const std::string& name
 }
 
 std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {
-    const Outcome outcome = program_.run(
-        path_of(name), {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"}}, stop);
+    const Outcome outcome =
+        program_.run(path_of(name),
+                     {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"},
+                      .error_limit = Command{}.output_limit},
+                     stop);
     if (outcome.ok()) {
         return {};
     }

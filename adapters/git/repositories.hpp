@@ -65,6 +65,7 @@ class GitRepositories final : public Repositories {
 
   private:
     std::filesystem::path work_directory(const std::string& name);
+    void keep_local_files(const std::filesystem::path& from, const std::filesystem::path& to) const;
 
     Options options_;
     const Clock& clock_;

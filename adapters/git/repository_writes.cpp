@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "adapters/git/files.hpp"
 #include "adapters/git/quarantine.hpp"
@@ -103,11 +105,38 @@ void GitRepositories::update_refs(const std::string& name, const std::vector<Ref
     RefUpdater(program_, path_of(name)).run(changes, stop);
 }
 
+/// What is nobody's but this site's.
+void GitRepositories::keep_local_files(const std::filesystem::path& from,
+                                       const std::filesystem::path& to) const {
+    namespace fs = std::filesystem;
+    const bool readable = program_.run(from, {.arguments = {"config", "--list"}}, {}).ok();
+    for (const char* file : {"config", "description", "git-daemon-export-ok", "hooks", "info"}) {
+        if (fs::exists(from / file) && (readable || file != std::string_view("config"))) {
+            fs::copy(from / file, to / file,
+                     fs::copy_options::recursive | fs::copy_options::overwrite_existing |
+                         fs::copy_options::copy_symlinks);
+        }
+    }
+    struct stat was {};
+    if (stat(from.c_str(), &was) == 0 &&
+        (chown(to.c_str(), was.st_uid, was.st_gid) != 0 || chmod(to.c_str(), was.st_mode) != 0)) {
+        throw_errno("giving a repository its owner and mode", to);
+    }
+    sync_file_system(to);
+}
+
 void GitRepositories::replace(const std::string& name, const std::string& by) {
     const std::filesystem::path place = path_of(name);
     const std::filesystem::path fresh = path_of(by);
+    try {
+        keep_local_files(place, fresh);
+    } catch (const std::filesystem::filesystem_error& error) {
+        throw Error(Reaction::Retry,
+                    std::string("copying what is this site's own: ") + error.what());
+    }
     if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, place.c_str(), RENAME_EXCHANGE) != 0) {
-        if (errno != EINVAL && errno != ENOENT) {
+        const bool is_gone = errno == ENOENT && !std::filesystem::exists(place);
+        if (errno != EINVAL && !is_gone) {
             throw_errno("putting a repository in the place of", place);
         }
         remove(name);

@@ -145,7 +145,7 @@ Lsn SlotSource::State::slot_position() {
 }
 
 void SlotSource::State::begin_streaming(Lsn from) {
-    const bool streams = !std::exchange(refused, false);
+    const bool streams = !refused;
     connection->execute("preparing to decode",
                         "SET logical_decoding_work_mem = '" +
                             std::to_string(options.decoding_bytes / limits::kib) + "kB'");
@@ -159,6 +159,7 @@ void SlotSource::State::begin_streaming(Lsn from) {
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH) {
         connection->fail("starting to decode from slot " + options.slot, result.get());
     }
+    refused = false;
 }
 
 void SlotSource::State::end_previous_holder() {

@@ -73,11 +73,22 @@ struct Checked {
     uint64_t extras = 0;
     std::string first_extra{};
 
-    ExitCode code() const { return differed + extras > 0 ? ExitCode::Findings : ExitCode::Ok; }
+    ExitCode code() const {
+        return differed + failing + extras > 0 ? ExitCode::Findings : ExitCode::Ok;
+    }
     std::string verdict() const {
-        return (differed > 0 && failing > 0) || extras > 0 ? "differs"
-               : differed > 0                              ? "mended"
-                                                           : "equal";
+        return failing + extras > 0 ? "differs" : differed > 0 ? "mended" : "equal";
+    }
+    std::string words() const {
+        if (differed == 0 && failing == 0) {
+            return "all are as they were applied";
+        }
+        std::string text = differed == 0 ? "" : counted(differed, "was", "were") + " not";
+        if (failing == 0) {
+            return text + ": brought again, and right now";
+        }
+        text += text.empty() ? "" : "; ";
+        return text + counted(failing, "is", "are") + " not right yet: antipode failures";
     }
 };
 
@@ -88,23 +99,21 @@ class Watch {
         : fetch_(fetch), daemon_(std::move(daemon)), output_(output), options_(options) {}
 
     void wait(Checked& checked, uint64_t differed_before) {
-        std::optional<SteadyClock::time_point> looked_at;
+        auto busy_at = SteadyClock::now();
         while (true) {
             const StatusReport report = status_of_secondary(fetch_, daemon_);
             const StoreRow& row = row_of(report, checked.store);
             checked.differed =
                 std::max(row.content_check->differed, differed_before) - differed_before;
-            checked.failing = row.parked.value_or(0);
+            checked.failing = row.content_check->failing;
             const ContentCheckRow& check = *row.content_check;
             const bool all = options_.items.empty();
             checked.extras = all ? check.extras : 0;
             checked.first_extra = all ? check.first_extra : "";
             const uint64_t left = check.asked + (all && check.names_asked ? 1 : 0);
-            if (left == 0 && !looked_at) {
-                looked_at = SteadyClock::now();
-            }
-            const bool mended = checked.differed == 0 || checked.failing == 0;
-            if (left == 0 && (mended || SteadyClock::now() - *looked_at > mended_within)) {
+            if (left > 0) {
+                busy_at = SteadyClock::now();  // what was brought again is looked at, too
+            } else if (checked.failing == 0 || SteadyClock::now() - busy_at > mended_within) {
                 return;
             }
             tell(checked, left, problem_of_check(report, checked.store));
@@ -170,12 +179,7 @@ ExitCode print(const Output& output, const std::string& site, const std::vector<
                        << " read again; antipode status\n";
             continue;
         }
-        output.out << counted(one.items, "item", "items") << " read again; "
-                   << (one.differed == 0 ? "all are as they were applied"
-                                         : counted(one.differed, "was", "were") + " not: " +
-                                               (one.failing == 0 ? "brought again, and right now"
-                                                                 : "see antipode failures"))
-                   << "\n";
+        output.out << counted(one.items, "item", "items") << " read again; " << one.words() << "\n";
         if (one.extras > 0) {
             output.out << one.store.to_string() << ": "
                        << counted(one.extras, "item is here that was never applied, ",
@@ -219,7 +223,15 @@ ExitCode verify_items(const Config& config, const OpenBucket& open, const Fetch&
     std::vector<Checked> checked;
     for (const StoreId& store : stores) {
         if (store.kind != StoreKind::Database) {
-            checked.push_back({store, requests.ask(request_of("look", store, options.items))});
+            const uint64_t items = requests.ask(request_of("look", store, options.items));
+            if (items < options.items.size()) {
+                throw CommandError(ExitCode::Unknown,
+                                   site.name + " knows " + std::to_string(items) + " of " +
+                                       counted(options.items.size(), "item", "items") + " in " +
+                                       store.to_string(),
+                                   "name them as below the root: dir/file, group/name.git");
+            }
+            checked.push_back({store, items});
         } else if (!output.json()) {
             output.error << store.to_string()
                          << " is compared with the primary by: antipode verify "

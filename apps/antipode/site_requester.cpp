@@ -91,10 +91,19 @@ v1::SiteAnswer SiteRequester::wait_for(const std::string& id) {
             return answer;
         }
         if (SteadyClock::now() > end) {
-            bucket_->remove(protocol::request_key(site_));
+            take_back(id);
             daemon_is_silent(site_);
         }
         pause_();
+    }
+}
+
+/// Unless it is another operator's by now.
+void SiteRequester::take_back(const std::string& id) {
+    v1::SiteRequest request;
+    const auto entry = bucket_->get(protocol::request_key(site_));
+    if (entry && request.ParseFromString(entry->value) && request.id() == id) {
+        bucket_->remove(protocol::request_key(site_));
     }
 }
 

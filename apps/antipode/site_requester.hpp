@@ -32,6 +32,7 @@ class SiteRequester {
     template <typename Use>
     void guarded(Use use) const;
     void put(const v1::SiteRequest& request);
+    void take_back(const std::string& id);
     v1::SiteAnswer wait_for(const std::string& id);
 
     const std::string site_;

@@ -22,9 +22,11 @@ struct Goal {
     StoreId store;
     std::optional<Lsn> lsn;
 
+    /// An LSN that somebody knows was written before; so it is here with all else, also when it is
+    /// that of no transaction.
     bool is_reached(const StatusReport& report) const {
-        if (!lsn) {
-            return report.recovery_point && *report.recovery_point >= time;
+        if (report.recovery_point && *report.recovery_point >= time) {
+            return true;
         }
         for (const StoreRow& row : report.stores) {
             if (row.store == store.to_string()) {
@@ -72,7 +74,9 @@ Goal goal_of(const Config& config, const Fetch& fetch, const Clock& clock,
         throw CommandError(ExitCode::Usage, "\"" + harmless(*options.lsn) + "\" is no LSN",
                            "psql -c 'SELECT pg_current_wal_insert_lsn()', on the primary");
     }
-    return {{}, {StoreKind::Database, find_database(config, options.store, command).name}, lsn};
+    return {primarys_time(config, fetch, clock, seen),
+            {StoreKind::Database, find_database(config, options.store, command).name},
+            lsn};
 }
 
 ExitCode print(const Output& output, const std::string& site, double seconds) {

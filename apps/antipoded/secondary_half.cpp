@@ -106,10 +106,15 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
       pauses_(registry_, clock),
-      requests_(config.site,
-                std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
-                                               protocol::bucket_name(config.cluster), true),
-                ids_, registry_, pauses_, clock),
+      requests_(
+          config.site,
+          std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
+                                         protocol::bucket_name(config.cluster), true),
+          ids_, registry_, pauses_,
+          [this](const StoreId& store, const std::string& item) {
+              return why_no_item(store, item);
+          },
+          clock),
       workers_(clock) {
     start_workers();
 }
@@ -204,10 +209,8 @@ void SecondaryHalf::start_sweeps() {
                 .bytes_per_second = config_.tuning.check_bytes_per_second,
                 .excludes = [&store](const std::string& item) { return store->excludes(item); }},
             store->looks(), registry_,
-            secondary::Sweep::Lane{
-                .newest =
-                    [this] { return std::max(relay_.status().relayed, receiver_.accepted()); },
-                .finished = [this, id] { return receiver_.passed(id); }},
+            secondary::Sweep::Lane{.newest = [this] { return newest_here(); },
+                                   .finished = [this, id] { return receiver_.passed(id); }},
             clock_);
         workers_.add("content check " + id.to_string(),
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
@@ -217,6 +220,25 @@ void SecondaryHalf::start_sweeps() {
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);
     });
+}
+
+std::string SecondaryHalf::why_no_item(const StoreId& store, const std::string& item) const {
+    for (const auto& items : stores_.items) {
+        if (items->apply().store() == store) {
+            return items->why_no_item(item);
+        }
+    }
+    return {};
+}
+
+/// Nothing behind it can have been applied.
+Position SecondaryHalf::newest_here() const {
+    const secondary::RelayStatus relay = relay_.status();
+    if (!relay.begun) {
+        throw Error(Reaction::Retry, "what this site received is not known before the relay begins",
+                    "antipode status");
+    }
+    return std::max(relay.relayed, receiver_.accepted());
 }
 
 void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress progress) {
@@ -433,15 +455,19 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto looks = registry_.looks(store);
     const auto status = sweeps_.at(store)->status();
     nlohmann::json row = {{"asked", looks.asked},
+                          {"failing", looks.failing},
                           {"names_asked", registry_.looks_asked(store) != status.names_looked},
                           {"oldest_us", nullptr},
                           {"looked", status.looked},
                           {"differed", registry_.found_differing(store)},
                           {"last_differing", status.last_differing},
-                          {"extras", status.extras},
+                          {"extras", nullptr},
                           {"first_extra", status.first_extra}};
     if (looks.oldest) {
         row["oldest_us"] = to_microseconds(*looks.oldest);
+    }
+    if (status.extras) {
+        row["extras"] = *status.extras;
     }
     return row;
 }

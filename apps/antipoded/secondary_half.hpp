@@ -57,6 +57,8 @@ class SecondaryHalf final : public Half {
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
+    Position newest_here() const;
+    std::string why_no_item(const StoreId& store, const std::string& item) const;
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);

@@ -5,10 +5,12 @@
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/replica_session.hpp"
+#include "base/files.hpp"
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
 #include "secondary/database/transaction_apply.hpp"
 #include "secondary/repositories/apply.hpp"
+#include "secondary/repositories/names.hpp"
 
 namespace antipode {
 namespace {
@@ -104,6 +106,10 @@ class GitSecondary final : public SecondaryItems {
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
 
+    std::string why_no_item(const std::string& item) const override {
+        return secondary::refuse_repository_name(item);
+    }
+
   private:
     files::PosixTree tree_;
     secondary::ContentStore contents_;
@@ -125,6 +131,12 @@ class FilesSecondary final : public SecondaryItems {
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
     bool excludes(const std::string& item) const override { return filter_.excludes(item); }
+    std::string why_no_item(const std::string& item) const override {
+        if (const auto objection = why_no_path(item)) {
+            return *objection;
+        }
+        return excludes(item) ? "it is not replicated (exclude)" : "";
+    }
 
   private:
     files::PosixTree tree_;

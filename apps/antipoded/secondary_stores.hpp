@@ -32,6 +32,8 @@ class SecondaryItems {
     virtual std::chrono::milliseconds check_every() const = 0;
     /// It is not replicated, whatever it is.
     virtual bool excludes(const std::string&) const { return false; }
+    /// Why there cannot be such an item; empty: there can.
+    virtual std::string why_no_item(const std::string& item) const = 0;
 };
 
 struct SecondaryStores {

@@ -129,7 +129,9 @@ void SiteHands::remove_stream_before(const v1::EpochRecord& record) {
 }
 
 bool SiteHands::has_reached(const failover::Cuts& cuts) {
-    return secondary()->has_reached(cuts);
+    const auto half = secondary();
+    half->resume_all();
+    return half->has_reached(cuts);
 }
 
 std::vector<std::string> SiteHands::differences(const failover::Cuts& cuts) {

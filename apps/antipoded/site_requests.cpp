@@ -18,12 +18,13 @@ constexpr std::chrono::minutes oldest_request(5);
 
 SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket,
                            std::vector<StoreId> stores, secondary::Registry& registry,
-                           Pauses& pauses, const Clock& clock)
+                           Pauses& pauses, WhyNoItem why_no_item, const Clock& clock)
     : site_(std::move(site)),
       bucket_(std::move(bucket)),
       stores_(std::move(stores)),
       registry_(registry),
       pauses_(pauses),
+      why_no_item_(std::move(why_no_item)),
       clock_(clock) {}
 
 void SiteRequests::step() {
@@ -62,7 +63,7 @@ v1::SiteAnswer SiteRequests::fulfil(const v1::SiteRequest& request) {
     if (request.action() == "look") {
         answer.set_items(look(*store, request));
     } else if (request.action() == "fetch") {
-        answer.set_items(fetch(*store, request));
+        fetch(*store, request, answer);
     } else if (request.action() == "fetch-failed") {
         answer.set_items(registry_.try_now(*store, clock_.now()));
     } else if (request.action() == "fetch-all") {
@@ -108,8 +109,18 @@ uint64_t SiteRequests::look(const StoreId& store, const v1::SiteRequest& request
 }
 
 /// Items that are not known here may be on the primary.
-uint64_t SiteRequests::fetch(const StoreId& store, const v1::SiteRequest& request) {
+void SiteRequests::fetch(const StoreId& store, const v1::SiteRequest& request,
+                         v1::SiteAnswer& answer) {
     const TimePoint now = clock_.now();
+    for (const std::string& item : request.items()) {
+        const std::string objection = why_no_item_(store, item);
+        if (!objection.empty()) {
+            answer.set_problem(printable(item) + " is no item of " + store.to_string() + ": " +
+                               objection);
+            answer.set_next_step("name it as below the root: dir/file, group/name.git");
+            return;
+        }
+    }
     for (const std::string& item : request.items()) {
         const auto state = registry_.find(store, item);
         registry_.ask_for_look(store, item);
@@ -126,14 +137,12 @@ uint64_t SiteRequests::fetch(const StoreId& store, const v1::SiteRequest& reques
              .next_try = now});
         registry_.try_now(store, now, item);
     }
-    return static_cast<uint64_t>(request.items_size());
+    answer.set_items(static_cast<uint64_t>(request.items_size()));
 }
 
 uint64_t SiteRequests::fetch_all(const StoreId& store) {
     const uint64_t count = registry_.count(store);
-    // In this order: what is forgotten without a gap would never be asked for.
-    registry_.set_gap(store, registry_.lane(store).finished, clock_.now());
-    registry_.forget_items(store);
+    registry_.compare_anew(store, clock_.now());
     return count;
 }
 

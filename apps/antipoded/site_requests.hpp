@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,9 +18,12 @@ namespace antipode {
 /// having items sent again, pauses. One thread.
 class SiteRequests {
   public:
+    /// Why there cannot be such an item in the store; empty: there can.
+    using WhyNoItem = std::function<std::string(const StoreId& store, const std::string& item)>;
     /// `bucket`: the site's own.
     SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, std::vector<StoreId> stores,
-                 secondary::Registry& registry, Pauses& pauses, const Clock& clock);
+                 secondary::Registry& registry, Pauses& pauses, WhyNoItem why_no_item,
+                 const Clock& clock);
 
     /// Looks for a request, does it and answers.
     void step();
@@ -28,7 +32,7 @@ class SiteRequests {
     v1::SiteAnswer fulfil(const v1::SiteRequest& request);
     bool fulfil_pause(const StoreId& store, const v1::SiteRequest& request);
     uint64_t look(const StoreId& store, const v1::SiteRequest& request);
-    uint64_t fetch(const StoreId& store, const v1::SiteRequest& request);
+    void fetch(const StoreId& store, const v1::SiteRequest& request, v1::SiteAnswer& answer);
     uint64_t fetch_all(const StoreId& store);
 
     const std::string site_;
@@ -36,6 +40,7 @@ class SiteRequests {
     const std::vector<StoreId> stores_;
     secondary::Registry& registry_;
     Pauses& pauses_;
+    const WhyNoItem why_no_item_;
     const Clock& clock_;
 };
 

@@ -55,9 +55,15 @@ class SiteRequestsTest : public testing::Test {
     secondary::Registry registry_{"", clock_};
     test::MemoryBucket::Server server_;
     Pauses pauses_{registry_, clock_};
-    SiteRequests requests_{"sydney",      std::make_unique<test::MemoryBucket>(server_),
-                           {rows, blobs}, registry_,
-                           pauses_,       clock_};
+    SiteRequests requests_{"sydney",
+                           std::make_unique<test::MemoryBucket>(server_),
+                           {rows, blobs},
+                           registry_,
+                           pauses_,
+                           [](const StoreId&, const std::string& item) {
+                               return std::string(item.starts_with("/") ? "it is absolute" : "");
+                           },
+                           clock_};
     uint64_t number_ = 0;
     int id_ = 0;
 };
@@ -72,6 +78,7 @@ TEST_F(SiteRequestsTest, HasItemsSentAgain) {
     EXPECT_EQ(ask("fetch", "blobs/uploads", {"b", "new"}).items(), 2U);
     EXPECT_THAT(due(), testing::UnorderedElementsAre("b", "new"));
     EXPECT_EQ(registry_.looks(blobs).asked, 0U) << "while it is on its way";
+    EXPECT_EQ(registry_.looks(blobs).failing, 1U);
     EXPECT_EQ(registry_.oldest_exception(), (Position{1, 1, 2}));
 
     registry_.tried(blobs, "b", clock_.now() + std::chrono::hours(1));
@@ -84,11 +91,17 @@ TEST_F(SiteRequestsTest, HasItemsSentAgain) {
     EXPECT_THAT(due(), testing::UnorderedElementsAre("b", "new"));
 }
 
+TEST_F(SiteRequestsTest, AsksForNoneWhenOneIsNone) {
+    const v1::SiteAnswer answer = ask("fetch", "blobs/uploads", {"a", "/srv/b"});
+    EXPECT_EQ(answer.problem(), "/srv/b is no item of blobs/uploads: it is absolute");
+    EXPECT_TRUE(due().empty());
+}
+
 TEST_F(SiteRequestsTest, HasAllSentAgainByComparingWithThePrimarysInventory) {
     EXPECT_EQ(ask("fetch-all").items(), 2U);
     EXPECT_EQ(registry_.count(blobs), 0U);
     ASSERT_TRUE(registry_.gap(blobs));
-    EXPECT_EQ(registry_.gap(blobs)->at, (Position{1, 1, 2}));
+    EXPECT_EQ(registry_.gap(blobs)->at, (Position{1, 1, 3}));
 }
 
 TEST_F(SiteRequestsTest, PausesLastOverRestartsAndEndWithTheirTime) {

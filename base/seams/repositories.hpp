@@ -121,7 +121,8 @@ class Repositories {
     virtual void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                              const std::stop_token& stop) = 0;
     /// Puts the repository `by` in the place of `name`, durably; where the file system can, nobody
-    /// sees a moment without one. What was there is deleted.
+    /// sees a moment without one. What is this site's own stays: configuration, hooks, description,
+    /// owner and mode. The rest of what was there is deleted.
     virtual void replace(const std::string& name, const std::string& by) = 0;
     /// Takes the repository out of sight at once, durably, then deletes it. Absent is fine.
     virtual void remove(const std::string& name) = 0;

@@ -219,6 +219,9 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
 
 /// Why the primary was asked for what is here already.
 bool RepositoryApply::is_broken(const v1::RefUpdate& update, const std::stop_token& stop) {
+    if (repositories_.presence(update.repository()) == Presence::Damaged) {
+        return true;
+    }
     try {
         const auto here = repositories_.read_refs(update.repository());
         return here && verify::refs_digest(*here).value == update.digest_after() &&
@@ -250,9 +253,7 @@ Result RepositoryApply::rebuild(const v1::RefUpdate& update, const ItemTask& tas
 RepositoryRefs RepositoryApply::make_ready(const std::string& name,
                                            const std::string& object_format,
                                            const std::stop_token& stop) {
-    const auto here = repositories_.presence(name) == Presence::Damaged
-                          ? std::nullopt
-                          : repositories_.read_refs(name);
+    const auto here = repositories_.read_refs(name);
     if (here && here->object_format == object_format) {
         return *here;
     }
