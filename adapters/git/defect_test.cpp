@@ -1,0 +1,141 @@
+// What git fsck says of repositories that are odd, and of some that are broken.
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapters/git/repositories.hpp"
+#include "base/clock.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::git {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Defects : public testing::Test {
+  protected:
+    Defects() { git({"init", "-q", "--bare", "-b", "main", place().string()}); }
+
+    fs::path place() const { return directory_ / "root" / "r.git"; }
+    static std::string git(std::vector<std::string> arguments, const std::string& input = {}) {
+        arguments.insert(arguments.begin(), {"git", "-c", "safe.directory=*"});
+        std::string output = test::must_run(arguments, input);
+        while (output.ends_with('\n')) {
+            output.pop_back();
+        }
+        return output;
+    }
+    std::string here(std::vector<std::string> arguments, const std::string& input = {}) const {
+        arguments.insert(arguments.begin(), {"-C", place().string()});
+        return git(std::move(arguments), input);
+    }
+    /// Of an empty tree; `when`: as it stands in the commit.
+    std::string commit(const std::string& when = "1700000000 +0000") const {
+        const std::string tree = here({"hash-object", "-t", "tree", "-w", "/dev/null"});
+        return here({"hash-object", "-t", "commit", "-w", "--literally", "--stdin"},
+                    "tree " + tree + "\nauthor A <a@b.c> " + when + "\ncommitter A <a@b.c> " +
+                        when + "\n\nmessage " + std::to_string(++commits_) + "\n");
+    }
+    fs::path loose(const std::string& oid) const {
+        return place() / "objects" / oid.substr(0, 2) / oid.substr(2);
+    }
+    std::string defect() { return repositories_.defect("r.git", {}); }
+
+    test::TemporaryDirectory directory_;
+    const SystemClock clock_;
+    GitRepositories repositories_{
+        {.root = (fs::create_directories(directory_ / "root"), directory_ / "root"),
+         .packs_directory = {},
+         .strict_objects = false},
+        clock_};
+    mutable int commits_ = 0;
+};
+
+TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
+    EXPECT_EQ(defect(), "") << "without commits";
+    const std::string oid = commit();
+    here({"update-ref", "refs/meta/config", oid});
+    here({"update-ref", "refs/heads/main", oid});
+    EXPECT_EQ(defect(), "");
+    here({"symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/nowhere"});
+    EXPECT_EQ(defect(), "") << "a symbolic ref that leads nowhere";
+    here({"symbolic-ref", "HEAD", "refs/meta/config"});
+    EXPECT_EQ(defect(), "") << "HEAD outside of refs/heads";
+    const std::string tag =
+        here({"mktag"}, "object " + oid + "\ntype commit\ntag t\ntagger A <a@b.c> 1 +0000\n\nt\n");
+    fs::create_directories(place() / "refs/heads");
+    test::write_file(place() / "refs/heads/tagged", tag + "\n");
+    EXPECT_EQ(defect(), "") << "a branch that names a tag";
+    const std::string blob = here({"hash-object", "-w", "--stdin"}, "content");
+    here({"update-ref", "refs/tags/blob", blob});
+    EXPECT_EQ(defect(), "");
+    // More remarks than what is usually kept of what git says.
+    for (int i = 0; i < 250; ++i) {
+        here({"update-ref", "refs/odd/" + std::to_string(i), commit("yesterday")});
+    }
+    EXPECT_EQ(defect(), "");
+    const std::string lost = commit();
+    here({"update-ref", "refs/heads/lost", lost});
+    fs::remove(loose(lost));
+    EXPECT_THAT(defect(), HasSubstr(lost)) << "among all of that";
+}
+
+TEST_F(Defects, AreNamedInLooseObjects) {
+    std::string content;  // what repeats itself can be written in several ways
+    for (uint32_t i = 0, x = 1; i < 3000; ++i) {
+        content += static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+    }
+    const std::string blob = here({"hash-object", "-w", "--stdin"}, content);
+    here({"update-ref", "refs/tags/blob", blob});
+    EXPECT_EQ(defect(), "");
+    fs::permissions(loose(blob), fs::perms::owner_all);
+    const std::string bytes = test::read_file(loose(blob));
+    for (size_t at = 3; at < bytes.size(); at += bytes.size() / 25) {
+        std::string changed = bytes;
+        changed[at] = static_cast<char>(changed[at] ^ 0x10);
+        test::write_file(loose(blob), changed);
+        EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << at;
+    }
+    test::write_file(loose(blob), "");
+    EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "empty";
+    test::write_file(loose(blob), bytes.substr(0, bytes.size() - 3));
+    EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "cut";
+    const std::string other = here({"hash-object", "-w", "--stdin"}, "other");
+    fs::copy_file(loose(other), loose(blob), fs::copy_options::overwrite_existing);
+    EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "another object under its name";
+    test::write_file(loose(blob), bytes);
+    EXPECT_EQ(defect(), "");
+}
+
+TEST_F(Defects, AreNamedAnywhereInAPack) {
+    std::string before;
+    for (int i = 0; i < 20; ++i) {
+        const std::string blob = here({"hash-object", "-w", "--stdin"},
+                                      std::to_string(i * 7919) + std::string(300, 'x'));
+        here({"update-ref", "refs/tags/" + std::to_string(i), blob});
+    }
+    here({"repack", "-adq"});
+    EXPECT_EQ(defect(), "");
+    for (const auto& entry : fs::directory_iterator(place() / "objects/pack")) {
+        const std::string extension = entry.path().extension();
+        if (extension != ".pack" && extension != ".idx") {
+            continue;
+        }
+        fs::permissions(entry.path(), fs::perms::owner_all);
+        const std::string bytes = test::read_file(entry.path());
+        for (size_t at = 0; at < bytes.size(); at += bytes.size() / 25) {
+            std::string changed = bytes;
+            changed[at] = static_cast<char>(~changed[at]);
+            test::write_file(entry.path(), changed);
+            EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << extension << " at " << at;
+        }
+        test::write_file(entry.path(), bytes);
+    }
+    EXPECT_EQ(defect(), "");
+}
+
+}  // namespace
+}  // namespace antipode::git
