@@ -165,6 +165,7 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
     EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 9 items read again; all are as they were "
                                          "applied\n"));
 
+    git("flipped.git", {"config", "antipode.local", "kept"});
     for (const auto* store : {&of_files, &of_repositories}) {
         for (const Damage& damage : *store) {
             damage.make();
@@ -186,6 +187,7 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
     }
     EXPECT_THAT(log, testing::Not(HasSubstr("untouched")));
     sites_.expect_equal();
+    git("flipped.git", {"config", "antipode.local"});
     result = verify();
     EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
     EXPECT_EQ(sites_.sydney.status(".exceptions | length"), "0");
