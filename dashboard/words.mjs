@@ -138,6 +138,18 @@ function stages(store) {
     (markerAge(store) === null ? "" : `, last marker ${format.duration(markerAge(store))} ago`);
 }
 
+/** When content was looked at, beyond what was applied; nothing where that is not done. */
+function lookedAt(store, nowUs) {
+  const content = store.content_check;
+  if (content) {
+    return [["Read again", content.asked > 0 ? `${format.count(content.asked)} left`
+      : known(content.oldest_us) ? `oldest ${format.age((nowUs - content.oldest_us) / 1e6)} ago`
+        : "not all yet"]];
+  }
+  return store.check ? [["Compared", known(store.check.finished_us)
+    ? `${format.age((nowUs - store.check.finished_us) / 1e6)} ago` : "not yet"]] : [];
+}
+
 /** One store of the site that answers. */
 export function storeView(store, status, nowUs) {
   const primary = status.role === "primary";
@@ -161,7 +173,8 @@ export function storeView(store, status, nowUs) {
     known(store.backlog_events) ? `${backlog} events${size}` : backlog]];
   if (!primary) {
     facts.push(["Applied", number(store.applied)], ["Verified", number(store.verified)],
-      ["Mismatches", number(store.mismatches)], ["Failed", number(store.parked)]);
+      ["Mismatches", number(store.mismatches)], ["Failed", number(store.parked)],
+      ...lookedAt(store, nowUs));
   }
   return {
     name: store.store, state: store.state || "unknown", tone: toneOf(store.state), sentence, facts,

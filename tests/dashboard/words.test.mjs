@@ -48,6 +48,18 @@ test("takes only what is known to be well for good", () => {
   assert.deepEqual(["unknown", "", null, undefined].map(words.toneOf), Array(4).fill("unknown"));
 });
 
+test("says when content was looked at again", () => {
+  const facts = (more) => Object.fromEntries(words.storeView(store(more), status(), now).facts);
+  const content = { asked: 0, oldest_us: now - 7200 * second, differed: 0 };
+  assert.equal(facts({ content_check: content })["Read again"], "oldest 2h00m ago");
+  assert.equal(facts({ content_check: { ...content, asked: 1200 } })["Read again"], "1,200 left");
+  assert.equal(facts({ content_check: { ...content, oldest_us: null } })["Read again"],
+    "not all yet");
+  assert.equal(facts({ check: { finished_us: now - 60 * second } }).Compared, "1m00s ago");
+  assert.equal(facts({ check: { finished_us: null } }).Compared, "not yet");
+  assert.ok(!("Read again" in facts({})) && !("Compared" in facts({})));
+});
+
 test("says in one sentence what is safe", () => {
   const said = words.headline(status(), now);
   assert.equal(said.text, "Everything up to 14:40:05Z (2s ago) is safe on sydney.");
