@@ -298,9 +298,6 @@ void ApplyOrder::judge_unchanged(Lane& lane, const protocol::Event& event,
     const Digest expected{unchanged.digest_algorithm(), unchanged.digest()};
     const auto known = registry_.find(lane.store, outcome.item);
     if (expected.empty()) {
-        if (!known && registry_.is_awaited(lane.store, outcome.item)) {
-            outcome.applied = Digest{};  // neither site has it
-        }
         return;
     }
     if (known && known->digest == expected) {

@@ -145,27 +145,35 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     if (cut_as && !other) {
         return nullptr;
     }
-    make_room();
-    auto check = source_.open(id, request.parameter("structure").has_value());
-    if (other) {
-        check->cut_as(*other);
+    reserve(id);
+    try {
+        auto check = source_.open(id, request.parameter("structure").has_value());
+        if (other) {
+            check->cut_as(*other);
+        }
+        std::string tables = list(check->tables());
+        const Headers headers = {{protocol::snapshot_header, check->snapshot()},
+                                 {protocol::wal_end_header, check->wal_end().to_string()}};
+        checks_.with([&](auto& checks) { checks[id] = {std::move(check), clock_.steady_now()}; });
+        return std::make_unique<TextBody>(std::move(tables), headers);
+    } catch (...) {
+        checks_.with([&](auto& checks) { checks.erase(id); });
+        throw;
     }
-    std::string tables = list(check->tables());
-    const Headers headers = {{protocol::snapshot_header, check->snapshot()},
-                             {protocol::wal_end_header, check->wal_end().to_string()}};
-    checks_.with([&](auto& checks) { checks[id] = {std::move(check), clock_.steady_now()}; });
-    return std::make_unique<TextBody>(std::move(tables), headers);
 }
 
-void CheckBulk::make_room() {
-    const SteadyTime ended = clock_.steady_now() - used_within;
+/// A place for one that is about to be opened.
+void CheckBulk::reserve(const std::string& id) {
+    const SteadyTime now = clock_.steady_now();
     checks_.with([&](auto& checks) {
-        std::erase_if(checks, [&](const auto& open) { return open.second.used < ended; });
+        std::erase_if(checks,
+                      [&](const auto& open) { return open.second.used < now - used_within; });
         if (checks.size() >= most_checks) {
             throw Error(Reaction::Retry,
                         std::to_string(checks.size()) + " checks of this database are open",
                         "wait until one has ended (antipode status -o json tells of them)");
         }
+        checks[id] = {nullptr, now};
     });
 }
 

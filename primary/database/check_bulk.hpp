@@ -39,10 +39,10 @@ class CheckBulk {
                                          const std::shared_ptr<SourceCheck>& check);
     std::unique_ptr<BulkBody> begin(const std::string& id, const BulkRequest& request);
     std::shared_ptr<SourceCheck> find(const std::string& id);
-    void make_room();
+    void reserve(const std::string& id);
 
     struct Open {
-        std::shared_ptr<SourceCheck> check;
+        std::shared_ptr<SourceCheck> check;  ///< nullptr: it is being opened
         SteadyTime used;
     };
     SourceChecks& source_;

@@ -28,6 +28,7 @@ check() {
     stop_load
     wait_for_the_end
     compare_everything
+    check_content
     check_idle
     check_recovery_point
     finish_check
@@ -102,6 +103,23 @@ wait_for_the_end() {
     fi
     check_causality
     outcome "no row before what it names" good "$causal_rows rows in $causal_looks looks"
+}
+
+# Damage on sydney is found, named and mended; until then nothing was called wrong.
+check_content() {
+    local differed file first=0 second=0
+    differed=$(status_of sydney '[.stores[].content_check.differed // 0] | add')
+    file=$(find "$demo/sydney/files" -name .antipode -prune -o -type f -print | sort | tail -1)
+    printf x >>"$file"
+    antipode sydney verify --timeout 120 >"$demo/work/verify.txt" 2>&1 || first=$?
+    antipode sydney verify --timeout 120 >>"$demo/work/verify.txt" 2>&1 || second=$?
+    if [ "$differed:$first:$second" = 0:3:0 ]; then
+        outcome "damage on sydney is found and mended" good \
+            "$(status_of sydney '[.stores[].content_check.looked // 0] | add') reads of items"
+    else
+        outcome "damage on sydney is found and mended" bad \
+            "$differed differed before, then exit $first and $second: $demo/work/verify.txt"
+    fi
 }
 
 # Lag stays under two seconds when nothing happens.

@@ -99,10 +99,12 @@ url = "host=127.0.0.1 port=${pg_port[$site]} dbname=app user=antipode"
 [[repositories]]
 name = "git"
 root = "$demo/$site/git"
+check_every = "30s"
 
 [[blobs]]
 name = "uploads"
 root = "$demo/$site/files"
+check_every = "30s"
 
 [tuning]
 reconcile_interval = "20s"

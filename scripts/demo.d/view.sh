@@ -48,5 +48,11 @@ how_to_look() {
         say "  curl http://127.0.0.1:${http_port[$site]}/v1/status"
         say "  $release/apps/antipode/antipode --config $demo/$site/antipode.toml events tail"
     done
+    local sydney="$release/apps/antipode/antipode --config $demo/sydney/antipode.toml"
+    say "Damage something below $demo/sydney/files or $demo/sydney/git: it is found within 30 s,"
+    say "named in the log and by"
+    say "  $sydney failures"
+    say "and brought again; or look at once:"
+    say "  $sydney verify"
     say "Logs: $demo/log"
 }
