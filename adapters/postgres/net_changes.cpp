@@ -171,7 +171,7 @@ void NetChanges::sort(std::vector<const Row*>& rows) const {
         const std::string_view text = (*row)[column].text;
         return std::pair(text.size(), text);
     };
-    std::sort(rows.begin(), rows.end(), [&](const Row* one, const Row* other) {
+    const auto before = [&](const Row* one, const Row* other) {
         for (const size_t column : key_) {
             const auto first = place(one, column);
             const auto second = place(other, column);
@@ -180,7 +180,11 @@ void NetChanges::sort(std::vector<const Row*>& rows) const {
             }
         }
         return false;
-    });
+    };
+    // Statements over a whole table mostly come in order.
+    if (!std::is_sorted(rows.begin(), rows.end(), before)) {
+        std::sort(rows.begin(), rows.end(), before);
+    }
 }
 
 }  // namespace antipode::postgres

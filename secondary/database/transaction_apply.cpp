@@ -11,7 +11,7 @@ namespace {
 
 /// One local commit holds about this much.
 constexpr uint64_t group_transactions = 5000;
-constexpr uint64_t group_changes = 20000;
+constexpr uint64_t group_changes = 20'000;
 constexpr uint64_t group_bytes = 8 * limits::mib;
 /// Row operations handed to the session at once, at most: the more, the fewer statements.
 constexpr size_t batch_operations = group_changes;
