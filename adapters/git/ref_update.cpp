@@ -132,10 +132,7 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
         call.settings = {"core.fsync=objects"};
     }
     call.input = input;
-    Outcome outcome = program_.run(git_dir_, call, stop);
-    while (!outcome.ok() && remove_leftover(held_lock(outcome), git_dir_)) {
-        outcome = program_.run(git_dir_, call, stop);
-    }
+    const Outcome outcome = run_past_leftovers(call, stop);
     if (outcome.ok()) {
         return;
     }
@@ -146,9 +143,19 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
     throw_failure(doing, outcome);
 }
 
+/// Runs it again when what was in the way is a lock that a killed git left.
+Outcome RefUpdater::run_past_leftovers(const Program::Call& call,
+                                       const std::stop_token& stop) const {
+    Outcome outcome = program_.run(git_dir_, call, stop);
+    while (!outcome.ok() && remove_leftover(held_lock(outcome), git_dir_)) {
+        outcome = program_.run(git_dir_, call, stop);
+    }
+    return outcome;
+}
+
 void RefUpdater::set_symbolic(const RefChange& change, const std::stop_token& stop) {
-    const Outcome outcome = program_.run(
-        git_dir_, {.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);
+    const Outcome outcome =
+        run_past_leftovers({.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);
     if (!outcome.ok()) {
         throw_failure("setting " + printable(change.name) + " in " + printable(git_dir_.native()),
                       outcome);

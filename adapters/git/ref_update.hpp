@@ -20,6 +20,7 @@ class RefUpdater {
 
   private:
     void transaction(const std::vector<const RefChange*>& changes, const std::stop_token& stop);
+    Outcome run_past_leftovers(const Program::Call& call, const std::stop_token& stop) const;
     void set_symbolic(const RefChange& change, const std::stop_token& stop);
     void sync_directories(const std::vector<RefChange>& changes) const;
 
