@@ -379,6 +379,9 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read("root", value.root);
         store.require("root", value.root);
         read_check_every(store, value.check_every);
+        store.read("hold_deletions", value.deletions.hold);
+        store.read_integer("hold_deletions_percent", value.deletions.percent, 0, 100);
+        store.read_integer("hold_deletions_least", value.deletions.least, 1, INT64_MAX);
         directories.push_back(
             {kind + ".root of \"" + value.name + "\"", value.root, store.where("root"), true});
     };
@@ -389,6 +392,8 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
     root.tables("blobs", config.blobs, [&](TableReader& store, Config::Blobs& value) {
         read_root(store, "blobs", value);
         store.read("exclude", value.exclude);
+        store.read_or_never("keep_deleted", value.keep_deleted, std::chrono::seconds(1),
+                            std::chrono::hours(3650 * 24));
     });
 }
 

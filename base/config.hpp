@@ -57,18 +57,28 @@ struct Config {
         /// By which name synchronous_standby_names knows it.
         std::string standby_name() const { return "antipode_" + name; }
     };
+    /// On the primary: when deletions are so many that an operator has to release them.
+    struct Deletions {
+        bool hold = true;
+        unsigned percent = 5;  ///< of a store's items within a minute: more than this, and
+        uint64_t least = 100;  ///< no fewer than these
+    };
     struct Repositories {
         std::string name;
         std::filesystem::path root;
         /// How often a secondary reads everything and compares it with what was applied; 0: never
         /// by itself.
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};
+        Deletions deletions{};
     };
     struct Blobs {
         std::string name;
         std::filesystem::path root;
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};  ///< as above
+        Deletions deletions{};
+        /// How long a secondary keeps what was deleted, below .antipode/deleted; 0: not at all.
+        std::chrono::milliseconds keep_deleted{0};
     };
     /// Commands of the site (programs with their arguments, no shell), and how long things may take
     /// when another site becomes primary.

@@ -24,6 +24,9 @@ struct Noticed {
     /// False: the watch lost events (overflow) or a part of the store could not be looked at. The
     /// store is reconciled before its completeness is claimed again.
     bool complete = true;
+    /// Everything is gone and the store looks as if it were another one: perhaps its file system is
+    /// not mounted.
+    bool emptied = false;
 };
 
 /// What was published of an item last: what the next reading is compared with. Kept in the
@@ -56,8 +59,7 @@ class ItemCapture {
 
     /// Compares the whole store with the inventory and returns what differs. Reads content only of
     /// items whose stat differs from what was published. A reconcile thread, one call at a time,
-    /// while drain() and read() go on. Throws Error when the root is missing, or empty although it
-    /// was not before (an unmounted disk must not look like a mass deletion).
+    /// while drain() and read() go on. Throws Error when the root is missing.
     virtual Noticed reconcile(const std::stop_token& stop) = 0;
 
     /// Reads an item as it is now, compared with what was published last. `whole`: a secondary

@@ -1,5 +1,6 @@
 #include "primary/inventory.hpp"
 
+#include <map>
 #include <mutex>
 
 #include "adapters/sqlite/database.hpp"
@@ -34,6 +35,16 @@ const std::vector<std::string> migrations = {R"(
         epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
     ) STRICT;
     INSERT INTO recorded VALUES (0, 0, 0);
+)",
+                                             R"(
+    CREATE TABLE withheld (
+        store TEXT NOT NULL,
+        item BLOB NOT NULL,
+        decision INTEGER NOT NULL,  -- 0 = held, 1 = discarded, 2 = released
+        since_us INTEGER NOT NULL,
+        happened_after_us INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
 )"};
 
 constexpr size_t page_items = 1000;
@@ -52,7 +63,11 @@ struct Inventory::State {
     explicit State(const std::filesystem::path& file)
         : database(file, sqlite::Database::Sync::Normal) {
         database.migrate(migrations);
+        count_withheld();
     }
+    void count_withheld();
+    void drop_withheld(const StoreId& store, const std::string& item);
+    uint64_t decide(const StoreId& store, Decision from, Decision to);
     /// In pages, so that the lock is not held while `use` works. `until` "": to the end.
     void for_each(const StoreId& store, std::string from, const std::string& until,
                   const std::function<bool(const std::string& item, const Published&)>& use);
@@ -62,7 +77,53 @@ struct Inventory::State {
 
     std::mutex mutex;
     sqlite::Database database;
+    std::map<StoreId, WithheldCount> withheld;  ///< what the table holds, as it is asked for often
 };
+
+void Inventory::State::count_withheld() {
+    withheld.clear();
+    database.query(
+        "SELECT store, sum(decision = 0), sum(decision = 1), sum(decision = 2), "
+        "min(CASE decision WHEN 0 THEN since_us END), "
+        "min(CASE decision WHEN 0 THEN happened_after_us END) FROM withheld GROUP BY store",
+        {}, [&](const RowView& row) {
+            const auto store = StoreId::parse(row.text(0));
+            if (!store) {
+                return true;
+            }
+            WithheldCount& count = withheld[*store];
+            count.held = static_cast<uint64_t>(row.integer(1));
+            count.discarded = static_cast<uint64_t>(row.integer(2));
+            count.released = static_cast<uint64_t>(row.integer(3));
+            if (count.held > 0) {
+                count.since = from_microseconds(row.integer(4));
+                count.happened_after = from_microseconds(row.integer(5));
+            }
+            return true;
+        });
+}
+
+void Inventory::State::drop_withheld(const StoreId& store, const std::string& item) {
+    const auto found = withheld.find(store);
+    if (found == withheld.end()) {
+        return;
+    }
+    database.query("DELETE FROM withheld WHERE store = ? AND item = ? RETURNING decision",
+                   {store.to_string(), Bytes{item}}, [&](const RowView& row) {
+                       WithheldCount& count = found->second;
+                       --(row.integer(0) == 0   ? count.held
+                          : row.integer(0) == 1 ? count.discarded
+                                                : count.released);
+                       return true;
+                   });
+    if (found->second.held == 0) {
+        found->second.since.reset();
+        found->second.happened_after.reset();
+    }
+    if (found->second.none()) {
+        withheld.erase(found);
+    }
+}
 
 void Inventory::State::for_each(
     const StoreId& store, std::string from, const std::string& until,
@@ -129,6 +190,7 @@ void Inventory::record(std::span<const Record> records) {
                  record.published.digest.algorithm, Bytes{record.published.digest.value},
                  signed_of(record.position.epoch), signed_of(record.position.session),
                  signed_of(record.position.number)});
+            state_->drop_withheld(record.store, record.item);
         }
     });
 }
@@ -205,6 +267,89 @@ uint64_t Inventory::count(const StoreId& store) const {
             .value_or(0));
 }
 
+uint64_t Inventory::count_up_to(const StoreId& store, uint64_t most) const {
+    std::scoped_lock lock(state_->mutex);
+    return static_cast<uint64_t>(
+        state_->database
+            .query_integer("SELECT count(*) FROM (SELECT 1 FROM published WHERE store = ? AND "
+                           "digest_algorithm <> '' LIMIT ?)",
+                           {store.to_string(), signed_of(most)})
+            .value_or(0));
+}
+
+void Inventory::withhold(const StoreId& store, std::span<const Withheld> items, TimePoint now) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const Withheld& withheld : items) {
+            state_->database.execute("INSERT OR IGNORE INTO withheld VALUES (?, ?, 0, ?, ?)",
+                                     {store.to_string(), Bytes{withheld.item}, to_microseconds(now),
+                                      to_microseconds(withheld.happened_after)});
+        }
+    });
+    state_->count_withheld();
+}
+
+std::optional<Inventory::Decision> Inventory::decision(const StoreId& store,
+                                                       const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    if (!state_->withheld.contains(store)) {
+        return std::nullopt;
+    }
+    const auto found =
+        state_->database.query_integer("SELECT decision FROM withheld WHERE store = ? AND item = ?",
+                                       {store.to_string(), Bytes{item}});
+    return found ? std::optional(static_cast<Decision>(*found)) : std::nullopt;
+}
+
+uint64_t Inventory::State::decide(const StoreId& store, Decision from, Decision to) {
+    std::scoped_lock lock(mutex);
+    const int count =
+        database.execute("UPDATE withheld SET decision = ? WHERE store = ? AND decision = ?",
+                         {static_cast<int64_t>(to), store.to_string(), static_cast<int64_t>(from)});
+    count_withheld();
+    return static_cast<uint64_t>(count);
+}
+
+uint64_t Inventory::decide(const StoreId& store, Decision decision) {
+    return state_->decide(store, Decision::Held, decision);
+}
+
+uint64_t Inventory::release_discarded(const StoreId& store) {
+    return state_->decide(store, Decision::Discarded, Decision::Released);
+}
+
+Inventory::WithheldCount Inventory::withheld(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    const auto found = state_->withheld.find(store);
+    return found == state_->withheld.end() ? WithheldCount{} : found->second;
+}
+
+void Inventory::for_each_withheld(const StoreId& store, Decision decision,
+                                  const std::function<bool(const Withheld&)>& use) const {
+    std::scoped_lock lock(state_->mutex);
+    if (!state_->withheld.contains(store)) {
+        return;
+    }
+    state_->database.query(
+        "SELECT item, happened_after_us FROM withheld WHERE store = ? AND decision = ? "
+        "ORDER BY item",
+        {store.to_string(), static_cast<int64_t>(decision)}, [&](const RowView& row) {
+            return use({row.text(0), from_microseconds(row.integer(1))});
+        });
+}
+
+void Inventory::forget_withheld(const StoreId& store, std::span<const std::string> items) {
+    std::scoped_lock lock(state_->mutex);
+    if (!state_->withheld.contains(store)) {
+        return;
+    }
+    state_->database.transaction([&] {
+        for (const std::string& item : items) {
+            state_->drop_withheld(store, item);
+        }
+    });
+}
+
 void Inventory::forget_after(const Position& safe) {
     std::scoped_lock lock(state_->mutex);
     // The rows stay, as items whose state nobody knows: a reconcile publishes those on disk whole,
@@ -227,8 +372,10 @@ void Inventory::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
         state_->database.execute("DELETE FROM published");
+        state_->database.execute("DELETE FROM withheld");
         state_->database.execute("DELETE FROM site");
     });
+    state_->count_withheld();
 }
 
 std::map<std::string, std::string> Inventory::sites() const {

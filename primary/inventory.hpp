@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -7,7 +8,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "base/clock.hpp"
 #include "base/ids.hpp"
 #include "primary/capture.hpp"
 
@@ -50,6 +53,39 @@ class Inventory {
         const StoreId& store, const std::string& directory,
         const std::function<bool(const std::string& item, const Published&)>& use) const;
     uint64_t count(const StoreId& store) const;
+    /// The same, but no more than `most` are counted: cheap for a small `most`.
+    uint64_t count_up_to(const StoreId& store, uint64_t most) const;
+
+    // Deletions that are not published because an operator has to decide about them, or has. Such
+    // an item leaves the list when it is published again, or when its removal is.
+
+    enum class Decision { Held, Discarded, Released };
+    struct Withheld {
+        std::string item;
+        TimePoint happened_after;  ///< see ItemLane::HeldRemoval
+    };
+    struct WithheldCount {
+        uint64_t held = 0;                        ///< nobody has decided yet
+        uint64_t discarded = 0;                   ///< secondaries keep them
+        uint64_t released = 0;                    ///< on their way
+        std::optional<TimePoint> since;           ///< the oldest that is held
+        std::optional<TimePoint> happened_after;  ///< the least of those that are held
+        bool none() const { return held + discarded + released == 0; }
+    };
+    /// They are held from now on; those that are in the list already stay as they are.
+    void withhold(const StoreId& store, std::span<const Withheld> items, TimePoint now);
+    /// nullopt: it is not in the list.
+    std::optional<Decision> decision(const StoreId& store, const std::string& item) const;
+    /// What is held becomes released or discarded. Returns how many.
+    uint64_t decide(const StoreId& store, Decision decision);
+    /// What was discarded is released. Returns how many.
+    uint64_t release_discarded(const StoreId& store);
+    WithheldCount withheld(const StoreId& store) const;
+    /// In name order; stops when `use` returns false. `use` must not call this object.
+    void for_each_withheld(const StoreId& store, Decision decision,
+                           const std::function<bool(const Withheld&)>& use) const;
+    /// They are no more in the list: they are there again.
+    void forget_withheld(const StoreId& store, std::span<const std::string> items);
 
     /// Forgets what was published after `safe`: it may be lost, and is published again. Such an
     /// item is found with an empty state and the digest algorithm "forgotten".

@@ -1,6 +1,7 @@
 #include "primary/item_lane.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/backoff.hpp"
@@ -157,6 +158,14 @@ void ItemLane::hold_removal(HeldRemoval removal) {
         removals_.push_back(std::move(removal));
         ++removals_held_;
     }
+}
+
+std::vector<ItemLane::HeldRemoval> ItemLane::withdraw_removals() {
+    std::vector<HeldRemoval> withdrawn(std::make_move_iterator(removals_.begin()),
+                                       std::make_move_iterator(removals_.end()));
+    removals_.clear();
+    held_.clear();
+    return withdrawn;
 }
 
 bool ItemLane::was_read_whole(const std::string& name) const {

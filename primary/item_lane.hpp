@@ -11,6 +11,7 @@
 #include "base/clock.hpp"
 #include "base/ids.hpp"
 #include "primary/capture.hpp"
+#include "primary/deletion_guard.hpp"
 
 namespace antipode::primary {
 
@@ -27,9 +28,11 @@ struct ReadTask {
 /// sequencer thread.
 class ItemLane {
   public:
-    explicit ItemLane(ItemCapture& capture) : capture_(capture) {}
+    ItemLane(ItemCapture& capture, Inventory& inventory, DeletionLimits limits)
+        : capture_(capture), deletions_(capture.store(), limits, inventory) {}
 
     ItemCapture& capture() { return capture_; }
+    DeletionGuard& deletions() { return deletions_; }
     const StoreId& store() const { return capture_.store(); }
 
     /// `item` got a place in the order: the announcement with `number`.
@@ -72,6 +75,8 @@ class ItemLane {
     };
     /// Nothing happens when a removal of the item is held already.
     void hold_removal(HeldRemoval removal);
+    /// Takes back all removals that are held and not released yet.
+    std::vector<HeldRemoval> withdraw_removals();
     /// The reading that has just ended was asked for by a secondary.
     bool was_read_whole(const std::string& item) const;
     /// True when a removal does not know yet what it needs of `database`.
@@ -155,6 +160,7 @@ class ItemLane {
     void close(uint64_t first);
 
     ItemCapture& capture_;
+    DeletionGuard deletions_;
     std::map<std::string, Item> items_;
     std::deque<std::string> ready_;
     std::set<std::pair<SteadyTime, std::string>> delayed_;

@@ -126,7 +126,8 @@ void Publisher::begin_session() {
                            .session = session,
                            .joins = forgot ? std::nullopt : joins,
                            .marker_interval = options_.marker_interval,
-                           .reconcile_interval = options_.reconcile_interval},
+                           .reconcile_interval = options_.reconcile_interval,
+                           .deletion_limits = options_.deletion_limits},
         databases_, items_, inventory_, clock_, &events_);
     spdlog::info("publisher: session {} begins, {}", session,
                  forgot  ? "does not join: the inventory is older than the stream"
@@ -201,6 +202,8 @@ void Publisher::take_in(const std::stop_token& stop) {
             }
         } else if (auto* reading = std::get_if<ReadOutcome>(&input)) {
             sequencer_->add(std::move(*reading));
+        } else if (const auto* released = std::get_if<ReleasedDeletions>(&input)) {
+            sequencer_->release_deletions(released->store);
         } else {
             sequencer_->add(std::move(std::get<ReconcileOutcome>(input)));
         }
@@ -305,6 +308,17 @@ bool Publisher::want(v1::Want want) {
     return inbox_.push(input, weight, limits::wait, {});
 }
 
+uint64_t Publisher::decide_deletions(const StoreId& store, Inventory::Decision decision) {
+    uint64_t count = inventory_.decide(store, decision);
+    if (decision == Inventory::Decision::Released) {
+        count += inventory_.release_discarded(store);
+        // When there is no room for it, the next reconcile finds them to be gone, and released.
+        Input released = ReleasedDeletions{store};
+        inbox_.push(released, 1, limits::wait, {});
+    }
+    return count;
+}
+
 void Publisher::show() {
     if (clock_.now() < status_.with([](const auto& s) { return s.at; }) + show_interval) {
         return;
@@ -333,6 +347,15 @@ void Publisher::show() {
         lane.captured_through = known(items.completeness.captured_through);
         lane.reconciled_from = items.completeness.steady_proven_at;
         lane.unfinished = items.unfinished();
+        lane.withheld = inventory_.withheld(store);
+        for (const auto decision : {Inventory::Decision::Held, Inventory::Decision::Discarded}) {
+            inventory_.for_each_withheld(store, decision, [&](const Inventory::Withheld& item) {
+                if (lane.withheld_examples.size() < problems_shown) {
+                    lane.withheld_examples.push_back(item.item);
+                }
+                return lane.withheld_examples.size() < problems_shown;
+            });
+        }
         lane.problem = items.completeness.problem;
         lane.next_step = items.completeness.next_step;
         lane.problems = items.problems(problems_shown);

@@ -31,6 +31,8 @@ struct PublisherStatus {
         Lsn last_change;          ///< database lanes: commit of the newest that changed something
         uint64_t published = 0;   ///< transactions, or items in the inventory
         uint64_t unfinished = 0;  ///< items that are announced, read or published now
+        Inventory::WithheldCount withheld;           ///< deletions
+        std::vector<std::string> withheld_examples;  ///< a few that are held, or discarded
         /// Start of the last whole reconcile of this session; nullopt: there was none.
         std::optional<SteadyTime> reconciled_from;
         std::string problem;
@@ -56,6 +58,7 @@ class Publisher {
         std::chrono::milliseconds marker_interval{1000};
         std::chrono::milliseconds reconcile_interval{600'000};
         std::chrono::milliseconds wait{100};  ///< of a step that has nothing to do
+        std::map<StoreId, DeletionLimits> deletion_limits{};
     };
     Publisher(Options options, Stream& stream, Inventory& inventory,
               std::vector<DatabaseCapture*> databases, std::vector<ItemCapture*> items,
@@ -86,6 +89,9 @@ class Publisher {
     std::optional<Error> reconcile(ItemCapture& capture, const std::stop_token& stop);
     /// A secondary's request. False: the publisher is busy, ask again.
     bool want(v1::Want want);
+    /// Deletions of the store that were held are to be published, or not; to be published also
+    /// those that were discarded. Returns how many.
+    uint64_t decide_deletions(const StoreId& store, Inventory::Decision decision);
 
     /// Every site has applied everything up to here: the stream need not keep it (but for a
     /// margin).
@@ -97,7 +103,10 @@ class Publisher {
     const protocol::EventLog& events() const { return events_; }
 
   private:
-    using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want>;
+    struct ReleasedDeletions {
+        StoreId store;
+    };
+    using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want, ReleasedDeletions>;
     struct ReconcileTask {
         uint64_t session = 0;
     };

@@ -28,7 +28,11 @@ Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
         databases_[capture->store()].capture = capture;
     }
     for (ItemCapture* capture : items) {
-        lanes_.emplace(capture->store(), ItemLane(*capture));
+        const auto limits = options_.deletion_limits.find(capture->store());
+        lanes_.emplace(
+            capture->store(),
+            ItemLane(*capture, inventory_,
+                     limits == options_.deletion_limits.end() ? DeletionLimits{} : limits->second));
     }
     v1::Payload payload;
     v1::SessionStart& start = *payload.mutable_session_start();
@@ -119,7 +123,7 @@ void Sequencer::drain(ItemLane& lane) {
     const TimePoint begun_at = clock_.now();
     const Noticed noticed = lane.capture().drain();
     // What is noticed only now happened after the last look.
-    take_notice(lane, noticed, state.drained_at);
+    take_notice(lane, noticed, begun_at, state.drained_at);
     if (noticed.complete) {
         state.drained_at = begun_at;
     } else {
@@ -137,14 +141,45 @@ void Sequencer::announce_whole(ItemLane& lane) {
     }
 }
 
-void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint happened_after) {
+void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint now,
+                            TimePoint happened_after) {
     announce(lane, noticed.changed, false);
-    for (const std::string& item : noticed.removed) {
-        lane.hold_removal({item, happened_after, false, {}});
+    if (noticed.removed.empty()) {
+        return;
     }
-    if (!noticed.removed.empty()) {
-        ask_needs_of_removals();
+    DeletionGuard::Verdict verdict =
+        lane.deletions().judge(noticed.removed, noticed.emptied, now, happened_after);
+    if (verdict.storm) {
+        std::vector<Inventory::Withheld> before;
+        for (ItemLane::HeldRemoval& removal : lane.withdraw_removals()) {
+            before.push_back({std::move(removal.item), removal.happened_after});
+        }
+        lane.deletions().withhold(std::move(before), now);
     }
+    for (std::string& item : verdict.allowed) {
+        lane.hold_removal({std::move(item), happened_after, false, {}});
+    }
+    ask_needs_of_removals();
+}
+
+/// Whether a removal that was found on its way may be published.
+bool Sequencer::may_be_deleted(ItemLane& lane, const std::string& item) {
+    const TimePoint seen = lane.completeness.drained_at;
+    return !lane.deletions().judge({item}, false, seen, seen).allowed.empty();
+}
+
+void Sequencer::release_deletions(const StoreId& store) {
+    const auto lane = lanes_.find(store);
+    if (lane == lanes_.end()) {
+        return;
+    }
+    inventory_.for_each_withheld(
+        store, Inventory::Decision::Released, [&](const Inventory::Withheld& withheld) {
+            lane->second.hold_removal({withheld.item, withheld.happened_after, false, {}});
+            return true;
+        });
+    ask_needs_of_removals();
+    release_removals();
 }
 
 void Sequencer::announce(ItemLane& lane, const std::vector<std::string>& items, bool removals) {
@@ -261,13 +296,23 @@ void Sequencer::add(ReadOutcome outcome) {
     } else if (!outcome.reading) {
         emit_unchanged(lane, item, false);
         lane.finished(item);
+        inventory_.forget_withheld(lane.store(), {&item, 1});
     } else if (protocol::is_removal(outcome.reading->payload) && !removal_is_cleared(lane, item)) {
         // It vanished before it could be read. Rows that wait for it must not wait for its removal,
         // which has to come after the rows that stopped naming it.
-        if (!lane.removal_is_announced_since(item)) {
-            lane.hold_removal({item, lane.completeness.drained_at, lane.was_read_whole(item), {}});
+        const bool whole = lane.was_read_whole(item);
+        if (lane.removal_is_announced_since(item)) {
+            emit_unchanged(lane, item, true);
+        } else if (may_be_deleted(lane, item)) {
+            lane.hold_removal({item, lane.completeness.drained_at, whole, {}});
+            emit_unchanged(lane, item, true);
+        } else if (whole) {
+            say_unreadable(lane, item, lane.fulfils(item),
+                           "it is gone on the primary, where its deletion is held",
+                           "antipode deletions");
+        } else {
+            emit_unchanged(lane, item, true);
         }
-        emit_unchanged(lane, item, true);
         lane.finished(item);
         ask_needs_of_removals();
     } else {
@@ -333,11 +378,12 @@ void Sequencer::add(ReconcileOutcome outcome) {
         reconcile_failed(lane, outcome.problem, outcome.next_step);
         return;
     }
-    take_notice(lane, outcome.noticed, state.proven_at);
+    take_notice(lane, outcome.noticed, state.drained_at, state.proven_at);
     if (!outcome.noticed.complete) {
         reconcile_failed(lane, "a part of the store could not be looked at", {});
         return;
     }
+    const bool released = lane.deletions().compared(outcome.noticed.removed, state.drained_at);
     state.problem.clear();
     state.next_step.clear();
     state.failing_since.reset();
@@ -350,6 +396,9 @@ void Sequencer::add(ReconcileOutcome outcome) {
                                                                    : failed_reconcile_retry);
     if (state.asked) {
         state.due = clock_.steady_now();
+    }
+    if (released) {
+        release_deletions(outcome.store);
     }
     // What it found to be gone is announced later; only then is all of it announced.
     state.say_reconciled_behind = lane.removals_held();
@@ -467,8 +516,9 @@ void Sequencer::begin_marker() {
             continue;
         }
         TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : proof.proven_at;
-        if (const auto held = lane.oldest_held_removal()) {
-            proven = std::min(proven, *held);
+        for (const auto held :
+             {lane.oldest_held_removal(), inventory_.withheld(store).happened_after}) {
+            proven = std::min(proven, held.value_or(proven));
         }
         lane.completeness.captured_through = std::max(proof.captured_through, proven);
     }

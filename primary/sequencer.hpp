@@ -57,6 +57,8 @@ class Sequencer {
         std::chrono::milliseconds reconcile_interval{600'000};
         /// How long secondaries' rows wait for a store that cannot be reconciled.
         std::chrono::milliseconds reconcile_grace{5000};
+        /// Of stores of items; see DeletionGuard.
+        std::map<StoreId, DeletionLimits> deletion_limits;
     };
 
     /// `events` (may be null) is told of everything that gets a number.
@@ -75,6 +77,8 @@ class Sequencer {
     std::optional<StoreId> add(const v1::Want& want);
     /// Every store is compared as a whole, beginning now.
     void reconcile_now();
+    /// An operator has released the deletions of the store that were held (Inventory::decide).
+    void release_deletions(const StoreId& store);
     /// Notices what changed, announces it, releases removals, publishes markers that are due.
     void look_around();
 
@@ -114,7 +118,9 @@ class Sequencer {
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
     void announce(ItemLane& lane, const std::vector<std::string>& items, bool removals);
     void announce_whole(ItemLane& lane);
-    void take_notice(ItemLane& lane, const Noticed& noticed, TimePoint happened_after);
+    void take_notice(ItemLane& lane, const Noticed& noticed, TimePoint now,
+                     TimePoint happened_after);
+    bool may_be_deleted(ItemLane& lane, const std::string& item);
     void drain(ItemLane& lane);
     void reconcile_failed(ItemLane& lane, const std::string& problem, const std::string& next_step);
     void say_reconciled(ItemLane& lane);

@@ -95,6 +95,7 @@ class SequencerTest : public testing::Test {
         options.epoch = 1;
         options.session = 7;
         options.joins = joins;
+        options.deletion_limits[blobs_id] = limits_;
         sequencer_ =
             std::make_unique<Sequencer>(options, std::vector<DatabaseCapture*>{&database_},
                                         std::vector<ItemCapture*>{&items_}, inventory_, clock_);
@@ -166,7 +167,7 @@ class SequencerTest : public testing::Test {
     }
 
     void notice(std::vector<std::string> changed, std::vector<std::string> removed = {}) {
-        items_.noticed = {std::move(changed), std::move(removed), true};
+        items_.noticed = {std::move(changed), std::move(removed), true, false};
         sequencer_->look_around();
     }
     ReadTask task() { return sequencer_->next_read(blobs_id).value(); }
@@ -189,6 +190,7 @@ class SequencerTest : public testing::Test {
     }
 
     ManualClock clock_;
+    DeletionLimits limits_;
     Inventory inventory_{""};
     FakeItems items_;
     FakeDatabase database_;

@@ -26,6 +26,12 @@ std::string duration_or_never(std::chrono::milliseconds value) {
     return value.count() == 0 ? "never" : duration(value);
 }
 
+void add_deletions(Json& store, const Config::Deletions& deletions) {
+    store["hold_deletions"] = deletions.hold;
+    store["hold_deletions_percent"] = deletions.percent;
+    store["hold_deletions_least"] = deletions.least;
+}
+
 Json stores_of(const Config& config) {
     Json stores;
     for (const Config::Database& store : config.databases) {
@@ -46,12 +52,15 @@ Json stores_of(const Config& config) {
         stores["repositories"].push_back({{"name", store.name},
                                           {"root", store.root.string()},
                                           {"check_every", duration_or_never(store.check_every)}});
+        add_deletions(stores["repositories"].back(), store.deletions);
     }
     for (const Config::Blobs& store : config.blobs) {
         stores["blobs"].push_back({{"name", store.name},
                                    {"root", store.root.string()},
                                    {"exclude", store.exclude},
-                                   {"check_every", duration_or_never(store.check_every)}});
+                                   {"check_every", duration_or_never(store.check_every)},
+                                   {"keep_deleted", duration_or_never(store.keep_deleted)}});
+        add_deletions(stores["blobs"].back(), store.deletions);
     }
     return stores;
 }

@@ -14,6 +14,7 @@
 #include "apps/antipode/config_command.hpp"
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/database_skip.hpp"
+#include "apps/antipode/deletions.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
@@ -58,9 +59,11 @@ class Program {
             std::getline(std::cin, line);
             return line;
         };
+        deletions_.read_line = change_.read_line;
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         items_.pause = compare_.pause;
         pause_.pause = compare_.pause;
+        deletions_.pause = compare_.pause;
         wait_.pause = compare_.pause;
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
@@ -150,6 +153,7 @@ class Program {
         add_changes();
         add_items();
         add_pauses();
+        add_deletions();
         add_wait();
         add_hooks();
         add_database();
@@ -312,6 +316,38 @@ class Program {
         }
     }
 
+    void add_deletions() {
+        CLI::App* const deletions =
+            add(app_, "deletions", "that the primary holds, so many at once may be a mistake", {});
+        deletions->require_subcommand(0, 1);
+        deletions->callback([this, deletions] {
+            if (deletions->get_subcommands().empty()) {
+                command_ = [this] {
+                    return show_deletions(config(), fetch_over_http, output_, deletions_);
+                };
+            }
+        });
+        deletions->add_option("--site", deletions_.site, "default: the primary");
+        CLI::App* const release =
+            add(*deletions, "release", "they are meant: secondaries delete, too", [this] {
+                const Config loaded = config();
+                return release_deletions(loaded, nats_buckets(loaded), fetch_over_http, clock_,
+                                         output_, deletions_);
+            });
+        CLI::App* const discard =
+            add(*deletions, "discard", "secondaries keep what is gone on the primary", [this] {
+                const Config loaded = config();
+                return discard_deletions(loaded, nats_buckets(loaded), fetch_over_http, clock_,
+                                         output_, deletions_);
+            });
+        for (CLI::App* const command : {release, discard}) {
+            command->add_option("STORE", deletions_.store, "blobs/uploads")->required();
+            command->add_flag("--yes", deletions_.yes, "do not ask");
+            command->add_option("--confirm", deletions_.confirmed,
+                                "the store's name, instead of typing it");
+        }
+    }
+
     void add_hooks() {
         CLI::App* const hooks = add(app_, "hooks", "the git hooks that notice pushes at once", {});
         const auto add_action = [&](const std::string& name, const std::string& help,
@@ -413,6 +449,7 @@ class Program {
     CompareOptions compare_;
     ItemsOptions items_;
     PauseOptions pause_;
+    DeletionsOptions deletions_;
     WaitOptions wait_;
     std::optional<std::string> store_;
     ChangeOptions change_;

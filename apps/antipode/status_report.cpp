@@ -90,6 +90,23 @@ std::optional<ContentCheckRow> read_content_check(const json& row) {
                            .first_extra = text(*found, "first_extra")};
 }
 
+std::optional<DeletionsRow> read_deletions(const json& row) {
+    const auto found = row.find("deletions");
+    if (found == row.end() || !found->is_object()) {
+        return std::nullopt;
+    }
+    DeletionsRow deletions{.held = get<uint64_t>(*found, "held").value_or(0),
+                           .discarded = get<uint64_t>(*found, "discarded").value_or(0),
+                           .since = get<TimePoint>(*found, "since_us")};
+    const auto examples = found->find("examples");
+    if (examples != found->end() && examples->is_array()) {
+        for (const json& example : *examples) {
+            deletions.examples.push_back(example.is_string() ? example.get<std::string>() : "?");
+        }
+    }
+    return deletions;
+}
+
 StoreRow read_store(const json& row) {
     return {.store = text(row, "store"),
             .state = text(row, "state"),
@@ -108,7 +125,8 @@ StoreRow read_store(const json& row) {
             .waiting = get<uint64_t>(row, "waiting"),
             .lsn = Lsn::parse(text(row, "lsn")),
             .copy = read_copy(row),
-            .content_check = read_content_check(row)};
+            .content_check = read_content_check(row),
+            .deletions = read_deletions(row)};
 }
 
 ExceptionRow read_exception(const json& row) {

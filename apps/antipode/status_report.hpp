@@ -46,6 +46,14 @@ struct ContentCheckRow {
     std::string first_extra{};
 };
 
+/// On a primary: deletions that were so many that an operator decides about them.
+struct DeletionsRow {
+    uint64_t held = 0;
+    uint64_t discarded = 0;
+    std::optional<TimePoint> since{};
+    std::vector<std::string> examples{};
+};
+
 struct StoreRow {
     std::string store;
     std::string state;
@@ -65,6 +73,7 @@ struct StoreRow {
     std::optional<Lsn> lsn;  ///< of a secondary's database: applied through
     std::optional<CopyRow> copy;
     std::optional<ContentCheckRow> content_check{};
+    std::optional<DeletionsRow> deletions{};
 };
 
 struct ExceptionRow {

@@ -3,6 +3,7 @@
 
 #include "apps/antipoded/primary_half.hpp"
 #include "base/error.hpp"
+#include "base/words.hpp"
 #include "failover/handover.hpp"
 
 namespace antipode {
@@ -27,6 +28,10 @@ std::string PrimaryHalf::why_incomplete(const primary::PublisherStatus::Lane& la
     if (!lane.reconciled_from || *lane.reconciled_from < wanted.reconciled_from) {
         return name + " is still being compared" +
                (lane.problem.empty() ? "" : ": " + lane.problem);
+    }
+    if (lane.withheld.held > 0) {
+        return name + ": " + counted(lane.withheld.held, "deletion is", "deletions are") +
+               " held; antipode deletions";
     }
     if (lane.unfinished == 0) {
         return {};

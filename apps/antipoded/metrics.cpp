@@ -47,6 +47,11 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
               store["slot"]["let_go"].size());
     }
+    if (store.contains("deletions")) {
+        gauge(registry, "antipode_store_held_deletions",
+              "Deletions on the primary that an operator has to release or discard.", labels,
+              store["deletions"]["held"]);
+    }
     if (store.contains("content_check") && store["content_check"].is_object()) {
         const auto& check = store["content_check"];
         gauge(registry, "antipode_store_content_check_oldest_timestamp_seconds",

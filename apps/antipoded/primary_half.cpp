@@ -4,14 +4,18 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
+#include "base/words.hpp"
 #include "primary/database/requirements.hpp"
 #include "primary/safe_points.hpp"
 
 namespace antipode {
 namespace {
+
+constexpr std::chrono::milliseconds request_interval(500);
 
 std::vector<primary::DatabaseCapture*> captures_of(const PrimaryStores& stores) {
     std::vector<primary::DatabaseCapture*> captures;
@@ -27,6 +31,21 @@ std::vector<primary::ItemCapture*> item_captures_of(const PrimaryStores& stores)
         captures.push_back(&store->capture());
     }
     return captures;
+}
+
+std::map<StoreId, primary::DeletionLimits> deletion_limits_of(const Config& config) {
+    std::map<StoreId, primary::DeletionLimits> limits;
+    const auto add = [&](StoreKind kind, const auto& store) {
+        limits[{kind, store.name}] = {store.deletions.hold, store.deletions.percent,
+                                      store.deletions.least};
+    };
+    for (const Config::Repositories& store : config.repositories) {
+        add(StoreKind::Repositories, store);
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        add(StoreKind::Blobs, store);
+    }
+    return limits;
 }
 
 std::set<std::string> names_of(const std::vector<Config::Site>& sites) {
@@ -52,11 +71,18 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                   .version = ANTIPODE_VERSION,
                   .epoch = epoch,
                   .marker_interval = config.tuning.marker_interval,
-                  .reconcile_interval = config.tuning.reconcile_interval},
+                  .reconcile_interval = config.tuning.reconcile_interval,
+                  .deletion_limits = deletion_limits_of(config)},
                  stream_, *inventory_, captures_of(stores_), item_captures_of(stores_), clock),
       sites_(names_of(config.sites), *inventory_, clock),
       responder_(own_endpoint(config, "wants"), protocol::want_subject(config.cluster)),
       safe_hearer_(own_endpoint(config, "safe"), protocol::safe_subject(config.cluster)),
+      asked_(config.stores(), publisher_),
+      requests_(
+          config.site,
+          std::make_unique<nats::Bucket>(own_endpoint(config, "requests"),
+                                         protocol::bucket_name(config.cluster), true),
+          [this](const v1::SiteRequest& request) { return asked_.fulfil(request); }, clock),
       workers_(clock) {
     serve_bulk();
     start_workers();
@@ -117,6 +143,10 @@ void PrimaryHalf::start_workers() {
         }
     }
     workers_.loop("safe points", [this](const std::stop_token&) { hear_safe(); });
+    workers_.loop("requests", [this](const std::stop_token& stop) {
+        requests_.step();
+        sleep_unless_stopped(request_interval, stop);
+    });
     workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
     workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {
         publisher_.run(stop, progress);
@@ -284,6 +314,31 @@ void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
     }
 }
 
+/// Deletions that wait for an operator, unless something worse is the matter.
+void PrimaryHalf::show_deletions(const primary::PublisherStatus::Lane& lane, nlohmann::json& row) {
+    const auto& withheld = lane.withheld;
+    if (withheld.none()) {
+        return;
+    }
+    row["deletions"] = {{"held", withheld.held},
+                        {"discarded", withheld.discarded},
+                        {"released", withheld.released},
+                        {"since_us", nullptr},
+                        {"examples", nlohmann::json::array()}};
+    for (const std::string& item : lane.withheld_examples) {
+        row["deletions"]["examples"].push_back(printable(item));
+    }
+    if (withheld.since) {
+        row["deletions"]["since_us"] = to_microseconds(*withheld.since);
+    }
+    if (withheld.held > 0 && row["state"] == "serving") {
+        row["state"] = "degraded";
+        row["reason"] = counted(withheld.held, "deletion is", "deletions are") +
+                        " held, so many at once may be a mistake";
+        row["next_step"] = "antipode deletions";
+    }
+}
+
 void PrimaryHalf::show(nlohmann::json& out) const {
     const primary::PublisherStatus status = publisher_.status();
     const TimePoint now = clock_.now();
@@ -311,6 +366,7 @@ void PrimaryHalf::show(nlohmann::json& out) const {
             store["lsn"] = lane.decoded.to_string();
         }
         show_slot(lane.store, store);
+        show_deletions(lane, store);
         out["stores"].push_back(std::move(store));
         for (const auto& problem : lane.problems) {
             out["exceptions"].push_back({{"store", lane.store.to_string()},

@@ -8,7 +8,9 @@
 #include "adapters/nats/jetstream.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/primary_requests.hpp"
 #include "apps/antipoded/primary_stores.hpp"
+#include "apps/antipoded/site_requests.hpp"
 #include "base/config.hpp"
 #include "primary/publisher.hpp"
 #include "primary/registered_sites.hpp"
@@ -56,6 +58,7 @@ class PrimaryHalf final : public Half {
     const Config::Database& config_of(const StoreId& store) const;
     void confirm(primary::DatabaseCapture& capture, std::optional<Lsn> stored,
                  const std::vector<v1::SiteReport>& reports);
+    static void show_deletions(const primary::PublisherStatus::Lane& lane, nlohmann::json& row);
     void show_slot(const StoreId& store, nlohmann::json& row) const;
 
     const Config& config_;
@@ -70,6 +73,8 @@ class PrimaryHalf final : public Half {
     primary::LetGo let_go_;
     nats::Responder responder_;
     nats::Responder safe_hearer_;
+    PrimaryRequests asked_;
+    SiteRequests requests_;
     Workers workers_;  // last: ends before what it uses
 };
 

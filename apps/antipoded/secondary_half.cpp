@@ -19,6 +19,8 @@ constexpr size_t exceptions_shown = 50;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
 constexpr std::chrono::milliseconds request_interval(500);
+/// What was deleted and is kept is looked at so often.
+constexpr std::chrono::seconds forget_interval(10);
 constexpr std::chrono::seconds failing_for_good(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
@@ -106,15 +108,17 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
       pauses_(registry_, clock),
-      requests_(
-          config.site,
-          std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
-                                         protocol::bucket_name(config.cluster), true),
+      asked_(
           ids_, registry_, pauses_,
           [this](const StoreId& store, const std::string& item) {
               return why_no_item(store, item);
           },
           clock),
+      requests_(
+          config.site,
+          std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
+                                         protocol::bucket_name(config.cluster), true),
+          [this](const v1::SiteRequest& request) { return asked_.fulfil(request); }, clock),
       workers_(clock) {
     start_workers();
 }
@@ -216,6 +220,15 @@ void SecondaryHalf::start_sweeps() {
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
                          sweep->run(stop, progress);
                      });
+    }
+    for (const auto& store : stores_.items) {
+        if (secondary::DeletedFiles* const deleted = store->deleted()) {
+            workers_.loop("kept deletions " + store->apply().store().to_string(),
+                          [deleted](const std::stop_token& stop) {
+                              deleted->forget_old(stop);
+                              sleep_unless_stopped(forget_interval, stop);
+                          });
+        }
     }
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);

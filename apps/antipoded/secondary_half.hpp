@@ -7,6 +7,7 @@
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
 #include "apps/antipoded/site_requests.hpp"
 #include "base/config.hpp"
@@ -93,6 +94,7 @@ class SecondaryHalf final : public Half {
     secondary::Repair repair_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
     Pauses pauses_;
+    SecondaryRequests asked_;
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     Workers workers_;                  // last: ends before what it uses

@@ -119,10 +119,12 @@ class GitSecondary final : public SecondaryItems {
 
 class FilesSecondary final : public SecondaryItems {
   public:
-    explicit FilesSecondary(const Config::Blobs& store)
+    FilesSecondary(const Config::Blobs& store, const Clock& clock)
         : tree_(store.root),
           contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
-          apply_({StoreKind::Blobs, store.name}, tree_),
+          deleted_(tree_, clock, store.keep_deleted),
+          keeps_deleted_(store.keep_deleted.count() > 0),
+          apply_({StoreKind::Blobs, store.name}, tree_, deleted()),
           check_every_(store.check_every),
           filter_(store.exclude) {}
 
@@ -137,10 +139,13 @@ class FilesSecondary final : public SecondaryItems {
         }
         return excludes(item) ? "it is not replicated (exclude)" : "";
     }
+    secondary::DeletedFiles* deleted() override { return keeps_deleted_ ? &deleted_ : nullptr; }
 
   private:
     files::PosixTree tree_;
     secondary::ContentStore contents_;
+    secondary::DeletedFiles deleted_;
+    const bool keeps_deleted_;
     secondary::BlobApply apply_;
     const std::chrono::milliseconds check_every_;
     const primary::PathFilter filter_;  // the one by which the primary captures
@@ -157,7 +162,7 @@ SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) 
         stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores.items.push_back(std::make_unique<FilesSecondary>(store));
+        stores.items.push_back(std::make_unique<FilesSecondary>(store, clock));
     }
     return stores;
 }

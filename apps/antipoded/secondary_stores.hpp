@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "base/config.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/blobs/deleted.hpp"
 #include "secondary/content.hpp"
 #include "secondary/look.hpp"
 
@@ -34,6 +35,8 @@ class SecondaryItems {
     virtual bool excludes(const std::string&) const { return false; }
     /// Why there cannot be such an item; empty: there can.
     virtual std::string why_no_item(const std::string& item) const = 0;
+    /// Deletes what was kept long enough; nullptr: nothing is kept.
+    virtual secondary::DeletedFiles* deleted() { return nullptr; }
 };
 
 struct SecondaryStores {

@@ -1,11 +1,8 @@
 #include "apps/antipoded/site_requests.hpp"
 
-#include <algorithm>
-
-#include <spdlog/spdlog.h>
+#include <chrono>
 
 #include "base/error.hpp"
-#include "base/words.hpp"
 #include "protocol/message.hpp"
 
 namespace antipode {
@@ -14,17 +11,20 @@ namespace {
 /// Nobody waits any more for the answer to an older one.
 constexpr std::chrono::minutes oldest_request(5);
 
+v1::SiteAnswer refusal(std::string problem, std::string next_step) {
+    v1::SiteAnswer answer;
+    answer.set_problem(std::move(problem));
+    answer.set_next_step(std::move(next_step));
+    return answer;
+}
+
 }  // namespace
 
-SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket,
-                           std::vector<StoreId> stores, secondary::Registry& registry,
-                           Pauses& pauses, WhyNoItem why_no_item, const Clock& clock)
+SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, Fulfil fulfil,
+                           const Clock& clock)
     : site_(std::move(site)),
       bucket_(std::move(bucket)),
-      stores_(std::move(stores)),
-      registry_(registry),
-      pauses_(pauses),
-      why_no_item_(std::move(why_no_item)),
+      fulfil_(std::move(fulfil)),
       clock_(clock) {}
 
 void SiteRequests::step() {
@@ -35,12 +35,12 @@ void SiteRequests::step() {
     v1::SiteRequest request;
     v1::SiteAnswer answer;
     if (!request.ParseFromString(entry->value)) {
-        answer.set_problem("the request cannot be decoded");
-        answer.set_next_step("compare the versions of Antipode (antipode version)");
+        answer = refusal("the request cannot be decoded",
+                         "compare the versions of Antipode (antipode version)");
     } else if (clock_.now() - from_microseconds(request.at_us()) > oldest_request) {
-        answer.set_problem("the request is too old: it waited while the daemon was away");
+        answer = refusal("the request is too old: it waited while the daemon was away", {});
     } else {
-        answer = fulfil(request);
+        answer = fulfil_(request);
     }
     answer.set_id(request.id());
     // Done twice it is the same; a request that is gone before it is answered would be none.
@@ -48,102 +48,15 @@ void SiteRequests::step() {
     bucket_->remove(protocol::request_key(site_));
 }
 
-v1::SiteAnswer SiteRequests::fulfil(const v1::SiteRequest& request) {
-    v1::SiteAnswer answer;
-    const auto store = StoreId::parse(request.store());
-    const bool here = store && std::find(stores_.begin(), stores_.end(), *store) != stores_.end();
-    if (here && fulfil_pause(*store, request)) {
-        return answer;
-    }
-    if (!here || store->kind == StoreKind::Database) {
-        answer.set_problem("this site has no store of items " + printable(request.store()));
-        answer.set_next_step("antipode status");
-        return answer;
-    }
-    if (request.action() == "look") {
-        answer.set_items(look(*store, request));
-    } else if (request.action() == "fetch") {
-        fetch(*store, request, answer);
-    } else if (request.action() == "fetch-failed") {
-        answer.set_items(registry_.try_now(*store, clock_.now()));
-    } else if (request.action() == "fetch-all") {
-        answer.set_items(fetch_all(*store));
-    } else {
-        answer.set_problem("the daemon does not know what \"" + printable(request.action()) +
-                           "\" means");
-        answer.set_next_step("compare the versions of Antipode (antipode version)");
-        return answer;
-    }
-    spdlog::info("{}: an operator asks for \"{}\" of {}", store->to_string(), request.action(),
-                 counted(answer.items(), "item", "items"));
-    return answer;
+v1::SiteAnswer SiteRequests::unknown_action(const v1::SiteRequest& request) {
+    return refusal("the daemon does not know what \"" + printable(request.action()) +
+                       "\" means in its present role",
+                   "antipode status; compare the versions of Antipode (antipode version)");
 }
 
-/// False: the request is another one.
-bool SiteRequests::fulfil_pause(const StoreId& store, const v1::SiteRequest& request) {
-    if (request.action() == "pause") {
-        pauses_.pause(store, {clock_.now(), from_microseconds(request.until_us()),
-                              request.operator_name(), request.reason()});
-        spdlog::warn(
-            "{}: paused by {} until {}: {}", store.to_string(), printable(request.operator_name()),
-            to_iso8601(from_microseconds(request.until_us())), printable(request.reason()));
-        return true;
-    }
-    if (request.action() == "resume") {
-        pauses_.resume(store);
-        spdlog::info("{}: resumed", store.to_string());
-        return true;
-    }
-    return false;
-}
-
-uint64_t SiteRequests::look(const StoreId& store, const v1::SiteRequest& request) {
-    if (request.items().empty()) {
-        return registry_.ask_for_look(store);
-    }
-    uint64_t count = 0;
-    for (const std::string& item : request.items()) {
-        count += registry_.ask_for_look(store, item);
-    }
-    return count;
-}
-
-/// Items that are not known here may be on the primary.
-void SiteRequests::fetch(const StoreId& store, const v1::SiteRequest& request,
-                         v1::SiteAnswer& answer) {
-    const TimePoint now = clock_.now();
-    for (const std::string& item : request.items()) {
-        const std::string objection = why_no_item_(store, item);
-        if (!objection.empty()) {
-            answer.set_problem(printable(item) + " is no item of " + store.to_string() + ": " +
-                               objection);
-            answer.set_next_step("name it as below the root: dir/file, group/name.git");
-            return;
-        }
-    }
-    for (const std::string& item : request.items()) {
-        const auto state = registry_.find(store, item);
-        registry_.ask_for_look(store, item);
-        registry_.add_exception(
-            {.store = store,
-             .item = item,
-             .kind = secondary::ExceptionKind::Parked,
-             .failure = secondary::FailureClass::Transient,
-             .reason = "an operator has it sent again",
-             .next_step = {},
-             .position = state ? state->position : registry_.lane(store).finished,
-             .since = now,
-             .tries = 0,
-             .next_try = now});
-        registry_.try_now(store, now, item);
-    }
-    answer.set_items(static_cast<uint64_t>(request.items_size()));
-}
-
-uint64_t SiteRequests::fetch_all(const StoreId& store) {
-    const uint64_t count = registry_.count(store);
-    registry_.compare_anew(store, clock_.now());
-    return count;
+v1::SiteAnswer SiteRequests::unknown_store(const v1::SiteRequest& request) {
+    return refusal("this site has no store of items " + printable(request.store()),
+                   "antipode status");
 }
 
 }  // namespace antipode

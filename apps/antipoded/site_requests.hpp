@@ -3,44 +3,35 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "apps/antipoded/pauses.hpp"
 #include "base/clock.hpp"
-#include "base/ids.hpp"
 #include "base/seams/key_value.hpp"
 #include "protocol/antipode.pb.h"
-#include "secondary/registry.hpp"
 
 namespace antipode {
 
-/// Does what operators ask of this secondary (v1::SiteRequest): reading items' content again,
-/// having items sent again, pauses. One thread.
+/// The box in the site's bucket through which operators ask something of its daemon
+/// (v1::SiteRequest). One thread.
 class SiteRequests {
   public:
-    /// Why there cannot be such an item in the store; empty: there can.
-    using WhyNoItem = std::function<std::string(const StoreId& store, const std::string& item)>;
+    /// Does what is asked and says what it did.
+    using Fulfil = std::function<v1::SiteAnswer(const v1::SiteRequest& request)>;
     /// `bucket`: the site's own.
-    SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, std::vector<StoreId> stores,
-                 secondary::Registry& registry, Pauses& pauses, WhyNoItem why_no_item,
+    SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, Fulfil fulfil,
                  const Clock& clock);
 
-    /// Looks for a request, does it and answers.
+    /// Looks for a request, has it done and answers.
     void step();
 
-  private:
-    v1::SiteAnswer fulfil(const v1::SiteRequest& request);
-    bool fulfil_pause(const StoreId& store, const v1::SiteRequest& request);
-    uint64_t look(const StoreId& store, const v1::SiteRequest& request);
-    void fetch(const StoreId& store, const v1::SiteRequest& request, v1::SiteAnswer& answer);
-    uint64_t fetch_all(const StoreId& store);
+    /// The answer to what this daemon does not know.
+    static v1::SiteAnswer unknown_action(const v1::SiteRequest& request);
+    /// The answer when the site has no such store.
+    static v1::SiteAnswer unknown_store(const v1::SiteRequest& request);
 
+  private:
     const std::string site_;
     const std::unique_ptr<KeyValue> bucket_;
-    const std::vector<StoreId> stores_;
-    secondary::Registry& registry_;
-    Pauses& pauses_;
-    const WhyNoItem why_no_item_;
+    const Fulfil fulfil_;
     const Clock& clock_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "apps/antipoded/secondary_requests.hpp"
 #include "protocol/message.hpp"
 #include "tests/support/memory_bucket.hpp"
 
@@ -55,15 +56,15 @@ class SiteRequestsTest : public testing::Test {
     secondary::Registry registry_{"", clock_};
     test::MemoryBucket::Server server_;
     Pauses pauses_{registry_, clock_};
-    SiteRequests requests_{"sydney",
-                           std::make_unique<test::MemoryBucket>(server_),
-                           {rows, blobs},
-                           registry_,
-                           pauses_,
-                           [](const StoreId&, const std::string& item) {
-                               return std::string(item.starts_with("/") ? "it is absolute" : "");
-                           },
-                           clock_};
+    SecondaryRequests asked_{{rows, blobs},
+                             registry_,
+                             pauses_,
+                             [](const StoreId&, const std::string& item) {
+                                 return std::string(item.starts_with("/") ? "it is absolute" : "");
+                             },
+                             clock_};
+    SiteRequests requests_{"sydney", std::make_unique<test::MemoryBucket>(server_),
+                           [this](const auto& request) { return asked_.fulfil(request); }, clock_};
     uint64_t number_ = 0;
     int id_ = 0;
 };

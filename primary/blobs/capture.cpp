@@ -1,5 +1,7 @@
 #include "primary/blobs/capture.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/limits.hpp"
@@ -96,6 +98,7 @@ bool BlobCapture::may_be_published(const std::string& item) {
 Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     const RootIdentity root = require_root();
     Noticed noticed;
+    noticed.emptied = looks_unmounted(root);
     TreeWalk walk(tree_, filter_, [&](const std::string& directory) {
         if (stop.stop_requested()) {
             throw Stopped{};
@@ -138,39 +141,35 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     return noticed;
 }
 
-/// Throws unless the root is there and what it holds can be believed.
+/// Throws unless the root is there.
 BlobCapture::RootIdentity BlobCapture::require_root() {
-    const std::string name =
-        "the root " + printable(tree_.root().native()) + " of " + store_.to_string();
     const auto stat = tree_.stat("");
     if (!stat || stat->type != FileType::Directory) {
-        throw Error(Reaction::Retry, name + " is missing", "mount its file system, or create it");
+        throw Error(Reaction::Retry,
+                    "the root " + printable(tree_.root().native()) + " of " + store_.to_string() +
+                        " is missing",
+                    "mount its file system, or create it");
     }
-    const RootIdentity identity{stat->device, stat->inode};
-    if (root_.copy() == identity) {
-        return identity;
+    return {stat->device, stat->inode};
+}
+
+/// Whether the root, which is another one than was compared last, or the first, is an empty one
+/// although files were published from it: where a file system is not mounted.
+bool BlobCapture::looks_unmounted(const RootIdentity& root) {
+    if (root_.copy() == root) {
+        return false;
     }
     const auto entries = tree_.list("").value_or(std::vector<FileTree::Entry>());
-    bool empty = true;
-    for (const FileTree::Entry& entry : entries) {
-        empty = empty && is_private(entry.name);
-    }
-    const uint64_t published = empty ? inventory_.count(store_) : 0;
-    if (published > 0) {
-        throw Error(Reaction::Retry,
-                    name + " is empty, although " + std::to_string(published) +
-                        " files were published from it",
-                    "mount its file system; if its files were deleted on purpose, touch " +
-                        printable((tree_.root() / ".keep").native()));
-    }
-    return identity;
+    const bool empty = std::all_of(entries.begin(), entries.end(),
+                                   [](const auto& entry) { return is_private(entry.name); });
+    return empty && inventory_.count_up_to(store_, 1) > 0;
 }
 
 /// Throws when what is missing below the root may be missing because the root is another one.
 void BlobCapture::require_same_root() {
     const auto known = root_.copy();
     const RootIdentity now = require_root();
-    if (known && now != *known) {
+    if ((known && now != *known) || looks_unmounted(now)) {
         throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
                                          store_.to_string() + " was replaced; it is compared next");
     }

@@ -21,8 +21,9 @@ namespace antipode::primary {
 /// stat (nanoseconds, ctime, inode) and read only when that differs. Symbolic links, devices,
 /// sockets and pipes are skipped and counted; directories exist through their files.
 ///
-/// A root that is missing, was replaced, or is empty although files were published from it is an
-/// error, never a mass deletion. Threads: see ItemCapture.
+/// A root that is missing or was replaced is an error; one that is empty although files were
+/// published from it is told as such (Noticed::emptied): never a mass deletion. Threads: see
+/// ItemCapture.
 class BlobCapture final : public ItemCapture {
   public:
     /// `exclude`: see PathFilter. The references must outlive the object.
@@ -57,6 +58,7 @@ class BlobCapture final : public ItemCapture {
     };
 
     RootIdentity require_root();
+    bool looks_unmounted(const RootIdentity& root);
     void require_same_root();
     bool is_regular(const std::string& path);
     bool may_be_published(const std::string& item);

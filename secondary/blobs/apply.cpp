@@ -29,7 +29,8 @@ std::string staging_name() {
 
 }  // namespace
 
-BlobApply::BlobApply(StoreId store, FileTree& tree) : store_(std::move(store)), tree_(tree) {}
+BlobApply::BlobApply(StoreId store, FileTree& tree, DeletedFiles* deleted)
+    : store_(std::move(store)), tree_(tree), deleted_(deleted) {}
 
 std::string BlobApply::incoming_name() {
     return std::string(private_directory) + "/incoming";
@@ -41,7 +42,7 @@ std::filesystem::path BlobApply::incoming_directory() const {
 
 std::vector<Result> BlobApply::apply(std::span<const ItemTask> tasks, const std::stop_token& stop) {
     prepare();
-    BlobBatch batch(tree_, staging_name(), staged_, tasks.size(), stop);
+    BlobBatch batch(tree_, staging_name(), staged_, deleted_, tasks.size(), stop);
     for (const ItemTask& task : tasks) {
         if (stop.stop_requested()) {
             throw Stopped{};

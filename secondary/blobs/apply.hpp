@@ -7,6 +7,7 @@
 
 #include "base/seams/files.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/blobs/deleted.hpp"
 #include "secondary/look.hpp"
 
 namespace antipode::secondary {
@@ -20,8 +21,9 @@ namespace antipode::secondary {
 /// A batch costs a few syncs, not some for each file. Thread-safe; see ItemApply.
 class BlobApply final : public ItemApply, public ItemLook {
   public:
-    /// `tree` must outlive the object. At most one object for a root at a time.
-    BlobApply(StoreId store, FileTree& tree);
+    /// `tree` and `deleted` must outlive the object. At most one object for a root at a time.
+    /// `deleted` (may be null): where deleted files are kept.
+    BlobApply(StoreId store, FileTree& tree, DeletedFiles* deleted = nullptr);
 
     const StoreId& store() const override { return store_; }
     std::filesystem::path incoming_directory() const override;
@@ -40,6 +42,7 @@ class BlobApply final : public ItemApply, public ItemLook {
 
     const StoreId store_;
     FileTree& tree_;
+    DeletedFiles* const deleted_;
     std::mutex mutex_;
     bool prepared_ = false;  ///< under mutex_
     std::atomic<uint64_t> staged_ = 0;

@@ -38,8 +38,12 @@ StagedFile::~StagedFile() {
 }
 
 BlobBatch::BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers,
-                     size_t tasks, std::stop_token stop)
-    : tree_(tree), staging_(std::move(staging)), numbers_(numbers), stop_(std::move(stop)) {
+                     DeletedFiles* deleted, size_t tasks, std::stop_token stop)
+    : tree_(tree),
+      staging_(std::move(staging)),
+      numbers_(numbers),
+      deleted_(deleted),
+      stop_(std::move(stop)) {
     if (tasks >= barrier_from) {
         barrier_ = tree_.barrier();
     }
@@ -241,7 +245,10 @@ void BlobBatch::remove(const Removal& removal) {
     const auto stat = tree_.stat(removal.target);
     std::string directory = parent_of(removal.target);
     // What else may stand there is not what the event is about: the file is gone.
-    const bool was_there = stat && stat->type == FileType::Regular && tree_.remove(removal.target);
+    const bool was_there =
+        stat && stat->type == FileType::Regular &&
+        (deleted_ != nullptr ? deleted_->take(removal.target, changed_directories_)
+                             : tree_.remove(removal.target));
     results_[removal.result] = was_there ? Result::applied({}) : unneeded({});
     changed_directories_.insert(directory);
     while (!directory.empty() && tree_.remove_directory(directory)) {

@@ -11,6 +11,7 @@
 #include "base/digest.hpp"
 #include "base/seams/files.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/blobs/deleted.hpp"
 
 namespace antipode::secondary {
 
@@ -35,8 +36,8 @@ class StagedFile {
 class BlobBatch {
   public:
     /// Staged files are named `staging`/<number>.
-    BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers, size_t tasks,
-              std::stop_token stop);
+    BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers,
+              DeletedFiles* deleted, size_t tasks, std::stop_token stop);
     BlobBatch(const BlobBatch&) = delete;
     BlobBatch& operator=(const BlobBatch&) = delete;
 
@@ -79,6 +80,7 @@ class BlobBatch {
     FileTree& tree_;
     const std::string staging_;
     std::atomic<uint64_t>& numbers_;
+    DeletedFiles* const deleted_;
     std::stop_token stop_;
     std::unique_ptr<FileBarrier> barrier_;  ///< of a large batch; small ones sync each file
     std::vector<Result> results_;

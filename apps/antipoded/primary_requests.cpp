@@ -1,0 +1,33 @@
+#include "apps/antipoded/primary_requests.hpp"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "apps/antipoded/site_requests.hpp"
+#include "base/error.hpp"
+#include "base/words.hpp"
+
+namespace antipode {
+
+v1::SiteAnswer PrimaryRequests::fulfil(const v1::SiteRequest& request) {
+    using Decision = primary::Inventory::Decision;
+    const bool release = request.action() == "release-deletions";
+    if (!release && request.action() != "discard-deletions") {
+        return SiteRequests::unknown_action(request);
+    }
+    const auto store = StoreId::parse(request.store());
+    if (!store || store->kind == StoreKind::Database ||
+        std::find(stores_.begin(), stores_.end(), *store) == stores_.end()) {
+        return SiteRequests::unknown_store(request);
+    }
+    v1::SiteAnswer answer;
+    answer.set_items(
+        publisher_.decide_deletions(*store, release ? Decision::Released : Decision::Discarded));
+    spdlog::warn("{}: {} {} by {}", store->to_string(),
+                 counted(answer.items(), "deletion is", "deletions are"),
+                 release ? "released" : "discarded", printable(request.operator_name()));
+    return answer;
+}
+
+}  // namespace antipode

@@ -1,0 +1,105 @@
+#include "primary/deletion_guard.hpp"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include <spdlog/spdlog.h>
+
+namespace antipode::primary {
+namespace {
+
+constexpr std::chrono::minutes window(1);
+/// So many are held when nothing else is left; a small store may lose its last few items.
+constexpr uint64_t emptied_least = 10;
+
+}  // namespace
+
+DeletionGuard::Verdict DeletionGuard::judge(const std::vector<std::string>& removed, bool emptied,
+                                            TimePoint now, TimePoint happened_after) {
+    Verdict verdict;
+    std::vector<Inventory::Withheld> undecided;
+    for (const std::string& item : removed) {
+        const auto decision = inventory_.decision(store_, item);
+        if (!decision) {
+            undecided.push_back({item, happened_after});
+        } else if (*decision == Inventory::Decision::Released) {
+            verdict.allowed.push_back(item);
+        }
+    }
+    if (undecided.empty()) {
+        return verdict;
+    }
+    const bool running = inventory_.withheld(store_).held > 0;
+    if (running || emptied || is_storm(undecided.size(), now)) {
+        verdict.storm = !running;
+        withhold(std::move(undecided), now);
+        return verdict;
+    }
+    for (Inventory::Withheld& item : undecided) {
+        verdict.allowed.push_back(std::move(item.item));
+    }
+    return verdict;
+}
+
+bool DeletionGuard::is_storm(uint64_t removed, TimePoint now) {
+    if (!limits_.enabled) {
+        return false;
+    }
+    // A clock that was set back must not keep anything here for ever.
+    std::erase_if(lately_,
+                  [&](const Seen& seen) { return seen.at > now || now - seen.at > window; });
+    lately_.push_back({now, removed});
+    uint64_t count = 0;
+    for (const Seen& seen : lately_) {
+        count += seen.count;
+    }
+    if (count >= emptied_least && inventory_.count_up_to(store_, removed + 1) <= removed) {
+        return true;
+    }
+    // Of more items than this it would not be too much.
+    const uint64_t most = limits_.percent == 0 ? 0 : count * 100 / limits_.percent;
+    return count >= limits_.least &&
+           (limits_.percent == 0 || inventory_.count_up_to(store_, most + 1) <= most);
+}
+
+void DeletionGuard::withhold(std::vector<Inventory::Withheld> items, TimePoint now) {
+    if (items.empty()) {
+        return;
+    }
+    if (inventory_.withheld(store_).held == 0) {
+        spdlog::warn(
+            "{}: deletions are held from now on, so many at once may be a mistake. Try: "
+            "antipode deletions",
+            store_.to_string());
+    }
+    lately_.clear();
+    inventory_.withhold(store_, items, now);
+}
+
+bool DeletionGuard::compared(const std::vector<std::string>& removed, TimePoint now) {
+    if (inventory_.withheld(store_).none()) {
+        return false;
+    }
+    const std::unordered_set<std::string> gone(removed.begin(), removed.end());
+    std::vector<std::string> back;
+    for (const auto decision : {Inventory::Decision::Held, Inventory::Decision::Discarded,
+                                Inventory::Decision::Released}) {
+        inventory_.for_each_withheld(store_, decision, [&](const Inventory::Withheld& withheld) {
+            if (!gone.contains(withheld.item)) {
+                back.push_back(withheld.item);
+            }
+            return true;
+        });
+    }
+    if (back.empty()) {
+        return false;
+    }
+    inventory_.forget_withheld(store_, back);
+    const uint64_t left = inventory_.withheld(store_).held;
+    spdlog::info("{}: {} that were to be deleted are back, {} are held still", store_.to_string(),
+                 back.size(), left);
+    return left > 0 && !is_storm(left, now) &&
+           inventory_.decide(store_, Inventory::Decision::Released) > 0;
+}
+
+}  // namespace antipode::primary

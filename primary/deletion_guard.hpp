@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "primary/inventory.hpp"
+
+namespace antipode::primary {
+
+/// When deletions of one store are so many that an operator has to say that they are meant.
+struct DeletionLimits {
+    bool enabled = false;
+    unsigned percent = 5;  ///< of the store's items; more than this, and
+    uint64_t least = 100;  ///< no fewer than these, within a minute
+};
+
+/// Keeps a mass deletion from the secondaries until an operator has decided: an unmounted disk, a
+/// script gone wrong. It holds what is deleted from when it is too much; what was deleted before,
+/// in the same minute, may be published already. While anything is held, every further deletion of
+/// the store is. Passive; sequencer thread.
+class DeletionGuard {
+  public:
+    /// `inventory` remembers what is held; it must outlive the object.
+    DeletionGuard(StoreId store, DeletionLimits limits, Inventory& inventory)
+        : store_(std::move(store)), limits_(limits), inventory_(inventory) {}
+
+    struct Verdict {
+        std::vector<std::string> allowed;
+        bool storm = false;  ///< it begins with these
+    };
+    /// Items that were seen at `now` to be gone, and were there at `happened_after`. `emptied`: the
+    /// store looks as if it were another one, an empty one.
+    Verdict judge(const std::vector<std::string>& removed, bool emptied, TimePoint now,
+                  TimePoint happened_after);
+    void withhold(std::vector<Inventory::Withheld> items, TimePoint now);
+
+    /// The whole store was compared, and these are all that are gone: the others are back. True:
+    /// what is left is no mass deletion and was released (Inventory::decide).
+    bool compared(const std::vector<std::string>& removed, TimePoint now);
+
+  private:
+    bool is_storm(uint64_t removed, TimePoint now);
+
+    const StoreId store_;
+    const DeletionLimits limits_;
+    Inventory& inventory_;
+    struct Seen {
+        TimePoint at;
+        uint64_t count = 0;
+    };
+    std::deque<Seen> lately_;
+};
+
+}  // namespace antipode::primary
