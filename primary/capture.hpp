@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -78,6 +79,19 @@ class ItemCapture {
         static_cast<void>(item);
         static_cast<void>(digest);
         return std::nullopt;
+    }
+
+    /// Reads the item again, whole. Why it is broken here, though nobody changed it since it was
+    /// published; empty: it is not, it is gone, or it was changed, which read() takes up. `pace` is
+    /// called with the bytes that were just read, may sleep, and throws Stopped. The store's sweep
+    /// thread, while everything else goes on. Throws Error when it cannot be read.
+    using Pace = std::function<void(uint64_t bytes)>;
+    virtual std::string defect(const std::string& item, const Pace& pace,
+                               const std::stop_token& stop) {
+        static_cast<void>(item);
+        static_cast<void>(pace);
+        static_cast<void>(stop);
+        return {};
     }
 
     /// False while changes may happen that drain() would not see (a repository without our hook):

@@ -45,6 +45,19 @@ const std::vector<std::string> migrations = {R"(
         happened_after_us INTEGER NOT NULL,
         PRIMARY KEY (store, item)
     ) STRICT, WITHOUT ROWID;
+)",
+                                             R"(
+    CREATE TABLE defect (
+        store TEXT NOT NULL, item BLOB NOT NULL, reason TEXT NOT NULL, since_us INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sweep (
+        store TEXT PRIMARY KEY,
+        began_us INTEGER NOT NULL,
+        after BLOB,
+        ended INTEGER NOT NULL,
+        complete_since_us INTEGER
+    ) STRICT, WITHOUT ROWID;
 )"};
 
 constexpr size_t page_items = 1000;
@@ -64,7 +77,10 @@ struct Inventory::State {
         : database(file, sqlite::Database::Sync::Normal) {
         database.migrate(migrations);
         count_withheld();
+        count_defects();
     }
+    void count_defects();
+    void drop_defect(const StoreId& store, const std::string& item);
     void count_withheld();
     void drop_withheld(const StoreId& store, const std::string& item);
     uint64_t decide(const StoreId& store, Decision from, Decision to);
@@ -77,8 +93,29 @@ struct Inventory::State {
 
     std::mutex mutex;
     sqlite::Database database;
-    std::map<StoreId, WithheldCount> withheld;  ///< what the table holds, as it is asked for often
+    // What the tables hold, as it is asked for often:
+    std::map<StoreId, WithheldCount> withheld;
+    std::map<StoreId, uint64_t> defects;
 };
+
+void Inventory::State::count_defects() {
+    defects.clear();
+    database.query("SELECT store, count(*) FROM defect GROUP BY store", {},
+                   [&](const RowView& row) {
+                       if (const auto store = StoreId::parse(row.text(0))) {
+                           defects[*store] = row.number(1);
+                       }
+                       return true;
+                   });
+}
+
+void Inventory::State::drop_defect(const StoreId& store, const std::string& item) {
+    if (defects.contains(store) &&
+        database.execute("DELETE FROM defect WHERE store = ? AND item = ?",
+                         {store.to_string(), Bytes{item}}) > 0) {
+        count_defects();
+    }
+}
 
 void Inventory::State::count_withheld() {
     withheld.clear();
@@ -191,6 +228,7 @@ void Inventory::record(std::span<const Record> records) {
                  signed_of(record.position.epoch), signed_of(record.position.session),
                  signed_of(record.position.number)});
             state_->drop_withheld(record.store, record.item);
+            state_->drop_defect(record.store, record.item);
         }
     });
 }
@@ -350,6 +388,67 @@ void Inventory::forget_withheld(const StoreId& store, std::span<const std::strin
     });
 }
 
+bool Inventory::note_defect(const StoreId& store, const Defect& defect) {
+    std::scoped_lock lock(state_->mutex);
+    const bool fresh = state_->database.execute("INSERT OR IGNORE INTO defect VALUES (?, ?, ?, ?)",
+                                                {store.to_string(), Bytes{defect.item},
+                                                 defect.reason, to_microseconds(defect.since)}) > 0;
+    state_->count_defects();
+    return fresh;
+}
+
+void Inventory::clear_defect(const StoreId& store, const std::string& item) {
+    std::scoped_lock lock(state_->mutex);
+    state_->drop_defect(store, item);
+}
+
+uint64_t Inventory::defect_count(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    const auto found = state_->defects.find(store);
+    return found == state_->defects.end() ? 0 : found->second;
+}
+
+std::vector<Inventory::Defect> Inventory::defects(const StoreId& store, size_t most) const {
+    std::scoped_lock lock(state_->mutex);
+    std::vector<Defect> defects;
+    if (state_->defects.contains(store)) {
+        state_->database.query(
+            "SELECT item, reason, since_us FROM defect WHERE store = ? ORDER BY item LIMIT ?",
+            {store.to_string(), static_cast<int64_t>(most)}, [&](const RowView& row) {
+                defects.push_back({row.text(0), row.text(1), from_microseconds(row.integer(2))});
+                return true;
+            });
+    }
+    return defects;
+}
+
+Inventory::SweepPlace Inventory::sweep_place(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    SweepPlace place;
+    state_->database.query(
+        "SELECT began_us, after, ended, complete_since_us FROM sweep WHERE store = ?",
+        {store.to_string()}, [&](const RowView& row) {
+            place.began = from_microseconds(row.integer(0));
+            place.after = row.is_null(1) ? std::nullopt : std::optional(row.text(1));
+            place.ended = row.integer(2) != 0;
+            if (!row.is_null(3)) {
+                place.complete_since = from_microseconds(row.integer(3));
+            }
+            return false;
+        });
+    return place;
+}
+
+void Inventory::set_sweep_place(const StoreId& store, const SweepPlace& place) {
+    using sqlite::Value;
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute(
+        "INSERT OR REPLACE INTO sweep VALUES (?, ?, ?, ?, ?)",
+        {store.to_string(), to_microseconds(place.began),
+         place.after ? Value(Bytes{*place.after}) : Value(nullptr), int64_t{place.ended ? 1 : 0},
+         place.complete_since ? Value(to_microseconds(*place.complete_since)) : Value(nullptr)});
+}
+
 void Inventory::forget_after(const Position& safe) {
     std::scoped_lock lock(state_->mutex);
     // The rows stay, as items whose state nobody knows: a reconcile publishes those on disk whole,
@@ -373,9 +472,12 @@ void Inventory::clear() {
     state_->database.transaction([&] {
         state_->database.execute("DELETE FROM published");
         state_->database.execute("DELETE FROM withheld");
+        state_->database.execute("DELETE FROM defect");
+        state_->database.execute("DELETE FROM sweep");
         state_->database.execute("DELETE FROM site");
     });
     state_->count_withheld();
+    state_->count_defects();
 }
 
 std::map<std::string, std::string> Inventory::sites() const {

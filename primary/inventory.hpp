@@ -87,6 +87,30 @@ class Inventory {
     /// They are no more in the list: they are there again.
     void forget_withheld(const StoreId& store, std::span<const std::string> items);
 
+    // What reading everything again found (Sweep).
+
+    /// An item is not any more as it was published, and nobody changed it.
+    struct Defect {
+        std::string item;
+        std::string reason;
+        TimePoint since;
+    };
+    /// True: it was not known. It is forgotten when the item is published again.
+    bool note_defect(const StoreId& store, const Defect& defect);
+    void clear_defect(const StoreId& store, const std::string& item);
+    uint64_t defect_count(const StoreId& store) const;
+    /// In name order.
+    std::vector<Defect> defects(const StoreId& store, size_t most) const;
+
+    struct SweepPlace {
+        TimePoint began;                   ///< of the round; the epoch of the clock: none ever did
+        std::optional<std::string> after;  ///< everything up to this item was looked at
+        bool ended = false;
+        std::optional<TimePoint> complete_since;  ///< when the last whole round began
+    };
+    SweepPlace sweep_place(const StoreId& store) const;
+    void set_sweep_place(const StoreId& store, const SweepPlace& place);
+
     /// Forgets what was published after `safe`: it may be lost, and is published again. Such an
     /// item is found with an empty state and the digest algorithm "forgotten".
     void forget_after(const Position& safe);

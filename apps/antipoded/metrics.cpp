@@ -47,6 +47,11 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
               store["slot"]["let_go"].size());
     }
+    if (store.contains("defects")) {
+        gauge(registry, "antipode_store_defects",
+              "Items that are broken on the primary's disk, though nobody changed them.", labels,
+              store["defects"]);
+    }
     if (store.contains("deletions")) {
         gauge(registry, "antipode_store_held_deletions",
               "Deletions on the primary that an operator has to release or discard.", labels,
@@ -59,9 +64,10 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               check["oldest_us"], microseconds_per_second);
         gauge(registry, "antipode_store_content_check_differed",
               "Items that were ever found not to be as they were applied.", labels,
-              check["differed"]);
+              check.value("differed", nlohmann::json()));
         gauge(registry, "antipode_store_content_check_extras",
-              "What is here and was never applied.", labels, check["extras"]);
+              "What is here and was never applied.", labels,
+              check.value("extras", nlohmann::json()));
     }
     if (store.contains("check") && store["check"].is_object()) {
         const auto& check = store["check"];

@@ -16,6 +16,7 @@ namespace antipode {
 namespace {
 
 constexpr std::chrono::milliseconds request_interval(500);
+constexpr size_t defects_shown = 20;
 
 std::vector<primary::DatabaseCapture*> captures_of(const PrimaryStores& stores) {
     std::vector<primary::DatabaseCapture*> captures;
@@ -86,6 +87,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
       workers_(clock) {
     serve_bulk();
     start_workers();
+    start_sweeps();
 }
 
 PrimaryHalf::~PrimaryHalf() {
@@ -151,6 +153,22 @@ void PrimaryHalf::start_workers() {
     workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {
         publisher_.run(stop, progress);
     });
+}
+
+void PrimaryHalf::start_sweeps() {
+    for (const auto& store : stores_.items) {
+        const StoreId id = store->capture().store();
+        auto& sweep = sweeps_[id];
+        sweep = std::make_unique<primary::Sweep>(
+            store->capture(), *inventory_,
+            primary::Sweep::Options{.period = store->check_every(),
+                                    .bytes_per_second = config_.tuning.check_bytes_per_second},
+            clock_);
+        workers_.add("content check " + id.to_string(),
+                     [&sweep](const std::stop_token& stop, Worker::Progress progress) {
+                         sweep->run(stop, progress);
+                     });
+    }
 }
 
 /// What is safe on a secondary came through this site's stream, so that this site's own place in it
@@ -314,6 +332,39 @@ void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
     }
 }
 
+void PrimaryHalf::show_defects(const StoreId& store, nlohmann::json& row,
+                               nlohmann::json& exceptions) const {
+    const auto sweep = sweeps_.find(store);
+    if (sweep == sweeps_.end()) {
+        return;
+    }
+    const auto since = sweep->second->looked_since();
+    row["content_check"] = {{"asked", 0}, {"failing", 0}, {"oldest_us", nullptr}};
+    if (since) {
+        row["content_check"]["oldest_us"] = to_microseconds(*since);
+    }
+    row["defects"] = inventory_->defect_count(store);
+    for (const auto& defect : inventory_->defects(store, defects_shown)) {
+        exceptions.push_back(
+            {{"store", store.to_string()},
+             {"item", printable(defect.item)},
+             {"kind", "broken"},
+             {"class", "primary defect"},
+             {"reason", defect.reason},
+             {"next_step", "check the disk; bring it back from a backup or from a secondary"},
+             {"since_us", to_microseconds(defect.since)},
+             {"tries", nullptr},
+             {"next_try_us", nullptr},
+             {"position", nullptr}});
+    }
+    if (row["defects"] > 0 && row["state"] == "serving") {
+        row["state"] = "degraded";
+        row["reason"] = counted(inventory_->defect_count(store), "item is", "items are") +
+                        " broken on this site, and right on those that have them";
+        row["next_step"] = "antipode failures " + config_.site;
+    }
+}
+
 /// Deletions that wait for an operator, unless something worse is the matter.
 void PrimaryHalf::show_deletions(const primary::PublisherStatus::Lane& lane, nlohmann::json& row) {
     const auto& withheld = lane.withheld;
@@ -367,6 +418,7 @@ void PrimaryHalf::show(nlohmann::json& out) const {
         }
         show_slot(lane.store, store);
         show_deletions(lane, store);
+        show_defects(lane.store, store, out["exceptions"]);
         out["stores"].push_back(std::move(store));
         for (const auto& problem : lane.problems) {
             out["exceptions"].push_back({{"store", lane.store.to_string()},

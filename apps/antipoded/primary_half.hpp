@@ -15,6 +15,7 @@
 #include "primary/publisher.hpp"
 #include "primary/registered_sites.hpp"
 #include "primary/safe_points.hpp"
+#include "primary/sweep.hpp"
 
 namespace antipode {
 
@@ -47,6 +48,7 @@ class PrimaryHalf final : public Half {
     google::protobuf::RepeatedPtrField<v1::LaneCut> cuts_of(
         const primary::PublisherStatus& status) const;
     void serve_bulk();
+    void start_sweeps();
     void start_workers();
     void hear_safe();
     void answer_want(const std::stop_token& stop);
@@ -58,6 +60,8 @@ class PrimaryHalf final : public Half {
     const Config::Database& config_of(const StoreId& store) const;
     void confirm(primary::DatabaseCapture& capture, std::optional<Lsn> stored,
                  const std::vector<v1::SiteReport>& reports);
+    /// What reading everything again found.
+    void show_defects(const StoreId& store, nlohmann::json& row, nlohmann::json& exceptions) const;
     static void show_deletions(const primary::PublisherStatus::Lane& lane, nlohmann::json& row);
     void show_slot(const StoreId& store, nlohmann::json& row) const;
 
@@ -66,6 +70,7 @@ class PrimaryHalf final : public Half {
     http::HttpServer& server_;
     std::shared_ptr<primary::Inventory> inventory_;
     PrimaryStores stores_;
+    std::map<StoreId, std::unique_ptr<primary::Sweep>> sweeps_;
     nats::JetStream stream_;
     primary::Publisher publisher_;
     std::mutex hearing_;  ///< one at a time hears of sites

@@ -58,7 +58,8 @@ class GitPrimary final : public PrimaryItems {
   public:
     GitPrimary(const Config& config, const Config::Repositories& store,
                const std::shared_ptr<primary::Inventory>& inventory, const Clock& clock)
-        : inventory_(inventory),
+        : check_every_(store.check_every),
+          inventory_(inventory),
           repositories_({.root = store.root,
                          .packs_directory = config.state_dir / "packs" / store.name,
                          .strict_objects = false},
@@ -89,9 +90,11 @@ class GitPrimary final : public PrimaryItems {
                  }}};
     }
     std::string remark() const override { return capture_.problem(); }
+    std::chrono::milliseconds check_every() const override { return check_every_; }
     void applied_everywhere(TimePoint time) override { repositories_.drop_kept_packs_before(time); }
 
   private:
+    const std::chrono::milliseconds check_every_;
     std::shared_ptr<primary::Inventory> inventory_;
     git::GitRepositories repositories_;
     git::ChangeSpool spool_;
@@ -107,7 +110,8 @@ class FilesPrimary final : public PrimaryItems {
   public:
     FilesPrimary(const Config::Blobs& store, const std::shared_ptr<primary::Inventory>& inventory,
                  const Clock& clock)
-        : inventory_(inventory),
+        : check_every_(store.check_every),
+          inventory_(inventory),
           tree_(store.root),
           watch_(store.root, clock),
           capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock, store.exclude),
@@ -121,9 +125,11 @@ class FilesPrimary final : public PrimaryItems {
                  [this](auto timeout, const auto& stop) { return watch_.wait(timeout, stop); }}};
     }
     std::string remark() const override { return capture_.problem(); }
+    std::chrono::milliseconds check_every() const override { return check_every_; }
     void applied_everywhere(TimePoint) override {}
 
   private:
+    const std::chrono::milliseconds check_every_;
     std::shared_ptr<primary::Inventory> inventory_;
     files::PosixTree tree_;
     files::InotifyWatch watch_;

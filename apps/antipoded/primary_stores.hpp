@@ -40,6 +40,8 @@ class PrimaryItems {
     virtual std::vector<Notifier> notifiers() = 0;
     /// Why not every change is noticed at once; empty: every one is.
     virtual std::string remark() const = 0;
+    /// How often everything is read again; 0: never.
+    virtual std::chrono::milliseconds check_every() const = 0;
     /// Every site has applied what was captured before `time`.
     virtual void applied_everywhere(TimePoint time) = 0;
 };

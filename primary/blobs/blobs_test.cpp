@@ -348,6 +348,23 @@ TEST_F(Capture, AFileReadWithinTheTickOfItsChangeIsLookedAtAgain) {
     EXPECT_TRUE(reconcile().changed.empty());
 }
 
+TEST_F(Capture, WhatADiskMadeOfAFileIsADefect) {
+    write("a", "1");
+    publish("a");
+    uint64_t paced = 0;
+    const auto defect = [&] {
+        return lane.defect("a", [&](uint64_t bytes) { paced += bytes; }, {});
+    };
+    EXPECT_EQ(defect(), "");
+    EXPECT_EQ(paced, 1u);
+    tree.rotten = true;
+    EXPECT_THAT(defect(), testing::HasSubstr("another content"));
+    write("a", "2");
+    EXPECT_EQ(defect(), "") << "a change is none";
+    fs::remove(root / "a");
+    EXPECT_EQ(defect(), "");
+}
+
 TEST_F(Capture, WhatADiskMadeOfAFileIsNotPublished) {
     write("a", "1");
     publish("a");

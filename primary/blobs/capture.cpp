@@ -322,6 +322,31 @@ std::optional<Published> BlobCapture::assume(const std::string& item, const Dige
     return Published{BlobState{*stat, {}, true}.encode(), digest};
 }
 
+std::string BlobCapture::defect(const std::string& item, const Pace& pace,
+                                const std::stop_token& stop) {
+    const auto published = inventory_.find(store_, item);
+    const auto state = published ? BlobState::decode(published->state) : std::nullopt;
+    const auto file = state ? tree_.open(item) : nullptr;
+    if (!file || !state->proves_unchanged(file->stat())) {
+        return {};
+    }
+    Sha256Stream stream;
+    uint64_t size = 0;
+    for_each_chunk(*file, 0, [&](std::string_view chunk) {
+        stream.update(chunk);
+        size += chunk.size();
+        pace(chunk.size());
+        return !stop.stop_requested();
+    });
+    if (stop.stop_requested()) {
+        throw Stopped{};
+    }
+    const bool same = verify::blob_digest(stream.finish(), size) == published->digest;
+    return same || !state->proves_unchanged(file->stat())
+               ? std::string()
+               : "it has another content than when it was published, and nobody changed it";
+}
+
 void BlobCapture::remember_reading(const std::string& item) {
     unrecorded_.with([&](Unrecorded& unrecorded) {
         unrecorded.items.insert(item);

@@ -36,6 +36,8 @@ class BlobCapture final : public ItemCapture {
     std::optional<Reading> read(const std::string& item, bool whole,
                                 const std::stop_token& stop) override;
     std::optional<Published> assume(const std::string& item, const Digest& digest) override;
+    std::string defect(const std::string& item, const Pace& pace,
+                       const std::stop_token& stop) override;
     bool notices_everything() const override;
 
     /// What the last reconcile left out. Any thread.

@@ -182,6 +182,11 @@ Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
     return noticed;
 }
 
+std::string RepositoryCapture::defect(const std::string& item, const Pace&,
+                                      const std::stop_token& stop) {
+    return look_at(item) == Presence::Repository ? repositories_.defect(item, stop) : std::string();
+}
+
 bool RepositoryCapture::notices_everything() const {
     return all_covered_ && changes_.problem().empty();
 }

@@ -1,0 +1,107 @@
+#include "primary/sweep.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "base/background.hpp"
+#include "base/error.hpp"
+
+namespace antipode::primary {
+namespace {
+
+constexpr size_t items_at_once = 64;
+constexpr std::chrono::seconds idle_wait(5);
+/// A shorter sleep costs more than it paces.
+constexpr uint64_t least_paced_ms = 20;
+
+}  // namespace
+
+void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
+    const IdleDisk idle;
+    be_nice();
+    while (!stop.stop_requested()) {
+        try {
+            const bool more = step(stop);
+            progress.healthy();
+            if (!more) {
+                sleep_unless_stopped(idle_wait, stop);
+            }
+        } catch (const Error& error) {
+            progress.waiting_for(error.what(), error.next_step());
+            sleep_unless_stopped(idle_wait, stop);
+        }
+    }
+}
+
+bool Sweep::step(const std::stop_token& stop) {
+    const StoreId& store = capture_.store();
+    Inventory::SweepPlace place = inventory_.sweep_place(store);
+    const TimePoint now = clock_.now();
+    // A clock that was set back must not end it.
+    const bool waits = place.ended && place.began <= now && now - place.began < options_.period;
+    if (waits || options_.period.count() == 0) {
+        return false;
+    }
+    if (place.ended || place.began == TimePoint{}) {
+        place = {now, std::nullopt, false, place.complete_since};
+    }
+    std::vector<std::string> items;
+    inventory_.for_each_after(store, place.after, [&](const std::string& item, const auto&) {
+        items.push_back(item);
+        return items.size() < items_at_once;
+    });
+    for (const std::string& item : items) {
+        look(item, stop);
+    }
+    if (items.size() == items_at_once) {
+        place.after = items.back();
+    } else {
+        place.ended = true;
+        place.complete_since = place.began;
+    }
+    inventory_.set_sweep_place(store, place);
+    return !place.ended;
+}
+
+void Sweep::look(const std::string& item, const std::stop_token& stop) {
+    std::string reason = defect(item, stop);
+    if (!reason.empty()) {
+        // Somebody may have been changing it, or tidying it up, just then.
+        reason = defect(item, stop);
+    }
+    if (reason.empty()) {
+        inventory_.clear_defect(capture_.store(), item);
+    } else if (inventory_.note_defect(capture_.store(), {item, reason, clock_.now()})) {
+        spdlog::error("{}: {} is broken on this site: {}. Try: antipode failures",
+                      capture_.store().to_string(), printable(item), reason);
+    }
+}
+
+std::string Sweep::defect(const std::string& item, const std::stop_token& stop) {
+    try {
+        return capture_.defect(
+            item, [&](uint64_t bytes) { pace(bytes, stop); }, stop);
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+void Sweep::pace(uint64_t bytes, const std::stop_token& stop) {
+    if (options_.bytes_per_second == 0) {
+        return;
+    }
+    unpaced_ += bytes;
+    const uint64_t milliseconds = unpaced_ * 1000 / options_.bytes_per_second;
+    if (milliseconds >= least_paced_ms) {
+        unpaced_ = 0;
+        sleep_unless_stopped(std::chrono::milliseconds(milliseconds), stop);
+    }
+}
+
+std::optional<TimePoint> Sweep::looked_since() const {
+    return inventory_.sweep_place(capture_.store()).complete_since;
+}
+
+}  // namespace antipode::primary

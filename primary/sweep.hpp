@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+
+#include "base/clock.hpp"
+#include "base/synchronized.hpp"
+#include "base/worker.hpp"
+#include "primary/capture.hpp"
+#include "primary/inventory.hpp"
+
+namespace antipode::primary {
+
+/// Reads everything that was published from a store of items again, whole, within each period: what
+/// a failing disk made of an item is named (Inventory::defects) before somebody needs it. Changes
+/// are not its business: capture finds them. Goes on after a restart where it stood.
+class Sweep {
+  public:
+    struct Options {
+        std::chrono::milliseconds period;  ///< 0: never
+        uint64_t bytes_per_second = 0;     ///< 0: as fast as it goes
+    };
+    /// The references must outlive the object.
+    Sweep(ItemCapture& capture, Inventory& inventory, Options options, const Clock& clock)
+        : capture_(capture), inventory_(inventory), options_(options), clock_(clock) {}
+
+    /// Body of a worker.
+    void run(const std::stop_token& stop, Worker::Progress progress);
+    /// Looks at the next items. False: the round is over, and the next one not due.
+    bool step(const std::stop_token& stop);
+
+    /// When the oldest round began that has looked at everything; nullopt: none has. Any thread.
+    std::optional<TimePoint> looked_since() const;
+
+  private:
+    void look(const std::string& item, const std::stop_token& stop);
+    std::string defect(const std::string& item, const std::stop_token& stop);
+    void pace(uint64_t bytes, const std::stop_token& stop);
+
+    ItemCapture& capture_;
+    Inventory& inventory_;
+    const Options options_;
+    const Clock& clock_;
+    uint64_t unpaced_ = 0;  ///< bytes read since the last pause
+};
+
+}  // namespace antipode::primary
