@@ -1,0 +1,272 @@
+#include "bench/blobs_tool.hpp"
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "tests/support/nats_server.hpp"
+
+namespace antipode::bench {
+namespace {
+
+constexpr std::chrono::minutes patience(60);
+constexpr std::chrono::seconds start_timeout(30);
+
+void wait_until(const std::string& what, const std::function<bool()>& condition,
+                std::chrono::milliseconds timeout = patience) {
+    if (!test::eventually(condition, timeout)) {
+        throw std::runtime_error(what + ": not in time");
+    }
+}
+
+/// A command that brings over all that differs when it is run.
+class LoopedTool final : public BlobsTool {
+  public:
+    LoopedTool(std::string name, std::string command)
+        : name_(std::move(name)), command_(std::move(command)) {}
+    std::string name() const override { return name_; }
+    void copy(size_t) override { test::must_run({"sh", "-c", command_ + " " + places()}); }
+    void follow() override {
+        // The shell ends when the command that runs has ended.
+        loop_ = test::Process(
+            {"sh", "-c", "trap 'exit 0' TERM; while :; do " + command_ + " " + places() + "; done"},
+            {.log = directory_ / "log",
+             .directory = {},
+             .environment = {},
+             .as_unprivileged_user = false});
+    }
+    std::vector<Running> processes() const override { return {{name_, loop_.pid()}}; }
+    ~LoopedTool() override { loop_.stop(); }
+
+  private:
+    std::string places() const { return source().string() + "/ " + mirror().string() + "/"; }
+    const std::string name_;
+    const std::string command_;
+    test::Process loop_;
+};
+
+class LsyncdTool final : public BlobsTool {
+  public:
+    std::string name() const override { return "lsyncd"; }
+    void copy(size_t) override {
+        test::must_run({"rsync", "-a", "--delete", source().string() + "/", mirror().string()});
+    }
+    void follow() override {
+        // A second is the shortest delay that it has.
+        test::write_file(
+            directory_ / "lsyncd.conf",
+            "settings { nodaemon = true, logfile = \"" + (directory_ / "log").string() +
+                "\" }\nsync { default.rsync, delay = 1, source = \"" + source().string() +
+                "\", target = \"" + mirror().string() + "\", rsync = { archive = true } }\n");
+        lsyncd_ = test::Process({"lsyncd", (directory_ / "lsyncd.conf").string()}, {});
+        wait_until("lsyncd starts", [&] {
+            std::ifstream log(directory_ / "log");
+            std::stringstream text;
+            text << log.rdbuf();
+            return text.str().find("Startup of") != std::string::npos;
+        });
+    }
+    std::vector<Running> processes() const override { return {{"lsyncd", lsyncd_.pid()}}; }
+    ~LsyncdTool() override { lsyncd_.stop(); }
+
+  private:
+    test::Process lsyncd_;
+};
+
+/// A site with nothing but a root of files.
+class FilesSite {
+  public:
+    FilesSite(std::filesystem::path directory, std::string name, std::filesystem::path root)
+        : directory_(std::move(directory)),
+          name_(std::move(name)),
+          root_(std::move(root)),
+          http_port_(test::free_port()),
+          nats_(directory_ / "nats") {}
+
+    void configure(const std::vector<const FilesSite*>& sites) {
+        std::ostringstream text;
+        text << "cluster = \"bench\"\nsite = \"" << name_ << "\"\nstate_dir = \""
+             << (directory_ / "state").string() << "\"\n";
+        for (const FilesSite* site : sites) {
+            text << "[[sites]]\nname = \"" << site->name_ << "\"\nnats = \"" << site->nats_.url()
+                 << "\"\nhttp = \"http://127.0.0.1:" << site->http_port_ << "\"\n";
+        }
+        text << "[nats]\nstore_dir = \"" << (directory_ / "nats").string() << "\"\n[http]\n"
+             << "listen = \"127.0.0.1:" << http_port_ << "\"\n"
+             << "[[blobs]]\nname = \"files\"\nroot = \"" << root_.string() << "\"\n";
+        test::write_file(config(), text.str());
+    }
+    void antipode(const std::string& arguments) const {
+        test::must_run(
+            {"sh", "-c",
+             std::string(ANTIPODE) + " --config " + config().string() + " " + arguments});
+    }
+    void start() {
+        test::Process::Options options;
+        options.log = directory_ / "antipoded.log";
+        daemon_ = test::Process({ANTIPODED, "--config", config().string()}, options);
+    }
+    void stop() { daemon_.stop(std::chrono::seconds(60)); }
+    void await_answer() {
+        wait_until(
+            "antipoded of " + name_ + " answers", [&] { return !store().is_null(); },
+            start_timeout);
+    }
+
+    /// The store as the daemon's status shows it; null: it does not answer.
+    nlohmann::json store() const {
+        const auto answer =
+            test::run({"curl", "-fsS", "-m", "30",
+                       "http://127.0.0.1:" + std::to_string(http_port_) + "/v1/status"});
+        if (answer.status != 0) {
+            return nullptr;
+        }
+        const auto status = nlohmann::json::parse(answer.output);
+        for (const auto& store : status["stores"]) {
+            if (store["store"] == "blobs/files") {
+                return store;
+            }
+        }
+        return nullptr;
+    }
+    std::vector<BlobsTool::Running> processes() {
+        return {{"daemon " + name_, daemon_.pid()},
+                {"nats-server " + name_, nats_.process().pid(), true}};
+    }
+
+  private:
+    std::filesystem::path config() const { return directory_ / "antipode.toml"; }
+    const std::filesystem::path directory_;
+    const std::string name_;
+    const std::filesystem::path root_;
+    const int http_port_;
+    test::NatsServer nats_;
+    test::Process daemon_;
+};
+
+class TwoDaemons final : public AntipodeTool {
+  public:
+    TwoDaemons()
+        : primary_(directory_ / "london", "london", source()),
+          secondary_(directory_ / "sydney", "sydney", mirror()) {
+        primary_.configure({&primary_, &secondary_});
+        secondary_.configure({&primary_, &secondary_});
+        primary_.antipode("sites init --primary london");
+    }
+    std::string name() const override { return "antipode"; }
+    void copy(size_t files) override {
+        primary_.start();
+        secondary_.start();
+        settle(files);
+    }
+    /// Recorded in a synced database, after the files were synced.
+    void settle(size_t files) override {
+        const auto interval = std::chrono::milliseconds(files < 100'000 ? 20 : 1000);
+        wait_until("antipode copies", [&] {
+            const auto store = secondary_.store();
+            if (!store.is_null() && store["verified"].is_number() &&
+                store["verified"].get<size_t>() >= files && store["waiting"] == 0) {
+                return true;
+            }
+            usleep(static_cast<useconds_t>(interval.count()) * 1000);
+            return false;
+        });
+    }
+    /// Both follow from the beginning.
+    void follow() override {}
+    void restart() override {
+        secondary_.stop();
+        primary_.stop();
+        primary_.start();
+        secondary_.start();
+        primary_.await_answer();
+        secondary_.await_answer();
+        wait_until("the primary compares", [&] {
+            const auto store = primary_.store();
+            return store.is_object() && store["captured_through_us"].is_number() &&
+                   store["backlog_events"] == 0;
+        });
+        wait_until("the secondary streams", [&] {
+            const auto store = secondary_.store();
+            return store.is_object() && store["state"] == "streaming";
+        });
+    }
+    std::vector<Running> processes() const override {
+        auto all = primary_.processes();
+        for (Running& process : secondary_.processes()) {
+            all.push_back(std::move(process));
+        }
+        return all;
+    }
+
+  private:
+    mutable FilesSite primary_;
+    mutable FilesSite secondary_;
+};
+
+/// The value behind a word in a file of /proc.
+double value_of(pid_t process, const std::string& word) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/status");
+    std::string next;
+    while (status >> next && next != word) {
+    }
+    double value = 0;
+    status >> value;
+    return value;
+}
+
+}  // namespace
+
+BlobsTool::BlobsTool() {
+    std::filesystem::create_directories(source());
+    std::filesystem::create_directories(mirror());
+}
+
+void BlobsTool::settle(size_t) {}
+
+std::unique_ptr<AntipodeTool> make_antipode_tool() {
+    return std::make_unique<TwoDaemons>();
+}
+
+std::unique_ptr<BlobsTool> make_blobs_tool(const std::string& name) {
+    if (name == "rsync") {
+        return std::make_unique<LoopedTool>("rsync", "rsync -a --delete");
+    }
+    if (name == "rclone") {
+        return std::make_unique<LoopedTool>("rclone", "rclone sync --config /dev/null");
+    }
+    if (name == "lsyncd") {
+        return std::make_unique<LsyncdTool>();
+    }
+    return make_antipode_tool();
+}
+
+double cpu_seconds(pid_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    std::istringstream fields(text.substr(text.rfind(')') + 1));
+    std::string skipped;
+    for (int field = 3; field < 14; ++field) {
+        fields >> skipped;
+    }
+    double user = 0, system = 0, children_user = 0, children_system = 0;
+    fields >> user >> system >> children_user >> children_system;
+    return (user + system + children_user + children_system) /
+           static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double resident_mib(pid_t process) {
+    return value_of(process, "VmRSS:") / 1024;
+}
+
+double peak_mib(pid_t process) {
+    return value_of(process, "VmHWM:") / 1024;
+}
+
+}  // namespace antipode::bench
