@@ -11,6 +11,8 @@
 
 #include "bench/blobs_load.hpp"
 #include "bench/blobs_tool.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::bench {
 namespace {
@@ -28,6 +30,7 @@ struct Options {
     int burst_rate = 5'000;
     size_t idle_files = 1'000'000;
     int idle_seconds = 600;
+    bool leave = false;
     std::vector<std::string> only;
     std::vector<std::string> tools = {"rsync", "rclone", "lsyncd", "antipode"};
 };
@@ -63,7 +66,7 @@ class Bench {
             for (const std::string& name : options_.tools) {
                 if (wanted("initial") || wanted("live") || wanted("sustained")) {
                     std::cout << "round " << round << ", " << name << std::endl;
-                    measure(*make_blobs_tool(name));
+                    measure(*make_blobs_tool(name, new_directory()));
                 }
             }
         }
@@ -72,12 +75,22 @@ class Bench {
             idle();
         }
         report();
+        for (auto& directory : directories_) {
+            if (options_.leave) {
+                static_cast<void>(directory.release());
+            }
+        }
     }
 
   private:
     bool wanted(const std::string& what) const {
         return options_.only.empty() ||
                std::count(options_.only.begin(), options_.only.end(), what);
+    }
+    /// Kept to the end: ext4 makes files slowly for minutes after many were deleted.
+    std::filesystem::path new_directory() {
+        directories_.push_back(std::make_unique<test::TemporaryDirectory>());
+        return directories_.back()->path();
     }
     void note(const BlobsTool& tool, const std::string& figure, double value) {
         figures_[figure][tool.name()].push_back(value);
@@ -153,7 +166,7 @@ class Bench {
     }
 
     void idle() {
-        const auto tool = make_antipode_tool();
+        const auto tool = make_antipode_tool(new_directory());
         BlobsLoad load(tool->source(), std::max<size_t>(1, options_.idle_files / 1000));
         for (size_t i = 0; i < options_.idle_files; ++i) {
             load.create(100);
@@ -204,7 +217,11 @@ class Bench {
         for (const std::string& tool : options_.tools) {
             std::cout << " " << tool << " |";
         }
-        std::cout << "\n|---|" << std::string(options_.tools.size() * 4, '-') << "\n";
+        std::cout << "\n|---|";
+        for (size_t i = 0; i < options_.tools.size(); ++i) {
+            std::cout << "---|";
+        }
+        std::cout << "\n";
         for (const auto& [figure, values] : figures_) {
             std::cout << "| " << figure << " |";
             for (const std::string& tool : options_.tools) {
@@ -220,6 +237,7 @@ class Bench {
     }
 
     Options options_;
+    std::vector<std::unique_ptr<test::TemporaryDirectory>> directories_;
     /// figure -> tool -> one value a round
     std::map<std::string, std::map<std::string, std::vector<double>>> figures_;
 };
@@ -238,6 +256,7 @@ int run(int argc, char** argv) {
     app.add_option("--idle-seconds", options.idle_seconds, "How long nothing happens");
     app.add_option("--only", options.only, "Of: initial, live, sustained, idle")->delimiter(',');
     app.add_option("--tools", options.tools, "Of: rsync, rclone, lsyncd, antipode")->delimiter(',');
+    app.add_flag("--leave", options.leave, "Do not delete the files: that slows down what follows");
     CLI11_PARSE(app, argc, argv);
     Bench(options).run();
     return 0;

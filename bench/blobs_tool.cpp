@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "tests/support/nats_server.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::bench {
 namespace {
@@ -27,8 +29,8 @@ void wait_until(const std::string& what, const std::function<bool()>& condition,
 /// A command that brings over all that differs when it is run.
 class LoopedTool final : public BlobsTool {
   public:
-    LoopedTool(std::string name, std::string command)
-        : name_(std::move(name)), command_(std::move(command)) {}
+    LoopedTool(std::filesystem::path directory, std::string name, std::string command)
+        : BlobsTool(std::move(directory)), name_(std::move(name)), command_(std::move(command)) {}
     std::string name() const override { return name_; }
     void copy(size_t) override { test::must_run({"sh", "-c", command_ + " " + places()}); }
     void follow() override {
@@ -52,6 +54,7 @@ class LoopedTool final : public BlobsTool {
 
 class LsyncdTool final : public BlobsTool {
   public:
+    using BlobsTool::BlobsTool;
     std::string name() const override { return "lsyncd"; }
     void copy(size_t) override {
         test::must_run({"rsync", "-a", "--delete", source().string() + "/", mirror().string()});
@@ -151,8 +154,9 @@ class FilesSite {
 
 class TwoDaemons final : public AntipodeTool {
   public:
-    TwoDaemons()
-        : primary_(directory_ / "london", "london", source()),
+    explicit TwoDaemons(std::filesystem::path directory)
+        : AntipodeTool(std::move(directory)),
+          primary_(directory_ / "london", "london", source()),
           secondary_(directory_ / "sydney", "sydney", mirror()) {
         primary_.configure({&primary_, &secondary_});
         secondary_.configure({&primary_, &secondary_});
@@ -166,7 +170,7 @@ class TwoDaemons final : public AntipodeTool {
     }
     /// Recorded in a synced database, after the files were synced.
     void settle(size_t files) override {
-        const auto interval = std::chrono::milliseconds(files < 100'000 ? 20 : 1000);
+        const auto interval = std::chrono::milliseconds(files < 100'000 ? 100 : 1000);
         wait_until("antipode copies", [&] {
             const auto store = secondary_.store();
             if (!store.is_null() && store["verified"].is_number() &&
@@ -222,28 +226,29 @@ double value_of(pid_t process, const std::string& word) {
 
 }  // namespace
 
-BlobsTool::BlobsTool() {
+BlobsTool::BlobsTool(std::filesystem::path directory) : directory_(std::move(directory)) {
     std::filesystem::create_directories(source());
     std::filesystem::create_directories(mirror());
 }
 
 void BlobsTool::settle(size_t) {}
 
-std::unique_ptr<AntipodeTool> make_antipode_tool() {
-    return std::make_unique<TwoDaemons>();
+std::unique_ptr<AntipodeTool> make_antipode_tool(const std::filesystem::path& directory) {
+    return std::make_unique<TwoDaemons>(directory);
 }
 
-std::unique_ptr<BlobsTool> make_blobs_tool(const std::string& name) {
+std::unique_ptr<BlobsTool> make_blobs_tool(const std::string& name,
+                                           const std::filesystem::path& directory) {
     if (name == "rsync") {
-        return std::make_unique<LoopedTool>("rsync", "rsync -a --delete");
+        return std::make_unique<LoopedTool>(directory, name, "rsync -a --delete");
     }
     if (name == "rclone") {
-        return std::make_unique<LoopedTool>("rclone", "rclone sync --config /dev/null");
+        return std::make_unique<LoopedTool>(directory, name, "rclone sync --config /dev/null");
     }
     if (name == "lsyncd") {
-        return std::make_unique<LsyncdTool>();
+        return std::make_unique<LsyncdTool>(directory);
     }
-    return make_antipode_tool();
+    return make_antipode_tool(directory);
 }
 
 double cpu_seconds(pid_t process) {

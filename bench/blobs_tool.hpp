@@ -7,14 +7,12 @@
 
 #include <sys/types.h>
 
-#include "tests/support/process.hpp"
-#include "tests/support/temporary_directory.hpp"
-
 namespace antipode::bench {
 
 /// Something that keeps one directory equal to another on this machine.
 class BlobsTool {
   public:
+    explicit BlobsTool(std::filesystem::path directory);
     virtual ~BlobsTool() = default;
     virtual std::string name() const = 0;
     std::filesystem::path source() const { return directory_ / "source"; }
@@ -38,21 +36,22 @@ class BlobsTool {
     virtual std::vector<Running> processes() const = 0;
 
   protected:
-    BlobsTool();
-    const test::TemporaryDirectory directory_;
+    const std::filesystem::path directory_;
 };
 
-/// Of: rsync, rclone, lsyncd, antipode.
-std::unique_ptr<BlobsTool> make_blobs_tool(const std::string& name);
+/// Of: rsync, rclone, lsyncd, antipode; everything is below `directory`.
+std::unique_ptr<BlobsTool> make_blobs_tool(const std::string& name,
+                                           const std::filesystem::path& directory);
 
 /// Antipode, for what only it can do.
 class AntipodeTool : public BlobsTool {
   public:
+    using BlobsTool::BlobsTool;
     /// Ends both daemons and starts them again; returns when the first comparison of everything
     /// has ended.
     virtual void restart() = 0;
 };
-std::unique_ptr<AntipodeTool> make_antipode_tool();
+std::unique_ptr<AntipodeTool> make_antipode_tool(const std::filesystem::path& directory);
 
 /// Seconds of CPU that a process and its ended children have used.
 double cpu_seconds(pid_t process);
