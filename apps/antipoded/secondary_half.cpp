@@ -16,6 +16,7 @@ namespace antipode {
 namespace {
 
 constexpr size_t exceptions_shown = 50;
+constexpr size_t recent_bytes = 16 * limits::mib;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
 constexpr std::chrono::milliseconds request_interval(500);
@@ -81,6 +82,9 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       upstream_(stream_of(config, primary, epoch, "relay")),
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),
+      recent_(recent_bytes),
+      relay_appends_(relay_stream_, recent_),
+      receiver_reads_(receive_stream_, recent_),
       requester_(endpoint_of(config, primary, "repair")),
       safe_teller_(endpoint_of(config, primary, "safe")),
       pulls_(contents_of(stores_),
@@ -89,13 +93,13 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
                  .epoch = epoch,
                  .order = {.causal = config.tuning.consistency == "causal",
                            .max_hold = config.tuning.max_hold}},
-                receive_stream_, ids_, registry_, pulls_, verify::expected_digest, clock),
+                receiver_reads_, ids_, registry_, pulls_, verify::expected_digest, clock),
       relay_(
           {.cluster = config.cluster,
            .epoch = epoch,
            .stores = ids_,
            .on_safe = [this](const secondary::Safe& safe) { tell_safe(safe); }},
-          upstream_, relay_stream_, pulls_, registry_, [this] { receiver_.wake(); }, clock),
+          upstream_, relay_appends_, pulls_, registry_, [this] { receiver_.wake(); }, clock),
       repair_(
           config.site, ids_, registry_, bulk_,
           [this](const v1::Want& want) {

@@ -11,6 +11,7 @@
 #include "apps/antipoded/secondary_stores.hpp"
 #include "apps/antipoded/site_requests.hpp"
 #include "base/config.hpp"
+#include "base/recent_stream.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/receiver.hpp"
 #include "secondary/registry.hpp"
@@ -86,6 +87,9 @@ class SecondaryHalf final : public Half {
     nats::JetStream upstream_;
     nats::JetStream relay_stream_;
     nats::JetStream receive_stream_;
+    RecentMessages recent_;  ///< what the relay stored, for the receiver
+    RememberedAppends relay_appends_;
+    RememberedReads receiver_reads_;
     nats::Requester requester_;
     nats::Requester safe_teller_;
     secondary::Pulls pulls_;
