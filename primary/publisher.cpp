@@ -13,6 +13,9 @@ constexpr size_t rows_bytes = 32 * limits::mib;
 constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
 constexpr size_t reads_queued = 64;
+/// So long an append waits for readings that have begun: what is small then shares the append, and
+/// its sync, with its announcement.
+constexpr std::chrono::milliseconds reading_time(2);
 constexpr std::chrono::seconds purge_interval(10);
 constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
@@ -195,12 +198,29 @@ void Publisher::purge() {
 }
 
 void Publisher::take_in(const std::stop_token& stop) {
-    for (Input& input : inbox_.take(inputs_at_once, options_.wait, stop)) {
+    take_inputs(options_.wait, stop);
+    take_rows(stop);
+    if (reconcile_soon_.exchange(false)) {
+        sequencer_->reconcile_now();
+    }
+    sequencer_->look_around();
+    hand_out_work(stop);
+    const SteadyTime end = clock_.steady_now() + std::min(reading_time, options_.wait);
+    for (SteadyTime now = clock_.steady_now(); reading_ > 0 && now < end;
+         now = clock_.steady_now()) {
+        take_inputs(std::chrono::ceil<std::chrono::milliseconds>(end - now), stop);
+        hand_out_work(stop);
+    }
+}
+
+void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop) {
+    for (Input& input : inbox_.take(inputs_at_once, wait, stop)) {
         if (const auto* want = std::get_if<v1::Want>(&input)) {
             if (const auto database = sequencer_->add(*want)) {
                 rows_.at(*database)->restart = true;
             }
         } else if (auto* reading = std::get_if<ReadOutcome>(&input)) {
+            reading_ -= std::min<size_t>(reading_, 1);
             sequencer_->add(std::move(*reading));
         } else if (const auto* released = std::get_if<ReleasedDeletions>(&input)) {
             sequencer_->release_deletions(released->store);
@@ -208,12 +228,6 @@ void Publisher::take_in(const std::stop_token& stop) {
             sequencer_->add(std::move(std::get<ReconcileOutcome>(input)));
         }
     }
-    take_rows(stop);
-    if (reconcile_soon_.exchange(false)) {
-        sequencer_->reconcile_now();
-    }
-    sequencer_->look_around();
-    hand_out_work(stop);
 }
 
 void Publisher::take_rows(const std::stop_token& stop) {
@@ -237,6 +251,7 @@ void Publisher::hand_out_work(const std::stop_token& stop) {
                 break;
             }
             work->reads.push(*task, 1, limits::wait, stop);
+            ++reading_;
         }
     }
     for (const StoreId& store : sequencer_->begin_reconciles()) {

@@ -124,6 +124,7 @@ class Publisher {
 
     bool take_in_unrecorded(const Stream::Info& info);
     void take_in(const std::stop_token& stop);
+    void take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop);
     void take_rows(const std::stop_token& stop);
     void hand_out_work(const std::stop_token& stop);
     std::optional<Error> append();
@@ -143,6 +144,7 @@ class Publisher {
     StreamWriter writer_;
     std::unique_ptr<Sequencer> sequencer_;
     std::deque<OutgoingMessage> outgoing_;
+    size_t reading_ = 0;  ///< items handed out and not come back
     Backoff backoff_;
     SteadyTime purge_at_{};
     std::optional<Error> problem_;  ///< why the last append failed

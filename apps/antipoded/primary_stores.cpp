@@ -10,6 +10,7 @@
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "base/places.hpp"
+#include "base/worker.hpp"
 #include "primary/blobs/bulk.hpp"
 #include "primary/blobs/capture.hpp"
 #include "primary/bulk.hpp"
@@ -21,6 +22,10 @@
 
 namespace antipode {
 namespace {
+
+/// A file is made, written and closed, or renamed, in a moment: one look finds all of that. A
+/// transaction does not wait for it: it has a look of its own.
+constexpr std::chrono::milliseconds gathering(3);
 
 class PostgresPrimary final : public PrimaryDatabase {
   public:
@@ -121,8 +126,9 @@ class FilesPrimary final : public PrimaryItems {
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }
     std::vector<Notifier> notifiers() override {
-        return {{"files of",
-                 [this](auto timeout, const auto& stop) { return watch_.wait(timeout, stop); }}};
+        return {{"files of", [this](auto timeout, const auto& stop) {
+                     return watch_.wait(timeout, stop) && !sleep_unless_stopped(gathering, stop);
+                 }}};
     }
     std::string remark() const override { return capture_.problem(); }
     std::chrono::milliseconds check_every() const override { return check_every_; }
