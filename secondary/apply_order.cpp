@@ -204,10 +204,12 @@ std::optional<Position> ApplyOrder::read_skipped() {
 }
 
 std::vector<ApplyOrder::Task> ApplyOrder::take_items(
-    const StoreId& store, size_t most, const std::function<bool(const protocol::Event&)>& ready) {
+    const StoreId& store, size_t most, size_t most_bytes,
+    const std::function<bool(const protocol::Event&)>& ready) {
     Lane& lane = lane_of(store);
     std::vector<Task> tasks;
-    while (tasks.size() < most && !lane.runnable.empty()) {
+    size_t bytes = 0;
+    while (tasks.size() < most && bytes < most_bytes && !lane.runnable.empty()) {
         const std::string item = std::move(lane.runnable.front());
         lane.runnable.pop_front();
         Pending& pending = *lane.by_item.at(item).front();
@@ -216,6 +218,8 @@ std::vector<ApplyOrder::Task> ApplyOrder::take_items(
             continue;
         }
         tasks.push_back({&pending.event});
+        const v1::Content* pulled = protocol::pulled_content(pending.event.payload);
+        bytes += pending.bytes + (pulled == nullptr ? 0 : pulled->size());
     }
     return tasks;
 }

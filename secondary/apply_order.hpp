@@ -68,8 +68,9 @@ class ApplyOrder {
     struct Task {
         const protocol::Event* event = nullptr;  ///< valid until it is finished
     };
-    /// `ready(event)`: its content is here. Not more than one event of an item is out at a time.
-    std::vector<Task> take_items(const StoreId& store, size_t most,
+    /// `ready(event)`: its content is here. Not more than one event of an item is out at a time. At
+    /// most `most_bytes` of content, but for the last one.
+    std::vector<Task> take_items(const StoreId& store, size_t most, size_t most_bytes,
                                  const std::function<bool(const protocol::Event&)>& ready);
     /// Pulled content has arrived (or is given up): look again at the events that wait for it.
     void content_arrived(const StoreId& store);

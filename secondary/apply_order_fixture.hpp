@@ -117,7 +117,7 @@ class ApplyOrderTest : public testing::Test {
     }
 
     std::vector<ApplyOrder::Task> take() {
-        return order_->take_items(blobs, 100, [&](const protocol::Event& event) {
+        return order_->take_items(blobs, 100, SIZE_MAX, [&](const protocol::Event& event) {
             return content_is_here_ || !event.payload.has_blob_put();
         });
     }

@@ -10,7 +10,9 @@
 namespace antipode::secondary {
 namespace {
 
-constexpr size_t items_at_once = 64;
+/// A batch costs some syncs, however large it is.
+constexpr size_t items_at_once = 512;
+constexpr size_t item_bytes_at_once = 16 * limits::mib;
 constexpr size_t transactions_at_once = 1000;
 constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
 constexpr std::chrono::milliseconds persist_interval(1000);
@@ -284,7 +286,7 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     const auto tasks = paused_ || held_.contains(store)
                            ? std::vector<ApplyOrder::Task>{}
-                           : order_.take_items(store, items_at_once, ready);
+                           : order_.take_items(store, items_at_once, item_bytes_at_once, ready);
     if (tasks.empty()) {
         changed_.wait_for(lock, options_.wait);
         return;
