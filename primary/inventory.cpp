@@ -58,6 +58,18 @@ const std::vector<std::string> migrations = {R"(
         ended INTEGER NOT NULL,
         complete_since_us INTEGER
     ) STRICT, WITHOUT ROWID;
+)",
+                                             R"(
+    -- Each published item would change its place in an index; what is looked up by position is
+    -- where the newest is, now noted, and what was removed.
+    UPDATE recorded SET (epoch, session, number) = (
+        SELECT epoch, session, number FROM (
+            SELECT epoch, session, number FROM recorded
+            UNION ALL SELECT epoch, session, number FROM published
+        ) ORDER BY epoch DESC, session DESC, number DESC LIMIT 1);
+    DROP INDEX published_by_position;
+    CREATE INDEX removed_by_position ON published (epoch, session, number)
+        WHERE digest_algorithm = '';
 )"};
 
 constexpr size_t page_items = 1000;
@@ -87,6 +99,8 @@ struct Inventory::State {
     /// In pages, so that the lock is not held while `use` works. `until` "": to the end.
     void for_each(const StoreId& store, std::string from, const std::string& until,
                   const std::function<bool(const std::string& item, const Published&)>& use);
+    Position recorded_through();
+    void set_recorded_through(const Position& position);
     std::vector<std::pair<std::string, Published>> page(const StoreId& store,
                                                         const std::string& from, bool from_included,
                                                         const std::string& until);
@@ -217,10 +231,32 @@ std::optional<Published> Inventory::find(const StoreId& store, const std::string
     return found;
 }
 
+Position Inventory::State::recorded_through() {
+    Position through;
+    database.query("SELECT epoch, session, number FROM recorded", {}, [&](const RowView& row) {
+        through = {row.number(0), row.number(1), row.number(2)};
+        return false;
+    });
+    return through;
+}
+
+/// Only ever forward: records are made in the order of the stream.
+void Inventory::State::set_recorded_through(const Position& position) {
+    database.execute(
+        "UPDATE recorded SET epoch = ?1, session = ?2, number = ?3 "
+        "WHERE (epoch, session, number) < (?1, ?2, ?3)",
+        {signed_of(position.epoch), signed_of(position.session), signed_of(position.number)});
+}
+
 void Inventory::record(std::span<const Record> records) {
+    if (records.empty()) {
+        return;
+    }
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
+        Position newest;
         for (const Record& record : records) {
+            newest = std::max(newest, record.position);
             state_->database.execute(
                 "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 {record.store.to_string(), Bytes{record.item}, Bytes{record.published.state},
@@ -230,40 +266,26 @@ void Inventory::record(std::span<const Record> records) {
             state_->drop_withheld(record.store, record.item);
             state_->drop_defect(record.store, record.item);
         }
+        state_->set_recorded_through(newest);
     });
 }
 
 Position Inventory::recorded_through() const {
     std::scoped_lock lock(state_->mutex);
-    Position through;
-    const auto look = [&](const char* sql) {
-        state_->database.query(sql, {}, [&](const RowView& row) {
-            const Position found{static_cast<uint64_t>(row.integer(0)),
-                                 static_cast<uint64_t>(row.integer(1)),
-                                 static_cast<uint64_t>(row.integer(2))};
-            through = std::max(through, found);
-            return false;
-        });
-    };
-    // Records are made in the order of the stream.
-    look("SELECT epoch, session, number FROM recorded");
-    look(
-        "SELECT epoch, session, number FROM published ORDER BY epoch DESC, session DESC, "
-        "number DESC LIMIT 1");
-    return through;
+    return state_->recorded_through();
 }
 
 void Inventory::set_recorded_through(const Position& position) {
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute(
-        "UPDATE recorded SET epoch = ?, session = ?, number = ?",
-        {signed_of(position.epoch), signed_of(position.session), signed_of(position.number)});
+    state_->set_recorded_through(position);
 }
 
 void Inventory::take_in(std::span<const Record> published) {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
+        Position newest;
         for (const Record& record : published) {
+            newest = std::max(newest, record.position);
             state_->database.execute(
                 "INSERT INTO published VALUES (?, ?, x'', 'forgotten', x'', ?, ?, ?) "
                 "ON CONFLICT (store, item) DO UPDATE SET digest_algorithm = 'forgotten', "
@@ -272,6 +294,7 @@ void Inventory::take_in(std::span<const Record> published) {
                 {record.store.to_string(), Bytes{record.item}, signed_of(record.position.epoch),
                  signed_of(record.position.session), signed_of(record.position.number)});
         }
+        state_->set_recorded_through(newest);
     });
 }
 
@@ -451,6 +474,9 @@ void Inventory::set_sweep_place(const StoreId& store, const SweepPlace& place) {
 
 void Inventory::forget_after(const Position& safe) {
     std::scoped_lock lock(state_->mutex);
+    if (state_->recorded_through() <= safe) {
+        return;
+    }
     // The rows stay, as items whose state nobody knows: a reconcile publishes those on disk whole,
     // and the removal of those that are not.
     state_->database.execute(

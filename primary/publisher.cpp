@@ -205,8 +205,15 @@ void Publisher::take_in(const std::stop_token& stop) {
     }
     sequencer_->look_around();
     hand_out_work(stop);
-    const SteadyTime end = clock_.steady_now() + std::min(reading_time, options_.wait);
-    for (SteadyTime now = clock_.steady_now(); reading_ > 0 && now < end;
+    await_readings(stop);
+}
+
+void Publisher::await_readings(const std::stop_token& stop) {
+    if (reading_ == 0 || options_.wait < reading_time) {
+        return;
+    }
+    SteadyTime now = clock_.steady_now();
+    for (const SteadyTime end = now + reading_time; reading_ > 0 && now < end;
          now = clock_.steady_now()) {
         take_inputs(std::chrono::ceil<std::chrono::milliseconds>(end - now), stop);
         hand_out_work(stop);

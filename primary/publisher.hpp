@@ -124,6 +124,7 @@ class Publisher {
 
     bool take_in_unrecorded(const Stream::Info& info);
     void take_in(const std::stop_token& stop);
+    void await_readings(const std::stop_token& stop);
     void take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop);
     void take_rows(const std::stop_token& stop);
     void hand_out_work(const std::stop_token& stop);

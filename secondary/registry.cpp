@@ -61,6 +61,24 @@ const std::vector<std::string> migrations = {R"(
     -- 0: asked for; 1: never
     ALTER TABLE item ADD COLUMN looked_us INTEGER NOT NULL DEFAULT 1;
     CREATE INDEX item_by_look ON item (store, looked_us) WHERE digest_algorithm <> '';
+)",
+                                             R"(
+    -- How many exist is asked twice a second: counting a million would keep the processor busy.
+    CREATE TABLE item_count (store TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO item_count
+        SELECT store, count(*) FROM item WHERE digest_algorithm <> '' GROUP BY store;
+    CREATE TRIGGER item_comes AFTER INSERT ON item WHEN new.digest_algorithm <> '' BEGIN
+        INSERT INTO item_count VALUES (new.store, 1)
+            ON CONFLICT (store) DO UPDATE SET items = items + 1;
+    END;
+    CREATE TRIGGER item_changes AFTER UPDATE OF digest_algorithm ON item
+    WHEN (old.digest_algorithm <> '') <> (new.digest_algorithm <> '') BEGIN
+        INSERT INTO item_count VALUES (new.store, iif(new.digest_algorithm <> '', 1, -1))
+            ON CONFLICT (store) DO UPDATE SET items = items + excluded.items;
+    END;
+    CREATE TRIGGER item_goes AFTER DELETE ON item WHEN old.digest_algorithm <> '' BEGIN
+        UPDATE item_count SET items = items - 1 WHERE store = old.store;
+    END;
 )"};
 
 const std::string differing_fact = "found differing ";
@@ -154,16 +172,11 @@ struct Registry::State {
             parameters);
     }
 
-    inline static const std::string until =
-        "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)";
-    static std::vector<Value> until_parameters(const StoreId& store,
-                                               const Registry::Outcome& outcome) {
-        return {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
-                number(outcome.fulfilled.session), number(outcome.fulfilled.number)};
-    }
-
     void mend(const StoreId& store, const Registry::Outcome& outcome) {
-        mend(outcome.position, until, until_parameters(store, outcome));
+        mend(outcome.position,
+             "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)",
+             {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
+              number(outcome.fulfilled.session), number(outcome.fulfilled.number)});
     }
 
     /// One that is asked for stays so: it may have been written over something broken.
@@ -227,10 +240,14 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
                       const Position& finished) {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
+        const std::string of_store = "SELECT 1 FROM exception WHERE store = ? LIMIT 1";
+        const bool any_exception = state_->count(of_store, {store.to_string()}) > 0;
         for (const Outcome& outcome : outcomes) {
             if (outcome.applied) {
                 state_->set_item(store, outcome);
-                state_->mend(store, outcome);
+                if (any_exception) {
+                    state_->mend(store, outcome);
+                }
             } else if (outcome.parked) {
                 state_->add_exception(*outcome.parked);
             }
@@ -254,8 +271,7 @@ std::optional<ItemState> Registry::find(const StoreId& store, const std::string&
 
 uint64_t Registry::count(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    return state_->count("SELECT count(*) FROM item WHERE store = ? AND digest_algorithm <> ''",
-                         {store.to_string()});
+    return state_->count("SELECT items FROM item_count WHERE store = ?", {store.to_string()});
 }
 
 void Registry::for_each(

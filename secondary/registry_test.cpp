@@ -63,6 +63,14 @@ TEST_F(RegistryTest, ARemovedItemIsRememberedButDoesNotCount) {
     size_t listed = 0;
     registry_.for_each(blobs, [&](const std::string&, const ItemState&) { ++listed; });
     EXPECT_EQ(listed, 0U);
+    applied("a", 11);
+    applied("a", 12);
+    applied("b", 13);
+    applied("c", 14, Digest{});
+    EXPECT_EQ(registry_.count(blobs), 2U);
+    EXPECT_EQ(registry_.count(repositories), 0U);
+    registry_.compare_anew(blobs, clock_.now());
+    EXPECT_EQ(registry_.count(blobs), 0U);
 }
 
 TEST_F(RegistryTest, AnExceptionKeepsItsAgeUntilTheItemIsApplied) {
