@@ -21,6 +21,7 @@ constexpr std::chrono::seconds consumer_interval(5);
 struct Acknowledgements {
     std::mutex mutex;
     std::condition_variable changed;
+    size_t expected = 0;
     size_t acknowledged = 0;
     uint64_t last_sequence = 0;
     std::string error;
@@ -29,6 +30,7 @@ struct Acknowledgements {
 void on_acknowledged(jsCtx*, natsMsg* message, jsPubAck* ack, jsPubAckErr* error,
                      void* closure) noexcept {
     auto& acks = *static_cast<Acknowledgements*>(closure);
+    bool decided = false;
     {
         std::scoped_lock lock(acks.mutex);
         if (ack != nullptr) {
@@ -39,8 +41,11 @@ void on_acknowledged(jsCtx*, natsMsg* message, jsPubAck* ack, jsPubAckErr* error
                              ? error->ErrText
                              : natsStatus_GetText(error != nullptr ? error->Err : NATS_ERR);
         }
+        decided = acks.acknowledged == acks.expected || !acks.error.empty();
     }
-    acks.changed.notify_one();
+    if (decided) {
+        acks.changed.notify_one();
+    }
     natsMsg_Destroy(message);
 }
 
@@ -260,6 +265,7 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
         Acknowledgements& acks = session.acks;
         {
             std::scoped_lock lock(acks.mutex);
+            acks.expected = messages.size();
             acks.acknowledged = 0;
             acks.last_sequence = 0;
             acks.error.clear();
@@ -274,7 +280,7 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
         }
         std::unique_lock lock(acks.mutex);
         const bool done = acks.changed.wait_for(lock, append_timeout, [&] {
-            return acks.acknowledged == messages.size() || !acks.error.empty();
+            return acks.acknowledged == acks.expected || !acks.error.empty();
         });
         if (!acks.error.empty() || !done) {
             const std::string reason =

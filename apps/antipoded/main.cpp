@@ -1,7 +1,9 @@
+#include <cerrno>
 #include <csignal>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <malloc.h>
 #include <pthread.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -42,10 +44,15 @@ int run(const std::string& config_file) {
     const antipode::Daemon daemon(config, clock);
     spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
                  config.site, config.cluster, daemon.http_port());
+    const timespec trim_interval{60, 0};
     int number = 0;
     do {
-        sigwait(&signals, &number);
-    } while (number == SIGHUP);
+        number = sigtimedwait(&signals, nullptr, &trim_interval);
+        if (number < 0 && errno == EAGAIN) {
+            // What a million items took while they came is free, but still this process's.
+            malloc_trim(0);
+        }
+    } while (number < 0 || number == SIGHUP);
     spdlog::info("stopping");
     return 0;
 }
