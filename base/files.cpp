@@ -1,6 +1,6 @@
 #include "base/files.hpp"
 
-#include <vector>
+#include <memory>
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
@@ -85,9 +85,10 @@ std::optional<std::string> make_directories(FileTree& tree, const std::string& p
 
 void for_each_chunk(FileReader& file, uint64_t offset,
                     const std::function<bool(std::string_view chunk)>& use) {
-    std::vector<char> buffer(chunk_bytes);
-    while (const size_t count = file.read_at(offset, buffer)) {
-        if (!use(std::string_view(buffer.data(), count))) {
+    // Not filled with zeros first: most files are smaller.
+    const auto buffer = std::make_unique_for_overwrite<char[]>(chunk_bytes);
+    while (const size_t count = file.read_at(offset, {buffer.get(), chunk_bytes})) {
+        if (!use(std::string_view(buffer.get(), count))) {
             return;
         }
         offset += count;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <CLI/CLI.hpp>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/blobs_load.hpp"
@@ -44,6 +45,16 @@ double quantile(std::vector<double> values, double part) {
     return values.empty()
                ? 0
                : values[static_cast<size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+/// CPU of commands that have ended.
+double children_seconds() {
+    rusage usage{};
+    getrusage(RUSAGE_CHILDREN, &usage);
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 /// CPU of a tool's processes so far: its own, and its brokers'.
@@ -106,10 +117,13 @@ class Bench {
             mib += static_cast<double>(bytes) / (1 << 20);
         }
         sync();
+        const double before = children_seconds();
         const auto begin = SteadyClock::now();
         tool.copy(load.files());
         const double seconds = seconds_since(begin);
         note(tool, "initial sync, MiB/s", mib / seconds);
+        note(tool, "initial sync, CPU s",
+             Cpu(tool).own + Cpu(tool).brokers + children_seconds() - before);
         note(tool, "initial sync, files/s", static_cast<double>(load.files()) / seconds);
         sync();
         note(tool, "initial sync until all is on disk, MiB/s", mib / seconds_since(begin));

@@ -71,7 +71,10 @@ class LoopedTool final : public BlobsTool {
              .environment = {},
              .as_unprivileged_user = false});
     }
-    std::vector<Running> processes() const override { return {{name_, loop_.pid()}}; }
+    std::vector<Running> processes() const override {
+        return loop_.pid() > 0 ? std::vector<Running>{{name_, loop_.pid()}}
+                               : std::vector<Running>{};
+    }
     ~LoopedTool() override { loop_.stop(); }
 
   private:
@@ -103,7 +106,10 @@ class LsyncdTool final : public BlobsTool {
             return text.str().find("Startup of") != std::string::npos;
         });
     }
-    std::vector<Running> processes() const override { return {{"lsyncd", lsyncd_.pid()}}; }
+    std::vector<Running> processes() const override {
+        return lsyncd_.pid() > 0 ? std::vector<Running>{{"lsyncd", lsyncd_.pid()}}
+                                 : std::vector<Running>{};
+    }
     ~LsyncdTool() override { lsyncd_.stop(); }
 
   private:
