@@ -11,6 +11,7 @@
 #include "base/digest.hpp"
 #include "base/ids.hpp"
 #include "base/seams/bulk.hpp"
+#include "base/seams/files.hpp"
 #include "protocol/message.hpp"
 
 /// What the apply side needs of a store on a secondary. secondary/database implements
@@ -55,10 +56,12 @@ struct Result {
 };
 
 /// One event to apply. `content` is the pulled file (hash checked) when the event's content does
-/// not travel inside it; the store may rename it away.
+/// not travel inside it; the store may rename it away. While that file looks like `checked`, it is
+/// what was hashed as it came, and need not be read for that again.
 struct ItemTask {
     const protocol::Event* event = nullptr;
     std::filesystem::path content;
+    std::optional<FileStat> checked{};
 };
 
 class ItemApply {

@@ -143,7 +143,7 @@ ContentStore::Outcome ContentStore::pull(const v1::Content& content, Turn& turn,
         }
         if (bytes == turn.total && stream.finish() == turn.hash) {
             finish(turn.hash, *writer);
-            return Here{path_of(turn.hash)};
+            return Here{path_of(turn.hash), tree_.stat(whole_name(turn.hash))};
         }
     } catch (const Superseded&) {
         reason = "the primary has another version by now";

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -33,6 +34,9 @@ class ContentStore {
 
     struct Here {
         std::filesystem::path path;
+        /// The file when it had been pulled and checked by this process: while it looks like this
+        /// it need not be read again. nullopt: an earlier one did.
+        std::optional<FileStat> checked{};
     };
     /// The primary does not have this content any more; a later event brings what came after it.
     struct Gone {

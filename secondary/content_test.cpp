@@ -96,6 +96,16 @@ TEST_F(Contents, ArePulledOnce) {
     EXPECT_TRUE(store.progress().empty());
 }
 
+TEST_F(Contents, SayWhatTheyLookedLikeWhenTheyWereChecked) {
+    const auto first = fetch();
+    const auto& here = std::get<ContentStore::Here>(first);
+    EXPECT_EQ(here.checked, tree.stat(".antipode/incoming/" + whole().filename().string()));
+    // That another process checked it is not known of what it looks like now.
+    ContentStore after_restart({StoreKind::Blobs, "uploads"}, tree, ".antipode/incoming");
+    const auto again = after_restart.fetch(content, primary, {});
+    EXPECT_FALSE(std::get<ContentStore::Here>(again).checked);
+}
+
 TEST_F(Contents, ResumeWhereTheyWereCut) {
     primary.cut_at = 500;
     EXPECT_THROW(fetch(), Error);

@@ -254,6 +254,7 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
             const auto state = pulls_.state(apply.store(), *content);
             if (const auto* here = std::get_if<ContentStore::Here>(&state)) {
                 item.content = here->path;
+                item.checked = here->checked;
             } else if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
                 finished.push_back(
                     {task, Result::failed(FailureClass::PrimaryDefect, gone->reason)});

@@ -95,9 +95,8 @@ Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTas
         return Result::needs_whole("its mode or time changed, but the content here is another");
     }
     StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
-    const auto failure = content.has_inline_()
-                             ? stage_inline(put, *hash, file.name())
-                             : stage_pulled(put, *hash, task.content, file.name());
+    const auto failure = content.has_inline_() ? stage_inline(put, *hash, file.name())
+                                               : stage_pulled(put, *hash, task, file.name());
     if (failure) {
         return *failure;
     }
@@ -155,9 +154,8 @@ std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha2
 }
 
 std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha256& hash,
-                                              const std::filesystem::path& content,
-                                              const std::string& file) {
-    const std::string name = content.lexically_relative(tree_.root()).native();
+                                              const ItemTask& task, const std::string& file) {
+    const std::string name = task.content.lexically_relative(tree_.root()).native();
     const auto stat = why_no_path(name) ? std::nullopt : tree_.stat(name);
     const auto source = stat ? tree_.open(name) : nullptr;
     if (!source) {
@@ -166,8 +164,11 @@ std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha2
     // The one file gets a second name when nobody else has it; two items never share a file.
     bool right = false;
     if (stat->links == 1 && tree_.link(name, file)) {
-        const HashedFile hashed = hash_file(*source, stop_);
-        right = hashed.hash == hash && hashed.size == put.content().size();
+        right = stat == task.checked;
+        if (!right) {
+            const HashedFile hashed = hash_file(*source, stop_);
+            right = hashed.hash == hash && hashed.size == put.content().size();
+        }
         if (const auto metadata = tree_.open_for_metadata(file); right && metadata) {
             finish_file(*metadata, put);
         }

@@ -61,8 +61,7 @@ class BlobBatch {
     std::optional<Result> stage_inline(const v1::BlobPut& put, const Sha256& hash,
                                        const std::string& file);
     std::optional<Result> stage_pulled(const v1::BlobPut& put, const Sha256& hash,
-                                       const std::filesystem::path& content,
-                                       const std::string& file);
+                                       const ItemTask& task, const std::string& file);
     bool copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
               const std::string& file);
     void finish_file(FileWriter& file, const v1::BlobPut& put);

@@ -191,6 +191,21 @@ TEST_F(Blobs, DoNotTakePulledContentThatWasDamaged) {
     EXPECT_TRUE(staging_is_empty());
 }
 
+TEST_F(Blobs, TrustPulledContentAsLongAsItLooksAsWhenItWasChecked) {
+    const std::string bytes(1000, 'x');
+    const fs::path content = pulled(bytes);
+    const auto checked = tree.stat(BlobApply::incoming_name() + "/" + content.filename().string());
+    const protocol::Event event = put_pulled("a", bytes);
+    const std::vector<ItemTask> tasks = {{&event, content, checked}};
+    EXPECT_EQ(lane.apply(tasks, {}).at(0).digest, digest(bytes));
+    EXPECT_EQ(test::read_file(root / "a"), bytes);
+    fs::remove(root / "a");
+    test::write_file(content, std::string(1000, 'y'));
+    fs::last_write_time(content, fs::file_time_type::clock::now() + std::chrono::seconds(1));
+    EXPECT_EQ(lane.apply(tasks, {}).at(0).kind, Kind::Failed);
+    EXPECT_FALSE(fs::exists(root / "a"));
+}
+
 TEST_F(Blobs, AFileMakesRoomForADirectory) {
     apply(put("a", "1"));
     EXPECT_EQ(apply(put("a/b", "2")).kind, Kind::Applied);
