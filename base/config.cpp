@@ -18,6 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 namespace fs = std::filesystem;
+using namespace std::string_literals;
 
 constexpr const char* mend_the_line = "mend the line and start again";
 constexpr size_t longest_postgres_name = 63;  // NAMEDATALEN - 1
@@ -272,6 +273,20 @@ void read_servers(TableReader& root, Config& config) {
     });
 }
 
+void read_notify(TableReader& root, Config& config) {
+    config.notify.socket = config.state_dir / "notify.sock";
+    root.table("notify", [&](TableReader& notify) {
+        notify.read("socket", config.notify.socket);
+        std::string text = "0660";
+        notify.read("socket_mode", text);
+        const auto mode = parse_mode(text);
+        notify.check(
+            "socket_mode",
+            mode ? std::nullopt : std::optional("must be permission bits such as \"0660\""s));
+        config.notify.socket_mode = mode.value_or(0);
+    });
+}
+
 /// PostgreSQL's rule for the names of replication slots.
 std::optional<std::string> why_no_slot(const std::string& name) {
     const bool clean = std::all_of(name.begin(), name.end(), [](char c) {
@@ -290,13 +305,12 @@ std::optional<std::string> why_no_publication(const std::string& name) {
 }
 
 /// What can be said without libpq; the rest says `check`, when there is one.
-std::optional<std::string> why_no_database_url(const std::string& url,
-                                               const Config::CheckDatabaseUrl& check) {
+std::optional<std::string> why_no_database_url(const std::string& url, const ConfigChecks& checks) {
     if (url.find('=') == std::string::npos && !url.starts_with("postgresql://") &&
         !url.starts_with("postgres://")) {
         return "must be \"host=... dbname=... user=...\" or postgresql://user@host/dbname";
     }
-    auto why = check ? check(url) : std::nullopt;
+    auto why = checks.database_url ? checks.database_url(url) : std::nullopt;
     return why ? "is no connection string of PostgreSQL: " + *why : why;
 }
 
@@ -346,13 +360,29 @@ void read_check_every(TableReader& store, std::chrono::milliseconds& value) {
                         std::chrono::hours(365 * 24));
 }
 
-void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseUrl& check_url,
+void read_owner(TableReader& store, Config::Blobs& value, const ConfigChecks& checks) {
+    store.read("owner", value.owner);
+    if (value.owner.empty()) {
+        return;
+    }
+    const auto found = find_owner(value.owner);
+    if (const auto* why = std::get_if<std::string>(&found)) {
+        store.check("owner", "is not known on this machine: " + *why,
+                    "getent passwd, getent group; or numbers, \"USER:GROUP\"");
+    }
+    value.owner_ids = std::get<FileOwner>(found);
+    store.check("owner", checks.owner ? checks.owner(*value.owner_ids) : std::nullopt,
+                "start the daemon as root, or with AmbientCapabilities=CAP_CHOWN CAP_FOWNER "
+                "CAP_DAC_OVERRIDE");
+}
+
+void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
                  std::vector<Directory>& directories) {
     root.tables("database", config.databases, [&](TableReader& store, Config::Database& value) {
         store.read_name("name", value.name);
         store.read("url", value.url);
         store.require("url", value.url);
-        store.check("url", why_no_database_url(value.url, check_url));
+        store.check("url", why_no_database_url(value.url, checks));
         value.slot = "antipode_" + config.cluster + "_" + value.name;
         value.publication = "antipode_" + value.name;
         std::replace(value.slot.begin(), value.slot.end(), '-', '_');
@@ -394,6 +424,7 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
         store.read("exclude", value.exclude);
         store.read_or_never("keep_deleted", value.keep_deleted, std::chrono::seconds(1),
                             std::chrono::hours(3650 * 24));
+        read_owner(store, value, checks);
     });
 }
 
@@ -461,8 +492,7 @@ std::vector<StoreId> Config::stores() const {
     return ids;
 }
 
-Config Config::parse(std::string_view text, const std::string& source,
-                     const CheckDatabaseUrl& check_database_url) {
+Config Config::parse(std::string_view text, const std::string& source, const ConfigChecks& checks) {
     toml::table table;
     try {
         table = toml::parse(text, std::string_view(source));
@@ -477,13 +507,14 @@ Config Config::parse(std::string_view text, const std::string& source,
     root.read("state_dir", config.state_dir);
     root.require("state_dir", config.state_dir);
     read_servers(root, config);
+    read_notify(root, config);
     read_sites(root, config);
     std::vector<Directory> directories = {
         {"state_dir", config.state_dir, root.where("state_dir"), false}};
     if (!config.nats.store_dir.empty()) {
         directories.push_back({"nats.store_dir", config.nats.store_dir, root.where("nats"), false});
     }
-    read_stores(root, config, check_database_url, directories);
+    read_stores(root, config, checks, directories);
     read_failover(root, config.failover);
     read_tuning(root, config.tuning);
     root.finish();
@@ -501,7 +532,7 @@ Config Config::parse(std::string_view text, const std::string& source,
     return config;
 }
 
-Config Config::load(const std::filesystem::path& file, const CheckDatabaseUrl& check_database_url) {
+Config Config::load(const std::filesystem::path& file, const ConfigChecks& checks) {
     std::ifstream stream(file, std::ios::binary);
     if (!stream) {
         throw Error(Reaction::Stop, "cannot read the configuration " + file.string(),
@@ -509,7 +540,7 @@ Config Config::load(const std::filesystem::path& file, const CheckDatabaseUrl& c
     }
     std::ostringstream text;
     text << stream.rdbuf();
-    return parse(text.str(), file.string(), check_database_url);
+    return parse(text.str(), file.string(), checks);
 }
 
 }  // namespace antipode

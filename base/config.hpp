@@ -8,9 +8,19 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_owner.hpp"
 #include "base/ids.hpp"
 
 namespace antipode {
+
+/// What only others can say of a configuration; what is empty is not checked.
+struct ConfigChecks {
+    /// Why a text is no connection string; nullopt: it is one. libpq knows, and stops at its
+    /// adapter.
+    std::function<std::optional<std::string>(const std::string& url)> database_url{};
+    /// Why this process cannot give files to an owner; nullopt: it can.
+    std::function<std::optional<std::string>(const FileOwner& owner)> owner{};
+};
 
 /// The daemon's and the CLI's configuration, one TOML file per node. The defaults stand here; the
 /// whole file is validated before anything connects. docs/CONFIG.md explains each key to operators.
@@ -31,6 +41,11 @@ struct Config {
     struct Http {
         std::string listen = "127.0.0.1:8840";
         std::filesystem::path token_file;  ///< needed when `listen` is not on loopback
+    };
+    /// Where programs of this machine say that they changed something, and who may.
+    struct Notify {
+        std::filesystem::path socket;  ///< default: notify.sock in state_dir
+        unsigned socket_mode = 0660;
     };
     struct Database {
         std::string name;
@@ -75,6 +90,10 @@ struct Config {
         std::string name;
         std::filesystem::path root;
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
+        /// On a secondary: whose what is made here becomes, as it is written, and as it is known to
+        /// the system; empty: the daemon's.
+        std::string owner{};
+        std::optional<FileOwner> owner_ids{};
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};  ///< as above
         Deletions deletions{};
         /// How long a secondary keeps what was deleted, below .antipode/deleted; 0: not at all.
@@ -112,6 +131,7 @@ struct Config {
     std::filesystem::path state_dir;
     Nats nats;
     Http http;
+    Notify notify;
     std::vector<Site> sites;
     std::vector<Database> databases;
     std::vector<Repositories> repositories;
@@ -122,16 +142,11 @@ struct Config {
     const Site* find_site(std::string_view name) const;
     std::vector<StoreId> stores() const;
 
-    /// Why a text is no connection string; nullopt: it is one. libpq knows, and stops at its
-    /// adapter.
-    using CheckDatabaseUrl = std::function<std::optional<std::string>(const std::string& url)>;
-
     /// `source` names the text in errors. Throws Error{Stop} with line, column and, for an unknown
     /// key, the nearest known one.
     static Config parse(std::string_view text, const std::string& source,
-                        const CheckDatabaseUrl& check_database_url = {});
-    static Config load(const std::filesystem::path& file,
-                       const CheckDatabaseUrl& check_database_url = {});
+                        const ConfigChecks& checks = {});
+    static Config load(const std::filesystem::path& file, const ConfigChecks& checks = {});
 };
 
 }  // namespace antipode

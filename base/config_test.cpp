@@ -52,6 +52,41 @@ TEST(Config, ReadsStoresAndDefaults) {
     EXPECT_EQ(config.tuning.consistency, "causal");
 }
 
+TEST(Config, ReadsWhereProgramsCallAndWhoMay) {
+    const Config usual = Config::parse(good, "antipode.toml");
+    EXPECT_EQ(usual.notify.socket, "/var/lib/antipode/notify.sock");
+    EXPECT_EQ(usual.notify.socket_mode, 0660u);
+    const Config other = Config::parse(
+        good + "[notify]\nsocket = \"/run/antipode/n.sock\"\nsocket_mode = \"0666\"\n", "a");
+    EXPECT_EQ(other.notify.socket, "/run/antipode/n.sock");
+    EXPECT_EQ(other.notify.socket_mode, 0666u);
+    for (const char* mode : {"", "rw", "0680", "01777", "-1"}) {
+        EXPECT_THAT(error_of(good + "[notify]\nsocket_mode = \"" + mode + "\"\n"),
+                    HasSubstr("notify.socket_mode must be permission bits"))
+            << mode;
+    }
+}
+
+TEST(Config, FilesOfASecondaryMayBeGivenToSomebody) {
+    const auto owned = [](const std::string& owner) {
+        return with("exclude", "owner = \"" + owner + "\"\nexclude");
+    };
+    EXPECT_FALSE(Config::parse(good, "a").blobs.front().owner_ids);
+    const auto blobs = Config::parse(owned("12345:12346"), "a").blobs;
+    EXPECT_EQ(blobs.front().owner_ids, (FileOwner{12345, 12346}));
+    EXPECT_EQ(blobs.front().owner, "12345:12346");
+    const std::string error = error_of(owned("no-such-user"));
+    EXPECT_THAT(error, HasSubstr("antipode.toml:14:9: blobs.owner is not known on this machine"));
+    EXPECT_THAT(error, HasSubstr("there is no user \"no-such-user\""));
+    try {
+        Config::parse(owned("12345:12346"), "a",
+                      {.owner = [](const FileOwner&) { return "cannot be given"; }});
+        ADD_FAILURE() << "no error";
+    } catch (const Error& refused) {
+        EXPECT_THAT(refused.what(), HasSubstr("a:14:9: blobs.owner cannot be given"));
+    }
+}
+
 TEST(Config, NamesUnknownKeysWithTheirPlaceAndTheNearestKnownOne) {
     const std::string error = error_of(with("max_hold", "max_holt"));
     EXPECT_THAT(error, HasSubstr("antipode.toml:17:"));
@@ -149,7 +184,7 @@ TEST(Config, RefusesDatabasesThatPostgresWouldRefuse) {
     };
     try {
         Config::parse(good + "[[database]]\nname = \"app\"\nurl = \"a=b\"\n", "antipode.toml",
-                      refuse);
+                      {.database_url = refuse});
         FAIL();
     } catch (const Error& error) {
         EXPECT_THAT(error.what(), HasSubstr("antipode.toml:20:7: database.url is no connection "

@@ -424,6 +424,33 @@ TEST_F(BlobsLane, APrimaryThatForgotPublishesEverythingAgain) {
     expect_equal();
 }
 
+TEST_F(BlobsLane, WhatAMirrorMakesIsTheOwnersFromTheFirstMomentOn) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "only root may give files away";
+    }
+    files::PosixTree given(sydney, FileOwner{12345, 12346});
+    secondary::BlobApply owned{uploads, given};
+    secondary::ContentStore pulled{uploads, given, secondary::BlobApply::incoming_name()};
+    write("a", "1");
+    write("d/e/large", std::string(400'000, 'x'));
+    write("d/secret", "2");
+    ASSERT_EQ(chmod((london / "d/secret").c_str(), 0600), 0);
+    const auto sent = capture_all(lane.reconcile({}));
+    for (const Sent& next : sent) {
+        secondary::ItemTask task{&next.event, {}};
+        const v1::Content& content = next.event.payload.blob_put().content();
+        if (content.has_pull()) {
+            const auto outcome = pulled.fetch(content, source, {});
+            task.content = std::get<secondary::ContentStore::Here>(outcome).path;
+        }
+        EXPECT_EQ(owned.apply(std::span(&task, 1), {}).front().kind, Kind::Applied);
+    }
+    expect_equal();
+    EXPECT_EQ(test::must_run({"find", sydney.string(), "-mindepth", "1", "!", "(", "-uid", "12345",
+                              "-gid", "12346", ")"}),
+              "");
+}
+
 TEST_F(BlobsLane, AMetadataEventForContentThatIsNotThereBringsItWhole) {
     write("a", "1");
     reconcile();

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <system_error>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -165,14 +167,6 @@ class PosixBarrier final : public FileBarrier {
     Descriptor descriptor_;
 };
 
-Descriptor open_to_write(const path& root, const std::string& name, int flags) {
-    Descriptor opened = open_beneath(root, name, flags | O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
-    if (!opened) {
-        throw system_error("opening", root, name, errno);
-    }
-    return opened;
-}
-
 }  // namespace
 
 std::optional<FileStat> PosixTree::stat(const std::string& name) {
@@ -247,12 +241,23 @@ std::unique_ptr<FileReader> PosixTree::open(const std::string& name) {
     return reader;
 }
 
+std::unique_ptr<FileWriter> PosixTree::open_to_write(const std::string& name, int flags) {
+    Descriptor opened = open_beneath(root_, name, flags | O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+    if (!opened) {
+        throw system_error("opening", root_, name, errno);
+    }
+    if (owner_ && fchown(opened.number(), owner_->user, owner_->group) != 0) {
+        throw system_error("giving its owner to", root_, name, errno);
+    }
+    return std::make_unique<PosixWriter>(std::move(opened), root_, name);
+}
+
 std::unique_ptr<FileWriter> PosixTree::create(const std::string& name) {
-    return std::make_unique<PosixWriter>(open_to_write(root_, name, O_TRUNC), root_, name);
+    return open_to_write(name, O_TRUNC);
 }
 
 std::unique_ptr<FileWriter> PosixTree::append(const std::string& name) {
-    return std::make_unique<PosixWriter>(open_to_write(root_, name, O_APPEND), root_, name);
+    return open_to_write(name, O_APPEND);
 }
 
 std::unique_ptr<FileWriter> PosixTree::open_for_metadata(const std::string& name) {
@@ -271,7 +276,14 @@ std::unique_ptr<FileWriter> PosixTree::open_for_metadata(const std::string& name
 
 bool PosixTree::make_directory(const std::string& name) {
     const Place place = place_of(root_, name);
-    if (place.directory && mkdirat(place.directory.number(), place.name.c_str(), 0755) == 0) {
+    const bool made =
+        place.directory && mkdirat(place.directory.number(), place.name.c_str(), 0755) == 0;
+    if (made && owner_ &&
+        fchownat(place.directory.number(), place.name.c_str(), owner_->user, owner_->group,
+                 AT_SYMLINK_NOFOLLOW) != 0) {
+        throw system_error("giving its owner to", root_, name, errno);
+    }
+    if (made) {
         return true;
     }
     if (errno == EEXIST || is_absence(errno)) {
@@ -359,6 +371,18 @@ void PosixTree::sync_directory(const std::string& name) {
 
 std::unique_ptr<FileBarrier> PosixTree::barrier() {
     return std::make_unique<PosixBarrier>(root_);
+}
+
+std::optional<std::string> why_not_given(const FileOwner& owner) {
+    const Descriptor file(memfd_create("owner", MFD_CLOEXEC));
+    if (!file) {
+        return "cannot be tried: " + std::generic_category().message(errno);
+    }
+    if (fchown(file.number(), owner.user, owner.group) == 0 && fchmod(file.number(), 0600) == 0) {
+        return std::nullopt;
+    }
+    return "cannot be given by user " + std::to_string(geteuid()) + ": " +
+           std::generic_category().message(errno);
 }
 
 }  // namespace antipode::files

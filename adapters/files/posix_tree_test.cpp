@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -75,6 +76,48 @@ TEST_F(Tree, WritesReadsAndMoves) {
     EXPECT_FALSE(tree.remove("d/old"));
     EXPECT_TRUE(tree.remove_directory("d"));
     EXPECT_FALSE(tree.remove_directory("d"));
+}
+
+/// "12345:12346".
+std::string owner_of(const fs::path& path) {
+    struct stat found {};
+    EXPECT_EQ(lstat(path.c_str(), &found), 0) << path;
+    return std::to_string(found.st_uid) + ":" + std::to_string(found.st_gid);
+}
+
+TEST_F(Tree, WhatIsMadeIsGivenToTheOwnerAtOnce) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "only root may give files away";
+    }
+    PosixTree given(root, FileOwner{12345, 12346});
+    ASSERT_TRUE(given.make_directory("d"));
+    const auto created = given.create("d/a");
+    const auto appended = given.append("d/b");
+    for (const char* name : {"d", "d/a", "d/b"}) {
+        EXPECT_EQ(owner_of(root / name), "12345:12346") << name;
+    }
+    created->write("a");
+    created->set_metadata(0640, 1);
+    EXPECT_EQ(given.stat("d/a")->mode, 0640u);
+    EXPECT_EQ(given.rename("d/a", "c"), FileTree::Placed::Yes);
+    EXPECT_EQ(owner_of(root / "c"), "12345:12346");
+    EXPECT_EQ(why_not_given(FileOwner{12345, 12346}), std::nullopt);
+}
+
+TEST_F(Tree, WhoMayNotGiveFilesAwayIsTold) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "needs root, to become somebody else";
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool other = setgid(12346) == 0 && setuid(12345) == 0;
+        const bool own = other && !why_not_given(FileOwner{12345, 12346});
+        const auto why = why_not_given(FileOwner{0, 0});
+        _exit(own && why && why->starts_with("cannot be given by user 12345: ") ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
 }
 
 TEST_F(Tree, TellsWhyAFileWasNotPlaced) {

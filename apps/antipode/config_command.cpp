@@ -1,6 +1,7 @@
 #include "apps/antipode/config_command.hpp"
 
 #include <regex>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -32,6 +33,12 @@ void add_deletions(Json& store, const Config::Deletions& deletions) {
     store["hold_deletions_least"] = deletions.least;
 }
 
+std::string octal(unsigned mode) {
+    std::ostringstream text;
+    text << '0' << std::oct << mode;
+    return text.str();
+}
+
 Json stores_of(const Config& config) {
     Json stores;
     for (const Config::Database& store : config.databases) {
@@ -58,6 +65,7 @@ Json stores_of(const Config& config) {
         stores["blobs"].push_back({{"name", store.name},
                                    {"root", store.root.string()},
                                    {"exclude", store.exclude},
+                                   {"owner", store.owner},
                                    {"check_every", duration_or_never(store.check_every)},
                                    {"keep_deleted", duration_or_never(store.keep_deleted)}});
         add_deletions(stores["blobs"].back(), store.deletions);
@@ -76,6 +84,9 @@ Json to_json(const Config& config) {
           {"credentials_file", config.nats.credentials_file.string()},
           {"stream_max_bytes", config.nats.stream_max_bytes}}},
         {"http", {{"listen", config.http.listen}, {"token_file", config.http.token_file.string()}}},
+        {"notify",
+         {{"socket", config.notify.socket.string()},
+          {"socket_mode", octal(config.notify.socket_mode)}}},
         {"failover",
          {{"fence_command", config.failover.fence_command},
           {"unfence_command", config.failover.unfence_command},
@@ -138,7 +149,7 @@ void print_toml(std::ostream& out, const Json& document) {
 
 Config load_config(const std::filesystem::path& file) {
     try {
-        return Config::load(file, postgres::why_no_connection_string);
+        return Config::load(file, {.database_url = postgres::why_no_connection_string});
     } catch (const Error& error) {
         const bool there = std::filesystem::exists(file);
         throw CommandError(

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include "adapters/files/posix_tree.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "apps/antipoded/daemon.hpp"
 #include "base/error.hpp"
@@ -39,8 +40,9 @@ void start_log(const std::string& level) {
 int run(const std::string& config_file) {
     const sigset_t signals = block_signals();
     const antipode::SystemClock clock;
-    const antipode::Config config =
-        antipode::Config::load(config_file, antipode::postgres::why_no_connection_string);
+    const antipode::Config config = antipode::Config::load(
+        config_file, {.database_url = antipode::postgres::why_no_connection_string,
+                      .owner = antipode::files::why_not_given});
     const antipode::Daemon daemon(config, clock);
     spdlog::info("antipoded {} on site {} of cluster {} listens on port {}", ANTIPODE_VERSION,
                  config.site, config.cluster, daemon.http_port());

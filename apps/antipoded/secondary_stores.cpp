@@ -120,7 +120,7 @@ class GitSecondary final : public SecondaryItems {
 class FilesSecondary final : public SecondaryItems {
   public:
     FilesSecondary(const Config::Blobs& store, const Clock& clock)
-        : tree_(store.root),
+        : tree_(store.root, store.owner_ids),
           contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
           deleted_(tree_, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
