@@ -72,6 +72,14 @@ class ItemCapture {
     virtual std::optional<Reading> read(const std::string& item, bool whole,
                                         const std::stop_token& stop) = 0;
 
+    /// Why nothing that is published has this name, as far as can be said without reading it: it
+    /// is no name, is excluded, or something else stands there; nullopt: it may. Any thread. Throws
+    /// Error{Retry}.
+    virtual std::optional<std::string> why_no_item(const std::string& item) {
+        static_cast<void>(item);
+        return std::nullopt;
+    }
+
     /// What is remembered of an item of which it is known that secondaries have it with this
     /// digest, as it is here now; nullopt: it is not here like that. For a site that becomes
     /// primary and was such a secondary. Any thread, before everything else.

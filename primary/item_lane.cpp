@@ -224,6 +224,39 @@ std::optional<TimePoint> ItemLane::oldest_held_removal() const {
     return oldest;
 }
 
+ItemLane::Progress ItemLane::progress(const std::string& name, uint64_t through) const {
+    if (held_.contains(name)) {
+        return Progress::RemovalWaits;
+    }
+    const auto found = items_.find(name);
+    if (found == items_.end()) {
+        return Progress::Settled;
+    }
+    const Item& item = found->second;
+    const auto is_open = [&](uint64_t first) { return first != 0 && first <= through; };
+    if (is_open(item.first) || is_open(item.next_first)) {
+        return Progress::Open;
+    }
+    if (item.tries >= tries_before_unreadable) {
+        return Progress::Unreadable;
+    }
+    // A removal is announced once more when it is released.
+    return item.cleared_at != 0 || item.next_cleared_at != 0 ? Progress::RemovalWaits
+                                                             : Progress::Settled;
+}
+
+bool ItemLane::is_to_be_read(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found != items_.end() && found->second.phase == Phase::Queued &&
+           found->second.tries == 0;
+}
+
+ItemLane::Problem ItemLane::problem_of(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found == items_.end() ? Problem{name, {}, {}}
+                                 : Problem{name, found->second.problem, found->second.next_step};
+}
+
 std::vector<ItemLane::Problem> ItemLane::problems(size_t most) const {
     std::vector<Problem> problems;
     for (const auto& [time, name] : delayed_) {

@@ -95,6 +95,17 @@ class ItemLane {
     /// The earliest time behind which a removal that is held may have happened.
     std::optional<TimePoint> oldest_held_removal() const;
 
+    /// Where what was announced of an item up to a number stands.
+    enum class Progress {
+        Settled,       ///< stored, or there was nothing to store
+        Open,          ///< announced, being read, or on its way into the stream
+        RemovalWaits,  ///< it is gone, and its removal is not stored yet
+        Unreadable,    ///< see problem_of(); it is tried again
+    };
+    Progress progress(const std::string& item, uint64_t through) const;
+    /// It was announced, and a reading that did not fail yet is still to begin.
+    bool is_to_be_read(const std::string& item) const;
+
     size_t unfinished() const { return items_.size() + removals_.size(); }
 
     struct Problem {
@@ -102,6 +113,7 @@ class ItemLane {
         std::string text;
         std::string next_step;
     };
+    Problem problem_of(const std::string& item) const;
     /// Items that cannot be read now; at most `most`.
     std::vector<Problem> problems(size_t most) const;
 

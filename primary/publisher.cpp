@@ -61,7 +61,8 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
       items_(std::move(items)),
       clock_(clock),
       inbox_(inbox_bytes),
-      writer_(stream) {
+      writer_(stream),
+      notifications_(inventory) {
     for (const DatabaseCapture* capture : databases_) {
         rows_[capture->store()] = std::make_unique<DatabaseInbox>(rows_bytes);
     }
@@ -132,6 +133,7 @@ void Publisher::begin_session() {
                            .reconcile_interval = options_.reconcile_interval,
                            .deletion_limits = options_.deletion_limits},
         databases_, items_, inventory_, clock_, &events_);
+    notifications_.begin_again(*sequencer_);
     spdlog::info("publisher: session {} begins, {}", session,
                  forgot  ? "does not join: the inventory is older than the stream"
                  : joins ? "joins on to " + joins->position.to_string()
@@ -158,6 +160,10 @@ std::optional<Error> Publisher::step(const std::stop_token& stop) {
         return problem_;
     }
     problem_ = append();
+    if (!problem_) {
+        hand_out_work(stop);  // what changed again while it was published
+    }
+    notifications_.look(*sequencer_);
     show();
     return problem_;
 }
@@ -231,6 +237,8 @@ void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_toke
             sequencer_->add(std::move(*reading));
         } else if (const auto* released = std::get_if<ReleasedDeletions>(&input)) {
             sequencer_->release_deletions(released->store);
+        } else if (auto* notification = std::get_if<Notification>(&input)) {
+            notifications_.add(*sequencer_, std::move(*notification));
         } else {
             sequencer_->add(std::move(std::get<ReconcileOutcome>(input)));
         }
@@ -322,6 +330,12 @@ void Publisher::hand_over(Input input, const std::stop_token& stop) {
     const size_t weight = reading == nullptr ? 256 : weight_of(*reading);
     while (!inbox_.push(input, weight, limits::wait, stop) && !stop.stop_requested()) {
     }
+}
+
+bool Publisher::notify(Notification notification) {
+    const size_t weight = notification.weight();
+    Input input = std::move(notification);
+    return inbox_.push(input, weight, limits::wait, {});
 }
 
 bool Publisher::want(v1::Want want) {

@@ -15,6 +15,7 @@
 #include "base/worker.hpp"
 #include "primary/capture.hpp"
 #include "primary/inventory.hpp"
+#include "primary/notifications.hpp"
 #include "primary/sequencer.hpp"
 
 namespace antipode::primary {
@@ -87,6 +88,9 @@ class Publisher {
     /// Step of the reconcile thread of `capture`'s store. The error when the store cannot be looked
     /// at.
     std::optional<Error> reconcile(ItemCapture& capture, const std::stop_token& stop);
+    /// A program waits until these items are stored; they must be of one of the stores of items.
+    /// False: the publisher is busy, and the program has its answer.
+    bool notify(Notification notification);
     /// A secondary's request. False: the publisher is busy, ask again.
     bool want(v1::Want want);
     /// Deletions of the store that were held are to be published, or not; to be published also
@@ -106,7 +110,8 @@ class Publisher {
     struct ReleasedDeletions {
         StoreId store;
     };
-    using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want, ReleasedDeletions>;
+    using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want, ReleasedDeletions,
+                               Notification>;
     struct ReconcileTask {
         uint64_t session = 0;
     };
@@ -144,6 +149,7 @@ class Publisher {
     // Publisher thread only:
     StreamWriter writer_;
     std::unique_ptr<Sequencer> sequencer_;
+    Notifications notifications_;
     std::deque<OutgoingMessage> outgoing_;
     size_t reading_ = 0;  ///< items handed out and not come back
     Backoff backoff_;

@@ -1,6 +1,7 @@
 #include "primary/sequencer.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/limits.hpp"
 
@@ -23,6 +24,7 @@ Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
       clock_(clock),
       events_(events),
       sealer_(options_.cluster, options_.epoch, options_.session, hash_of(options_.joins)),
+      stored_through_(options_.joins ? options_.joins->position : Position{}),
       marker_due_(clock.steady_now()) {
     for (DatabaseCapture* capture : databases) {
         databases_[capture->store()].capture = capture;
@@ -437,6 +439,16 @@ std::optional<StoreId> Sequencer::add(const v1::Want& want) {
     return std::nullopt;
 }
 
+uint64_t Sequencer::notified(const StoreId& store, const std::vector<std::string>& items) {
+    ItemLane& lane = lanes_.at(store);
+    drain(lane);
+    std::vector<std::string> unannounced;
+    std::copy_if(items.begin(), items.end(), std::back_inserter(unannounced),
+                 [&](const std::string& item) { return !lane.is_to_be_read(item); });
+    announce(lane, unannounced, false);
+    return head().number;
+}
+
 void Sequencer::look_around() {
     ask_needs_of_removals();
     drain_all();
@@ -487,6 +499,7 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
 }
 
 std::deque<OutgoingMessage> Sequencer::take_outgoing() {
+    taken_through_ = head();
     return std::exchange(outbox_, {});
 }
 
@@ -496,6 +509,7 @@ void Sequencer::stored() {
         lanes_.at(record.store).finished(record.item);
     }
     unrecorded_.clear();
+    stored_through_ = taken_through_;
     for (auto& [store, database] : databases_) {
         database.stored = database.decoded;
     }

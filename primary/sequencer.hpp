@@ -75,6 +75,10 @@ class Sequencer {
     /// A secondary asks for items or transactions again. Returns the database whose capture has to
     /// start again at its confirmed position; what it decoded before must not be added any more.
     std::optional<StoreId> add(const v1::Want& want);
+    /// A program says that it changed `items` of `store` before now. They are announced, because
+    /// a watch may have overlooked it. The number up to which announcements of them are to be
+    /// fulfilled until they are published as they are (ItemLane::progress).
+    uint64_t notified(const StoreId& store, const std::vector<std::string>& items);
     /// Every store is compared as a whole, beginning now.
     void reconcile_now();
     /// An operator has released the deletions of the store that were held (Inventory::decide).
@@ -113,6 +117,8 @@ class Sequencer {
     const std::map<StoreId, DatabaseLane>& databases() const { return databases_; }
     const std::map<StoreId, ItemLane>& items() const { return lanes_; }
     Position head() const { return sealer_.head(); }
+    /// Everything up to here is stored and synced.
+    const Position& stored_through() const { return stored_through_; }
 
   private:
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
@@ -152,6 +158,8 @@ class Sequencer {
 
     std::deque<OutgoingMessage> outbox_;
     std::vector<Inventory::Record> unrecorded_;  ///< of events that are not stored yet
+    Position taken_through_;                     ///< the outbox was emptied up to here
+    Position stored_through_;
 
     /// A marker whose proof is awaited: rows up to `needed` decoded.
     struct PendingMarker {

@@ -80,6 +80,19 @@ Error refused(const ResponseHead& head, ResponseReader& reader) {
             denied ? "the same http.token_file on both sites" : ""};
 }
 
+HttpAnswer read_small_answer(Socket& socket, const std::string& from) {
+    ResponseReader reader(socket, false);
+    HttpAnswer answer{reader.head().status, {}};
+    std::vector<char> buffer(chunk_bytes);
+    while (const size_t count = reader.read(buffer)) {
+        answer.body.append(buffer.data(), count);
+        if (answer.body.size() > small_answer_bytes) {
+            throw Error(Reaction::Stop, "the answer from " + from + " is too large");
+        }
+    }
+    return answer;
+}
+
 }  // namespace
 
 struct HttpBulkSource::State {
@@ -141,16 +154,18 @@ HttpAnswer http_get(const std::string& url_text, std::chrono::milliseconds timeo
     socket.set_timeout(timeout);
     socket.set_deadline(deadline);
     socket.write(request_head(url, url.target, token, 0));
-    ResponseReader reader(socket, false);
-    HttpAnswer answer{reader.head().status, {}};
-    std::vector<char> buffer(chunk_bytes);
-    while (const size_t count = reader.read(buffer)) {
-        answer.body.append(buffer.data(), count);
-        if (answer.body.size() > small_answer_bytes) {
-            throw Error(Reaction::Stop, "the answer from " + url_text + " is too large");
-        }
-    }
-    return answer;
+    return read_small_answer(socket, url_text);
+}
+
+HttpAnswer http_post(const std::filesystem::path& file, const std::string& target,
+                     const std::string& body, std::chrono::milliseconds timeout) {
+    Socket socket = Socket::connect(file, {});
+    socket.set_timeout(timeout);
+    socket.set_deadline(steady_clock::now() + timeout);
+    socket.write("POST " + target +
+                 " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+                 std::to_string(body.size()) + "\r\n\r\n" + body);
+    return read_small_answer(socket, file.string());
 }
 
 }  // namespace antipode::http

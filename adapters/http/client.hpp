@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -41,5 +42,9 @@ struct HttpAnswer {
 HttpAnswer http_get(const std::string& url,
                     std::chrono::milliseconds timeout = std::chrono::seconds(5),
                     const std::string& token = {});
+
+/// One small POST to a socket of this machine. Errors as above.
+HttpAnswer http_post(const std::filesystem::path& socket, const std::string& target,
+                     const std::string& body, std::chrono::milliseconds timeout);
 
 }  // namespace antipode::http

@@ -1,7 +1,12 @@
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "adapters/http/client.hpp"
 #include "adapters/http/server.hpp"
@@ -10,6 +15,7 @@
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::http {
 namespace {
@@ -310,6 +316,98 @@ TEST_F(Http, StopEndsWatchersAndCallsNoHandlerAfterwards) {
     server.stop();
     EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(1000));
     EXPECT_EQ(called, 1);
+}
+
+class LocalHttp : public testing::Test {
+  protected:
+    HttpServer::Options options(size_t body_bytes = 100) const {
+        return {.socket = file, .socket_mode = 0660, .body_bytes = body_bytes};
+    }
+    /// Answers with what it got.
+    static void echo(HttpServer& server) {
+        server.post("/echo", [](const HttpRequest& request, const std::stop_token&) {
+            return HttpResponse{.body = request.query.at("q") + request.body};
+        });
+        server.start();
+    }
+    HttpAnswer post(const std::string& body) const {
+        return http_post(file, "/echo?q=%00", body, milliseconds(2000));
+    }
+
+    test::TemporaryDirectory directory;
+    const std::filesystem::path file = directory / "a.sock";
+};
+
+TEST_F(LocalHttp, ProgramsOfThisMachinePostToASocket) {
+    HttpServer server(options());
+    echo(server);
+    EXPECT_EQ(post("a\xff").body, std::string("\0a\xff", 3));
+    EXPECT_EQ(test::must_run({"curl", "-sSf", "--unix-socket", file.string(), "-d", "b",
+                              "http://localhost/echo?q=a"}),
+              "ab");
+    EXPECT_EQ(post(std::string(100, 'x')).status, 200u);
+    EXPECT_EQ(post(std::string(101, 'x')).status, 413u);
+    EXPECT_EQ(test::must_run({"curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}",
+                              "--unix-socket", file.string(), "http://localhost/echo?q=a"}),
+              "405");
+}
+
+TEST_F(LocalHttp, TheSocketsModeIsThatOfTheOptions) {
+    const HttpServer server(options());
+    struct stat there {};
+    ASSERT_EQ(stat(file.c_str(), &there), 0);
+    EXPECT_EQ(there.st_mode & 07777, 0660u);
+}
+
+TEST_F(LocalHttp, WhatAKilledServerLeftIsReplacedAndNothingElse) {
+    const pid_t child = fork();
+    if (child == 0) {
+        const auto left = Listener::local(file, 0600);
+        _exit(std::filesystem::exists(file) ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(std::filesystem::is_socket(file));
+    EXPECT_THROW(post("a"), Error);
+    {
+        HttpServer server(options());
+        echo(server);
+        EXPECT_EQ(post("a").status, 200u);
+    }
+    EXPECT_FALSE(std::filesystem::exists(file));
+    test::write_file(file, "somebody's");
+    EXPECT_THROW(HttpServer{options()}, Error);
+    EXPECT_EQ(test::read_file(file), "somebody's");
+}
+
+TEST_F(LocalHttp, ANameThatTheKernelRefusesIsAnError) {
+    const std::filesystem::path far = directory / std::string(120, 'x');
+    EXPECT_THROW(Listener::local(far, 0600), Error);
+    EXPECT_THROW(Socket::connect(far, {}), Error);
+}
+
+TEST_F(LocalHttp, AHandlerThatWaitsEndsWithTheServer) {
+    auto server = std::make_unique<HttpServer>(options());
+    std::atomic<bool> waits = false;
+    server->post("/echo", [&](const HttpRequest&, const std::stop_token& stop) {
+        std::mutex mutex;
+        std::unique_lock lock(mutex);
+        waits = true;
+        std::condition_variable_any().wait(lock, stop, [] { return false; });
+        return HttpResponse{};
+    });
+    server->start();
+    std::atomic<bool> failed = false;
+    const std::jthread caller([&] {
+        try {
+            http_post(file, "/echo", "", std::chrono::seconds(60));
+        } catch (const Error&) {
+            failed = true;
+        }
+    });
+    ASSERT_TRUE(test::eventually([&] { return waits.load(); }));
+    server.reset();
+    EXPECT_TRUE(test::eventually([&] { return failed.load(); }));
 }
 
 class GuardedHttp : public Http {

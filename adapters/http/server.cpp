@@ -56,6 +56,7 @@ struct Route {
 struct Registry {
     std::map<std::string, Route> routes;
     std::map<std::string, HttpServer::FeedOpener> feeds;
+    std::map<std::string, HttpServer::PostHandler> posts;
     std::map<std::string, std::shared_ptr<BulkHandler>> stores;  ///< by "kind/name"
 
     const Route* find(const std::string& path) const {
@@ -112,6 +113,8 @@ class Session {
   private:
     bool serve_one(RequestReader& reader);
     bool serve(const RequestHead& head);
+    bool serve_post(const RequestHead& head, const HttpRequest& request,
+                    const HttpServer::PostHandler& handler);
     bool serve_small(const RequestHead& head, const HttpRequest& request);
     bool serve_bulk(const RequestHead& head, const HttpRequest& request);
     bool serve_feed(const RequestHead& head, const HttpRequest& request,
@@ -128,7 +131,7 @@ class Session {
 
 void Session::run() {
     try {
-        RequestReader reader(socket_);
+        RequestReader reader(socket_, shared_.options.body_bytes);
         while (serve_one(reader)) {
         }
         socket_.close_gently();
@@ -164,8 +167,16 @@ bool Session::serve_one(RequestReader& reader) {
 }
 
 bool Session::serve(const RequestHead& head) {
-    const bool known_method = head.method == "GET" || head.method == "HEAD";
     const auto target = Target::parse(head.target);
+    const auto poster = shared_.registry.with([&](const Registry& registry) {
+        const auto found = target ? registry.posts.find(target->path) : registry.posts.end();
+        return found == registry.posts.end() ? HttpServer::PostHandler() : found->second;
+    });
+    if (poster) {
+        return serve_post(head, {head.method, target->path, target->query, head.headers, head.body},
+                          poster);
+    }
+    const bool known_method = head.method == "GET" || head.method == "HEAD";
     if (!known_method || !target) {
         HttpResponse refusal = known_method
                                    ? error_response(400, "the request's target is malformed")
@@ -182,6 +193,25 @@ bool Session::serve(const RequestHead& head) {
         return found == registry.feeds.end() ? HttpServer::FeedOpener() : found->second;
     });
     return opener ? serve_feed(head, request, opener) : serve_small(head, request);
+}
+
+bool Session::serve_post(const RequestHead& head, const HttpRequest& request,
+                         const HttpServer::PostHandler& handler) {
+    if (head.method != "POST") {
+        HttpResponse refusal = error_response(405, "only POST is served at this path");
+        refusal.headers["Allow"] = "POST";
+        return answer(head, refusal);
+    }
+    HttpResponse response;
+    try {
+        response = handler(request, shared_.stop.get_token());
+    } catch (const Error& error) {
+        response = response_to(error);
+    } catch (const std::exception& problem) {
+        spdlog::error("http: {}: {}", printable(request.path), problem.what());
+        response = error_response(500, problem.what());
+    }
+    return answer(head, response);
 }
 
 bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
@@ -392,8 +422,8 @@ HttpResponse error_response(unsigned status, const std::string& message,
 }
 
 struct HttpServer::State {
-    State(Options options, const ListenAddress& address)
-        : shared{std::move(options), {}, 0, 0, {}}, listener(address.host, address.port) {}
+    explicit State(Options options)
+        : shared{std::move(options), {}, 0, 0, {}}, listener(listen(shared.options)) {}
     ~State() { stop(); }
 
     void stop() {
@@ -407,6 +437,7 @@ struct HttpServer::State {
         std::jthread thread;
     };
 
+    static Listener listen(const Options& options);
     void accept_loop();
     void serve(Descriptor descriptor);
 
@@ -446,14 +477,19 @@ void HttpServer::State::serve(Descriptor descriptor) {
     }
 }
 
-HttpServer::HttpServer(Options options) {
+Listener HttpServer::State::listen(const Options& options) {
+    if (options.socket) {
+        return Listener::local(*options.socket, options.socket_mode);
+    }
     const auto address = ListenAddress::parse(options.listen);
     if (!address) {
         throw Error(Reaction::Stop, "no address to listen on: \"" + options.listen + "\"",
                     "host:port, for example 127.0.0.1:8840");
     }
-    state_ = std::make_unique<State>(std::move(options), *address);
+    return Listener(address->host, address->port);
 }
+
+HttpServer::HttpServer(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 HttpServer::~HttpServer() = default;
 
 void HttpServer::route(const std::string& path, Handler handler, Access access) {
@@ -479,6 +515,11 @@ void HttpServer::bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler
 void HttpServer::feed(const std::string& path, FeedOpener opener) {
     state_->shared.registry.with(
         [&](Registry& registry) { registry.feeds[path] = std::move(opener); });
+}
+
+void HttpServer::post(const std::string& path, PostHandler handler) {
+    state_->shared.registry.with(
+        [&](Registry& registry) { registry.posts[path] = std::move(handler); });
 }
 
 void HttpServer::start() {

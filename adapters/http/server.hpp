@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -14,10 +16,11 @@
 namespace antipode::http {
 
 struct HttpRequest {
-    std::string method;                          ///< "GET" or "HEAD"
+    std::string method;                          ///< "GET", "HEAD" or "POST"
     std::string path;                            ///< percent-decoded
     std::map<std::string, std::string> query;    ///< percent-decoded
     std::map<std::string, std::string> headers;  ///< names in lower case
+    std::string body{};                          ///< of a POST
 };
 
 struct HttpResponse {
@@ -31,17 +34,23 @@ struct HttpResponse {
 HttpResponse error_response(unsigned status, const std::string& message,
                             const std::string& next_step = {});
 
-/// The daemon's HTTP server (HTTP/1.1, GET and HEAD): small answers by path, feeds, and the bulk
-/// service. One thread per connection, at most `connections`; of these a quarter is kept for small
-/// answers, so that health checks get through while many pulls run and many pages watch. Whoever
-/// is too many gets a 503. The destructor stops within a second; a handler must not block for
-/// longer. Handlers are called by the connections' threads, concurrently; one that throws Error is
-/// answered with 503 (Retry) or 500. Owner: the program. Thread-safe.
+/// The daemon's HTTP server (HTTP/1.1): small answers by path, feeds, the bulk
+/// service, and POST where somebody asked for it. One thread per connection, at most `connections`;
+/// of these a quarter is kept for small answers, so that health checks get through while many pulls
+/// run and many pages watch. Whoever is too many gets a 503. The destructor stops within a second;
+/// a handler must not block for longer, but for one of post(). Handlers are called by the
+/// connections' threads, concurrently; one that throws Error is answered with 503 (Retry) or 500.
+/// Owner: the program. Thread-safe.
 class HttpServer {
   public:
     struct Options {
         std::string listen = "127.0.0.1:0";  ///< host:port; port 0: any free one
-        std::string token{};                 ///< of Access::Token; empty: not asked for
+        /// Listens here instead of on an address, for programs of this machine: a socket whose mode
+        /// decides who may call.
+        std::optional<std::filesystem::path> socket{};
+        unsigned socket_mode = 0600;
+        size_t body_bytes = 0;  ///< of a POST, at most
+        std::string token{};    ///< of Access::Token; empty: not asked for
         size_t connections = 64;
         size_t watchers = 16;                                      ///< of all feeds together
         std::chrono::milliseconds idle{std::chrono::seconds(30)};  ///< a read or write that stalls
@@ -55,6 +64,8 @@ class HttpServer {
     /// The next server-sent events for one watcher; waits for them, up to a second or so, and ends
     /// early when the token fires. May be empty. Throws to end this watcher's connection.
     using Feed = std::function<std::string(const std::stop_token&)>;
+    /// May wait, until the token fires.
+    using PostHandler = std::function<HttpResponse(const HttpRequest&, const std::stop_token&)>;
     using FeedOpener = std::function<Feed(const HttpRequest&)>;
 
     /// Listens from here on; answers from start() on. Throws Error{Stop} when it cannot.
@@ -72,6 +83,9 @@ class HttpServer {
     /// Serves a text/event-stream (HTML standard, section 9.2) at `path` to whoever stays
     /// connected; each watcher has a feed of its own.
     void feed(const std::string& path, FeedOpener opener);
+
+    /// Answers POST at `path`.
+    void post(const std::string& path, PostHandler handler);
 
     void start();
     /// Ends every connection; when it returns, no handler runs and none will be called.

@@ -12,6 +12,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -87,6 +89,31 @@ int try_connect(const Descriptor& descriptor, const addrinfo& address,
     return error;
 }
 
+/// nullopt: the kernel takes no file name so long.
+std::optional<sockaddr_un> local_address(const std::filesystem::path& file) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string& name = file.native();
+    if (name.size() >= sizeof(address.sun_path)) {
+        return std::nullopt;
+    }
+    std::copy(name.begin(), name.end(), address.sun_path);
+    return address;
+}
+
+Descriptor local_socket() {
+    return Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/// 0, or the error of listening at `address`. Nobody can connect before the mode is set.
+int try_listen(const Descriptor& descriptor, const sockaddr_un& address, unsigned mode) {
+    const bool listens = bind(descriptor.number(), reinterpret_cast<const sockaddr*>(&address),
+                              sizeof(address)) == 0 &&
+                         chmod(address.sun_path, mode) == 0 &&
+                         listen(descriptor.number(), 128) == 0;
+    return listens ? 0 : errno;
+}
+
 }  // namespace
 
 Descriptor::Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
@@ -123,6 +150,18 @@ Socket Socket::connect(const std::string& host, uint16_t port, milliseconds time
     }
     throw Error(Reaction::Retry, "connecting to http://" + host + ":" + std::to_string(port) +
                                      ": " + text_of(error));
+}
+
+Socket Socket::connect(const std::filesystem::path& file, const std::stop_token& stop) {
+    const auto address = local_address(file);
+    Descriptor descriptor = local_socket();
+    // It connects at once, or not at all: EAGAIN says that too many wait there already.
+    if (!address || ::connect(descriptor.number(), reinterpret_cast<const sockaddr*>(&*address),
+                              sizeof(*address)) != 0) {
+        throw Error(Reaction::Retry, "connecting to " + file.string() + ": " +
+                                         text_of(address ? errno : ENAMETOOLONG));
+    }
+    return {std::move(descriptor), stop};
 }
 
 void Socket::check_stop() const {
@@ -203,6 +242,28 @@ Listener::Listener(const std::string& host, uint16_t port) {
     getsockname(descriptor_.number(), reinterpret_cast<sockaddr*>(&bound), &size);
     port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                               : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+}
+
+Listener Listener::local(const std::filesystem::path& file, unsigned mode) {
+    struct stat there {};
+    if (lstat(file.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) {
+        unlink(file.c_str());
+    }
+    const auto address = local_address(file);
+    Descriptor descriptor = local_socket();
+    const int error = address ? try_listen(descriptor, *address, mode) : ENAMETOOLONG;
+    if (error != 0) {
+        throw Error(Reaction::Stop, "listening on " + file.string() + ": " + text_of(error),
+                    "a socket at another place, of at most 107 bytes, in a directory where this "
+                    "user may make it");
+    }
+    return {std::move(descriptor), file};
+}
+
+Listener::~Listener() {
+    if (!file_.empty()) {
+        unlink(file_.c_str());
+    }
 }
 
 std::optional<Descriptor> Listener::accept(milliseconds timeout) {

@@ -2,11 +2,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace antipode::http {
 
@@ -24,7 +26,7 @@ class Descriptor {
     int number_ = -1;
 };
 
-/// A connected TCP socket, read and written by one thread. Every call ends when its timeout has
+/// A connected stream socket, read and written by one thread. Every call ends when its timeout has
 /// passed (Error{Retry}) or the stop token fires (Stopped), whatever the other side does.
 class Socket {
   public:
@@ -32,6 +34,8 @@ class Socket {
     /// Tries each address of `host`. Throws Error{Retry} that names host and port.
     static Socket connect(const std::string& host, uint16_t port, std::chrono::milliseconds timeout,
                           const std::stop_token& stop);
+    /// To a socket of this machine, by its file. Throws Error{Retry} that names it.
+    static Socket connect(const std::filesystem::path& file, const std::stop_token& stop);
 
     /// How long one read or write may go without progress.
     void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
@@ -57,18 +61,28 @@ class Socket {
     std::optional<std::chrono::steady_clock::time_point> deadline_;
 };
 
-/// A listening TCP socket.
+/// A listening socket.
 class Listener {
   public:
-    /// Port 0: any free one. Throws Error{Stop} that names the address and the remedy.
+    /// TCP; port 0: any free one. Throws Error{Stop} that names the address and the remedy.
     Listener(const std::string& host, uint16_t port);
+    /// For programs of this machine: a file whose `mode` decides who may call. A socket that is
+    /// there already is left over from a process that was killed.
+    static Listener local(const std::filesystem::path& file, unsigned mode);
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
     uint16_t port() const { return port_; }
     /// Waits up to `timeout` for a connection.
     std::optional<Descriptor> accept(std::chrono::milliseconds timeout);
 
   private:
+    Listener(Descriptor descriptor, std::filesystem::path file)
+        : descriptor_(std::move(descriptor)), file_(std::move(file)) {}
+
     Descriptor descriptor_;
     uint16_t port_ = 0;
+    std::filesystem::path file_;
 };
 
 }  // namespace antipode::http

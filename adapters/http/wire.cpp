@@ -5,9 +5,9 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/status.hpp>
+#include <boost/beast/http/string_body.hpp>
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
@@ -51,16 +51,18 @@ Error broken(const beast::error_code& failure) {
 
 struct RequestReader::State {
     Socket& socket;
+    const size_t body_bytes;
     beast::flat_buffer buffer;
 };
 
-RequestReader::RequestReader(Socket& socket) : state_(new State{socket, {}}) {}
+RequestReader::RequestReader(Socket& socket, size_t body_bytes)
+    : state_(new State{socket, body_bytes, {}}) {}
 RequestReader::~RequestReader() = default;
 
 std::optional<RequestHead> RequestReader::next() {
-    beast::http::request_parser<beast::http::empty_body> parser;
+    beast::http::request_parser<beast::http::string_body> parser;
     parser.header_limit(header_limit);
-    parser.body_limit(0);
+    parser.body_limit(state_->body_bytes);
     beast::flat_buffer& buffer = state_->buffer;
     while (!parser.is_done()) {
         beast::error_code failure;
@@ -78,16 +80,22 @@ std::optional<RequestHead> RequestReader::next() {
             }
         } else if (failure == beast::http::error::header_limit) {
             throw BadMessage(431, "the request's header is too large");
-        } else if (failure == beast::http::error::body_limit ||
-                   failure == beast::http::error::unexpected_body) {
-            throw BadMessage(413, "requests with a body are not accepted");
+        } else if (failure == beast::http::error::body_limit) {
+            throw BadMessage(413, state_->body_bytes == 0
+                                      ? "requests with a body are not accepted"
+                                      : "the request's body is larger than " +
+                                            std::to_string(state_->body_bytes) + " bytes");
         } else if (failure) {
             throw BadMessage(400, "no HTTP request: " + failure.message());
         }
     }
-    const auto& message = parser.get();
-    return RequestHead{std::string(message.method_string()), std::string(message.target()),
-                       headers_of(message), message.version() >= 11, message.keep_alive()};
+    auto& message = parser.get();
+    return RequestHead{std::string(message.method_string()),
+                       std::string(message.target()),
+                       headers_of(message),
+                       message.version() >= 11,
+                       message.keep_alive(),
+                       std::move(message.body())};
 }
 
 struct ResponseReader::State {

@@ -22,6 +22,7 @@ struct RequestHead {
     Headers headers;
     bool http11 = true;
     bool keep_alive = true;
+    std::string body{};
 };
 
 struct ResponseHead {
@@ -37,10 +38,11 @@ struct BadMessage : std::runtime_error {
     unsigned status;
 };
 
-/// Reads requests off one connection, one after the other. Requests with a body are refused.
+/// Reads requests off one connection, one after the other. Bodies that are larger than `body_bytes`
+/// are refused.
 class RequestReader {
   public:
-    explicit RequestReader(Socket& socket);
+    RequestReader(Socket& socket, size_t body_bytes);
     ~RequestReader();
     /// nullopt: the client closed the connection between requests. Throws BadMessage, and what the
     /// socket throws.

@@ -8,7 +8,15 @@
 namespace antipode::cli {
 namespace {
 
-/// {"error": {"message": ..., "next_step": ...}}, as the daemon answers errors.
+/// Without "connecting to host:port: ", which the address before it says already.
+std::string without_address(const std::string& text) {
+    const size_t end = text.find(": ");
+    return text.starts_with("connecting to ") && end != std::string::npos ? text.substr(end + 2)
+                                                                          : text;
+}
+
+}  // namespace
+
 CommandError refused(const std::string& url, const Answer& answer, ExitCode code) {
     const auto document = nlohmann::json::parse(answer.body, nullptr, false);
     std::string text = url + " answered " + std::to_string(answer.status);
@@ -22,15 +30,6 @@ CommandError refused(const std::string& url, const Answer& answer, ExitCode code
     }
     return {code, text, next_step};
 }
-
-/// Without "connecting to host:port: ", which the address before it says already.
-std::string without_address(const std::string& text) {
-    const size_t end = text.find(": ");
-    return text.starts_with("connecting to ") && end != std::string::npos ? text.substr(end + 2)
-                                                                          : text;
-}
-
-}  // namespace
 
 std::string local_daemon(const Config& config) {
     std::string listen = config.http.listen;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "apps/antipode/exit_code.hpp"
 #include "apps/antipode/status_report.hpp"
 #include "base/config.hpp"
 
@@ -16,6 +17,10 @@ struct Answer {
 };
 /// One small GET. Throws antipode::Error when there is no answer in time.
 using Fetch = std::function<Answer(const std::string& url, std::chrono::milliseconds timeout)>;
+
+/// What the daemon said in an answer that is none to the question: {"error": {"message": ...,
+/// "next_step": ...}}.
+CommandError refused(const std::string& from, const Answer& answer, ExitCode code);
 
 inline constexpr std::chrono::milliseconds daemon_timeout{3000};
 

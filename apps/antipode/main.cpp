@@ -20,6 +20,7 @@
 #include "apps/antipode/hooks.hpp"
 #include "apps/antipode/items.hpp"
 #include "apps/antipode/nats_greeting.hpp"
+#include "apps/antipode/notify.hpp"
 #include "apps/antipode/pause.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
@@ -45,6 +46,12 @@ bool wants_colour() {
 
 Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout) {
     http::HttpAnswer answer = http::http_get(url, timeout);
+    return {answer.status, std::move(answer.body)};
+}
+
+Answer post_to_socket(const std::filesystem::path& socket, const std::string& target,
+                      const std::string& body, std::chrono::milliseconds timeout) {
+    http::HttpAnswer answer = http::http_post(socket, target, body, timeout);
     return {answer.status, std::move(answer.body)};
 }
 
@@ -155,6 +162,7 @@ class Program {
         add_pauses();
         add_deletions();
         add_wait();
+        add_notify();
         add_hooks();
         add_database();
         add_helpers();
@@ -296,6 +304,16 @@ class Program {
         wait->add_option("--site", wait_.site, "default: this one");
         wait->add_option("--store", wait_.store, "whose LSN, when there are several");
         wait->add_option("--timeout", wait_.timeout_seconds, "seconds to wait at most");
+    }
+
+    void add_notify() {
+        CLI::App* const command =
+            add(app_, "notify", "on the primary: until what was written is durable in its stream",
+                [this] { return notify(config(), post_to_socket, output_, notify_); });
+        command->add_option("STORE", notify_.store, "blobs/uploads, repositories/git")->required();
+        command->add_option("PATH", notify_.items, "below its root, or absolute")->required();
+        command->add_option("--timeout", notify_.timeout_seconds, "seconds to wait at most")
+            ->capture_default_str();
     }
 
     void add_pauses() {
@@ -451,6 +469,7 @@ class Program {
     PauseOptions pause_;
     DeletionsOptions deletions_;
     WaitOptions wait_;
+    NotifyOptions notify_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     bool failover_mode_ = false;

@@ -78,6 +78,8 @@ Daemon::Daemon(Config config, const Clock& clock)
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
+      notify_(
+          config_, [this] { return half(); }, [this] { return conductor_.status().primary; }),
       workers_(clock) {
     add_routes();
     workers_.add("epoch", [this](const std::stop_token& stop, Worker::Progress progress) {
@@ -90,9 +92,11 @@ Daemon::Daemon(Config config, const Clock& clock)
         exchange_reports(stop, progress);
     });
     server_.start();
+    notify_.start();
 }
 
 Daemon::~Daemon() {
+    notify_.stop();
     server_.stop();
 }
 

@@ -12,6 +12,7 @@
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/notify.hpp"
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/site_hands.hpp"
 #include "apps/antipoded/state_lock.hpp"
@@ -70,6 +71,7 @@ class Daemon {
     std::map<std::string, v1::SiteReport> reports_;
 
     StatusFeed feed_;
+    NotifyService notify_;
     Workers workers_;  // last: ends before what it uses
 };
 

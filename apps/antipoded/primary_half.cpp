@@ -287,6 +287,21 @@ const WorkerState* PrimaryHalf::problem_of(const std::vector<WorkerState>& worke
     return nullptr;
 }
 
+primary::ItemCapture* PrimaryHalf::items_of(const StoreId& store) const {
+    for (const auto& items : stores_.items) {
+        if (items->capture().store() == store) {
+            return &items->capture();
+        }
+    }
+    return nullptr;
+}
+
+std::string PrimaryHalf::publishing_problem(const StoreId& store) const {
+    const std::vector<WorkerState> workers = workers_.states();
+    const WorkerState* const worker = problem_of(workers, store);
+    return worker == nullptr ? std::string() : worker->problem;
+}
+
 std::string PrimaryHalf::remark_of(const StoreId& store) const {
     for (const auto& items : stores_.items) {
         if (items->capture().store() == store) {

@@ -32,6 +32,17 @@ class PrimaryHalf final : public Half {
     const protocol::EventLog& events() const override { return publisher_.events(); }
     std::vector<WorkerState> workers() const override { return workers_.states(); }
 
+    // For programs that wait until what they wrote is stored. Any thread.
+
+    /// nullptr: there is no such store of files or repositories.
+    primary::ItemCapture* items_of(const StoreId& store) const;
+    /// See Publisher::notify.
+    bool notify(primary::Notification notification) {
+        return publisher_.notify(std::move(notification));
+    }
+    /// Why a worker that the store waits for does not get on; empty: they all do.
+    std::string publishing_problem(const StoreId& store) const;
+
     /// Behind a fence: waits until everything that was written is published and stored, sequences
     /// included; where each lane ends then, with the digest of its items. Any thread, one at a
     /// time. Throws Error{Retry} that says what is not done after `limit`.

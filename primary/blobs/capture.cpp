@@ -347,6 +347,22 @@ std::string BlobCapture::defect(const std::string& item, const Pace& pace,
                : "it has another content than when it was published, and nobody changed it";
 }
 
+std::optional<std::string> BlobCapture::why_no_item(const std::string& item) {
+    if (const auto why = why_no_path(item)) {
+        return why;
+    }
+    if (filter_.excludes(item)) {
+        return "it is excluded";
+    }
+    const auto stat = tree_.stat(item);
+    if (!stat || stat->type == FileType::Regular) {
+        return std::nullopt;
+    }
+    return stat->type == FileType::Directory      ? "it is a directory"
+           : stat->type == FileType::SymbolicLink ? "it is a symbolic link"
+                                                  : "it is no regular file";
+}
+
 void BlobCapture::remember_reading(const std::string& item) {
     unrecorded_.with([&](Unrecorded& unrecorded) {
         unrecorded.items.insert(item);

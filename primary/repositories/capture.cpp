@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/limits.hpp"
 #include "verify/refs.hpp"
 
@@ -189,6 +190,15 @@ std::string RepositoryCapture::defect(const std::string& item, const Pace&,
 
 bool RepositoryCapture::notices_everything() const {
     return all_covered_ && changes_.problem().empty();
+}
+
+std::optional<std::string> RepositoryCapture::why_no_item(const std::string& item) {
+    if (const auto why = why_no_path(item)) {
+        return why;
+    }
+    return is_private(item) || repositories_.presence(item) == Presence::Foreign
+               ? std::optional<std::string>("there is no bare repository, but something else")
+               : std::nullopt;
 }
 
 std::string RepositoryCapture::problem() const {

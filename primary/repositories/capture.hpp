@@ -40,6 +40,7 @@ class RepositoryCapture final : public ItemCapture {
     std::optional<Published> assume(const std::string& item, const Digest& digest) override;
     std::string defect(const std::string& item, const Pace& pace,
                        const std::stop_token& stop) override;
+    std::optional<std::string> why_no_item(const std::string& item) override;
     bool notices_everything() const override;
 
     /// Why notices_everything() is false, with the remedy, for status; empty when it is true.
