@@ -160,8 +160,10 @@ std::optional<Error> Publisher::step(const std::stop_token& stop) {
         return problem_;
     }
     problem_ = append();
-    if (!problem_) {
-        hand_out_work(stop);  // what changed again while it was published
+    for (const auto& [store, lane] : sequencer_->items()) {
+        if (lane.has_due_read(clock_.steady_now())) {
+            inbox_.poke();  // it changed again while it was published: the next step is due at once
+        }
     }
     notifications_.look(*sequencer_);
     show();
