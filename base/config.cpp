@@ -424,6 +424,7 @@ void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
         store.read("exclude", value.exclude);
         store.read_or_never("keep_deleted", value.keep_deleted, std::chrono::seconds(1),
                             std::chrono::hours(3650 * 24));
+        store.read_choice("directories", value.directories, {"all", "as-needed"});
         read_owner(store, value, checks);
     });
 }

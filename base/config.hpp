@@ -90,6 +90,9 @@ struct Config {
         std::string name;
         std::filesystem::path root;
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
+        /// "as-needed": directories exist through their files; "all": each is mirrored.
+        std::string directories = "as-needed";
+        bool all_directories() const { return directories == "all"; }
         /// On a secondary: whose what is made here becomes, as it is written, and as it is known to
         /// the system; empty: the daemon's.
         std::string owner{};

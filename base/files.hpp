@@ -24,6 +24,16 @@ bool is_private(std::string_view path);
 /// byte is legal. Otherwise the reason, for people.
 std::optional<std::string> why_no_path(std::string_view path);
 
+/// Where directories are items of their own, theirs is the path with a '/' at its end. No file's
+/// path ends so.
+inline bool names_directory(std::string_view item) {
+    return item.ends_with('/');
+}
+/// The path of an item, file or directory.
+inline std::string path_of(const std::string& item) {
+    return names_directory(item) ? item.substr(0, item.size() - 1) : item;
+}
+
 /// "" for a name in the root.
 std::string parent_of(const std::string& path);
 

@@ -110,8 +110,8 @@ class Publisher {
     struct ReleasedDeletions {
         StoreId store;
     };
-    using Input = std::variant<ReadOutcome, ReconcileOutcome, v1::Want, ReleasedDeletions,
-                               Notification>;
+    using Input =
+        std::variant<ReadOutcome, ReconcileOutcome, v1::Want, ReleasedDeletions, Notification>;
     struct ReconcileTask {
         uint64_t session = 0;
     };

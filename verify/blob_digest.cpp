@@ -10,4 +10,8 @@ Digest blob_digest(const Sha256& content, uint64_t size) {
     return {"blob-1", value};
 }
 
+Digest directory_digest() {
+    return {"directory-1", "/"};
+}
+
 }  // namespace antipode::verify

@@ -11,4 +11,8 @@ namespace antipode::verify {
 /// legitimately (a site may need other permissions), and wrong ones lose nobody's data.
 Digest blob_digest(const Sha256& content, uint64_t size);
 
+/// "directory-1", the digest of a directory that is an item of its own: the one byte '/'. It is
+/// there, and that is all; its mode is no part of it, as a file's is not.
+Digest directory_digest();
+
 }  // namespace antipode::verify

@@ -1,5 +1,6 @@
 #include "verify/expected_digest.hpp"
 
+#include "base/files.hpp"
 #include "verify/blob_digest.hpp"
 #include "verify/refs.hpp"
 
@@ -10,6 +11,9 @@ Digest expected_digest(const v1::Payload& payload) {
         return {std::string(refs_algorithm), payload.ref_update().digest_after()};
     }
     if (payload.has_blob_put()) {
+        if (names_directory(payload.blob_put().path())) {
+            return directory_digest();
+        }
         const v1::Content& content = payload.blob_put().content();
         const auto hash = sha256_from_bytes(content.sha256());
         return hash ? blob_digest(*hash, content.size()) : Digest{};

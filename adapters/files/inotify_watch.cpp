@@ -69,6 +69,11 @@ struct InotifyWatch::State {
                 changes.files.push_back(file);
             }
         }
+        void name_directory(const std::string& directory) {
+            if (named.insert(directory + '/').second) {
+                changes.directories.push_back(directory);
+            }
+        }
     };
 
     bool cover(const std::string& directory);
@@ -139,6 +144,7 @@ void InotifyWatch::State::enter(const std::string& directory, Collected& collect
     while (!waiting.empty()) {
         const std::string next = std::move(waiting.back());
         waiting.pop_back();
+        collected.name_directory(next);
         const bool covered = cover(next);
         try {
             const auto entries = tree.list(next);
@@ -250,6 +256,8 @@ void InotifyWatch::State::handle_directory(const std::string& path, uint32_t mas
         collected.changes.gone_directories.push_back(path);
     } else if ((mask & arrivals) != 0 || uncovered.contains(path)) {
         enter(path, collected);
+    } else if ((mask & IN_ATTRIB) != 0) {
+        collected.name_directory(path);
     }
 }
 

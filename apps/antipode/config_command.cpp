@@ -65,6 +65,7 @@ Json stores_of(const Config& config) {
         stores["blobs"].push_back({{"name", store.name},
                                    {"root", store.root.string()},
                                    {"exclude", store.exclude},
+                                   {"directories", store.directories},
                                    {"owner", store.owner},
                                    {"check_every", duration_or_never(store.check_every)},
                                    {"keep_deleted", duration_or_never(store.keep_deleted)}});

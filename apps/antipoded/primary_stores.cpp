@@ -119,7 +119,8 @@ class FilesPrimary final : public PrimaryItems {
           inventory_(inventory),
           tree_(store.root),
           watch_(store.root, clock),
-          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock, store.exclude),
+          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock, store.exclude,
+                   store.all_directories()),
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::BlobBulk>(tree_, store.exclude)) {}
 

@@ -124,17 +124,20 @@ class FilesSecondary final : public SecondaryItems {
           contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
           deleted_(tree_, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
-          apply_({StoreKind::Blobs, store.name}, tree_, deleted()),
+          apply_({StoreKind::Blobs, store.name}, tree_, deleted(), store.all_directories()),
           check_every_(store.check_every),
+          directories_(store.all_directories()),
           filter_(store.exclude) {}
 
     secondary::ItemApply& apply() override { return apply_; }
     secondary::ContentStore& contents() override { return contents_; }
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
-    bool excludes(const std::string& item) const override { return filter_.excludes(item); }
+    bool excludes(const std::string& item) const override {
+        return filter_.excludes(path_of(item));
+    }
     std::string why_no_item(const std::string& item) const override {
-        if (const auto objection = why_no_path(item)) {
+        if (const auto objection = why_no_path(directories_ ? path_of(item) : item)) {
             return *objection;
         }
         return excludes(item) ? "it is not replicated (exclude)" : "";
@@ -148,6 +151,7 @@ class FilesSecondary final : public SecondaryItems {
     const bool keeps_deleted_;
     secondary::BlobApply apply_;
     const std::chrono::milliseconds check_every_;
+    const bool directories_;
     const primary::PathFilter filter_;  // the one by which the primary captures
 };
 

@@ -122,6 +122,8 @@ class FileWatch {
         /// looked up. A file that stays open for writing is named at once and then in growing
         /// intervals until it is closed.
         std::vector<std::string> files;
+        /// Directories that appeared, or whose mode was set. Each at most once.
+        std::vector<std::string> directories;
         /// Directories that went away with everything in them.
         std::vector<std::string> gone_directories;
         bool complete = true;  ///< false: events were lost since the last call

@@ -25,17 +25,41 @@ bool same_version(const FileStat& left, const FileStat& right) {
            left.ctime_ns == right.ctime_ns && left.inode == right.inode;
 }
 
+/// What is remembered of a published directory; no BlobState. Times change with what is in it.
+std::string directory_state(const FileStat& stat) {
+    return "d" + std::to_string(stat.mode);
+}
+
+bool proves_unchanged(const Published& published, const TreeWalk::Item& found) {
+    if (names_directory(found.path)) {
+        return published.state == directory_state(found.stat);
+    }
+    const auto state = BlobState::decode(published.state);
+    return state && state->proves_unchanged(found.stat);
+}
+
+/// A directory goes after what is in it.
+void put_directories_last(std::vector<std::string>& removed) {
+    std::sort(removed.begin(), removed.end(), [](const auto& left, const auto& right) {
+        const bool directory = names_directory(left);
+        return directory != names_directory(right) ? !directory
+               : directory                         ? left > right
+                                                   : left < right;
+    });
+}
+
 }  // namespace
 
 BlobCapture::BlobCapture(StoreId store, FileTree& tree, FileWatch& watch,
                          const Inventory& inventory, const Clock& clock,
-                         std::vector<std::string> exclude)
+                         std::vector<std::string> exclude, bool directories)
     : store_(std::move(store)),
       tree_(tree),
       watch_(watch),
       inventory_(inventory),
       clock_(clock),
-      filter_(std::move(exclude)) {
+      filter_(std::move(exclude)),
+      directories_(directories) {
     watch_.exclude([filter = filter_](const std::string& path) { return filter.excludes(path); });
 }
 
@@ -44,6 +68,9 @@ Noticed BlobCapture::drain() {
     Noticed noticed;
     noticed.complete = changes.complete;
     std::set<std::string> paths(changes.files.begin(), changes.files.end());
+    for (const std::string& directory : changes.directories) {
+        paths.insert(directory + '/');
+    }
     for (const std::string& directory : changes.gone_directories) {
         inventory_.for_each_below(store_, directory,
                                   [&](const std::string& item, const Published&) {
@@ -56,15 +83,16 @@ Noticed BlobCapture::drain() {
         });
     }
     for (const std::string& path : paths) {
-        if (filter_.excludes(path) || why_no_path(path)) {
+        if (!is_item(path)) {
             continue;
         }
-        if (is_regular(path)) {
+        if (is_there(path)) {
             noticed.changed.push_back(path);
         } else if (may_be_published(path)) {
             noticed.removed.push_back(path);
         }
     }
+    put_directories_last(noticed.removed);
     // Last, so that a root that went away meanwhile is seen: then nothing of this is a removal.
     try {
         require_same_root();
@@ -75,10 +103,19 @@ Noticed BlobCapture::drain() {
     return noticed;
 }
 
-bool BlobCapture::is_regular(const std::string& path) {
+bool BlobCapture::is_item(const std::string& item) const {
+    return (directories_ || !names_directory(item)) && !why_no_path(path_of(item)) &&
+           !filter_.excludes(path_of(item));
+}
+
+bool BlobCapture::is_there(const std::string& item) {
+    if (!is_item(item)) {
+        return false;
+    }
     try {
-        const auto stat = tree_.stat(path);
-        return stat && stat->type == FileType::Regular;
+        const auto stat = tree_.stat(path_of(item));
+        return stat &&
+               stat->type == (names_directory(item) ? FileType::Directory : FileType::Regular);
     } catch (const Error&) {
         // It cannot be looked at now: read() will say why, and be tried again.
         return true;
@@ -99,12 +136,13 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     const RootIdentity root = require_root();
     Noticed noticed;
     noticed.emptied = looks_unmounted(root);
-    TreeWalk walk(tree_, filter_, [&](const std::string& directory) {
+    const auto cover = [&](const std::string& directory) {
         if (stop.stop_requested()) {
             throw Stopped{};
         }
         watch_.cover(directory);
-    });
+    };
+    TreeWalk walk(tree_, filter_, cover, directories_);
     auto file = walk.next();
     const auto take_new_files_before = [&](const std::string* item) {
         for (; file && (item == nullptr || file->path < *item); file = walk.next()) {
@@ -114,14 +152,13 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     inventory_.for_each(store_, [&](const std::string& item, const Published& published) {
         take_new_files_before(&item);
         if (file && file->path == item) {
-            const auto state = BlobState::decode(published.state);
-            if (!state || !state->proves_unchanged(file->stat)) {
+            if (!proves_unchanged(published, *file)) {
                 noticed.changed.push_back(item);
             }
             file = walk.next();
-        } else if (!walk.is_hidden(item) && !filter_.excludes(item)) {
+        } else if (!walk.is_hidden(item) && !filter_.excludes(path_of(item))) {
             // It may have come after its directory was listed.
-            (is_regular(item) ? noticed.changed : noticed.removed).push_back(item);
+            (is_there(item) ? noticed.changed : noticed.removed).push_back(item);
         }
         return !stop.stop_requested();
     });
@@ -134,6 +171,7 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
                                          store_.to_string() +
                                          " was replaced while it was compared");
     }
+    put_directories_last(noticed.removed);
     noticed.complete = walk.problem().empty();
     root_.with([&](std::optional<RootIdentity>& known) { known = root; });
     skipped_.with([&](Skipped& skipped) { skipped = walk.skipped(); });
@@ -177,11 +215,14 @@ void BlobCapture::require_same_root() {
 
 std::optional<Reading> BlobCapture::read(const std::string& item, bool whole,
                                          const std::stop_token& stop) {
-    if (why_no_path(item) || filter_.excludes(item)) {
+    if (why_no_path(path_of(item)) || filter_.excludes(path_of(item))) {
         return std::nullopt;
     }
     remember_reading(item);
     const auto published = inventory_.find(store_, item);
+    if (names_directory(item)) {
+        return read_directory(item, published, whole);
+    }
     const auto stat = tree_.stat(item);
     if (!stat || stat->type != FileType::Regular) {
         return read_removed(item, published, whole);
@@ -197,6 +238,25 @@ std::optional<Reading> BlobCapture::read(const std::string& item, bool whole,
     }
     return snapshot ? compare(item, *snapshot, published, whole)
                     : read_removed(item, published, whole);
+}
+
+/// One that was published when directories were items, and are not any more, is taken back.
+std::optional<Reading> BlobCapture::read_directory(const std::string& item,
+                                                   const std::optional<Published>& published,
+                                                   bool whole) {
+    const auto stat = directories_ ? tree_.stat(path_of(item)) : std::nullopt;
+    if (!stat || stat->type != FileType::Directory) {
+        return read_removed(item, published, whole);
+    }
+    Reading reading;
+    reading.published = {directory_state(*stat), verify::directory_digest()};
+    if (!whole && published && published->state == reading.published.state) {
+        forget_reading(item);
+        return std::nullopt;
+    }
+    reading.payload.mutable_blob_put()->set_path(item);
+    reading.payload.mutable_blob_put()->set_mode(stat->mode);
+    return reading;
 }
 
 /// What a failing disk made of a file must not be copied over what is right elsewhere.
@@ -315,11 +375,16 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
 
 /// The content was hashed when it was applied; it is not read again.
 std::optional<Published> BlobCapture::assume(const std::string& item, const Digest& digest) {
-    const auto stat = tree_.stat(item);
-    if (!stat || stat->type != FileType::Regular) {
+    if (!is_there(item)) {
         return std::nullopt;
     }
-    return Published{BlobState{*stat, {}, true}.encode(), digest};
+    const auto stat = tree_.stat(path_of(item));
+    if (!stat) {
+        return std::nullopt;
+    }
+    return Published{
+        names_directory(item) ? directory_state(*stat) : BlobState{*stat, {}, true}.encode(),
+        digest};
 }
 
 std::string BlobCapture::defect(const std::string& item, const Pace& pace,
@@ -348,18 +413,24 @@ std::string BlobCapture::defect(const std::string& item, const Pace& pace,
 }
 
 std::optional<std::string> BlobCapture::why_no_item(const std::string& item) {
-    if (const auto why = why_no_path(item)) {
+    const std::string path = path_of(item);
+    if (const auto why = why_no_path(path)) {
         return why;
     }
-    if (filter_.excludes(item)) {
+    if (filter_.excludes(path)) {
         return "it is excluded";
     }
-    const auto stat = tree_.stat(item);
-    if (!stat || stat->type == FileType::Regular) {
+    const auto stat = tree_.stat(path);
+    if (names_directory(item) && !directories_) {
+        return "directories are none here (directories = \"as-needed\")";
+    }
+    if (!stat || stat->type == (names_directory(item) ? FileType::Directory : FileType::Regular)) {
         return std::nullopt;
     }
-    return stat->type == FileType::Directory      ? "it is a directory"
+    return stat->type == FileType::Directory
+               ? std::string("it is a directory") + (directories_ ? ": put a / at its end" : "")
            : stat->type == FileType::SymbolicLink ? "it is a symbolic link"
+           : stat->type == FileType::Regular      ? "it is a file"
                                                   : "it is no regular file";
 }
 

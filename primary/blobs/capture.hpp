@@ -19,7 +19,8 @@ namespace antipode::primary {
 
 /// Capture of the regular files below a root; an item is a file's path. A file is known by its
 /// stat (nanoseconds, ctime, inode) and read only when that differs. Symbolic links, devices,
-/// sockets and pipes are skipped and counted; directories exist through their files.
+/// sockets and pipes are skipped and counted. Directories exist through their files, or are items
+/// of their own (names_directory), with their permission bits.
 ///
 /// A root that is missing or was replaced is an error; one that is empty although files were
 /// published from it is told as such (Noticed::emptied): never a mass deletion. Threads: see
@@ -28,7 +29,7 @@ class BlobCapture final : public ItemCapture {
   public:
     /// `exclude`: see PathFilter. The references must outlive the object.
     BlobCapture(StoreId store, FileTree& tree, FileWatch& watch, const Inventory& inventory,
-                const Clock& clock, std::vector<std::string> exclude);
+                const Clock& clock, std::vector<std::string> exclude, bool directories = false);
 
     const StoreId& store() const override { return store_; }
     Noticed drain() override;
@@ -63,7 +64,10 @@ class BlobCapture final : public ItemCapture {
     RootIdentity require_root();
     bool looks_unmounted(const RootIdentity& root);
     void require_same_root();
-    bool is_regular(const std::string& path);
+    bool is_item(const std::string& item) const;
+    bool is_there(const std::string& item);
+    std::optional<Reading> read_directory(const std::string& item,
+                                          const std::optional<Published>& published, bool whole);
     bool may_be_published(const std::string& item);
     static void require_same_content(const std::string& item, const Snapshot& snapshot,
                                      const Digest& published);
@@ -83,6 +87,7 @@ class BlobCapture final : public ItemCapture {
     const Inventory& inventory_;
     const Clock& clock_;
     const PathFilter filter_;
+    const bool directories_;
     /// Items whose reading may not be recorded yet: their removal counts although the inventory
     /// does not know them.
     struct Unrecorded {

@@ -18,8 +18,8 @@ std::string order_key(const FileTree::Entry& entry) {
 }  // namespace
 
 TreeWalk::TreeWalk(FileTree& tree, const PathFilter& filter,
-                   std::function<void(const std::string& directory)> enter)
-    : tree_(tree), filter_(filter), enter_(std::move(enter)) {
+                   std::function<void(const std::string& directory)> enter, bool directories)
+    : tree_(tree), filter_(filter), enter_(std::move(enter)), directories_(directories) {
     open_directory("");
 }
 
@@ -64,6 +64,9 @@ std::optional<TreeWalk::Item> TreeWalk::next() {
                 return Item{path, entry.stat};
             case FileType::Directory:
                 open_directory(path);
+                if (directories_) {
+                    return Item{path + '/', entry.stat};
+                }
                 break;
             case FileType::SymbolicLink:
                 skip(path, &Skipped::symbolic_links);

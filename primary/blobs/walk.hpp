@@ -21,16 +21,17 @@ struct Skipped {
     uint64_t count() const { return symbolic_links + special_files + unusable_names; }
 };
 
-/// Goes through a tree's regular files in the order of their paths' bytes, as the inventory does.
+/// Goes through a tree's regular files, and where they are asked for its directories, in the order
+/// of their items' bytes, as the inventory does.
 /// Holds one listing per level in memory. One thread.
 class TreeWalk {
   public:
     /// `enter` is called with each directory right before it is listed.
     TreeWalk(FileTree& tree, const PathFilter& filter,
-             std::function<void(const std::string& directory)> enter);
+             std::function<void(const std::string& directory)> enter, bool directories = false);
 
     struct Item {
-        std::string path;
+        std::string path;  ///< of a directory with a '/' at its end
         FileStat stat;
     };
     /// nullopt at the end.
@@ -53,6 +54,7 @@ class TreeWalk {
     FileTree& tree_;
     const PathFilter& filter_;
     std::function<void(const std::string& directory)> enter_;
+    const bool directories_;
     std::vector<Level> levels_;
     Skipped skipped_;
     std::vector<std::string> hidden_;

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/limits.hpp"
 #include "secondary/blobs/batch.hpp"
 #include "verify/blob_digest.hpp"
 
@@ -29,8 +30,8 @@ std::string staging_name() {
 
 }  // namespace
 
-BlobApply::BlobApply(StoreId store, FileTree& tree, DeletedFiles* deleted)
-    : store_(std::move(store)), tree_(tree), deleted_(deleted) {}
+BlobApply::BlobApply(StoreId store, FileTree& tree, DeletedFiles* deleted, bool directories)
+    : store_(std::move(store)), tree_(tree), deleted_(deleted), directories_(directories) {}
 
 std::string BlobApply::incoming_name() {
     return std::string(private_directory) + "/incoming";
@@ -42,21 +43,36 @@ std::filesystem::path BlobApply::incoming_directory() const {
 
 std::vector<Result> BlobApply::apply(std::span<const ItemTask> tasks, const std::stop_token& stop) {
     prepare();
-    BlobBatch batch(tree_, staging_name(), staged_, deleted_, tasks.size(), stop);
-    for (const ItemTask& task : tasks) {
-        if (stop.stop_requested()) {
-            throw Stopped{};
+    BlobBatch batch(tree_, staging_name(), staged_, deleted_,
+                    directories_ ? &made_for_files_ : nullptr, tasks.size(), stop);
+    {
+        const std::shared_lock beside_others(batches_);
+        for (const ItemTask& task : tasks) {
+            if (stop.stop_requested()) {
+                throw Stopped{};
+            }
+            batch.stage(task);
         }
-        batch.stage(task);
+        batch.finish();
     }
-    return batch.finish();
+    if (batch.has_full_directories()) {
+        // What is in them may just be removed by another batch; soon, or it is tried again later.
+        const std::unique_lock alone(batches_, limits::wait);
+        batch.finish_directories();
+    }
+    return batch.take_results();
 }
 
 Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_token& stop) {
     prepare();
-    const auto stat = tree_.stat(item);
+    const auto stat = tree_.stat(path_of(item));
     if (!stat) {
         return {};
+    }
+    if (names_directory(item)) {
+        return stat->type == FileType::Directory
+                   ? Look{verify::directory_digest(), {}}
+                   : Look{{}, "something that is no directory stands in its place"};
     }
     if (stat->type != FileType::Regular) {
         return {{}, "something that is no plain file stands in its place"};
@@ -91,6 +107,9 @@ void BlobApply::for_each(const std::function<bool(const std::string& name)>& use
                 continue;
             }
             if (entry.stat.type == FileType::Directory) {
+                if (directories_ && !use(name + '/')) {
+                    return;
+                }
                 directories.push_back(std::move(name));
             } else if (!use(name)) {
                 return;

@@ -1,5 +1,7 @@
 #include "secondary/blobs/batch.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "verify/blob_digest.hpp"
@@ -38,11 +40,13 @@ StagedFile::~StagedFile() {
 }
 
 BlobBatch::BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers,
-                     DeletedFiles* deleted, size_t tasks, std::stop_token stop)
+                     DeletedFiles* deleted, MadeForFiles* made_for_files, size_t tasks,
+                     std::stop_token stop)
     : tree_(tree),
       staging_(std::move(staging)),
       numbers_(numbers),
       deleted_(deleted),
+      made_for_files_(made_for_files),
       stop_(std::move(stop)) {
     if (tasks >= barrier_from) {
         barrier_ = tree_.barrier();
@@ -67,8 +71,9 @@ void BlobBatch::stage(const ItemTask& task) {
             Result::failed(FailureClass::Refused, "the event is none of a store of files");
         return;
     }
-    const std::string& path =
+    const std::string& item =
         payload.has_blob_put() ? payload.blob_put().path() : payload.blob_removed().path();
+    const std::string path = path_of(item);
     const auto objection =
         is_private(path) ? std::optional<std::string>("it is Antipode's own") : why_no_path(path);
     if (objection) {
@@ -76,7 +81,9 @@ void BlobBatch::stage(const ItemTask& task) {
             FailureClass::Refused, "the name " + printable(path) + " is refused: " + *objection,
             "rename the file on the primary");
     } else if (payload.has_blob_removed()) {
-        removals_.push_back({index, path});
+        (names_directory(item) ? directory_removals_ : removals_).push_back({index, path});
+    } else if (names_directory(item)) {
+        directories_.push_back({index, path, payload.blob_put().mode() & mirrored_mode});
     } else {
         guarded(index, [&] { results_[index] = stage_put(index, payload.blob_put(), task); });
     }
@@ -211,50 +218,155 @@ void BlobBatch::finish_file(FileWriter& file, const v1::BlobPut& put) {
     }
 }
 
-std::vector<Result> BlobBatch::finish() {
-    const auto fail_applied = [&](const Error& error) {
-        for (Result& result : results_) {
-            if (result.kind == Result::Kind::Applied || result.kind == Result::Kind::Unneeded) {
-                result = Result::failed(FailureClass::Transient, error.what(), error.next_step());
-            }
+void BlobBatch::fail_applied(const Error& error) {
+    for (Result& result : results_) {
+        if (result.kind == Result::Kind::Applied || result.kind == Result::Kind::Unneeded) {
+            result = Result::failed(FailureClass::Transient, error.what(), error.next_step());
         }
-    };
+    }
+}
+
+void BlobBatch::finish() {
     try {
         if (barrier_) {
             barrier_->sync();
         }
     } catch (const Error& error) {
         fail_applied(error);
-        return std::move(results_);
+        return;
     }
+    move_into_place();
+    try {
+        make_names_durable();
+    } catch (const Error& error) {
+        fail_applied(error);
+    }
+}
+
+void BlobBatch::move_into_place() {
     // A file that makes room for a directory, or the other way round, goes first.
     for (const Removal& removal : removals_) {
         guarded(removal.result, [&] { remove(removal); });
     }
+    // What is in a directory goes before it, and comes after it, but before its mode: a mode may
+    // forbid to make something in it.
+    std::sort(directory_removals_.begin(), directory_removals_.end(),
+              [](const auto& left, const auto& right) { return left.target > right.target; });
+    for (const Removal& removal : directory_removals_) {
+        guarded(removal.result, [&] { remove_directory(removal); });
+    }
+    std::sort(directories_.begin(), directories_.end(),
+              [](const auto& left, const auto& right) { return left.path < right.path; });
+    for (const Directory& directory : directories_) {
+        guarded(directory.result, [&] { make(directory); });
+    }
     for (Staged& staged : staged_) {
         guarded(staged.result, [&] { place(staged); });
+    }
+    for (auto next = directories_.rbegin(); next != directories_.rend(); ++next) {
+        guarded(next->result, [&] { set_mode(*next); });
+    }
+}
+
+void BlobBatch::finish_directories() {
+    changed_directories_.clear();
+    for (const Removal& removal : std::exchange(full_directories_, {})) {
+        guarded(removal.result, [&] { remove_directory(removal); });
     }
     try {
         make_names_durable();
     } catch (const Error& error) {
         fail_applied(error);
     }
-    return std::move(results_);
 }
 
 void BlobBatch::remove(const Removal& removal) {
     const auto stat = tree_.stat(removal.target);
-    std::string directory = parent_of(removal.target);
     // What else may stand there is not what the event is about: the file is gone.
     const bool was_there =
         stat && stat->type == FileType::Regular &&
         (deleted_ != nullptr ? deleted_->take(removal.target, changed_directories_)
                              : tree_.remove(removal.target));
     results_[removal.result] = was_there ? Result::applied({}) : unneeded({});
-    changed_directories_.insert(directory);
-    while (!directory.empty() && tree_.remove_directory(directory)) {
+    changed_directories_.insert(parent_of(removal.target));
+    remove_emptied(parent_of(removal.target));
+}
+
+/// Directories that exist through their files alone go with the last one.
+void BlobBatch::remove_emptied(std::string directory) {
+    const auto stays = [&] {
+        return made_for_files_ != nullptr &&
+               !made_for_files_->with([&](const auto& made) { return made.contains(directory); });
+    };
+    while (!directory.empty() && !stays() && tree_.remove_directory(directory)) {
+        not_for_files(directory);
         directory = parent_of(directory);
         changed_directories_.insert(directory);
+    }
+}
+
+void BlobBatch::remove_directory(const Removal& removal) {
+    const std::string& path = removal.target;
+    const auto stat = tree_.stat(path);
+    Result& result = results_[removal.result];
+    changed_directories_.insert(parent_of(path));
+    if (!stat || stat->type != FileType::Directory) {
+        result = unneeded({});
+    } else if (tree_.remove_directory(path)) {
+        not_for_files(path);
+        result = Result::applied({});
+    } else if (made_for_files_ == nullptr) {
+        result = unneeded({});  // it goes with its last file
+    } else {
+        full_directories_.push_back(removal);
+        result = Result::failed(
+            FailureClass::Transient,
+            "the directory is not empty; it is tried again when what the "
+            "primary had in it is removed",
+            "move away what is only here: " + printable((tree_.root() / path).native()));
+    }
+}
+
+void BlobBatch::make(const Directory& directory) {
+    Result& result = results_[directory.result];
+    const auto there = tree_.stat(directory.path);
+    const bool unchanged = there && there->type == FileType::Directory &&
+                           (there->mode & mirrored_mode) == directory.mode;
+    result = unchanged ? unneeded(verify::directory_digest())
+                       : Result::applied(verify::directory_digest());
+    changed_directories_.insert(parent_of(directory.path));
+    for (int tries = 0; tries < most_tries; ++tries) {
+        const auto stat = tree_.stat(directory.path);
+        if (stat && stat->type == FileType::Directory) {
+            not_for_files(directory.path);
+            return;
+        }
+        const std::string inside = directory.path + "/.";
+        if (auto failure = make_room(inside, FileTree::Placed::DirectoryMissing)) {
+            result = std::move(*failure);
+            return;
+        }
+    }
+    result = Result::failed(FailureClass::Transient, "its parent comes and goes");
+}
+
+void BlobBatch::not_for_files(const std::string& directory) {
+    if (made_for_files_ != nullptr) {
+        made_for_files_->with([&](auto& made) { made.erase(directory); });
+    }
+}
+
+void BlobBatch::set_mode(const Directory& directory) {
+    const Result::Kind kind = results_[directory.result].kind;
+    const auto stat = tree_.stat(directory.path);
+    const bool made = kind == Result::Kind::Applied || kind == Result::Kind::Unneeded;
+    if (!made || !stat || stat->type != FileType::Directory ||
+        (stat->mode & mirrored_mode) == directory.mode) {
+        return;
+    }
+    if (const auto metadata = tree_.open_for_metadata(directory.path)) {
+        metadata->set_metadata((stat->mode & ~mirrored_mode) | directory.mode, stat->mtime_ns);
+        changed_directories_.insert(directory.path);
     }
 }
 
@@ -292,7 +404,7 @@ std::optional<Result> BlobBatch::make_room(const std::string& target, FileTree::
         case FileTree::Placed::DirectoryMissing:
             break;
     }
-    const auto blocked = make_directories(tree_, parent_of(target), changed_directories_);
+    const auto blocked = make_parents(target);
     if (!blocked) {
         return std::nullopt;
     }
@@ -304,6 +416,19 @@ std::optional<Result> BlobBatch::make_room(const std::string& target, FileTree::
     }
     return stat ? std::optional(obstructed(tree_, *blocked, "a symbolic link or special file"))
                 : std::nullopt;
+}
+
+/// As make_directories(), of what is above `path`.
+std::optional<std::string> BlobBatch::make_parents(const std::string& path) {
+    if (made_for_files_ != nullptr) {
+        std::set<std::string> missing;
+        for (std::string above = parent_of(path); !above.empty() && !tree_.stat(above);
+             above = parent_of(above)) {
+            missing.insert(above);
+        }
+        made_for_files_->with([&](auto& made) { made.merge(missing); });
+    }
+    return make_directories(tree_, parent_of(path), changed_directories_);
 }
 
 /// Removes directories that hold nothing but such directories. False: there is something else.

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "base/digest.hpp"
+#include "base/error.hpp"
 #include "base/seams/files.hpp"
+#include "base/synchronized.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/blobs/deleted.hpp"
 
@@ -31,19 +33,30 @@ class StagedFile {
     std::string name_;
 };
 
+/// Where directories are items of their own: those that were made for a file while theirs is not
+/// here. They go with their last file unless it comes.
+using MadeForFiles = Synchronized<std::set<std::string>>;
+
 /// One call of BlobApply::apply, in three steps: stage all contents, make them durable, move them
 /// into place and make that durable. One thread.
 class BlobBatch {
   public:
-    /// Staged files are named `staging`/<number>.
+    /// Staged files are named `staging`/<number>. `made_for_files`: null where directories are no
+    /// items.
     BlobBatch(FileTree& tree, std::string staging, std::atomic<uint64_t>& numbers,
-              DeletedFiles* deleted, size_t tasks, std::stop_token stop);
+              DeletedFiles* deleted, MadeForFiles* made_for_files, size_t tasks,
+              std::stop_token stop);
     BlobBatch(const BlobBatch&) = delete;
     BlobBatch& operator=(const BlobBatch&) = delete;
 
     void stage(const ItemTask& task);
-    /// The results, in the order of stage().
-    std::vector<Result> finish();
+    void finish();
+    /// Directories are to be removed and were not empty: what is in them may go at any time.
+    bool has_full_directories() const { return !full_directories_.empty(); }
+    /// Tries these again.
+    void finish_directories();
+    /// In the order of stage().
+    std::vector<Result> take_results() { return std::move(results_); }
 
   private:
     struct Staged {
@@ -54,6 +67,11 @@ class BlobBatch {
     struct Removal {
         size_t result = 0;
         std::string target;
+    };
+    struct Directory {
+        size_t result = 0;
+        std::string path;
+        uint32_t mode = 0;
     };
 
     Result stage_put(size_t result, const v1::BlobPut& put, const ItemTask& task);
@@ -67,9 +85,17 @@ class BlobBatch {
     void finish_file(FileWriter& file, const v1::BlobPut& put);
 
     void remove(const Removal& removal);
+    void remove_directory(const Removal& removal);
+    void make(const Directory& directory);
+    void set_mode(const Directory& directory);
+    void remove_emptied(std::string directory);
+    void not_for_files(const std::string& directory);
+    void move_into_place();
+    void fail_applied(const Error& error);
     void place(Staged& staged);
     std::optional<Result> make_room(const std::string& target, FileTree::Placed obstacle);
     bool remove_empty_directories(const std::string& directory);
+    std::optional<std::string> make_parents(const std::string& path);
     void make_names_durable();
 
     /// Runs `body`; an Error becomes the result.
@@ -80,11 +106,15 @@ class BlobBatch {
     const std::string staging_;
     std::atomic<uint64_t>& numbers_;
     DeletedFiles* const deleted_;
+    MadeForFiles* const made_for_files_;
     std::stop_token stop_;
     std::unique_ptr<FileBarrier> barrier_;  ///< of a large batch; small ones sync each file
     std::vector<Result> results_;
     std::vector<Staged> staged_;
     std::vector<Removal> removals_;
+    std::vector<Directory> directories_;
+    std::vector<Removal> directory_removals_;
+    std::vector<Removal> full_directories_;
     std::set<std::string> changed_directories_;
 };
 
