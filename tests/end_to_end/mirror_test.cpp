@@ -28,6 +28,39 @@ TEST(Mirror, AllThreeStoresArriveWholeAndStayEqual) {
     EXPECT_EQ(sites.sydney.sql("SELECT v FROM later"), "of a new table");
 }
 
+TEST(Mirror, EveryDirectoryArrivesWhereThatIsConfigured) {
+    TwoSites sites("directories = \"all\"\n");
+    const auto directories = [](const Site& site) {
+        return must_run({"sh", "-c",
+                         "find . -mindepth 1 -path ./.antipode -prune -o -type d "
+                         "-printf '%p %m\\n' | sort"},
+                        {}, {.log = {}, .directory = site.files_root, .environment = {}});
+    };
+    const auto expect_all_equal = [&] {
+        ASSERT_TRUE(sites.caught_up()) << sites.describe();
+        sites.expect_equal();
+        EXPECT_EQ(directories(sites.london), directories(sites.sydney));
+    };
+    const std::filesystem::path root = sites.london.files_root;
+    std::filesystem::create_directories(root / "empty/deep");
+    for (int i = 0; i < 300; ++i) {
+        write_file(root / "tree" / std::to_string(i % 17) / std::to_string(i), "x");
+    }
+    must_run({"chmod", "700", (root / "empty").string()});
+    expect_all_equal();
+    std::filesystem::rename(root / "tree", root / "moved");
+    std::filesystem::remove_all(root / "empty/deep");
+    expect_all_equal();
+    std::filesystem::remove_all(root / "moved");
+    write_file(root / "moved", "a file now");
+    const CommandResult told = sites.london.antipode({"notify", "blobs/uploads", "empty/"});
+    EXPECT_EQ(told.status, 0) << told.error;
+    expect_all_equal();
+    EXPECT_TRUE(eventually([&] { return sites.sydney.status(".exceptions | length") == "0"; }))
+        << sites.describe();
+    EXPECT_EQ(sites.sydney.antipode({"verify", "blobs/uploads"}).status, 0) << sites.describe();
+}
+
 TEST(Mirror, LagIsSmallAndTheRecoveryPointTrueWhenNothingHappens) {
     TwoSites sites;
     Application application(sites.london);
