@@ -6,6 +6,18 @@
 #include "base/error.hpp"
 
 namespace antipode::primary {
+namespace {
+
+NotifyCall::Answer held(const std::string& item, Inventory::Decision decision) {
+    const bool kept = decision == Inventory::Decision::Discarded;
+    return {.problem = "the deletion of " + printable(item) +
+                       (kept ? " is not published: an operator had secondaries keep it"
+                             : " is held with many others until an operator decides"),
+            .next_step = "antipode deletions",
+            .operator_decides = true};
+}
+
+}  // namespace
 
 std::optional<NotifyCall::Answer> NotifyCall::wait(std::chrono::milliseconds timeout,
                                                    const std::stop_token& stop) {
@@ -31,7 +43,8 @@ void NotifyCall::waits_for(std::string what) {
 }
 
 Notification::~Notification() {
-    answer({{}, {}, "this daemon ends, or stops being the primary's", "call again"});
+    answer(
+        {.problem = "this daemon ends, or stops being the primary's", .next_step = "call again"});
 }
 
 size_t Notification::weight() const {
@@ -76,32 +89,34 @@ bool Notifications::settle(const Sequencer& sequencer, Pending& pending) const {
     const ItemLane& lane = sequencer.items().at(store);
     for (; pending.settled < pending.call.items().size(); ++pending.settled) {
         const std::string& item = pending.call.items()[pending.settled];
+        ItemLane::Problem problem = lane.problem_of(item);
         switch (lane.progress(item, pending.announced)) {
-            case ItemLane::Progress::Open: {
-                const std::string problem = lane.problem_of(item).text;
-                pending.call.waits_for(
-                    problem.empty() ? printable(item) + " is being read and stored" : problem);
+            case ItemLane::Progress::Open:
+                pending.call.waits_for(problem.text.empty()
+                                           ? printable(item) + " is being read and stored"
+                                           : problem.text);
                 return false;
-            }
             case ItemLane::Progress::RemovalWaits:
                 pending.call.waits_for("the removal of " + printable(item) +
                                        " waits until the database's log is read up to it");
                 return false;
-            case ItemLane::Progress::Unreadable: {
-                ItemLane::Problem problem = lane.problem_of(item);
-                pending.call.answer(
-                    {{}, {}, std::move(problem.text), std::move(problem.next_step)});
+            case ItemLane::Progress::Unreadable:
+                pending.call.answer({.problem = std::move(problem.text),
+                                     .next_step = std::move(problem.next_step)});
                 return true;
-            }
             case ItemLane::Progress::Settled:
                 break;
+        }
+        if (const auto decision = inventory_.decision(store, item)) {
+            pending.call.answer(held(item, *decision));
+            return true;
         }
         const auto published = inventory_.find(store, item);
         if (!published || published->removed()) {
             pending.gone.push_back(item);
         }
     }
-    pending.call.answer({sequencer.stored_through(), std::move(pending.gone), {}, {}});
+    pending.call.answer({.position = sequencer.stored_through(), .gone = std::move(pending.gone)});
     return true;
 }
 

@@ -23,10 +23,11 @@ class NotifyCall {
   public:
     struct Answer {
         /// Whoever applied everything up to here has the items as they were when it was called.
-        Position position;
-        std::vector<std::string> gone;  ///< those of the items that are not there (any more)
-        std::string problem;            ///< empty: all is stored
-        std::string next_step;
+        Position position{};
+        std::vector<std::string> gone{};  ///< those of the items that are not there (any more)
+        std::string problem{};            ///< empty: all is stored
+        std::string next_step{};
+        bool operator_decides = false;  ///< a deletion is held: calling again does not help
     };
 
     /// Returns as soon as there is an answer; nullopt after `timeout`, or when the token fires.

@@ -122,6 +122,28 @@ TEST_F(NotificationsTest, ARemovalIsAnsweredWhenItIsStored) {
     EXPECT_THAT(told->gone, ElementsAre("a"));
 }
 
+TEST_F(NotificationsTest, ADeletionThatIsHeldForAnOperatorIsSaidToBe) {
+    limits_ = {true, 5, 1};
+    begin();
+    settle();
+    notice({"a", "b"});
+    put(task());
+    put(task());
+    out();
+    items_.noticed = {{}, {"a", "b"}, true};
+    const auto caller = call({"a"});
+    EXPECT_FALSE(is_answered(caller));
+    gone(task());
+    const auto told = answer(caller);
+    ASSERT_TRUE(told);
+    EXPECT_TRUE(told->operator_decides);
+    EXPECT_THAT(told->problem, testing::StartsWith("the deletion of a is held"));
+    inventory_.decide(blobs_id, Inventory::Decision::Discarded);
+    const auto later = call({"a"});
+    gone(task());
+    EXPECT_THAT(answer(later).value().problem, testing::HasSubstr("had secondaries keep it"));
+}
+
 TEST_F(NotificationsTest, WhatNeverWasIsSaidToBeGone) {
     settle();
     const auto caller = call({"typo"});

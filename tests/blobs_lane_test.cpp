@@ -8,7 +8,10 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace antipode::test {
@@ -261,6 +264,80 @@ TEST_F(BlobsLane, WhatAMirrorMakesIsTheOwnersFromTheFirstMomentOn) {
     EXPECT_EQ(must_run({"find", sydney.string(), "-mindepth", "1", "!", "(", "-uid", "12345",
                         "-gid", "12346", ")"}),
               "");
+}
+
+TEST_F(BlobsLane, WhatIsNoRegularFileIsReportedAndNotFollowed) {
+    const fs::path outside = directory.path() / "outside";
+    write_file(outside / "secret", "not to be mirrored");
+    const int socket_number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string socket_name = (london / "socket").native();
+    ASSERT_LT(socket_name.size(), sizeof(address.sun_path));
+    socket_name.copy(address.sun_path, socket_name.size());
+    write("file", "1");
+    reconcile();
+    for (const bool noticed : {true, false}) {
+        fs::create_symlink(outside / "secret", london / "link");
+        fs::create_symlink(outside, london / "directory link");
+        fs::create_symlink("loop", london / "loop");
+        ASSERT_EQ(mkfifo((london / "pipe").c_str(), 0600), 0);
+        if (noticed) {
+            ASSERT_EQ(
+                bind(socket_number, reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+                0);
+            if (geteuid() == 0) {
+                ASSERT_EQ(mknod((london / "device").c_str(), S_IFCHR | 0600, makedev(1, 3)), 0);
+            }
+            follow();
+        }
+        reconcile();
+        EXPECT_EQ(lane.skipped().symbolic_links, 3u);
+        EXPECT_EQ(lane.skipped().special_files, geteuid() == 0 ? 3u : 2u);
+        expect_equal();
+        EXPECT_EQ(tree_of(sydney).find("secret"), std::string::npos);
+        for (const char* name : {"link", "directory link", "loop", "pipe"}) {
+            EXPECT_FALSE(fs::exists(fs::symlink_status(sydney / name))) << name;
+            fs::remove(london / name);
+        }
+    }
+    close(socket_number);
+    // A file that becomes a link is gone; a link that becomes a file is there.
+    fs::remove(london / "file");
+    fs::create_symlink(outside / "secret", london / "file");
+    write("link", "a file now");
+    follow();
+    expect_equal();
+    EXPECT_FALSE(fs::exists(fs::symlink_status(sydney / "file")));
+    EXPECT_EQ(read_file(sydney / "link"), "a file now");
+}
+
+/// By rename, as careful programs do: a mirror has one version or another, whole.
+TEST_F(BlobsLane, AFileThatIsReplacedWhileItIsReadArrivesInOneOfItsVersions) {
+    reconcile();
+    constexpr size_t size = 2'000'000;
+    std::atomic<bool> done = false;
+    std::jthread writer([&] {
+        for (int version = 0; version < 60; ++version) {
+            write("new", std::string(size, static_cast<char>('0' + version)));
+            fs::rename(london / "new", london / "replaced");
+        }
+        done = true;
+    });
+    int seen = 0;
+    for (bool last = false; !last;) {
+        last = done;
+        follow();
+        if (fs::exists(sydney / "replaced")) {
+            const std::string bytes = read_file(sydney / "replaced");
+            ASSERT_EQ(bytes.size(), size);
+            ASSERT_EQ(bytes.find_first_not_of(bytes.front()), std::string::npos);
+            ++seen;
+        }
+    }
+    EXPECT_GT(seen, 0);
+    follow();
+    expect_equal();
 }
 
 TEST_F(BlobsLane, AMetadataEventForContentThatIsNotThereBringsItWhole) {

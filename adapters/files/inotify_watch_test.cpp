@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include <fcntl.h>
@@ -99,6 +100,28 @@ TEST_F(Watch, NamesWhatNewDirectoriesHold) {
     EXPECT_EQ(files(), (Names{"a/2", "a/b/c/1"}));
     test::write_file(root / "a/b/c/3", "");
     EXPECT_EQ(files(), Names{"a/b/c/3"});
+}
+
+TEST_F(Watch, NamesDirectoriesThatAppearOrWhoseModeIsSet) {
+    const auto directories = [&] {
+        Names names = drain().directories;
+        std::sort(names.begin(), names.end());
+        return names;
+    };
+    fs::create_directories(root / "a/b/c");
+    fs::create_directories(root / "skipped");
+    EXPECT_EQ(directories(), (Names{"a", "a/b", "a/b/c"}));
+    ASSERT_EQ(chmod((root / "a/b").c_str(), 0700), 0);
+    EXPECT_EQ(directories(), Names{"a/b"});
+    fs::rename(root / "a/b", root / "d");
+    EXPECT_EQ(directories(), (Names{"d", "d/c"}));
+    fs::remove_all(root / "d");
+    const FileWatch::Changes gone = drain();
+    EXPECT_EQ(gone.directories, Names{});
+    EXPECT_EQ(std::set<std::string>(gone.gone_directories.begin(), gone.gone_directories.end()),
+              (std::set<std::string>{"d", "d/c"}));
+    test::write_file(root / "a/file", "what is in a directory is no news of it");
+    EXPECT_EQ(directories(), Names{});
 }
 
 TEST_F(Watch, FollowsDirectoriesThatMove) {

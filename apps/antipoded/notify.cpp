@@ -142,7 +142,8 @@ std::shared_ptr<primary::NotifyCall> begin(const Config& config, PrimaryHalf& ha
 
 http::HttpResponse told(const Call& call, const primary::NotifyCall::Answer& answer) {
     if (!answer.problem.empty()) {
-        return http::error_response(503, answer.problem, answer.next_step);
+        return http::error_response(answer.operator_decides ? 409 : 503, answer.problem,
+                                    answer.next_step);
     }
     nlohmann::json out = {{"schema", "antipode.notify/1"},
                           {"store", call.store.to_string()},
