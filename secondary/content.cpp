@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include <spdlog/spdlog.h>
+
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/limits.hpp"
@@ -53,8 +55,12 @@ class ContentStore::Turn {
     ContentStore& store_;
 };
 
-ContentStore::ContentStore(StoreId store, FileTree& tree, std::string directory)
-    : store_(std::move(store)), tree_(tree), directory_(std::move(directory)) {}
+ContentStore::ContentStore(StoreId store, FileTree& tree, std::string directory,
+                           SameContent same_content)
+    : store_(std::move(store)),
+      tree_(tree),
+      directory_(std::move(directory)),
+      same_content_(std::move(same_content)) {}
 ContentStore::~ContentStore() = default;
 
 ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource& primary,
@@ -67,14 +73,9 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
     if (is_here(*hash, content.size())) {
         return Here{path_of(*hash)};
     }
-    std::set<std::string> changed;
-    if (make_directories(tree_, directory_, changed)) {
-        throw Error(Reaction::Retry,
-                    printable(tree_.root().native()) + " is missing, or no directory",
-                    "mount or create it");
-    }
-    for (const std::string& directory : changed) {
-        tree_.sync_directory(directory);
+    require_directory();
+    if (take_same(turn, stop)) {
+        return Here{path_of(*hash)};
     }
     const auto part = tree_.stat(part_name(*hash));
     const Outcome first = pull(content, turn, primary, stop);
@@ -84,6 +85,73 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
     }
     // A power cut may have left a part whose bytes never reached the disk: once more, from zero.
     return pull(content, turn, primary, stop);
+}
+
+void ContentStore::require_directory() {
+    std::set<std::string> changed;
+    if (make_directories(tree_, directory_, changed)) {
+        throw Error(Reaction::Retry,
+                    printable(tree_.root().native()) + " is missing, or no directory",
+                    "mount or create it");
+    }
+    for (const std::string& directory : changed) {
+        tree_.sync_directory(directory);
+    }
+}
+
+void ContentStore::expect(const v1::Content& content) {
+    const auto hash = sha256_from_bytes(content.sha256());
+    if (!hash || !same_content_) {
+        return;
+    }
+    try {
+        if (!tree_.stat(whole_name(*hash))) {
+            require_directory();
+            name_same(*hash, content.size());
+        }
+    } catch (const Error& error) {
+        spdlog::debug("{}: {}", store_.to_string(), error.what());  // it is pulled, then
+    }
+}
+
+/// True: a file that should have this content has our name.
+bool ContentStore::name_same(const Sha256& hash, uint64_t size) {
+    const std::string name = same_name(hash);
+    if (tree_.stat(name)) {
+        return true;
+    }
+    const auto items = same_content_ ? same_content_(hash, size) : std::vector<std::string>();
+    return std::any_of(items.begin(), items.end(), [&](const std::string& item) {
+        const auto stat = tree_.stat(item);
+        return stat && stat->type == FileType::Regular && stat->size == size &&
+               tree_.link(item, name);
+    });
+}
+
+/// What an item has need not be pulled, nor copied yet: what we hold is another name of its file,
+/// which nobody ever writes into.
+bool ContentStore::take_same(Turn& turn, const std::stop_token& stop) {
+    const std::string name = same_name(turn.hash);
+    try {
+        const auto file = name_same(turn.hash, turn.total) ? tree_.open(name) : nullptr;
+        if (!file) {
+            return false;
+        }
+        const HashedFile found = hash_file(*file, stop);
+        const auto metadata = tree_.open_for_metadata(name);
+        if (!metadata || found.hash != turn.hash || found.size != turn.total) {
+            tree_.remove(name);  // a content check finds what is wrong with the item
+            return false;
+        }
+        metadata->sync();
+    } catch (const Error& error) {
+        spdlog::debug("{}: {}", store_.to_string(), error.what());
+        tree_.remove(name);
+        return false;
+    }
+    place(turn.hash, name);
+    drop_part(turn.hash);
+    return true;
 }
 
 bool ContentStore::is_here(const Sha256& hash, uint64_t size) {
@@ -148,7 +216,7 @@ ContentStore::Outcome ContentStore::pull(const v1::Content& content, Turn& turn,
     } catch (const Superseded&) {
         reason = "the primary has another version by now";
     }
-    tree_.remove(name);
+    drop_part(turn.hash);
     return Gone{reason};
 }
 
@@ -157,14 +225,23 @@ void ContentStore::sync_or_drop(const Sha256& hash, FileWriter& part) {
         part.sync();
     } catch (const Error&) {
         // Nobody knows what is on the disk now, and the next sync would not say it again.
-        tree_.remove(part_name(hash));
+        drop_part(hash);
         throw;
     }
 }
 
 void ContentStore::finish(const Sha256& hash, FileWriter& part) {
     sync_or_drop(hash, part);
-    if (tree_.rename(part_name(hash), whole_name(hash)) != FileTree::Placed::Yes) {
+    place(hash, part_name(hash));
+}
+
+void ContentStore::drop_part(const Sha256& hash) {
+    tree_.remove(part_name(hash));
+}
+
+/// Makes a checked, synced file of ours the whole content.
+void ContentStore::place(const Sha256& hash, const std::string& file) {
+    if (tree_.rename(file, whole_name(hash)) != FileTree::Placed::Yes) {
         throw Error(Reaction::Retry,
                     "pulled content vanished: " + printable(path_of(hash).native()));
     }
@@ -183,19 +260,21 @@ std::filesystem::path ContentStore::path_of(const Sha256& hash) const {
 void ContentStore::discard(const Sha256& hash) {
     if (!is_active(hash)) {
         tree_.remove(whole_name(hash));
-        tree_.remove(part_name(hash));
+        tree_.remove(same_name(hash));
+        drop_part(hash);
     }
 }
 
 size_t ContentStore::keep_only(std::span<const Sha256> wanted) {
     std::set<std::string> known;
+    const auto keep = [&](const Sha256& hash) {
+        known.insert({whole_name(hash), part_name(hash), same_name(hash)});
+    };
     for (const Sha256& hash : wanted) {
-        known.insert(whole_name(hash));
-        known.insert(part_name(hash));
+        keep(hash);
     }
     for (const Progress& pull : progress()) {
-        known.insert(whole_name(pull.hash));
-        known.insert(part_name(pull.hash));
+        keep(pull.hash);
     }
     size_t removed = 0;
     for (const FileTree::Entry& entry :
@@ -225,6 +304,10 @@ std::string ContentStore::whole_name(const Sha256& hash) const {
 
 std::string ContentStore::part_name(const Sha256& hash) const {
     return whole_name(hash) + ".part";
+}
+
+std::string ContentStore::same_name(const Sha256& hash) const {
+    return whole_name(hash) + ".same";
 }
 
 }  // namespace antipode::secondary

@@ -81,7 +81,11 @@ class Contents : public testing::Test {
     const test::TemporaryDirectory root;
     const fs::path incoming = root.path() / ".antipode" / "incoming";
     files::PosixTree tree{root.path()};
-    ContentStore store{{StoreKind::Blobs, "uploads"}, tree, ".antipode/incoming"};
+    std::vector<std::string> same_content;
+    ContentStore store{
+        {StoreKind::Blobs, "uploads"}, tree, ".antipode/incoming", [this](const Sha256&, uint64_t) {
+            return same_content;
+        }};
     FakePrimary primary;
     v1::Content content;
     std::stop_source stop;
@@ -189,6 +193,45 @@ TEST_F(Contents, WantedTwiceAreFetchedOnce) {
     threads.clear();
     EXPECT_EQ(here, 3);
     EXPECT_EQ(primary.requests, 1);
+}
+
+TEST_F(Contents, ThatAnItemHasAreNotPulled) {
+    test::write_file(root / "item", primary.bytes);
+    same_content = {"gone", "item"};
+    expect_here();
+    EXPECT_EQ(primary.requests, 0);
+    store.discard(hash());
+    EXPECT_TRUE(fs::is_empty(incoming));
+    EXPECT_EQ(test::read_file(root / "item"), primary.bytes);
+}
+
+TEST_F(Contents, ThatAnItemHadWhenTheyWereExpectedAreNotPulled) {
+    test::write_file(root / "item", primary.bytes);
+    same_content = {"item"};
+    store.expect(content);
+    // As apply does, which never writes into a file that is there.
+    test::write_file(root / "new", "other");
+    fs::rename(root / "new", root / "item");
+    expect_here();
+    EXPECT_EQ(primary.requests, 0);
+    EXPECT_EQ(fs::hard_link_count(whole()), 1u) << "it can be moved into place without a copy";
+}
+
+TEST_F(Contents, ArePulledWhenTheItemIsDamaged) {
+    std::string damaged = primary.bytes;
+    damaged[700] ^= 1;
+    test::write_file(root / "item", damaged);
+    same_content = {"item"};
+    store.expect(content);
+    expect_here();
+    EXPECT_EQ(primary.requests, 1);
+    EXPECT_EQ(test::read_file(root / "item"), damaged) << "that is for a content check to find";
+    test::write_file(root / "item", "of another size");
+    store.discard(hash());
+    expect_here();
+    EXPECT_EQ(primary.requests, 2);
+    store.discard(hash());
+    EXPECT_TRUE(fs::is_empty(incoming));
 }
 
 TEST_F(Contents, AreDiscardedWhenNobodyWantsThem) {

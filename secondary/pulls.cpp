@@ -15,6 +15,11 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
         return;
     }
     const Key key = key_of(store, content);
+    const bool is_news =
+        shared_.with([&](Shared& shared) { return !shared.entries.contains(key); });
+    if (is_news) {
+        stores_.at(store)->expect(content);
+    }
     shared_.with([&](Shared& shared) {
         const auto [found, fresh] = shared.entries.try_emplace(key);
         Entry& entry = found->second;

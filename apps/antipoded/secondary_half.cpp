@@ -74,7 +74,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       clock_(clock),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db", clock),
-      stores_(make_secondary_stores(config, clock)),
+      stores_(make_secondary_stores(config, registry_, clock)),
       bulk_({.url = url_of(config, primary),
              .token = read_token(config),
              .bytes_per_second = config.tuning.bulk_bytes_per_second}),

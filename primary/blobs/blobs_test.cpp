@@ -106,6 +106,9 @@ class MeddlingTree final : public FileTree {
     std::unique_ptr<FileWriter> append(const std::string& path) override {
         return real_.append(path);
     }
+    std::unique_ptr<FileWriter> update(const std::string& path) override {
+        return real_.update(path);
+    }
     std::unique_ptr<FileWriter> open_for_metadata(const std::string& path) override {
         return real_.open_for_metadata(path);
     }
@@ -115,6 +118,9 @@ class MeddlingTree final : public FileTree {
     }
     bool link(const std::string& from, const std::string& to) override {
         return real_.link(from, to);
+    }
+    bool clone(const std::string& from, const std::string& to) override {
+        return real_.clone(from, to);
     }
     bool remove(const std::string& path) override { return real_.remove(path); }
     bool remove_directory(const std::string& path) override { return real_.remove_directory(path); }

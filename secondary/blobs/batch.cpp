@@ -164,22 +164,25 @@ std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha2
         return Result::failed(FailureClass::Transient, "its content is not here");
     }
     // The one file gets a second name when nobody else has it; two items never share a file.
-    bool right = false;
-    if (stat->links == 1 && tree_.link(name, file)) {
-        const HashedFile hashed = hash_file(*source, stop_);
-        right = hashed.hash == hash && hashed.size == put.content().size();
-        if (const auto metadata = tree_.open_for_metadata(file); right && metadata) {
-            finish_file(*metadata, put);
-        }
-    } else {
-        right = copy(*source, put, hash, file);
-    }
-    if (right) {
+    const bool is_staged = (stat->links == 1 && tree_.link(name, file)) || tree_.clone(name, file);
+    if (is_staged ? finish_if_right(put, hash, file) : copy(*source, put, hash, file)) {
         return std::nullopt;
     }
     tree_.remove(name);
     return Result::failed(FailureClass::Transient,
                           "its content was damaged after it was pulled; it is pulled again");
+}
+
+bool BlobBatch::finish_if_right(const v1::BlobPut& put, const Sha256& hash,
+                                const std::string& file) {
+    const auto content = tree_.open(file);
+    const HashedFile hashed = content ? hash_file(*content, stop_) : HashedFile{};
+    const auto metadata = tree_.open_for_metadata(file);
+    if (!metadata || hashed.hash != hash || hashed.size != put.content().size()) {
+        return false;
+    }
+    finish_file(*metadata, put);
+    return true;
 }
 
 bool BlobBatch::copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
@@ -192,8 +195,12 @@ bool BlobBatch::copy(FileReader& from, const v1::BlobPut& put, const Sha256& has
             throw Stopped{};
         }
         stream.update(chunk);
+        if (is_all_zeros(chunk)) {
+            writer->write_zeros_at(size, chunk.size());  // what is sparse stays so
+        } else {
+            writer->write_at(size, chunk);
+        }
         size += chunk.size();
-        writer->write(chunk);
         return size <= put.content().size();
     });
     if (size != put.content().size() || stream.finish() != hash) {

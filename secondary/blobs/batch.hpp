@@ -63,6 +63,7 @@ class BlobBatch {
     std::optional<Result> stage_pulled(const v1::BlobPut& put, const Sha256& hash,
                                        const std::filesystem::path& content,
                                        const std::string& file);
+    bool finish_if_right(const v1::BlobPut& put, const Sha256& hash, const std::string& file);
     bool copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
               const std::string& file);
     void finish_file(FileWriter& file, const v1::BlobPut& put);

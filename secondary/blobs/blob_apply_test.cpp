@@ -180,6 +180,18 @@ TEST_F(Blobs, TakePulledContentAndNeverShareAFile) {
     EXPECT_EQ(missing.kind, Kind::Failed);
 }
 
+TEST_F(Blobs, CopiesOfPulledContentStaySparse) {
+    std::string bytes(8'000'000, '\0');
+    bytes.replace(3'000'000, 5, "hello");
+    const fs::path content = pulled(bytes);
+    apply(put_pulled("a", bytes), content);
+    EXPECT_EQ(apply(put_pulled("b", bytes), content).digest, digest(bytes));
+    struct stat found {};
+    ASSERT_EQ(stat((root / "b").c_str(), &found), 0);
+    EXPECT_LT(found.st_blocks * 512, 1'000'000);
+    EXPECT_EQ(test::read_file(root / "b"), bytes);
+}
+
 TEST_F(Blobs, DoNotTakePulledContentThatWasDamaged) {
     const std::string bytes(1000, 'x');
     const fs::path content = pulled(bytes);
