@@ -14,6 +14,8 @@ namespace {
 constexpr int64_t tick_ns = 20'000'000;
 /// A file that changes while it is read is read again so often.
 constexpr int most_tries = 3;
+/// Beyond, content that was moved is sent again.
+constexpr size_t most_gone = 200'000;
 
 int64_t now_ns(const Clock& clock) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock.now().time_since_epoch())
@@ -86,13 +88,13 @@ bool BlobCapture::is_regular(const std::string& path) {
 }
 
 bool BlobCapture::may_be_published(const std::string& item) {
-    const bool being_read = unrecorded_.with(
-        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
-    if (being_read) {
+    const auto published = inventory_.find(store_, item);
+    if (published && !published->removed()) {
+        remember_gone(item, *published);
         return true;
     }
-    const auto published = inventory_.find(store_, item);
-    return published && !published->removed();
+    return unrecorded_.with(
+        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
 }
 
 Noticed BlobCapture::reconcile(const std::stop_token& stop) {
@@ -121,7 +123,11 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
             file = walk.next();
         } else if (!walk.is_hidden(item) && !filter_.excludes(item)) {
             // It may have come after its directory was listed.
-            (is_regular(item) ? noticed.changed : noticed.removed).push_back(item);
+            const bool is_there = is_regular(item);
+            (is_there ? noticed.changed : noticed.removed).push_back(item);
+            if (!is_there) {
+                remember_gone(item, published);
+            }
         }
         return !stop.stop_requested();
     });
@@ -276,6 +282,9 @@ std::optional<Reading> BlobCapture::read_removed(const std::string& item,
     }
     // The inventory knows it until the removal is recorded.
     forget_reading(item);
+    if (published) {
+        forget_gone(item, *published);
+    }
     Reading reading;
     reading.payload.mutable_blob_removed()->set_path(item);
     return reading;
@@ -304,13 +313,59 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
     put.mutable_content()->set_sha256(std::string(view(state.hash)));
     put.mutable_content()->set_size(state.stat.size);
     // Without a place for the content, the event says: what you have, with this mode and time.
-    if (!same_content && state.stat.size <= limits::inline_content_bytes) {
-        put.mutable_content()->set_inline_(snapshot.content);
-    } else if (!same_content) {
-        put.mutable_content()->set_pull(
-            BlobReference{item, state.stat.size, state.stat.inode}.encode());
+    if (!same_content) {
+        place_content(item, snapshot, reading.published.digest, whole, put);
     }
     return reading;
+}
+
+void BlobCapture::place_content(const std::string& item, const Snapshot& snapshot,
+                                const Digest& digest, bool whole, v1::BlobPut& put) {
+    const FileStat& stat = snapshot.state.stat;
+    if (stat.size > limits::inline_content_bytes) {
+        // A site that has it under another name does not pull it.
+        put.mutable_content()->set_pull(BlobReference{item, stat.size, stat.inode}.encode());
+        return;
+    }
+    const auto source = whole ? std::nullopt : item_that_moved(snapshot.state, digest);
+    if (source && source->size() < stat.size) {
+        put.set_copy_of(*source);
+    } else {
+        put.mutable_content()->set_inline_(snapshot.content);
+    }
+}
+
+void BlobCapture::remember_gone(const std::string& item, const Published& published) {
+    if (const auto state = BlobState::decode(published.state)) {
+        gone_.with([&](auto& gone) {
+            if (gone.size() >= most_gone) {
+                gone.clear();
+            }
+            gone[state->stat.inode] = item;
+        });
+    }
+}
+
+void BlobCapture::forget_gone(const std::string& item, const Published& published) {
+    if (const auto state = BlobState::decode(published.state)) {
+        gone_.with([&](auto& gone) {
+            const auto found = gone.find(state->stat.inode);
+            if (found != gone.end() && found->second == item) {
+                gone.erase(found);
+            }
+        });
+    }
+}
+
+/// The item that secondaries have with this content, and whose file now has another name.
+std::optional<std::string> BlobCapture::item_that_moved(const BlobState& state,
+                                                        const Digest& digest) {
+    const auto item = gone_.with([&](const auto& gone) {
+        const auto found = gone.find(state.stat.inode);
+        return found == gone.end() ? std::nullopt : std::optional(found->second);
+    });
+    const auto published = item ? inventory_.find(store_, *item) : std::nullopt;
+    return published && published->digest == digest ? item : std::nullopt;
 }
 
 /// The content was hashed when it was applied; it is not read again.

@@ -91,11 +91,14 @@ Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTas
     if (const auto kept = keep_if_equal(put, *hash)) {
         return *kept;
     }
-    if (content.place_case() == v1::Content::PLACE_NOT_SET) {
+    const bool is_copy =
+        content.place_case() == v1::Content::PLACE_NOT_SET && !put.copy_of().empty();
+    if (content.place_case() == v1::Content::PLACE_NOT_SET && !is_copy) {
         return Result::needs_whole("its mode or time changed, but the content here is another");
     }
     StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
-    const auto failure = content.has_inline_()
+    const auto failure = is_copy ? stage_copy(put, *hash, file.name())
+                         : content.has_inline_()
                              ? stage_inline(put, *hash, file.name())
                              : stage_pulled(put, *hash, task.content, file.name());
     if (failure) {
@@ -152,6 +155,20 @@ std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha2
     writer->write(bytes);
     finish_file(*writer, put);
     return std::nullopt;
+}
+
+std::optional<Result> BlobBatch::stage_copy(const v1::BlobPut& put, const Sha256& hash,
+                                            const std::string& file) {
+    const std::string& from = put.copy_of();
+    std::unique_ptr<FileReader> source;
+    try {
+        source = is_private(from) || why_no_path(from) ? nullptr : tree_.open(from);
+    } catch (const Error&) {
+        // It cannot be read; the primary sends the content.
+    }
+    return source && copy(*source, put, hash, file)
+               ? std::nullopt
+               : std::optional(Result::needs_whole("what it is a copy of is another here"));
 }
 
 std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha256& hash,
