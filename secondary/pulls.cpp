@@ -1,5 +1,7 @@
 #include "secondary/pulls.hpp"
 
+#include <algorithm>
+
 namespace antipode::secondary {
 
 Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
@@ -86,6 +88,16 @@ std::pair<size_t, uint64_t> Pulls::missing() const {
     });
 }
 
+std::vector<std::pair<StoreId, ContentStore::Progress>> Pulls::running() const {
+    std::vector<std::pair<StoreId, ContentStore::Progress>> all;
+    for (const auto& [store, contents] : stores_) {
+        for (const ContentStore::Progress& pull : contents->progress()) {
+            all.emplace_back(store, pull);
+        }
+    }
+    return all;
+}
+
 std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
     return shared_.with([](Shared& shared) -> std::optional<std::pair<Key, v1::Content>> {
         while (!shared.queue.empty()) {
@@ -106,14 +118,11 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
     });
 }
 
-void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome) {
+void Pulls::finish(const Key& key, ContentStore::Outcome outcome) {
     shared_.with([&](Shared& shared) {
         Entry& entry = shared.entries.at(key);
         entry.running = false;
-        if (!outcome) {
-            shared.queue.push_back(key);  // it failed; tried again
-            return;
-        }
+        entry.problem.reset();
         entry.outcome = std::move(outcome);
         shared.missing_bytes -= entry.content.size();
         for (const Position& position : entry.wanted_by) {
@@ -125,17 +134,47 @@ void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome)
     });
 }
 
+void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
+    shared_.with([&](Shared& shared) {
+        Entry& entry = shared.entries.at(key);
+        entry.running = false;
+        entry.problem = problem;
+        shared.queue.push_back(key);
+    });
+}
+
+std::optional<Error> Pulls::problem(const StoreId& store) const {
+    return shared_.with([&](const Shared& shared) -> std::optional<Error> {
+        for (auto entry = shared.entries.lower_bound(Key{store, {}, {}});
+             entry != shared.entries.end() && entry->first.store == store; ++entry) {
+            if (entry->second.problem) {
+                return entry->second.problem;
+            }
+        }
+        return std::nullopt;
+    });
+}
+
 void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
     const auto next = begin_next();
     if (!next) {
-        wake_.take(1, wait, stop);
+        const bool helped = std::any_of(stores_.begin(), stores_.end(), [&](const auto& store) {
+            return store.second->help(primary, stop);
+        });
+        if (!helped) {
+            wake_.take(1, wait, stop);
+        }
         return;
     }
+    wake_.poke();  // others may help
     const auto& [key, content] = *next;
     try {
         finish(key, stores_.at(key.store)->fetch(content, primary, stop));
+    } catch (const Error& error) {
+        try_again(key, error);
+        throw;
     } catch (...) {
-        finish(key, std::nullopt);
+        try_again(key, std::nullopt);
         throw;
     }
     wake_.poke();

@@ -33,6 +33,8 @@ class Socket {
     static Socket connect(const std::string& host, uint16_t port, std::chrono::milliseconds timeout,
                           const std::stop_token& stop);
 
+    /// For the next user of the connection.
+    void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
     /// How long one read or write may go without progress.
     void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
     /// Reads must end before `deadline`, too; nullopt: no such deadline.

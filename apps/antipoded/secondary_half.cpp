@@ -7,6 +7,7 @@
 
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
+#include "apps/antipoded/pulls_status.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
 #include "failover/handover.hpp"
@@ -448,6 +449,10 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
+    if (const auto problem = pulls_.problem(lane.store)) {
+        reason = std::string("content cannot be pulled: ") + problem->what();
+        next_step = problem->next_step();
+    }
     if (database != nullptr && reason.empty()) {
         show_watch(*database, lane.store, workers, reason, next_step);
     }
@@ -576,6 +581,7 @@ void SecondaryHalf::show(nlohmann::json& out) const {
     out["refused"] = {{"events", relay.refused},
                       {"reason", relay.refusal},
                       {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
+    out["pulls"] = show_pulls(pulls_, bulk_);
     if (const auto point = receiver_.recovery_point()) {
         out["recovery_point_us"] = to_microseconds(*point);
     } else {
