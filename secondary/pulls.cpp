@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <spdlog/spdlog.h>
+
 namespace antipode::secondary {
 
 Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
@@ -59,6 +61,26 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
     const auto contents = stores_.find(store);
     if (unwanted && hash && contents != stores_.end()) {
         contents->second->discard(*hash);
+    }
+}
+
+void Pulls::drop_unwanted() {
+    for (const auto& [store, contents] : stores_) {
+        const auto wanted = shared_.with([&, id = &store](const Shared& shared) {
+            std::vector<Sha256> hashes;
+            for (auto entry = shared.entries.lower_bound(Key{*id, {}, {}});
+                 entry != shared.entries.end() && entry->first.store == *id; ++entry) {
+                if (const auto hash = sha256_from_bytes(entry->first.hash)) {
+                    hashes.push_back(*hash);
+                }
+            }
+            return hashes;
+        });
+        try {
+            contents->keep_only(wanted);
+        } catch (const Error& error) {
+            spdlog::debug("{}: {}", store.to_string(), error.what());  // the next start tries again
+        }
     }
 }
 

@@ -31,6 +31,10 @@ class Pulls {
     /// The event at `position` is applied: its content is needed no more.
     void release(const StoreId& store, const Position& position, const v1::Content& content);
 
+    /// Deletes contents, and parts of some, that nobody wants: a crash came between the event that
+    /// was applied and its release(). Everything that is wanted has been named before.
+    void drop_unwanted();
+
     struct Pending {};
     struct Unknown {};  ///< nobody wanted it yet
     using State = std::variant<Unknown, Pending, ContentStore::Here, ContentStore::Gone>;

@@ -106,6 +106,17 @@ TEST_F(PullsTest, SayWhyAContentIsNotHereYet) {
     EXPECT_TRUE(is<ContentStore::Here>(at("a")));
 }
 
+TEST_F(PullsTest, AfterACrashWhatNobodyWantsGoes) {
+    put("a");
+    pulls.want(store, {1, 1, 5}, at("a"));
+    step();
+    const std::filesystem::path left = root / "incoming" / to_hex(sha256("applied before"));
+    test::write_file(left, "applied before");
+    pulls.drop_unwanted();
+    EXPECT_FALSE(std::filesystem::exists(left));
+    EXPECT_TRUE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+}
+
 TEST_F(PullsTest, WorkersThatHaveNothingToPullHelp) {
     contents =
         std::make_unique<ContentStore>(store, tree, "incoming", ContentStore::SameContent{}, 4);

@@ -101,17 +101,24 @@ class Parrot {
         : listener_("127.0.0.1", 0), thread_([this, answer](const std::stop_token& stop) {
               while (!stop.stop_requested()) {
                   if (auto accepted = listener_.accept(milliseconds(50))) {
-                      Socket socket(std::move(*accepted), stop);
-                      std::array<char, 4096> request{};
-                      socket.read_some(request);
-                      socket.write(answer);
-                      socket.close_gently();
+                      speak(Socket(std::move(*accepted), {}), answer);
                   }
               }
           }) {}
     std::string url() const { return "http://127.0.0.1:" + std::to_string(listener_.port()); }
 
   private:
+    static void speak(Socket socket, const std::string& answer) {
+        socket.set_timeout(milliseconds(2000));
+        try {
+            std::array<char, 4096> request{};
+            socket.read_some(request);
+            socket.write(answer);
+            socket.close_gently();
+        } catch (const Error&) {
+            // The client had heard enough.
+        }
+    }
     Listener listener_;
     std::jthread thread_;
 };
