@@ -467,6 +467,8 @@ void read_tuning(TableReader& root, Config::Tuning& tuning) {
         table.read_integer("pull_workers", tuning.pull_workers, 1, 64);
         table.read_integer("copy_workers", tuning.copy_workers, 1, 64);
         table.read_integer("bulk_bytes_per_second", tuning.bulk_bytes_per_second, 0, INT64_MAX);
+        table.read_integer("bulk_serve_bytes_per_second", tuning.bulk_serve_bytes_per_second, 0,
+                           INT64_MAX);
         table.read_integer("check_bytes_per_second", tuning.check_bytes_per_second, 0, INT64_MAX);
     });
 }

@@ -123,8 +123,9 @@ struct Config {
         unsigned capture_workers = 2;  ///< per store of repositories or blobs
         unsigned apply_workers = 2;    ///< per store of repositories or blobs
         unsigned pull_workers = 4;
-        unsigned copy_workers = 2;           ///< of one database's initial copy
-        uint64_t bulk_bytes_per_second = 0;  ///< cap on all bulk pulls of this site; 0 = none
+        unsigned copy_workers = 2;                 ///< of one database's initial copy
+        uint64_t bulk_bytes_per_second = 0;        ///< cap on all bulk pulls of this site; 0 = none
+        uint64_t bulk_serve_bytes_per_second = 0;  ///< the same on what this site serves
         /// What checks of files read at most, each store's by itself; 0 = as fast as it goes.
         uint64_t check_bytes_per_second = 50'000'000;
     };

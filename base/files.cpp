@@ -95,6 +95,12 @@ void for_each_chunk(FileReader& file, uint64_t offset,
     }
 }
 
+bool is_all_zeros(std::string_view bytes) {
+    // Equal to itself moved by one: all bytes are as the first. memcmp is fast.
+    return bytes.empty() ||
+           (bytes.front() == '\0' && bytes.substr(1) == bytes.substr(0, bytes.size() - 1));
+}
+
 HashedFile hash_file(FileReader& file, const std::stop_token& stop) {
     Sha256Stream stream;
     HashedFile result;

@@ -47,6 +47,8 @@ std::optional<std::string> make_directories(FileTree& tree, const std::string& p
 void for_each_chunk(FileReader& file, uint64_t offset,
                     const std::function<bool(std::string_view chunk)>& use);
 
+bool is_all_zeros(std::string_view bytes);
+
 /// A file's content and size, read to its end.
 struct HashedFile {
     Sha256 hash{};

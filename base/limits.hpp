@@ -23,6 +23,8 @@ inline constexpr uint32_t fragments = payload_bytes / message_payload_bytes + 1;
 inline constexpr size_t codec_ratio = 1000;
 /// Content up to this size travels in the event; larger content is pulled.
 inline constexpr size_t inline_content_bytes = 256 * kib;
+/// Large content is pulled in ranges of this size, several at the same time.
+inline constexpr size_t pull_range_bytes = 8 * mib;
 /// A large transaction is cut into parts of about this size.
 inline constexpr size_t transaction_part_bytes = 256 * kib;
 /// Messages in one append, and their bytes.

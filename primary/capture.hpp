@@ -22,6 +22,7 @@ namespace antipode::primary {
 struct Noticed {
     std::vector<std::string> changed;
     std::vector<std::string> removed;  ///< seen to be gone
+    std::vector<std::string> moved{};  ///< the same, and what they were has another name now
     /// False: the watch lost events (overflow) or a part of the store could not be looked at. The
     /// store is reconciled before its completeness is claimed again.
     bool complete = true;

@@ -41,6 +41,11 @@ DeletionGuard::Verdict DeletionGuard::judge(const std::vector<std::string>& remo
     return verdict;
 }
 
+bool DeletionGuard::may_go(const std::string& item) const {
+    const auto decision = inventory_.decision(store_, item);
+    return !decision || *decision == Inventory::Decision::Released;
+}
+
 bool DeletionGuard::is_storm(uint64_t removed, TimePoint now) {
     if (!limits_.enabled) {
         return false;
@@ -76,11 +81,12 @@ void DeletionGuard::withhold(std::vector<Inventory::Withheld> items, TimePoint n
     inventory_.withhold(store_, items, now);
 }
 
-bool DeletionGuard::compared(const std::vector<std::string>& removed, TimePoint now) {
+bool DeletionGuard::compared(const Noticed& noticed, TimePoint now) {
     if (inventory_.withheld(store_).none()) {
         return false;
     }
-    const std::unordered_set<std::string> gone(removed.begin(), removed.end());
+    std::unordered_set<std::string> gone(noticed.removed.begin(), noticed.removed.end());
+    gone.insert(noticed.moved.begin(), noticed.moved.end());
     std::vector<std::string> back;
     for (const auto decision : {Inventory::Decision::Held, Inventory::Decision::Discarded,
                                 Inventory::Decision::Released}) {

@@ -37,11 +37,13 @@ class DeletionGuard {
     /// store looks as if it were another one, an empty one.
     Verdict judge(const std::vector<std::string>& removed, bool emptied, TimePoint now,
                   TimePoint happened_after);
+    /// An item that was moved: nobody has decided against its removal.
+    bool may_go(const std::string& item) const;
     void withhold(std::vector<Inventory::Withheld> items, TimePoint now);
 
-    /// The whole store was compared, and these are all that are gone: the others are back. True:
-    /// what is left is no mass deletion and was released (Inventory::decide).
-    bool compared(const std::vector<std::string>& removed, TimePoint now);
+    /// The whole store was compared, and this is all that is gone: the others are back. True: what
+    /// is left is no mass deletion and was released (Inventory::decide).
+    bool compared(const Noticed& noticed, TimePoint now);
 
   private:
     bool is_storm(uint64_t removed, TimePoint now);

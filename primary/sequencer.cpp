@@ -146,7 +146,12 @@ void Sequencer::announce_whole(ItemLane& lane) {
 void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint now,
                             TimePoint happened_after) {
     announce(lane, noticed.changed, false);
-    if (noticed.removed.empty()) {
+    for (const std::string& item : noticed.moved) {
+        if (lane.deletions().may_go(item)) {
+            lane.hold_removal({item, happened_after, false, {}});
+        }
+    }
+    if (noticed.removed.empty() && noticed.moved.empty()) {
         return;
     }
     DeletionGuard::Verdict verdict =
@@ -385,7 +390,7 @@ void Sequencer::add(ReconcileOutcome outcome) {
         reconcile_failed(lane, "a part of the store could not be looked at", {});
         return;
     }
-    const bool released = lane.deletions().compared(outcome.noticed.removed, state.drained_at);
+    const bool released = lane.deletions().compared(outcome.noticed, state.drained_at);
     state.problem.clear();
     state.next_step.clear();
     state.failing_since.reset();

@@ -84,7 +84,7 @@ std::optional<Position> ApplyOrder::rows_barrier() const {
 void ApplyOrder::run_next(Lane& lane, const std::string& item) {
     const std::deque<Pending*>& events = lane.by_item.at(item);
     if (!is_blocked_removal(events.front()->event) || pass_removals(lane, item)) {
-        lane.runnable.push_back(item);
+        let_run(lane, item);
     } else {
         lane.blocked_removals.emplace(order_of(events.front()->event), item);
     }
@@ -169,8 +169,8 @@ void ApplyOrder::release_removals() {
     for (auto& [store, lane] : lanes_) {
         auto& blocked = lane.blocked_removals;
         while (!blocked.empty() && (!limit || blocked.begin()->first <= *limit)) {
-            lane.runnable.push_back(blocked.begin()->second);
-            blocked.erase(blocked.begin());
+            const std::string item = std::move(blocked.extract(blocked.begin()).value().second);
+            let_run(lane, item);
         }
     }
 }
@@ -344,6 +344,8 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     const protocol::Event& event = found->second.front()->event;
     const Position position = event.position;
     const std::vector<Position> left_out = std::move(found->second.front()->instead_of);
+    const std::string source = event.payload.blob_put().copy_of();
+    end_copy(lane, event);
     fulfil(lane, item, event);
     found->second.pop_front();
     if (found->second.empty()) {
@@ -351,6 +353,8 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     }
     close(lane, left_out);
     done(lane, position);
+    look_again(lane, source);
+    look_at_copies_of(lane, item);
     fulfil_found(lane);
 }
 

@@ -29,6 +29,8 @@ namespace antipode::secondary {
 ///   It never waits for a removal.
 /// * A removal waits until every transaction numbered before it is applied and no database has a
 ///   gap. It is left out when a later event brings the item whole.
+/// * What is a copy of another item comes behind that item's earlier changes and before its later
+///   events.
 /// * So transactions wait for changes, and only removals wait for transactions: there is no circle.
 ///
 /// It also keeps the lanes' positions and the recovery point. Passive; one thread at a time (the
@@ -149,6 +151,10 @@ class ApplyOrder {
         std::deque<std::string> runnable;
         std::set<std::pair<Position, std::string>> blocked_removals;  ///< by place in the order
         std::vector<std::string> waiting_for_content;
+        /// Events that copy another item, by that; items whose first event waits for such a copy,
+        /// or for what it copies.
+        std::map<std::string, std::set<Position>> copies;
+        std::set<std::string> behind_copies;
 
         Position passed_gap;  ///< behind this gap came a marker that
         Position passed_by;   ///< says that all announced before it is published
@@ -193,6 +199,14 @@ class ApplyOrder {
     bool must_skip(const Lane& lane, const Position& position, size_t bytes) const;
     std::optional<Position> rows_barrier() const;
     void run_next(Lane& lane, const std::string& item);
+    /// The item's first event may be applied now, but for copies.
+    void let_run(Lane& lane, const std::string& item);
+    void note_copy(Lane& lane, const protocol::Event& event);
+    void end_copy(Lane& lane, const protocol::Event& event);
+    bool waits_for_copy(const Lane& lane, const protocol::Event& event) const;
+    /// An item that waited for a copy, or to be copied, need not wait any more, perhaps.
+    void look_again(Lane& lane, const std::string& item);
+    void look_at_copies_of(Lane& lane, const std::string& item);
     bool is_blocked_removal(const protocol::Event& event) const;
     /// Lets what stands behind a blocked removal of the item pass it, if it may. True: the item's
     /// first event is now one that can be applied.

@@ -60,6 +60,14 @@ class ApplyOrderTest : public testing::Test {
         payload.mutable_blob_put()->mutable_fulfils()->set_through(through);
         return accept(blobs, payload, bytes);
     }
+    uint64_t copy(const std::string& item, const std::string& source, uint64_t announced) {
+        v1::Payload payload;
+        payload.mutable_blob_put()->set_path(item);
+        payload.mutable_blob_put()->set_copy_of(source);
+        payload.mutable_blob_put()->mutable_fulfils()->set_first(announced);
+        payload.mutable_blob_put()->mutable_fulfils()->set_through(announced);
+        return accept(blobs, payload);
+    }
     uint64_t remove(const std::string& item, uint64_t announced) {
         v1::Payload payload;
         payload.mutable_blob_removed()->set_path(item);

@@ -211,6 +211,7 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
         return;
     }
     const std::string item = *named;  // the event may be done with before this returns
+    note_copy(lane, pending.event);
     auto& events = lane.by_item[item];
     events.push_back(&pending);
     if (events.size() == 1 ||

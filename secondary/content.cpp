@@ -4,20 +4,13 @@
 #include <map>
 #include <set>
 
+#include <spdlog/spdlog.h>
+
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/limits.hpp"
 
 namespace antipode::secondary {
-namespace {
-
-/// So that neither a crash nor the last sync costs much.
-constexpr uint64_t sync_every_bytes = 64 * limits::mib;
-
-/// Thrown through BulkSource::get when what comes cannot be what was asked for.
-struct Superseded {};
-
-}  // namespace
 
 class ContentStore::Turn {
   public:
@@ -27,9 +20,10 @@ class ContentStore::Turn {
         if (!store_.turn_ended_.wait(lock, stop, [&] { return find() == store_.active_.end(); })) {
             throw Stopped{};
         }
-        store_.active_.push_back({hash, 0, size});
+        store_.active_.push_back({{hash, 0, size}, nullptr});
     }
     ~Turn() {
+        end_pull();
         std::scoped_lock lock(store_.mutex_);
         store_.active_.erase(find());
         store_.turn_ended_.notify_all();
@@ -37,24 +31,41 @@ class ContentStore::Turn {
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
 
-    void report(uint64_t bytes) {
+    /// From now on others may help.
+    void begin_pull(std::shared_ptr<RangedPull> pull) {
+        pull_ = pull;
         std::scoped_lock lock(store_.mutex_);
-        find()->bytes = bytes;
+        find()->pull = std::move(pull);
+    }
+    /// Nobody helps any more.
+    void end_pull() {
+        if (pull_) {
+            pull_->close();
+            pull_.reset();
+            std::scoped_lock lock(store_.mutex_);
+            find()->pull.reset();
+        }
     }
 
     const Sha256 hash;
     const uint64_t total;
 
   private:
-    std::vector<Progress>::iterator find() {
+    std::vector<Active>::iterator find() {
         return std::find_if(store_.active_.begin(), store_.active_.end(),
-                            [&](const Progress& pull) { return pull.hash == hash; });
+                            [&](const Active& active) { return active.progress.hash == hash; });
     }
     ContentStore& store_;
+    std::shared_ptr<RangedPull> pull_;
 };
 
-ContentStore::ContentStore(StoreId store, FileTree& tree, std::string directory)
-    : store_(std::move(store)), tree_(tree), directory_(std::move(directory)) {}
+ContentStore::ContentStore(StoreId store, FileTree& tree, std::string directory,
+                           SameContent same_content, uint64_t range_bytes)
+    : store_(std::move(store)),
+      tree_(tree),
+      directory_(std::move(directory)),
+      same_content_(std::move(same_content)),
+      range_bytes_(range_bytes) {}
 ContentStore::~ContentStore() = default;
 
 ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource& primary,
@@ -67,6 +78,19 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
     if (is_here(*hash, content.size())) {
         return Here{path_of(*hash)};
     }
+    require_directory();
+    if (take_same(turn, stop)) {
+        return Here{path_of(*hash)};
+    }
+    if (const auto outcome = pull(content, turn, false, primary, stop)) {
+        return *outcome;
+    }
+    // What an earlier try left was not right, whyever: once more, from the beginning.
+    return pull(content, turn, true, primary, stop)
+        .value_or(Gone{"what came is not what was announced"});
+}
+
+void ContentStore::require_directory() {
     std::set<std::string> changed;
     if (make_directories(tree_, directory_, changed)) {
         throw Error(Reaction::Retry,
@@ -76,14 +100,61 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
     for (const std::string& directory : changed) {
         tree_.sync_directory(directory);
     }
-    const auto part = tree_.stat(part_name(*hash));
-    const Outcome first = pull(content, turn, primary, stop);
-    const bool was_resumed = part && part->size > 0;
-    if (std::holds_alternative<Here>(first) || !was_resumed) {
-        return first;
+}
+
+void ContentStore::expect(const v1::Content& content) {
+    const auto hash = sha256_from_bytes(content.sha256());
+    if (!hash || !same_content_) {
+        return;
     }
-    // A power cut may have left a part whose bytes never reached the disk: once more, from zero.
-    return pull(content, turn, primary, stop);
+    try {
+        if (!tree_.stat(whole_name(*hash))) {
+            require_directory();
+            name_same(*hash, content.size());
+        }
+    } catch (const Error& error) {
+        spdlog::debug("{}: {}", store_.to_string(), error.what());  // it is pulled, then
+    }
+}
+
+/// True: a file that should have this content has our name.
+bool ContentStore::name_same(const Sha256& hash, uint64_t size) {
+    const std::string name = same_name(hash);
+    if (tree_.stat(name)) {
+        return true;
+    }
+    const auto items = same_content_ ? same_content_(hash, size) : std::vector<std::string>();
+    return std::any_of(items.begin(), items.end(), [&](const std::string& item) {
+        const auto stat = tree_.stat(item);
+        return stat && stat->type == FileType::Regular && stat->size == size &&
+               tree_.link(item, name);
+    });
+}
+
+/// What an item has need not be pulled, nor copied yet: what we hold is another name of its file,
+/// which nobody ever writes into.
+bool ContentStore::take_same(Turn& turn, const std::stop_token& stop) {
+    const std::string name = same_name(turn.hash);
+    try {
+        const auto file = name_same(turn.hash, turn.total) ? tree_.open(name) : nullptr;
+        if (!file) {
+            return false;
+        }
+        const HashedFile found = hash_file(*file, stop);
+        const auto metadata = tree_.open_for_metadata(name);
+        if (!metadata || found.hash != turn.hash || found.size != turn.total) {
+            tree_.remove(name);  // a content check finds what is wrong with the item
+            return false;
+        }
+        metadata->sync();
+    } catch (const Error& error) {
+        spdlog::debug("{}: {}", store_.to_string(), error.what());
+        tree_.remove(name);
+        return false;
+    }
+    place(turn.hash, name);
+    RangedPull::remove_files(tree_, whole_name(turn.hash));
+    return true;
 }
 
 bool ContentStore::is_here(const Sha256& hash, uint64_t size) {
@@ -96,75 +167,63 @@ bool ContentStore::is_here(const Sha256& hash, uint64_t size) {
     return false;
 }
 
-ContentStore::Outcome ContentStore::pull(const v1::Content& content, Turn& turn,
-                                         BulkSource& primary, const std::stop_token& stop) {
-    const std::string name = part_name(turn.hash);
-    Sha256Stream stream;
-    uint64_t bytes = 0;
-    if (const auto part = tree_.open(name)) {
-        for_each_chunk(*part, 0, [&](std::string_view chunk) {
-            if (stop.stop_requested()) {
-                throw Stopped{};
-            }
-            stream.update(chunk);
-            bytes += chunk.size();
-            turn.report(bytes);
-            return true;
-        });
-    }
-    std::string reason = "what came is not what was announced";
-    try {
-        const auto writer = tree_.append(name);
-        uint64_t synced = bytes;
-        if (bytes < turn.total) {
-            const auto check_size = [&](const BulkSource::Answer& answer) {
-                if (answer.total_size && *answer.total_size != turn.total) {
-                    throw Superseded{};
-                }
-            };
-            const auto take = [&](std::string_view chunk) {
-                if (chunk.size() > turn.total - bytes) {
-                    throw Superseded{};
-                }
-                writer->write(chunk);
-                stream.update(chunk);
-                bytes += chunk.size();
-                turn.report(bytes);
-                if (bytes - synced >= sync_every_bytes) {
-                    sync_or_drop(turn.hash, *writer);
-                    synced = bytes;
-                }
-            };
-            const BulkRequest request{store_.to_string() + "/content",
-                                      {{"ref", to_hex(content.pull())}}};
-            if (!primary.get(request, bytes, check_size, take, stop).found) {
-                reason = "the primary does not have it any more";
-            }
+/// nullopt: what is here, or what came, has another hash.
+std::optional<ContentStore::Outcome> ContentStore::pull(const v1::Content& content, Turn& turn,
+                                                        bool from_scratch, BulkSource& primary,
+                                                        const std::stop_token& stop) {
+    const std::string name = whole_name(turn.hash);
+    const auto pull = std::make_shared<RangedPull>(
+        tree_,
+        RangedPull::Options{
+            name, turn.hash, turn.total, range_bytes_,
+            BulkRequest{store_.to_string() + "/content", {{"ref", to_hex(content.pull())}}}},
+        from_scratch);
+    turn.begin_pull(pull);
+    auto end = RangedPull::End::Open;
+    while (end == RangedPull::End::Open) {
+        while (pull->pull_next(primary, stop)) {
         }
-        if (bytes == turn.total && stream.finish() == turn.hash) {
-            finish(turn.hash, *writer);
-            return Here{path_of(turn.hash), tree_.stat(whole_name(turn.hash))};
-        }
-    } catch (const Superseded&) {
-        reason = "the primary has another version by now";
+        end = pull->wait(stop);
     }
-    tree_.remove(name);
-    return Gone{reason};
+    turn.end_pull();
+    switch (end) {
+        case RangedPull::End::Open:
+        case RangedPull::End::Closed:
+            break;
+        case RangedPull::End::Right:
+            place(turn.hash, name + ".part");
+            RangedPull::remove_files(tree_, name);
+            return Here{path_of(turn.hash), tree_.stat(name)};
+        case RangedPull::End::Wrong:
+            RangedPull::remove_files(tree_, name);
+            return pull->was_resumed()
+                       ? std::nullopt
+                       : std::optional<Outcome>(Gone{"what came is not what was announced"});
+        case RangedPull::End::Gone:
+            RangedPull::remove_files(tree_, name);
+            return pull->was_resumed() ? std::nullopt
+                                       : std::optional<Outcome>(Gone{pull->reason()});
+    }
+    throw Error(Reaction::Retry, "the pull of " + printable(name) + " was interrupted");
 }
 
-void ContentStore::sync_or_drop(const Sha256& hash, FileWriter& part) {
-    try {
-        part.sync();
-    } catch (const Error&) {
-        // Nobody knows what is on the disk now, and the next sync would not say it again.
-        tree_.remove(part_name(hash));
-        throw;
+bool ContentStore::help(BulkSource& primary, const std::stop_token& stop) {
+    std::vector<std::shared_ptr<RangedPull>> pulls;
+    {
+        std::scoped_lock lock(mutex_);
+        for (const Active& active : active_) {
+            if (active.pull) {
+                pulls.push_back(active.pull);
+            }
+        }
     }
+    return std::any_of(pulls.begin(), pulls.end(),
+                       [&](const auto& pull) { return pull->pull_next(primary, stop); });
 }
 
-void ContentStore::finish(const Sha256& hash, FileWriter& part) {
-    sync_or_drop(hash, part);
-    if (tree_.rename(part_name(hash), whole_name(hash)) != FileTree::Placed::Yes) {
+/// Makes a checked, synced file of ours the whole content.
+void ContentStore::place(const Sha256& hash, const std::string& file) {
+    if (tree_.rename(file, whole_name(hash)) != FileTree::Placed::Yes) {
         throw Error(Reaction::Retry,
                     "pulled content vanished: " + printable(path_of(hash).native()));
     }
@@ -183,19 +242,22 @@ std::filesystem::path ContentStore::path_of(const Sha256& hash) const {
 void ContentStore::discard(const Sha256& hash) {
     if (!is_active(hash)) {
         tree_.remove(whole_name(hash));
-        tree_.remove(part_name(hash));
+        tree_.remove(same_name(hash));
+        RangedPull::remove_files(tree_, whole_name(hash));
     }
 }
 
 size_t ContentStore::keep_only(std::span<const Sha256> wanted) {
     std::set<std::string> known;
+    const auto keep = [&](const Sha256& hash) {
+        const std::string name = whole_name(hash);
+        known.insert({name, name + ".part", name + ".ranges", same_name(hash)});
+    };
     for (const Sha256& hash : wanted) {
-        known.insert(whole_name(hash));
-        known.insert(part_name(hash));
+        keep(hash);
     }
     for (const Progress& pull : progress()) {
-        known.insert(whole_name(pull.hash));
-        known.insert(part_name(pull.hash));
+        keep(pull.hash);
     }
     size_t removed = 0;
     for (const FileTree::Entry& entry :
@@ -210,7 +272,12 @@ size_t ContentStore::keep_only(std::span<const Sha256> wanted) {
 
 std::vector<ContentStore::Progress> ContentStore::progress() const {
     std::scoped_lock lock(mutex_);
-    return active_;
+    std::vector<Progress> all;
+    for (const Active& active : active_) {
+        all.push_back(active.progress);
+        all.back().bytes = active.pull ? active.pull->bytes() : 0;
+    }
+    return all;
 }
 
 bool ContentStore::is_active(const Sha256& hash) const {
@@ -223,8 +290,8 @@ std::string ContentStore::whole_name(const Sha256& hash) const {
     return directory_ + "/" + to_hex(hash);
 }
 
-std::string ContentStore::part_name(const Sha256& hash) const {
-    return whole_name(hash) + ".part";
+std::string ContentStore::same_name(const Sha256& hash) const {
+    return whole_name(hash) + ".same";
 }
 
 }  // namespace antipode::secondary

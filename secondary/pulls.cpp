@@ -1,5 +1,9 @@
 #include "secondary/pulls.hpp"
 
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
 namespace antipode::secondary {
 
 Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
@@ -15,6 +19,11 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
         return;
     }
     const Key key = key_of(store, content);
+    const bool is_news =
+        shared_.with([&](Shared& shared) { return !shared.entries.contains(key); });
+    if (is_news) {
+        stores_.at(store)->expect(content);
+    }
     shared_.with([&](Shared& shared) {
         const auto [found, fresh] = shared.entries.try_emplace(key);
         Entry& entry = found->second;
@@ -55,6 +64,26 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
     }
 }
 
+void Pulls::drop_unwanted() {
+    for (const auto& [store, contents] : stores_) {
+        const auto wanted = shared_.with([&, id = &store](const Shared& shared) {
+            std::vector<Sha256> hashes;
+            for (auto entry = shared.entries.lower_bound(Key{*id, {}, {}});
+                 entry != shared.entries.end() && entry->first.store == *id; ++entry) {
+                if (const auto hash = sha256_from_bytes(entry->first.hash)) {
+                    hashes.push_back(*hash);
+                }
+            }
+            return hashes;
+        });
+        try {
+            contents->keep_only(wanted);
+        } catch (const Error& error) {
+            spdlog::debug("{}: {}", store.to_string(), error.what());  // the next start tries again
+        }
+    }
+}
+
 Pulls::State Pulls::state(const StoreId& store, const v1::Content& content) const {
     return shared_.with([&](const Shared& shared) -> State {
         const auto found = shared.entries.find(key_of(store, content));
@@ -81,6 +110,16 @@ std::pair<size_t, uint64_t> Pulls::missing() const {
     });
 }
 
+std::vector<std::pair<StoreId, ContentStore::Progress>> Pulls::running() const {
+    std::vector<std::pair<StoreId, ContentStore::Progress>> all;
+    for (const auto& [store, contents] : stores_) {
+        for (const ContentStore::Progress& pull : contents->progress()) {
+            all.emplace_back(store, pull);
+        }
+    }
+    return all;
+}
+
 std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
     return shared_.with([](Shared& shared) -> std::optional<std::pair<Key, v1::Content>> {
         while (!shared.queue.empty()) {
@@ -101,14 +140,11 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
     });
 }
 
-void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome) {
+void Pulls::finish(const Key& key, ContentStore::Outcome outcome) {
     shared_.with([&](Shared& shared) {
         Entry& entry = shared.entries.at(key);
         entry.running = false;
-        if (!outcome) {
-            shared.queue.push_back(key);  // it failed; tried again
-            return;
-        }
+        entry.problem.reset();
         entry.outcome = std::move(outcome);
         shared.missing_bytes -= entry.content.size();
         for (const Position& position : entry.wanted_by) {
@@ -120,17 +156,47 @@ void Pulls::finish(const Key& key, std::optional<ContentStore::Outcome> outcome)
     });
 }
 
+void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
+    shared_.with([&](Shared& shared) {
+        Entry& entry = shared.entries.at(key);
+        entry.running = false;
+        entry.problem = problem;
+        shared.queue.push_back(key);
+    });
+}
+
+std::optional<Error> Pulls::problem(const StoreId& store) const {
+    return shared_.with([&](const Shared& shared) -> std::optional<Error> {
+        for (auto entry = shared.entries.lower_bound(Key{store, {}, {}});
+             entry != shared.entries.end() && entry->first.store == store; ++entry) {
+            if (entry->second.problem) {
+                return entry->second.problem;
+            }
+        }
+        return std::nullopt;
+    });
+}
+
 void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
     const auto next = begin_next();
     if (!next) {
-        wake_.take(1, wait, stop);
+        const bool helped = std::any_of(stores_.begin(), stores_.end(), [&](const auto& store) {
+            return store.second->help(primary, stop);
+        });
+        if (!helped) {
+            wake_.take(1, wait, stop);
+        }
         return;
     }
+    wake_.poke();  // others may help
     const auto& [key, content] = *next;
     try {
         finish(key, stores_.at(key.store)->fetch(content, primary, stop));
+    } catch (const Error& error) {
+        try_again(key, error);
+        throw;
     } catch (...) {
-        finish(key, std::nullopt);
+        try_again(key, std::nullopt);
         throw;
     }
     wake_.poke();

@@ -5,8 +5,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/channel.hpp"
+#include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
@@ -28,6 +31,10 @@ class Pulls {
     /// The event at `position` is applied: its content is needed no more.
     void release(const StoreId& store, const Position& position, const v1::Content& content);
 
+    /// Deletes contents, and parts of some, that nobody wants: a crash came between the event that
+    /// was applied and its release(). Everything that is wanted has been named before.
+    void drop_unwanted();
+
     struct Pending {};
     struct Unknown {};  ///< nobody wanted it yet
     using State = std::variant<Unknown, Pending, ContentStore::Here, ContentStore::Gone>;
@@ -38,7 +45,13 @@ class Pulls {
     /// How many contents are not here yet, and their bytes.
     std::pair<size_t, uint64_t> missing() const;
 
-    /// Step of a pull worker: pulls the next content; waits up to `wait` when there is none.
+    /// Why a content of the store is not here yet although it was tried; nullopt: no try failed.
+    std::optional<Error> problem(const StoreId& store) const;
+    /// What is being pulled now.
+    std::vector<std::pair<StoreId, ContentStore::Progress>> running() const;
+
+    /// Step of a pull worker: pulls the next content, or a range of one that another worker pulls;
+    /// waits up to `wait` when there is none.
     void step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop);
 
   private:
@@ -55,6 +68,7 @@ class Pulls {
         v1::Content content;
         std::set<Position> wanted_by;
         bool running = false;
+        std::optional<Error> problem;  ///< of the last try
         std::optional<ContentStore::Outcome> outcome;
     };
     struct Shared {
@@ -64,7 +78,8 @@ class Pulls {
         uint64_t missing_bytes = 0;
     };
     std::optional<std::pair<Key, v1::Content>> begin_next();
-    void finish(const Key& key, std::optional<ContentStore::Outcome> outcome);
+    void finish(const Key& key, ContentStore::Outcome outcome);
+    void try_again(const Key& key, const std::optional<Error>& problem);
 
     std::map<StoreId, ContentStore*> stores_;
     std::function<void(const StoreId&)> on_arrival_;

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "adapters/sqlite/database.hpp"
+#include "base/limits.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -12,6 +13,11 @@ namespace {
 using sqlite::Bytes;
 using sqlite::RowView;
 using sqlite::Value;
+
+/// Its size stands behind the hash. What travels in its event is never looked for.
+const std::string is_large_file =
+    "digest_algorithm = 'blob-1' AND substr(digest, 33) > x'0000000000040000'";
+static_assert(limits::inline_content_bytes == 0x40000, "is_large_file says so");
 
 const std::vector<std::string> migrations = {R"(
     CREATE TABLE lane (
@@ -79,7 +85,10 @@ const std::vector<std::string> migrations = {R"(
     CREATE TRIGGER item_goes AFTER DELETE ON item WHEN old.digest_algorithm <> '' BEGIN
         UPDATE item_count SET items = items - 1 WHERE store = old.store;
     END;
-)"};
+)",
+                                             "CREATE INDEX item_by_content ON item (store, digest) "
+                                             "WHERE " +
+                                                 is_large_file};
 
 const std::string differing_fact = "found differing ";
 const std::string asked_fact = "looks asked ";
@@ -197,6 +206,16 @@ struct Registry::State {
         return static_cast<uint64_t>(database.query_integer(sql, of).value_or(0));
     }
 
+    std::vector<std::string> items(const std::string& sql, const std::vector<Value>& of) const {
+        std::scoped_lock lock(mutex);
+        std::vector<std::string> names;
+        database.query(sql, of, [&](const RowView& row) {
+            names.push_back(row.text(0));
+            return true;
+        });
+        return names;
+    }
+
     void count_up(const std::string& fact) {
         database.execute(
             "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
@@ -269,6 +288,13 @@ std::optional<ItemState> Registry::find(const StoreId& store, const std::string&
     return found;
 }
 
+std::vector<std::string> Registry::with_content(const StoreId& store, const Digest& digest,
+                                                size_t most) const {
+    return state_->items(
+        "SELECT item FROM item WHERE store = ? AND digest = ? AND " + is_large_file + " LIMIT ?",
+        {store.to_string(), Bytes{digest.value}, number(most)});
+}
+
 uint64_t Registry::count(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
     return state_->count("SELECT items FROM item_count WHERE store = ?", {store.to_string()});
@@ -324,17 +350,11 @@ void Registry::looked_at(const StoreId& store, std::span<const std::string> item
 
 std::vector<std::string> Registry::due_for_look(const StoreId& store, TimePoint since,
                                                 size_t most) const {
-    std::scoped_lock lock(state_->mutex);
-    std::vector<std::string> items;
-    state_->database.query(
+    return state_->items(
         "SELECT item FROM item INDEXED BY item_by_look WHERE store = ? AND digest_algorithm <> '' "
         "AND looked_us <= ? AND " +
             State::is_no_exception + " ORDER BY looked_us LIMIT ?",
-        {store.to_string(), to_microseconds(since), number(most)}, [&](const RowView& row) {
-            items.push_back(row.text(0));
-            return true;
-        });
-    return items;
+        {store.to_string(), to_microseconds(since), number(most)});
 }
 
 uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::string>& item) {
@@ -493,19 +513,13 @@ uint64_t Registry::exception_count(const StoreId& store) const {
 }
 
 bool Registry::is_exception(const StoreId& store, const std::string& item) const {
-    std::scoped_lock lock(state_->mutex);
-    return state_->database
-        .query_integer("SELECT 1 FROM exception WHERE store = ? AND item = ?",
-                       {store.to_string(), Bytes{item}})
-        .has_value();
+    const char* const sql = "SELECT item FROM exception WHERE store = ? AND item = ?";
+    return !state_->items(sql, {store.to_string(), Bytes{item}}).empty();
 }
 
 bool Registry::is_awaited(const StoreId& store, const std::string& item) const {
-    std::scoped_lock lock(state_->mutex);
-    return state_->database
-        .query_integer("SELECT 1 FROM exception WHERE store = ? AND item = ? AND kind <> ?",
-                       {store.to_string(), Bytes{item}, mended})
-        .has_value();
+    const char* const sql = "SELECT item FROM exception WHERE store = ? AND item = ? AND kind <> ?";
+    return !state_->items(sql, {store.to_string(), Bytes{item}, mended}).empty();
 }
 
 std::optional<Position> Registry::oldest_exception() const {

@@ -66,6 +66,9 @@ class Registry {
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
 
     std::optional<ItemState> find(const StoreId& store, const std::string& item) const;
+    /// At most `most` items that have this content, if it is too large to travel in an event.
+    std::vector<std::string> with_content(const StoreId& store, const Digest& digest,
+                                          size_t most) const;
     /// Items that exist.
     uint64_t count(const StoreId& store) const;
     void for_each(const StoreId& store,

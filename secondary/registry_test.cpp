@@ -55,6 +55,27 @@ TEST_F(RegistryTest, RecordsItemsTogetherWithTheLanesPosition) {
     EXPECT_EQ(registry_.count(blobs), 1U);
 }
 
+TEST_F(RegistryTest, FindsItemsByTheContentOfLargeFiles) {
+    const auto of_size = [](const std::string& size) {
+        return Digest{"blob-1", std::string(32, 'h') + std::string("\0\0\0\0\0", 5) + size};
+    };
+    const Digest wanted = of_size(std::string("\x04\x00\x01", 3));
+    const Digest small = of_size(std::string("\x04\x00\x00", 3));
+    applied("a", 1, wanted);
+    applied("b", 2, wanted);
+    applied("small", 3, small);
+    applied("other", 4, of_size(std::string("\x04\x00\x02", 3)));
+    const auto find = [&](const Digest& content, size_t most) {
+        return registry_.with_content(blobs, content, most);
+    };
+    EXPECT_EQ(find(wanted, 9), (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(find(wanted, 1).size(), 1U);
+    EXPECT_TRUE(find(small, 9).empty()) << "it travels in its event";
+    applied("a", 5, Digest{});
+    EXPECT_EQ(find(wanted, 9), (std::vector<std::string>{"b"}));
+    EXPECT_TRUE(registry_.with_content(repositories, wanted, 9).empty());
+}
+
 TEST_F(RegistryTest, ARemovedItemIsRememberedButDoesNotCount) {
     applied("a", 7);
     applied("a", 9, Digest{});

@@ -65,6 +65,7 @@ void Relay::begin() {
     });
     noted_.clear();
     name_contents_since(finished);
+    pulls_.drop_unwanted();
     advance_safe();
 }
 

@@ -7,6 +7,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -116,6 +118,40 @@ class PosixWriter final : public FileWriter {
             } else if (errno != EINTR) {
                 throw system_error("writing", root_, name_, errno);
             }
+        }
+    }
+
+    void write_at(uint64_t offset, std::string_view bytes) override {
+        while (!bytes.empty()) {
+            const ssize_t count = pwrite(descriptor_.number(), bytes.data(), bytes.size(),
+                                         static_cast<off_t>(offset));
+            if (count >= 0) {
+                bytes.remove_prefix(static_cast<size_t>(count));
+                offset += static_cast<uint64_t>(count);
+            } else if (errno != EINTR) {
+                throw system_error("writing", root_, name_, errno);
+            }
+        }
+    }
+
+    void write_zeros_at(uint64_t offset, uint64_t size) override {
+        constexpr std::array<char, 65'536> zeros{};
+        const auto place = static_cast<off_t>(offset);
+        const auto length = static_cast<off_t>(size);
+        if (size > 0 && fallocate(descriptor_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  place, length) == 0) {
+            struct stat found {};
+            if (fstat(descriptor_.number(), &found) != 0 ||
+                (found.st_size < place + length &&
+                 ftruncate(descriptor_.number(), place + length) != 0)) {
+                throw system_error("writing", root_, name_, errno);
+            }
+            return;
+        }
+        for (; size > 0; size -= std::min<uint64_t>(size, zeros.size())) {
+            const std::string_view part(zeros.data(), std::min<uint64_t>(size, zeros.size()));
+            write_at(offset, part);
+            offset += part.size();
         }
     }
 
@@ -260,6 +296,10 @@ std::unique_ptr<FileWriter> PosixTree::append(const std::string& name) {
     return open_to_write(name, O_APPEND);
 }
 
+std::unique_ptr<FileWriter> PosixTree::update(const std::string& name) {
+    return open_to_write(name, 0);
+}
+
 std::unique_ptr<FileWriter> PosixTree::open_for_metadata(const std::string& name) {
     Descriptor opened = open_beneath(root_, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     if (!opened && errno == EACCES) {
@@ -334,6 +374,30 @@ bool PosixTree::link(const std::string& from, const std::string& to) {
         return false;
     }
     throw system_error("linking", root_, from, errno);
+}
+
+bool PosixTree::clone(const std::string& from, const std::string& to) {
+    const Descriptor source = open_beneath(root_, from, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (!source) {
+        throw system_error("opening", root_, from, errno);
+    }
+    const Descriptor target =
+        open_beneath(root_, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (!target) {
+        if (errno == EEXIST) {
+            return false;
+        }
+        throw system_error("opening", root_, to, errno);
+    }
+    if (ioctl(target.number(), FICLONE, source.number()) == 0) {
+        return true;
+    }
+    const int problem = errno;
+    remove(to);
+    if (problem == EOPNOTSUPP || problem == ENOTTY || problem == EINVAL || problem == EXDEV) {
+        return false;
+    }
+    throw system_error("cloning", root_, from, problem);
 }
 
 bool PosixTree::remove(const std::string& name) {

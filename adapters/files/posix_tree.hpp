@@ -21,10 +21,12 @@ class PosixTree final : public FileTree {
     std::unique_ptr<FileReader> open(const std::string& path) override;
     std::unique_ptr<FileWriter> create(const std::string& path) override;
     std::unique_ptr<FileWriter> append(const std::string& path) override;
+    std::unique_ptr<FileWriter> update(const std::string& path) override;
     std::unique_ptr<FileWriter> open_for_metadata(const std::string& path) override;
     bool make_directory(const std::string& path) override;
     Placed rename(const std::string& from, const std::string& to) override;
     bool link(const std::string& from, const std::string& to) override;
+    bool clone(const std::string& from, const std::string& to) override;
     bool remove(const std::string& path) override;
     bool remove_directory(const std::string& path) override;
     void sync_directory(const std::string& path) override;

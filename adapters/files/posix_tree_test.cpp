@@ -162,6 +162,39 @@ TEST_F(Tree, NeverFollowsLinksNorLeavesTheRoot) {
     EXPECT_TRUE(fs::is_empty(directory / "outside"));
 }
 
+TEST_F(Tree, WritesAnywhereInAFile) {
+    const auto first = tree.update("a");
+    first->write_at(5, "56");
+    tree.update("a")->write_at(0, "012345");
+    EXPECT_EQ(content("a"), "0123456");
+    first->write_zeros_at(1, 2);
+    first->write_zeros_at(6, 3);
+    EXPECT_EQ(content("a"), std::string("0\0\0"
+                                        "345\0\0\0",
+                                        9));
+    const auto sparse = tree.update("sparse");
+    sparse->write_at(0, std::string(1'000'000, 'x'));
+    sparse->write_zeros_at(0, 8'000'000);
+    struct stat found {};
+    ASSERT_EQ(stat((root / "sparse").c_str(), &found), 0);
+    EXPECT_EQ(found.st_size, 8'000'000);
+    EXPECT_LT(found.st_blocks * 512, 100'000);
+    EXPECT_EQ(content("sparse"), std::string(8'000'000, '\0'));
+}
+
+TEST_F(Tree, ClonesAFileOrSaysThatItCannot) {
+    tree.create("a")->write("content");
+    if (tree.clone("a", "b")) {
+        EXPECT_EQ(content("b"), "content");
+        EXPECT_NE(tree.stat("a")->inode, tree.stat("b")->inode);
+        EXPECT_FALSE(tree.clone("a", "b")) << "it is there";
+    } else {
+        EXPECT_FALSE(tree.stat("b")) << "nothing is left of the try";
+    }
+    EXPECT_THROW(tree.clone("none", "c"), Error);
+    EXPECT_FALSE(tree.stat("c"));
+}
+
 TEST_F(Tree, OpensOnlyRegularFiles) {
     ASSERT_EQ(mkfifo((root / "pipe").c_str(), 0600), 0);
     fs::create_directories(root / "d");

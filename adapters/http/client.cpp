@@ -1,15 +1,19 @@
 #include "adapters/http/client.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <regex>
 #include <vector>
 
 #include "adapters/http/rate_limit.hpp"
 #include "adapters/http/socket.hpp"
 #include "adapters/http/url.hpp"
 #include "adapters/http/wire.hpp"
+#include "adapters/http/zstd_stream.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "base/synchronized.hpp"
 #include "base/worker.hpp"
 
 namespace antipode::http {
@@ -17,21 +21,30 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr size_t chunk_bytes = 128 * limits::kib;
 constexpr size_t small_answer_bytes = 64 * limits::mib;
 constexpr size_t error_text_bytes = 300;
+/// Connections that are kept for the next pulls, and how long: less than the server keeps them.
+constexpr size_t most_kept = 16;
+constexpr std::chrono::seconds kept_for(10);
 
 std::string request_head(const Url& url, const std::string& target, const std::string& token,
-                         uint64_t offset) {
+                         const std::string& more) {
     std::string text = "GET " + target + " HTTP/1.1\r\nHost: " + url.authority() +
-                       "\r\nConnection: close\r\nUser-Agent: antipode\r\n";
+                       "\r\nUser-Agent: antipode\r\n" + more;
     if (!token.empty()) {
         text += "Authorization: Bearer " + token + "\r\n";
     }
-    if (offset > 0) {
-        text += "Range: bytes=" + std::to_string(offset) + "-\r\n";
-    }
     return text + "\r\n";
+}
+
+std::string range_head(const BulkSource::Range& range) {
+    if (range.offset == 0 && range.is_open()) {
+        return {};
+    }
+    const std::string last =
+        range.is_open() ? std::string() : std::to_string(range.offset + range.length - 1);
+    return "Range: bytes=" + std::to_string(range.offset) + "-" + last +
+           "\r\nAccept-Encoding: zstd\r\n";
 }
 
 std::string target_of(const Url& base, const BulkRequest& request) {
@@ -48,26 +61,27 @@ std::string target_of(const Url& base, const BulkRequest& request) {
     return target;
 }
 
-/// The number behind the '/' of a Content-Range.
-std::optional<uint64_t> total_of(const ResponseHead& head) {
-    const auto range = head.headers.find("content-range");
-    if (range == head.headers.end()) {
-        return std::nullopt;
-    }
-    const size_t slash = range->second.find('/');
-    const std::string text =
-        slash == std::string::npos ? std::string() : range->second.substr(slash + 1);
-    if (text.empty() || text.size() > 19 ||
-        text.find_first_not_of("0123456789") != std::string::npos) {
-        return std::nullopt;
-    }
-    return std::stoull(text);
+std::optional<uint64_t> number_of(const std::string& text) {
+    const bool is_number = !text.empty() && text.size() <= 19 &&
+                           text.find_first_not_of("0123456789") == std::string::npos;
+    return is_number ? std::optional<uint64_t>(std::stoull(text)) : std::nullopt;
 }
 
-/// Small under a small cap, so that pauses stay short.
-size_t chunk_size(uint64_t bytes_per_second) {
-    return bytes_per_second == 0 ? chunk_bytes
-                                 : std::clamp<size_t>(bytes_per_second / 8, 1024, chunk_bytes);
+/// What a header Content-Range says (RFC 9110, section 14.4), as far as it can be understood.
+struct ContentRange {
+    std::optional<uint64_t> first;
+    std::optional<uint64_t> last;
+    std::optional<uint64_t> total;
+};
+
+ContentRange content_range(const ResponseHead& head) {
+    const auto found = head.headers.find("content-range");
+    std::smatch parts;
+    static const std::regex form("bytes (?:(\\d+)-(\\d+)|\\*)/(\\d+|\\*)");
+    if (found == head.headers.end() || !std::regex_match(found->second, parts, form)) {
+        return {};
+    }
+    return {number_of(parts[1]), number_of(parts[2]), number_of(parts[3])};
 }
 
 Error refused(const ResponseHead& head, ResponseReader& reader) {
@@ -83,7 +97,7 @@ Error refused(const ResponseHead& head, ResponseReader& reader) {
 HttpAnswer read_small_answer(Socket& socket, const std::string& from) {
     ResponseReader reader(socket, false);
     HttpAnswer answer{reader.head().status, {}};
-    std::vector<char> buffer(chunk_bytes);
+    std::vector<char> buffer(chunk_size(0));
     while (const size_t count = reader.read(buffer)) {
         answer.body.append(buffer.data(), count);
         if (answer.body.size() > small_answer_bytes) {
@@ -95,55 +109,155 @@ HttpAnswer read_small_answer(Socket& socket, const std::string& from) {
 
 }  // namespace
 
+/// One request and its answer on a connection.
+class HttpBulkSource::Exchange {
+  public:
+    Exchange(Socket connection, const std::string& request)
+        : socket(std::move(connection)), reader(socket, false) {
+        socket.write(request);
+        head = reader.head();
+    }
+    Socket socket;
+    ResponseReader reader;
+    ResponseHead head;
+};
+
 struct HttpBulkSource::State {
     explicit State(const Options& given)
         : options(given), url(Url::parse(given.url)), limit(given.bytes_per_second) {}
 
+    struct Kept {
+        Socket socket;
+        steady_clock::time_point since;
+    };
+
+    std::optional<Socket> take_kept() {
+        return kept.with([](std::vector<Kept>& all) -> std::optional<Socket> {
+            const auto oldest = steady_clock::now() - kept_for;
+            std::erase_if(all, [&](const Kept& one) { return one.since < oldest; });
+            if (all.empty()) {
+                return std::nullopt;
+            }
+            Socket socket = std::move(all.back().socket);
+            all.pop_back();
+            return socket;
+        });
+    }
+    void keep(Socket socket) {
+        kept.with([&](std::vector<Kept>& all) {
+            if (all.size() < most_kept) {
+                all.push_back({std::move(socket), steady_clock::now()});
+            }
+        });
+    }
+
     Options options;
     Url url;
     RateLimit limit;
+    Synchronized<std::vector<Kept>> kept;  ///< connections for the next requests
+    std::atomic<uint64_t> received_bytes = 0;
+    std::atomic<uint64_t> content_bytes = 0;
 };
 
 HttpBulkSource::HttpBulkSource(const Options& options) : state_(new State(options)) {}
 HttpBulkSource::~HttpBulkSource() = default;
 
-BulkSource::Answer HttpBulkSource::get(const BulkRequest& request, uint64_t offset,
-                                       const Headers& on_headers, const Sink& sink,
-                                       const std::stop_token& stop) {
+HttpBulkSource::Traffic HttpBulkSource::traffic() const {
+    return {state_->received_bytes, state_->content_bytes};
+}
+
+std::unique_ptr<HttpBulkSource::Exchange> HttpBulkSource::ask(const BulkRequest& request,
+                                                              const Range& range,
+                                                              const std::stop_token& stop) {
     const Options& options = state_->options;
+    const std::string text = request_head(state_->url, target_of(state_->url, request),
+                                          options.token, range_head(range));
+    if (auto kept = state_->take_kept()) {
+        try {
+            kept->set_stop(stop);
+            return std::make_unique<Exchange>(std::move(*kept), text);
+        } catch (const Error&) {
+            // The server has closed it meanwhile.
+        }
+    }
     Socket socket =
         Socket::connect(state_->url.host, state_->url.port, options.connect_timeout, stop);
     socket.set_timeout(options.read_timeout);
-    socket.write(request_head(state_->url, target_of(state_->url, request), options.token, offset));
-    ResponseReader reader(socket, false);
-    const ResponseHead head = reader.head();
+    return std::make_unique<Exchange>(std::move(socket), text);
+}
+
+BulkSource::Answer HttpBulkSource::get(const BulkRequest& request, Range range,
+                                       const Headers& on_headers, const Sink& sink,
+                                       const std::stop_token& stop) {
+    const auto exchange = ask(request, range, stop);
+    const ResponseHead& head = exchange->head;
     if (head.status == 404) {
         return {};
     }
-    const bool nothing_left = head.status == 416 && total_of(head) == offset;
+    const ContentRange place = content_range(head);
+    const bool nothing_left = head.status == 416 && place.total == range.offset;
     if (head.status != 200 && head.status != 206 && !nothing_left) {
-        throw refused(head, reader);
+        throw refused(head, exchange->reader);
     }
-    Answer answer{true, head.status == 200 ? head.content_length : total_of(head), head.headers};
+    if (head.status == 206 && place.first != range.offset) {
+        throw Error(Reaction::Retry, "the primary answered with another range than was asked for",
+                    "look at the proxy before the primary's http.listen, if there is one");
+    }
+    Answer answer{true, head.status == 200 ? head.content_length : place.total, head.headers};
     if (on_headers) {
         on_headers(answer);
     }
-    // A body of unknown size has no ranges: it comes from its beginning.
-    uint64_t to_skip = head.status == 200 ? offset : 0;
-    std::vector<char> buffer(chunk_size(options.bytes_per_second));
-    size_t count = 0;
-    while (!nothing_left && (count = reader.read(buffer)) > 0) {
-        const size_t skipped = std::min<uint64_t>(to_skip, count);
-        to_skip -= skipped;
-        if (skipped < count) {
-            sink(std::string_view(buffer.data() + skipped, count - skipped));
+    if (!nothing_left) {
+        take_body(*exchange, range, sink, stop);
+    }
+    return answer;
+}
+
+void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sink& sink,
+                               const std::stop_token& stop) {
+    const ResponseHead& head = exchange.head;
+    const ContentRange place = content_range(head);
+    std::optional<ZstdDecoder> decoder;
+    const auto coding = head.headers.find("content-encoding");
+    if (coding != head.headers.end()) {
+        if (coding->second != "zstd" || head.status != 206 || !place.last) {
+            throw Error(Reaction::Retry, "the primary answered with the unknown coding \"" +
+                                             printable(coding->second) + "\"");
         }
+        decoder.emplace(*place.last - *place.first + 1);
+    }
+    // A body of unknown size has no ranges: it comes from its beginning.
+    uint64_t to_skip = head.status == 200 ? range.offset : 0;
+    uint64_t left = range.length;
+    const auto use = [&](std::string_view bytes) {
+        const size_t skipped = std::min<uint64_t>(to_skip, bytes.size());
+        to_skip -= skipped;
+        bytes = bytes.substr(skipped, left);
+        left -= bytes.size();
+        if (!bytes.empty()) {
+            state_->content_bytes += bytes.size();
+            sink(bytes);
+        }
+    };
+    std::vector<char> buffer(chunk_size(state_->options.bytes_per_second));
+    size_t count = 0;
+    while (left > 0 && (count = exchange.reader.read(buffer)) > 0) {
+        const std::string_view bytes(buffer.data(), count);
+        state_->received_bytes += count;
+        decoder ? decoder->decode(bytes, use) : use(bytes);
         const auto pause = state_->limit.take(count, steady_clock::now());
         if (sleep_unless_stopped(std::chrono::ceil<std::chrono::milliseconds>(pause), stop)) {
             throw Stopped{};
         }
     }
-    return answer;
+    // What ends the body may still be on its way; a 200 may have more than was asked for.
+    const bool ended = head.status == 206 && exchange.reader.read(buffer) == 0;
+    if (decoder) {
+        decoder->finish();
+    }
+    if (ended && exchange.reader.can_be_used_again()) {
+        state_->keep(std::move(exchange.socket));
+    }
 }
 
 HttpAnswer http_get(const std::string& url_text, std::chrono::milliseconds timeout,
@@ -153,7 +267,7 @@ HttpAnswer http_get(const std::string& url_text, std::chrono::milliseconds timeo
     Socket socket = Socket::connect(url.host, url.port, timeout, {});
     socket.set_timeout(timeout);
     socket.set_deadline(deadline);
-    socket.write(request_head(url, url.target, token, 0));
+    socket.write(request_head(url, url.target, token, "Connection: close\r\n"));
     return read_small_answer(socket, url_text);
 }
 

@@ -9,8 +9,10 @@
 
 namespace antipode::http {
 
-/// Pulls from a primary's bulk service. All pulls of one object share its bandwidth cap. There is
-/// no limit on a pull's whole time, only on standing still. Thread-safe.
+/// Pulls from a primary's bulk service. All pulls of one object share its bandwidth cap, which
+/// counts what passes the wire; a few connections are kept for the next pulls. What the primary
+/// finds worth it comes compressed. There is no limit on a pull's whole time, only on standing
+/// still. Thread-safe.
 class HttpBulkSource final : public BulkSource {
   public:
     struct Options {
@@ -24,11 +26,24 @@ class HttpBulkSource final : public BulkSource {
     explicit HttpBulkSource(const Options& options);
     ~HttpBulkSource() override;
 
-    Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
-               const Sink& sink, const std::stop_token& stop) override;
+    Answer get(const BulkRequest& request, Range range, const Headers& on_headers, const Sink& sink,
+               const std::stop_token& stop) override;
+
+    /// Bodies since the object was made.
+    struct Traffic {
+        uint64_t received_bytes = 0;  ///< as they came
+        uint64_t content_bytes = 0;   ///< as they were handed on
+    };
+    Traffic traffic() const;
 
   private:
+    class Exchange;
     struct State;
+    std::unique_ptr<Exchange> ask(const BulkRequest& request, const Range& range,
+                                  const std::stop_token& stop);
+    void take_body(Exchange& exchange, const Range& range, const Sink& sink,
+                   const std::stop_token& stop);
+
     std::unique_ptr<State> state_;
 };
 

@@ -2,7 +2,14 @@
 
 #include <algorithm>
 
+#include "base/limits.hpp"
+
 namespace antipode::http {
+
+size_t chunk_size(uint64_t bytes_per_second) {
+    constexpr size_t most = 128 * limits::kib;
+    return bytes_per_second == 0 ? most : std::clamp<size_t>(bytes_per_second / 8, 1024, most);
+}
 
 std::chrono::nanoseconds RateLimit::take(size_t bytes, SteadyTime now) {
     using std::chrono::nanoseconds;

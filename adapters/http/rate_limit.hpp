@@ -9,6 +9,10 @@
 
 namespace antipode::http {
 
+/// How much to transfer at once under a cap: little under a small one, so that pauses stay short.
+/// 0: no cap.
+size_t chunk_size(uint64_t bytes_per_second);
+
 /// A cap on bytes per second that several transfers share (token bucket; a tenth of a second's
 /// worth may come at once). Thread-safe.
 class RateLimit {

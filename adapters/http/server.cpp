@@ -10,19 +10,21 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "adapters/http/rate_limit.hpp"
 #include "adapters/http/socket.hpp"
 #include "adapters/http/url.hpp"
 #include "adapters/http/wire.hpp"
+#include "adapters/http/zstd_stream.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
 #include "base/synchronized.hpp"
+#include "base/worker.hpp"
 
 namespace antipode::http {
 namespace {
 
 constexpr std::string_view bulk_prefix = "/v1/bulk/";
-constexpr size_t chunk_bytes = 128 * limits::kib;
 constexpr std::chrono::milliseconds accept_wait{200};
 /// Beyond the limit, this many are told so; still more are just closed.
 constexpr size_t refusing_connections = 16;
@@ -77,6 +79,7 @@ struct Shared {
     std::atomic<size_t> long_requests = 0;  ///< bulk transfers and feeds
     std::atomic<size_t> watchers = 0;
     std::stop_source stop;
+    RateLimit limit;  ///< of bulk transfers
 
     size_t most_long_requests() const {
         return std::max<size_t>(1, options.connections - options.connections / 4);
@@ -122,8 +125,13 @@ class Session {
     bool authorized(const RequestHead& head) const;
     bool answer(const RequestHead& head, const HttpResponse& response, bool keep = true);
     bool stream(const RequestHead& head, BulkBody& body);
-    void send_body(BulkBody& body, std::span<char> buffer, size_t filled,
-                   std::optional<uint64_t> length, bool chunked);
+    struct Framing {
+        std::optional<uint64_t> length;  ///< nullopt: to the body's end
+        bool chunked = false;
+        bool compressed = false;  ///< then it is chunked, too
+    };
+    void send_body(BulkBody& body, std::span<char> buffer, size_t filled, const Framing& framing);
+    void send(std::string_view bytes, bool chunked);
 
     Shared& shared_;
     Socket socket_;
@@ -354,24 +362,33 @@ bool Session::stream(const RequestHead& head, BulkBody& body) {
         length = count;
         body.seek(first);
     }
-    const bool chunked = !length && head.http11;
-    const bool keep = head.keep_alive && (length || chunked);
-    if (length) {
-        headers["Accept-Ranges"] = "bytes";
-        headers["Content-Length"] = std::to_string(*length);
-    } else if (chunked) {
-        headers["Transfer-Encoding"] = "chunked";
-    }
-    headers["Connection"] = keep ? "keep-alive" : "close";
     // The first read comes before the header, so that its failure can still be told.
-    std::vector<char> buffer(chunk_bytes);
+    std::vector<char> buffer(chunk_size(shared_.options.bulk_bytes_per_second));
     const bool with_body = head.method != "HEAD" && length != uint64_t{0};
     const size_t filled = with_body ? body.read(buffer) : 0;
+    const bool part = wanted.kind == RangeAnswer::Kind::Part;
+    Framing framing{length, !length && head.http11};
+    // Each range on its own: its size is known to the receiver, so that the coding is bounded.
+    if (part && head.http11 && accepts_zstd(header_or_empty(head.headers, "accept-encoding")) &&
+        compresses_well({buffer.data(), std::min<uint64_t>(filled, *length)})) {
+        framing.compressed = framing.chunked = true;
+        headers["Content-Encoding"] = "zstd";
+    }
+    const bool keep = head.keep_alive && (length || framing.chunked);
+    if (length) {
+        headers["Accept-Ranges"] = "bytes";
+        headers["Vary"] = "Accept-Encoding";
+    }
+    if (framing.chunked) {
+        headers["Transfer-Encoding"] = "chunked";
+    } else if (length) {
+        headers["Content-Length"] = std::to_string(*length);
+    }
+    headers["Connection"] = keep ? "keep-alive" : "close";
     try {
-        const bool part = wanted.kind == RangeAnswer::Kind::Part;
         socket_.write(response_head(part ? 206 : 200, headers));
         if (with_body) {
-            send_body(body, buffer, filled, length, chunked);
+            send_body(body, buffer, filled, framing);
         }
     } catch (const std::exception& problem) {
         // Cut the connection: the receiver must not take half for all.
@@ -382,26 +399,47 @@ bool Session::stream(const RequestHead& head, BulkBody& body) {
 }
 
 void Session::send_body(BulkBody& body, std::span<char> buffer, size_t filled,
-                        std::optional<uint64_t> length, bool chunked) {
-    uint64_t left = length.value_or(UINT64_MAX);
-    std::array<char, 24> size_line{};
+                        const Framing& framing) {
+    uint64_t left = framing.length.value_or(UINT64_MAX);
+    std::optional<ZstdEncoder> encoder;
+    if (framing.compressed) {
+        encoder.emplace();
+    }
     while (filled > 0 && left > 0) {
         const std::string_view bytes(buffer.data(), std::min<uint64_t>(filled, left));
-        if (chunked) {
-            std::snprintf(size_line.data(), size_line.size(), "%zx\r\n", bytes.size());
-            socket_.write(size_line.data());
-        }
-        socket_.write(bytes);
-        if (chunked) {
-            socket_.write("\r\n");
-        }
         left -= bytes.size();
+        if (encoder) {
+            send(encoder->encode(bytes, left == 0), framing.chunked);
+        } else {
+            send(bytes, framing.chunked);
+        }
         filled = left > 0 ? body.read(buffer) : 0;
     }
-    if (chunked) {
-        socket_.write("0\r\n\r\n");
-    } else if (length && left > 0) {
+    if (framing.length && left > 0) {
         throw Error(Reaction::Retry, "the content ended before its size");
+    }
+    if (framing.chunked) {
+        socket_.write("0\r\n\r\n");
+    }
+}
+
+void Session::send(std::string_view bytes, bool chunked) {
+    if (bytes.empty()) {
+        return;  // in chunks, that would be the end
+    }
+    if (chunked) {
+        std::array<char, 24> size_line{};
+        std::snprintf(size_line.data(), size_line.size(), "%zx\r\n", bytes.size());
+        socket_.write(size_line.data());
+    }
+    socket_.write(bytes);
+    if (chunked) {
+        socket_.write("\r\n");
+    }
+    const auto pause = shared_.limit.take(bytes.size(), std::chrono::steady_clock::now());
+    if (sleep_unless_stopped(std::chrono::ceil<std::chrono::milliseconds>(pause),
+                             shared_.stop.get_token())) {
+        throw Stopped{};
     }
 }
 
@@ -422,8 +460,9 @@ HttpResponse error_response(unsigned status, const std::string& message,
 }
 
 struct HttpServer::State {
-    explicit State(Options options)
-        : shared{std::move(options), {}, 0, 0, {}}, listener(listen(shared.options)) {}
+    explicit State(const Options& options)
+        : shared{options, {}, 0, 0, {}, RateLimit(options.bulk_bytes_per_second)},
+          listener(listen(shared.options)) {}
     ~State() { stop(); }
 
     void stop() {

@@ -52,6 +52,7 @@ class HttpServer {
         size_t body_bytes = 0;  ///< of a POST, at most
         std::string token{};    ///< of Access::Token; empty: not asked for
         size_t connections = 64;
+        uint64_t bulk_bytes_per_second = 0;                        ///< served at most; 0: no cap
         size_t watchers = 16;                                      ///< of all feeds together
         std::chrono::milliseconds idle{std::chrono::seconds(30)};  ///< a read or write that stalls
         std::chrono::milliseconds header_time{std::chrono::seconds(30)};  ///< a whole header

@@ -37,6 +37,8 @@ class Socket {
     /// To a socket of this machine, by its file. Throws Error{Retry} that names it.
     static Socket connect(const std::filesystem::path& file, const std::stop_token& stop);
 
+    /// For the next user of the connection.
+    void set_stop(std::stop_token stop) { stop_ = std::move(stop); }
     /// How long one read or write may go without progress.
     void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
     /// Reads must end before `deadline`, too; nullopt: no such deadline.

@@ -159,6 +159,10 @@ size_t ResponseReader::read(std::span<char> space) {
     return space.size() - body.size;
 }
 
+bool ResponseReader::can_be_used_again() const {
+    return state_->parser.is_done() && state_->parser.keep_alive() && state_->buffer.size() == 0;
+}
+
 std::string response_head(unsigned status, const Headers& headers) {
     const auto reason = beast::http::obsolete_reason(beast::http::int_to_status(status));
     std::string text = "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason) + "\r\n";

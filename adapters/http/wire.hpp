@@ -62,6 +62,8 @@ class ResponseReader {
     ResponseHead head();
     /// Fills `buffer` from the front; 0 at the body's proper end.
     size_t read(std::span<char> buffer);
+    /// After the body's end: the server lets the connection be used for another request.
+    bool can_be_used_again() const;
 
   private:
     struct State;

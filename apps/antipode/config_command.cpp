@@ -106,7 +106,8 @@ Json to_json(const Config& config) {
           {"apply_workers", config.tuning.apply_workers},
           {"pull_workers", config.tuning.pull_workers},
           {"copy_workers", config.tuning.copy_workers},
-          {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second}}}};
+          {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second},
+          {"bulk_serve_bytes_per_second", config.tuning.bulk_serve_bytes_per_second}}}};
     for (const Config::Site& site : config.sites) {
         document["sites"].push_back(
             {{"name", site.name}, {"nats", without_password(site.nats)}, {"http", site.http}});

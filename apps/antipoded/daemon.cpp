@@ -70,7 +70,9 @@ Daemon::Daemon(Config config, const Clock& clock)
       clock_(clock),
       started_at_(clock.now()),
       lock_(config_.state_dir),
-      server_({.listen = config_.http.listen, .token = read_token(config_)}),
+      server_({.listen = config_.http.listen,
+               .token = read_token(config_),
+               .bulk_bytes_per_second = config_.tuning.bulk_serve_bytes_per_second}),
       records_(records_of(config_), buckets_of(config_), clock_),
       journal_(config_.state_dir / "failover.journal"),
       hands_(
@@ -374,6 +376,7 @@ nlohmann::json Daemon::status() const {
                              {"recovery_point_us", nullptr},
                              {"recovery_point_reason", ""},
                              {"refused", nullptr},
+                             {"pulls", nullptr},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},

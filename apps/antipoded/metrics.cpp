@@ -108,6 +108,18 @@ std::string render_metrics(const nlohmann::json& status) {
               "since the daemon started.",
               {}, status["refused"]["events"]);
     }
+    if (status["pulls"].is_object()) {
+        const auto& pulls = status["pulls"];
+        gauge(registry, "antipode_pulls_missing_bytes", "Large content that is not here yet.", {},
+              pulls["missing_bytes"]);
+        gauge(registry, "antipode_pulls_received_bytes",
+              "That came from the primary beside the stream, as they passed the wire, since the "
+              "daemon became a secondary.",
+              {}, pulls["received_bytes"]);
+        gauge(registry, "antipode_pulls_content_bytes",
+              "The same without compression: the difference was saved.", {},
+              pulls["content_bytes"]);
+    }
     for (const auto& store : status["stores"]) {
         render_store(registry, store);
     }

@@ -7,6 +7,7 @@
 
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
+#include "apps/antipoded/pulls_status.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
 #include "failover/handover.hpp"
@@ -75,7 +76,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       clock_(clock),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db", clock),
-      stores_(make_secondary_stores(config, clock)),
+      stores_(make_secondary_stores(config, registry_, clock)),
       bulk_({.url = url_of(config, primary),
              .token = read_token(config),
              .bytes_per_second = config.tuning.bulk_bytes_per_second}),
@@ -452,6 +453,10 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "degraded";
     }
     reason = lane.order.held_by;
+    if (const auto problem = pulls_.problem(lane.store)) {
+        reason = std::string("content cannot be pulled: ") + problem->what();
+        next_step = problem->next_step();
+    }
     if (database != nullptr && reason.empty()) {
         show_watch(*database, lane.store, workers, reason, next_step);
     }
@@ -580,6 +585,7 @@ void SecondaryHalf::show(nlohmann::json& out) const {
     out["refused"] = {{"events", relay.refused},
                       {"reason", relay.refusal},
                       {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
+    out["pulls"] = show_pulls(pulls_, bulk_);
     if (const auto point = receiver_.recovery_point()) {
         out["recovery_point_us"] = to_microseconds(*point);
     } else {

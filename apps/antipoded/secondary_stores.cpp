@@ -11,12 +11,15 @@
 #include "secondary/database/transaction_apply.hpp"
 #include "secondary/repositories/apply.hpp"
 #include "secondary/repositories/names.hpp"
+#include "verify/blob_digest.hpp"
 
 namespace antipode {
 namespace {
 
 /// Until then who is in the way has been ended.
 constexpr std::chrono::seconds after_grace(30);
+/// Of items with one content: others are looked at when the first are not what they should be.
+constexpr size_t same_content_looked_at = 4;
 
 class PostgresSecondary final : public SecondaryDatabase {
   public:
@@ -119,9 +122,15 @@ class GitSecondary final : public SecondaryItems {
 
 class FilesSecondary final : public SecondaryItems {
   public:
-    FilesSecondary(const Config::Blobs& store, const Clock& clock)
+    FilesSecondary(const Config::Blobs& store, const secondary::Registry& registry,
+                   const Clock& clock)
         : tree_(store.root, store.owner_ids),
-          contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
+          contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name(),
+                    [&registry, id = StoreId{StoreKind::Blobs, store.name}](const Sha256& hash,
+                                                                            uint64_t size) {
+                        return registry.with_content(id, verify::blob_digest(hash, size),
+                                                     same_content_looked_at);
+                    }),
           deleted_(tree_, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
           apply_({StoreKind::Blobs, store.name}, tree_, deleted(), store.all_directories()),
@@ -157,7 +166,8 @@ class FilesSecondary final : public SecondaryItems {
 
 }  // namespace
 
-SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) {
+SecondaryStores make_secondary_stores(const Config& config, const secondary::Registry& registry,
+                                      const Clock& clock) {
     SecondaryStores stores;
     for (const Config::Database& store : config.databases) {
         stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store, clock));
@@ -166,7 +176,7 @@ SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) 
         stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores.items.push_back(std::make_unique<FilesSecondary>(store, clock));
+        stores.items.push_back(std::make_unique<FilesSecondary>(store, registry, clock));
     }
     return stores;
 }

@@ -11,6 +11,7 @@
 #include "secondary/blobs/deleted.hpp"
 #include "secondary/content.hpp"
 #include "secondary/look.hpp"
+#include "secondary/registry.hpp"
 
 /// The one place that knows which stores a secondary can apply: a new kind is one line in
 /// make_secondary_stores().
@@ -44,6 +45,7 @@ struct SecondaryStores {
     std::vector<std::unique_ptr<SecondaryItems>> items;
 };
 
-SecondaryStores make_secondary_stores(const Config& config, const Clock& clock);
+SecondaryStores make_secondary_stores(const Config& config, const secondary::Registry& registry,
+                                      const Clock& clock);
 
 }  // namespace antipode

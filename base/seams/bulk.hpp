@@ -58,15 +58,24 @@ class BulkSource {
         std::optional<uint64_t> total_size;
         std::map<std::string, std::string> headers;  ///< names in lower case
     };
+    /// What is wanted of a body; more than there is means up to its end.
+    struct Range {
+        uint64_t offset = 0;
+        uint64_t length = UINT64_MAX;
+        /// From here to the end.
+        Range(uint64_t from) : offset(from) {}  // NOLINT(google-explicit-constructor)
+        Range(uint64_t from, uint64_t bytes) : offset(from), length(bytes) {}
+        bool is_open() const { return length == UINT64_MAX; }
+    };
     using Headers = std::function<void(const Answer&)>;
     using Sink = std::function<void(std::string_view chunk)>;
 
     virtual ~BulkSource() = default;
-    /// Reads from `offset` to the end, chunk by chunk, under the site's bandwidth cap. `on_headers`
-    /// (may be empty) is called once before the first chunk. Throws Error{Retry} when the primary
-    /// cannot be reached or the answer is cut short, Stopped on the token, and whatever a callback
-    /// throws.
-    virtual Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
+    /// Reads a range, chunk by chunk, under the site's bandwidth cap; of a body of unknown size,
+    /// from its offset to the end. `on_headers` (may be empty) is called once before the first
+    /// chunk. Throws Error{Retry} when the primary cannot be reached or the answer is cut short,
+    /// Stopped on the token, and whatever a callback throws.
+    virtual Answer get(const BulkRequest& request, Range range, const Headers& on_headers,
                        const Sink& sink, const std::stop_token& stop) = 0;
 };
 

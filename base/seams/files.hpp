@@ -44,12 +44,17 @@ class FileReader {
     virtual size_t read_at(uint64_t offset, std::span<char> buffer) = 0;
 };
 
-/// A regular file that is being written, at its end. One thread. What is written is durable only
-/// after sync() or a barrier's.
+/// A regular file that is being written. One thread. What is written is durable only after sync()
+/// or a barrier's.
 class FileWriter {
   public:
     virtual ~FileWriter() = default;
+    /// Behind what it wrote before; of append(), at the end of the file.
     virtual void write(std::string_view bytes) = 0;
+    /// Anywhere, also behind the end; not of append().
+    virtual void write_at(uint64_t offset, std::string_view bytes) = 0;
+    /// The same with zeros, which take no room where the file system can do that.
+    virtual void write_zeros_at(uint64_t offset, uint64_t size) = 0;
     virtual void set_metadata(uint32_t mode, int64_t mtime_ns) = 0;
     virtual void sync() = 0;
 };
@@ -93,6 +98,8 @@ class FileTree {
     virtual std::unique_ptr<FileWriter> create(const std::string& path) = 0;
     /// Opens a file, or makes it, to write at its end.
     virtual std::unique_ptr<FileWriter> append(const std::string& path) = 0;
+    /// Opens a file, or makes it, to write anywhere in it.
+    virtual std::unique_ptr<FileWriter> update(const std::string& path) = 0;
     /// Opens a file that is there for its metadata, whatever its mode; nullptr: it is not.
     virtual std::unique_ptr<FileWriter> open_for_metadata(const std::string& path) = 0;
     /// False: something with that name, or no parent directory, is there.
@@ -102,6 +109,9 @@ class FileTree {
     virtual Placed rename(const std::string& from, const std::string& to) = 0;
     /// A second name for one file. False: the file system cannot, or `to` is there already.
     virtual bool link(const std::string& from, const std::string& to) = 0;
+    /// Makes a file with the content of another that takes no room of its own. False: the file
+    /// system cannot, or `to` is there already.
+    virtual bool clone(const std::string& from, const std::string& to) = 0;
     /// False: there is nothing, or a directory.
     virtual bool remove(const std::string& path) = 0;
     /// False: it is not there, not empty, or no directory.

@@ -106,6 +106,9 @@ class MeddlingTree final : public FileTree {
     std::unique_ptr<FileWriter> append(const std::string& path) override {
         return real_.append(path);
     }
+    std::unique_ptr<FileWriter> update(const std::string& path) override {
+        return real_.update(path);
+    }
     std::unique_ptr<FileWriter> open_for_metadata(const std::string& path) override {
         return real_.open_for_metadata(path);
     }
@@ -115,6 +118,9 @@ class MeddlingTree final : public FileTree {
     }
     bool link(const std::string& from, const std::string& to) override {
         return real_.link(from, to);
+    }
+    bool clone(const std::string& from, const std::string& to) override {
+        return real_.clone(from, to);
     }
     bool remove(const std::string& path) override { return real_.remove(path); }
     bool remove_directory(const std::string& path) override { return real_.remove_directory(path); }
@@ -225,9 +231,58 @@ TEST_F(Capture, NoticesWhatHappensAfterTheFirstReconcile) {
     fs::rename(root / "d", root / "e");
     const Noticed moved = drain();
     EXPECT_EQ(moved.changed, Names{"e/a"});
-    EXPECT_EQ(moved.removed, Names{"d/a"});
+    EXPECT_EQ(moved.moved, Names{"d/a"});
     EXPECT_TRUE(publish("d/a").has_blob_removed());
     EXPECT_EQ(publish("d/a").kind_case(), v1::Payload::KIND_NOT_SET);
+}
+
+TEST_F(Capture, AFileThatWasMovedIsACopyOfItsOldName) {
+    reconcile();
+    write("d/a", "some content");
+    write("d/tiny", "1");
+    drain();
+    publish("d/a");
+    publish("d/tiny");
+    fs::rename(root / "d", root / "e");
+    drain();
+    const v1::Payload moved = publish("e/a");
+    EXPECT_EQ(moved.blob_put().copy_of(), "d/a");
+    EXPECT_EQ(moved.blob_put().content().place_case(), v1::Content::PLACE_NOT_SET);
+    EXPECT_EQ(moved.blob_put().content().sha256(), std::string(view(sha256("some content"))));
+    EXPECT_EQ(publish("e/tiny").blob_put().content().inline_(), "1") << "the name is longer";
+    EXPECT_EQ(publish("e/a", true).blob_put().content().inline_(), "some content");
+    // Once its removal is published, nobody has it under its old name.
+    EXPECT_TRUE(publish("d/a").has_blob_removed());
+    fs::rename(root / "e/a", root / "f");
+    EXPECT_TRUE(publish("f").blob_put().content().has_inline_()) << "not noticed to be moved";
+    drain();
+    inventory.clear();
+    EXPECT_TRUE(publish("f").blob_put().content().has_inline_());
+}
+
+TEST_F(Capture, AFileThatWasMovedAndChangedIsNoCopy) {
+    reconcile();
+    write("a", "some content");
+    write("b", "some content");
+    drain();
+    publish("a");
+    publish("b");
+    fs::rename(root / "a", root / "c");
+    write("c", "changed since");
+    fs::rename(root / "b", root / "d");
+    write("b", "another file by that name");
+    drain();
+    EXPECT_TRUE(publish("c").blob_put().content().has_inline_());
+    EXPECT_TRUE(publish("d").blob_put().content().has_inline_());
+    EXPECT_TRUE(publish("b").blob_put().content().has_inline_());
+}
+
+TEST_F(Capture, WhatWasMovedWhileNobodyWatchedIsACopy) {
+    write("d/a", "some content");
+    publish_all();
+    fs::rename(root / "d", root / "e");
+    EXPECT_EQ(reconcile().moved, Names{"d/a"});
+    EXPECT_EQ(publish("e/a").blob_put().copy_of(), "d/a");
 }
 
 TEST_F(Capture, ATemporaryFileThatWasNeverPublishedIsNoNews) {

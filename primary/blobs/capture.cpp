@@ -1,6 +1,7 @@
 #include "primary/blobs/capture.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -14,6 +15,8 @@ namespace {
 constexpr int64_t tick_ns = 20'000'000;
 /// A file that changes while it is read is read again so often.
 constexpr int most_tries = 3;
+/// Beyond, content that was moved is sent again.
+constexpr size_t most_gone = 200'000;
 
 int64_t now_ns(const Clock& clock) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock.now().time_since_epoch())
@@ -93,14 +96,43 @@ Noticed BlobCapture::drain() {
         }
     }
     put_directories_last(noticed.removed);
+    sort_out_moved(noticed);
     // Last, so that a root that went away meanwhile is seen: then nothing of this is a removal.
     try {
         require_same_root();
     } catch (const Error&) {
         noticed.removed.clear();
+        noticed.moved.clear();
         noticed.complete = false;
     }
     return noticed;
+}
+
+/// A file that was moved is no deletion. Its new name is noticed together with its old one; inodes
+/// are used again, so size and time must be its own, too.
+void BlobCapture::sort_out_moved(Noticed& noticed) {
+    if (noticed.removed.empty() || noticed.changed.empty()) {
+        return;
+    }
+    std::unordered_map<uint64_t, FileStat> there;
+    for (const std::string& item : noticed.changed) {
+        if (const auto stat = tree_.stat(path_of(item))) {
+            there[stat->inode] = *stat;
+        }
+    }
+    const auto was_moved = [&](const std::string& item) {
+        const auto published = inventory_.find(store_, item);
+        const auto state = published ? BlobState::decode(published->state) : std::nullopt;
+        const auto found = state ? there.find(state->stat.inode) : there.end();
+        return found != there.end() && found->second.size == state->stat.size &&
+               found->second.mtime_ns == state->stat.mtime_ns;
+    };
+    const auto moved =
+        std::stable_partition(noticed.removed.begin(), noticed.removed.end(),
+                              [&](const std::string& item) { return !was_moved(item); });
+    noticed.moved.assign(std::make_move_iterator(moved),
+                         std::make_move_iterator(noticed.removed.end()));
+    noticed.removed.erase(moved, noticed.removed.end());
 }
 
 bool BlobCapture::is_item(const std::string& item) const {
@@ -123,13 +155,13 @@ bool BlobCapture::is_there(const std::string& item) {
 }
 
 bool BlobCapture::may_be_published(const std::string& item) {
-    const bool being_read = unrecorded_.with(
-        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
-    if (being_read) {
+    const auto published = inventory_.find(store_, item);
+    if (published && !published->removed()) {
+        remember_gone(item, *published);
         return true;
     }
-    const auto published = inventory_.find(store_, item);
-    return published && !published->removed();
+    return unrecorded_.with(
+        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
 }
 
 Noticed BlobCapture::reconcile(const std::stop_token& stop) {
@@ -158,7 +190,11 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
             file = walk.next();
         } else if (!walk.is_hidden(item) && !filter_.excludes(path_of(item))) {
             // It may have come after its directory was listed.
-            (is_there(item) ? noticed.changed : noticed.removed).push_back(item);
+            const bool there = is_there(item);
+            (there ? noticed.changed : noticed.removed).push_back(item);
+            if (!there) {
+                remember_gone(item, published);
+            }
         }
         return !stop.stop_requested();
     });
@@ -336,6 +372,9 @@ std::optional<Reading> BlobCapture::read_removed(const std::string& item,
     }
     // The inventory knows it until the removal is recorded.
     forget_reading(item);
+    if (published) {
+        forget_gone(item, *published);
+    }
     Reading reading;
     reading.payload.mutable_blob_removed()->set_path(item);
     return reading;
@@ -364,13 +403,59 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
     put.mutable_content()->set_sha256(std::string(view(state.hash)));
     put.mutable_content()->set_size(state.stat.size);
     // Without a place for the content, the event says: what you have, with this mode and time.
-    if (!same_content && state.stat.size <= limits::inline_content_bytes) {
-        put.mutable_content()->set_inline_(snapshot.content);
-    } else if (!same_content) {
-        put.mutable_content()->set_pull(
-            BlobReference{item, state.stat.size, state.stat.inode}.encode());
+    if (!same_content) {
+        place_content(item, snapshot, reading.published.digest, whole, put);
     }
     return reading;
+}
+
+void BlobCapture::place_content(const std::string& item, const Snapshot& snapshot,
+                                const Digest& digest, bool whole, v1::BlobPut& put) {
+    const FileStat& stat = snapshot.state.stat;
+    if (stat.size > limits::inline_content_bytes) {
+        // A site that has it under another name does not pull it.
+        put.mutable_content()->set_pull(BlobReference{item, stat.size, stat.inode}.encode());
+        return;
+    }
+    const auto source = whole ? std::nullopt : item_that_moved(snapshot.state, digest);
+    if (source && source->size() < stat.size) {
+        put.set_copy_of(*source);
+    } else {
+        put.mutable_content()->set_inline_(snapshot.content);
+    }
+}
+
+void BlobCapture::remember_gone(const std::string& item, const Published& published) {
+    if (const auto state = BlobState::decode(published.state)) {
+        gone_.with([&](auto& gone) {
+            if (gone.size() >= most_gone) {
+                gone.clear();
+            }
+            gone[state->stat.inode] = item;
+        });
+    }
+}
+
+void BlobCapture::forget_gone(const std::string& item, const Published& published) {
+    if (const auto state = BlobState::decode(published.state)) {
+        gone_.with([&](auto& gone) {
+            const auto found = gone.find(state->stat.inode);
+            if (found != gone.end() && found->second == item) {
+                gone.erase(found);
+            }
+        });
+    }
+}
+
+/// The item that secondaries have with this content, and whose file now has another name.
+std::optional<std::string> BlobCapture::item_that_moved(const BlobState& state,
+                                                        const Digest& digest) {
+    const auto item = gone_.with([&](const auto& gone) {
+        const auto found = gone.find(state.stat.inode);
+        return found == gone.end() ? std::nullopt : std::optional(found->second);
+    });
+    const auto published = item ? inventory_.find(store_, *item) : std::nullopt;
+    return published && published->digest == digest ? item : std::nullopt;
 }
 
 /// The content was hashed when it was applied; it is not read again.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -62,6 +63,7 @@ class BlobCapture final : public ItemCapture {
     };
 
     RootIdentity require_root();
+    void sort_out_moved(Noticed& noticed);
     bool looks_unmounted(const RootIdentity& root);
     void require_same_root();
     bool is_item(const std::string& item) const;
@@ -76,6 +78,11 @@ class BlobCapture final : public ItemCapture {
                                          const std::stop_token& stop);
     std::optional<Reading> read_removed(const std::string& item,
                                         const std::optional<Published>& published, bool whole);
+    void remember_gone(const std::string& item, const Published& published);
+    void forget_gone(const std::string& item, const Published& published);
+    std::optional<std::string> item_that_moved(const BlobState& state, const Digest& digest);
+    void place_content(const std::string& item, const Snapshot& snapshot, const Digest& digest,
+                       bool whole, v1::BlobPut& put);
     std::optional<Reading> compare(const std::string& item, const Snapshot& snapshot,
                                    const std::optional<Published>& published, bool whole);
     void remember_reading(const std::string& item);
@@ -95,6 +102,9 @@ class BlobCapture final : public ItemCapture {
         size_t sweep_at = 10'000;
     };
     Synchronized<Unrecorded> unrecorded_;
+    /// Items that are gone, and whose removal is not published yet, by inode: what appears under
+    /// another name may be one of them that was moved.
+    Synchronized<std::unordered_map<uint64_t, std::string>> gone_;
     Synchronized<std::optional<RootIdentity>> root_;  ///< of the last reconcile
     Synchronized<Skipped> skipped_;
     Synchronized<std::string> hidden_;  ///< why a part could not be listed

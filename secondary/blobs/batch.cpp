@@ -98,12 +98,15 @@ Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTas
     if (const auto kept = keep_if_equal(put, *hash)) {
         return *kept;
     }
-    if (content.place_case() == v1::Content::PLACE_NOT_SET) {
+    const bool is_copy =
+        content.place_case() == v1::Content::PLACE_NOT_SET && !put.copy_of().empty();
+    if (content.place_case() == v1::Content::PLACE_NOT_SET && !is_copy) {
         return Result::needs_whole("its mode or time changed, but the content here is another");
     }
     StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
-    const auto failure = content.has_inline_() ? stage_inline(put, *hash, file.name())
-                                               : stage_pulled(put, *hash, task, file.name());
+    const auto failure = is_copy                ? stage_copy(put, *hash, file.name())
+                         : content.has_inline_() ? stage_inline(put, *hash, file.name())
+                                                 : stage_pulled(put, *hash, task, file.name());
     if (failure) {
         return *failure;
     }
@@ -160,6 +163,20 @@ std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha2
     return std::nullopt;
 }
 
+std::optional<Result> BlobBatch::stage_copy(const v1::BlobPut& put, const Sha256& hash,
+                                            const std::string& file) {
+    const std::string& from = put.copy_of();
+    std::unique_ptr<FileReader> source;
+    try {
+        source = is_private(from) || why_no_path(from) ? nullptr : tree_.open(from);
+    } catch (const Error&) {
+        // It cannot be read; the primary sends the content.
+    }
+    return source && copy(*source, put, hash, file)
+               ? std::nullopt
+               : std::optional(Result::needs_whole("what it is a copy of is another here"));
+}
+
 std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha256& hash,
                                               const ItemTask& task, const std::string& file) {
     const std::string name = task.content.lexically_relative(tree_.root()).native();
@@ -169,16 +186,12 @@ std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha2
         return Result::failed(FailureClass::Transient, "its content is not here");
     }
     // The one file gets a second name when nobody else has it; two items never share a file.
+    const bool is_linked = stat->links == 1 && tree_.link(name, file);
     bool right = false;
-    if (stat->links == 1 && tree_.link(name, file)) {
-        right = stat == task.checked;
-        if (!right) {
-            const HashedFile hashed = hash_file(*source, stop_);
-            right = hashed.hash == hash && hashed.size == put.content().size();
-        }
-        if (const auto metadata = tree_.open_for_metadata(file); right && metadata) {
-            finish_file(*metadata, put);
-        }
+    if (is_linked && stat == task.checked) {
+        right = finish_staged(put, file);
+    } else if (is_linked || tree_.clone(name, file)) {
+        right = finish_if_right(put, hash, file);
     } else {
         right = copy(*source, put, hash, file);
     }
@@ -188,6 +201,22 @@ std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha2
     tree_.remove(name);
     return Result::failed(FailureClass::Transient,
                           "its content was damaged after it was pulled; it is pulled again");
+}
+
+bool BlobBatch::finish_if_right(const v1::BlobPut& put, const Sha256& hash,
+                                const std::string& file) {
+    const auto content = tree_.open(file);
+    const HashedFile hashed = content ? hash_file(*content, stop_) : HashedFile{};
+    return hashed.hash == hash && hashed.size == put.content().size() && finish_staged(put, file);
+}
+
+bool BlobBatch::finish_staged(const v1::BlobPut& put, const std::string& file) {
+    const auto metadata = tree_.open_for_metadata(file);
+    if (!metadata) {
+        return false;
+    }
+    finish_file(*metadata, put);
+    return true;
 }
 
 bool BlobBatch::copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
@@ -200,8 +229,12 @@ bool BlobBatch::copy(FileReader& from, const v1::BlobPut& put, const Sha256& has
             throw Stopped{};
         }
         stream.update(chunk);
+        if (is_all_zeros(chunk)) {
+            writer->write_zeros_at(size, chunk.size());  // what is sparse stays so
+        } else {
+            writer->write_at(size, chunk);
+        }
         size += chunk.size();
-        writer->write(chunk);
         return size <= put.content().size();
     });
     if (size != put.content().size() || stream.finish() != hash) {

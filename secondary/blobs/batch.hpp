@@ -78,8 +78,12 @@ class BlobBatch {
     std::optional<Result> keep_if_equal(const v1::BlobPut& put, const Sha256& hash);
     std::optional<Result> stage_inline(const v1::BlobPut& put, const Sha256& hash,
                                        const std::string& file);
+    std::optional<Result> stage_copy(const v1::BlobPut& put, const Sha256& hash,
+                                     const std::string& file);
     std::optional<Result> stage_pulled(const v1::BlobPut& put, const Sha256& hash,
                                        const ItemTask& task, const std::string& file);
+    bool finish_if_right(const v1::BlobPut& put, const Sha256& hash, const std::string& file);
+    bool finish_staged(const v1::BlobPut& put, const std::string& file);
     bool copy(FileReader& from, const v1::BlobPut& put, const Sha256& hash,
               const std::string& file);
     void finish_file(FileWriter& file, const v1::BlobPut& put);

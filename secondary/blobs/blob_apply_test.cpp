@@ -33,6 +33,12 @@ class Blobs : public testing::Test {
                                         uint32_t mode, int64_t mtime_ns) {
         return put_by_reference(path, bytes, mode, mtime_ns);
     }
+    static protocol::Event put_copy(const std::string& path, const std::string& of,
+                                    const std::string& bytes) {
+        protocol::Event event = put_by_reference(path, bytes, 0640, 7);
+        event.payload.mutable_blob_put()->set_copy_of(of);
+        return event;
+    }
     static protocol::Event removed(const std::string& path) {
         protocol::Event event;
         event.payload.mutable_blob_removed()->set_path(path);
@@ -113,6 +119,35 @@ TEST_F(Blobs, WithNewModeOrTimeNeedNoContent) {
     EXPECT_EQ(apply(put_metadata("b", "1", 0600, -5)).kind, Kind::NeedsWhole);
 }
 
+TEST_F(Blobs, AreCopiedFromAnotherItem) {
+    apply(put("old", "content"));
+    const Result copied = apply(put_copy("new/name", "old", "content"));
+    EXPECT_EQ(copied.kind, Kind::Applied);
+    EXPECT_EQ(copied.digest, digest("content"));
+    EXPECT_EQ(test::read_file(root / "new/name"), "content");
+    EXPECT_EQ(tree.stat("new/name")->mode, 0640u);
+    EXPECT_NE(tree.stat("new/name")->inode, tree.stat("old")->inode);
+    EXPECT_EQ(apply(put_copy("new/name", "gone", "content")).kind, Kind::Unneeded);
+    // In one batch, too, the source goes last.
+    const auto together = apply_all({removed("old"), put_copy("third", "old", "content")});
+    EXPECT_EQ(together[0].kind, Kind::Applied);
+    EXPECT_EQ(together[1].kind, Kind::Applied);
+}
+
+TEST_F(Blobs, ThatCannotBeCopiedAreAskedForWhole) {
+    apply(put("damaged", "contend"));
+    test::write_file(directory / "secret", "content");
+    fs::create_symlink("../secret", root / "link");
+    fs::create_directories(root / "directory");
+    test::write_file(root / ".antipode/mine", "content");
+    for (const char* source :
+         {"damaged", "gone", "link", "directory", "../secret", ".antipode/mine", "/etc/passwd"}) {
+        EXPECT_EQ(apply(put_copy("a", source, "content")).kind, Kind::NeedsWhole) << source;
+    }
+    EXPECT_FALSE(fs::exists(root / "a"));
+    EXPECT_TRUE(staging_is_empty());
+}
+
 TEST_F(Blobs, TakeDirectoriesWithThem) {
     apply(put("a/b/1", "1"));
     apply(put("a/2", "2"));
@@ -178,6 +213,18 @@ TEST_F(Blobs, TakePulledContentAndNeverShareAFile) {
     const Result missing = apply(put_pulled("c", bytes), content);
     EXPECT_EQ(missing.failure, FailureClass::Transient);
     EXPECT_EQ(missing.kind, Kind::Failed);
+}
+
+TEST_F(Blobs, CopiesOfPulledContentStaySparse) {
+    std::string bytes(8'000'000, '\0');
+    bytes.replace(3'000'000, 5, "hello");
+    const fs::path content = pulled(bytes);
+    apply(put_pulled("a", bytes), content);
+    EXPECT_EQ(apply(put_pulled("b", bytes), content).digest, digest(bytes));
+    struct stat found {};
+    ASSERT_EQ(stat((root / "b").c_str(), &found), 0);
+    EXPECT_LT(found.st_blocks * 512, 1'000'000);
+    EXPECT_EQ(test::read_file(root / "b"), bytes);
 }
 
 TEST_F(Blobs, DoNotTakePulledContentThatWasDamaged) {

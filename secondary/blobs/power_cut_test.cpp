@@ -69,10 +69,11 @@ Files items_of(const test::MemoryTree& tree) {
 
 class FakePrimary final : public BulkSource {
   public:
-    Answer get(const BulkRequest&, uint64_t offset, const Headers&, const Sink& sink,
+    Answer get(const BulkRequest&, Range range, const Headers&, const Sink& sink,
                const std::stop_token&) override {
-        for (; offset < bytes.size(); offset += 3) {
-            sink(std::string_view(bytes).substr(offset, 3));
+        const std::string_view wanted = std::string_view(bytes).substr(range.offset, range.length);
+        for (size_t at = 0; at < wanted.size(); at += 3) {
+            sink(wanted.substr(at, 3));
         }
         return {true, bytes.size(), {}};
     }
@@ -142,7 +143,7 @@ TEST(PowerCut, LosesNothingOfPulledContent) {
     primary.bytes = "pulled content";
     const protocol::Event event = put("a/large", primary.bytes, true);
     const auto run = [&](test::MemoryTree& tree) {
-        ContentStore contents(uploads, tree, BlobApply::incoming_name());
+        ContentStore contents(uploads, tree, BlobApply::incoming_name(), {}, 5);
         BlobApply lane(uploads, tree);
         const auto here = contents.fetch(event.payload.blob_put().content(), primary, {});
         const std::vector<ItemTask> tasks = {{&event, std::get<ContentStore::Here>(here).path}};

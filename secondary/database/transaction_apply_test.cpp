@@ -338,7 +338,7 @@ TEST_F(Apply, WhatTheCopyOfTheSchemaHoldsIsNotRunAgain) {
 /// The primary's bulk service, by path; a missing one ends the connection.
 class FakeBulk final : public BulkSource {
   public:
-    Answer get(const BulkRequest& request, uint64_t /*offset*/, const Headers& on_headers,
+    Answer get(const BulkRequest& request, Range /*range*/, const Headers& on_headers,
                const Sink& sink, const std::stop_token& /*stop*/) override {
         std::string name = request.path;
         for (const auto& [key, value] : request.query) {

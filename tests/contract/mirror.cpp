@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "verify/blob_digest.hpp"
 #include "verify/expected_digest.hpp"
 
 namespace antipode::contract {
@@ -105,12 +106,16 @@ SiteB::SiteB(LaneUnderTest& lane, secondary::ItemApply* items, secondary::Databa
     : items_(items),
       database_(database),
       primary_(primary),
-      contents_(items == nullptr ? std::nullopt
-                                 : std::make_optional<secondary::ContentStore>(
-                                       lane.store(), *lane.tree_of_b(),
-                                       items->incoming_directory()
-                                           .lexically_relative(lane.tree_of_b()->root())
-                                           .string())),
+      contents_(items == nullptr
+                    ? std::nullopt
+                    : std::make_optional<secondary::ContentStore>(
+                          lane.store(), *lane.tree_of_b(),
+                          items->incoming_directory()
+                              .lexically_relative(lane.tree_of_b()->root())
+                              .string(),
+                          [&registry, id = lane.store()](const Sha256& hash, uint64_t size) {
+                              return registry.with_content(id, verify::blob_digest(hash, size), 2);
+                          })),
       pulls_(contents_of(lane.store(), contents_),
              [this](const StoreId& store) { receiver_.content_arrived(store); }),
       receiver_(receiver_options(), local, {lane.store()}, registry, pulls_,

@@ -230,18 +230,28 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
             names.insert(line.substr(7, line.find(' ', 7) - 7));
         }
     }
-    EXPECT_EQ(names,
-              (std::set<std::string>{
-                  "antipode_info", "antipode_epoch", "antipode_start_timestamp_seconds",
-                  "antipode_recovery_point_timestamp_seconds",
-                  "antipode_store_captured_through_timestamp_seconds", "antipode_store_lag_seconds",
-                  "antipode_store_backlog_events", "antipode_store_backlog_bytes",
-                  "antipode_store_verified", "antipode_store_mismatches", "antipode_store_parked",
-                  "antipode_store_check_differing", "antipode_store_check_rows",
-                  "antipode_store_check_undecided", "antipode_store_content_check_differed",
-                  "antipode_store_content_check_extras",
-                  "antipode_store_content_check_oldest_timestamp_seconds",
-                  "antipode_refused_events", "antipode_worker_healthy"}));
+    EXPECT_EQ(names, (std::set<std::string>{"antipode_info",
+                                            "antipode_epoch",
+                                            "antipode_start_timestamp_seconds",
+                                            "antipode_recovery_point_timestamp_seconds",
+                                            "antipode_store_captured_through_timestamp_seconds",
+                                            "antipode_store_lag_seconds",
+                                            "antipode_store_backlog_events",
+                                            "antipode_store_backlog_bytes",
+                                            "antipode_store_verified",
+                                            "antipode_store_mismatches",
+                                            "antipode_store_parked",
+                                            "antipode_store_check_differing",
+                                            "antipode_store_check_rows",
+                                            "antipode_store_check_undecided",
+                                            "antipode_store_content_check_differed",
+                                            "antipode_store_content_check_extras",
+                                            "antipode_store_content_check_oldest_timestamp_seconds",
+                                            "antipode_refused_events",
+                                            "antipode_pulls_missing_bytes",
+                                            "antipode_pulls_received_bytes",
+                                            "antipode_pulls_content_bytes",
+                                            "antipode_worker_healthy"}));
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);

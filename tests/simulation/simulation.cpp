@@ -16,8 +16,8 @@ class Simulation::Bulk final : public BulkSource {
   public:
     explicit Bulk(Simulation& simulation) : simulation_(simulation) {}
 
-    Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
-               const Sink& sink, const std::stop_token&) override {
+    Answer get(const BulkRequest& request, Range range, const Headers& on_headers, const Sink& sink,
+               const std::stop_token&) override {
         Faults& faults = simulation_.faults_;
         faults.call("bulk " + request.path);
         if (!simulation_.primary_) {
@@ -29,15 +29,18 @@ class Simulation::Bulk final : public BulkSource {
         }
         Answer answer{true, body->size(), {}};
         if (answer.total_size) {
-            body->seek(offset);
+            body->seek(range.offset);
         }
         if (on_headers) {
             on_headers(answer);
         }
         std::array<char, 700> buffer{};
-        while (const size_t count = body->read(buffer)) {
+        uint64_t left = range.length;
+        while (const size_t count = left == 0 ? 0 : body->read(buffer)) {
             faults.call("bulk " + request.path);
-            sink({buffer.data(), count});
+            const std::string_view bytes(buffer.data(), std::min<uint64_t>(count, left));
+            sink(bytes);
+            left -= bytes.size();
         }
         return answer;
     }

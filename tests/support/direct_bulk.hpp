@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -14,8 +15,8 @@ class DirectBulk final : public BulkSource {
   public:
     explicit DirectBulk(BulkHandler& handler) : handler_(handler) {}
 
-    Answer get(const BulkRequest& request, uint64_t offset, const Headers& on_headers,
-               const Sink& sink, const std::stop_token& /*stop*/) override {
+    Answer get(const BulkRequest& request, Range range, const Headers& on_headers, const Sink& sink,
+               const std::stop_token& /*stop*/) override {
         {
             std::scoped_lock lock(mutex_);
             requests.push_back(request.path);
@@ -30,14 +31,17 @@ class DirectBulk final : public BulkSource {
         }
         const Answer answer{true, body->size(), body->headers()};
         if (answer.total_size) {
-            body->seek(offset);
+            body->seek(range.offset);
         }
         if (on_headers) {
             on_headers(answer);
         }
         std::vector<char> buffer(buffer_bytes);
-        while (const size_t size = body->read(buffer)) {
-            sink({buffer.data(), size});
+        uint64_t left = range.length;
+        while (const size_t size = left == 0 ? 0 : body->read(buffer)) {
+            const std::string_view bytes(buffer.data(), std::min<uint64_t>(size, left));
+            sink(bytes);
+            left -= bytes.size();
         }
         return answer;
     }

@@ -67,6 +67,19 @@ class MemoryTree::Writer final : public FileWriter {
         node_->stat.mtime_ns = node_->stat.ctime_ns;
         tree_.changed(path_);
     }
+    void write_at(uint64_t offset, std::string_view bytes) override {
+        std::scoped_lock lock(tree_.mutex_);
+        tree_.about_to("write", path_);
+        std::string& all = node_->bytes;
+        all.resize(std::max<size_t>(all.size(), offset + bytes.size()));
+        all.replace(offset, bytes.size(), bytes);
+        tree_.touch(*node_);
+        node_->stat.mtime_ns = node_->stat.ctime_ns;
+        tree_.changed(path_);
+    }
+    void write_zeros_at(uint64_t offset, uint64_t size) override {
+        write_at(offset, std::string(size, '\0'));
+    }
     void set_metadata(uint32_t mode, int64_t mtime_ns) override {
         std::scoped_lock lock(tree_.mutex_);
         tree_.about_to("set metadata of", path_);
@@ -211,6 +224,10 @@ std::unique_ptr<FileWriter> MemoryTree::create(const std::string& path) {
 }
 
 std::unique_ptr<FileWriter> MemoryTree::append(const std::string& path) {
+    return open_writer(path, false);
+}
+
+std::unique_ptr<FileWriter> MemoryTree::update(const std::string& path) {
     return open_writer(path, false);
 }
 
