@@ -71,9 +71,20 @@ struct Config {
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};
         Deletions deletions{};
     };
+    /// A bucket of an S3-compatible server in the place of a root.
+    struct Bucket {
+        std::string endpoint;  ///< URL of the server, without a trailing slash
+        std::string bucket;
+        std::string prefix;  ///< of all keys; empty, or ends with a slash
+        std::string region = "us-east-1";
+        std::filesystem::path credentials_file;
+        bool path_style = true;  ///< false: the bucket is a part of the host's name
+        bool operator==(const Bucket&) const = default;
+    };
     struct Blobs {
         std::string name;
-        std::filesystem::path root;
+        std::filesystem::path root;  ///< empty when there is a bucket
+        std::optional<Bucket> bucket{};
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};  ///< as above
         Deletions deletions{};
