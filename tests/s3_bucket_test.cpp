@@ -49,7 +49,7 @@ class S3Bucket : public testing::Test {
     Client::Options options() const {
         return {.endpoint = server.endpoint(),
                 .bucket = test::S3Server::bucket(),
-                .credentials = Credentials::load(server.credentials_file()),
+                .credentials_file = server.credentials_file(),
                 .stall = std::chrono::seconds(1)};
     }
     void stage(Site& at, const std::string& bytes, uint32_t mode = 0640,
@@ -288,12 +288,18 @@ TEST_F(S3Bucket, ErrorsNameTheRemedyAndNoSecret) {
     EXPECT_THAT(error_of([&] { skewed.tree.list(""); }), HasSubstr("timedatectl"));
 
     Client::Options other = options();
-    other.credentials.secret_access_key = "another secret";
+    other.credentials_file = directory / "stale";
+    const std::string right = test::read_file(server.credentials_file());
+    test::write_file(other.credentials_file, right + "secret_access_key = another secret\n");
+    std::filesystem::permissions(other.credentials_file, std::filesystem::perms(0600));
     Site stranger(other, clock, local);
     const std::string refused = error_of([&] { stranger.tree.list(""); });
     EXPECT_THAT(refused, HasSubstr("SignatureDoesNotMatch"));
     EXPECT_THAT(refused, HasSubstr("Try: mend the key and secret"));
     EXPECT_THAT(refused, Not(HasSubstr("another secret")));
+    // Mended in place, it is read again.
+    test::write_file(other.credentials_file, right);
+    EXPECT_EQ(error_of([&] { stranger.tree.list(""); }), "no error");
 
     other = options();
     other.region = "eu-1";

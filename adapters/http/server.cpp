@@ -26,6 +26,7 @@ constexpr size_t chunk_bytes = 128 * limits::kib;
 constexpr std::chrono::milliseconds accept_wait{200};
 /// Beyond the limit, this many are told so; still more are just closed.
 constexpr size_t refusing_connections = 16;
+constexpr size_t most_posted_bytes = limits::mib;
 
 /// Takes the same time wherever the texts differ.
 bool equal_secrets(std::string_view left, std::string_view right) {
@@ -48,6 +49,23 @@ HttpResponse response_to(const Error& error) {
                           error.next_step());
 }
 
+HttpResponse refuse_method() {
+    HttpResponse refusal = error_response(405, "only GET and HEAD are served");
+    refusal.headers["Allow"] = "GET, HEAD";
+    return refusal;
+}
+
+HttpResponse response_of(const HttpServer::Handler& handler, const HttpRequest& request) {
+    try {
+        return handler(request);
+    } catch (const Error& error) {
+        return response_to(error);
+    } catch (const std::exception& problem) {
+        spdlog::error("http: {}: {}", printable(request.path), problem.what());
+        return error_response(500, problem.what());
+    }
+}
+
 struct Route {
     HttpServer::Handler handler;
     HttpServer::Access access = HttpServer::Access::Anyone;
@@ -55,6 +73,7 @@ struct Route {
 
 struct Registry {
     std::map<std::string, Route> routes;
+    std::map<std::string, HttpServer::Handler> posts;
     std::map<std::string, HttpServer::FeedOpener> feeds;
     std::map<std::string, std::shared_ptr<BulkHandler>> stores;  ///< by "kind/name"
 
@@ -112,6 +131,7 @@ class Session {
   private:
     bool serve_one(RequestReader& reader);
     bool serve(const RequestHead& head);
+    bool serve_post(RequestReader& reader, const RequestHead& head);
     bool serve_small(const RequestHead& head, const HttpRequest& request);
     bool serve_bulk(const RequestHead& head, const HttpRequest& request);
     bool serve_feed(const RequestHead& head, const HttpRequest& request,
@@ -153,27 +173,50 @@ void Session::refuse() {
 
 bool Session::serve_one(RequestReader& reader) {
     socket_.set_deadline(std::chrono::steady_clock::now() + shared_.options.header_time);
-    std::optional<RequestHead> head;
     try {
-        head = reader.next();
+        const std::optional<RequestHead> head = reader.next();
+        if (head && head->method == "POST") {
+            return serve_post(reader, *head);
+        }
+        if (head && head->has_body) {
+            throw BadMessage(413, "requests with a body are not accepted");
+        }
+        socket_.set_deadline(std::nullopt);
+        return head && serve(*head);
     } catch (const BadMessage& problem) {
         return answer({}, error_response(problem.status, problem.what()), false);
     }
+}
+
+/// Whoever may not post is answered before a byte of the body is read.
+bool Session::serve_post(RequestReader& reader, const RequestHead& head) {
+    const auto target = Target::parse(head.target);
+    const auto handler = shared_.registry.with([&](const Registry& registry) {
+        const auto found = target ? registry.posts.find(target->path) : registry.posts.end();
+        return found == registry.posts.end() ? HttpServer::Handler() : found->second;
+    });
+    if (!handler) {
+        return answer(head, refuse_method(), false);
+    }
+    if (!authorized(head)) {
+        return answer(head, error_response(401, "this path needs the bearer token"), false);
+    }
+    const HttpRequest request{head.method, target->path, target->query, head.headers,
+                              head.has_body ? reader.body(most_posted_bytes) : std::string()};
     socket_.set_deadline(std::nullopt);
-    return head && serve(*head);
+    return answer(head, response_of(handler, request));
 }
 
 bool Session::serve(const RequestHead& head) {
     const bool known_method = head.method == "GET" || head.method == "HEAD";
     const auto target = Target::parse(head.target);
     if (!known_method || !target) {
-        HttpResponse refusal = known_method
-                                   ? error_response(400, "the request's target is malformed")
-                                   : error_response(405, "only GET and HEAD are served");
-        refusal.headers["Allow"] = "GET, HEAD";
-        return answer(head, refusal, false);
+        return answer(head,
+                      known_method ? error_response(400, "the request's target is malformed")
+                                   : refuse_method(),
+                      false);
     }
-    const HttpRequest request{head.method, target->path, target->query, head.headers};
+    const HttpRequest request{head.method, target->path, target->query, head.headers, {}};
     if (request.path.starts_with(bulk_prefix)) {
         return serve_bulk(head, request);
     }
@@ -195,16 +238,7 @@ bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
     if (route.access == HttpServer::Access::Token && !authorized(head)) {
         return answer(head, error_response(401, "this path needs the bearer token"));
     }
-    HttpResponse response;
-    try {
-        response = route.handler(request);
-    } catch (const Error& error) {
-        response = response_to(error);
-    } catch (const std::exception& problem) {
-        spdlog::error("http: {}: {}", printable(request.path), problem.what());
-        response = error_response(500, problem.what());
-    }
-    return answer(head, response);
+    return answer(head, response_of(route.handler, request));
 }
 
 bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
@@ -462,6 +496,16 @@ void HttpServer::route(const std::string& path, Handler handler, Access access) 
             registry.routes[path] = {std::move(handler), access};
         } else {
             registry.routes.erase(path);
+        }
+    });
+}
+
+void HttpServer::post(const std::string& path, Handler handler) {
+    state_->shared.registry.with([&](Registry& registry) {
+        if (handler) {
+            registry.posts[path] = std::move(handler);
+        } else {
+            registry.posts.erase(path);
         }
     });
 }

@@ -14,10 +14,11 @@
 namespace antipode::http {
 
 struct HttpRequest {
-    std::string method;                          ///< "GET" or "HEAD"
+    std::string method;                          ///< "GET" or "HEAD"; "POST"
     std::string path;                            ///< percent-decoded
     std::map<std::string, std::string> query;    ///< percent-decoded
     std::map<std::string, std::string> headers;  ///< names in lower case
+    std::string body{};                          ///< of a POST
 };
 
 struct HttpResponse {
@@ -31,12 +32,13 @@ struct HttpResponse {
 HttpResponse error_response(unsigned status, const std::string& message,
                             const std::string& next_step = {});
 
-/// The daemon's HTTP server (HTTP/1.1, GET and HEAD): small answers by path, feeds, and the bulk
-/// service. One thread per connection, at most `connections`; of these a quarter is kept for small
-/// answers, so that health checks get through while many pulls run and many pages watch. Whoever
-/// is too many gets a 503. The destructor stops within a second; a handler must not block for
-/// longer. Handlers are called by the connections' threads, concurrently; one that throws Error is
-/// answered with 503 (Retry) or 500. Owner: the program. Thread-safe.
+/// The daemon's HTTP server (HTTP/1.1): small answers by path, feeds, and the bulk service, all by
+/// GET and HEAD; what is told to it comes by POST. One thread per connection, at most
+/// `connections`; of these a quarter is kept for small answers, so that health checks get through
+/// while many pulls run and many pages watch. Whoever is too many gets a 503. The destructor stops
+/// within a second; a handler must not block for longer. Handlers are called by the connections'
+/// threads, concurrently; one that throws Error is answered with 503 (Retry) or 500. Owner: the
+/// program. Thread-safe.
 class HttpServer {
   public:
     struct Options {
@@ -66,6 +68,9 @@ class HttpServer {
     /// A path that ends with '/' stands for everything below it, too; the longest match wins. Paths
     /// can be added while the server runs; an empty handler takes one away.
     void route(const std::string& path, Handler handler, Access access = Access::Anyone);
+    /// Takes what is posted to `path`, up to 1 MiB, under Access::Token. An empty handler takes the
+    /// path away.
+    void post(const std::string& path, Handler handler);
     /// Serves /v1/bulk/<store>/..., under Access::Token. nullptr takes it away; requests that run
     /// keep the handler alive.
     void bulk(const StoreId& store, std::shared_ptr<BulkHandler> handler);

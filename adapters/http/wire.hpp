@@ -22,6 +22,7 @@ struct RequestHead {
     Headers headers;
     bool http11 = true;
     bool keep_alive = true;
+    bool has_body = false;  ///< it follows
 };
 
 struct ResponseHead {
@@ -37,7 +38,7 @@ struct BadMessage : std::runtime_error {
     unsigned status;
 };
 
-/// Reads requests off one connection, one after the other. Requests with a body are refused.
+/// Reads requests off one connection, one after the other.
 class RequestReader {
   public:
     explicit RequestReader(Socket& socket);
@@ -45,6 +46,9 @@ class RequestReader {
     /// nullopt: the client closed the connection between requests. Throws BadMessage, and what the
     /// socket throws.
     std::optional<RequestHead> next();
+    /// The body of the last one, which has one: it must be read before the next. Throws
+    /// BadMessage{413} beyond `most_bytes`.
+    std::string body(size_t most_bytes);
 
   private:
     struct State;

@@ -206,7 +206,8 @@ struct Client::State {
         return (options.path_style ? "/" + options.bucket : std::string()) +
                (key.empty() && options.path_style ? "" : "/") + percent_encode(key, true);
     }
-    HeaderList headers_of(const Request& request) const;
+    Credentials credentials();
+    HeaderList headers_of(const Request& request);
     void prepare(CURL* easy, const Request& request, Exchange& exchange, const std::string& url,
                  const HeaderList& headers) const;
     /// Why it failed; empty: `exchange` has the answer.
@@ -217,17 +218,28 @@ struct Client::State {
     std::string host;
     std::string base;
     std::stop_source stop;
+    Synchronized<std::optional<Credentials>> loaded;
     Synchronized<std::vector<Easy>> idle;  ///< with their connections
 };
 
-HeaderList Client::State::headers_of(const Request& request) const {
+Credentials Client::State::credentials() {
+    const auto known = loaded.copy();
+    if (known) {
+        return *known;
+    }
+    Credentials read = Credentials::load(options.credentials_file);
+    loaded.with([&](std::optional<Credentials>& kept) { kept = read; });
+    return read;
+}
+
+HeaderList Client::State::headers_of(const Request& request) {
     SignedRequest to_sign{request.method, path_of(request.key), request.query, request.headers};
     to_sign.headers["host"] = host;
     to_sign.headers["x-amz-date"] = signing_time(clock.now());
     to_sign.headers["x-amz-content-sha256"] =
         request.body == nullptr ? to_hex(sha256("")) : request.body->sha256;
     std::vector<std::string> lines = {
-        "authorization: " + authorization(to_sign, options.credentials, options.region),
+        "authorization: " + authorization(to_sign, credentials(), options.region),
         "expect:", "content-type:"};
     for (const auto& [name, value] : to_sign.headers) {
         lines.push_back(name + ": " + value);
@@ -332,6 +344,9 @@ Client::Response Client::send(const Request& request) {
         }
         Exchange exchange{request, stop};
         const std::string problem = state_->try_once(exchange);
+        if (exchange.response.status == 403) {
+            state_->loaded.with([](std::optional<Credentials>& kept) { kept.reset(); });
+        }
         if (problem.empty() && !is_passing(exchange.response)) {
             return std::move(exchange.response);
         }

@@ -38,7 +38,8 @@ class Client {
         std::string bucket;
         std::string region = "us-east-1";
         bool path_style = true;
-        Credentials credentials{};
+        /// Read when it is needed, and again after the server refused what it held.
+        std::filesystem::path credentials_file{};
         unsigned tries = 5;
         /// A transfer that stands nearly still (less than 4 KiB a second) for so long has failed.
         std::chrono::seconds stall{20};

@@ -51,12 +51,12 @@ Credentials Credentials::load(const std::filesystem::path& file) {
     struct stat stat {};
     std::ifstream stream(file);
     if (::stat(file.c_str(), &stat) != 0 || !stream) {
-        throw Error(Reaction::Stop, "cannot read the credentials in " + file.string(),
+        throw Error(Reaction::Retry, "cannot read the credentials in " + file.string(),
                     "create it with the lines access_key_id = ... and secret_access_key = ..., "
                     "mode 0600, owned by the daemon's user");
     }
     if ((stat.st_mode & 077) != 0) {
-        throw Error(Reaction::Stop, "others may read the credentials in " + file.string(),
+        throw Error(Reaction::Retry, "others may read the credentials in " + file.string(),
                     "chmod 600 " + file.string());
     }
     Credentials credentials;
@@ -72,7 +72,7 @@ Credentials Credentials::load(const std::filesystem::path& file) {
         }
     }
     if (credentials.access_key_id.empty() || credentials.secret_access_key.empty()) {
-        throw Error(Reaction::Stop, file.string() + " does not hold the credentials",
+        throw Error(Reaction::Retry, file.string() + " does not hold the credentials",
                     "write two lines into it: access_key_id = ... and secret_access_key = ...");
     }
     return credentials;

@@ -16,7 +16,7 @@ struct Credentials {
     std::string secret_access_key;
 
     /// Reads lines `access_key_id = ...` and `secret_access_key = ...`; also as the AWS tools write
-    /// them (`aws_access_key_id`, section headers, comments). Throws Error{Stop} when they are not
+    /// them (`aws_access_key_id`, section headers, comments). Throws Error{Retry} when they are not
     /// there or others may read the file; what the file holds is never in the message.
     static Credentials load(const std::filesystem::path& file);
 };

@@ -5,6 +5,7 @@
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/replica_session.hpp"
+#include "apps/antipoded/store_bucket.hpp"
 #include "base/files.hpp"
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
@@ -117,14 +118,15 @@ class GitSecondary final : public SecondaryItems {
     const std::chrono::milliseconds check_every_;
 };
 
-class FilesSecondary final : public SecondaryItems {
+/// Files of a tree, wherever that is.
+class TreeSecondary : public SecondaryItems {
   public:
-    FilesSecondary(const Config::Blobs& store, const Clock& clock)
-        : tree_(store.root),
-          contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name()),
-          deleted_(tree_, clock, store.keep_deleted),
+    /// `tree` must outlive the object.
+    TreeSecondary(const Config::Blobs& store, FileTree& tree, const Clock& clock)
+        : contents_({StoreKind::Blobs, store.name}, tree, secondary::BlobApply::incoming_name()),
+          deleted_(tree, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
-          apply_({StoreKind::Blobs, store.name}, tree_, deleted()),
+          apply_({StoreKind::Blobs, store.name}, tree, TreeSecondary::deleted()),
           check_every_(store.check_every),
           filter_(store.exclude) {}
 
@@ -142,13 +144,29 @@ class FilesSecondary final : public SecondaryItems {
     secondary::DeletedFiles* deleted() override { return keeps_deleted_ ? &deleted_ : nullptr; }
 
   private:
-    files::PosixTree tree_;
     secondary::ContentStore contents_;
     secondary::DeletedFiles deleted_;
     const bool keeps_deleted_;
     secondary::BlobApply apply_;
     const std::chrono::milliseconds check_every_;
     const primary::PathFilter filter_;  // the one by which the primary captures
+};
+
+struct Root {
+    files::PosixTree tree;
+};
+
+class FilesSecondary final : private Root, public TreeSecondary {
+  public:
+    FilesSecondary(const Config::Blobs& store, const Clock& clock)
+        : Root{files::PosixTree(store.root)}, TreeSecondary(store, tree, clock) {}
+};
+
+class BucketSecondary final : private StoreBucket, public TreeSecondary {
+  public:
+    BucketSecondary(const Config& config, const Config::Blobs& store, const Clock& clock)
+        : StoreBucket(config, store, clock), TreeSecondary(store, tree(), clock) {}
+    void interrupt() override { StoreBucket::interrupt(); }
 };
 
 }  // namespace
@@ -162,7 +180,11 @@ SecondaryStores make_secondary_stores(const Config& config, const Clock& clock) 
         stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores.items.push_back(std::make_unique<FilesSecondary>(store, clock));
+        if (store.bucket) {
+            stores.items.push_back(std::make_unique<BucketSecondary>(config, store, clock));
+        } else {
+            stores.items.push_back(std::make_unique<FilesSecondary>(store, clock));
+        }
     }
     return stores;
 }

@@ -14,6 +14,8 @@ namespace {
 constexpr int64_t tick_ns = 20'000'000;
 /// A file that changes while it is read is read again so often.
 constexpr int most_tries = 3;
+/// Where a look is a request: of more items than this one listing of everything costs less.
+constexpr size_t most_single_looks = 100;
 
 int64_t now_ns(const Clock& clock) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock.now().time_since_epoch())
@@ -35,7 +37,8 @@ BlobCapture::BlobCapture(StoreId store, FileTree& tree, FileWatch& watch,
       watch_(watch),
       inventory_(inventory),
       clock_(clock),
-      filter_(std::move(exclude)) {
+      filter_(std::move(exclude)),
+      name_(tree.name() + " of " + store_.to_string()) {
     watch_.exclude([filter = filter_](const std::string& path) { return filter.excludes(path); });
 }
 
@@ -59,7 +62,8 @@ Noticed BlobCapture::drain() {
         if (filter_.excludes(path) || why_no_path(path)) {
             continue;
         }
-        if (is_regular(path)) {
+        // Rows wait for a drain: what is far away is looked at when it is read.
+        if (tree_.is_remote() || is_regular(path)) {
             noticed.changed.push_back(path);
         } else if (may_be_published(path)) {
             noticed.removed.push_back(path);
@@ -106,6 +110,11 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
         watch_.cover(directory);
     });
     auto file = walk.next();
+    if (tree_.is_remote() && !file && !root_.copy()) {
+        // Perhaps another bucket or prefix than the one that was compared last.
+        noticed.emptied = inventory_.count_up_to(store_, 1) > 0;
+    }
+    std::vector<std::string> missing;
     const auto take_new_files_before = [&](const std::string* item) {
         for (; file && (item == nullptr || file->path < *item); file = walk.next()) {
             noticed.changed.push_back(file->path);
@@ -120,19 +129,17 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
             }
             file = walk.next();
         } else if (!walk.is_hidden(item) && !filter_.excludes(item)) {
-            // It may have come after its directory was listed.
-            (is_regular(item) ? noticed.changed : noticed.removed).push_back(item);
+            missing.push_back(item);
         }
         return !stop.stop_requested();
     });
     take_new_files_before(nullptr);
+    take_missing(std::move(missing), noticed);
     if (stop.stop_requested()) {
         throw Stopped{};
     }
     if (require_root() != root) {
-        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
-                                         store_.to_string() +
-                                         " was replaced while it was compared");
+        throw Error(Reaction::Retry, name_ + " was replaced while it was compared");
     }
     noticed.complete = walk.problem().empty();
     root_.with([&](std::optional<RootIdentity>& known) { known = root; });
@@ -141,14 +148,23 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     return noticed;
 }
 
+/// What a comparison did not find may have come after its directory was listed.
+void BlobCapture::take_missing(std::vector<std::string> missing, Noticed& noticed) {
+    std::optional<OrderedLooks> looks;
+    if (tree_.is_remote() && missing.size() > most_single_looks) {
+        looks.emplace(tree_);
+    }
+    for (std::string& item : missing) {
+        const bool came = looks ? looks->stat(item).has_value() : is_regular(item);
+        (came ? noticed.changed : noticed.removed).push_back(std::move(item));
+    }
+}
+
 /// Throws unless the root is there.
 BlobCapture::RootIdentity BlobCapture::require_root() {
     const auto stat = tree_.stat("");
     if (!stat || stat->type != FileType::Directory) {
-        throw Error(Reaction::Retry,
-                    "the root " + printable(tree_.root().native()) + " of " + store_.to_string() +
-                        " is missing",
-                    "mount its file system, or create it");
+        throw Error(Reaction::Retry, name_ + " is missing", "mount its file system, or create it");
     }
     return {stat->device, stat->inode};
 }
@@ -156,7 +172,8 @@ BlobCapture::RootIdentity BlobCapture::require_root() {
 /// Whether the root, which is another one than was compared last, or the first, is an empty one
 /// although files were published from it: where a file system is not mounted.
 bool BlobCapture::looks_unmounted(const RootIdentity& root) {
-    if (root_.copy() == root) {
+    // What is far away is no mount that may be gone: a listing fails, or is all there is.
+    if (root_.copy() == root || tree_.is_remote()) {
         return false;
     }
     const auto entries = tree_.list("").value_or(std::vector<FileTree::Entry>());
@@ -170,8 +187,7 @@ void BlobCapture::require_same_root() {
     const auto known = root_.copy();
     const RootIdentity now = require_root();
     if ((known && now != *known) || looks_unmounted(now)) {
-        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
-                                         store_.to_string() + " was replaced; it is compared next");
+        throw Error(Reaction::Retry, name_ + " was replaced; it is compared next");
     }
 }
 
@@ -247,6 +263,7 @@ std::optional<BlobCapture::Snapshot> BlobCapture::try_snapshot(FileReader& file,
                                                                const std::stop_token& stop) {
     Snapshot snapshot;
     snapshot.state.stat = before;
+    snapshot.metadata = file.metadata(before);
     const bool small = before.size <= limits::inline_content_bytes;
     Sha256Stream stream;
     uint64_t left = before.size;
@@ -299,8 +316,8 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
     }
     v1::BlobPut& put = *reading.payload.mutable_blob_put();
     put.set_path(item);
-    put.set_mode(state.stat.mode);
-    put.set_mtime_ns(state.stat.mtime_ns);
+    put.set_mode(snapshot.metadata.mode);
+    put.set_mtime_ns(snapshot.metadata.mtime_ns);
     put.mutable_content()->set_sha256(std::string(view(state.hash)));
     put.mutable_content()->set_size(state.stat.size);
     // Without a place for the content, the event says: what you have, with this mode and time.
@@ -315,7 +332,10 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
 
 /// The content was hashed when it was applied; it is not read again.
 std::optional<Published> BlobCapture::assume(const std::string& item, const Digest& digest) {
-    const auto stat = tree_.stat(item);
+    if (tree_.is_remote() && !assuming_) {
+        assuming_.emplace(tree_);
+    }
+    const auto stat = assuming_ ? assuming_->stat(item) : tree_.stat(item);
     if (!stat || stat->type != FileType::Regular) {
         return std::nullopt;
     }

@@ -56,11 +56,13 @@ class BlobCapture final : public ItemCapture {
     /// A file's content as far as it could be read in one state.
     struct Snapshot {
         BlobState state;
+        FileMetadata metadata{};
         std::string content;  ///< when it is small
     };
 
     RootIdentity require_root();
     bool looks_unmounted(const RootIdentity& root);
+    void take_missing(std::vector<std::string> missing, Noticed& noticed);
     void require_same_root();
     bool is_regular(const std::string& path);
     bool may_be_published(const std::string& item);
@@ -82,6 +84,7 @@ class BlobCapture final : public ItemCapture {
     const Inventory& inventory_;
     const Clock& clock_;
     const PathFilter filter_;
+    const std::string name_;  ///< of the root, for people
     /// Items whose reading may not be recorded yet: their removal counts although the inventory
     /// does not know them.
     struct Unrecorded {
@@ -91,7 +94,8 @@ class BlobCapture final : public ItemCapture {
     Synchronized<Unrecorded> unrecorded_;
     Synchronized<std::optional<RootIdentity>> root_;  ///< of the last reconcile
     Synchronized<Skipped> skipped_;
-    Synchronized<std::string> hidden_;  ///< why a part could not be listed
+    std::optional<OrderedLooks> assuming_;  ///< of assume() alone
+    Synchronized<std::string> hidden_;      ///< why a part could not be listed
 };
 
 }  // namespace antipode::primary

@@ -103,7 +103,7 @@ void BlobApply::for_each(const std::function<bool(const std::string& name)>& use
 /// root is missing, or is not the one that was prepared.
 void BlobApply::prepare() {
     std::scoped_lock lock(mutex_);
-    const std::string name = "the root " + printable(tree_.root().native());
+    const std::string name = tree_.name();
     if (prepared_) {
         const auto staging = tree_.stat(staging_name());
         if (!staging || staging->type != FileType::Directory) {
