@@ -231,7 +231,7 @@ TEST_F(S3Bucket, ALargeFileIsUploadedInPartsThroughEveryTrouble) {
     const std::string bytes = random_bytes(70'000'000);
     server.add_fault(R"({"kind": "reset", "method": "PUT", "match": "partNumber=2"})");
     server.add_fault(R"({"kind": "500-after", "method": "PUT", "match": "partNumber=3"})");
-    server.add_fault(R"({"kind": "503", "method": "POST", "match": "uploads"})");
+    server.add_fault(R"({"kind": "500-after", "method": "POST", "match": "uploads"})");
     server.add_fault(R"({"kind": "500-after", "method": "POST", "match": "uploadId"})");
     EXPECT_EQ(upload(site, "large", bytes), FileTree::Placed::Yes);
     EXPECT_EQ(server.faults_left(), 0);

@@ -261,18 +261,22 @@ void BucketTree::upload_in_parts(const std::string& key, FileReader& staged, con
         bucket_.abort_uploads(key);
     }
     note_upload(note, key);
-    try {
-        bucket_.put(key, staged, stat.size, {stat.mode, stat.mtime_ns});
-    } catch (const Error&) {
+    const auto end_others = [&] {
         try {
             bucket_.abort_uploads(key);
             forget_upload(note);
         } catch (const Error&) {
-            // The note is there: the next upload of this key ends it, or the next start.
+            // The note is there: the next upload of this key ends them, or the next start.
         }
+    };
+    try {
+        bucket_.put(key, staged, stat.size, {stat.mode, stat.mtime_ns});
+    } catch (const Error&) {
+        end_others();
         throw;
     }
-    forget_upload(note);
+    // One whose beginning was answered too late was begun twice.
+    end_others();
 }
 
 void BucketTree::note_upload(const std::string& note, const std::string& key) {
