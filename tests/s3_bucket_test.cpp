@@ -8,8 +8,10 @@
 
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/s3/bucket_tree.hpp"
+#include "adapters/s3/notifications.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "primary/blobs/capture.hpp"
 #include "tests/support/s3_server.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -345,6 +347,90 @@ TEST_F(S3Bucket, OurOwnDirectoryIsNotInTheBucket) {
     EXPECT_FALSE(site.tree.remove_directory("d"));
     EXPECT_THROW(site.tree.create("b"), Error);
     EXPECT_EQ(server.objects().size(), 1u);
+}
+
+const StoreId lfs{StoreKind::Blobs, "lfs"};
+
+TEST_F(S3Bucket, ACaptureComparesByListingAlone) {
+    const std::vector<std::string> good = {"a", "a-b", "a/b", "d/e/f", "z"};
+    for (const std::string& key : good) {
+        server.put(key, key);
+    }
+    // Another program's marker of a directory, and what is no path.
+    for (const char* key : {"d/", "/absolute", "a//b", "../up", "d/./e", "excluded.tmp"}) {
+        server.put(key, "x");
+    }
+    primary::Inventory inventory("");
+    Notifications notifications;
+    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock, {"*.tmp"});
+    server.requests();
+    EXPECT_EQ(capture.reconcile({}).changed, good);
+    EXPECT_EQ(server.requests(), (std::map<std::string, int>{{"GET?list-type", 4}}));
+    EXPECT_EQ(capture.skipped().unusable_names, 5u);
+    for (const std::string& key : good) {
+        const auto reading = capture.read(key, false, {});
+        ASSERT_TRUE(reading);
+        EXPECT_EQ(reading->payload.blob_put().content().inline_(), key);
+        inventory.record(
+            std::vector<primary::Inventory::Record>{{lfs, key, reading->published, {1, 1, 1}}});
+    }
+    server.requests();
+    const primary::Noticed same = capture.reconcile({});
+    EXPECT_TRUE(same.complete);
+    EXPECT_THAT(same.changed, testing::IsEmpty());
+    EXPECT_THAT(same.removed, testing::IsEmpty());
+    EXPECT_EQ(server.requests(), (std::map<std::string, int>{{"GET?list-type", 4}}));
+    // As when this site becomes the primary.
+    for (const std::string& key : good) {
+        const auto assumed = capture.assume(key, inventory.find(lfs, key)->digest);
+        ASSERT_TRUE(assumed);
+        inventory.record(std::vector<primary::Inventory::Record>{{lfs, key, *assumed, {1, 1, 1}}});
+    }
+    EXPECT_EQ(capture.assume("zz", {}), std::nullopt);
+    EXPECT_EQ(server.requests(), (std::map<std::string, int>{{"GET?list-type", 4}}));
+    server.put("a-b", "again");
+    server.remove("d/e/f");
+    const primary::Noticed changed = capture.reconcile({});
+    EXPECT_THAT(changed.changed, testing::ElementsAre("a-b"));
+    EXPECT_THAT(changed.removed, testing::ElementsAre("d/e/f"));
+}
+
+TEST_F(S3Bucket, WhoMustNotWaitDoesNotLook) {
+    server.put("a", "1");
+    primary::Inventory inventory("");
+    Notifications notifications;
+    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock, {});
+    capture.reconcile({});
+    server.requests();
+    notifications.add({"a", "gone", "../up"});
+    const primary::Noticed noticed = capture.drain();
+    EXPECT_THAT(noticed.changed, testing::ElementsAre("a", "gone"));
+    EXPECT_TRUE(noticed.complete);
+    EXPECT_THAT(server.requests(), testing::IsEmpty());
+    EXPECT_FALSE(capture.read("gone", false, {}));
+    EXPECT_FALSE(capture.notices_everything());
+}
+
+TEST_F(S3Bucket, ABrokenListingOrAnEmptyBucketRemovesNothing) {
+    for (const char* key : {"a", "b", "c", "d", "e"}) {
+        server.put(key, key);
+    }
+    primary::Inventory inventory("");
+    Notifications notifications;
+    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock, {});
+    for (const std::string& key : capture.reconcile({}).changed) {
+        inventory.record(std::vector<primary::Inventory::Record>{
+            {lfs, key, capture.read(key, false, {})->published, {1, 1, 1}}});
+    }
+    server.add_fault(R"({"kind": "403", "match": "continuation-token"})");
+    EXPECT_THAT(error_of([&] { capture.reconcile({}); }), HasSubstr("AccessDenied"));
+    server.remove_all();
+    EXPECT_THAT(error_of([&] { capture.reconcile({}); }),
+                HasSubstr("is empty, although 5 files were published from it. Try: check that it "
+                          "is the right bucket and prefix"));
+    server.set_exists(false);
+    EXPECT_THAT(error_of([&] { capture.reconcile({}); }), HasSubstr("NoSuchBucket"));
+    EXPECT_THAT(error_of([&] { capture.read("a", false, {}); }), HasSubstr("NoSuchBucket"));
 }
 
 }  // namespace

@@ -77,6 +77,17 @@ Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_
 void BlobApply::for_each(const std::function<bool(const std::string& name)>& use,
                          const std::stop_token& stop) {
     prepare();
+    if (const auto all = tree_.list_all()) {
+        for (auto next = all->next(); next; next = all->next()) {
+            if (stop.stop_requested()) {
+                throw Stopped{};
+            }
+            if (!is_private(next->path) && !use(next->path)) {
+                return;
+            }
+        }
+        return;
+    }
     std::vector<std::string> directories = {""};
     while (!directories.empty()) {
         const std::string directory = std::move(directories.back());

@@ -108,6 +108,10 @@ void S3Server::set_hold(bool hold) {
     control("POST", std::string("release?hold=") + (hold ? "1" : "0"));
 }
 
+int S3Server::held() const {
+    return std::stoi(control("GET", "held"));
+}
+
 std::map<std::string, int> S3Server::requests() {
     std::map<std::string, int> counts;
     for (const auto& [kind, count] :

@@ -44,6 +44,7 @@ class S3Server {
     int faults_left() const;
     /// What a fault "hold" holds back.
     void set_hold(bool hold);
+    int held() const;  ///< ever
     /// How many requests of one kind there were since the last call.
     std::map<std::string, int> requests();
     void set_webhook(const std::string& url, const std::string& token);
