@@ -84,12 +84,12 @@ struct Config {
     struct Blobs {
         std::string name;
         std::filesystem::path root;  ///< empty when there is a bucket
-        std::optional<Bucket> bucket{};
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};  ///< as above
         Deletions deletions{};
         /// How long a secondary keeps what was deleted, below .antipode/deleted; 0: not at all.
         std::chrono::milliseconds keep_deleted{0};
+        std::optional<Bucket> bucket{};
     };
     /// Commands of the site (programs with their arguments, no shell), and how long things may take
     /// when another site becomes primary.

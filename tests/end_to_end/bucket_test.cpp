@@ -304,10 +304,13 @@ TEST_F(S3Sites, SitesWithBucketsTakeEachOthersPlace) {
         wanted["d/" + number] = digest_line(number);
     }
     ASSERT_TRUE(becomes(wanted)) << describe();
+    CommandResult last = sydney.antipode({"database", "setup"});
+    ASSERT_EQ(last.status, 0) << last.error;
     ASSERT_TRUE(eventually([&] {
         return sydney.status(".recovery_point_us").has_value() &&
-               london.antipode({"switchover", "--to", "sydney", "--yes"}).status == 0;
-    })) << describe();
+               (last = london.antipode({"switchover", "--to", "sydney", "--yes"})).status == 0;
+    })) << last.output << last.error
+        << describe();
     ASSERT_TRUE(eventually([&] { return london.status(".role") == "secondary"; })) << describe();
     server.put("sydney/new", "x");
     server.remove("sydney/d/7");
