@@ -323,6 +323,16 @@ TEST_F(S3Bucket, ErrorsNameTheRemedyAndNoSecret) {
     EXPECT_THAT(error_of([&] { site.tree.stat("a"); }), HasSubstr("Try: check that the server"));
 }
 
+TEST_F(S3Bucket, AServerThatNobodyVouchesForIsNotTalkedTo) {
+    test::S3Server stranger(directory / "stranger", {.tls = true});
+    stranger.put("a", "1");
+    Client::Options over_tls = options();
+    over_tls.endpoint = stranger.endpoint();
+    Site refused(over_tls, clock, local);
+    EXPECT_THAT(error_of([&] { refused.tree.stat("a"); }), HasSubstr("certificate"));
+    EXPECT_THAT(stranger.requests(), testing::IsEmpty());
+}
+
 TEST_F(S3Bucket, TheServersNameMayHoldTheBuckets) {
     Client::Options virtual_host = options();
     virtual_host.path_style = false;

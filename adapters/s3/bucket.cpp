@@ -92,6 +92,8 @@ std::optional<Bucket::Version> Bucket::head(const std::string& key) {
         return std::nullopt;
     }
     if (response.status != 200) {
+        // An answer to HEAD has no words; this one has, if it is refused as well.
+        require();
         throw client_.error_of(request, response);
     }
     return version_of(key, response);
@@ -282,8 +284,11 @@ void Bucket::remove(const std::string& key) {
 }
 
 void Bucket::require() {
-    client_.demand({.method = "GET",
-                    .query = {{"list-type", "2"}, {"max-keys", "1"}, {"encoding-type", "url"}}});
+    if (client_.send({.method = "HEAD"}).status != 200) {
+        client_.demand(
+            {.method = "GET",
+             .query = {{"list-type", "2"}, {"max-keys", "1"}, {"encoding-type", "url"}}});
+    }
 }
 
 }  // namespace antipode::s3

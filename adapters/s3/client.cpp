@@ -1,6 +1,7 @@
 #include "adapters/s3/client.hpp"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <stop_token>
 #include <vector>
@@ -46,6 +47,7 @@ struct Exchange {
     size_t header_bytes = 0;
     bool too_much = false;
     std::exception_ptr failure{};
+    std::array<char, CURL_ERROR_SIZE> problem{};
 };
 
 size_t on_header(char* bytes, size_t, size_t count, void* context) noexcept {
@@ -285,6 +287,7 @@ void Client::State::prepare(CURL* easy, const Request& request, Exchange& exchan
         set(easy, CURLOPT_SEEKFUNCTION, on_seek);
         set(easy, CURLOPT_SEEKDATA, &exchange);
     }
+    set(easy, CURLOPT_ERRORBUFFER, exchange.problem.data());
     set(easy, CURLOPT_HEADERFUNCTION, on_header);
     set(easy, CURLOPT_HEADERDATA, &exchange);
     set(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -318,6 +321,7 @@ std::string Client::State::try_once(Exchange& exchange) {
     long status = 0;
     curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
     exchange.response.status = static_cast<unsigned>(status);
+    curl_easy_setopt(easy.get(), CURLOPT_ERRORBUFFER, nullptr);
     idle.with([&](std::vector<Easy>& handles) { handles.push_back(std::move(easy)); });
     if (stop.stop_requested()) {
         throw Stopped{};
@@ -328,7 +332,8 @@ std::string Client::State::try_once(Exchange& exchange) {
     if (exchange.too_much) {
         return "the server sends more than was asked for";
     }
-    return code == CURLE_OK ? std::string() : curl_easy_strerror(code);
+    const std::string said = exchange.problem.data();
+    return code == CURLE_OK ? std::string() : said.empty() ? curl_easy_strerror(code) : said;
 }
 
 Client::Client(Options options, const Clock& clock)

@@ -35,17 +35,30 @@ std::map<std::string, std::string> pairs(const std::string& text) {
 }  // namespace
 
 S3Server::S3Server(const std::filesystem::path& directory, Options options)
-    : credentials_(directory / "credentials"), port_(free_port()) {
+    : credentials_(directory / "credentials"), tls_(options.tls), port_(free_port()) {
     std::filesystem::create_directories(directory);
     write_file(credentials_,
                std::string("access_key_id = ") + key + "\nsecret_access_key = " + secret + "\n");
     std::filesystem::permissions(credentials_, std::filesystem::perms(0600));
-    process_ = Process({"python3", ANTIPODE_S3_STUB, "--bucket", bucket(), "--key", key, "--secret",
-                        secret, "--region", options.region, "--page", std::to_string(options.page),
-                        "--port", std::to_string(port_)},
-                       {.log = directory / "s3_stub.log", .directory = {}, .environment = {}});
+    std::vector<std::string> command = {"python3",  ANTIPODE_S3_STUB,
+                                        "--bucket", bucket(),
+                                        "--key",    key,
+                                        "--secret", secret,
+                                        "--page",   std::to_string(options.page),
+                                        "--region", options.region,
+                                        "--port",   std::to_string(port_)};
+    if (tls_) {
+        const std::string file = (directory / "certificate").string();
+        must_run({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout",
+                  file + ".key", "-out", file, "-subj", "/CN=127.0.0.1", "-addext",
+                  "subjectAltName=IP:127.0.0.1"});
+        write_file(file, read_file(file) + read_file(file + ".key"));
+        command.insert(command.end(), {"--tls", file});
+    }
+    process_ =
+        Process(command, {.log = directory / "s3_stub.log", .directory = {}, .environment = {}});
     const bool answers = eventually([&] {
-        return run({"curl", "-fsS", endpoint() + "/_control/faults"}).status == 0;
+        return run({"curl", "-kfsS", endpoint() + "/_control/faults"}).status == 0;
     });
     if (!answers) {
         throw std::runtime_error("the S3 stub does not answer: " +
@@ -55,7 +68,7 @@ S3Server::S3Server(const std::filesystem::path& directory, Options options)
 
 std::string S3Server::control(const std::string& method, const std::string& path,
                               const std::string& body) const {
-    return must_run({"curl", "-fsS", "-X", method, "--data-binary", "@-", "-H",
+    return must_run({"curl", "-kfsS", "-X", method, "--data-binary", "@-", "-H",
                      "Expect:", endpoint() + "/_control/" + path},
                     body);
 }

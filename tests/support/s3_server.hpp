@@ -16,11 +16,14 @@ class S3Server {
     struct Options {
         int page = 1000;  ///< objects in one page of a listing
         std::string region = "us-east-1";
+        bool tls = false;  ///< with a certificate that nobody trusts
     };
     /// `directory` gets its log and the credentials.
     S3Server(const std::filesystem::path& directory, Options options);
 
-    std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
+    std::string endpoint() const {
+        return (tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port_);
+    }
     static std::string bucket() { return "lfs"; }
     const std::filesystem::path& credentials_file() const { return credentials_; }
     void kill() { process_.kill(); }
@@ -53,6 +56,7 @@ class S3Server {
     std::string control(const std::string& method, const std::string& path,
                         const std::string& body = {}) const;
     std::filesystem::path credentials_;
+    bool tls_;
     int port_;
     Process process_;
 };
