@@ -368,10 +368,9 @@ std::optional<std::string> why_no_prefix(const std::string& prefix) {
 }
 
 void read_bucket(TableReader& store, Config::Blobs& value) {
-    constexpr std::array files_keys = {"root"};
+    constexpr std::array files_keys = {"root", "keep_deleted"};
     refuse_keys(store, files_keys, "is only for a store of type \"files\"");
     Config::Bucket& bucket = value.bucket.emplace();
-    store.read_name("name", value.name);
     store.read("endpoint", bucket.endpoint);
     store.require("endpoint", bucket.endpoint);
     store.check("endpoint", why_no_bucket_endpoint(bucket.endpoint));
@@ -385,7 +384,6 @@ void read_bucket(TableReader& store, Config::Blobs& value) {
     store.read("credentials_file", bucket.credentials_file);
     store.require("credentials_file", bucket.credentials_file);
     store.read("path_style", bucket.path_style);
-    read_check_every(store, value.check_every);
 }
 
 /// Two stores on one part of a bucket would replicate it twice.
@@ -433,22 +431,26 @@ void read_stores(TableReader& root, Config& config, const Config::CheckDatabaseU
                                              "lets go of: leave one of the two away")
                                        : std::nullopt);
     });
-    const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
+    const auto read_items = [&](TableReader& store, auto& value) {
         store.read_name("name", value.name);
-        store.read("root", value.root);
-        store.require("root", value.root);
         read_check_every(store, value.check_every);
         store.read("hold_deletions", value.deletions.hold);
         store.read_integer("hold_deletions_percent", value.deletions.percent, 0, 100);
         store.read_integer("hold_deletions_least", value.deletions.least, 1, INT64_MAX);
+    };
+    const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
+        store.read("root", value.root);
+        store.require("root", value.root);
         directories.push_back(
             {kind + ".root of \"" + value.name + "\"", value.root, store.where("root"), true});
     };
     root.tables("repositories", config.repositories,
                 [&](TableReader& store, Config::Repositories& value) {
+                    read_items(store, value);
                     read_root(store, "repositories", value);
                 });
     root.tables("blobs", config.blobs, [&](TableReader& store, Config::Blobs& value) {
+        read_items(store, value);
         std::string type = "files";
         store.read_choice("type", type, {"files", "s3"});
         if (type == "s3") {

@@ -213,6 +213,8 @@ TEST(Config, ReadsABucketInThePlaceOfARoot) {
               "no error");
     EXPECT_THAT(error_of(good + bucket + "root = \"/srv/lfs\"\n"),
                 HasSubstr("antipode.toml:24:8: blobs.root is only for a store of type \"files\""));
+    EXPECT_THAT(error_of(good + bucket + "keep_deleted = \"1d\"\n"),
+                HasSubstr("blobs.keep_deleted is only for a store of type \"files\""));
     EXPECT_THAT(error_of(good + bucket + "prefix = \"/a\"\n"),
                 HasSubstr("antipode.toml:24:10: blobs.prefix must be empty, or begin without"));
     EXPECT_THAT(error_of(good + store), HasSubstr("blobs.endpoint is missing"));

@@ -405,6 +405,26 @@ TEST_F(S3Bucket, ACaptureComparesByListingAlone) {
     EXPECT_THAT(changed.removed, testing::ElementsAre("d/e/f"));
 }
 
+TEST_F(S3Bucket, ManyThatAreGoneCostOneMoreListing) {
+    primary::Inventory inventory("");
+    Notifications notifications;
+    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock, {});
+    server.put("b", "1");
+    server.put("there after all", "1");
+    capture.reconcile({});
+    std::vector<primary::Inventory::Record> records;
+    std::vector<std::string> gone;
+    for (int i = 100; i < 250; ++i) {
+        gone.push_back("d/" + std::to_string(i));
+        records.push_back(
+            {lfs, gone.back(), {primary::BlobState{}.encode(), {"blob-1", "x"}}, {1, 1, 1}});
+    }
+    inventory.record(records);
+    server.requests();
+    EXPECT_EQ(capture.reconcile({}).removed, gone);
+    EXPECT_EQ(server.requests(), (std::map<std::string, int>{{"GET?list-type", 2}}));
+}
+
 TEST_F(S3Bucket, WhoMustNotWaitDoesNotLook) {
     server.put("a", "1");
     primary::Inventory inventory("");
@@ -421,7 +441,7 @@ TEST_F(S3Bucket, WhoMustNotWaitDoesNotLook) {
     EXPECT_FALSE(capture.notices_everything());
 }
 
-TEST_F(S3Bucket, ABrokenListingOrAnEmptyBucketRemovesNothing) {
+TEST_F(S3Bucket, ABrokenListingRemovesNothingAndAnEmptyOneIsTold) {
     for (const char* key : {"a", "b", "c", "d", "e"}) {
         server.put(key, key);
     }
@@ -435,9 +455,12 @@ TEST_F(S3Bucket, ABrokenListingOrAnEmptyBucketRemovesNothing) {
     server.add_fault(R"({"kind": "403", "match": "continuation-token"})");
     EXPECT_THAT(error_of([&] { capture.reconcile({}); }), HasSubstr("AccessDenied"));
     server.remove_all();
-    EXPECT_THAT(error_of([&] { capture.reconcile({}); }),
-                HasSubstr("is empty, although 5 files were published from it. Try: check that it "
-                          "is the right bucket and prefix"));
+    const primary::Noticed removed = capture.reconcile({});
+    EXPECT_EQ(removed.removed.size(), 5u);
+    EXPECT_FALSE(removed.emptied) << "it is the bucket that was compared last";
+    // After a restart it may be another one.
+    primary::BlobCapture next(lfs, site.tree, notifications, inventory, clock, {});
+    EXPECT_TRUE(next.reconcile({}).emptied);
     server.set_exists(false);
     EXPECT_THAT(error_of([&] { capture.reconcile({}); }), HasSubstr("NoSuchBucket"));
     EXPECT_THAT(error_of([&] { capture.read("a", false, {}); }), HasSubstr("NoSuchBucket"));
