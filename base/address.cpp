@@ -93,4 +93,25 @@ std::optional<std::string> why_no_listen_address(std::string_view text) {
                                           "127.0.0.1:8840 or [::1]:8840");
 }
 
+std::optional<std::string> why_no_bucket_endpoint(std::string_view text) {
+    const auto secure = behind(text, "https://");
+    const auto rest = secure ? secure : behind(text, "http://");
+    const auto address = rest ? HostPort::parse(*rest) : std::nullopt;
+    const bool good = is_clean(text) && address && address->port.value_or(1) != 0;
+    return good ? std::nullopt
+                : std::optional<std::string>(
+                      "must be https://host or http://host:9000, without "
+                      "user, path and slash at its end");
+}
+
+std::optional<std::string> why_no_bucket_name(std::string_view text) {
+    const bool clean = std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == '-';
+    });
+    const bool good = clean && !text.empty() && text.size() <= 63 && text != "." && text != "..";
+    return good ? std::nullopt
+                : std::optional<std::string>("must be 1 to 63 of letters, digits, ., _ and -");
+}
+
 }  // namespace antipode

@@ -26,5 +26,10 @@ std::optional<std::string> why_no_nats_url(std::string_view text);
 std::optional<std::string> why_no_daemon_url(std::string_view text);
 /// Why nothing can listen on `text`: "host:port", "[v6]:port".
 std::optional<std::string> why_no_listen_address(std::string_view text);
+/// Why `text` is no address of an S3-compatible server: "https://host[:port]", or http://, without
+/// a path.
+std::optional<std::string> why_no_bucket_endpoint(std::string_view text);
+/// Why no bucket can have this name: 1 to 63 of letters, digits, '.', '_' and '-'.
+std::optional<std::string> why_no_bucket_name(std::string_view text);
 
 }  // namespace antipode

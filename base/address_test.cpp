@@ -58,5 +58,21 @@ TEST(Address, ToListenOnHasAPort) {
     }
 }
 
+TEST(Address, KnowsWhereABucketCanBe) {
+    for (const char* good : {"https://s3.example.org", "http://127.0.0.1:9000", "http://[::1]:9"}) {
+        EXPECT_EQ(why_no_bucket_endpoint(good), std::nullopt) << good;
+    }
+    for (const char* bad : {"", "s3.example.org", "s3://bucket", "https://", "https://host/",
+                            "https://host/bucket", "https://user@host", "http://host:0",
+                            "http://host:port", "https://host?x", "https://ho st"}) {
+        EXPECT_NE(why_no_bucket_endpoint(bad), std::nullopt) << bad;
+    }
+    EXPECT_EQ(why_no_bucket_name("my.uploads-1_X"), std::nullopt);
+    for (const std::string& bad : {std::string(), std::string("a/b"), std::string(".."),
+                                   std::string("a b"), std::string(64, 'a')}) {
+        EXPECT_NE(why_no_bucket_name(bad), std::nullopt) << bad;
+    }
+}
+
 }  // namespace
 }  // namespace antipode

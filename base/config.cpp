@@ -1,10 +1,12 @@
 #include "base/config.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <numeric>
 #include <optional>
 #include <set>
+#include <span>
 #include <sstream>
 
 #include <toml++/toml.h>
@@ -119,6 +121,7 @@ class TableReader {
             fail(*table_.get(key), key, "must be one of " + list);
         }
     }
+    bool has(const char* key) const { return table_.contains(key); }
     void require(const char* key, const std::string& value) {
         if (value.empty()) {
             fail(table_, key, "is missing");
@@ -376,6 +379,60 @@ void read_owner(TableReader& store, Config::Blobs& value, const ConfigChecks& ch
                 "CAP_DAC_OVERRIDE");
 }
 
+constexpr std::array bucket_keys = {"endpoint", "bucket",           "prefix",
+                                    "region",   "credentials_file", "path_style"};
+
+void refuse_keys(const TableReader& store, std::span<const char* const> keys,
+                 const std::string& why) {
+    for (const char* key : keys) {
+        store.check(key, store.has(key) ? std::optional(why) : std::nullopt);
+    }
+}
+
+std::optional<std::string> why_no_prefix(const std::string& prefix) {
+    const bool clean = prefix.empty() || (prefix.ends_with('/') && !prefix.starts_with('/') &&
+                                          prefix.find("//") == std::string::npos);
+    return clean ? std::nullopt
+                 : std::optional<std::string>(
+                       "must be empty, or begin without and end with a slash: \"uploads/\"");
+}
+
+void read_bucket(TableReader& store, Config::Blobs& value) {
+    constexpr std::array files_keys = {"root", "keep_deleted", "directories", "owner"};
+    refuse_keys(store, files_keys, "is only for a store of type \"files\"");
+    Config::Bucket& bucket = value.bucket.emplace();
+    store.read("endpoint", bucket.endpoint);
+    store.require("endpoint", bucket.endpoint);
+    store.check("endpoint", why_no_bucket_endpoint(bucket.endpoint));
+    store.read("bucket", bucket.bucket);
+    store.require("bucket", bucket.bucket);
+    store.check("bucket", why_no_bucket_name(bucket.bucket));
+    store.read("prefix", bucket.prefix);
+    store.check("prefix", why_no_prefix(bucket.prefix));
+    store.read("region", bucket.region);
+    store.require("region", bucket.region);
+    store.read("credentials_file", bucket.credentials_file);
+    store.require("credentials_file", bucket.credentials_file);
+    store.read("path_style", bucket.path_style);
+}
+
+/// Two stores on one part of a bucket would replicate it twice.
+void check_buckets_apart(const TableReader& root, const std::vector<Config::Blobs>& stores) {
+    for (size_t i = 0; i < stores.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+            const auto& one = stores[i].bucket;
+            const auto& other = stores[j].bucket;
+            const bool same =
+                one && other && one->endpoint == other->endpoint && one->bucket == other->bucket &&
+                (one->prefix.starts_with(other->prefix) || other->prefix.starts_with(one->prefix));
+            root.check("blobs",
+                       same ? std::optional("stores \"" + stores[j].name + "\" and \"" +
+                                            stores[i].name + "\" must not share a part of a bucket")
+                            : std::nullopt);
+        }
+    }
+}
+
 void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
                  std::vector<Directory>& directories) {
     root.tables("database", config.databases, [&](TableReader& store, Config::Database& value) {
@@ -404,29 +461,41 @@ void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
                                              "lets go of: leave one of the two away")
                                        : std::nullopt);
     });
-    const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
+    const auto read_items = [&](TableReader& store, auto& value) {
         store.read_name("name", value.name);
-        store.read("root", value.root);
-        store.require("root", value.root);
         read_check_every(store, value.check_every);
         store.read("hold_deletions", value.deletions.hold);
         store.read_integer("hold_deletions_percent", value.deletions.percent, 0, 100);
         store.read_integer("hold_deletions_least", value.deletions.least, 1, INT64_MAX);
+    };
+    const auto read_root = [&](TableReader& store, const std::string& kind, auto& value) {
+        store.read("root", value.root);
+        store.require("root", value.root);
         directories.push_back(
             {kind + ".root of \"" + value.name + "\"", value.root, store.where("root"), true});
     };
     root.tables("repositories", config.repositories,
                 [&](TableReader& store, Config::Repositories& value) {
+                    read_items(store, value);
                     read_root(store, "repositories", value);
                 });
     root.tables("blobs", config.blobs, [&](TableReader& store, Config::Blobs& value) {
-        read_root(store, "blobs", value);
+        read_items(store, value);
+        std::string type = "files";
+        store.read_choice("type", type, {"files", "s3"});
+        if (type == "s3") {
+            read_bucket(store, value);
+        } else {
+            refuse_keys(store, bucket_keys, "is only for a store of type \"s3\"");
+            read_root(store, "blobs", value);
+        }
         store.read("exclude", value.exclude);
         store.read_or_never("keep_deleted", value.keep_deleted, std::chrono::seconds(1),
                             std::chrono::hours(3650 * 24));
         store.read_choice("directories", value.directories, {"all", "as-needed"});
         read_owner(store, value, checks);
     });
+    check_buckets_apart(root, config.blobs);
 }
 
 void read_failover(TableReader& root, Config::Failover& failover) {

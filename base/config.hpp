@@ -86,9 +86,19 @@ struct Config {
         std::chrono::milliseconds check_every{std::chrono::hours(7 * 24)};
         Deletions deletions{};
     };
+    /// A bucket of an S3-compatible server in the place of a root.
+    struct Bucket {
+        std::string endpoint;  ///< URL of the server, without a trailing slash
+        std::string bucket;
+        std::string prefix;  ///< of all keys; empty, or ends with a slash
+        std::string region = "us-east-1";
+        std::filesystem::path credentials_file;
+        bool path_style = true;  ///< false: the bucket is a part of the host's name
+        bool operator==(const Bucket&) const = default;
+    };
     struct Blobs {
         std::string name;
-        std::filesystem::path root;
+        std::filesystem::path root;  ///< empty when there is a bucket
         std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
         /// "as-needed": directories exist through their files; "all": each is mirrored.
         std::string directories = "as-needed";
@@ -101,6 +111,7 @@ struct Config {
         Deletions deletions{};
         /// How long a secondary keeps what was deleted, below .antipode/deleted; 0: not at all.
         std::chrono::milliseconds keep_deleted{0};
+        std::optional<Bucket> bucket{};
     };
     /// Commands of the site (programs with their arguments, no shell), and how long things may take
     /// when another site becomes primary.

@@ -231,5 +231,40 @@ TEST(Config, KeepsDirectoriesApart) {
     EXPECT_EQ(error_of(good + "[nats]\nstore_dir = \"/var/lib/antipode/nats\"\n"), "no error");
 }
 
+TEST(Config, ReadsABucketInThePlaceOfARoot) {
+    const std::string store = "[[blobs]]\nname = \"lfs\"\ntype = \"s3\"\n";
+    const std::string bucket = store +
+                               "endpoint = \"http://127.0.0.1:9000\"\nbucket = \"lfs\"\n"
+                               "credentials_file = \"/etc/antipode/s3\"\n";
+    const Config config = Config::parse(good + bucket + "exclude = [\"*.tmp\"]\n", "x");
+    const Config::Blobs& read = config.blobs.back();
+    ASSERT_TRUE(read.bucket);
+    EXPECT_EQ(*read.bucket, (Config::Bucket{"http://127.0.0.1:9000", "lfs", "", "us-east-1",
+                                            "/etc/antipode/s3", true}));
+    EXPECT_EQ(read.root, "");
+    EXPECT_EQ(read.exclude, std::vector<std::string>{"*.tmp"});
+    EXPECT_FALSE(config.blobs.front().bucket);
+    EXPECT_EQ(error_of(good + bucket + "prefix = \"a/\"\nregion = \"x\"\npath_style = false\n"),
+              "no error");
+    EXPECT_THAT(error_of(good + bucket + "root = \"/srv/lfs\"\n"),
+                HasSubstr("antipode.toml:24:8: blobs.root is only for a store of type \"files\""));
+    EXPECT_THAT(error_of(good + bucket + "keep_deleted = \"1d\"\n"),
+                HasSubstr("blobs.keep_deleted is only for a store of type \"files\""));
+    EXPECT_THAT(error_of(good + bucket + "prefix = \"/a\"\n"),
+                HasSubstr("antipode.toml:24:10: blobs.prefix must be empty, or begin without"));
+    EXPECT_THAT(error_of(good + store), HasSubstr("blobs.endpoint is missing"));
+    EXPECT_THAT(error_of(good + bucket + "type2 = 1\n"), HasSubstr("did you mean \"type\"?"));
+    EXPECT_THAT(error_of(good + "[[blobs]]\nname = \"a\"\nroot = \"/a\"\nbucket = \"b\"\n"),
+                HasSubstr("antipode.toml:21:10: blobs.bucket is only for a store of type \"s3\""));
+    EXPECT_THAT(error_of(good + "[[blobs]]\nname = \"a\"\nroot = \"/a\"\ntype = \"S3\"\n"),
+                HasSubstr("blobs.type must be one of \"files\", \"s3\""));
+    EXPECT_THAT(error_of(good + bucket +
+                         "[[blobs]]\nname = \"b\"\ntype = \"s3\"\n"
+                         "endpoint = \"http://127.0.0.1:9000\"\n"
+                         "bucket = \"lfs\"\nprefix = \"a/\"\n"
+                         "credentials_file = \"/etc/antipode/s3\"\n"),
+                HasSubstr("stores \"lfs\" and \"b\" must not share a part of a bucket"));
+}
+
 }  // namespace
 }  // namespace antipode

@@ -22,13 +22,14 @@ namespace antipode::primary {
 struct Noticed {
     std::vector<std::string> changed;
     std::vector<std::string> removed;  ///< seen to be gone
-    std::vector<std::string> moved{};  ///< the same, and what they were has another name now
     /// False: the watch lost events (overflow) or a part of the store could not be looked at. The
     /// store is reconciled before its completeness is claimed again.
     bool complete = true;
     /// Everything is gone and the store looks as if it were another one: perhaps its file system is
     /// not mounted.
     bool emptied = false;
+    /// Gone, too, but what they were has another name now.
+    std::vector<std::string> moved{};
 };
 
 /// What was published of an item last: what the next reading is compared with. Kept in the

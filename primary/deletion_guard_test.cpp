@@ -137,7 +137,7 @@ TEST_F(DeletionsTest, AnEmptiedRootIsHeldHoweverFewAndWhateverTheLimits) {
     EXPECT_THAT(sequencer_->begin_reconciles(), IsEmpty());
     sequencer_->reconcile_now();
     ASSERT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
-    reconciled({{}, names(0, 2), {}, true, true});
+    reconciled({{}, names(0, 2), true, true});
     read_all();
     EXPECT_EQ(withheld().held, 2u);
     EXPECT_EQ(there(), 2u);
@@ -178,7 +178,7 @@ TEST_F(DeletionsTest, WhatIsDiscardedStaysOnSecondariesAndHoldsNothingBack) {
     const auto before = lane_of(next_marker().value(), blobs_id).captured_through_us();
     next_marker();
     EXPECT_GT(lane_of(next_marker().value(), blobs_id).captured_through_us(), before);
-    reconciled({{}, names(0, 100), {}, true, false});
+    reconciled({{}, names(0, 100), true, false});
     read_all();
     EXPECT_EQ(there(), 1000u);
     EXPECT_EQ(withheld().discarded, 100u);
@@ -213,7 +213,7 @@ TEST_F(DeletionsTest, WhatWasMovedIsNoDeletion) {
 TEST_F(DeletionsTest, WhatIsLeftWhenMostCameBackIsDeleted) {
     publish(1000);
     remove(names(0, 300));
-    reconciled({{}, names(0, 5), {}, true, false});
+    reconciled({{}, names(0, 5), true, false});
     read_all();
     EXPECT_TRUE(withheld().none());
     EXPECT_EQ(there(), 995u);
@@ -223,7 +223,7 @@ TEST_F(DeletionsTest, TheyStayHeldInTheNextSession) {
     publish(1000);
     remove(names(0, 200));
     begin();
-    settle_with({{}, names(0, 199), {}, true, false});
+    settle_with({{}, names(0, 199), true, false});
     EXPECT_EQ(withheld().held, 199u) << "the last one is back";
     EXPECT_EQ(there(), 1000u);
 }
@@ -233,7 +233,7 @@ TEST_F(DeletionsTest, AReleaseThatWasInterruptedGoesOnInTheNextSession) {
     remove(names(0, 100));
     inventory_.decide(blobs_id, Inventory::Decision::Released);
     begin();
-    settle_with({{}, names(0, 100), {}, true, false});
+    settle_with({{}, names(0, 100), true, false});
     EXPECT_EQ(there(), 900u);
     EXPECT_TRUE(withheld().none());
 }
@@ -256,7 +256,7 @@ TEST_F(DeletionsTest, TheStoreIsReconciledAllTheSame) {
     publish(1000);
     begin();
     ASSERT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
-    reconciled({{}, names(0, 300), {}, true, false});
+    reconciled({{}, names(0, 300), true, false});
     EXPECT_THAT(out(), Contains("reconciled"));
     EXPECT_EQ(withheld().held, 300u);
 }

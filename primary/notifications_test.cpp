@@ -130,7 +130,7 @@ TEST_F(NotificationsTest, ADeletionThatIsHeldForAnOperatorIsSaidToBe) {
     put(task());
     put(task());
     out();
-    items_.noticed = {{}, {"a", "b"}, {}, true, false};
+    items_.noticed = {{}, {"a", "b"}, true, false};
     const auto caller = call({"a"});
     EXPECT_FALSE(is_answered(caller));
     gone(task());

@@ -167,7 +167,7 @@ class SequencerTest : public testing::Test {
     }
 
     void notice(std::vector<std::string> changed, std::vector<std::string> removed = {}) {
-        items_.noticed = {std::move(changed), std::move(removed), {}, true, false};
+        items_.noticed = {std::move(changed), std::move(removed), true, false};
         sequencer_->look_around();
     }
     ReadTask task() { return sequencer_->next_read(blobs_id).value(); }

@@ -215,6 +215,48 @@ TEST_F(Http, RefusesWhatIsNoRequest) {
                     .starts_with("HTTP/1.1 431 "));
 }
 
+TEST_F(Http, TakesWhatIsPostedFromWhoMayPost) {
+    HttpServer closed({.token = "secret"});
+    std::string taken;
+    closed.post("/v1/notify/x", [&](const HttpRequest& request, const std::stop_token&) {
+        taken += request.method + " " + request.body + ";";
+        return HttpResponse{};
+    });
+    closed.start();
+    const std::string place = "http://127.0.0.1:" + std::to_string(closed.port()) + "/v1/notify/x";
+    const auto post = [&](const std::string& to, const std::string& body,
+                          const std::string& bearer) {
+        return test::must_run(
+            {"curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--data-binary", "@-", "-H",
+             "Expect:", "-H", "Authorization: Bearer " + bearer, to},
+            body);
+    };
+    EXPECT_EQ(post(place, "hello", "secret"), "200");
+    EXPECT_EQ(post(place, std::string(1'000'000, 'x'), "secret"), "200");
+    EXPECT_EQ(taken, "POST hello;POST " + std::string(1'000'000, 'x') + ";");
+    EXPECT_EQ(post(place, "hello", "wrong"), "401");
+    EXPECT_EQ(post(place, std::string(2'000'000, 'x'), "secret"), "413");
+    EXPECT_EQ(post(place + "y", "hello", "secret"), "405");
+    EXPECT_EQ(taken.size(), 1'000'017u);
+    closed.post("/v1/notify/x", {});
+    EXPECT_EQ(post(place, "hello", "secret"), "405");
+    EXPECT_TRUE(raw("POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+                    .starts_with("HTTP/1.1 405 "));
+}
+
+TEST_F(Http, ManyPostsShareAConnection) {
+    server.post("/x", [](const HttpRequest& request, const std::stop_token&) {
+        return HttpResponse{.body = request.body};
+    });
+    const std::string answers =
+        raw("POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\nabPOST /x HTTP/1.1\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n3\r\ncde\r\n0\r\n\r\n"
+            "POST /x HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    EXPECT_NE(answers.find("\r\n\r\nabHTTP/1.1 200"), std::string::npos);
+    EXPECT_NE(answers.find("\r\n\r\ncdeHTTP/1.1 200"), std::string::npos);
+    EXPECT_TRUE(answers.ends_with("\r\n\r\n"));
+}
+
 TEST_F(Http, KeepsConnectionsAliveAndAnswersPipelinedRequests) {
     server.route("/livez", [](const HttpRequest&) { return HttpResponse{.body = "yes"}; });
     const std::string answers =

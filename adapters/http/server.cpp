@@ -28,6 +28,7 @@ constexpr std::string_view bulk_prefix = "/v1/bulk/";
 constexpr std::chrono::milliseconds accept_wait{200};
 /// Beyond the limit, this many are told so; still more are just closed.
 constexpr size_t refusing_connections = 16;
+constexpr size_t most_posted_bytes = limits::mib;
 
 /// Takes the same time wherever the texts differ.
 bool equal_secrets(std::string_view left, std::string_view right) {
@@ -48,6 +49,23 @@ std::string header_or_empty(const Headers& headers, const std::string& name) {
 HttpResponse response_to(const Error& error) {
     return error_response(error.reaction() == Reaction::Retry ? 503 : 500, error.what(),
                           error.next_step());
+}
+
+HttpResponse refuse_method(const std::string& allowed) {
+    HttpResponse refusal = error_response(405, "what is served here: " + allowed);
+    refusal.headers["Allow"] = allowed;
+    return refusal;
+}
+
+HttpResponse response_of(const HttpServer::Handler& handler, const HttpRequest& request) {
+    try {
+        return handler(request);
+    } catch (const Error& error) {
+        return response_to(error);
+    } catch (const std::exception& problem) {
+        spdlog::error("http: {}: {}", printable(request.path), problem.what());
+        return error_response(500, problem.what());
+    }
 }
 
 struct Route {
@@ -116,8 +134,8 @@ class Session {
   private:
     bool serve_one(RequestReader& reader);
     bool serve(const RequestHead& head);
-    bool serve_post(const RequestHead& head, const HttpRequest& request,
-                    const HttpServer::PostHandler& handler);
+    bool serve_post(RequestReader& reader, const RequestHead& head);
+    HttpServer::PostHandler poster(const std::string& path);
     bool serve_small(const RequestHead& head, const HttpRequest& request);
     bool serve_bulk(const RequestHead& head, const HttpRequest& request);
     bool serve_feed(const RequestHead& head, const HttpRequest& request,
@@ -139,7 +157,7 @@ class Session {
 
 void Session::run() {
     try {
-        RequestReader reader(socket_, shared_.options.body_bytes);
+        RequestReader reader(socket_);
         while (serve_one(reader)) {
         }
         socket_.close_gently();
@@ -164,35 +182,62 @@ void Session::refuse() {
 
 bool Session::serve_one(RequestReader& reader) {
     socket_.set_deadline(std::chrono::steady_clock::now() + shared_.options.header_time);
-    std::optional<RequestHead> head;
     try {
-        head = reader.next();
+        const std::optional<RequestHead> head = reader.next();
+        if (head && head->method == "POST") {
+            return serve_post(reader, *head);
+        }
+        if (head && head->has_body) {
+            throw BadMessage(413, "requests with a body are not accepted");
+        }
+        socket_.set_deadline(std::nullopt);
+        return head && serve(*head);
     } catch (const BadMessage& problem) {
         return answer({}, error_response(problem.status, problem.what()), false);
     }
+}
+
+/// Whoever may not post is answered before a byte of the body is read.
+bool Session::serve_post(RequestReader& reader, const RequestHead& head) {
+    const auto target = Target::parse(head.target);
+    const auto handler = target ? poster(target->path) : HttpServer::PostHandler();
+    if (!handler) {
+        return answer(head, refuse_method("GET, HEAD"), false);
+    }
+    if (!authorized(head)) {
+        return answer(head, error_response(401, "this path needs the bearer token"), false);
+    }
+    const HttpRequest request{
+        head.method, target->path, target->query, head.headers,
+        head.has_body ? reader.body(shared_.options.body_bytes) : std::string()};
     socket_.set_deadline(std::nullopt);
-    return head && serve(*head);
+    return answer(head, response_of(
+                            [&](const HttpRequest& posted) {
+                                return handler(posted, shared_.stop.get_token());
+                            },
+                            request));
+}
+
+HttpServer::PostHandler Session::poster(const std::string& path) {
+    return shared_.registry.with([&](const Registry& registry) {
+        const auto found = registry.posts.find(path);
+        return found == registry.posts.end() ? HttpServer::PostHandler() : found->second;
+    });
 }
 
 bool Session::serve(const RequestHead& head) {
-    const auto target = Target::parse(head.target);
-    const auto poster = shared_.registry.with([&](const Registry& registry) {
-        const auto found = target ? registry.posts.find(target->path) : registry.posts.end();
-        return found == registry.posts.end() ? HttpServer::PostHandler() : found->second;
-    });
-    if (poster) {
-        return serve_post(head, {head.method, target->path, target->query, head.headers, head.body},
-                          poster);
-    }
     const bool known_method = head.method == "GET" || head.method == "HEAD";
+    const auto target = Target::parse(head.target);
     if (!known_method || !target) {
-        HttpResponse refusal = known_method
-                                   ? error_response(400, "the request's target is malformed")
-                                   : error_response(405, "only GET and HEAD are served");
-        refusal.headers["Allow"] = "GET, HEAD";
-        return answer(head, refusal, false);
+        return answer(head,
+                      known_method ? error_response(400, "the request's target is malformed")
+                                   : refuse_method("GET, HEAD"),
+                      false);
     }
-    const HttpRequest request{head.method, target->path, target->query, head.headers};
+    if (poster(target->path)) {
+        return answer(head, refuse_method("POST"));
+    }
+    const HttpRequest request{head.method, target->path, target->query, head.headers, {}};
     if (request.path.starts_with(bulk_prefix)) {
         return serve_bulk(head, request);
     }
@@ -201,25 +246,6 @@ bool Session::serve(const RequestHead& head) {
         return found == registry.feeds.end() ? HttpServer::FeedOpener() : found->second;
     });
     return opener ? serve_feed(head, request, opener) : serve_small(head, request);
-}
-
-bool Session::serve_post(const RequestHead& head, const HttpRequest& request,
-                         const HttpServer::PostHandler& handler) {
-    if (head.method != "POST") {
-        HttpResponse refusal = error_response(405, "only POST is served at this path");
-        refusal.headers["Allow"] = "POST";
-        return answer(head, refusal);
-    }
-    HttpResponse response;
-    try {
-        response = handler(request, shared_.stop.get_token());
-    } catch (const Error& error) {
-        response = response_to(error);
-    } catch (const std::exception& problem) {
-        spdlog::error("http: {}: {}", printable(request.path), problem.what());
-        response = error_response(500, problem.what());
-    }
-    return answer(head, response);
 }
 
 bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
@@ -233,16 +259,7 @@ bool Session::serve_small(const RequestHead& head, const HttpRequest& request) {
     if (route.access == HttpServer::Access::Token && !authorized(head)) {
         return answer(head, error_response(401, "this path needs the bearer token"));
     }
-    HttpResponse response;
-    try {
-        response = route.handler(request);
-    } catch (const Error& error) {
-        response = response_to(error);
-    } catch (const std::exception& problem) {
-        spdlog::error("http: {}: {}", printable(request.path), problem.what());
-        response = error_response(500, problem.what());
-    }
-    return answer(head, response);
+    return answer(head, response_of(route.handler, request));
 }
 
 bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
@@ -557,8 +574,13 @@ void HttpServer::feed(const std::string& path, FeedOpener opener) {
 }
 
 void HttpServer::post(const std::string& path, PostHandler handler) {
-    state_->shared.registry.with(
-        [&](Registry& registry) { registry.posts[path] = std::move(handler); });
+    state_->shared.registry.with([&](Registry& registry) {
+        if (handler) {
+            registry.posts[path] = std::move(handler);
+        } else {
+            registry.posts.erase(path);
+        }
+    });
 }
 
 void HttpServer::start() {

@@ -34,13 +34,13 @@ struct HttpResponse {
 HttpResponse error_response(unsigned status, const std::string& message,
                             const std::string& next_step = {});
 
-/// The daemon's HTTP server (HTTP/1.1): small answers by path, feeds, the bulk
-/// service, and POST where somebody asked for it. One thread per connection, at most `connections`;
-/// of these a quarter is kept for small answers, so that health checks get through while many pulls
-/// run and many pages watch. Whoever is too many gets a 503. The destructor stops within a second;
-/// a handler must not block for longer, but for one of post(). Handlers are called by the
-/// connections' threads, concurrently; one that throws Error is answered with 503 (Retry) or 500.
-/// Owner: the program. Thread-safe.
+/// The daemon's HTTP server (HTTP/1.1): small answers by path, feeds, and the bulk service, all by
+/// GET and HEAD; what is told to it comes by POST. One thread per connection, at most
+/// `connections`; of these a quarter is kept for small answers, so that health checks get through
+/// while many pulls run and many pages watch. Whoever is too many gets a 503. The destructor stops
+/// within a second; a handler must not block for longer, but for one of post(). Handlers are called
+/// by the connections' threads, concurrently; one that throws Error is answered with 503 (Retry) or
+/// 500. Owner: the program. Thread-safe.
 class HttpServer {
   public:
     struct Options {
@@ -49,7 +49,7 @@ class HttpServer {
         /// decides who may call.
         std::optional<std::filesystem::path> socket{};
         unsigned socket_mode = 0600;
-        size_t body_bytes = 0;  ///< of a POST, at most
+        size_t body_bytes = 1 << 20;  ///< of a POST, at most
         std::string token{};    ///< of Access::Token; empty: not asked for
         size_t connections = 64;
         uint64_t bulk_bytes_per_second = 0;                        ///< served at most; 0: no cap
@@ -85,7 +85,7 @@ class HttpServer {
     /// connected; each watcher has a feed of its own.
     void feed(const std::string& path, FeedOpener opener);
 
-    /// Answers POST at `path`.
+    /// Answers POST at `path`, under Access::Token. An empty handler takes the path away.
     void post(const std::string& path, PostHandler handler);
 
     void start();

@@ -50,52 +50,73 @@ Error broken(const beast::error_code& failure) {
 }  // namespace
 
 struct RequestReader::State {
+    using Parser = beast::http::request_parser<beast::http::string_body>;
+
+    /// Reads until `is_done`. False: the client closed the connection between requests.
+    template <typename IsDone>
+    bool read_until(IsDone is_done);
+
     Socket& socket;
-    const size_t body_bytes;
     beast::flat_buffer buffer;
+    std::optional<Parser> parser;
 };
 
-RequestReader::RequestReader(Socket& socket, size_t body_bytes)
-    : state_(new State{socket, body_bytes, {}}) {}
-RequestReader::~RequestReader() = default;
-
-std::optional<RequestHead> RequestReader::next() {
-    beast::http::request_parser<beast::http::string_body> parser;
-    parser.header_limit(header_limit);
-    parser.body_limit(state_->body_bytes);
-    beast::flat_buffer& buffer = state_->buffer;
-    while (!parser.is_done()) {
+template <typename IsDone>
+bool RequestReader::State::read_until(IsDone is_done) {
+    while (!is_done()) {
         beast::error_code failure;
         if (buffer.size() > 0) {
-            buffer.consume(parser.put(buffer.data(), failure));
+            buffer.consume(parser->put(buffer.data(), failure));
         } else {
             failure = beast::http::error::need_more;
         }
         if (failure == beast::http::error::need_more) {
-            if (!receive(state_->socket, buffer)) {
-                if (!parser.got_some()) {
-                    return std::nullopt;
+            if (!receive(socket, buffer)) {
+                if (!parser->got_some()) {
+                    return false;
                 }
                 throw BadMessage(400, "the request ends in its middle");
             }
         } else if (failure == beast::http::error::header_limit) {
             throw BadMessage(431, "the request's header is too large");
         } else if (failure == beast::http::error::body_limit) {
-            throw BadMessage(413, state_->body_bytes == 0
-                                      ? "requests with a body are not accepted"
-                                      : "the request's body is larger than " +
-                                            std::to_string(state_->body_bytes) + " bytes");
+            throw BadMessage(413, "the request's body is too large");
         } else if (failure) {
             throw BadMessage(400, "no HTTP request: " + failure.message());
         }
     }
-    auto& message = parser.get();
+    return true;
+}
+
+RequestReader::RequestReader(Socket& socket) : state_(new State{socket, {}, {}}) {}
+RequestReader::~RequestReader() = default;
+
+std::optional<RequestHead> RequestReader::next() {
+    State::Parser& parser = state_->parser.emplace();
+    parser.header_limit(header_limit);
+    parser.body_limit(boost::none);  // body() has one; nothing is read of it before
+    if (!state_->read_until([&] { return parser.is_header_done(); })) {
+        return std::nullopt;
+    }
+    const auto& message = parser.get();
     return RequestHead{std::string(message.method_string()),
                        std::string(message.target()),
                        headers_of(message),
                        message.version() >= 11,
                        message.keep_alive(),
-                       std::move(message.body())};
+                       !parser.is_done()};
+}
+
+std::string RequestReader::body(size_t most_bytes) {
+    State::Parser& parser = *state_->parser;
+    if (parser.content_length().value_or(0) > most_bytes) {
+        throw BadMessage(413, "the request's body is too large");
+    }
+    parser.body_limit(most_bytes);
+    if (!state_->read_until([&] { return parser.is_done(); })) {
+        throw BadMessage(400, "the request ends in its middle");
+    }
+    return std::move(parser.get().body());
 }
 
 struct ResponseReader::State {

@@ -22,7 +22,7 @@ struct RequestHead {
     Headers headers;
     bool http11 = true;
     bool keep_alive = true;
-    std::string body{};
+    bool has_body = false;  ///< it follows
 };
 
 struct ResponseHead {
@@ -38,15 +38,17 @@ struct BadMessage : std::runtime_error {
     unsigned status;
 };
 
-/// Reads requests off one connection, one after the other. Bodies that are larger than `body_bytes`
-/// are refused.
+/// Reads requests off one connection, one after the other.
 class RequestReader {
   public:
-    RequestReader(Socket& socket, size_t body_bytes);
+    explicit RequestReader(Socket& socket);
     ~RequestReader();
     /// nullopt: the client closed the connection between requests. Throws BadMessage, and what the
     /// socket throws.
     std::optional<RequestHead> next();
+    /// The body of the last one, which has one: it must be read before the next. Throws
+    /// BadMessage{413} beyond `most_bytes`.
+    std::string body(size_t most_bytes);
 
   private:
     struct State;

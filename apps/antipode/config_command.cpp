@@ -62,14 +62,26 @@ Json stores_of(const Config& config) {
         add_deletions(stores["repositories"].back(), store.deletions);
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores["blobs"].push_back({{"name", store.name},
-                                   {"root", store.root.string()},
-                                   {"exclude", store.exclude},
-                                   {"directories", store.directories},
-                                   {"owner", store.owner},
-                                   {"check_every", duration_or_never(store.check_every)},
-                                   {"keep_deleted", duration_or_never(store.keep_deleted)}});
-        add_deletions(stores["blobs"].back(), store.deletions);
+        Json shown = {{"name", store.name}, {"type", store.bucket ? "s3" : "files"}};
+        if (store.bucket) {
+            shown.update({{"endpoint", store.bucket->endpoint},
+                          {"bucket", store.bucket->bucket},
+                          {"prefix", store.bucket->prefix},
+                          {"region", store.bucket->region},
+                          {"credentials_file", store.bucket->credentials_file.string()},
+                          {"path_style", store.bucket->path_style}});
+        } else {
+            shown["root"] = store.root.string();
+        }
+        shown["exclude"] = store.exclude;
+        shown["check_every"] = duration_or_never(store.check_every);
+        if (!store.bucket) {
+            shown["directories"] = store.directories;
+            shown["owner"] = store.owner;
+            shown["keep_deleted"] = duration_or_never(store.keep_deleted);
+        }
+        add_deletions(shown, store.deletions);
+        stores["blobs"].push_back(std::move(shown));
     }
     return stores;
 }

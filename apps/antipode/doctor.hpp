@@ -50,6 +50,9 @@ std::vector<Check> local_checks();
 /// The servers: this site's nats-server, the other sites' daemons, clocks.
 std::vector<Check> server_checks(const Fetch& fetch, const Greet& greet, const Clock& clock);
 
+/// The buckets of stores of files: whether they can be listed with the configured key.
+Check bucket_check(const Clock& clock);
+
 /// Whether this site is a secondary, as far as its own epoch record can be read: where it cannot,
 /// the check of nats-server tells why, and what a primary needs is the most.
 bool is_secondary(const Config& config, const OpenBucket& open);

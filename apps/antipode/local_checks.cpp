@@ -40,7 +40,9 @@ std::vector<Root> roots_of(const Config& config) {
         roots.push_back({"repositories/" + store.name, store.root});
     }
     for (const Config::Blobs& store : config.blobs) {
-        roots.push_back({"blobs/" + store.name, store.root});
+        if (!store.bucket) {
+            roots.push_back({"blobs/" + store.name, store.root});
+        }
     }
     return roots;
 }
@@ -219,6 +221,12 @@ Findings check_secrets(const Config& config) {
     }
     if (!config.http.token_file.empty()) {
         findings.push_back(check_secret("http.token_file", config.http.token_file));
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        if (store.bucket) {
+            findings.push_back(check_secret("credentials_file of blobs/" + store.name,
+                                            store.bucket->credentials_file));
+        }
     }
     return findings;
 }

@@ -423,6 +423,7 @@ class Program {
                 checks.push_back(std::move(check));
             }
             checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
+            checks.push_back(bucket_check(clock_));
             checks.push_back(replica_check(look_at_replica, look_at_fence, nats_buckets(loaded)));
             checks.push_back(hooks_check(nats_buckets(loaded)));
             return run_doctor(loaded, checks, output_);

@@ -101,6 +101,12 @@ void Fences::check_files() {
         if (config_.failover.fence_command.empty()) {
             throw Error(Reaction::Stop, "nothing stops writes to blobs/" + store.name, no_command);
         }
+        if (store.bucket) {
+            throw Error(Reaction::Stop,
+                        "nobody can tell whether the bucket of blobs/" + store.name +
+                            " is still written: the service has a key of its own",
+                        "set failover.write_check_command, which writes as the service would");
+        }
         if (can_write(store.root)) {
             throw Error(
                 Reaction::Stop,

@@ -7,6 +7,7 @@
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
+#include "base/error.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
 #include "primary/database/requirements.hpp"
@@ -47,6 +48,20 @@ std::map<StoreId, primary::DeletionLimits> deletion_limits_of(const Config& conf
         add(StoreKind::Blobs, store);
     }
     return limits;
+}
+
+std::string notify_path(const StoreId& store) {
+    return "/v1/notify/" + store.to_string();
+}
+
+http::HttpResponse take_notification(const std::function<void(const std::string&)>& take,
+                                     const std::string& body) {
+    try {
+        take(body);
+        return {.body = "{}\n"};
+    } catch (const Error& error) {
+        return http::error_response(400, error.what(), error.next_step());
+    }
 }
 
 std::set<std::string> names_of(const std::vector<Config::Site>& sites) {
@@ -96,6 +111,8 @@ PrimaryHalf::~PrimaryHalf() {
     }
     for (const auto& store : stores_.items) {
         server_.bulk(store->capture().store(), nullptr);
+        server_.post(notify_path(store->capture().store()), nullptr);
+        store->interrupt();
     }
 }
 
@@ -106,6 +123,12 @@ void PrimaryHalf::serve_bulk() {
     }
     for (const auto& store : stores_.items) {
         server_.bulk(store->capture().store(), std::shared_ptr<BulkHandler>(store, &store->bulk()));
+        if (auto take = store->notification_handler()) {
+            server_.post(notify_path(store->capture().store()),
+                         [store, take](const http::HttpRequest& request, const std::stop_token&) {
+                             return take_notification(take, request.body);
+                         });
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 #include "adapters/postgres/source_check.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "adapters/postgres/source_export.hpp"
+#include "adapters/s3/notifications.hpp"
+#include "apps/antipoded/store_bucket.hpp"
 #include "base/places.hpp"
 #include "base/worker.hpp"
 #include "primary/blobs/bulk.hpp"
@@ -144,6 +146,46 @@ class FilesPrimary final : public PrimaryItems {
     primary::ItemBulk bulk_;
 };
 
+class BucketPrimary final : public PrimaryItems {
+  public:
+    BucketPrimary(const Config& config, const Config::Blobs& store,
+                  const std::shared_ptr<primary::Inventory>& inventory, const Clock& clock)
+        : check_every_(store.check_every),
+          inventory_(inventory),
+          place_(*store.bucket),
+          bucket_(config, store, clock),
+          capture_({StoreKind::Blobs, store.name}, bucket_.tree(), notifications_, *inventory,
+                   clock, store.exclude),
+          bulk_(capture_.store(), *inventory,
+                std::make_shared<primary::BlobBulk>(bucket_.tree(), store.exclude)) {}
+
+    primary::ItemCapture& capture() override { return capture_; }
+    BulkHandler& bulk() override { return bulk_; }
+    std::vector<Notifier> notifiers() override {
+        return {{"notifications of", [this](auto timeout, const auto& stop) {
+                     return notifications_.wait(timeout, stop);
+                 }}};
+    }
+    std::string remark() const override { return capture_.problem(); }
+    std::chrono::milliseconds check_every() const override { return check_every_; }
+    std::function<void(const std::string& body)> notification_handler() override {
+        return [this](const std::string& body) {
+            notifications_.add(s3::changed_paths(body, place_.bucket, place_.prefix));
+        };
+    }
+    void interrupt() override { bucket_.interrupt(); }
+    void applied_everywhere(TimePoint) override {}
+
+  private:
+    const std::chrono::milliseconds check_every_;
+    std::shared_ptr<primary::Inventory> inventory_;
+    const Config::Bucket place_;
+    StoreBucket bucket_;
+    s3::Notifications notifications_;
+    primary::BlobCapture capture_;
+    primary::ItemBulk bulk_;
+};
+
 }  // namespace
 
 PrimaryStores make_primary_stores(const Config& config,
@@ -157,7 +199,12 @@ PrimaryStores make_primary_stores(const Config& config,
         stores.items.push_back(std::make_shared<GitPrimary>(config, store, inventory, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores.items.push_back(std::make_shared<FilesPrimary>(store, inventory, clock));
+        if (store.bucket) {
+            stores.items.push_back(
+                std::make_shared<BucketPrimary>(config, store, inventory, clock));
+        } else {
+            stores.items.push_back(std::make_shared<FilesPrimary>(store, inventory, clock));
+        }
     }
     return stores;
 }

@@ -42,6 +42,11 @@ class PrimaryItems {
     virtual std::string remark() const = 0;
     /// How often everything is read again; 0: never.
     virtual std::chrono::milliseconds check_every() const = 0;
+    /// Its server may tell of changes by HTTP: what is to happen with the body of such a request.
+    /// Empty: there is none that would. Throws Error{Stop} when the body is malformed.
+    virtual std::function<void(const std::string& body)> notification_handler() { return {}; }
+    /// It is about to end: what waits for a server gives up. Any thread.
+    virtual void interrupt() {}
     /// Every site has applied what was captured before `time`.
     virtual void applied_everywhere(TimePoint time) = 0;
 };

@@ -1,5 +1,7 @@
 #include "apps/antipoded/readiness.hpp"
 
+#include <algorithm>
+
 #include "adapters/postgres/replica_setup.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "apps/antipoded/fences.hpp"
@@ -71,6 +73,16 @@ Readiness look_at_readiness(const Config& config, bool is_primary) {
         readiness.blockers.push_back(
             {"nothing stops writes to blobs/" + config.blobs.front().name,
              "set failover.fence_command: what stops the service, or makes its files read-only"});
+    }
+    const auto in_bucket =
+        std::find_if(config.blobs.begin(), config.blobs.end(),
+                     [](const Config::Blobs& store) { return store.bucket.has_value(); });
+    if (is_primary && in_bucket != config.blobs.end() &&
+        config.failover.write_check_command.empty()) {
+        readiness.blockers.push_back(
+            {"nobody could tell whether the bucket of blobs/" + in_bucket->name +
+                 " is still written behind a fence: the service has a key of its own",
+             "set failover.write_check_command, which writes as the service would"});
     }
     if (is_primary && !config.repositories.empty() && !has_command) {
         readiness.warnings.push_back(

@@ -5,6 +5,7 @@
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/replica_session.hpp"
+#include "apps/antipoded/store_bucket.hpp"
 #include "base/files.hpp"
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
@@ -120,20 +121,22 @@ class GitSecondary final : public SecondaryItems {
     const std::chrono::milliseconds check_every_;
 };
 
-class FilesSecondary final : public SecondaryItems {
+/// Files of a tree, wherever that is.
+class TreeSecondary : public SecondaryItems {
   public:
-    FilesSecondary(const Config::Blobs& store, const secondary::Registry& registry,
-                   const Clock& clock)
-        : tree_(store.root, store.owner_ids),
-          contents_({StoreKind::Blobs, store.name}, tree_, secondary::BlobApply::incoming_name(),
+    /// `tree` and `registry` must outlive the object.
+    TreeSecondary(const Config::Blobs& store, FileTree& tree, const secondary::Registry& registry,
+                  const Clock& clock)
+        : contents_({StoreKind::Blobs, store.name}, tree, secondary::BlobApply::incoming_name(),
                     [&registry, id = StoreId{StoreKind::Blobs, store.name}](const Sha256& hash,
                                                                             uint64_t size) {
                         return registry.with_content(id, verify::blob_digest(hash, size),
                                                      same_content_looked_at);
                     }),
-          deleted_(tree_, clock, store.keep_deleted),
+          deleted_(tree, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
-          apply_({StoreKind::Blobs, store.name}, tree_, deleted(), store.all_directories()),
+          apply_({StoreKind::Blobs, store.name}, tree, TreeSecondary::deleted(),
+                 store.all_directories()),
           check_every_(store.check_every),
           directories_(store.all_directories()),
           filter_(store.exclude) {}
@@ -154,7 +157,6 @@ class FilesSecondary final : public SecondaryItems {
     secondary::DeletedFiles* deleted() override { return keeps_deleted_ ? &deleted_ : nullptr; }
 
   private:
-    files::PosixTree tree_;
     secondary::ContentStore contents_;
     secondary::DeletedFiles deleted_;
     const bool keeps_deleted_;
@@ -162,6 +164,26 @@ class FilesSecondary final : public SecondaryItems {
     const std::chrono::milliseconds check_every_;
     const bool directories_;
     const primary::PathFilter filter_;  // the one by which the primary captures
+};
+
+struct Root {
+    files::PosixTree tree;
+};
+
+class FilesSecondary final : private Root, public TreeSecondary {
+  public:
+    FilesSecondary(const Config::Blobs& store, const secondary::Registry& registry,
+                   const Clock& clock)
+        : Root{files::PosixTree(store.root, store.owner_ids)},
+          TreeSecondary(store, tree, registry, clock) {}
+};
+
+class BucketSecondary final : private StoreBucket, public TreeSecondary {
+  public:
+    BucketSecondary(const Config& config, const Config::Blobs& store,
+                    const secondary::Registry& registry, const Clock& clock)
+        : StoreBucket(config, store, clock), TreeSecondary(store, tree(), registry, clock) {}
+    void interrupt() override { StoreBucket::interrupt(); }
 };
 
 }  // namespace
@@ -176,7 +198,12 @@ SecondaryStores make_secondary_stores(const Config& config, const secondary::Reg
         stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
-        stores.items.push_back(std::make_unique<FilesSecondary>(store, registry, clock));
+        if (store.bucket) {
+            stores.items.push_back(
+                std::make_unique<BucketSecondary>(config, store, registry, clock));
+        } else {
+            stores.items.push_back(std::make_unique<FilesSecondary>(store, registry, clock));
+        }
     }
     return stores;
 }

@@ -34,6 +34,8 @@ class SecondaryItems {
     virtual std::chrono::milliseconds check_every() const = 0;
     /// It is not replicated, whatever it is.
     virtual bool excludes(const std::string&) const { return false; }
+    /// It is about to end: what waits for a server gives up. Any thread.
+    virtual void interrupt() {}
     /// Why there cannot be such an item; empty: there can.
     virtual std::string why_no_item(const std::string& item) const = 0;
     /// Deletes what was kept long enough; nullptr: nothing is kept.

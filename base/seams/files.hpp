@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/digest.hpp"
+
 /// A tree of files below a root, as primary/blobs, secondary/blobs and the content store see it.
 /// Implemented by adapters/files (POSIX, inotify) and in memory by simulations.
 ///
@@ -35,11 +37,21 @@ struct FileStat {
     bool operator==(const FileStat&) const = default;
 };
 
+/// What is mirrored of a file besides its content.
+struct FileMetadata {
+    uint32_t mode = 0;
+    int64_t mtime_ns = 0;
+    bool operator==(const FileMetadata&) const = default;
+};
+
 /// An open regular file. One thread.
 class FileReader {
   public:
     virtual ~FileReader() = default;
     virtual FileStat stat() = 0;
+    /// Mode and time, as they are to be mirrored, of the version that `stat` is of: the stat's own,
+    /// unless the tree keeps them beside it.
+    virtual FileMetadata metadata(const FileStat& stat) const { return {stat.mode, stat.mtime_ns}; }
     /// Fills `buffer` from the front; less only at the end of the file.
     virtual size_t read_at(uint64_t offset, std::span<char> buffer) = 0;
 };
@@ -67,6 +79,18 @@ class FileBarrier {
     virtual void sync() = 0;
 };
 
+/// Regular files of a whole tree, in the order of their paths' bytes. One thread.
+class FileListing {
+  public:
+    struct Entry {
+        std::string path;
+        FileStat stat;
+    };
+    virtual ~FileListing() = default;
+    /// nullopt at the end.
+    virtual std::optional<Entry> next() = 0;
+};
+
 /// Thread-safe. Owner: the program.
 class FileTree {
   public:
@@ -85,12 +109,18 @@ class FileTree {
     virtual ~FileTree() = default;
     /// Where the tree stands in the file system; for messages, and for handing files over by path.
     virtual const std::filesystem::path& root() const = 0;
+    /// "the root /srv/files", "the bucket lfs at ...": where its files are, for people.
+    virtual std::string name() const { return "the root " + printable(root().native()); }
+    /// Each look is a request over the network: whoever must not wait does not look.
+    virtual bool is_remote() const { return false; }
 
     /// nullopt: there is nothing (a component that is no directory included).
     virtual std::optional<FileStat> stat(const std::string& path) = 0;
     /// What a directory holds, in no order; entries that vanish meanwhile are left out. nullopt:
     /// there is no such directory.
     virtual std::optional<std::vector<Entry>> list(const std::string& directory) = 0;
+    /// All files at once. nullptr: the tree is to be gone through directory by directory.
+    virtual std::unique_ptr<FileListing> list_all() { return nullptr; }
     /// nullptr: there is no such regular file.
     virtual std::unique_ptr<FileReader> open(const std::string& path) = 0;
 

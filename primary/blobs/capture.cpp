@@ -17,6 +17,8 @@ constexpr int64_t tick_ns = 20'000'000;
 constexpr int most_tries = 3;
 /// Beyond, content that was moved is sent again.
 constexpr size_t most_gone = 200'000;
+/// Where a look is a request: of more items than this one listing of everything costs less.
+constexpr size_t most_single_looks = 100;
 
 int64_t now_ns(const Clock& clock) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(clock.now().time_since_epoch())
@@ -62,7 +64,8 @@ BlobCapture::BlobCapture(StoreId store, FileTree& tree, FileWatch& watch,
       inventory_(inventory),
       clock_(clock),
       filter_(std::move(exclude)),
-      directories_(directories) {
+      directories_(directories),
+      name_(tree.name() + " of " + store_.to_string()) {
     watch_.exclude([filter = filter_](const std::string& path) { return filter.excludes(path); });
 }
 
@@ -89,7 +92,8 @@ Noticed BlobCapture::drain() {
         if (!is_item(path)) {
             continue;
         }
-        if (is_there(path)) {
+        // Rows wait for a drain: what is far away is looked at when it is read.
+        if (tree_.is_remote() || is_there(path)) {
             noticed.changed.push_back(path);
         } else if (may_be_published(path)) {
             noticed.removed.push_back(path);
@@ -111,7 +115,7 @@ Noticed BlobCapture::drain() {
 /// A file that was moved is no deletion. Its new name is noticed together with its old one; inodes
 /// are used again, so size and time must be its own, too.
 void BlobCapture::sort_out_moved(Noticed& noticed) {
-    if (noticed.removed.empty() || noticed.changed.empty()) {
+    if (noticed.removed.empty() || noticed.changed.empty() || tree_.is_remote()) {
         return;
     }
     std::unordered_map<uint64_t, FileStat> there;
@@ -176,6 +180,11 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     };
     TreeWalk walk(tree_, filter_, cover, directories_);
     auto file = walk.next();
+    if (tree_.is_remote() && !file && !root_.copy()) {
+        // Perhaps another bucket or prefix than the one that was compared last.
+        noticed.emptied = inventory_.count_up_to(store_, 1) > 0;
+    }
+    std::vector<std::string> missing;
     const auto take_new_files_before = [&](const std::string* item) {
         for (; file && (item == nullptr || file->path < *item); file = walk.next()) {
             noticed.changed.push_back(file->path);
@@ -189,25 +198,20 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
             }
             file = walk.next();
         } else if (!walk.is_hidden(item) && !filter_.excludes(path_of(item))) {
-            // It may have come after its directory was listed.
-            const bool there = is_there(item);
-            (there ? noticed.changed : noticed.removed).push_back(item);
-            if (!there) {
-                remember_gone(item, published);
-            }
+            missing.push_back(item);
         }
         return !stop.stop_requested();
     });
     take_new_files_before(nullptr);
+    take_missing(std::move(missing), noticed);
     if (stop.stop_requested()) {
         throw Stopped{};
     }
     if (require_root() != root) {
-        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
-                                         store_.to_string() +
-                                         " was replaced while it was compared");
+        throw Error(Reaction::Retry, name_ + " was replaced while it was compared");
     }
     put_directories_last(noticed.removed);
+    sort_out_moved(noticed);
     noticed.complete = walk.problem().empty();
     root_.with([&](std::optional<RootIdentity>& known) { known = root; });
     skipped_.with([&](Skipped& skipped) { skipped = walk.skipped(); });
@@ -215,14 +219,26 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
     return noticed;
 }
 
+/// What a comparison did not find may have come after its directory was listed.
+void BlobCapture::take_missing(std::vector<std::string> missing, Noticed& noticed) {
+    std::optional<OrderedLooks> looks;
+    if (tree_.is_remote() && missing.size() > most_single_looks) {
+        looks.emplace(tree_);
+    }
+    for (std::string& item : missing) {
+        const bool came = looks ? looks->stat(item).has_value() : is_there(item);
+        if (const auto published = came ? std::nullopt : inventory_.find(store_, item)) {
+            remember_gone(item, *published);
+        }
+        (came ? noticed.changed : noticed.removed).push_back(std::move(item));
+    }
+}
+
 /// Throws unless the root is there.
 BlobCapture::RootIdentity BlobCapture::require_root() {
     const auto stat = tree_.stat("");
     if (!stat || stat->type != FileType::Directory) {
-        throw Error(Reaction::Retry,
-                    "the root " + printable(tree_.root().native()) + " of " + store_.to_string() +
-                        " is missing",
-                    "mount its file system, or create it");
+        throw Error(Reaction::Retry, name_ + " is missing", "mount its file system, or create it");
     }
     return {stat->device, stat->inode};
 }
@@ -230,7 +246,8 @@ BlobCapture::RootIdentity BlobCapture::require_root() {
 /// Whether the root, which is another one than was compared last, or the first, is an empty one
 /// although files were published from it: where a file system is not mounted.
 bool BlobCapture::looks_unmounted(const RootIdentity& root) {
-    if (root_.copy() == root) {
+    // What is far away is no mount that may be gone: a listing fails, or is all there is.
+    if (root_.copy() == root || tree_.is_remote()) {
         return false;
     }
     const auto entries = tree_.list("").value_or(std::vector<FileTree::Entry>());
@@ -244,8 +261,7 @@ void BlobCapture::require_same_root() {
     const auto known = root_.copy();
     const RootIdentity now = require_root();
     if ((known && now != *known) || looks_unmounted(now)) {
-        throw Error(Reaction::Retry, "the root " + printable(tree_.root().native()) + " of " +
-                                         store_.to_string() + " was replaced; it is compared next");
+        throw Error(Reaction::Retry, name_ + " was replaced; it is compared next");
     }
 }
 
@@ -343,6 +359,7 @@ std::optional<BlobCapture::Snapshot> BlobCapture::try_snapshot(FileReader& file,
                                                                const std::stop_token& stop) {
     Snapshot snapshot;
     snapshot.state.stat = before;
+    snapshot.metadata = file.metadata(before);
     const bool small = before.size <= limits::inline_content_bytes;
     Sha256Stream stream;
     uint64_t left = before.size;
@@ -398,8 +415,8 @@ std::optional<Reading> BlobCapture::compare(const std::string& item, const Snaps
     }
     v1::BlobPut& put = *reading.payload.mutable_blob_put();
     put.set_path(item);
-    put.set_mode(state.stat.mode);
-    put.set_mtime_ns(state.stat.mtime_ns);
+    put.set_mode(snapshot.metadata.mode);
+    put.set_mtime_ns(snapshot.metadata.mtime_ns);
     put.mutable_content()->set_sha256(std::string(view(state.hash)));
     put.mutable_content()->set_size(state.stat.size);
     // Without a place for the content, the event says: what you have, with this mode and time.
@@ -460,11 +477,12 @@ std::optional<std::string> BlobCapture::item_that_moved(const BlobState& state,
 
 /// The content was hashed when it was applied; it is not read again.
 std::optional<Published> BlobCapture::assume(const std::string& item, const Digest& digest) {
-    if (!is_there(item)) {
-        return std::nullopt;
+    if (tree_.is_remote() && !assuming_) {
+        assuming_.emplace(tree_);
     }
-    const auto stat = tree_.stat(path_of(item));
-    if (!stat) {
+    const auto stat = assuming_ ? assuming_->stat(item) : tree_.stat(path_of(item));
+    const FileType type = names_directory(item) ? FileType::Directory : FileType::Regular;
+    if (!is_item(item) || !stat || stat->type != type) {
         return std::nullopt;
     }
     return Published{

@@ -59,12 +59,14 @@ class BlobCapture final : public ItemCapture {
     /// A file's content as far as it could be read in one state.
     struct Snapshot {
         BlobState state;
+        FileMetadata metadata{};
         std::string content;  ///< when it is small
     };
 
     RootIdentity require_root();
     void sort_out_moved(Noticed& noticed);
     bool looks_unmounted(const RootIdentity& root);
+    void take_missing(std::vector<std::string> missing, Noticed& noticed);
     void require_same_root();
     bool is_item(const std::string& item) const;
     bool is_there(const std::string& item);
@@ -95,6 +97,7 @@ class BlobCapture final : public ItemCapture {
     const Clock& clock_;
     const PathFilter filter_;
     const bool directories_;
+    const std::string name_;  ///< of the root, for people
     /// Items whose reading may not be recorded yet: their removal counts although the inventory
     /// does not know them.
     struct Unrecorded {
@@ -107,7 +110,8 @@ class BlobCapture final : public ItemCapture {
     Synchronized<std::unordered_map<uint64_t, std::string>> gone_;
     Synchronized<std::optional<RootIdentity>> root_;  ///< of the last reconcile
     Synchronized<Skipped> skipped_;
-    Synchronized<std::string> hidden_;  ///< why a part could not be listed
+    std::optional<OrderedLooks> assuming_;  ///< of assume() alone
+    Synchronized<std::string> hidden_;      ///< why a part could not be listed
 };
 
 }  // namespace antipode::primary

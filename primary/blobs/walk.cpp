@@ -19,8 +19,14 @@ std::string order_key(const FileTree::Entry& entry) {
 
 TreeWalk::TreeWalk(FileTree& tree, const PathFilter& filter,
                    std::function<void(const std::string& directory)> enter, bool directories)
-    : tree_(tree), filter_(filter), enter_(std::move(enter)), directories_(directories) {
-    open_directory("");
+    : tree_(tree),
+      filter_(filter),
+      enter_(std::move(enter)),
+      directories_(directories),
+      all_(tree.list_all()) {
+    if (!all_) {
+        open_directory("");
+    }
 }
 
 void TreeWalk::open_directory(const std::string& directory) {
@@ -41,7 +47,25 @@ void TreeWalk::open_directory(const std::string& directory) {
     levels_.push_back(std::move(level));
 }
 
+std::optional<TreeWalk::Item> TreeWalk::next_of_all() {
+    while (auto entry = all_->next()) {
+        enter_(parent_of(entry->path));
+        if (filter_.excludes(entry->path)) {
+            continue;
+        }
+        if (why_no_path(entry->path)) {
+            skip(entry->path, &Skipped::unusable_names);
+            continue;
+        }
+        return Item{std::move(entry->path), entry->stat};
+    }
+    return std::nullopt;
+}
+
 std::optional<TreeWalk::Item> TreeWalk::next() {
+    if (all_) {
+        return next_of_all();
+    }
     while (!levels_.empty()) {
         Level& level = levels_.back();
         if (level.entries.empty()) {
@@ -90,6 +114,18 @@ bool TreeWalk::is_hidden(const std::string& path) const {
     return std::any_of(hidden_.begin(), hidden_.end(), [&](const std::string& directory) {
         return directory.empty() || path.starts_with(directory + "/");
     });
+}
+
+std::optional<FileStat> OrderedLooks::stat(const std::string& path) {
+    if (!files_ || path < asked_) {
+        files_ = tree_.list_all();
+        next_ = files_->next();
+    }
+    asked_ = path;
+    while (next_ && next_->path < path) {
+        next_ = files_->next();
+    }
+    return next_ && next_->path == path ? std::optional(next_->stat) : std::nullopt;
 }
 
 }  // namespace antipode::primary

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,11 +23,12 @@ struct Skipped {
 };
 
 /// Goes through a tree's regular files, and where they are asked for its directories, in the order
-/// of their items' bytes, as the inventory does.
-/// Holds one listing per level in memory. One thread.
+/// of their items' bytes, as the inventory does. Holds one listing per level in memory, none of a
+/// tree that lists all files at once. One thread.
 class TreeWalk {
   public:
-    /// `enter` is called with each directory right before it is listed.
+    /// `enter` is called with each directory right before it is listed; in a tree that lists all
+    /// files at once, with that of each file.
     TreeWalk(FileTree& tree, const PathFilter& filter,
              std::function<void(const std::string& directory)> enter, bool directories = false);
 
@@ -34,7 +36,7 @@ class TreeWalk {
         std::string path;  ///< of a directory with a '/' at its end
         FileStat stat;
     };
-    /// nullopt at the end.
+    /// nullopt at the end. Throws Error{Retry} when a listing of all files breaks.
     std::optional<Item> next();
 
     const Skipped& skipped() const { return skipped_; }
@@ -48,6 +50,7 @@ class TreeWalk {
         std::string directory;
         std::vector<FileTree::Entry> entries;  ///< the next one is the last
     };
+    std::optional<Item> next_of_all();
     void open_directory(const std::string& directory);
     void skip(const std::string& path, uint64_t Skipped::*kind);
 
@@ -55,10 +58,27 @@ class TreeWalk {
     const PathFilter& filter_;
     std::function<void(const std::string& directory)> enter_;
     const bool directories_;
+    std::unique_ptr<FileListing> all_;  ///< instead of levels
     std::vector<Level> levels_;
     Skipped skipped_;
     std::vector<std::string> hidden_;
     std::string problem_;
+};
+
+/// Looks at files of a tree that lists all at once, by one listing. One thread.
+class OrderedLooks {
+  public:
+    explicit OrderedLooks(FileTree& tree) : tree_(tree) {}
+
+    /// nullopt: there is no such regular file. Asked for in the order of the paths' bytes; another
+    /// order is right, too, and costs a new listing.
+    std::optional<FileStat> stat(const std::string& path);
+
+  private:
+    FileTree& tree_;
+    std::unique_ptr<FileListing> files_;
+    std::optional<FileListing::Entry> next_;
+    std::string asked_;
 };
 
 }  // namespace antipode::primary

@@ -93,6 +93,17 @@ Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_
 void BlobApply::for_each(const std::function<bool(const std::string& name)>& use,
                          const std::stop_token& stop) {
     prepare();
+    if (const auto all = tree_.list_all()) {
+        for (auto next = all->next(); next; next = all->next()) {
+            if (stop.stop_requested()) {
+                throw Stopped{};
+            }
+            if (!is_private(next->path) && !use(next->path)) {
+                return;
+            }
+        }
+        return;
+    }
     std::vector<std::string> directories = {""};
     while (!directories.empty()) {
         const std::string directory = std::move(directories.back());
@@ -122,7 +133,7 @@ void BlobApply::for_each(const std::function<bool(const std::string& name)>& use
 /// root is missing, or is not the one that was prepared.
 void BlobApply::prepare() {
     std::scoped_lock lock(mutex_);
-    const std::string name = "the root " + printable(tree_.root().native());
+    const std::string name = tree_.name();
     if (prepared_) {
         const auto staging = tree_.stat(staging_name());
         if (!staging || staging->type != FileType::Directory) {

@@ -36,8 +36,9 @@ const std::map<std::string, std::set<std::string>, std::less<>>& arrows() {
 
 /// Headers of libraries that stop at adapters/.
 constexpr std::array foreign_headers = {
-    "git2.h", "git2/",      "nats.h",      "nats/",      "libpq-fe.h", "libpq/",     "pqxx/",
-    "pqxx",   "boost/asio", "boost/beast", "SQLiteCpp/", "sqlite3.h",  "pg_query.h", "pg_query/",
+    "git2.h",     "git2/",     "nats.h",     "nats/",       "libpq-fe.h", "libpq/",
+    "pqxx/",      "pqxx",      "boost/asio", "boost/beast", "SQLiteCpp/", "sqlite3.h",
+    "pg_query.h", "pg_query/", "curl/",      "pugixml.hpp",
 };
 
 bool is_test_file(std::string_view path) {
