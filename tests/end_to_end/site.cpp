@@ -56,7 +56,8 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
         text << "[[sites]]\nname = \"" << site->name << "\"\nnats = \"" << site->nats.url()
              << "\"\nhttp = \"http://127.0.0.1:" << site->http_port_ << "\"\n";
     }
-    text << "[nats]\nstore_dir = \"" << (directory / "nats").string() << "\"\n"
+    text << "[nats]\nstream_max_bytes = 1000000000\nstore_dir = \"" << (directory / "nats").string()
+         << "\"\n"
          << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
          << "[[database]]\nname = \"app\"\nurl = \"" << postgres.local_url("app", database_role)
          << "\"\n"
