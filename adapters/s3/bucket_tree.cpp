@@ -82,15 +82,19 @@ class ObjectReader final : public FileReader {
     std::string bytes_;
 };
 
+[[noreturn]] void refuse_writing() {
+    throw Error(Reaction::Stop, "an object cannot be written in place");
+}
+
 /// For an object that is there: only its metadata can be written.
 class ObjectMetadata final : public FileWriter {
   public:
     ObjectMetadata(Bucket bucket, Bucket::Version version)
         : bucket_(bucket), version_(std::move(version)) {}
 
-    void write(std::string_view) override { refuse(); }
-    void write_at(uint64_t, std::string_view) override { refuse(); }
-    void write_zeros_at(uint64_t, uint64_t) override { refuse(); }
+    void write(std::string_view) override { refuse_writing(); }
+    void write_at(uint64_t, std::string_view) override { refuse_writing(); }
+    void write_zeros_at(uint64_t, uint64_t) override { refuse_writing(); }
     void set_metadata(uint32_t mode, int64_t mtime_ns) override {
         const FileMetadata wanted{mode, mtime_ns};
         if (version_.metadata != wanted) {
@@ -100,10 +104,6 @@ class ObjectMetadata final : public FileWriter {
     void sync() override {}
 
   private:
-    [[noreturn]] static void refuse() {
-        throw Error(Reaction::Stop, "an object cannot be written in place");
-    }
-
     Bucket bucket_;
     const Bucket::Version version_;
 };
@@ -205,25 +205,23 @@ std::unique_ptr<FileReader> BucketTree::open(const std::string& path) {
     return piece ? std::make_unique<ObjectReader>(bucket_, std::move(*piece)) : nullptr;
 }
 
-std::unique_ptr<FileWriter> BucketTree::create(const std::string& path) {
+FileTree& BucketTree::local_only(const std::string& path) {
     if (!is_private(path)) {
-        throw Error(Reaction::Stop, "an object cannot be written in place");
+        refuse_writing();
     }
-    return local_.create(path);
+    return local_;
+}
+
+std::unique_ptr<FileWriter> BucketTree::create(const std::string& path) {
+    return local_only(path).create(path);
 }
 
 std::unique_ptr<FileWriter> BucketTree::append(const std::string& path) {
-    if (!is_private(path)) {
-        throw Error(Reaction::Stop, "an object cannot be written in place");
-    }
-    return local_.append(path);
+    return local_only(path).append(path);
 }
 
 std::unique_ptr<FileWriter> BucketTree::update(const std::string& path) {
-    if (!is_private(path)) {
-        throw Error(Reaction::Stop, "an object cannot be written in place");
-    }
-    return local_.update(path);
+    return local_only(path).update(path);
 }
 
 std::unique_ptr<FileWriter> BucketTree::open_for_metadata(const std::string& path) {

@@ -50,6 +50,7 @@ class BucketTree final : public FileTree {
     std::unique_ptr<FileBarrier> barrier() override { return local_.barrier(); }
 
   private:
+    FileTree& local_only(const std::string& path);
     std::string key_of(const std::string& path) const { return prefix_ + path; }
     void upload(const std::string& key, FileReader& staged);
     void upload_in_parts(const std::string& key, FileReader& staged, const FileStat& stat);

@@ -128,12 +128,6 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
     start_workers();
 }
 
-SecondaryHalf::~SecondaryHalf() {
-    for (const auto& store : stores_.items) {
-        store->interrupt();
-    }
-}
-
 /// Commits on the primary may wait for it.
 void SecondaryHalf::tell_safe(const secondary::Safe& safe) {
     v1::SiteReport report;

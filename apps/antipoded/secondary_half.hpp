@@ -27,7 +27,7 @@ class SecondaryHalf final : public Half {
   public:
     SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
                   const Clock& clock);
-    ~SecondaryHalf() override;
+    ~SecondaryHalf() override { stores_.interrupt(); }
 
     void report(v1::SiteReport& report) const override;
     void hear(const std::vector<v1::SiteReport>& reports) override;

@@ -45,6 +45,13 @@ class SecondaryItems {
 struct SecondaryStores {
     std::vector<std::unique_ptr<SecondaryDatabase>> databases;
     std::vector<std::unique_ptr<SecondaryItems>> items;
+
+    /// They are about to end. Any thread.
+    void interrupt() const {
+        for (const auto& store : items) {
+            store->interrupt();
+        }
+    }
 };
 
 SecondaryStores make_secondary_stores(const Config& config, const secondary::Registry& registry,
