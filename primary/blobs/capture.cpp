@@ -159,13 +159,15 @@ bool BlobCapture::is_there(const std::string& item) {
 }
 
 bool BlobCapture::may_be_published(const std::string& item) {
+    // In this order: what is not being read any more has been recorded.
+    const bool being_read = unrecorded_.with(
+        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
     const auto published = inventory_.find(store_, item);
     if (published && !published->removed()) {
         remember_gone(item, *published);
         return true;
     }
-    return unrecorded_.with(
-        [&](const Unrecorded& unrecorded) { return unrecorded.items.contains(item); });
+    return being_read;
 }
 
 Noticed BlobCapture::reconcile(const std::stop_token& stop) {
