@@ -204,7 +204,7 @@ class TwoDaemons final : public AntipodeTool {
     /// Recorded in a synced database, after the files were synced.
     void settle(size_t files) override {
         const auto interval = std::chrono::milliseconds(files < 100'000 ? 100 : 1000);
-        wait_until("antipode copies", [&] {
+        wait_until("the secondary has everything", [&] {
             const auto store = secondary_.store();
             if (!store.is_null() && store["verified"].is_number() &&
                 store["verified"].get<size_t>() >= files && store["waiting"] == 0) {
