@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "adapters/sqlite/database.hpp"
-#include "base/limits.hpp"
+#include "secondary/registry_schema.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -13,82 +13,6 @@ namespace {
 using sqlite::Bytes;
 using sqlite::RowView;
 using sqlite::Value;
-
-/// Its size stands behind the hash. What travels in its event is never looked for.
-const std::string is_large_file =
-    "digest_algorithm = 'blob-1' AND substr(digest, 33) > x'0000000000040000'";
-static_assert(limits::inline_content_bytes == 0x40000, "is_large_file says so");
-
-const std::vector<std::string> migrations = {R"(
-    CREATE TABLE lane (
-        store TEXT PRIMARY KEY,
-        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
-        transaction_epoch INTEGER NOT NULL DEFAULT 0,
-        transaction_session INTEGER NOT NULL DEFAULT 0,
-        transaction_number INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    CREATE TABLE item (
-        store TEXT NOT NULL,
-        item BLOB NOT NULL,
-        digest_algorithm TEXT NOT NULL,  -- '' = removed
-        digest BLOB NOT NULL,
-        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
-        PRIMARY KEY (store, item)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE exception (
-        store TEXT NOT NULL,
-        item BLOB NOT NULL,
-        kind INTEGER NOT NULL,
-        failure INTEGER NOT NULL,
-        reason TEXT NOT NULL,
-        next_step TEXT NOT NULL,
-        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
-        -- of the newest failure: what comes before it does not mend the item
-        last_epoch INTEGER NOT NULL, last_session INTEGER NOT NULL, last_number INTEGER NOT NULL,
-        since_us INTEGER NOT NULL,
-        tries INTEGER NOT NULL,
-        next_try_us INTEGER NOT NULL,
-        mended_epoch INTEGER, mended_session INTEGER, mended_number INTEGER,
-        PRIMARY KEY (store, item)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX exception_by_next_try ON exception (next_try_us);
-    CREATE INDEX exception_by_position ON exception (epoch, session, number);
-    CREATE TABLE gap (
-        store TEXT PRIMARY KEY,
-        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
-        since_us INTEGER NOT NULL,
-        passed INTEGER NOT NULL DEFAULT 0,
-        rows_wait INTEGER NOT NULL DEFAULT 1,
-        rows_epoch INTEGER NOT NULL, rows_session INTEGER NOT NULL, rows_number INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-)",
-                                             R"(
-    -- 0: asked for; 1: never
-    ALTER TABLE item ADD COLUMN looked_us INTEGER NOT NULL DEFAULT 1;
-    CREATE INDEX item_by_look ON item (store, looked_us) WHERE digest_algorithm <> '';
-)",
-                                             R"(
-    -- How many exist is asked twice a second: counting a million would keep the processor busy.
-    CREATE TABLE item_count (store TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    INSERT INTO item_count
-        SELECT store, count(*) FROM item WHERE digest_algorithm <> '' GROUP BY store;
-    CREATE TRIGGER item_comes AFTER INSERT ON item WHEN new.digest_algorithm <> '' BEGIN
-        INSERT INTO item_count VALUES (new.store, 1)
-            ON CONFLICT (store) DO UPDATE SET items = items + 1;
-    END;
-    CREATE TRIGGER item_changes AFTER UPDATE OF digest_algorithm ON item
-    WHEN (old.digest_algorithm <> '') <> (new.digest_algorithm <> '') BEGIN
-        INSERT INTO item_count VALUES (new.store, iif(new.digest_algorithm <> '', 1, -1))
-            ON CONFLICT (store) DO UPDATE SET items = items + excluded.items;
-    END;
-    CREATE TRIGGER item_goes AFTER DELETE ON item WHEN old.digest_algorithm <> '' BEGIN
-        UPDATE item_count SET items = items - 1 WHERE store = old.store;
-    END;
-)",
-                                             "CREATE INDEX item_by_content ON item (store, digest) "
-                                             "WHERE " +
-                                                 is_large_file};
 
 const std::string differing_fact = "found differing ";
 const std::string asked_fact = "looks asked ";
@@ -139,7 +63,7 @@ std::string_view to_string(ExceptionKind kind) {
 struct Registry::State {
     State(const std::filesystem::path& file, const Clock& of)
         : clock(of), database(file, sqlite::Database::Sync::Full) {
-        database.migrate(migrations);
+        database.migrate(registry_migrations());
     }
 
     void add_exception(const Exception& exception) {
@@ -291,7 +215,7 @@ std::optional<ItemState> Registry::find(const StoreId& store, const std::string&
 std::vector<std::string> Registry::with_content(const StoreId& store, const Digest& digest,
                                                 size_t most) const {
     return state_->items(
-        "SELECT item FROM item WHERE store = ? AND digest = ? AND " + is_large_file + " LIMIT ?",
+        "SELECT item FROM item WHERE store = ? AND digest = ? AND " + is_large_file() + " LIMIT ?",
         {store.to_string(), Bytes{digest.value}, number(most)});
 }
 
