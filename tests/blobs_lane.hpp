@@ -114,7 +114,7 @@ class BlobsLane : public testing::Test {
     }
     std::vector<Sent> capture_all(const primary::Noticed& noticed) {
         std::vector<Sent> sent;
-        for (const auto* names : {&noticed.changed, &noticed.removed}) {
+        for (const auto* names : {&noticed.changed, &noticed.moved, &noticed.removed}) {
             for (const std::string& item : *names) {
                 if (auto event = capture(item); event && !event->event.payload.has_unchanged()) {
                     sent.push_back(std::move(*event));
