@@ -272,6 +272,7 @@ void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
             refuse_keys(store, bucket_keys, "is only for a store of type \"s3\"");
             read_root(store, "blobs", value);
         }
+        store.read("include", value.include);
         store.read("exclude", value.exclude);
         store.read_or_never("keep_deleted", value.keep_deleted, std::chrono::seconds(1),
                             std::chrono::hours(3650 * 24));

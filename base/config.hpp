@@ -98,8 +98,9 @@ struct Config {
     };
     struct Blobs {
         std::string name;
-        std::filesystem::path root;  ///< empty when there is a bucket
-        std::vector<std::string> exclude;  ///< fnmatch(3) patterns on the path below the root
+        std::filesystem::path root;          ///< empty when there is a bucket
+        std::vector<std::string> include{};  ///< of files; empty: all. As `exclude`
+        std::vector<std::string> exclude;    ///< fnmatch(3) patterns on the path below the root
         /// "as-needed": directories exist through their files; "all": each is mirrored.
         std::string directories = "as-needed";
         bool all_directories() const { return directories == "all"; }

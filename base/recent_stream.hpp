@@ -48,6 +48,7 @@ class RememberedAppends final : public Stream {
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override {
         return stream_.read(sequence, wait);
     }
+    void sync() override { stream_.sync(); }
     void purge_below(uint64_t sequence) override { stream_.purge_below(sequence); }
 
   private:
@@ -67,6 +68,7 @@ class RememberedReads final : public Stream {
         return stream_.append(expected_last, messages);
     }
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
+    void sync() override { stream_.sync(); }
     void purge_below(uint64_t sequence) override { stream_.purge_below(sequence); }
 
   private:

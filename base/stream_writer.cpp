@@ -24,6 +24,9 @@ size_t batch_size(const std::deque<OutgoingMessage>& queue) {
 
 Stream::Info StreamWriter::begin() {
     const Stream::Info info = stream_.info();
+    if (info.last_sequence > 0) {
+        stream_.sync();
+    }
     last_ = info.last_sequence;
     uncertain_ = false;
     return info;
@@ -59,6 +62,7 @@ void StreamWriter::take_over_stored(std::deque<OutgoingMessage>& queue) {
     if (info.last_sequence > last_ && stored <= queue.size()) {
         const auto newest = stream_.get(info.last_sequence);
         if (newest && newest->bytes == queue[stored - 1].bytes) {
+            stream_.sync();
             queue.erase(queue.begin(), queue.begin() + static_cast<ptrdiff_t>(stored));
             last_ = info.last_sequence;
             return;

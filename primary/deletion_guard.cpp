@@ -81,17 +81,20 @@ void DeletionGuard::withhold(std::vector<Inventory::Withheld> items, TimePoint n
     inventory_.withhold(store_, items, now);
 }
 
-bool DeletionGuard::compared(const Noticed& noticed, TimePoint now) {
+bool DeletionGuard::compared(const Noticed& noticed, TimePoint began, TimePoint now) {
     if (inventory_.withheld(store_).none()) {
         return false;
     }
     std::unordered_set<std::string> gone(noticed.removed.begin(), noticed.removed.end());
     gone.insert(noticed.moved.begin(), noticed.moved.end());
     std::vector<std::string> back;
+    bool goes_on = false;  // what was deleted meanwhile may have been seen before
     for (const auto decision : {Inventory::Decision::Held, Inventory::Decision::Discarded,
                                 Inventory::Decision::Released}) {
         inventory_.for_each_withheld(store_, decision, [&](const Inventory::Withheld& withheld) {
-            if (!gone.contains(withheld.item)) {
+            const bool meanwhile = withheld.since > began;
+            goes_on = goes_on || meanwhile;
+            if (!meanwhile && !gone.contains(withheld.item)) {
                 back.push_back(withheld.item);
             }
             return true;
@@ -104,7 +107,7 @@ bool DeletionGuard::compared(const Noticed& noticed, TimePoint now) {
     const uint64_t left = inventory_.withheld(store_).held;
     spdlog::info("{}: {} that were to be deleted are back, {} are held still", store_.to_string(),
                  back.size(), left);
-    return left > 0 && !is_storm(left, now) &&
+    return left > 0 && !goes_on && !is_storm(left, now) &&
            inventory_.decide(store_, Inventory::Decision::Released) > 0;
 }
 

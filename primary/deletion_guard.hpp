@@ -41,9 +41,10 @@ class DeletionGuard {
     bool may_go(const std::string& item) const;
     void withhold(std::vector<Inventory::Withheld> items, TimePoint now);
 
-    /// The whole store was compared, and this is all that is gone: the others are back. True: what
-    /// is left is no mass deletion and was released (Inventory::decide).
-    bool compared(const Noticed& noticed, TimePoint now);
+    /// The whole store was compared from `began` on, and this is all that is gone: what was
+    /// withheld before and is not among it is back. True: what is left is no mass deletion and was
+    /// released (Inventory::decide).
+    bool compared(const Noticed& noticed, TimePoint began, TimePoint now);
 
   private:
     bool is_storm(uint64_t removed, TimePoint now);

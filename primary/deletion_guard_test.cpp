@@ -210,6 +210,32 @@ TEST_F(DeletionsTest, WhatWasMovedIsNoDeletion) {
     EXPECT_EQ(there(), 500u);
 }
 
+TEST_F(DeletionsTest, WhatIsDeletedWhileTheStoreIsComparedIsNotBack) {
+    publish(1000);
+    sequencer_->reconcile_now();
+    ASSERT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
+    clock_.advance(std::chrono::seconds(1));
+    remove(names(0, 300));
+    EXPECT_EQ(withheld().held, 300u);
+    reconciled({{}, names(290, 40), true, false});  // it had passed the others before
+    read_all();
+    EXPECT_EQ(withheld().held, 330u);
+    EXPECT_EQ(there(), 1000u);
+}
+
+TEST_F(DeletionsTest, WhatWaitsForTheDatabaseIsCountedOnce) {
+    publish(1000);
+    database_.wal = Lsn{200};
+    for (int i = 0; i < 50; ++i) {
+        clock_.advance(std::chrono::seconds(1));
+        notice({}, names(0, 4));
+    }
+    EXPECT_TRUE(withheld().none());
+    decode(200);
+    read_all();
+    EXPECT_EQ(there(), 996u);
+}
+
 TEST_F(DeletionsTest, WhatIsLeftWhenMostCameBackIsDeleted) {
     publish(1000);
     remove(names(0, 300));

@@ -392,10 +392,11 @@ void Inventory::for_each_withheld(const StoreId& store, Decision decision,
         return;
     }
     state_->database.query(
-        "SELECT item, happened_after_us FROM withheld WHERE store = ? AND decision = ? "
+        "SELECT item, happened_after_us, since_us FROM withheld WHERE store = ? AND decision = ? "
         "ORDER BY item",
         {store.to_string(), static_cast<int64_t>(decision)}, [&](const RowView& row) {
-            return use({row.text(0), from_microseconds(row.integer(1))});
+            return use({row.text(0), from_microseconds(row.integer(1)),
+                        from_microseconds(row.integer(2))});
         });
 }
 

@@ -63,6 +63,7 @@ class Inventory {
     struct Withheld {
         std::string item;
         TimePoint happened_after;  ///< see ItemLane::HeldRemoval
+        TimePoint since{};         ///< when it was withheld; of for_each_withheld()
     };
     struct WithheldCount {
         uint64_t held = 0;                        ///< nobody has decided yet

@@ -82,10 +82,6 @@ std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
     return ReadTask{store(), name, item.reading_whole, session};
 }
 
-bool ItemLane::has_due_read(SteadyTime now) const {
-    return !ready_.empty() || (!delayed_.empty() && delayed_.begin()->first <= now);
-}
-
 v1::Fulfils ItemLane::fulfils(const std::string& name) const {
     v1::Fulfils fulfils;
     const auto found = items_.find(name);

@@ -44,8 +44,8 @@ class ItemLane {
 
     /// The next item to read; nullopt: none is due.
     std::optional<ReadTask> next_read(SteadyTime now, uint64_t session);
-    /// When the earliest retry is due, if any.
-    bool has_due_read(SteadyTime now) const;
+    /// An item waits for nothing but its reading.
+    bool has_ready_read() const { return !ready_.empty(); }
 
     /// The announcements that a finished reading of `item` fulfils.
     v1::Fulfils fulfils(const std::string& item) const;
@@ -75,6 +75,7 @@ class ItemLane {
     };
     /// Nothing happens when a removal of the item is held already.
     void hold_removal(HeldRemoval removal);
+    bool holds_removal(const std::string& item) const { return held_.contains(item); }
     /// Takes back all removals that are held and not released yet.
     std::vector<HeldRemoval> withdraw_removals();
     /// The reading that has just ended was asked for by a secondary.

@@ -161,7 +161,7 @@ std::optional<Error> Publisher::step(const std::stop_token& stop) {
     }
     problem_ = append();
     for (const auto& [store, lane] : sequencer_->items()) {
-        if (lane.has_due_read(clock_.steady_now())) {
+        if (lane.has_ready_read() && work_.at(store)->reads.size() < reads_queued) {
             inbox_.poke();  // it changed again while it was published: the next step is due at once
         }
     }
@@ -344,6 +344,11 @@ bool Publisher::want(v1::Want want) {
     const size_t weight = want.ByteSizeLong();
     Input input = std::move(want);
     return inbox_.push(input, weight, limits::wait, {});
+}
+
+uint64_t Publisher::deletions_to_decide(const StoreId& store, bool release) const {
+    const auto withheld = inventory_.withheld(store);
+    return withheld.held + (release ? withheld.discarded : 0);
 }
 
 uint64_t Publisher::decide_deletions(const StoreId& store, Inventory::Decision decision) {

@@ -95,6 +95,7 @@ class Publisher {
     bool want(v1::Want want);
     /// Deletions of the store that were held are to be published, or not; to be published also
     /// those that were discarded. Returns how many.
+    uint64_t deletions_to_decide(const StoreId& store, bool release) const;
     uint64_t decide_deletions(const StoreId& store, Inventory::Decision decision);
 
     /// Every site has applied everything up to here: the stream need not keep it (but for a

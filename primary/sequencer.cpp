@@ -154,8 +154,12 @@ void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint no
     if (noticed.removed.empty() && noticed.moved.empty()) {
         return;
     }
+    // What waits already is not deleted once more.
+    std::vector<std::string> fresh;
+    std::copy_if(noticed.removed.begin(), noticed.removed.end(), std::back_inserter(fresh),
+                 [&](const std::string& item) { return !lane.holds_removal(item); });
     DeletionGuard::Verdict verdict =
-        lane.deletions().judge(noticed.removed, noticed.emptied, now, happened_after);
+        lane.deletions().judge(fresh, noticed.emptied, now, happened_after);
     if (verdict.storm) {
         std::vector<Inventory::Withheld> before;
         for (ItemLane::HeldRemoval& removal : lane.withdraw_removals()) {
@@ -390,7 +394,8 @@ void Sequencer::add(ReconcileOutcome outcome) {
         reconcile_failed(lane, "a part of the store could not be looked at", {});
         return;
     }
-    const bool released = lane.deletions().compared(outcome.noticed, state.drained_at);
+    const bool released =
+        lane.deletions().compared(outcome.noticed, state.started_at, state.drained_at);
     state.problem.clear();
     state.next_step.clear();
     state.failing_since.reset();
@@ -518,81 +523,6 @@ void Sequencer::stored() {
     for (auto& [store, database] : databases_) {
         database.stored = database.decoded;
     }
-}
-
-void Sequencer::begin_marker() {
-    marker_due_ = clock_.steady_now() + options_.marker_interval;
-    PendingMarker marker{clock_.now(), {}};
-    for (auto& [store, database] : databases_) {
-        if (const auto position = wal_position(database)) {
-            marker.needed[store] = *position;
-        }
-    }
-    for (auto& [store, lane] : lanes_) {
-        drain(lane);
-        const ItemLane::Completeness& proof = lane.completeness;
-        if (!proof.proven()) {
-            continue;
-        }
-        TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : proof.proven_at;
-        for (const auto held :
-             {lane.oldest_held_removal(), inventory_.withheld(store).happened_after}) {
-            proven = std::min(proven, held.value_or(proven));
-        }
-        lane.completeness.captured_through = std::max(proof.captured_through, proven);
-    }
-    pending_marker_ = std::move(marker);
-}
-
-void Sequencer::finish_marker_if_proven() {
-    if (!pending_marker_) {
-        return;
-    }
-    bool all = true;
-    for (auto& [store, database] : databases_) {
-        const auto needed = pending_marker_->needed.find(store);
-        if (needed != pending_marker_->needed.end() && database.decoded >= needed->second) {
-            database.captured_through =
-                std::max(database.captured_through, pending_marker_->begun_at);
-        } else {
-            all = false;
-        }
-    }
-    if (all) {
-        emit_marker();
-    }
-}
-
-uint64_t Sequencer::open_from(const ItemLane& lane) const {
-    const uint64_t items = lane.oldest_open().value_or(sealer_.head().number + 1);
-    const uint64_t whole = lane.completeness.unsure_since;
-    const uint64_t oldest = whole == 0 ? items : std::min(items, whole);
-    // What earlier sessions announced was announced again before the first reconcile was said.
-    const uint64_t reconciled = lane.completeness.first_reconciled;
-    return reconciled != 0 && oldest > reconciled ? oldest : 0;
-}
-
-void Sequencer::emit_marker() {
-    v1::Payload payload;
-    v1::Marker& marker = *payload.mutable_marker();
-    marker.set_clock_us(to_microseconds(pending_marker_->begun_at));
-    pending_marker_.reset();
-    for (const auto& [store, database] : databases_) {
-        v1::Marker::Lane& lane = *marker.add_lanes();
-        lane.set_store(store.to_string());
-        lane.set_head(database.head);
-        lane.set_captured_through_us(to_microseconds(database.captured_through));
-        lane.set_decoded_through_lsn(database.decoded.value);
-        lane.set_last_commit_lsn(database.last_commit.value);
-    }
-    for (const auto& [store, item_lane] : lanes_) {
-        v1::Marker::Lane& lane = *marker.add_lanes();
-        lane.set_store(store.to_string());
-        lane.set_head(item_lane.completeness.head);
-        lane.set_captured_through_us(to_microseconds(item_lane.completeness.captured_through));
-        lane.set_open_from(open_from(item_lane));
-    }
-    emit(std::nullopt, payload);
 }
 
 }  // namespace antipode::primary

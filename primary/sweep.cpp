@@ -52,8 +52,16 @@ bool Sweep::step(const std::stop_token& stop) {
         items.push_back(item);
         return items.size() < items_at_once;
     });
+    size_t failed = 0;
     for (const std::string& item : items) {
-        look(item, stop);
+        try {
+            look(item, stop);
+        } catch (const Error&) {
+            // One that cannot be read holds up no other; where none can, the store is away.
+            if (++failed == items.size()) {
+                throw;
+            }
+        }
     }
     if (items.size() == items_at_once) {
         place.after = items.back();
@@ -66,25 +74,17 @@ bool Sweep::step(const std::stop_token& stop) {
 }
 
 void Sweep::look(const std::string& item, const std::stop_token& stop) {
-    std::string reason = defect(item, stop);
+    const auto paced = [&](uint64_t bytes) { pace(bytes, stop); };
+    std::string reason = capture_.defect(item, paced, stop);
     if (!reason.empty()) {
         // Somebody may have been changing it, or tidying it up, just then.
-        reason = defect(item, stop);
+        reason = capture_.defect(item, paced, stop);
     }
     if (reason.empty()) {
         inventory_.clear_defect(capture_.store(), item);
     } else if (inventory_.note_defect(capture_.store(), {item, reason, clock_.now()})) {
         spdlog::error("{}: {} is broken on this site: {}. Try: antipode failures",
                       capture_.store().to_string(), printable(item), reason);
-    }
-}
-
-std::string Sweep::defect(const std::string& item, const std::stop_token& stop) {
-    try {
-        return capture_.defect(
-            item, [&](uint64_t bytes) { pace(bytes, stop); }, stop);
-    } catch (const Error& error) {
-        return error.what();
     }
 }
 

@@ -36,7 +36,6 @@ class Sweep {
 
   private:
     void look(const std::string& item, const std::stop_token& stop);
-    std::string defect(const std::string& item, const std::stop_token& stop);
     void pace(uint64_t bytes, const std::stop_token& stop);
 
     ItemCapture& capture_;

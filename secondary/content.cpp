@@ -22,7 +22,21 @@ class ContentStore::Turn {
         }
         store_.active_.push_back({{hash, 0, size}, nullptr});
     }
+    /// nullptr: somebody else has it.
+    static std::unique_ptr<Turn> at_once(ContentStore& store, const Sha256& wanted) {
+        std::scoped_lock lock(store.mutex_);
+        std::unique_ptr<Turn> turn(new Turn(store, wanted));
+        if (turn->find() != store.active_.end()) {
+            turn->owned_ = false;
+            return nullptr;
+        }
+        store.active_.push_back({{wanted, 0, 0}, nullptr});
+        return turn;
+    }
     ~Turn() {
+        if (!owned_) {
+            return;
+        }
         end_pull();
         std::scoped_lock lock(store_.mutex_);
         store_.active_.erase(find());
@@ -51,11 +65,14 @@ class ContentStore::Turn {
     const uint64_t total;
 
   private:
+    Turn(ContentStore& store, const Sha256& wanted) : hash(wanted), total(0), store_(store) {}
+
     std::vector<Active>::iterator find() {
         return std::find_if(store_.active_.begin(), store_.active_.end(),
                             [&](const Active& active) { return active.progress.hash == hash; });
     }
     ContentStore& store_;
+    bool owned_ = true;
     std::shared_ptr<RangedPull> pull_;
 };
 
@@ -240,7 +257,9 @@ std::filesystem::path ContentStore::path_of(const Sha256& hash) const {
 }
 
 void ContentStore::discard(const Sha256& hash) {
-    if (!is_active(hash)) {
+    // Whoever wants it just now waits until it is gone, or is left alone.
+    const auto turn = Turn::at_once(*this, hash);
+    if (turn) {
         tree_.remove(whole_name(hash));
         tree_.remove(same_name(hash));
         RangedPull::remove_files(tree_, whole_name(hash));

@@ -76,11 +76,13 @@ void Relay::name_contents_since(const Position& position) {
     while (next <= end) {
         const auto messages = local_.read(next, limits::wait);
         if (messages.empty()) {
-            return;
+            // What is not named would be taken for safe, or for wanted by nobody.
+            throw Error(Reaction::Retry, "this site's stream is not read to its end in time");
         }
         for (const StoredMessage& stored : messages) {
             auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
             if (const auto* message = std::get_if<protocol::Message>(&opened)) {
+                want_content(*message);
                 note(*message);
             }
         }
@@ -158,6 +160,10 @@ void Relay::store() {
     for (const OutgoingMessage& message : cursor_.outgoing) {
         bytes += message.bytes.size();
     }
+    // Before anybody can have applied them, and wants it no more.
+    for (const protocol::Message& message : cursor_.accepted) {
+        want_content(message);
+    }
     while (!cursor_.outgoing.empty()) {
         writer_.append(cursor_.outgoing);
     }
@@ -175,18 +181,22 @@ void Relay::store() {
     on_relayed_();
 }
 
+void Relay::want_content(const protocol::Message& message) {
+    if (!message.store || message.envelope.pull_bytes() == 0) {
+        return;
+    }
+    // Such an event is small: it carries a reference instead of the content.
+    if (const auto payload = payload_of(message)) {
+        if (const v1::Content* content = protocol::pulled_content(*payload)) {
+            pulls_.want(*message.store, message.position(), *content);
+        }
+    }
+}
+
 void Relay::note(const protocol::Message& message) {
     const v1::Envelope& envelope = message.envelope;
     if (message.store && envelope.end_lsn() != 0) {
         noted_.push_back({message.position(), *message.store, Lsn{envelope.end_lsn()}});
-    }
-    if (message.store && envelope.pull_bytes() > 0) {
-        // Such an event is small: it carries a reference instead of the content.
-        if (const auto payload = payload_of(message)) {
-            if (const v1::Content* content = protocol::pulled_content(*payload)) {
-                pulls_.want(*message.store, message.position(), *content);
-            }
-        }
     }
     if (!message.store) {
         const auto payload = payload_of(message);
@@ -258,9 +268,12 @@ void Relay::advance_safe() {
             noted_.pop_front();
         }
         // Messages between two events are numbered densely: the one before is safe.
-        status.safe.position = missing ? Position{missing->epoch, missing->session,
-                                                  missing->number > 0 ? missing->number - 1 : 0}
-                                       : status.relayed;
+        status.safe.position = status.relayed;
+        if (missing) {
+            const uint64_t before_it = missing->number > 0 ? missing->number - 1 : 0;
+            status.safe.position =
+                std::min(status.relayed, Position{missing->epoch, missing->session, before_it});
+        }
         if (options_.on_safe && status.safe.lsns != before) {
             news = status.safe;
         }

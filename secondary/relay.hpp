@@ -83,6 +83,7 @@ class Relay {
     /// True: reading goes on at an earlier place than the message at `sequence`.
     bool went_back(uint64_t sequence);
     void store();
+    void want_content(const protocol::Message& message);
     void note(const protocol::Message& message);
     void note_gap(const protocol::Message& message);
     void refuse(protocol::Refusal refusal, uint64_t sequence);

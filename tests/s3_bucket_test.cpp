@@ -372,7 +372,8 @@ TEST_F(S3Bucket, ACaptureComparesByListingAlone) {
     }
     primary::Inventory inventory("");
     Notifications notifications;
-    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock, {"*.tmp"});
+    primary::BlobCapture capture(lfs, site.tree, notifications, inventory, clock,
+                                 primary::PathFilter({"*.tmp"}));
     server.requests();
     EXPECT_EQ(capture.reconcile({}).changed, good);
     EXPECT_EQ(server.requests(), (std::map<std::string, int>{{"GET?list-type", 4}}));

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "adapters/files/descriptor.hpp"
+#include "base/files.hpp"
 #include "base/handle.hpp"
 
 namespace antipode::files {
@@ -141,10 +142,12 @@ class PosixWriter final : public FileWriter {
         if (size > 0 && fallocate(descriptor_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                   place, length) == 0) {
             struct stat found {};
-            if (fstat(descriptor_.number(), &found) != 0 ||
-                (found.st_size < place + length &&
-                 ftruncate(descriptor_.number(), place + length) != 0)) {
+            if (fstat(descriptor_.number(), &found) != 0) {
                 throw system_error("writing", root_, name_, errno);
+            }
+            if (found.st_size < place + length) {
+                // Not ftruncate: another thread may be writing behind this.
+                write_at(offset + size - 1, std::string_view(zeros.data(), 1));
             }
             return;
         }
@@ -282,10 +285,14 @@ std::unique_ptr<FileWriter> PosixTree::open_to_write(const std::string& name, in
     if (!opened) {
         throw system_error("opening", root_, name, errno);
     }
-    if (owner_ && fchown(opened.number(), owner_->user, owner_->group) != 0) {
+    give(opened.number(), name);
+    return std::make_unique<PosixWriter>(std::move(opened), root_, name);
+}
+
+void PosixTree::give(int descriptor, const std::string& name) const {
+    if (owner_ && fchown(descriptor, owner_->user, owner_->group) != 0) {
         throw system_error("giving its owner to", root_, name, errno);
     }
-    return std::make_unique<PosixWriter>(std::move(opened), root_, name);
 }
 
 std::unique_ptr<FileWriter> PosixTree::create(const std::string& name) {
@@ -318,12 +325,12 @@ bool PosixTree::make_directory(const std::string& name) {
     const Place place = place_of(root_, name);
     const bool made =
         place.directory && mkdirat(place.directory.number(), place.name.c_str(), 0755) == 0;
-    if (made && owner_ &&
-        fchownat(place.directory.number(), place.name.c_str(), owner_->user, owner_->group,
-                 AT_SYMLINK_NOFOLLOW) != 0) {
-        throw system_error("giving its owner to", root_, name, errno);
-    }
     if (made) {
+        // What is in our own directories is nobody else's before it is in its place.
+        if (owner_ && !is_private(name)) {
+            const auto opened = open_beneath(root_, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+            give(opened.number(), name);
+        }
         return true;
     }
     if (errno == EEXIST || is_absence(errno)) {
@@ -389,6 +396,7 @@ bool PosixTree::clone(const std::string& from, const std::string& to) {
         }
         throw system_error("opening", root_, to, errno);
     }
+    give(target.number(), to);
     if (ioctl(target.number(), FICLONE, source.number()) == 0) {
         return true;
     }
@@ -426,6 +434,11 @@ bool PosixTree::remove_directory(const std::string& name) {
 void PosixTree::sync_directory(const std::string& name) {
     const Descriptor opened = open_beneath(root_, name, O_RDONLY | O_DIRECTORY);
     if (!opened && (is_absence(errno) || errno == ELOOP)) {
+        return;
+    }
+    if (!opened && errno == EACCES) {
+        // It is written to and not read: with everything else of its file system.
+        barrier()->sync();
         return;
     }
     if (!opened || fsync(opened.number()) != 0) {

@@ -34,6 +34,7 @@ class PosixTree final : public FileTree {
 
   private:
     std::unique_ptr<FileWriter> open_to_write(const std::string& path, int flags);
+    void give(int descriptor, const std::string& name) const;
 
     const std::filesystem::path root_;
     const std::optional<FileOwner> owner_;

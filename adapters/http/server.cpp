@@ -276,8 +276,9 @@ bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
     });
     if (!handler) {
         // Not a 404: that would mean that the content is gone for good.
-        return answer(head, error_response(503, "this node does not serve " + printable(store),
-                                           "antipode sites, to see which site is the primary"));
+        return answer(head,
+                      error_response(503, "this node does not serve " + printable(store),
+                                     "antipode sites list, to see which site is the primary"));
     }
     const Slot slot(shared_.long_requests);
     if (slot.number() > shared_.most_long_requests()) {

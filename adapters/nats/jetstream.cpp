@@ -299,6 +299,10 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
     });
 }
 
+void JetStream::sync() {
+    state_->block_sync.sync();
+}
+
 std::vector<StoredMessage> JetStream::read(uint64_t sequence, std::chrono::milliseconds wait) {
     const auto deadline = std::chrono::steady_clock::now() + wait;
     return state_->with_session([&](Session& session) {

@@ -32,6 +32,7 @@ class JetStream final : public Stream {
 
     Info info() override;
     std::optional<StoredMessage> get(uint64_t sequence) override;
+    void sync() override;
     uint64_t append(uint64_t expected_last, std::span<const OutgoingMessage> messages) override;
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void purge_below(uint64_t sequence) override;

@@ -72,7 +72,11 @@ Page parse_page(std::string_view xml) {
     for (const pugi::xml_node& node : root.children("CommonPrefixes")) {
         page.prefixes.push_back(decoded(node.child("Prefix"), encoded));
     }
-    const bool truncated = std::string_view(root.child_value("IsTruncated")) == "true";
+    const std::string_view goes_on = root.child_value("IsTruncated");
+    const bool truncated = goes_on == "true";
+    if (!truncated && goes_on != "false") {
+        refuse("a listing that does not say whether it goes on");
+    }
     page.next = truncated ? root.child_value("NextContinuationToken") : "";
     if (truncated && page.next.empty()) {
         refuse("a listing that goes on without saying where");

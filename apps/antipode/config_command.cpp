@@ -73,6 +73,7 @@ Json stores_of(const Config& config) {
         } else {
             shown["root"] = store.root.string();
         }
+        shown["include"] = store.include;
         shown["exclude"] = store.exclude;
         shown["check_every"] = duration_or_never(store.check_every);
         if (!store.bucket) {
@@ -118,6 +119,7 @@ Json to_json(const Config& config) {
           {"apply_workers", config.tuning.apply_workers},
           {"pull_workers", config.tuning.pull_workers},
           {"copy_workers", config.tuning.copy_workers},
+          {"check_bytes_per_second", config.tuning.check_bytes_per_second},
           {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second},
           {"bulk_serve_bytes_per_second", config.tuning.bulk_serve_bytes_per_second}}}};
     for (const Config::Site& site : config.sites) {

@@ -88,6 +88,7 @@ ExitCode decide(const Config& config, const OpenBucket& open, const Fetch& fetch
     request.set_action(release ? "release-deletions" : "discard-deletions");
     request.set_store(store.to_string());
     request.set_operator_name(operator_name());
+    request.set_at_most(concerned);
     SiteRequester requests(site, open, clock, options.pause);
     const uint64_t count = concerned == 0 ? 0 : requests.ask(request);
     if (output.json()) {

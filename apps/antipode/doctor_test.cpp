@@ -99,7 +99,7 @@ TEST(Doctor, FindsNothingOnAGoodMachine) {
 TEST(Doctor, FindsMissingDirectories) {
     Site site;
     site.config.state_dir = site.directory / "none";
-    site.config.blobs = {{"uploads", site.directory / "missing", {}}};
+    site.config.blobs = {{"uploads", site.directory / "missing", {}, {}}};
     const Findings findings = site.look(local_checks());
     EXPECT_THAT(findings, Contains(is(Verdict::Bad, "state", "is no directory")));
     EXPECT_THAT(findings, Contains(is(Verdict::Bad, "root", "cannot be read")));

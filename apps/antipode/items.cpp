@@ -324,14 +324,21 @@ ExitCode show_failures(const Config& config, const Fetch& fetch, const Output& o
                    harmless(row.failure_class),
                    row.since ? format_age(report.now - *row.since) : std::string(unknown),
                    format_count(row.tries),
-                   later ? "in " + format_age(*row.next_try - report.now) : std::string("now"),
+                   later          ? "in " + format_age(*row.next_try - report.now)
+                   : row.next_try ? std::string("now")
+                                  : std::string("-"),
                    harmless(row.reason)});
     }
     output.out << table.render(output.coloured);
     if (total > report.exceptions.size()) {
         output.out << "and " << total - report.exceptions.size() << " more\n";
     }
-    output.out << "Try: antipode resync --failed, once the reason is gone\n";
+    const ExceptionRow& first = report.exceptions.front();
+    output.out << "Try: "
+               << (report.role == "primary" && !first.next_step.empty()
+                       ? harmless(first.next_step)
+                       : "antipode resync --failed, once the reason is gone")
+               << "\n";
     return code;
 }
 

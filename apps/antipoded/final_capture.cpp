@@ -29,9 +29,10 @@ std::string PrimaryHalf::why_incomplete(const primary::PublisherStatus::Lane& la
         return name + " is still being compared" +
                (lane.problem.empty() ? "" : ": " + lane.problem);
     }
-    if (lane.withheld.held > 0) {
-        return name + ": " + counted(lane.withheld.held, "deletion is", "deletions are") +
-               " held; antipode deletions";
+    if (const uint64_t undone = lane.withheld.held + lane.withheld.discarded; undone > 0) {
+        // The other sites have these items, and this one would follow them without.
+        return name + ": " + counted(undone, "deletion is", "deletions are") +
+               " held or discarded; release them, or bring the items back: antipode deletions";
     }
     if (lane.unfinished == 0) {
         return {};

@@ -22,6 +22,14 @@ v1::SiteAnswer PrimaryRequests::fulfil(const v1::SiteRequest& request) {
         return SiteRequests::unknown_store(request);
     }
     v1::SiteAnswer answer;
+    const uint64_t concerned = publisher_.deletions_to_decide(*store, release);
+    if (concerned > request.at_most()) {
+        answer.set_problem("by now it would concern " +
+                           counted(concerned, "deletion", "deletions") + ", and " +
+                           std::to_string(request.at_most()) + " were confirmed");
+        answer.set_next_step("antipode deletions");
+        return answer;
+    }
     answer.set_items(
         publisher_.decide_deletions(*store, release ? Decision::Released : Decision::Discarded));
     spdlog::warn("{}: {} {} by {}", store->to_string(),

@@ -29,6 +29,10 @@ namespace {
 /// transaction does not wait for it: it has a look of its own.
 constexpr std::chrono::milliseconds gathering(3);
 
+primary::PathFilter filter_of(const Config::Blobs& store) {
+    return {store.exclude, store.include};
+}
+
 class PostgresPrimary final : public PrimaryDatabase {
   public:
     PostgresPrimary(const Config& config, const Config::Database& store, const Clock& clock)
@@ -121,10 +125,10 @@ class FilesPrimary final : public PrimaryItems {
           inventory_(inventory),
           tree_(store.root),
           watch_(store.root, clock),
-          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock, store.exclude,
-                   store.all_directories()),
+          capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock,
+                   filter_of(store), store.all_directories()),
           bulk_(capture_.store(), *inventory,
-                std::make_shared<primary::BlobBulk>(tree_, store.exclude)) {}
+                std::make_shared<primary::BlobBulk>(tree_, filter_of(store))) {}
 
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }
@@ -155,9 +159,9 @@ class BucketPrimary final : public PrimaryItems {
           place_(*store.bucket),
           bucket_(config, store, clock),
           capture_({StoreKind::Blobs, store.name}, bucket_.tree(), notifications_, *inventory,
-                   clock, store.exclude),
+                   clock, filter_of(store)),
           bulk_(capture_.store(), *inventory,
-                std::make_shared<primary::BlobBulk>(bucket_.tree(), store.exclude)) {}
+                std::make_shared<primary::BlobBulk>(bucket_.tree(), filter_of(store))) {}
 
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }

@@ -139,20 +139,21 @@ class TreeSecondary : public SecondaryItems {
                  store.all_directories()),
           check_every_(store.check_every),
           directories_(store.all_directories()),
-          filter_(store.exclude) {}
+          filter_(store.exclude, store.include) {}
 
     secondary::ItemApply& apply() override { return apply_; }
     secondary::ContentStore& contents() override { return contents_; }
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
     bool excludes(const std::string& item) const override {
-        return filter_.excludes(path_of(item));
+        const std::string path = path_of(item);
+        return names_directory(item) ? filter_.excludes(path) : !filter_.includes(path);
     }
     std::string why_no_item(const std::string& item) const override {
         if (const auto objection = why_no_path(directories_ ? path_of(item) : item)) {
             return *objection;
         }
-        return excludes(item) ? "it is not replicated (exclude)" : "";
+        return excludes(item) ? "it is not replicated (include, exclude)" : "";
     }
     secondary::DeletedFiles* deleted() override { return keeps_deleted_ ? &deleted_ : nullptr; }
 

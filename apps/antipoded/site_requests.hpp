@@ -32,6 +32,7 @@ class SiteRequests {
     const std::string site_;
     const std::unique_ptr<KeyValue> bucket_;
     const Fulfil fulfil_;
+    v1::SiteAnswer last_;  ///< should telling it fail, it is told again and not done again
     const Clock& clock_;
 };
 

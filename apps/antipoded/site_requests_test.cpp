@@ -124,6 +124,7 @@ TEST_F(SiteRequestsTest, PausesLastOverRestartsAndEndWithTheirTime) {
     clock_.advance(std::chrono::hours(2));
     EXPECT_TRUE(pauses_.current().empty());
 
+    request.set_id("2");
     request.set_until_us(to_microseconds(clock_.now() + std::chrono::hours(2)));
     request.set_at_us(to_microseconds(clock_.now()));
     test::MemoryBucket(server_).put("request.sydney", request.SerializeAsString());
@@ -132,6 +133,22 @@ TEST_F(SiteRequestsTest, PausesLastOverRestartsAndEndWithTheirTime) {
     EXPECT_EQ(ask("resume", "database/app").problem(), "");
     EXPECT_TRUE(pauses_.stores().empty());
     EXPECT_TRUE(Pauses(registry_, clock_).stores().empty());
+}
+
+TEST_F(SiteRequestsTest, WhatWasAnsweredIsNotDoneAgain) {
+    v1::SiteRequest request;
+    request.set_id("1");
+    request.set_at_us(to_microseconds(clock_.now()));
+    request.set_action("fetch-all");
+    request.set_store("blobs/uploads");
+    test::MemoryBucket bucket(server_);
+    for (int i = 0; i < 2; ++i) {
+        bucket.put("request.sydney", request.SerializeAsString());
+        requests_.step();
+        v1::SiteAnswer answer;
+        EXPECT_TRUE(answer.ParseFromString(bucket.get("answer.sydney")->value));
+        EXPECT_EQ(answer.items(), 2U) << "there is nothing any more";
+    }
 }
 
 TEST_F(SiteRequestsTest, RefusesWhatItDoesNotKnow) {

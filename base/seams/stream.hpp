@@ -45,6 +45,9 @@ class Stream {
     /// stored: look at info() and get(). Nothing is stored when another writer was faster.
     virtual uint64_t append(uint64_t expected_last, std::span<const OutgoingMessage> messages) = 0;
 
+    /// Syncs what is stored, as append() does: after one that threw, or of an earlier process.
+    virtual void sync() {}
+
     /// Messages from `sequence` on, in order, at most limits::read_messages; waits up to `wait` for
     /// the first one. Empty: nothing came. The first message may have a greater sequence when older
     /// ones are gone; the caller checks continuity by what the messages say.

@@ -25,57 +25,6 @@ using Names = std::vector<std::string>;
 
 const StoreId uploads{StoreKind::Blobs, "uploads"};
 
-TEST(PathFilter, MatchesTheWholePath) {
-    const PathFilter filter({"*.tmp", "cache/*"});
-    EXPECT_TRUE(filter.excludes("a.tmp"));
-    EXPECT_TRUE(filter.excludes("a/b.tmp"));
-    EXPECT_TRUE(filter.excludes("cache/a/b"));
-    EXPECT_TRUE(filter.excludes(".antipode/incoming/x"));
-    EXPECT_FALSE(filter.excludes("cache"));
-    EXPECT_FALSE(filter.excludes("a.tmpl"));
-}
-
-TEST(BlobState, IsEncodedAsDescribed) {
-    BlobState state;
-    state.stat.size = 6;
-    state.stat.mtime_ns = -1;
-    state.stat.ctime_ns = 0x0102030405060708;
-    state.stat.inode = 9;
-    state.stat.mode = 0640;
-    state.hash = sha256("hello\n");
-    state.settled = true;
-    EXPECT_EQ(to_hex(state.encode()),
-              "0101"
-              "0000000000000006"
-              "ffffffffffffffff"
-              "0102030405060708"
-              "0000000000000009"
-              "000001a0"
-              "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
-              "0000000000000000");
-    const auto decoded = BlobState::decode(state.encode());
-    ASSERT_TRUE(decoded);
-    EXPECT_EQ(decoded->encode(), state.encode());
-    EXPECT_TRUE(decoded->proves_unchanged(state.stat));
-    for (size_t length = 0; length < state.encode().size(); ++length) {
-        EXPECT_FALSE(BlobState::decode(state.encode().substr(0, length)));
-    }
-    EXPECT_FALSE(BlobState::decode(state.encode() + "x"));
-}
-
-TEST(BlobReference, IsCheckedWhenDecoded) {
-    const BlobReference reference{"a/\xff", 5, 7};
-    const auto decoded = BlobReference::decode(reference.encode());
-    ASSERT_TRUE(decoded);
-    EXPECT_EQ(decoded->path, reference.path);
-    EXPECT_EQ(decoded->size, 5u);
-    EXPECT_EQ(decoded->inode, 7u);
-    EXPECT_FALSE(BlobReference::decode(BlobReference{"../a", 1, 1}.encode()));
-    EXPECT_FALSE(BlobReference::decode(BlobReference{"", 1, 1}.encode()));
-    EXPECT_FALSE(BlobReference::decode("\x02"));
-    EXPECT_FALSE(BlobReference::decode(""));
-}
-
 /// A clock that is `ahead` of the real one: files look settled at once.
 class ShiftedClock final : public Clock {
   public:
@@ -195,7 +144,7 @@ class Capture : public testing::Test {
     MeddlingTree tree{root};
     files::InotifyWatch watch{root, clock};
     Inventory inventory{""};
-    BlobCapture lane{uploads, tree, watch, inventory, clock, {"*.tmp"}};
+    BlobCapture lane{uploads, tree, watch, inventory, clock, PathFilter({"*.tmp"})};
     uint64_t number = 0;
 };
 
@@ -329,7 +278,7 @@ TEST_F(Capture, RefersToLargeContentAndServesIt) {
     const v1::Content content = publish("large").blob_put().content();
     ASSERT_TRUE(content.has_pull());
     EXPECT_EQ(content.sha256(), view(sha256(bytes)));
-    BlobBulk bulk(tree, {"*.tmp"});
+    BlobBulk bulk(tree, PathFilter({"*.tmp"}));
     const BulkRequest request{"blobs/uploads/content", {{"ref", to_hex(content.pull())}}};
     const auto body = bulk.open(request);
     ASSERT_TRUE(body);
@@ -353,7 +302,7 @@ TEST_F(Capture, ServesNothingButItsFiles) {
     write("a", "1");
     write(".antipode/x", "1");
     fs::create_symlink("a", root / "link");
-    BlobBulk bulk(tree, {"*.tmp"});
+    BlobBulk bulk(tree, PathFilter({"*.tmp"}));
     const auto open = [&](const std::string& what, const std::string& path) {
         return bulk.open(
             {"blobs/uploads/" + what, {{"ref", to_hex(BlobReference{path, 1, 0}.encode())}}});
@@ -401,6 +350,19 @@ TEST_F(Capture, AFileReadWithinTheTickOfItsChangeIsLookedAtAgain) {
     EXPECT_EQ(reconcile().changed, Names{"a"});
     EXPECT_TRUE(publish("a").has_unchanged());
     EXPECT_TRUE(reconcile().changed.empty());
+}
+
+TEST_F(Capture, OnlyWhatIsIncludedIsAnItem) {
+    BlobCapture some{uploads, tree, watch, inventory, clock, PathFilter({"*.tmp"}, {"*.zip"})};
+    write("d/a.zip", "1");
+    write("d/a.txt", "2");
+    write("b.zip.tmp", "3");
+    EXPECT_EQ(some.reconcile({}).changed, Names{"d/a.zip"});
+    write("d/b.zip", "1");
+    write("d/b.txt", "2");
+    EXPECT_EQ(some.drain().changed, Names{"d/b.zip"});
+    EXPECT_FALSE(some.read("d/a.txt", true, {}));
+    EXPECT_TRUE(some.read("d/a.zip", true, {}));
 }
 
 TEST_F(Capture, WhatADiskMadeOfAFileIsADefect) {

@@ -39,7 +39,7 @@ std::unique_ptr<BulkBody> BlobBulk::open(const BulkRequest& request) {
     }
     const auto bytes = from_hex(*text);
     const auto reference = bytes ? BlobReference::decode(*bytes) : std::nullopt;
-    if (!reference || filter_.excludes(reference->path)) {
+    if (!reference || !filter_.includes(reference->path)) {
         return nullptr;
     }
     auto file = tree_.open(reference->path);

@@ -16,9 +16,8 @@ namespace antipode::primary {
 /// it is the announced version is decided by the receiver, by the hash. Thread-safe.
 class BlobBulk final : public BulkHandler {
   public:
-    /// `exclude` as in BlobCapture; `tree` must outlive the object.
-    BlobBulk(FileTree& tree, std::vector<std::string> exclude)
-        : tree_(tree), filter_(std::move(exclude)) {}
+    /// `filter` as in BlobCapture; `tree` must outlive the object.
+    BlobBulk(FileTree& tree, PathFilter filter) : tree_(tree), filter_(std::move(filter)) {}
 
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
 

@@ -1,6 +1,8 @@
 #include "primary/blobs/capture.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <iterator>
 
 #include "base/error.hpp"
@@ -56,14 +58,14 @@ void put_directories_last(std::vector<std::string>& removed) {
 }  // namespace
 
 BlobCapture::BlobCapture(StoreId store, FileTree& tree, FileWatch& watch,
-                         const Inventory& inventory, const Clock& clock,
-                         std::vector<std::string> exclude, bool directories)
+                         const Inventory& inventory, const Clock& clock, PathFilter filter,
+                         bool directories)
     : store_(std::move(store)),
       tree_(tree),
       watch_(watch),
       inventory_(inventory),
       clock_(clock),
-      filter_(std::move(exclude)),
+      filter_(std::move(filter)),
       directories_(directories),
       name_(tree.name() + " of " + store_.to_string()) {
     watch_.exclude([filter = filter_](const std::string& path) { return filter.excludes(path); });
@@ -120,7 +122,10 @@ void BlobCapture::sort_out_moved(Noticed& noticed) {
     }
     std::unordered_map<uint64_t, FileStat> there;
     for (const std::string& item : noticed.changed) {
-        if (const auto stat = tree_.stat(path_of(item))) {
+        // Another name that it had before is no new one.
+        const auto known = inventory_.find(store_, item);
+        const auto stat = known && !known->removed() ? std::nullopt : tree_.stat(path_of(item));
+        if (stat) {
             there[stat->inode] = *stat;
         }
     }
@@ -141,7 +146,12 @@ void BlobCapture::sort_out_moved(Noticed& noticed) {
 
 bool BlobCapture::is_item(const std::string& item) const {
     return (directories_ || !names_directory(item)) && !why_no_path(path_of(item)) &&
-           !filter_.excludes(path_of(item));
+           !is_filtered(item);
+}
+
+bool BlobCapture::is_filtered(const std::string& item) const {
+    const std::string path = path_of(item);
+    return names_directory(item) ? filter_.excludes(path) : !filter_.includes(path);
 }
 
 bool BlobCapture::is_there(const std::string& item) {
@@ -199,7 +209,7 @@ Noticed BlobCapture::reconcile(const std::stop_token& stop) {
                 noticed.changed.push_back(item);
             }
             file = walk.next();
-        } else if (!walk.is_hidden(item) && !filter_.excludes(path_of(item))) {
+        } else if (!walk.is_hidden(item) && !is_filtered(item)) {
             missing.push_back(item);
         }
         return !stop.stop_requested();
@@ -269,7 +279,7 @@ void BlobCapture::require_same_root() {
 
 std::optional<Reading> BlobCapture::read(const std::string& item, bool whole,
                                          const std::stop_token& stop) {
-    if (why_no_path(path_of(item)) || filter_.excludes(path_of(item))) {
+    if (why_no_path(path_of(item)) || is_filtered(item)) {
         return std::nullopt;
     }
     remember_reading(item);
@@ -502,12 +512,19 @@ std::string BlobCapture::defect(const std::string& item, const Pace& pace,
     }
     Sha256Stream stream;
     uint64_t size = 0;
-    for_each_chunk(*file, 0, [&](std::string_view chunk) {
-        stream.update(chunk);
-        size += chunk.size();
-        pace(chunk.size());
-        return !stop.stop_requested();
-    });
+    try {
+        for_each_chunk(*file, 0, [&](std::string_view chunk) {
+            stream.update(chunk);
+            size += chunk.size();
+            pace(chunk.size());
+            return !stop.stop_requested();
+        });
+    } catch (const Error& error) {
+        if (std::string_view(error.what()).find(strerror(EIO)) == std::string_view::npos) {
+            throw;
+        }
+        return error.what();
+    }
     if (stop.stop_requested()) {
         throw Stopped{};
     }
@@ -522,8 +539,11 @@ std::optional<std::string> BlobCapture::why_no_item(const std::string& item) {
     if (const auto why = why_no_path(path)) {
         return why;
     }
-    if (filter_.excludes(path)) {
-        return "it is excluded";
+    if (is_filtered(item)) {
+        return "it is not replicated (include, exclude)";
+    }
+    if (tree_.is_remote()) {
+        return std::nullopt;  // whoever reads it sees what it is
     }
     const auto stat = tree_.stat(path);
     if (names_directory(item) && !directories_) {

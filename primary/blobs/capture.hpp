@@ -28,9 +28,9 @@ namespace antipode::primary {
 /// ItemCapture.
 class BlobCapture final : public ItemCapture {
   public:
-    /// `exclude`: see PathFilter. The references must outlive the object.
+    /// The references must outlive the object.
     BlobCapture(StoreId store, FileTree& tree, FileWatch& watch, const Inventory& inventory,
-                const Clock& clock, std::vector<std::string> exclude, bool directories = false);
+                const Clock& clock, PathFilter filter, bool directories = false);
 
     const StoreId& store() const override { return store_; }
     Noticed drain() override;
@@ -69,6 +69,7 @@ class BlobCapture final : public ItemCapture {
     void take_missing(std::vector<std::string> missing, Noticed& noticed);
     void require_same_root();
     bool is_item(const std::string& item) const;
+    bool is_filtered(const std::string& item) const;
     bool is_there(const std::string& item);
     std::optional<Reading> read_directory(const std::string& item,
                                           const std::optional<Published>& published, bool whole);

@@ -50,7 +50,7 @@ void TreeWalk::open_directory(const std::string& directory) {
 std::optional<TreeWalk::Item> TreeWalk::next_of_all() {
     while (auto entry = all_->next()) {
         enter_(parent_of(entry->path));
-        if (filter_.excludes(entry->path)) {
+        if (!filter_.includes(entry->path)) {
             continue;
         }
         if (why_no_path(entry->path)) {
@@ -85,7 +85,10 @@ std::optional<TreeWalk::Item> TreeWalk::next() {
         }
         switch (entry.stat.type) {
             case FileType::Regular:
-                return Item{path, entry.stat};
+                if (filter_.includes(path)) {
+                    return Item{path, entry.stat};
+                }
+                break;
             case FileType::Directory:
                 open_directory(path);
                 if (directories_) {

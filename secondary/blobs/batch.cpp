@@ -104,7 +104,7 @@ Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTas
         return Result::needs_whole("its mode or time changed, but the content here is another");
     }
     StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
-    const auto failure = is_copy                ? stage_copy(put, *hash, file.name())
+    const auto failure = is_copy                 ? stage_copy(put, *hash, file.name())
                          : content.has_inline_() ? stage_inline(put, *hash, file.name())
                                                  : stage_pulled(put, *hash, task, file.name());
     if (failure) {
@@ -186,7 +186,12 @@ std::optional<Result> BlobBatch::stage_pulled(const v1::BlobPut& put, const Sha2
         return Result::failed(FailureClass::Transient, "its content is not here");
     }
     // The one file gets a second name when nobody else has it; two items never share a file.
-    const bool is_linked = stat->links == 1 && tree_.link(name, file);
+    bool is_linked = stat->links == 1 && tree_.link(name, file);
+    const auto linked = is_linked ? tree_.stat(file) : std::nullopt;
+    if (is_linked && (!linked || linked->links != 2)) {
+        tree_.remove(file);  // another item did the same just then
+        is_linked = false;
+    }
     bool right = false;
     if (is_linked && stat == task.checked) {
         right = finish_staged(put, file);
@@ -316,10 +321,7 @@ void BlobBatch::finish_directories() {
 void BlobBatch::remove(const Removal& removal) {
     const auto stat = tree_.stat(removal.target);
     // What else may stand there is not what the event is about: the file is gone.
-    const bool was_there =
-        stat && stat->type == FileType::Regular &&
-        (deleted_ != nullptr ? deleted_->take(removal.target, changed_directories_)
-                             : tree_.remove(removal.target));
+    const bool was_there = stat && stat->type == FileType::Regular && remove_file(removal.target);
     results_[removal.result] = was_there ? Result::applied({}) : unneeded({});
     changed_directories_.insert(parent_of(removal.target));
     remove_emptied(parent_of(removal.target));
@@ -444,11 +446,15 @@ std::optional<Result> BlobBatch::make_room(const std::string& target, FileTree::
     const auto stat = tree_.stat(*blocked);
     if (stat && stat->type == FileType::Regular) {
         // A mirrored file whose removal is still to come.
-        tree_.remove(*blocked);
+        remove_file(*blocked);
         return std::nullopt;
     }
     return stat ? std::optional(obstructed(tree_, *blocked, "a symbolic link or special file"))
                 : std::nullopt;
+}
+
+bool BlobBatch::remove_file(const std::string& path) {
+    return deleted_ != nullptr ? deleted_->take(path, changed_directories_) : tree_.remove(path);
 }
 
 /// As make_directories(), of what is above `path`.

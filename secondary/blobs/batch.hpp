@@ -97,6 +97,7 @@ class BlobBatch {
     void move_into_place();
     void fail_applied(const Error& error);
     void place(Staged& staged);
+    bool remove_file(const std::string& path);
     std::optional<Result> make_room(const std::string& target, FileTree::Placed obstacle);
     bool remove_empty_directories(const std::string& directory);
     std::optional<std::string> make_parents(const std::string& path);

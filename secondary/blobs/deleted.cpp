@@ -45,13 +45,11 @@ bool DeletedFiles::take(const std::string& path, std::set<std::string>& changed)
     const std::string place = directory_name() + "/" + minute_of(clock_.now()) + "/" + path;
     if (const auto obstacle = make_directories(tree_, parent_of(place), changed)) {
         // A file and a directory had this name in one minute.
-        tree_.remove(*obstacle);
+        tree_.rename(*obstacle, free_name(*obstacle));
+        changed.insert(parent_of(*obstacle));
         make_directories(tree_, parent_of(place), changed);
     }
-    std::string target = place;
-    for (int i = 1; i < most_of_one_name && tree_.stat(target); ++i) {
-        target = place + "." + std::to_string(i);
-    }
+    const std::string target = free_name(place);
     switch (tree_.rename(path, target)) {
         case FileTree::Placed::Yes:
             changed.insert(parent_of(target));
@@ -65,6 +63,21 @@ bool DeletedFiles::take(const std::string& path, std::set<std::string>& changed)
     throw Error(Reaction::Retry,
                 "a deleted file cannot be kept as " + printable((tree_.root() / target).native()),
                 "move what is there away");
+}
+
+/// The name, or the first with a number behind it that nothing has.
+std::string DeletedFiles::free_name(const std::string& name) {
+    std::string target = name;
+    for (int i = 1; tree_.stat(target); ++i) {
+        if (i > most_of_one_name) {
+            throw Error(
+                Reaction::Retry,
+                "too many deleted files are kept as " + printable((tree_.root() / name).native()),
+                "move them away, or wait a minute");
+        }
+        target = name + "." + std::to_string(i);
+    }
+    return target;
 }
 
 void DeletedFiles::forget_old(const std::stop_token& stop) {

@@ -26,6 +26,8 @@ class DeletedFiles {
     void forget_old(const std::stop_token& stop);
 
   private:
+    std::string free_name(const std::string& name);
+
     FileTree& tree_;
     const Clock& clock_;
     const std::chrono::milliseconds keep_;

@@ -82,8 +82,25 @@ TEST_F(DeletedFilesTest, ADirectoryTakesTheNameOfAFile) {
     remove("a");
     put("a/b", "two");
     EXPECT_EQ(remove("a/b").kind, Result::Kind::Applied);
-    EXPECT_EQ(kept().size(), 1u);
+    const std::string minute = to_iso8601(clock.now()).substr(0, 16) + "Z";
+    EXPECT_THAT(kept(), ElementsAre(minute + "/a.1=one", minute + "/a/b=two"));
     EXPECT_FALSE(fs::exists(root / "a"));
+}
+
+TEST_F(DeletedFilesTest, AFileThatMakesRoomForADirectoryIsKept) {
+    put("a", "one");
+    protocol::Event event;
+    v1::BlobPut& change = *event.payload.mutable_blob_put();
+    change.set_path("a/b");
+    change.set_mode(0644);
+    change.mutable_content()->set_inline_("two");
+    change.mutable_content()->set_size(3);
+    change.mutable_content()->set_sha256(std::string(view(sha256("two"))));
+    const ItemTask task{&event, {}};
+    EXPECT_EQ(apply.apply({&task, 1}, {}).front().kind, Result::Kind::Applied);
+    EXPECT_EQ(remove("a").kind, Result::Kind::Unneeded);
+    const std::string minute = to_iso8601(clock.now()).substr(0, 16) + "Z";
+    EXPECT_THAT(kept(), ElementsAre(minute + "/a=one"));
 }
 
 TEST_F(DeletedFilesTest, AreForgottenWhenTheirTimeIsOver) {
