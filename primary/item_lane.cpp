@@ -149,11 +149,20 @@ void ItemLane::finished(const std::string& name) {
     queue(name, item);
 }
 
-void ItemLane::hold_removal(HeldRemoval removal) {
-    if (held_.insert(removal.item).second) {
-        removals_.push_back(std::move(removal));
-        ++removals_held_;
+void ItemLane::hold_removal(HeldRemoval removal, bool anew) {
+    const auto held = held_.find(removal.item);
+    if (held != held_.end() && !anew) {
+        return;
     }
+    if (held != held_.end()) {
+        const HeldRemoval& before = *held->second;
+        removal.happened_after = std::min(removal.happened_after, before.happened_after);
+        removal.whole = removal.whole || before.whole;
+        removals_.erase(held->second);
+    }
+    removals_.push_back(std::move(removal));
+    held_[removals_.back().item] = std::prev(removals_.end());
+    ++removals_held_;
 }
 
 std::vector<ItemLane::HeldRemoval> ItemLane::withdraw_removals() {

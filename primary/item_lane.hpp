@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -73,8 +74,9 @@ class ItemLane {
         bool whole = false;        ///< it was asked for: it is published whatever was before
         std::map<StoreId, Lsn> needed;
     };
-    /// Nothing happens when a removal of the item is held already.
-    void hold_removal(HeldRemoval removal);
+    /// Of an item whose removal is held already, nothing happens, unless it was removed `anew`:
+    /// rows may name what it was in between, so it needs what is to be decoded now.
+    void hold_removal(HeldRemoval removal, bool anew = false);
     bool holds_removal(const std::string& item) const { return held_.contains(item); }
     /// Takes back all removals that are held and not released yet.
     std::vector<HeldRemoval> withdraw_removals();
@@ -178,8 +180,8 @@ class ItemLane {
     std::deque<std::string> ready_;
     std::set<std::pair<SteadyTime, std::string>> delayed_;
     std::map<uint64_t, size_t> open_;  ///< how many items' `first` it is
-    std::deque<HeldRemoval> removals_;
-    std::set<std::string> held_;  ///< their items
+    std::list<HeldRemoval> removals_;
+    std::map<std::string, std::list<HeldRemoval>::iterator> held_;  ///< by item
     uint64_t removals_held_ = 0;
 };
 

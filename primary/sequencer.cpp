@@ -1,7 +1,6 @@
 #include "primary/sequencer.hpp"
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/limits.hpp"
 
@@ -125,7 +124,7 @@ void Sequencer::drain(ItemLane& lane) {
     const TimePoint begun_at = clock_.now();
     const Noticed noticed = lane.capture().drain();
     // What is noticed only now happened after the last look.
-    take_notice(lane, noticed, begun_at, state.drained_at);
+    take_notice(lane, noticed, true, begun_at, state.drained_at);
     if (noticed.complete) {
         state.drained_at = begun_at;
     } else {
@@ -143,12 +142,12 @@ void Sequencer::announce_whole(ItemLane& lane) {
     }
 }
 
-void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint now,
+void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, bool anew, TimePoint now,
                             TimePoint happened_after) {
     announce(lane, noticed.changed, false);
     for (const std::string& item : noticed.moved) {
         if (lane.deletions().may_go(item)) {
-            lane.hold_removal({item, happened_after, false, {}});
+            lane.hold_removal({item, happened_after, false, {}}, anew);
         }
     }
     if (noticed.removed.empty() && noticed.moved.empty()) {
@@ -156,8 +155,13 @@ void Sequencer::take_notice(ItemLane& lane, const Noticed& noticed, TimePoint no
     }
     // What waits already is not deleted once more.
     std::vector<std::string> fresh;
-    std::copy_if(noticed.removed.begin(), noticed.removed.end(), std::back_inserter(fresh),
-                 [&](const std::string& item) { return !lane.holds_removal(item); });
+    for (const std::string& item : noticed.removed) {
+        if (lane.holds_removal(item)) {
+            lane.hold_removal({item, happened_after, false, {}}, anew);
+        } else {
+            fresh.push_back(item);
+        }
+    }
     DeletionGuard::Verdict verdict =
         lane.deletions().judge(fresh, noticed.emptied, now, happened_after);
     if (verdict.storm) {
@@ -389,7 +393,7 @@ void Sequencer::add(ReconcileOutcome outcome) {
         reconcile_failed(lane, outcome.problem, outcome.next_step);
         return;
     }
-    take_notice(lane, outcome.noticed, state.drained_at, state.proven_at);
+    take_notice(lane, outcome.noticed, false, state.drained_at, state.proven_at);
     if (!outcome.noticed.complete) {
         reconcile_failed(lane, "a part of the store could not be looked at", {});
         return;

@@ -124,7 +124,8 @@ class Sequencer {
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
     void announce(ItemLane& lane, const std::vector<std::string>& items, bool removals);
     void announce_whole(ItemLane& lane);
-    void take_notice(ItemLane& lane, const Noticed& noticed, TimePoint now,
+    /// `anew`: what is gone went since the last look; else it may have been noticed before.
+    void take_notice(ItemLane& lane, const Noticed& noticed, bool anew, TimePoint now,
                      TimePoint happened_after);
     bool may_be_deleted(ItemLane& lane, const std::string& item);
     void drain(ItemLane& lane);

@@ -62,6 +62,19 @@ TEST_F(SequencerTest, ARemovalThatIsNoticedAgainNeedsAnotherRelease) {
     EXPECT_THAT(out(), ElementsAre(testing::StartsWith("remove a [")));
 }
 
+TEST_F(SequencerTest, WhatIsRemovedOnceMoreWhileItsRemovalIsHeldWaitsForWhatCameBetween) {
+    settle();
+    database_.wal = {150};
+    notice({}, {"a"});
+    // It came back, a row named it, the row was deleted, and it went away again.
+    database_.wal = {170};
+    notice({}, {"a"});
+    add_row(150);
+    add_row(160);
+    add_row(170);
+    EXPECT_THAT(out(), ElementsAre("row 150", "row 160", "row 170", "announce gone a"));
+}
+
 TEST_F(SequencerTest, OutcomesOfAnEarlierSessionAreIgnored) {
     out();
     sequencer_->add(ReconcileOutcome{blobs_id, 6, {{"a"}, {}, true}, {}, {}});
