@@ -88,7 +88,9 @@ ExitCode decide(const Config& config, const OpenBucket& open, const Fetch& fetch
     request.set_action(release ? "release-deletions" : "discard-deletions");
     request.set_store(store.to_string());
     request.set_operator_name(operator_name());
-    request.set_at_most(concerned);
+    // Whoever was asked was told how many; whoever was not takes what there is.
+    const bool was_asked = !options.yes && options.confirmed != store.to_string();
+    request.set_at_most(was_asked ? concerned : UINT64_MAX);
     SiteRequester requests(site, open, clock, options.pause);
     const uint64_t count = concerned == 0 ? 0 : requests.ask(request);
     if (output.json()) {

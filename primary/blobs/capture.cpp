@@ -539,8 +539,11 @@ std::optional<std::string> BlobCapture::why_no_item(const std::string& item) {
     if (const auto why = why_no_path(path)) {
         return why;
     }
+    if (filter_.excludes(path)) {
+        return "it is excluded";
+    }
     if (is_filtered(item)) {
-        return "it is not replicated (include, exclude)";
+        return "no pattern of include is for it";
     }
     if (tree_.is_remote()) {
         return std::nullopt;  // whoever reads it sees what it is
