@@ -131,7 +131,8 @@ TEST(Transfer, LargeContentComesWhateverDiesMeanwhile) {
     TwoSites sites("[tuning]\nbulk_bytes_per_second = 12000000\n");
     const fs::path root = sites.london.files_root;
     const uint64_t size = 80 * mib;
-    write_file(root / "large", noise(size, 3));
+    write_file(root.string() + ".large", noise(size, 3));
+    fs::rename(root.string() + ".large", root / "large");  // half of it would be another content
     const auto part = [&] { return number(sites.sydney, ".pulls.running[0].bytes"); };
     ASSERT_TRUE(eventually([&] { return ranges_of(sites.sydney) >= 2; }, 60s)) << sites.describe();
 
