@@ -64,10 +64,7 @@ Simulation::Simulation(uint64_t seed, Sabotage sabotage)
       watched_(!chance_.one_in(5)),
       checker_(service_, replica_,
                {[this](const StoreId& store, const std::string& item) {
-                    // Rows wait no longer than that for what a gap may hide; it is shown.
-                    const auto gap = registry_.gap(store);
-                    const bool expired = gap && time_.now() - gap->since >= max_hold_;
-                    return expired || registry_.is_exception(store, item) ||
+                    return registry_.is_exception(store, item) ||
                            registry_.is_exception(store, protocol::whole_store);
                 },
                 [this](const std::string& version) {
