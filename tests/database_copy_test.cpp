@@ -286,6 +286,33 @@ TEST_F(DatabaseCopy, ComesAsTextWhereThisSitesTypesAreOthers) {
     expect_equal();
 }
 
+/// A daemon that is killed while it makes its bookkeeping goes on with what is missing.
+TEST_F(DatabaseCopy, MakesWhatIsMissingOfItsBookkeeping) {
+    on_a("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    start_capture();
+    const auto bookkeeping = [&] {
+        return on_b(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'antipode'::regnamespace AND "
+            "relkind = 'r' ORDER BY 1");
+    };
+    secondary_->apply.position();
+    const std::string whole = bookkeeping();
+    std::string missing;
+    // The reverse of how it is made.
+    for (const char* made_at_once :
+         {"antipode.awaited_copy",
+          "antipode.stopped, antipode.skip_request, antipode.skipped, antipode.repair",
+          "antipode.done_by_hand", "antipode.replica, antipode.copied_table"}) {
+        missing += (missing.empty() ? "" : ", ") + std::string(made_at_once);
+        restart_copier();
+        on_b("DROP TABLE " + missing);
+        secondary_->apply.position();
+        EXPECT_EQ(bookkeeping(), whole) << "without " << missing;
+    }
+    copy();
+    expect_equal();
+}
+
 TEST_F(DatabaseCopy, LeavesRowsThatNobodyMustWriteToAgain) {
     make_big();
     start_capture();

@@ -225,7 +225,9 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         "to_regclass('antipode.done_by_hand') IS NOT NULL, "
         "to_regclass('antipode.awaited_copy') IS NOT NULL, "
         "EXISTS (SELECT FROM pg_constraint WHERE conname = 'replica_phase_check' "
-        "AND conrelid = to_regclass('antipode.replica'))");
+        "AND conrelid = to_regclass('antipode.replica')), "
+        "to_regclass('antipode.repair') IS NOT NULL");
+    // Each statement asks for what it makes itself: a daemon can be killed between any two.
     try {
         if (!there.boolean(0, 2)) {
             connection->execute("creating the schema antipode", create_schema);
@@ -238,6 +240,8 @@ void ReplicaWriter::State::create_bookkeeping_once() {
         }
         if (!there.boolean(0, 3)) {
             connection->execute("creating the schema antipode", create_more);
+        }
+        if (!there.boolean(0, 6)) {
             create_skip_tables(*connection);
         }
         if (!there.boolean(0, 4)) {
