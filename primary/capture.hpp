@@ -74,6 +74,9 @@ class ItemCapture {
     virtual std::optional<Reading> read(const std::string& item, bool whole,
                                         const std::stop_token& stop) = 0;
 
+    /// So many items are noticed and not read yet. Sequencer thread.
+    virtual void waiting(size_t items) { static_cast<void>(items); }
+
     /// Why nothing that is published has this name, as far as can be said without reading it: it
     /// is no name, is excluded, or something else stands there; nullopt: it may. Any thread. Throws
     /// Error{Retry}.

@@ -47,6 +47,7 @@ class ItemLane {
     std::optional<ReadTask> next_read(SteadyTime now, uint64_t session);
     /// An item waits for nothing but its reading.
     bool has_ready_read() const { return !ready_.empty(); }
+    size_t ready_reads() const { return ready_.size(); }
 
     /// The announcements that a finished reading of `item` fulfils.
     v1::Fulfils fulfils(const std::string& item) const;

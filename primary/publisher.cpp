@@ -66,8 +66,8 @@ Publisher::Publisher(Options options, Stream& stream, Inventory& inventory,
     for (const DatabaseCapture* capture : databases_) {
         rows_[capture->store()] = std::make_unique<DatabaseInbox>(rows_bytes);
     }
-    for (const ItemCapture* capture : items_) {
-        work_[capture->store()] = std::make_unique<ItemWork>();
+    for (ItemCapture* capture : items_) {
+        work_[capture->store()] = std::make_unique<ItemWork>(*capture);
     }
 }
 
@@ -262,6 +262,7 @@ void Publisher::take_rows(const std::stop_token& stop) {
 
 void Publisher::hand_out_work(const std::stop_token& stop) {
     for (auto& [store, work] : work_) {
+        work->capture.waiting(sequencer_->ready_reads(store));
         while (work->reads.size() < reads_queued) {
             auto task = sequencer_->next_read(store);
             if (!task) {

@@ -123,9 +123,10 @@ class Publisher {
         explicit DatabaseInbox(size_t bytes) : events(bytes) {}
     };
     struct ItemWork {
-        Channel<ReadTask> reads;
-        Channel<ReconcileTask> reconciles;
-        ItemWork() : reads(1024), reconciles(1) {}
+        ItemCapture& capture;
+        Channel<ReadTask> reads{1024};
+        Channel<ReconcileTask> reconciles{1};
+        explicit ItemWork(ItemCapture& of) : capture(of) {}
     };
 
     bool take_in_unrecorded(const Stream::Info& info);

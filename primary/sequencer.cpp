@@ -484,6 +484,10 @@ std::optional<ReadTask> Sequencer::next_read(const StoreId& store) {
     return lanes_.at(store).next_read(clock_.steady_now(), options_.session);
 }
 
+size_t Sequencer::ready_reads(const StoreId& store) const {
+    return lanes_.at(store).ready_reads();
+}
+
 void Sequencer::reconcile_now() {
     for (auto& [store, lane] : lanes_) {
         lane.completeness.asked = true;

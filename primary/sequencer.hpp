@@ -90,6 +90,8 @@ class Sequencer {
 
     /// The next item of `store` to read.
     std::optional<ReadTask> next_read(const StoreId& store);
+    /// How many items wait for that.
+    size_t ready_reads(const StoreId& store) const;
     /// Stores whose reconcile should begin now; each is returned once until its outcome is added.
     std::vector<StoreId> begin_reconciles();
 

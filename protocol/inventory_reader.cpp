@@ -3,11 +3,11 @@
 #include "base/error.hpp"
 #include "base/limits.hpp"
 #include "protocol/antipode.pb.h"
+#include "protocol/lengths.hpp"
 
 namespace antipode::protocol {
 namespace {
 
-constexpr size_t length_bytes = 4;
 constexpr size_t record_bytes = limits::item_name_bytes + 256;
 
 [[noreturn]] void malformed(const char* how) {
@@ -23,32 +23,26 @@ std::string encode_inventory_item(const std::string& item, const Digest& digest)
     record.set_digest(digest.value);
     const std::string bytes = record.SerializeAsString();
     std::string encoded;
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        encoded += static_cast<char>(bytes.size() >> shift);
-    }
+    append_length(encoded, static_cast<uint32_t>(bytes.size()));
     return encoded + bytes;
 }
 
 void InventoryReader::feed(std::string_view chunk) {
     rest_ += chunk;
     std::string_view rest = rest_;
-    while (rest.size() >= length_bytes) {
-        size_t length = 0;
-        for (size_t i = 0; i < length_bytes; ++i) {
-            length = length << 8 | static_cast<unsigned char>(rest[i]);
-        }
-        if (length > record_bytes) {
+    while (const auto length = read_length(rest)) {
+        if (*length > record_bytes) {
             malformed("malformed");
         }
-        if (rest.size() < length_bytes + length) {
+        if (rest.size() < length_bytes + *length) {
             break;
         }
         v1::InventoryItem record;
-        if (!record.ParseFromArray(rest.data() + length_bytes, static_cast<int>(length))) {
+        if (!record.ParseFromArray(rest.data() + length_bytes, static_cast<int>(*length))) {
             malformed("malformed");
         }
         use_(record.item(), Digest{record.digest_algorithm(), record.digest()});
-        rest.remove_prefix(length_bytes + length);
+        rest.remove_prefix(length_bytes + *length);
     }
     rest_.erase(0, rest_.size() - rest.size());
 }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -57,11 +58,13 @@ struct Result {
 
 /// One event to apply. `content` is the pulled file (hash checked) when the event's content does
 /// not travel inside it; the store may rename it away. While that file looks like `checked`, it is
-/// what was hashed as it came, and need not be read for that again.
+/// what was hashed as it came, and need not be read for that again. Small content may be in memory
+/// instead: `bytes` (hash checked).
 struct ItemTask {
     const protocol::Event* event = nullptr;
     std::filesystem::path content;
     std::optional<FileStat> checked{};
+    std::shared_ptr<const std::string> bytes{};
 };
 
 class ItemApply {

@@ -107,6 +107,22 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
         .value_or(Gone{"what came is not what was announced"});
 }
 
+ContentStore::Here ContentStore::keep(const v1::Content& content, const std::string& bytes,
+                                      const std::stop_token& stop) {
+    const Sha256 hash = sha256_from_bytes(content.sha256()).value();
+    const Turn turn(*this, hash, content.size(), stop);
+    if (!is_here(hash, content.size())) {
+        require_directory();
+        const std::string name = whole_name(hash) + ".part";
+        const auto writer = tree_.create(name);
+        writer->write(bytes);
+        writer->sync();
+        place(hash, name);
+        RangedPull::remove_files(tree_, whole_name(hash));
+    }
+    return {path_of(hash)};
+}
+
 void ContentStore::require_directory() {
     std::set<std::string> changed;
     if (make_directories(tree_, directory_, changed)) {

@@ -46,6 +46,8 @@ class ContentStore {
         /// The file when it had been pulled and checked by this process: while it looks like this
         /// it need not be read again. nullopt: an earlier one did.
         std::optional<FileStat> checked{};
+        /// Small content that is in memory alone, not durable; then there is no file.
+        std::shared_ptr<const std::string> bytes{};
     };
     /// The primary does not have this content any more; a later event brings what came after it.
     struct Gone {
@@ -67,6 +69,10 @@ class ContentStore {
     /// Pulls one range of a content that another thread fetches. False: there is none to be had.
     /// Throws as fetch() does; then the other thread pulls that range.
     bool help(BulkSource& primary, const std::stop_token& stop);
+
+    /// Writes a content that was pulled into memory, and makes it durable. Throws Error{Retry} when
+    /// that fails, Stopped on the token.
+    Here keep(const v1::Content& content, const std::string& bytes, const std::stop_token& stop);
 
     /// Where a content is (to be) found.
     std::filesystem::path path_of(const Sha256& hash) const;

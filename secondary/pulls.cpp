@@ -5,13 +5,43 @@
 #include <spdlog/spdlog.h>
 
 namespace antipode::secondary {
+namespace {
+
+bool comes_together(const v1::Content& content) {
+    return content.together() && content.size() <= limits::inline_content_bytes;
+}
+
+}  // namespace
 
 Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
-             std::function<void(const StoreId&)> on_arrival)
-    : stores_(std::move(stores)), on_arrival_(std::move(on_arrival)) {}
+             std::function<void(const StoreId&)> on_arrival, const Clock& clock,
+             uint64_t held_bytes)
+    : stores_(std::move(stores)),
+      on_arrival_(std::move(on_arrival)),
+      clock_(clock),
+      most_held_bytes_(held_bytes) {}
 
 Pulls::Key Pulls::key_of(const StoreId& store, const v1::Content& content) {
     return {store, content.sha256(), content.pull()};
+}
+
+std::shared_ptr<const std::string> Pulls::Entry::held() const {
+    const auto* here = outcome ? std::get_if<ContentStore::Here>(&*outcome) : nullptr;
+    return here != nullptr ? here->bytes : nullptr;
+}
+
+void Pulls::Shared::let_go(const Entry& entry) {
+    if (!entry.is_safe()) {
+        missing_bytes -= entry.content.size();
+    }
+    if (entry.held()) {
+        held_bytes -= entry.content.size();
+    }
+}
+
+bool Pulls::Shared::nobody_has(const Key& key) const {
+    const auto same = entries.lower_bound(Key{key.store, key.hash, {}});
+    return same == entries.end() || same->first.store != key.store || same->first.hash != key.hash;
 }
 
 void Pulls::want(const StoreId& store, const Position& position, const v1::Content& content) {
@@ -21,7 +51,7 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
     const Key key = key_of(store, content);
     const bool is_news =
         shared_.with([&](Shared& shared) { return !shared.entries.contains(key); });
-    if (is_news) {
+    if (is_news && !comes_together(content)) {
         stores_.at(store)->expect(content);
     }
     shared_.with([&](Shared& shared) {
@@ -29,10 +59,10 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
         Entry& entry = found->second;
         if (fresh) {
             entry.content = content;
-            shared.queue.push_back(key);
+            (comes_together(content) ? shared.small_queue : shared.queue).push_back(key);
             shared.missing_bytes += content.size();
         }
-        if (entry.wanted_by.insert(position).second && !entry.outcome) {
+        if (entry.wanted_by.insert(position).second && !entry.is_safe()) {
             shared.missing.emplace(position, key);
         }
     });
@@ -41,24 +71,37 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
 
 void Pulls::release(const StoreId& store, const Position& position, const v1::Content& content) {
     const Key key = key_of(store, content);
-    const bool unwanted = shared_.with([&](Shared& shared) {
+    const bool held = shared_.with([&](Shared& shared) {
         const auto found = shared.entries.find(key);
-        if (found != shared.entries.end()) {
-            Entry& entry = found->second;
-            entry.wanted_by.erase(position);
-            shared.missing.erase({position, key});
-            if (!entry.wanted_by.empty() || entry.running || !entry.outcome) {
-                return false;
-            }
+        if (found == shared.entries.end()) {
+            return false;
+        }
+        Entry& entry = found->second;
+        entry.wanted_by.erase(position);
+        shared.missing.erase({position, key});
+        const bool in_memory = entry.held() != nullptr;
+        if (in_memory) {
+            shared.held_fewer_at = clock_.steady_now();
+        }
+        if (entry.wanted_by.empty() && !entry.running && entry.outcome) {
+            shared.let_go(entry);
             shared.entries.erase(found);
         }
-        // The file is named by its content: another event may want it from another place.
-        const auto same = shared.entries.lower_bound(Key{store, key.hash, {}});
-        return same == shared.entries.end() || same->first.store != store ||
-               same->first.hash != key.hash;
+        return in_memory;
     });
-    const auto hash = sha256_from_bytes(content.sha256());
-    const auto contents = stores_.find(store);
+    if (held) {
+        wake_.poke();  // there is room for more
+    } else {
+        discard(key);
+    }
+}
+
+/// The file is named by its content: another event may want it from another place.
+void Pulls::discard(const Key& key) {
+    const bool unwanted =
+        shared_.with([&](const Shared& shared) { return shared.nobody_has(key); });
+    const auto hash = sha256_from_bytes(key.hash);
+    const auto contents = stores_.find(key.store);
     if (unwanted && hash && contents != stores_.end()) {
         contents->second->discard(*hash);
     }
@@ -133,7 +176,7 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
                 found->second.running = true;
                 return std::pair(key, found->second.content);
             }
-            shared.missing_bytes -= found->second.content.size();
+            shared.let_go(found->second);
             shared.entries.erase(found);
         }
         return std::nullopt;
@@ -141,19 +184,24 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
 }
 
 void Pulls::finish(const Key& key, ContentStore::Outcome outcome) {
-    shared_.with([&](Shared& shared) {
+    const bool unwanted = shared_.with([&](Shared& shared) {
         Entry& entry = shared.entries.at(key);
+        shared.let_go(entry);
         entry.running = false;
         entry.problem.reset();
         entry.outcome = std::move(outcome);
-        shared.missing_bytes -= entry.content.size();
         for (const Position& position : entry.wanted_by) {
             shared.missing.erase({position, key});
         }
-        if (entry.wanted_by.empty()) {
+        const bool nobody = entry.wanted_by.empty();
+        if (nobody) {
             shared.entries.erase(key);
         }
+        return nobody;
     });
+    if (unwanted) {
+        discard(key);
+    }
 }
 
 void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
@@ -178,12 +226,15 @@ std::optional<Error> Pulls::problem(const StoreId& store) const {
 }
 
 void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
+    if (pull_some_together(primary, stop)) {
+        return;
+    }
     const auto next = begin_next();
     if (!next) {
         const bool helped = std::any_of(stores_.begin(), stores_.end(), [&](const auto& store) {
             return store.second->help(primary, stop);
         });
-        if (!helped) {
+        if (!helped && !save_one(stop)) {
             wake_.take(1, wait, stop);
         }
         return;

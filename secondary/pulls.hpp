@@ -1,7 +1,9 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -9,8 +11,10 @@
 #include <vector>
 
 #include "base/channel.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "base/limits.hpp"
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "protocol/message.hpp"
@@ -18,13 +22,17 @@
 
 namespace antipode::secondary {
 
-/// The large contents that events wait for: the relay names them as events pass, workers pull them,
-/// apply asks whether they are here. An event is safe only when its content is. Thread-safe.
+/// The contents that events wait for: the relay names them as events pass, workers pull them, apply
+/// asks whether they are here. An event is safe only when its content is.
+///
+/// Small ones come many at a time, into memory: they are not safe before they are applied. When
+/// nothing is applied for a while, they are written to disk. Thread-safe.
 class Pulls {
   public:
     /// `stores`: where each store's contents are put. `on_arrival` is called, without a lock,
-    /// whenever a pull has ended.
-    Pulls(std::map<StoreId, ContentStore*> stores, std::function<void(const StoreId&)> on_arrival);
+    /// whenever a pull has ended. What small contents may take in memory: `held_bytes`.
+    Pulls(std::map<StoreId, ContentStore*> stores, std::function<void(const StoreId&)> on_arrival,
+          const Clock& clock, uint64_t held_bytes = limits::contents_held_bytes);
 
     /// The event at `position` needs `content`. Naming it twice changes nothing.
     void want(const StoreId& store, const Position& position, const v1::Content& content);
@@ -40,9 +48,9 @@ class Pulls {
     using State = std::variant<Unknown, Pending, ContentStore::Here, ContentStore::Gone>;
     State state(const StoreId& store, const v1::Content& content) const;
 
-    /// Position of the oldest event whose content is not here; nullopt: none is missing.
+    /// Position of the oldest event whose content is not safe here; nullopt: none is missing.
     std::optional<Position> oldest_missing() const;
-    /// How many contents are not here yet, and their bytes.
+    /// How many contents are not safe here yet, and their bytes.
     std::pair<size_t, uint64_t> missing() const;
 
     /// Why a content of the store is not here yet although it was tried; nullopt: no try failed.
@@ -50,8 +58,8 @@ class Pulls {
     /// What is being pulled now.
     std::vector<std::pair<StoreId, ContentStore::Progress>> running() const;
 
-    /// Step of a pull worker: pulls the next content, or a range of one that another worker pulls;
-    /// waits up to `wait` when there is none.
+    /// Step of a pull worker: pulls the next content, or many small ones, or a range of one that
+    /// another worker pulls; waits up to `wait` when there is none.
     void step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop);
 
   private:
@@ -70,19 +78,48 @@ class Pulls {
         bool running = false;
         std::optional<Error> problem;  ///< of the last try
         std::optional<ContentStore::Outcome> outcome;
+
+        /// The bytes when they are in memory alone.
+        std::shared_ptr<const std::string> held() const;
+        bool is_safe() const { return outcome && !held(); }
     };
     struct Shared {
         std::map<Key, Entry> entries;
         std::deque<Key> queue;
         std::set<std::pair<Position, Key>> missing;
         uint64_t missing_bytes = 0;
+        // Of what comes together:
+        std::deque<Key> small_queue;
+        bool small_running = false;
+        std::deque<Key> held;  ///< oldest first; also some that are not any more
+        void forget_applied();
+        uint64_t held_bytes = 0;
+        SteadyTime held_fewer_at{};  ///< when one was applied last, or the first one came
+
+        void let_go(const Entry& entry);
+        /// No entry has this content, wherever it is pulled from.
+        bool nobody_has(const Key& key) const;
     };
     std::optional<std::pair<Key, v1::Content>> begin_next();
     void finish(const Key& key, ContentStore::Outcome outcome);
     void try_again(const Key& key, const std::optional<Error>& problem);
+    void discard(const Key& key);
+
+    struct Together {
+        std::vector<Key> keys;  ///< of one store
+        std::vector<v1::Content> contents;
+    };
+    Together begin_together();
+    void finish_together(const Together& batch,
+                         const std::vector<std::shared_ptr<const std::string>>& pulled);
+    void give_back(const Together& batch, const std::optional<Error>& problem);
+    bool pull_some_together(BulkSource& primary, const std::stop_token& stop);
+    bool save_one(const std::stop_token& stop);
 
     std::map<StoreId, ContentStore*> stores_;
     std::function<void(const StoreId&)> on_arrival_;
+    const Clock& clock_;
+    const uint64_t most_held_bytes_;
     Synchronized<Shared> shared_;
     Channel<int> wake_{1};
 };

@@ -11,6 +11,8 @@
 #include "adapters/files/posix_tree.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "protocol/contents.hpp"
+#include "protocol/lengths.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -26,6 +28,10 @@ class Places final : public BulkSource {
             throw Error(Reaction::Retry, "the primary is away");
         }
         ++requests;
+        if (request.path.ends_with("/contents")) {
+            sink(answer_together(protocol::decode_contents_request(request.posted).value()));
+            return {true, {}, {}};
+        }
         count_up();
         test::eventually([&] { return most_at_once >= wait_for; });
         --at_once;
@@ -35,6 +41,17 @@ class Places final : public BulkSource {
         }
         sink(std::string_view(found->second).substr(range.offset, range.length));
         return {true, found->second.size(), {}};
+    }
+    std::string answer_together(const std::vector<std::string>& references) const {
+        std::string answer;
+        for (const std::string& reference : references) {
+            const auto found = contents.find(to_hex(reference));
+            const bool here = found != contents.end();
+            protocol::append_length(
+                answer, here ? static_cast<uint32_t>(found->second.size()) : protocol::no_content);
+            answer += here ? found->second : "";
+        }
+        return answer;
     }
     void count_up() {
         const int now = ++at_once;
@@ -58,7 +75,8 @@ struct PullsTest : testing::Test {
         std::make_unique<ContentStore>(store, tree, "incoming");
     Places primary;
     int arrivals = 0;
-    Pulls pulls{{{store, contents.get()}}, [this](const StoreId&) { ++arrivals; }};
+    ManualClock clock;
+    Pulls pulls{{{store, contents.get()}}, [this](const StoreId&) { ++arrivals; }, clock};
     const std::string bytes = "a large content";
 
     v1::Content at(const std::string& place) const {
@@ -120,7 +138,8 @@ TEST_F(PullsTest, AfterACrashWhatNobodyWantsGoes) {
 TEST_F(PullsTest, WorkersThatHaveNothingToPullHelp) {
     contents =
         std::make_unique<ContentStore>(store, tree, "incoming", ContentStore::SameContent{}, 4);
-    Pulls ranged({{store, contents.get()}}, [](const StoreId&) {});
+    Pulls ranged(
+        {{store, contents.get()}}, [](const StoreId&) {}, clock);
     put("a");
     primary.wait_for = 3;
     std::vector<std::jthread> workers;
@@ -153,6 +172,135 @@ TEST_F(PullsTest, FindAContentWhereItStillIsWhenItsOtherPlaceIsEmpty) {
         << "the other event still wants the same file";
     pulls.release(store, {1, 1, 6}, at("final"));
     EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+}
+
+/// Small contents that come many at a time.
+struct PullsTogether : PullsTest {
+    v1::Content small(const std::string& text) {
+        v1::Content content;
+        content.set_sha256(std::string(view(sha256(text))));
+        content.set_size(text.size());
+        content.set_pull("place of " + text);
+        content.set_together(true);
+        primary.contents[to_hex(content.pull())] = text;
+        return content;
+    }
+    std::shared_ptr<const std::string> held(const v1::Content& content) const {
+        const auto state = pulls.state(store, content);
+        const auto* here = std::get_if<ContentStore::Here>(&state);
+        return here == nullptr ? nullptr : here->bytes;
+    }
+    bool is_on_disk(const std::string& text) const {
+        return std::filesystem::exists(contents->path_of(sha256(text)));
+    }
+};
+
+TEST_F(PullsTogether, ComeInOneRequestAndAreSafeOnceTheyAreApplied) {
+    const auto one = small("one");
+    const auto two = small("two");
+    pulls.want(store, {1, 1, 5}, one);
+    pulls.want(store, {1, 1, 6}, two);
+    pulls.want(store, {1, 1, 7}, one);
+    step();
+    EXPECT_EQ(primary.requests, 1);
+    ASSERT_TRUE(held(one));
+    EXPECT_EQ(*held(one), "one");
+    EXPECT_EQ(*held(two), "two");
+    EXPECT_FALSE(is_on_disk("one"));
+    EXPECT_EQ(pulls.oldest_missing(), (Position{1, 1, 5})) << "it is only in memory";
+    EXPECT_EQ(pulls.missing().second, 6u);
+    pulls.release(store, {1, 1, 5}, one);
+    EXPECT_EQ(pulls.oldest_missing(), (Position{1, 1, 6}));
+    EXPECT_TRUE(held(one)) << "7 still wants it";
+    pulls.release(store, {1, 1, 6}, two);
+    pulls.release(store, {1, 1, 7}, one);
+    EXPECT_FALSE(pulls.oldest_missing());
+    EXPECT_EQ(pulls.missing().second, 0u);
+    EXPECT_FALSE(held(one));
+}
+
+TEST_F(PullsTogether, WhatIsNotAppliedForAWhileGoesToDisk) {
+    const auto one = small("one");
+    pulls.want(store, {1, 1, 5}, one);
+    step();
+    step();
+    EXPECT_TRUE(held(one)) << "not yet";
+    clock.advance(std::chrono::seconds(2));
+    const auto being_applied = held(one);
+    step();
+    EXPECT_FALSE(held(one));
+    EXPECT_TRUE(is<ContentStore::Here>(one));
+    EXPECT_TRUE(is_on_disk("one"));
+    EXPECT_EQ(*being_applied, "one");
+    EXPECT_FALSE(pulls.oldest_missing());
+    EXPECT_EQ(pulls.missing().second, 0u);
+    pulls.release(store, {1, 1, 5}, one);
+    EXPECT_FALSE(is_on_disk("one"));
+}
+
+TEST_F(PullsTogether, WhatIsMissingOrAnotherIsAskedForAlone) {
+    const auto lost = small("lost");
+    primary.contents.erase(to_hex(lost.pull()));
+    const auto changed = small("changed");
+    primary.contents[to_hex(changed.pull())] = "CHANGED";
+    const auto right = small("right");
+    for (const auto& content : {lost, changed, right}) {
+        pulls.want(store, {1, 1, 5}, content);
+    }
+    step();
+    EXPECT_TRUE(held(right));
+    EXPECT_TRUE(is<Pulls::Pending>(lost));
+    step();
+    step();
+    EXPECT_TRUE(is<ContentStore::Gone>(lost));
+    EXPECT_TRUE(is<ContentStore::Gone>(changed));
+    EXPECT_EQ(primary.requests, 3);
+}
+
+TEST_F(PullsTogether, AreAskedForAgainWhenThePrimaryWasAway) {
+    const auto one = small("one");
+    pulls.want(store, {1, 1, 5}, one);
+    primary.away = true;
+    EXPECT_THROW(step(), Error);
+    EXPECT_EQ(pulls.problem(store)->what(), std::string("the primary is away"));
+    primary.away = false;
+    step();
+    EXPECT_TRUE(held(one));
+    EXPECT_FALSE(pulls.problem(store));
+}
+
+TEST_F(PullsTogether, TakeNoMoreMemoryThanTheyMay) {
+    const std::string large(limits::inline_content_bytes, 'x');
+    std::vector<v1::Content> all;
+    for (uint64_t i = 0; i < 3 * limits::contents_held_bytes / large.size(); ++i) {
+        std::string text = large;
+        text.replace(0, 8, std::to_string(10'000'000 + i));
+        all.push_back(small(text));
+        pulls.want(store, {1, 1, i + 1}, all.back());
+    }
+    const auto count_held = [&] {
+        return static_cast<size_t>(
+            std::count_if(all.begin(), all.end(), [&](const auto& one) { return held(one); }));
+    };
+    for (int i = 0; i < 50; ++i) {
+        step();
+    }
+    EXPECT_EQ(count_held() * large.size(), limits::contents_held_bytes);
+    // Each that is applied makes room, also behind those that went to disk.
+    uint64_t applied = 0;
+    while (applied < all.size()) {
+        ASSERT_TRUE(is<ContentStore::Here>(all[applied])) << applied;
+        pulls.release(store, {1, 1, applied + 1}, all[applied]);
+        ++applied;
+        step();
+        if (applied == 10) {
+            clock.advance(std::chrono::seconds(2));
+            step();
+        }
+        ASSERT_LE(count_held() * large.size(), limits::contents_held_bytes);
+    }
+    EXPECT_EQ(pulls.missing(), (std::pair<size_t, uint64_t>(0, 0)));
+    EXPECT_TRUE(std::filesystem::is_empty(root / "incoming"));
 }
 
 }  // namespace

@@ -255,6 +255,7 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
             if (const auto* here = std::get_if<ContentStore::Here>(&state)) {
                 item.content = here->path;
                 item.checked = here->checked;
+                item.bytes = here->bytes;
             } else if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
                 finished.push_back(
                     {task, Result::failed(FailureClass::PrimaryDefect, gone->reason)});

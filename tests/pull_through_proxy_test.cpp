@@ -131,7 +131,9 @@ TEST(PullThroughProxy, UsesSeveralConnectionsForOneContent) {
         const test::TemporaryDirectory root;
         files::PosixTree tree(root.path());
         secondary::ContentStore contents(uploads, tree, "incoming");
-        secondary::Pulls pulls({{uploads, &contents}}, [](const StoreId&) {});
+        const SystemClock clock;
+        secondary::Pulls pulls(
+            {{uploads, &contents}}, [](const StoreId&) {}, clock);
         const SlowProxy proxy(server.port(), 128 * limits::kib);
         http::HttpBulkSource source({.url = proxy.url()});
         std::vector<std::jthread> threads;

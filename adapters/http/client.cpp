@@ -27,14 +27,18 @@ constexpr size_t error_text_bytes = 300;
 constexpr size_t most_kept = 16;
 constexpr std::chrono::seconds kept_for(10);
 
-std::string request_head(const Url& url, const std::string& target, const std::string& token,
-                         const std::string& more) {
-    std::string text = "GET " + target + " HTTP/1.1\r\nHost: " + url.authority() +
-                       "\r\nUser-Agent: antipode\r\n" + more;
+std::string request_text(const Url& url, const std::string& target, const std::string& token,
+                         const std::string& more, const std::string& posted = {}) {
+    std::string text = (posted.empty() ? "GET " : "POST ") + target +
+                       " HTTP/1.1\r\nHost: " + url.authority() + "\r\nUser-Agent: antipode\r\n" +
+                       more;
     if (!token.empty()) {
         text += "Authorization: Bearer " + token + "\r\n";
     }
-    return text + "\r\n";
+    if (!posted.empty()) {
+        text += "Content-Length: " + std::to_string(posted.size()) + "\r\n";
+    }
+    return text + "\r\n" + posted;
 }
 
 std::string range_head(const BulkSource::Range& range) {
@@ -170,8 +174,8 @@ std::unique_ptr<HttpBulkSource::Exchange> HttpBulkSource::ask(const BulkRequest&
                                                               const Range& range,
                                                               const std::stop_token& stop) {
     const Options& options = state_->options;
-    const std::string text = request_head(state_->url, target_of(state_->url, request),
-                                          options.token, range_head(range));
+    const std::string text = request_text(state_->url, target_of(state_->url, request),
+                                          options.token, range_head(range), request.posted);
     if (auto kept = state_->take_kept()) {
         try {
             kept->set_stop(stop);
@@ -251,7 +255,7 @@ void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sin
         }
     }
     // What ends the body may still be on its way; a 200 may have more than was asked for.
-    const bool ended = head.status == 206 && exchange.reader.read(buffer) == 0;
+    const bool ended = left > 0 || (head.status == 206 && exchange.reader.read(buffer) == 0);
     if (decoder) {
         decoder->finish();
     }
@@ -267,7 +271,7 @@ HttpAnswer http_get(const std::string& url_text, std::chrono::milliseconds timeo
     Socket socket = Socket::connect(url.host, url.port, timeout, {});
     socket.set_timeout(timeout);
     socket.set_deadline(deadline);
-    socket.write(request_head(url, url.target, token, "Connection: close\r\n"));
+    socket.write(request_text(url, url.target, token, "Connection: close\r\n"));
     return read_small_answer(socket, url_text);
 }
 

@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "adapters/http/rate_limit.hpp"
+#include "adapters/http/slot.hpp"
 #include "adapters/http/socket.hpp"
 #include "adapters/http/url.hpp"
 #include "adapters/http/wire.hpp"
@@ -28,7 +29,8 @@ constexpr std::string_view bulk_prefix = "/v1/bulk/";
 constexpr std::chrono::milliseconds accept_wait{200};
 /// Beyond the limit, this many are told so; still more are just closed.
 constexpr size_t refusing_connections = 16;
-constexpr size_t most_posted_bytes = limits::mib;
+/// The names of limits::contents_at_once contents.
+constexpr size_t most_asked_bytes = 8 * limits::mib;
 
 /// Takes the same time wherever the texts differ.
 bool equal_secrets(std::string_view left, std::string_view right) {
@@ -102,21 +104,6 @@ struct Shared {
     size_t most_long_requests() const {
         return std::max<size_t>(1, options.connections - options.connections / 4);
     }
-};
-
-/// Is counted while it lives.
-class Slot {
-  public:
-    explicit Slot(std::atomic<size_t>& taken) : taken_(taken), number_(++taken) {}
-    ~Slot() { --taken_; }
-    Slot(const Slot&) = delete;
-    Slot& operator=(const Slot&) = delete;
-    /// How many there were when it came, itself included.
-    size_t number() const { return number_; }
-
-  private:
-    std::atomic<size_t>& taken_;
-    const size_t number_;
 };
 
 /// Serves one connection, request after request, in one thread.
@@ -200,17 +187,21 @@ bool Session::serve_one(RequestReader& reader) {
 /// Whoever may not post is answered before a byte of the body is read.
 bool Session::serve_post(RequestReader& reader, const RequestHead& head) {
     const auto target = Target::parse(head.target);
+    const bool bulk = target && target->path.starts_with(bulk_prefix);
     const auto handler = target ? poster(target->path) : HttpServer::PostHandler();
-    if (!handler) {
+    if (!handler && !bulk) {
         return answer(head, refuse_method("GET, HEAD"), false);
     }
     if (!authorized(head)) {
         return answer(head, error_response(401, "this path needs the bearer token"), false);
     }
-    const HttpRequest request{
-        head.method, target->path, target->query, head.headers,
-        head.has_body ? reader.body(shared_.options.body_bytes) : std::string()};
+    const size_t most = bulk ? most_asked_bytes : shared_.options.body_bytes;
+    const HttpRequest request{head.method, target->path, target->query, head.headers,
+                              head.has_body ? reader.body(most) : std::string()};
     socket_.set_deadline(std::nullopt);
+    if (bulk) {
+        return serve_bulk(head, request);
+    }
     return answer(head, response_of(
                             [&](const HttpRequest& posted) {
                                 return handler(posted, shared_.stop.get_token());
@@ -267,7 +258,7 @@ bool Session::serve_bulk(const RequestHead& head, const HttpRequest& request) {
         return answer(head, error_response(401, "the bulk service needs the bearer token",
                                            "the same http.token_file on both sites"));
     }
-    const BulkRequest wanted{request.path.substr(bulk_prefix.size()), request.query};
+    const BulkRequest wanted{request.path.substr(bulk_prefix.size()), request.query, request.body};
     const size_t kind_end = std::min(wanted.path.find('/'), wanted.path.size());
     const std::string store = wanted.path.substr(0, wanted.path.find('/', kind_end + 1));
     const auto handler = shared_.registry.with([&](const Registry& registry) {

@@ -50,7 +50,7 @@ class HttpServer {
         std::optional<std::filesystem::path> socket{};
         unsigned socket_mode = 0600;
         size_t body_bytes = 1 << 20;  ///< of a POST, at most
-        std::string token{};    ///< of Access::Token; empty: not asked for
+        std::string token{};          ///< of Access::Token; empty: not asked for
         size_t connections = 64;
         uint64_t bulk_bytes_per_second = 0;                        ///< served at most; 0: no cap
         size_t watchers = 16;                                      ///< of all feeds together

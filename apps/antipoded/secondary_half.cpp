@@ -88,8 +88,9 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       receiver_reads_(receive_stream_, recent_),
       requester_(endpoint_of(config, primary, "repair")),
       safe_teller_(endpoint_of(config, primary, "safe")),
-      pulls_(contents_of(stores_),
-             [this](const StoreId& store) { receiver_.content_arrived(store); }),
+      pulls_(
+          contents_of(stores_), [this](const StoreId& store) { receiver_.content_arrived(store); },
+          clock),
       receiver_({.cluster = config.cluster,
                  .epoch = epoch,
                  .order = {.causal = config.tuning.consistency == "causal",

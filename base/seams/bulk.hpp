@@ -18,6 +18,8 @@ namespace antipode {
 struct BulkRequest {
     std::string path;
     std::map<std::string, std::string> query;
+    /// What is posted with it, where a query would be too long. Empty: it is a GET.
+    std::string posted{};
 
     /// nullopt: it is not there.
     std::optional<std::string> parameter(const std::string& name) const {

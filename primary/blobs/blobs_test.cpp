@@ -14,6 +14,8 @@
 #include "base/limits.hpp"
 #include "primary/blobs/bulk.hpp"
 #include "primary/blobs/capture.hpp"
+#include "primary/blobs/state.hpp"
+#include "protocol/contents.hpp"
 #include "tests/support/temporary_directory.hpp"
 #include "verify/blob_digest.hpp"
 
@@ -295,6 +297,45 @@ TEST_F(Capture, RefersToLargeContentAndServesIt) {
     EXPECT_FALSE(bulk.open(request));
     fs::remove(root / "large");
     EXPECT_FALSE(bulk.open(request));
+}
+
+TEST_F(Capture, SmallContentOfManyItemsIsServedTogether) {
+    const std::string bytes(10'000, 'x');
+    write("a", bytes);
+    write("b", bytes + "y");
+    write("tiny", "1");
+    lane.waiting(1'000'000);
+    std::vector<std::string> references;
+    for (const char* item : {"a", "b"}) {
+        const v1::Content content = publish(item).blob_put().content();
+        EXPECT_TRUE(content.together());
+        references.push_back(content.pull());
+    }
+    EXPECT_TRUE(publish("tiny").blob_put().content().has_inline_());
+    references.push_back(BlobReference{"x.tmp", 3, 0}.encode());
+    references.push_back(BlobReference{"a", limits::inline_content_bytes + 1, 0}.encode());
+    write("b", "it is another one now");
+    const auto stat = tree.stat("a").value();
+    references.push_back(BlobReference{"a", bytes.size(), stat.inode}.encode());
+
+    BlobBulk bulk(tree, PathFilter({"*.tmp"}));
+    const auto body =
+        bulk.open({"blobs/uploads/contents", {}, protocol::encode_contents_request(references)});
+    ASSERT_TRUE(body);
+    std::vector<std::optional<std::string>> contents;
+    protocol::ContentsReader reader(references.size(),
+                                    [&](auto content) { contents.push_back(std::move(content)); });
+    std::array<char, 4096> buffer{};
+    while (const size_t count = body->read(buffer)) {
+        reader.feed(std::string_view(buffer.data(), count));
+    }
+    reader.finish();
+    const std::optional<std::string> none;
+    EXPECT_EQ(contents,
+              (std::vector{std::optional(bytes), none, none, none, std::optional(bytes)}));
+    EXPECT_FALSE(bulk.open({"blobs/uploads/contents", {}, "no reference"}));
+    lane.waiting(0);
+    EXPECT_TRUE(publish("a", true).blob_put().content().has_inline_());
 }
 
 TEST_F(Capture, ServesNothingButItsFiles) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,8 @@
 
 namespace antipode::primary {
 
-/// Serves the content of large blobs: "blobs/<store>/content?ref=<BlobReference in hex>". A file
+/// Serves the content of blobs: "blobs/<store>/content?ref=<BlobReference in hex>", and many small
+/// ones at once: "blobs/<store>/contents" (protocol/contents.hpp). A file
 /// that got shorter, or is another one of another size, is a 404: it was superseded, and a later
 /// event brings what came after. One that grew is served up to the size in the reference. Whether
 /// it is the announced version is decided by the receiver, by the hash. Thread-safe.
@@ -22,6 +24,13 @@ class BlobBulk final : public BulkHandler {
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
 
   private:
+    struct Found {
+        std::unique_ptr<FileReader> file;
+        uint64_t size = 0;  ///< as the reference says
+    };
+    std::optional<Found> find(const std::string& reference);
+    std::optional<std::string> small_content(const std::string& reference);
+
     FileTree& tree_;
     const PathFilter filter_;
 };

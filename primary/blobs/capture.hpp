@@ -42,6 +42,9 @@ class BlobCapture final : public ItemCapture {
                        const std::stop_token& stop) override;
     std::optional<std::string> why_no_item(const std::string& item) override;
     bool notices_everything() const override;
+    /// While many wait, their contents are not carried by the stream: secondaries pull them
+    /// together, which costs both sites much less.
+    void waiting(size_t items) override { waiting_ = items; }
 
     /// What the last reconcile left out. Any thread.
     Skipped skipped() const { return skipped_.copy(); }
@@ -99,6 +102,7 @@ class BlobCapture final : public ItemCapture {
     const PathFilter filter_;
     const bool directories_;
     const std::string name_;  ///< of the root, for people
+    std::atomic<size_t> waiting_ = 0;
     /// Items whose reading may not be recorded yet: their removal counts although the inventory
     /// does not know them.
     struct Unrecorded {

@@ -104,10 +104,12 @@ Result BlobBatch::stage_put(size_t result, const v1::BlobPut& put, const ItemTas
         return Result::needs_whole("its mode or time changed, but the content here is another");
     }
     StagedFile file(tree_, staging_ + "/" + std::to_string(++numbers_));
-    const auto failure = is_copy                 ? stage_copy(put, *hash, file.name())
-                         : content.has_inline_() ? stage_inline(put, *hash, file.name())
-                                                 : stage_pulled(put, *hash, task, file.name());
-    if (failure) {
+    if (task.bytes) {
+        stage_bytes(put, *task.bytes, file.name());
+    } else if (const auto failure = is_copy ? stage_copy(put, *hash, file.name())
+                                    : content.has_inline_()
+                                        ? stage_inline(put, *hash, file.name())
+                                        : stage_pulled(put, *hash, task, file.name())) {
         return *failure;
     }
     staged_.push_back({result, std::move(file), put.path()});
@@ -157,10 +159,15 @@ std::optional<Result> BlobBatch::stage_inline(const v1::BlobPut& put, const Sha2
             "the content in the event is not what the event says it is",
             "antipode doctor on the primary; the file is asked for again by itself");
     }
+    stage_bytes(put, bytes, file);
+    return std::nullopt;
+}
+
+void BlobBatch::stage_bytes(const v1::BlobPut& put, const std::string& bytes,
+                            const std::string& file) {
     const auto writer = tree_.create(file);
     writer->write(bytes);
     finish_file(*writer, put);
-    return std::nullopt;
 }
 
 std::optional<Result> BlobBatch::stage_copy(const v1::BlobPut& put, const Sha256& hash,

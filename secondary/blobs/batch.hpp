@@ -78,6 +78,7 @@ class BlobBatch {
     std::optional<Result> keep_if_equal(const v1::BlobPut& put, const Sha256& hash);
     std::optional<Result> stage_inline(const v1::BlobPut& put, const Sha256& hash,
                                        const std::string& file);
+    void stage_bytes(const v1::BlobPut& put, const std::string& bytes, const std::string& file);
     std::optional<Result> stage_copy(const v1::BlobPut& put, const Sha256& hash,
                                      const std::string& file);
     std::optional<Result> stage_pulled(const v1::BlobPut& put, const Sha256& hash,

@@ -116,8 +116,9 @@ SiteB::SiteB(LaneUnderTest& lane, secondary::ItemApply* items, secondary::Databa
                           [&registry, id = lane.store()](const Sha256& hash, uint64_t size) {
                               return registry.with_content(id, verify::blob_digest(hash, size), 2);
                           })),
-      pulls_(contents_of(lane.store(), contents_),
-             [this](const StoreId& store) { receiver_.content_arrived(store); }),
+      pulls_(
+          contents_of(lane.store(), contents_),
+          [this](const StoreId& store) { receiver_.content_arrived(store); }, clock),
       receiver_(receiver_options(), local, {lane.store()}, registry, pulls_,
                 verify::expected_digest, clock),
       relay_(

@@ -128,8 +128,9 @@ SecondaryDaemon::SecondaryDaemon(std::chrono::milliseconds max_hold, Replica& re
       rows_(replica, faults),
       blob_contents_(blobs_id, blob_tree, "incoming"),
       repository_contents_(repositories_id, repository_tree, "incoming"),
-      pulls_({{blobs_id, &blob_contents_}, {repositories_id, &repository_contents_}},
-             [this](const StoreId& store) { receiver_.content_arrived(store); }),
+      pulls_(
+          {{blobs_id, &blob_contents_}, {repositories_id, &repository_contents_}},
+          [this](const StoreId& store) { receiver_.content_arrived(store); }, clock),
       receiver_(receiver_options(max_hold, faults.sabotage), local.stream, stores, registry, pulls_,
                 expected_digest, clock),
       relay_(
