@@ -42,16 +42,21 @@ std::string text_of(size_t size) {
 
 class Text final : public BulkHandler {
   public:
-    std::unique_ptr<BulkBody> open(const BulkRequest&) override {
-        return std::make_unique<Body>(bytes);
+    std::unique_ptr<BulkBody> open(const BulkRequest& request) override {
+        posted = request.posted;
+        return std::make_unique<Body>(bytes, knows_size);
     }
     std::string bytes;
+    bool knows_size = true;
+    std::string posted;  ///< with the last request
 
   private:
     class Body final : public BulkBody {
       public:
-        explicit Body(const std::string& bytes) : bytes_(bytes) {}
-        std::optional<uint64_t> size() const override { return bytes_.size(); }
+        Body(const std::string& bytes, bool knows_size) : bytes_(bytes), knows_size_(knows_size) {}
+        std::optional<uint64_t> size() const override {
+            return knows_size_ ? std::optional<uint64_t>(bytes_.size()) : std::nullopt;
+        }
         void seek(uint64_t offset) override { place_ = offset; }
         size_t read(std::span<char> buffer) override {
             const size_t count = bytes_.copy(buffer.data(), buffer.size(), place_);
@@ -61,6 +66,7 @@ class Text final : public BulkHandler {
 
       private:
         const std::string& bytes_;
+        const bool knows_size_;
         size_t place_ = 0;
     };
 };
@@ -75,9 +81,9 @@ struct Transfer {
         server.bulk(uploads, handler);
         server.start();
     }
-    std::string pull(BulkSource::Range range) {
+    std::string pull(BulkSource::Range range, const std::string& posted = {}) {
         std::string got;
-        answer = source.get({"blobs/uploads/content", {}}, range, {},
+        answer = source.get({"blobs/uploads/content", {}, posted}, range, {},
                             [&](std::string_view chunk) { got += chunk; }, {});
         return got;
     }
@@ -273,6 +279,26 @@ TEST(BulkTransfer, ManyRangesUseFewConnections) {
     for (uint64_t offset = 0; offset < 100'000; offset += 1000) {
         EXPECT_EQ(transfer.pull({offset, 1000}), transfer.handler->bytes.substr(offset, 1000));
     }
+}
+
+TEST(BulkTransfer, WhatIsTooLongForAQueryIsPosted) {
+    // With room for no more than these, each further connection would be refused.
+    Transfer transfer(random_bytes(100'000), {.connections = 2});
+    transfer.handler->knows_size = false;
+    for (size_t size = 1; size < 4'000'000; size *= 7) {
+        const std::string posted = random_bytes(size);
+        EXPECT_EQ(transfer.pull(0, posted), transfer.handler->bytes);
+        EXPECT_EQ(transfer.handler->posted, posted);
+        EXPECT_EQ(transfer.pull(0), transfer.handler->bytes);
+        EXPECT_EQ(transfer.handler->posted, "");
+    }
+    EXPECT_THROW(transfer.pull(0, std::string(9'000'000, 'x')), Error);
+}
+
+TEST(BulkTransfer, OnlyWhoHasTheTokenMayPost) {
+    Transfer transfer("content", {.token = "sesame"});
+    EXPECT_THROW(transfer.pull(0, "posted"), Error);
+    EXPECT_EQ(transfer.handler->posted, "");
 }
 
 /// How long four threads need for so many bytes each.

@@ -166,6 +166,34 @@ TEST(Transfer, LargeContentComesWhateverDiesMeanwhile) {
     EXPECT_TRUE(fs::is_empty(sites.sydney.files_root / ".antipode/incoming"));
 }
 
+TEST(Transfer, ManySmallFilesDoNotTravelInTheStream) {
+    TwoSites sites;
+    const fs::path root = sites.london.files_root;
+    sites.london.kill();
+    const int files = 4000;
+    const size_t size = 20'000;
+    for (int i = 0; i < files; ++i) {
+        const fs::path directory = root / std::to_string(i % 50);
+        fs::create_directories(directory);
+        write_file(directory / std::to_string(i), noise(size, static_cast<unsigned>(i)));
+    }
+    sites.london.start();
+    const auto has_some = [&](Site& site, uint64_t bytes) {
+        return eventually([&] { return received(site) > bytes; }, 60s);
+    };
+    ASSERT_TRUE(has_some(sites.sydney, 5 * mib)) << sites.describe();
+    sites.sydney.kill();
+    sites.sydney.start();
+    ASSERT_TRUE(has_some(sites.sydney, 5 * mib)) << sites.describe();
+    sites.london.kill();
+    sites.london.start();
+    ASSERT_TRUE(sites.caught_up(120s)) << sites.describe();
+    sites.expect_equal();
+    // The last thousand of each start of the primary may.
+    EXPECT_LT(stream_bytes(sites.sydney), files * size * 2 / 3);
+    EXPECT_TRUE(fs::is_empty(sites.sydney.files_root / ".antipode/incoming"));
+}
+
 /// A small file system at a site's root of files.
 class SmallDisk {
   public:
