@@ -58,6 +58,22 @@ TEST_F(StreamWriterTest, GoesOnBehindWhatIsThere) {
     EXPECT_EQ(writer_.last_sequence(), 3U);
 }
 
+TEST_F(StreamWriterTest, BeginsByMakingDurableWhatAnEarlierProcessAppended) {
+    int syncs = 0;
+    stream_.before = [&](const std::string& operation) { syncs += operation == "sync" ? 1 : 0; };
+    writer_.begin();
+    EXPECT_EQ(syncs, 0) << "there is nothing";
+    stream_.put("x");
+    writer_.begin();
+    EXPECT_EQ(syncs, 1);
+    stream_.before = [&](const std::string& operation) {
+        if (operation == "sync") {
+            throw Error(Reaction::Retry, "the disk is full");
+        }
+    };
+    EXPECT_THROW(writer_.begin(), Error) << "it must not count as safe";
+}
+
 TEST_F(StreamWriterTest, StoresNothingTwiceWhereverAnAppendFails) {
     for (size_t stored = 0; stored <= 3; ++stored) {
         stream_.make_anew();

@@ -23,6 +23,7 @@ class MemoryStream final : public Stream {
     Info info() override;
     std::optional<StoredMessage> get(uint64_t sequence) override;
     uint64_t append(uint64_t expected_last, std::span<const OutgoingMessage> messages) override;
+    void sync() override { call("sync"); }
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void purge_below(uint64_t sequence) override;
 

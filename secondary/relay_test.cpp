@@ -1,0 +1,72 @@
+#include "secondary/relay.hpp"
+
+#include <gtest/gtest.h>
+
+#include "adapters/files/posix_tree.hpp"
+#include "base/error.hpp"
+#include "tests/support/memory_stream.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+const StoreId blobs{StoreKind::Blobs, "files"};
+
+class RelayTest : public testing::Test {
+  protected:
+    /// An event whose content is to be pulled.
+    std::string message(const std::string& path) {
+        v1::Payload payload;
+        payload.mutable_blob_put()->set_path(path);
+        v1::Content& content = *payload.mutable_blob_put()->mutable_content();
+        content.set_sha256(std::string(view(sha256(path))));
+        content.set_size(1);
+        content.set_pull(path);
+        return sealer_.seal(blobs, clock_.now(), payload).messages.front();
+    }
+    /// A crash came: the same directory, and what the streams hold.
+    void restart() {
+        relay_.emplace(
+            Relay::Options{"test", 1, {blobs}, std::chrono::milliseconds(0)}, upstream_, local_,
+            pulls_, registry_, [] {}, clock_);
+    }
+
+    ManualClock clock_;
+    protocol::Sealer sealer_{"test", 1, 1, std::nullopt};
+    const test::TemporaryDirectory root_;
+    files::PosixTree tree_{root_.path()};
+    ContentStore contents_{blobs, tree_, "incoming"};
+    Pulls pulls_{{{blobs, &contents_}}, [](const StoreId&) {}, clock_};
+    Registry registry_{"", clock_};
+    test::MemoryStream upstream_;
+    test::MemoryStream local_;
+    std::optional<Relay> relay_;
+};
+
+TEST_F(RelayTest, NamesTheContentsOfWhatItHadRelayedBefore) {
+    for (const char* path : {"a", "b"}) {
+        upstream_.put(message(path));
+        local_.put(upstream_.messages().at(upstream_.last()));
+    }
+    const auto wanted = root_ / "incoming" / to_hex(sha256("a"));
+    const auto unwanted = root_ / "incoming" / to_hex(sha256("c"));
+    std::filesystem::create_directory(root_ / "incoming");
+    test::write_file(wanted, "x");
+    test::write_file(unwanted, "x");
+    restart();
+    // The broker is slow: what was not read is neither safe nor unwanted.
+    local_.cut_read = [](size_t) { return 0; };
+    EXPECT_THROW(relay_->begin(), Error);
+    EXPECT_TRUE(relay_->status().safe.position.is_origin());
+    EXPECT_TRUE(std::filesystem::exists(wanted));
+    EXPECT_TRUE(std::filesystem::exists(unwanted));
+    local_.cut_read = [](size_t) { return 1; };
+    relay_->begin();
+    EXPECT_EQ(pulls_.oldest_missing(), (Position{1, 1, 1}));
+    EXPECT_EQ(pulls_.missing().first, 2u);
+    EXPECT_TRUE(std::filesystem::exists(wanted));
+    EXPECT_FALSE(std::filesystem::exists(unwanted));
+}
+
+}  // namespace
+}  // namespace antipode::secondary
