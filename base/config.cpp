@@ -300,6 +300,7 @@ void read_failover(TableReader& root, Config::Failover& failover) {
         command("secondary_command", failover.secondary_command);
         using namespace std::chrono_literals;
         table.read("command_timeout", failover.command_timeout, 1s, 1h);
+        table.read_choice("rejoin", failover.rejoin, {"ask", "automatic"});
         table.read("switchover_timeout", failover.switchover_timeout, 5s, 1h);
         table.check("fence_command",
                     failover.fence_command.empty() && !failover.unfence_command.empty()

@@ -124,6 +124,9 @@ struct Config {
         std::vector<std::string> after_open_command;   ///< it is
         std::vector<std::string> secondary_command;    ///< it is a secondary now, not primary
         std::chrono::milliseconds command_timeout{30'000};
+        /// An old primary whose writes are in quarantine: "ask" waits for the operator to let it
+        /// follow the new one; "automatic" does not.
+        std::string rejoin = "ask";
         /// From the fence until the other site has everything; then the primary serves on.
         std::chrono::milliseconds switchover_timeout{60'000};
     };

@@ -137,6 +137,10 @@ TEST(Config, CommandsBeginWithAnAbsolutePath) {
               (std::vector<std::string>{"/bin/systemctl", "stop", "forge"}));
     EXPECT_EQ(config.failover.command_timeout, std::chrono::seconds(5));
     EXPECT_EQ(config.failover.switchover_timeout, std::chrono::seconds(60));
+    EXPECT_EQ(config.failover.rejoin, "ask");
+    EXPECT_EQ(Config::parse(failover("rejoin = \"automatic\"\n"), "antipode.toml").failover.rejoin,
+              "automatic");
+    EXPECT_THAT(error_of(failover("rejoin = \"never\"\n")), HasSubstr("failover.rejoin"));
     EXPECT_TRUE(Config::parse(failover("fence_command = []\n"), "antipode.toml")
                     .failover.fence_command.empty());
     EXPECT_THAT(error_of(failover("fence_command = [\"systemctl\"]\n")),

@@ -10,8 +10,8 @@ namespace {
 constexpr size_t journal_shown = 50;
 constexpr std::chrono::seconds shut_interval(5);
 constexpr const char* fenced_remedy =
-    "leave it fenced: it may hold writes that nobody else has. docs/runbooks/disaster.md tells how "
-    "to look at them, and how to make it a secondary again";
+    "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
+    "primary serves (docs/runbooks/old-primary.md)";
 constexpr const char* refused_remedy = "the primary serves on; mend what differs, then try again";
 
 bool waits_for_handoff(State state) {
@@ -87,6 +87,9 @@ void Conductor::look() {
     }
     if (*state_ == State::HandedOff) {
         look_at_target();
+    }
+    if (*state_ == State::Fenced) {
+        look_at_return();
     }
     look_at_time();
     show();
@@ -205,6 +208,31 @@ void Conductor::look_at_target() {
     }
 }
 
+/// What the primary of the epoch that fenced this site says of it, once it serves.
+std::optional<v1::EpochRecord> Conductor::successor_here() const {
+    const auto theirs = records_.of(primary());
+    const bool usable = theirs && theirs->epoch() == epoch_ && theirs->primary() == primary() &&
+                        theirs->state() == record_state::serving && !theirs->fenced_by().empty() &&
+                        theirs->starts_size() > 0;
+    return usable ? theirs : std::nullopt;
+}
+
+v1::EpochRecord Conductor::must_know_successor() const {
+    const auto theirs = successor_here();
+    if (!theirs) {
+        throw Error(Reaction::Retry, "waiting for " + primary() + " to answer, and to serve",
+                    "antipode status " + primary());
+    }
+    return *theirs;
+}
+
+void Conductor::look_at_return() {
+    if (const auto theirs = successor_here()) {
+        operation_ = theirs->operation_id();
+        feed(Event::Returned, primary() + " serves");
+    }
+}
+
 void Conductor::look_at_time() {
     if (has_deadline(*state_) && clock_.steady_now() > deadline_) {
         feed(Event::Failed, "it took longer than failover.switchover_timeout, in the state " +
@@ -302,6 +330,12 @@ void Conductor::act_on_state() {
             return open();
         case State::Fenced:
             return shut();
+        case State::Quarantining:
+            return quarantine();
+        case State::Quarantined:
+            return await_word();
+        case State::Rewinding:
+            return rewind();
     }
 }
 
@@ -442,6 +476,31 @@ void Conductor::shut() {
     }
 }
 
+void Conductor::quarantine() {
+    shut();
+    if (const auto kept = hands_.quarantine(must_know_successor())) {
+        feed(Event::Done, *kept);
+    }
+}
+
+/// What was written since the quarantine was made would be lost: then it is made anew.
+void Conductor::await_word() {
+    shut();
+    if (!options_.rejoins_by_itself && !records_.is_rejoin_asked(epoch_)) {
+        return;
+    }
+    if (const auto kept = hands_.is_kept(must_know_successor())) {
+        feed(*kept ? Event::Done : Event::Changed,
+             *kept ? detail_ : "something was written behind the fence");
+    }
+}
+
+void Conductor::rewind() {
+    shut();
+    hands_.rewind(must_know_successor());
+    feed(Event::Done, detail_);
+}
+
 void Conductor::show() {
     ConductorStatus fresh;
     fresh.known = state_.has_value();
@@ -457,6 +516,9 @@ void Conductor::show() {
     } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
         fresh.problem = detail_;
         fresh.next_step = fresh.state == State::Fenced ? fenced_remedy : refused_remedy;
+    } else if (fresh.state == State::Quarantined) {
+        fresh.problem = detail_;
+        fresh.next_step = "antipode rejoin " + options_.site;
     }
     if (state_ && handoff_ && waits_for_handoff(*state_) && *state_ != State::Following) {
         fresh.report.set_operation_id(handoff_->operation_id());

@@ -55,6 +55,16 @@ class Hands {
     /// A site that must not serve any more: writes are refused as far as it can do that. Called
     /// again every few seconds, to see that they still are.
     virtual void shut(const v1::EpochRecord& record) = 0;
+
+    // A former primary that was shut, and that `record` tells where its epoch ended. No half runs.
+
+    /// Keeps what only this site has, durably, with the final loss report; what it was, in a few
+    /// words. nullopt: not done yet. Everything stays as it is.
+    virtual std::optional<std::string> quarantine(const v1::EpochRecord& record) = 0;
+    /// Nothing was written since quarantine() has ended. nullopt: not known yet.
+    virtual std::optional<bool> is_kept(const v1::EpochRecord& record) = 0;
+    /// This site follows the new primary, and gives up what differs from it.
+    virtual void rewind(const v1::EpochRecord& record) = 0;
 };
 
 /// What is seen of an operation from outside.
@@ -85,6 +95,7 @@ class Conductor {
         std::string site;
         std::vector<std::string> sites;
         std::chrono::milliseconds timeout{60'000};  ///< from the fence to the point of no return
+        bool rejoins_by_itself = false;             ///< what is kept, the operator need not see
     };
     Conductor(Options options, Records& records, Journal& journal, Hands& hands,
               const Clock& clock);
@@ -115,7 +126,10 @@ class Conductor {
     void look_at_own(const v1::EpochRecord& record);
     void look_at_handoff();
     void look_at_target();
+    void look_at_return();
     void look_at_time();
+    std::optional<v1::EpochRecord> successor_here() const;
+    v1::EpochRecord must_know_successor() const;
     void feed(Event event, const std::string& detail = {});
     void enter(State state, const std::string& event, const std::string& detail);
     void act_on_state();
@@ -128,6 +142,9 @@ class Conductor {
     void prepare();
     void open();
     void shut();
+    void quarantine();
+    void await_word();
+    void rewind();
     void give_up_promotion(const std::string& problem);
     v1::EpochRecord following(const char* record_state) const;
     void change(const v1::EpochRecord& record);

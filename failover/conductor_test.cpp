@@ -1,6 +1,7 @@
 // Both sites in one thread, with hands and servers in memory; crashed at every call.
 #include "failover/conductor.hpp"
 
+#include <algorithm>
 #include <functional>
 
 #include <gtest/gtest.h>
@@ -76,6 +77,7 @@ struct Disk {
     bool fence_fails = false;  ///< for good
     bool stuck = false;        ///< never reaches a handoff
     int prepared = 0;
+    std::vector<int> kept;  ///< in quarantine
 };
 
 struct World;
@@ -154,6 +156,25 @@ class FakeHands final : public Hands {
     void shut(const v1::EpochRecord&) override {
         fault_.call([&] { own_.open = false; });
     }
+    std::optional<std::string> quarantine(const v1::EpochRecord& record) override {
+        return fault_.call([&] {
+            EXPECT_FALSE(own_.open);
+            own_.kept.assign(own_.rows.begin() + static_cast<ptrdiff_t>(record.cuts(0).lsn()),
+                             own_.rows.end());
+            return std::optional(std::to_string(own_.kept.size()) + " rows");
+        });
+    }
+    std::optional<bool> is_kept(const v1::EpochRecord& record) override {
+        return fault_.call([&] {
+            return std::optional(own_.rows.size() == record.cuts(0).lsn() + own_.kept.size());
+        });
+    }
+    void rewind(const v1::EpochRecord& record) override {
+        fault_.call([&] {
+            EXPECT_FALSE(own_.open);
+            own_.rows.resize(record.cuts(0).lsn());
+        });
+    }
 
   private:
     void open_own();
@@ -205,13 +226,15 @@ struct World {
     }
 
     /// An operator's compare-and-set. False: somebody else was faster.
-    bool ask(Disk& site, const char* state, const std::string& target, const std::string& id) {
+    bool ask(Disk& site, const char* state, const std::string& target, const std::string& id,
+             const std::string& fenced_by = {}) {
         test::MemoryBucket bucket(site.server);
         const Epoch seen = *read_epoch(bucket, "demo");
         v1::EpochRecord record = successor(seen.record, "cli", clock.now());
         record.set_state(state);
         record.set_target(target);
         record.set_operation_id(id);
+        record.set_fenced_by(fenced_by);
         record.clear_problem();
         return change_epoch(bucket, seen, record).has_value();
     }
@@ -543,6 +566,98 @@ TEST(Conductor, PromotesWithoutThePrimaryAndFencesItWhenItReturns) {
             break;
         }
     }
+}
+
+/// london is lost with two rows that sydney never got; sydney is promoted, and london comes back.
+class Return {
+  public:
+    explicit Return(int crash_at) {
+        for (int i = 0; i < 3; ++i) {
+            world.turn();
+        }
+        world.london_process.reset();
+        world.london.open = false;
+        world.london.server.down = true;
+        // As the relay would have brought it.
+        world.sydney.rows.assign(world.london.rows.begin(), world.london.rows.end() - 2);
+        world.ask(world.sydney, record_state::promoting, "sydney", "promote", "it is off");
+        const auto serves = [&] { return world.state_of(world.sydney_process) == State::Serving; };
+        for (int i = 0; i < 50 && !serves(); ++i) {
+            world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault, [] {});
+            world.clock.advance(std::chrono::milliseconds(100));
+        }
+        world.london.server.down = false;
+        world.clock.advance(std::chrono::seconds(10));
+        world.london_fault.calls = 0;
+        world.london_fault.crash_at = crash_at;
+        world.start_london();
+    }
+    void let_it_follow() {
+        test::MemoryBucket bucket(world.london.server);
+        bucket.put(rejoin_key, "2");
+    }
+    /// Each row that was ever acknowledged is on sydney or in london's quarantine, once.
+    void expect_all_rows_once() {
+        std::vector<int> all = world.sydney.rows;
+        all.insert(all.end(), world.london.kept.begin(), world.london.kept.end());
+        std::sort(all.begin(), all.end());
+        ASSERT_EQ(all.size(), static_cast<size_t>(world.written));
+        for (int i = 0; i < world.written; ++i) {
+            EXPECT_EQ(all[static_cast<size_t>(i)], i + 1);
+        }
+    }
+    World world;
+};
+
+TEST(Conductor, KeepsWhatOnlyTheOldPrimaryHasAndThenFollowsTheNewOne) {
+    for (int at = 0;; ++at) {
+        SCOPED_TRACE("london dies at call " + std::to_string(at));
+        Return again(at);
+        World& world = again.world;
+        ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+        for (int i = 0; i < 10; ++i) {
+            world.turn();
+        }
+        EXPECT_EQ(world.state_of(world.london_process), State::Quarantined) << "nobody asked";
+        EXPECT_EQ(world.london_process->conductor.status().next_step, "antipode rejoin london");
+        again.let_it_follow();
+        ASSERT_TRUE(world.settled(State::Following, State::Serving));
+        EXPECT_EQ(world.london.kept.size(), 2U);
+        again.expect_all_rows_once();
+        // And back: it has what sydney has.
+        world.ask(world.sydney, record_state::switchover, "london", "back");
+        world.turn();
+        ASSERT_TRUE(world.settled(State::Serving, State::Following));
+        world.turn();
+        EXPECT_EQ(world.epoch_of(world.london), 3U);
+        EXPECT_EQ(world.london.rows.size() + 2, static_cast<size_t>(world.written));
+        if (at > 0 && !world.london_fault.crashed) {
+            EXPECT_GT(at, 10);
+            break;
+        }
+    }
+}
+
+TEST(Conductor, KeepsAlsoWhatIsWrittenBehindTheFenceOfAnOldPrimary) {
+    Return again(0);
+    World& world = again.world;
+    ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+    world.london.rows.push_back(++world.written);
+    again.let_it_follow();
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_EQ(world.london.kept.size(), 3U);
+    again.expect_all_rows_once();
+}
+
+TEST(Conductor, AWordForAnEarlierReturnLetsNobodyFollow) {
+    Return again(0);
+    test::MemoryBucket bucket(again.world.london.server);
+    bucket.put(rejoin_key, "1");
+    ASSERT_TRUE(again.world.settled(State::Quarantined, State::Serving));
+    for (int i = 0; i < 10; ++i) {
+        again.world.turn();
+    }
+    EXPECT_EQ(again.world.state_of(again.world.london_process), State::Quarantined);
 }
 
 TEST(Conductor, TwoClaimsToOneEpochFenceBoth) {

@@ -70,6 +70,11 @@ class File {
             fail(path_, "truncating");
         }
     }
+    void sync_all() const {
+        if (syncfs(fd_) != 0) {
+            fail(path_, "syncing the file system of");
+        }
+    }
     void sync() const {
         if (fsync(fd_) != 0) {
             fail(path_, "syncing");
@@ -121,6 +126,10 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
         fail(from, "renaming");
     }
     sync_directory_of(to);
+}
+
+void sync_file_system(const std::filesystem::path& directory) {
+    File(directory, O_RDONLY | O_DIRECTORY).sync_all();
 }
 
 std::optional<std::string> read_whole(const std::filesystem::path& file) {

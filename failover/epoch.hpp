@@ -22,6 +22,10 @@ inline constexpr const char* promoting = "promoting";  ///< the primary is off; 
 inline constexpr const char* opening = "opening";      ///< a new epoch that is not open yet
 }  // namespace record_state
 
+/// In a fenced site's own bucket: the epoch whose primary it is to follow, in decimal, as an
+/// operator has asked.
+inline constexpr const char* rejoin_key = "rejoin";
+
 /// The epoch record says which site is the primary, and since which number of primaryship. It is
 /// one key of a bucket and is changed by compare-and-set only. Each record names the hash of the
 /// one before it.

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/digest.hpp"
+#include "base/error.hpp"
 #include "base/limits.hpp"
 #include "protocol/message.hpp"
 #include "protocol/stream_search.hpp"
@@ -182,6 +183,32 @@ Json time_of(const std::optional<TimePoint>& time) {
     return time ? Json(to_microseconds(*time)) : Json();
 }
 
+Json row_of(const Loss& loss) {
+    Json refs = Json::array();
+    for (const auto& [name, change] : loss.refs) {
+        refs.push_back(
+            {{"ref", printable(name)}, {"old", change.old_value}, {"new", change.new_value}});
+    }
+    Json row = {{"kind", to_string(loss.kind)},
+                {"store", loss.store.to_string()},
+                {"item", loss.item.empty() ? Json() : Json(printable(loss.item))},
+                {"position", loss.position.is_origin() ? Json() : Json(loss.position.to_string())},
+                {"captured_at_us", time_of(loss.captured_at)},
+                {"reason", loss.reason},
+                {"refs", refs}};
+    if (loss.changes > 0) {
+        row["changes"] = loss.changes;
+    }
+    if (!loss.kept.empty()) {
+        row["kept"] = printable(loss.kept);
+    }
+    return row;
+}
+
+std::string text_of(const Json& json, int indent) {
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace
 
 std::string_view to_string(Loss::Kind kind) {
@@ -192,6 +219,12 @@ std::string_view to_string(Loss::Kind kind) {
             return "set-aside";
         case Loss::Kind::Failed:
             return "failed";
+        case Loss::Kind::Quarantined:
+            return "quarantined";
+        case Loss::Kind::Undone:
+            return "undone";
+        case Loss::Kind::LetGo:
+            return "let-go";
     }
     return "?";
 }
@@ -252,18 +285,7 @@ std::string LossReport::to_json() const {
     }
     Json items = Json::array();
     for (const Loss& loss : losses) {
-        Json refs = Json::array();
-        for (const auto& [name, change] : loss.refs) {
-            refs.push_back(
-                {{"ref", printable(name)}, {"old", change.old_value}, {"new", change.new_value}});
-        }
-        items.push_back({{"kind", to_string(loss.kind)},
-                         {"store", loss.store.to_string()},
-                         {"item", loss.item.empty() ? Json() : Json(printable(loss.item))},
-                         {"position", loss.position.to_string()},
-                         {"captured_at_us", time_of(loss.captured_at)},
-                         {"reason", loss.reason},
-                         {"refs", refs}});
+        items.push_back(row_of(loss));
     }
     const Json report = {{"schema", "antipode.loss-report/1"},
                          {"state", "preliminary"},
@@ -280,7 +302,69 @@ std::string LossReport::to_json() const {
                          {"stores", stores},
                          {"known_lost", known},
                          {"losses", items}};
-    return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return text_of(report, 2) + "\n";
+}
+
+std::string to_json(const Loss& loss) {
+    return text_of(row_of(loss), -1);
+}
+
+void FinalLoss::add(const Loss& loss) {
+    ++known;
+    if (loss.kind == Loss::Kind::Undone) {
+        ++counts.undone;
+    } else if (loss.store.kind == StoreKind::Database) {
+        ++counts.transactions;
+        counts.changes += loss.changes;
+    } else if (loss.store.kind == StoreKind::Repositories) {
+        ++counts.repositories;
+        counts.refs += loss.refs.size();
+    } else {
+        ++counts.files;
+    }
+    if (losses.size() < most_losses) {
+        losses.push_back(loss);
+    }
+}
+
+std::string rejoined_report(const std::string& completed, TimePoint now) {
+    Json report = Json::parse(completed, nullptr, false);
+    if (report.is_object()) {
+        report["rejoined_at_us"] = to_microseconds(now);
+    }
+    return text_of(report, 2) + "\n";
+}
+
+std::string complete_report(const std::string& preliminary, const FinalLoss& loss) {
+    Json report = Json::parse(preliminary, nullptr, false);
+    if (!report.is_object() || report.value("schema", "") != "antipode.loss-report/1") {
+        throw Error(Reaction::Stop, "the loss report of the promotion cannot be read",
+                    "compare the versions of Antipode on both sites (antipode version)");
+    }
+    // It may be completed a second time.
+    const Json before = report.contains("preliminary")
+                            ? report["preliminary"]
+                            : Json{{"known_lost", report["known_lost"]},
+                                   {"unknown_since_us", report["unknown_since_us"]}};
+    report["state"] = "final";
+    report["completed_by"] = loss.site;
+    report["completed_at_us"] = to_microseconds(loss.at);
+    report["rejoined_at_us"] = nullptr;
+    report["quarantine"] = loss.quarantine.string();
+    report["unknown_since_us"] = nullptr;
+    report["known_lost"] = loss.known;
+    report["lost"] = {{"transactions", loss.counts.transactions},
+                      {"changes", loss.counts.changes},
+                      {"repositories", loss.counts.repositories},
+                      {"refs", loss.counts.refs},
+                      {"files", loss.counts.files},
+                      {"undone_removals", loss.counts.undone}};
+    report["losses"] = Json::array();
+    for (const Loss& one : loss.losses) {
+        report["losses"].push_back(row_of(one));
+    }
+    report["preliminary"] = before;
+    return text_of(report, 2) + "\n";
 }
 
 }  // namespace antipode::failover

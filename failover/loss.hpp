@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,10 @@ struct Loss {
         Announced,  ///< it changed, and what it changed to never came
         SetAside,   ///< it came, but what must be visible with it did not: it is kept in the stream
         Failed,     ///< it came, and could not be applied here
+        // What the old primary had when it was seen again:
+        Quarantined,  ///< it is kept there
+        Undone,       ///< it was removed, and comes back
+        LetGo,        ///< it is known of, and its content is on no site's disk any more
     };
     Kind kind = Kind::Announced;
     StoreId store;
@@ -32,6 +37,8 @@ struct Loss {
         std::string new_value;
     };
     std::map<std::string, RefChange> refs;  ///< of a repository that was set aside, by name
+    uint64_t changes = 0;                   ///< of rows and structure, in a transaction
+    std::string kept{};                     ///< its file, below the quarantine
 };
 std::string_view to_string(Loss::Kind kind);
 
@@ -67,6 +74,34 @@ struct LossReport {
     std::string to_json() const;
 };
 inline constexpr size_t most_losses = 1000;
+
+/// What a promotion has really lost: found on the old primary when it was seen again.
+struct FinalLoss {
+    struct Counts {
+        uint64_t transactions = 0;
+        uint64_t changes = 0;  ///< in them
+        uint64_t repositories = 0;
+        uint64_t refs = 0;  ///< in them
+        uint64_t files = 0;
+        uint64_t undone = 0;  ///< removals
+    };
+    std::string site;  ///< that was the primary
+    TimePoint at{};
+    std::filesystem::path quarantine;
+    Counts counts;
+    uint64_t known = 0;        ///< all of them
+    std::vector<Loss> losses;  ///< at most most_losses
+
+    void add(const Loss& loss);
+};
+
+/// The preliminary report, as LossReport::to_json() wrote it, with what was really lost in the
+/// place of what was known then. Throws Error{Stop} when it is no such report.
+std::string complete_report(const std::string& preliminary, const FinalLoss& loss);
+/// The same once the old primary follows the new one: nothing will be added to it.
+std::string rejoined_report(const std::string& completed, TimePoint now);
+/// One object: as in a report's "losses".
+std::string to_json(const Loss& loss);
 
 /// Fills last_event, known and losses from what this site's stream of the epoch holds behind the
 /// lanes' ends.

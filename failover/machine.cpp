@@ -6,12 +6,13 @@ namespace antipode::failover {
 namespace {
 
 constexpr std::array<std::string_view, states> state_names = {
-    "serving",  "fencing",      "capturing", "handed-off",  "confirming", "committing",
-    "yielding", "rolling-back", "following", "catching-up", "ready",      "refused",
-    "cutting",  "claiming",     "preparing", "opening",     "fenced"};
+    "serving",    "fencing",  "capturing",    "handed-off",  "confirming",
+    "committing", "yielding", "rolling-back", "following",   "catching-up",
+    "ready",      "refused",  "cutting",      "claiming",    "preparing",
+    "opening",    "fenced",   "quarantining", "quarantined", "rewinding"};
 constexpr std::array<std::string_view, events> event_names = {
-    "restarted", "asked",        "asked-claim",  "done",       "failed", "changed",
-    "aborted",   "handoff-seen", "handoff-gone", "peer-ready", "named",  "superseded"};
+    "restarted",    "asked",        "asked-claim", "done",  "failed",     "changed", "aborted",
+    "handoff-seen", "handoff-gone", "peer-ready",  "named", "superseded", "returned"};
 
 using Row = std::array<State, events>;
 
@@ -21,31 +22,36 @@ constexpr State sv = State::Serving, fn = State::Fencing, cp = State::Capturing,
                 yi = State::Yielding, rb = State::RollingBack, fo = State::Following,
                 cu = State::CatchingUp, rd = State::Ready, rf = State::Refused, ct = State::Cutting,
                 cl = State::Claiming, pr = State::Preparing, op = State::Opening,
-                fd = State::Fenced;
+                fd = State::Fenced, qg = State::Quarantining, qd = State::Quarantined,
+                rw = State::Rewinding;
 
 /// A restart before the point of no return fences anew and captures anew: whether something was
-/// written meanwhile need not be known. Behind it there is no way but forward.
+/// written meanwhile need not be known. Behind it there is no way but forward. A fenced site comes
+/// back only as a secondary, once what it alone has is kept.
 // clang-format off
 constexpr std::array<Row, states> table = {{
 // Columns: restarted, asked, asked-claim, done, failed, changed, aborted, handoff-seen,
-// handoff-gone, peer-ready, named, superseded.
-/* Serving     */ {sv, fn, sv, sv, sv, sv, rb, sv, sv, sv, sv, fd},
-/* Fencing     */ {fn, fn, fn, cp, rb, fn, rb, fn, fn, fn, fn, fd},
-/* Capturing   */ {fn, cp, cp, ho, rb, cp, rb, cp, cp, cp, cp, fd},
-/* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd},
-/* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd},
-/* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd},
-/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd},
-/* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd},
-/* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fd},
-/* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fd},
-/* Ready       */ {cu, rd, ct, rd, rd, rd, rd, cu, fo, rd, pr, fd},
-/* Refused     */ {cu, rf, ct, rf, rf, rf, rf, cu, fo, rf, pr, fd},
-/* Cutting     */ {ct, ct, ct, cl, fo, ct, fo, ct, ct, ct, pr, fd},
-/* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd},
-/* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd},
-/* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd},
-/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd},
+// handoff-gone, peer-ready, named, superseded, returned.
+/* Serving     */ {sv, fn, sv, sv, sv, sv, rb, sv, sv, sv, sv, fd, sv},
+/* Fencing     */ {fn, fn, fn, cp, rb, fn, rb, fn, fn, fn, fn, fd, fn},
+/* Capturing   */ {fn, cp, cp, ho, rb, cp, rb, cp, cp, cp, cp, fd, cp},
+/* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd, ho},
+/* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd, cf},
+/* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd, cm},
+/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd, yi},
+/* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd, rb},
+/* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fd, fo},
+/* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fd, cu},
+/* Ready       */ {cu, rd, ct, rd, rd, rd, rd, cu, fo, rd, pr, fd, rd},
+/* Refused     */ {cu, rf, ct, rf, rf, rf, rf, cu, fo, rf, pr, fd, rf},
+/* Cutting     */ {ct, ct, ct, cl, fo, ct, fo, ct, ct, ct, pr, fd, ct},
+/* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd, cl},
+/* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd, pr},
+/* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd, op},
+/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, qg},
+/* Quarantining*/ {qg, qg, qg, qd, qg, qg, qg, qg, qg, qg, qg, fd, qg},
+/* Quarantined */ {qd, qd, qd, rw, qd, qg, qd, qd, qd, qd, qd, fd, qd},
+/* Rewinding   */ {rw, rw, rw, fo, rw, rw, rw, rw, rw, rw, rw, fd, rw},
 }};
 // clang-format on
 
@@ -93,6 +99,9 @@ Half half_in(State state) {
         case State::Claiming:
         case State::Preparing:
         case State::Fenced:
+        case State::Quarantining:
+        case State::Quarantined:
+        case State::Rewinding:
             return Half::None;
     }
     return Half::None;
@@ -104,7 +113,8 @@ bool may_roll_back(State state) {
 }
 
 bool is_busy(State state) {
-    return state != State::Serving && state != State::Following && state != State::Fenced;
+    return state != State::Serving && state != State::Following && state != State::Fenced &&
+           state != State::Quarantined;
 }
 
 }  // namespace antipode::failover

@@ -6,8 +6,8 @@
 
 namespace antipode::failover {
 
-/// Where a site stands. Each state but the resting ones (Serving, Following, Fenced) is a step of
-/// an operation, with one action that may be run twice.
+/// Where a site stands. Each state but the resting ones (Serving, Following, Fenced, Quarantined)
+/// is a step of an operation, with one action that may be run twice.
 enum class State {
     // The primary.
     Serving,
@@ -31,8 +31,11 @@ enum class State {
     // A site that was told of a later epoch without having been handed over to it. Its data may
     // differ from the new primary's: it neither serves nor follows.
     Fenced,
+    Quarantining,  ///< keeps what only this site has; changes nothing
+    Quarantined,   ///< has kept it; waits for the operator's word
+    Rewinding,     ///< becomes a secondary that compares all it has with the new primary
 };
-inline constexpr size_t states = 17;
+inline constexpr size_t states = 20;
 
 /// What a site notices.
 enum class Event {
@@ -48,8 +51,9 @@ enum class Event {
     PeerReady,
     Named,       ///< a later epoch names this site
     Superseded,  ///< a later epoch names another site
+    Returned,    ///< the site of the later epoch serves, and knows where this one's ended
 };
-inline constexpr size_t events = 12;
+inline constexpr size_t events = 13;
 
 std::string_view to_string(State state);
 std::string_view to_string(Event event);

@@ -79,6 +79,12 @@ State expected(State state, Event event) {
                     return State::Preparing;
                 case State::Preparing:
                     return State::Opening;
+                case State::Quarantining:
+                    return State::Quarantined;
+                case State::Quarantined:
+                    return State::Rewinding;
+                case State::Rewinding:
+                    return State::Following;
                 default:
                     return state;
             }
@@ -90,6 +96,9 @@ State expected(State state, Event event) {
                    : state == State::Cutting  ? State::Following
                                               : state;
         case Event::Changed:
+            if (state == State::Quarantined) {
+                return State::Quarantining;
+            }
             return state == State::HandedOff || state == State::Confirming ? State::Capturing
                                                                            : state;
         case Event::Aborted:
@@ -107,6 +116,8 @@ State expected(State state, Event event) {
             return target || state == State::Claiming ? State::Preparing : state;
         case Event::Superseded:
             return State::Fenced;
+        case Event::Returned:
+            return state == State::Fenced ? State::Quarantining : state;
     }
     return state;
 }
@@ -151,9 +162,19 @@ TEST(Machine, BehindThePointOfNoReturnNothingLeadsBack) {
     }
 }
 
-TEST(Machine, ARefusedOrFencedSiteNeverServes) {
-    EXPECT_EQ(reachable(State::Fenced, [](State, Event) { return true; }),
-              std::set<State>{State::Fenced});
+TEST(Machine, AFencedSiteNeverServes) {
+    // It comes back only as a secondary, once what it alone has is kept, and nothing else runs
+    // before that.
+    const auto reached =
+        reachable(State::Fenced, [](State from, Event) { return from != State::Following; });
+    EXPECT_EQ(reached, (std::set<State>{State::Fenced, State::Quarantining, State::Quarantined,
+                                        State::Rewinding, State::Following}));
+    for (const State state : reached) {
+        EXPECT_NE(half_in(state), Half::Primary) << to_string(state);
+    }
+    const auto without_word =
+        reachable(State::Fenced, [](State from, Event) { return from != State::Quarantined; });
+    EXPECT_FALSE(without_word.contains(State::Rewinding));
     for (const State state : all_states()) {
         if (half_in(state) == Half::Primary) {
             EXPECT_EQ(next(state, Event::Superseded), State::Fenced) << to_string(state);

@@ -96,6 +96,11 @@ bool Records::change(const v1::EpochRecord& record) {
     return true;
 }
 
+bool Records::is_rejoin_asked(uint64_t epoch) {
+    const auto entry = bucket_->get(rejoin_key);
+    return entry && entry->value == std::to_string(epoch);
+}
+
 std::optional<v1::SiteReport> Records::report_of(const std::string& site) {
     const auto entry = bucket_->get("site." + site);
     v1::SiteReport report;

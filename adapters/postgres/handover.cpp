@@ -33,14 +33,16 @@ void drop_capture(const std::string& url, const std::string& application_name,
     });
 }
 
-void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,
-              const Position& position, Lsn lsn) {
+namespace {
+
+void become_replica(const std::string& url, const std::string& application_name,
+                    const StoreId& store, const Position& position, Lsn lsn, CopyPhase phase) {
     ReplicaWriter session({url, store.to_string(), application_name});
     ReplicaState state = session.load();
     state.position = position;
     state.lsn = lsn;
     state.transactions = 0;
-    state.phase = CopyPhase::Complete;
+    state.phase = phase;
     state.after_script.clear();
     state.finish_script.clear();
     state.tables.clear();
@@ -48,6 +50,23 @@ void stand_at(const std::string& url, const std::string& application_name, const
     session.save(state);
     session.forget_tables();
     session.commit();
+}
+
+}  // namespace
+
+void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,
+              const Position& position, Lsn lsn) {
+    become_replica(url, application_name, store, position, lsn, CopyPhase::Complete);
+}
+
+void compare_from(const std::string& url, const std::string& application_name, const StoreId& store,
+                  const Position& position) {
+    become_replica(url, application_name, store, position, Lsn{}, CopyPhase::Compare);
+}
+
+Lsn applied_through(const std::string& url, const std::string& application_name,
+                    const StoreId& store) {
+    return ReplicaWriter({url, store.to_string(), application_name}).load().lsn;
 }
 
 }  // namespace antipode::postgres

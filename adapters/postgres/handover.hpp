@@ -17,4 +17,13 @@ void drop_capture(const std::string& url, const std::string& application_name,
 void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,
               const Position& position, Lsn lsn);
 
+/// Makes a database that differs from the primary's in rows that nobody names a replica which
+/// compares all of them before it goes on. It stands at `position`, before the primary's stream.
+void compare_from(const std::string& url, const std::string& application_name, const StoreId& store,
+                  const Position& position);
+
+/// The commit of the primary's log up to which a replica is applied.
+Lsn applied_through(const std::string& url, const std::string& application_name,
+                    const StoreId& store);
+
 }  // namespace antipode::postgres

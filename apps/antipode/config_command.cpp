@@ -109,6 +109,7 @@ Json to_json(const Config& config) {
           {"after_open_command", config.failover.after_open_command},
           {"secondary_command", config.failover.secondary_command},
           {"command_timeout", duration(config.failover.command_timeout)},
+          {"rejoin", config.failover.rejoin},
           {"switchover_timeout", duration(config.failover.switchover_timeout)}}},
         {"tuning",
          {{"consistency", config.tuning.consistency},

@@ -4,6 +4,7 @@
 
 #include "apps/antipode/format.hpp"
 #include "base/clock.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -32,30 +33,60 @@ std::string refs_of(const Json& loss) {
     return text;
 }
 
+uint64_t number_in(const Json& counts, const char* key) {
+    return counts.value(key, uint64_t{0});
+}
+
+std::string preliminary_head(const Json& report) {
+    const std::string from = report.value("old_primary", std::string(unknown));
+    const uint64_t known = report.value("known_lost", uint64_t{0});
+    return "LOSS REPORT (preliminary: it becomes final only when " + from +
+           " can be looked at)\nunknown: what " + from + " wrote after " +
+           time_of(report, "unknown_since_us") +
+           ", by its own clock; its newest sign of life is of " + time_of(report, "last_event_us") +
+           "\nknown:   " + std::to_string(known) + (known == 0 ? "\n" : ", of these\n");
+}
+
+std::string final_head(const Json& report) {
+    const std::string from = report.value("old_primary", std::string(unknown));
+    const Json lost = report.value("lost", Json::object());
+    return "LOSS REPORT (final: " + from + " was looked at, " + time_of(report, "completed_at_us") +
+           ")\nlost: " + counted(number_in(lost, "transactions"), "transaction", "transactions") +
+           " (" + counted(number_in(lost, "changes"), "change", "changes") + "), " +
+           counted(number_in(lost, "refs"), "ref", "refs") + " of " +
+           counted(number_in(lost, "repositories"), "repository", "repositories") + ", " +
+           counted(number_in(lost, "files"), "file", "files") + ", " +
+           counted(number_in(lost, "undone_removals"), "removal", "removals") + "\nkept on " +
+           from + " in " + harmless(report.value("quarantine", std::string(unknown))) + "\n";
+}
+
 }  // namespace
+
+std::string render_one_loss(const Json& loss) {
+    const Json item = loss.value("item", Json());
+    const std::string kept = loss.value("kept", "");
+    return "  " + harmless(loss.value("kind", "?")) + "  " + harmless(loss.value("store", "?")) +
+           "  " + (item.is_string() ? harmless(item.get<std::string>()) : "anything in it") + ": " +
+           harmless(loss.value("reason", "")) + (kept.empty() ? "" : "; " + harmless(kept)) + "\n" +
+           refs_of(loss);
+}
+
+std::string render_loss_head(const Json& report) {
+    return report.value("state", "") == "final" ? final_head(report) : preliminary_head(report);
+}
 
 std::string render_loss(const Json& report) {
     if (!report.is_object() || !report.contains("losses")) {
         return "the loss report cannot be read; it stands in state_dir/loss-reports\n";
     }
-    const std::string from = report.value("old_primary", std::string(unknown));
-    const uint64_t known = report.value("known_lost", uint64_t{0});
-    std::string text =
-        "LOSS REPORT (preliminary: it becomes final only when " + from + " can be looked at)\n";
-    text += "unknown: what " + from + " wrote after " + time_of(report, "unknown_since_us") +
-            ", by its own clock; its newest sign of life is of " +
-            time_of(report, "last_event_us") + "\n";
-    text += "known:   " + std::to_string(known) + (known == 0 ? "\n" : ", of these\n");
+    std::string text = render_loss_head(report);
     size_t shown = 0;
     for (const Json& loss : report["losses"]) {
         if (++shown > most_shown) {
-            text += "  ... and more: antipode promote -o json\n";
+            text += "  ... and more: antipode loss -o json\n";
             break;
         }
-        const Json& item = loss["item"];
-        text += "  " + loss.value("kind", "?") + "  " + loss.value("store", "?") + "  " +
-                (item.is_string() ? harmless(item.get<std::string>()) : "anything in it") + ": " +
-                harmless(loss.value("reason", "")) + "\n" + refs_of(loss);
+        text += render_one_loss(loss);
     }
     return text;
 }

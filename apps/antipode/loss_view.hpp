@@ -8,5 +8,9 @@ namespace antipode::cli {
 
 /// A loss report ("antipode.loss-report/1") for people.
 std::string render_loss(const nlohmann::ordered_json& report);
+/// Without the losses one by one.
+std::string render_loss_head(const nlohmann::ordered_json& report);
+/// One of its "losses".
+std::string render_one_loss(const nlohmann::ordered_json& loss);
 
 }  // namespace antipode::cli

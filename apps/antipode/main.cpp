@@ -22,6 +22,7 @@
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
 #include "apps/antipode/pause.hpp"
+#include "apps/antipode/rejoin.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
 #include "apps/antipode/wait.hpp"
@@ -261,6 +262,30 @@ class Program {
         unplanned->add_option("--fenced-by", change_.fenced_by,
                               "how you know that the old primary takes no writes");
         add_confirmation(*unplanned);
+        add_return();
+    }
+
+    void add_return() {
+        CLI::App* const back =
+            add(app_, "rejoin", "an old primary that was fenced follows the new one", [this] {
+                const Config loaded = config();
+                return rejoin(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                              change_);
+            });
+        back->add_option("SITE", change_.to, "that comes back; default: this one");
+        add_confirmation(*back);
+        CLI::App* const quarantine =
+            add(app_, "quarantine", "what an old primary had and the new one never got", {});
+        add(*quarantine, "list", "all of this site",
+            [this] { return list_quarantines(config(), output_); });
+        add(*quarantine, "show", "what is in one, and where", [this] {
+            return show_quarantine(config(), output_, name_);
+        })->add_option("OPERATION", name_, "the promotion's; default: the only one");
+        CLI::App* const loss = add(app_, "loss", "what a promotion has lost", [this] {
+            return show_loss(config(), fetch_over_http, output_, name_, site_);
+        });
+        loss->add_option("OPERATION", name_, "default: the newest promotion");
+        loss->add_option("--site", site_, "default: this one");
     }
 
     void add_confirmation(CLI::App& command) {

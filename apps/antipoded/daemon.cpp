@@ -1,8 +1,5 @@
 #include "apps/antipoded/daemon.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
@@ -27,6 +24,7 @@ constexpr std::chrono::milliseconds report_interval(500);
 constexpr std::chrono::milliseconds first_report_interval(50);
 /// While the primary waits for what this site says.
 constexpr std::chrono::milliseconds hurried_report_interval(50);
+constexpr std::chrono::seconds loss_interval(2);
 constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
@@ -56,7 +54,8 @@ failover::Records::OpenBucket buckets_of(const Config& config) {
 }
 
 failover::Conductor::Options conductor_of(const Config& config) {
-    failover::Conductor::Options options{config.site, {}, config.failover.switchover_timeout};
+    failover::Conductor::Options options{
+        config.site, {}, config.failover.switchover_timeout, config.failover.rejoin == "automatic"};
     for (const Config::Site& site : config.sites) {
         options.sites.push_back(site.name);
     }
@@ -78,6 +77,7 @@ Daemon::Daemon(Config config, const Clock& clock)
       hands_(
           config_, [this] { return half(); }, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
+      losses_(config_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
       notify_(
@@ -92,6 +92,10 @@ Daemon::Daemon(Config config, const Clock& clock)
     });
     workers_.add("reports", [this](const std::stop_token& stop, Worker::Progress progress) {
         exchange_reports(stop, progress);
+    });
+    workers_.loop("loss reports", [this](const std::stop_token& stop) {
+        losses_.complete();
+        sleep_unless_stopped(loss_interval, stop);
     });
     server_.start();
     notify_.start();
@@ -198,7 +202,8 @@ std::string Daemon::role() const {
     if (!now.known) {
         return "unassigned";
     }
-    if (now.state == failover::State::Fenced) {
+    if (now.state == failover::State::Fenced || now.state == failover::State::Quarantining ||
+        now.state == failover::State::Quarantined) {
         return "fenced";
     }
     const failover::Half wanted = failover::half_in(now.state);
@@ -473,14 +478,15 @@ std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
 }
 
 http::HttpResponse Daemon::loss_report(const std::string& operation) const {
-    std::ifstream stream(SiteHands::loss_report(config_, operation));
-    if (!stream) {
-        return http::error_response(404, "there is no loss report of " + printable(operation),
+    const auto report = LossReports::read(config_, operation);
+    if (!report) {
+        return http::error_response(404,
+                                    operation.empty()
+                                        ? "there is no loss report: no promotion was made here"
+                                        : "there is no loss report of " + printable(operation),
                                     "antipode status");
     }
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return {.body = text.str()};
+    return {.body = *report};
 }
 
 void Daemon::add_routes() {

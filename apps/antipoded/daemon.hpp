@@ -12,6 +12,7 @@
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/site_hands.hpp"
@@ -61,6 +62,7 @@ class Daemon {
     failover::Journal journal_;
     SiteHands hands_;
     failover::Conductor conductor_;
+    LossReports losses_;  ///< of a worker of its own
     failover::Half running_ = failover::Half::None;
     uint64_t running_epoch_ = 0;
 

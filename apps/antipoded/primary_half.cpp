@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "adapters/nats/key_value.hpp"
+#include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/error.hpp"
@@ -80,6 +81,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
       clock_(clock),
       server_(server),
       inventory_(std::make_shared<primary::Inventory>(config.state_dir / "inventory.db")),
+      cut_(kept_cut(config, epoch)),
       stores_(make_primary_stores(config, inventory_, clock)),
       stream_(own_stream(config, epoch, true, "publisher")),
       publisher_({.cluster = config.cluster,
@@ -118,11 +120,16 @@ PrimaryHalf::~PrimaryHalf() {
 
 void PrimaryHalf::serve_bulk() {
     // A request that runs keeps its whole store alive.
+    const auto serve = [&](const auto& store) {
+        const StoreId& id = store->capture().store();
+        server_.bulk(id, std::make_shared<CutBulk>(
+                             id, cut_, std::shared_ptr<BulkHandler>(store, &store->bulk())));
+    };
     for (const auto& store : stores_.databases) {
-        server_.bulk(store->capture().store(), std::shared_ptr<BulkHandler>(store, &store->bulk()));
+        serve(store);
     }
     for (const auto& store : stores_.items) {
-        server_.bulk(store->capture().store(), std::shared_ptr<BulkHandler>(store, &store->bulk()));
+        serve(store);
         if (auto take = store->notification_handler()) {
             server_.post(notify_path(store->capture().store()),
                          [store, take](const http::HttpRequest& request, const std::stop_token&) {

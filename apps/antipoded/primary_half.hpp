@@ -80,6 +80,8 @@ class PrimaryHalf final : public Half {
     const Clock& clock_;
     http::HttpServer& server_;
     std::shared_ptr<primary::Inventory> inventory_;
+    std::shared_ptr<primary::Inventory>
+        cut_;  ///< for the primary before; nullptr: it was handed over
     PrimaryStores stores_;
     std::map<StoreId, std::unique_ptr<primary::Sweep>> sweeps_;
     nats::JetStream stream_;

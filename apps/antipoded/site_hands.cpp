@@ -7,9 +7,11 @@
 #include "adapters/git/hooks.hpp"
 #include "adapters/postgres/handover.hpp"
 #include "adapters/postgres/source_control.hpp"
+#include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/loss_reports.hpp"
+#include "apps/antipoded/rejoin.hpp"
 #include "base/places.hpp"
-#include "failover/durable.hpp"
 #include "failover/handover.hpp"
 #include "failover/loss.hpp"
 #include "primary/database/requirements.hpp"
@@ -170,14 +172,6 @@ bool SiteHands::is_quiet(const SecondaryHalf& half,
     return clock_.steady_now() - quiet_since_ >= quiet_time;
 }
 
-std::filesystem::path SiteHands::loss_report(const Config& config, const std::string& operation) {
-    if (!is_valid_name(operation)) {
-        throw Error(Reaction::Stop, "the operation's id is none: " + printable(operation),
-                    "ask for the operation again, by antipode");
-    }
-    return config.state_dir / "loss-reports" / (operation + ".json");
-}
-
 void SiteHands::write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half) {
     failover::LossReport report;
     report.cluster = config_.cluster;
@@ -200,9 +194,7 @@ void SiteHands::write_loss_report(const v1::EpochRecord& record, const Secondary
     }
     nats::JetStream stream(own_stream(config_, record.epoch(), false, "loss report"));
     failover::find_losses(report, stream, half.registry());
-    const auto file = loss_report(config_, record.operation_id());
-    std::filesystem::create_directories(file.parent_path());
-    failover::replace_durably(file, report.to_json());
+    LossReports::write(config_, record.operation_id(), report.to_json());
 }
 
 std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
@@ -296,6 +288,9 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
         captures.push_back(&store->capture());
     }
     failover::seed_inventory(registry, captures, handed_over(config_, record), starts, *inventory);
+    if (!record.fenced_by().empty()) {
+        keep_cut(config_, record, *inventory);
+    }
     return starts;
 }
 
@@ -321,6 +316,25 @@ void SiteHands::shut(const v1::EpochRecord& record) {
     is_shut_ = false;
     fences_.shut(record.primary());
     is_shut_ = true;
+}
+
+std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record) {
+    return quarantining_.poll([this, record](const std::stop_token& stop) {
+        return Rejoin(config_, record, clock_).quarantine(stop);
+    });
+}
+
+std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {
+    return looking_.poll([this, record](const std::stop_token& stop) {
+        return Rejoin(config_, record, clock_).is_kept(stop);
+    });
+}
+
+void SiteHands::rewind(const v1::EpochRecord& record) {
+    Rejoin(config_, record, clock_).rewind();
+    failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
+                       fences_.environment(record.primary()));
+    remove_stream_before(record);
 }
 
 }  // namespace antipode

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 
+#include "apps/antipoded/background.hpp"
 #include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/secondary_half.hpp"
@@ -30,9 +31,9 @@ class SiteHands final : public failover::Hands {
     failover::Cuts prepare(const v1::EpochRecord& record) override;
     void open(const v1::EpochRecord& record) override;
     void shut(const v1::EpochRecord& record) override;
-
-    /// Where the loss report of an operation stands.
-    static std::filesystem::path loss_report(const Config& config, const std::string& operation);
+    std::optional<std::string> quarantine(const v1::EpochRecord& record) override;
+    std::optional<bool> is_kept(const v1::EpochRecord& record) override;
+    void rewind(const v1::EpochRecord& record) override;
 
   private:
     // Kept by the caller only while it is used: the half ends with its last owner.
@@ -53,6 +54,8 @@ class SiteHands final : public failover::Hands {
     /// Of cut(): what was seen last, and since when nothing has changed.
     std::string seen_;
     SteadyTime quiet_since_{};
+    Background<std::string> quarantining_;
+    Background<bool> looking_;
 };
 
 }  // namespace antipode

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "base/config.hpp"
+#include "base/seams/bulk.hpp"
+#include "primary/inventory.hpp"
+#include "protocol/antipode.pb.h"
+#include "secondary/registry.hpp"
+
+/// What a site that was promoted without the old primary had at that moment, kept for that one's
+/// return: an inventory of its own, which nothing changes later.
+namespace antipode {
+
+/// In the place of a database's items: its one item, whose digest is the applied LSN.
+inline constexpr const char* applied_item = "applied";
+inline constexpr const char* lsn_algorithm = "lsn";
+
+/// Keeps a copy of `inventory`, as it was just seeded, for the epoch of `record`. No half runs.
+void keep_cut(const Config& config, const v1::EpochRecord& record,
+              const primary::Inventory& inventory);
+
+/// What was kept for `epoch`; nullptr: nothing was.
+std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch);
+
+/// Answers "<store>/cut" and "<store>/cut-state?item=hex" from it, and leaves everything else to
+/// the store's own handler. Thread-safe.
+class CutBulk final : public BulkHandler {
+  public:
+    CutBulk(StoreId store, std::shared_ptr<primary::Inventory> cut,
+            std::shared_ptr<BulkHandler> rest)
+        : store_(std::move(store)), cut_(std::move(cut)), rest_(std::move(rest)) {}
+
+    std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
+
+  private:
+    std::unique_ptr<BulkBody> state_of(const BulkRequest& request) const;
+
+    const StoreId store_;
+    const std::shared_ptr<primary::Inventory> cut_;
+    const std::shared_ptr<BulkHandler> rest_;
+};
+
+}  // namespace antipode

@@ -1,0 +1,113 @@
+#include "apps/antipoded/loss_reports.hpp"
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "adapters/http/client.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "failover/durable.hpp"
+
+namespace antipode {
+namespace {
+
+nlohmann::json parse(const std::string& text) {
+    auto report = nlohmann::json::parse(text, nullptr, false);
+    return report.is_object() ? report : nlohmann::json::object();
+}
+
+std::filesystem::path directory_of(const Config& config) {
+    return config.state_dir / "loss-reports";
+}
+
+std::set<std::filesystem::path> files_in(const std::filesystem::path& directory) {
+    std::set<std::filesystem::path> files;
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, none)) {
+        if (entry.path().extension() == ".json") {
+            files.insert(entry.path());
+        }
+    }
+    return files;
+}
+
+std::filesystem::path newest_in(const std::filesystem::path& directory) {
+    std::filesystem::path newest;
+    std::filesystem::file_time_type at = std::filesystem::file_time_type::min();
+    for (const auto& file : files_in(directory)) {
+        const auto written = std::filesystem::last_write_time(file);
+        if (written > at) {
+            newest = file;
+            at = written;
+        }
+    }
+    return newest;
+}
+
+/// Empty: it does not answer, or knows nothing of that yet.
+std::string ask(const std::string& url) {
+    try {
+        const auto answer = http::http_get(url);
+        return answer.status == 200 ? answer.body : std::string();
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Retry) {
+            throw;
+        }
+        return {};
+    }
+}
+
+}  // namespace
+
+std::filesystem::path LossReports::file_of(const Config& config, const std::string& operation) {
+    if (!is_valid_name(operation)) {
+        throw Error(Reaction::Stop, "the operation's id is none: " + printable(operation),
+                    "ask for the operation again, by antipode");
+    }
+    return directory_of(config) / (operation + ".json");
+}
+
+void LossReports::write(const Config& config, const std::string& operation,
+                        const std::string& report) {
+    const auto file = file_of(config, operation);
+    std::filesystem::create_directories(file.parent_path());
+    failover::replace_durably(file, report);
+}
+
+std::optional<std::string> LossReports::read(const Config& config, const std::string& operation) {
+    const auto file =
+        operation.empty() ? newest_in(directory_of(config)) : file_of(config, operation);
+    return file.empty() ? std::nullopt : failover::read_whole(file);
+}
+
+void LossReports::complete() {
+    for (const auto& file : files_in(directory_of(config_))) {
+        if (!completed_.contains(file)) {
+            complete(file);
+        }
+    }
+}
+
+void LossReports::complete(const std::filesystem::path& file) {
+    const auto text = failover::read_whole(file);
+    const nlohmann::json report = parse(text.value_or(""));
+    const auto operation = report.value("operation", "");
+    const auto from = report.value("old_primary", "");
+    const Config::Site* const old_primary = config_.find_site(from);
+    const bool rejoined = report.contains("rejoined_at_us") && !report["rejoined_at_us"].is_null();
+    if (rejoined || old_primary == nullptr || from == config_.site ||
+        report.value("new_primary", "") != config_.site) {
+        completed_.insert(file);
+        return;
+    }
+    const auto answer = ask(old_primary->http + "/v1/loss?operation=" + operation);
+    const nlohmann::json theirs = parse(answer);
+    if (theirs.value("state", "") == "final" && theirs.value("operation", "") == operation &&
+        answer != *text) {
+        failover::replace_durably(file, answer);
+        spdlog::info("{}: {} was looked at; the loss report is final: {} lost", operation, from,
+                     theirs.value("known_lost", uint64_t{0}));
+    }
+}
+
+}  // namespace antipode

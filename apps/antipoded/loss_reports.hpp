@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/config.hpp"
+
+namespace antipode {
+
+/// The loss reports of promotions, in the state directory: preliminary as the promoted site wrote
+/// them, final once the old primary has been looked at. One thread, but for the static functions.
+class LossReports {
+  public:
+    explicit LossReports(const Config& config) : config_(config) {}
+
+    /// Where the report of an operation stands. Throws Error{Stop} when that is no operation.
+    static std::filesystem::path file_of(const Config& config, const std::string& operation);
+    /// Durable when it returns.
+    static void write(const Config& config, const std::string& operation,
+                      const std::string& report);
+    /// `operation` empty: the newest. nullopt: there is none.
+    static std::optional<std::string> read(const Config& config, const std::string& operation);
+
+    /// Asks the old primaries for what completes this site's preliminary reports. What they do not
+    /// know yet is asked for the next time.
+    void complete();
+
+  private:
+    void complete(const std::filesystem::path& file);
+
+    const Config& config_;
+    std::set<std::filesystem::path> completed_;
+};
+
+}  // namespace antipode

@@ -1,0 +1,263 @@
+#include "apps/antipoded/rejoin.hpp"
+
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "adapters/nats/jetstream.hpp"
+#include "adapters/postgres/change_source.hpp"
+#include "adapters/postgres/handover.hpp"
+#include "adapters/postgres/source_control.hpp"
+#include "apps/antipoded/cut.hpp"
+#include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/loss_reports.hpp"
+#include "base/error.hpp"
+#include "base/words.hpp"
+#include "failover/handover.hpp"
+#include "protocol/message.hpp"
+#include "secondary/registry.hpp"
+
+namespace antipode {
+namespace {
+
+/// In here(), of a database: every commit up to this LSN was looked at.
+constexpr const char* kept_item = "kept";
+
+StoreId id_of(const Config::Database& store) {
+    return {StoreKind::Database, store.name};
+}
+
+std::string name_of(const Config& config, const Config::Database& store, const char* purpose) {
+    return "antipode " + config.cluster + " " + config.site + " " + store.name + " " + purpose;
+}
+
+const Config::Site& site_of(const Config& config, const std::string& name) {
+    const Config::Site* const site = config.find_site(name);
+    if (site == nullptr) {
+        throw Error(Reaction::Stop, "the configuration does not know the primary \"" + name + "\"",
+                    "add a [[sites]] entry for it");
+    }
+    return *site;
+}
+
+std::vector<StoreId> item_stores(const Config& config) {
+    std::vector<StoreId> stores = config.stores();
+    std::erase_if(stores, [](const StoreId& id) { return id.kind == StoreKind::Database; });
+    return stores;
+}
+
+std::string summary_of(const failover::FinalLoss::Counts& lost, const std::string& primary) {
+    return "only this site has " + counted(lost.transactions, "transaction", "transactions") +
+           ", " + counted(lost.refs, "ref", "refs") + " of " +
+           counted(lost.repositories, "repository", "repositories") + ", " +
+           counted(lost.files, "file", "files") + "; " +
+           counted(lost.undone, "removal", "removals") + " never came to " + primary;
+}
+
+}  // namespace
+
+Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock)
+    : config_(config),
+      record_(record),
+      clock_(clock),
+      bulk_({.url = site_of(config, record.primary()).http,
+             .token = read_token(config),
+             .bytes_per_second = config.tuning.bulk_bytes_per_second}) {}
+
+std::filesystem::path Rejoin::directory() const {
+    return config_.state_dir / "quarantine" / record_.operation_id();
+}
+
+std::shared_ptr<primary::Inventory> Rejoin::here() const {
+    return std::make_shared<primary::Inventory>(config_.state_dir / "rejoin.db");
+}
+
+/// Also the proof that it is this site whose epoch was ended.
+std::string Rejoin::preliminary_report() {
+    const auto answer = http::http_get(site_of(config_, record_.primary()).http +
+                                       "/v1/loss?operation=" + record_.operation_id());
+    const auto report = nlohmann::json::parse(answer.body, nullptr, false);
+    if (answer.status != 200 || !report.is_object()) {
+        throw Error(
+            Reaction::Retry,
+            record_.primary() + " does not give the loss report of " + record_.operation_id(),
+            "antipode status " + record_.primary());
+    }
+    if (report.value("old_primary", "") != config_.site ||
+        report.value("epoch_ended", uint64_t{0}) + 1 != record_.epoch()) {
+        throw Error(Reaction::Stop,
+                    record_.operation_id() + " did not end this site's primaryship, but " +
+                        printable(report.value("old_primary", "?")) + "'s",
+                    "keep a copy of what you need and empty this site "
+                    "(docs/runbooks/old-primary.md)");
+    }
+    return answer.body;
+}
+
+std::string Rejoin::quarantine(const std::stop_token& stop) {
+    const std::string preliminary = preliminary_report();
+    failover::CutSource cut(bulk_, stop);
+    failover::Quarantine quarantine(directory());
+    here()->clear();
+    for (const Config::Database& store : config_.databases) {
+        keep_rows(store, cut, quarantine, preliminary, stop);
+    }
+    keep_items(cut, quarantine, stop);
+    const std::string report = quarantine.finish(preliminary, config_.site, clock_.now());
+    LossReports::write(config_, record_.operation_id(), report);
+    return summary_of(quarantine.loss().counts, record_.primary());
+}
+
+void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
+                       failover::Quarantine& quarantine, const std::string& preliminary,
+                       const std::stop_token& stop) {
+    const StoreId id = id_of(store);
+    std::optional<Lsn> applied;
+    cut.for_each(id, [&](const std::string& item, const Digest& digest) {
+        applied = item == applied_item ? Lsn::parse(digest.value) : applied;
+    });
+    const v1::LaneCut* const end = failover::find_cut(record_.cuts(), id);
+    if (!applied || end == nullptr) {
+        throw Error(Reaction::Stop,
+                    record_.primary() + " does not say where " + id.to_string() + " ended",
+                    "configure the same stores on all sites");
+    }
+    const std::string file = id.to_string() + ".jsonl";
+    std::ofstream out = quarantine.create(file);
+    std::set<std::string> found;
+    failover::LostRows rows(id, *applied, out, [&](const failover::Loss& loss) {
+        found.insert(loss.item);
+        quarantine.add(loss);
+    });
+    read_rows(
+        store, rows,
+        [&](Lsn from) {
+            // What the slot let go of was safe on the other site, though not applied: the streams
+            // have it.
+            if (from > *applied) {
+                nats::JetStream stream(
+                    stream_of(config_, record_.primary(), end->epoch(), "rejoin"));
+                failover::add_from_stream(stream, config_.cluster, failover::position_of(*end),
+                                          from, id, rows, stop);
+            }
+        },
+        stop);
+    failover::close(out, file);
+    note_let_go(id, preliminary, found, quarantine);
+    const primary::Inventory::Record kept{
+        id, kept_item, {"kept", {lsn_algorithm, rows.through().to_string()}}, Position{}};
+    here()->record({&kept, 1});
+}
+
+void Rejoin::read_rows(const Config::Database& store, failover::LostRows& rows,
+                       const std::function<void(Lsn from)>& begins, const std::stop_token& stop) {
+    postgres::SlotSource source(
+        {store.url, store.slot, store.publication,
+         store.synchronous ? store.standby_name() : name_of(config_, store, "capture"),
+         config_.state_dir});
+    postgres::WalEnd log(store.url, name_of(config_, store, "wal"));
+    failover::add_from_slot(
+        source, [&] { return log.flushed_end(); }, begins, rows, stop);
+}
+
+/// Transactions that the other site has seen, and that neither the slot nor a stream gives any
+/// more.
+void Rejoin::note_let_go(const StoreId& store, const std::string& preliminary,
+                         const std::set<std::string>& found,
+                         failover::Quarantine& quarantine) const {
+    const auto report = nlohmann::json::parse(preliminary, nullptr, false);
+    for (const auto& said : report["losses"]) {
+        const std::string item = said["item"].is_string() ? said["item"].get<std::string>() : "";
+        if (said["store"] != store.to_string() || !item.starts_with("xid ") ||
+            found.contains(item)) {
+            continue;
+        }
+        failover::Loss loss;
+        loss.kind = failover::Loss::Kind::LetGo;
+        loss.store = store;
+        loss.item = item;
+        loss.reason = "neither the replication slot nor a stream has it any more";
+        quarantine.add(loss);
+    }
+}
+
+void Rejoin::keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
+                        const std::stop_token& stop) {
+    const auto here = this->here();
+    const primary::Inventory published(config_.state_dir / "inventory.db");
+    const PrimaryStores stores = make_primary_stores(config_, here, clock_);
+    for (const auto& store : stores.items) {
+        failover::LostItems lost(store->capture(), store->bulk(), *here, cut);
+        lost.begin(published);
+        lost.run(quarantine, stop);
+        store->applied_everywhere(clock_.now());  // packs that were made for it
+    }
+}
+
+Lsn Rejoin::kept_through(const Config::Database& store) const {
+    const auto kept = here()->find(id_of(store), kept_item);
+    const auto lsn = kept ? Lsn::parse(kept->digest.value) : std::nullopt;
+    if (!lsn) {
+        throw Error(Reaction::Retry,
+                    "what was looked at of " + id_of(store).to_string() + " is not known any more");
+    }
+    return *lsn;
+}
+
+bool Rejoin::is_kept(const std::stop_token& stop) {
+    for (const Config::Database& store : config_.databases) {
+        bool more = false;
+        std::ostringstream nowhere;
+        failover::LostRows rows(id_of(store), kept_through(store), nowhere,
+                                [&](const failover::Loss&) { more = true; });
+        read_rows(
+            store, rows, [](Lsn) {}, stop);
+        if (more) {
+            return false;
+        }
+    }
+    const auto here = this->here();
+    const PrimaryStores stores = make_primary_stores(config_, here, clock_);
+    for (const auto& store : stores.items) {
+        const primary::Noticed noticed = store->capture().reconcile(stop);
+        if (!noticed.complete || !noticed.removed.empty() || !noticed.moved.empty()) {
+            return false;
+        }
+        for (const std::string& item : noticed.changed) {
+            // Its times may be too young to prove that it has not changed.
+            const auto reading = store->capture().read(item, false, stop);
+            const auto known = here->find(store->capture().store(), item);
+            if (reading && (!known || known->digest != reading->published.digest)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+void Rejoin::rewind() {
+    {
+        secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+        failover::seed_registry(*here(), item_stores(config_), record_.starts(), registry);
+        for (const StoreId& store : item_stores(config_)) {
+            const v1::LaneCut* const start = failover::find_cut(record_.starts(), store);
+            registry.set_gap(store, start == nullptr ? Position{} : failover::position_of(*start),
+                             clock_.now());
+        }
+    }
+    for (const Config::Database& store : config_.databases) {
+        postgres::drop_capture(store.url, name_of(config_, store, "handover"), store.slot,
+                               store.publication);
+        const v1::LaneCut* const start = failover::find_cut(record_.starts(), id_of(store));
+        postgres::compare_from(store.url, name_of(config_, store, "apply"), id_of(store),
+                               start == nullptr ? Position{} : failover::position_of(*start));
+    }
+    const auto report = LossReports::read(config_, record_.operation_id());
+    if (report) {
+        LossReports::write(config_, record_.operation_id(),
+                           failover::rejoined_report(*report, clock_.now()));
+    }
+}
+
+}  // namespace antipode

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+
+#include "adapters/http/client.hpp"
+#include "apps/antipoded/primary_stores.hpp"
+#include "base/clock.hpp"
+#include "base/config.hpp"
+#include "failover/lost_items.hpp"
+#include "failover/lost_rows.hpp"
+#include "failover/quarantine.hpp"
+#include "protocol/antipode.pb.h"
+
+namespace antipode {
+
+/// Brings an old primary back to the epoch that fenced it (FAILOVER, "Rejoin of A"): keeps what
+/// only it has, tells what that was, and makes it a secondary that compares the rest. `record` is
+/// the new primary's own: it says where the ended epoch was cut. Nothing writes to the stores, and
+/// no half runs. One thread.
+class Rejoin {
+  public:
+    Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock);
+
+    /// Fills the quarantine anew and writes the final loss report. Returns what was kept, for
+    /// people. Everything else stays as it is. Throws Error: Retry; Stop (an operator is needed).
+    std::string quarantine(const std::stop_token& stop);
+    /// Nothing was written since.
+    bool is_kept(const std::stop_token& stop);
+    /// Each store is a replica that compares what it has with the new primary's. May run again.
+    void rewind();
+
+  private:
+    std::string preliminary_report();
+    void keep_rows(const Config::Database& store, failover::CutSource& cut,
+                   failover::Quarantine& quarantine, const std::string& preliminary,
+                   const std::stop_token& stop);
+    void read_rows(const Config::Database& store, failover::LostRows& rows,
+                   const std::function<void(Lsn from)>& begins, const std::stop_token& stop);
+    void keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
+                    const std::stop_token& stop);
+    void note_let_go(const StoreId& store, const std::string& preliminary,
+                     const std::set<std::string>& found, failover::Quarantine& quarantine) const;
+    Lsn kept_through(const Config::Database& store) const;
+    std::filesystem::path directory() const;
+    /// What is here, as the quarantine was made.
+    std::shared_ptr<primary::Inventory> here() const;
+
+    const Config& config_;
+    const v1::EpochRecord record_;
+    const Clock& clock_;
+    http::HttpBulkSource bulk_;
+};
+
+}  // namespace antipode

@@ -1,0 +1,209 @@
+#include "failover/lost_items.hpp"
+
+#include <set>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/limits.hpp"
+#include "primary/repositories/capture.hpp"
+#include "protocol/inventory_reader.hpp"
+#include "protocol/message.hpp"
+#include "verify/refs.hpp"
+
+namespace antipode::failover {
+namespace {
+
+constexpr size_t batch = 1000;
+
+[[noreturn]] void nothing_kept(const StoreId& store) {
+    throw Error(Reaction::Stop,
+                "the new primary does not know any more what it had of " + store.to_string() +
+                    " when it was promoted",
+                "keep a copy of what you need and empty this site (docs/runbooks/old-primary.md)");
+}
+
+std::string shown(const std::string& oid, const std::string& target) {
+    return oid.empty() ? target : to_hex(oid);
+}
+
+}  // namespace
+
+void CutSource::for_each(const StoreId& store,
+                         const std::function<void(const std::string&, const Digest&)>& use) {
+    protocol::InventoryReader reader(use);
+    const auto answer = primary_.get(
+        {store.to_string() + "/cut", {}}, 0, {},
+        [&](std::string_view bytes) { reader.feed(bytes); }, stop_);
+    if (!answer.found) {
+        nothing_kept(store);
+    }
+    reader.finish();
+}
+
+std::string CutSource::state(const StoreId& store, const std::string& item) {
+    std::string state;
+    const auto answer = primary_.get(
+        {store.to_string() + "/cut-state", {{"item", to_hex(item)}}}, 0, {},
+        [&](std::string_view bytes) { state += bytes; }, stop_);
+    if (!answer.found) {
+        nothing_kept(store);
+    }
+    return state;
+}
+
+void LostItems::begin(const primary::Inventory& published) {
+    std::vector<primary::Inventory::Record> records;
+    const auto write = [&] {
+        here_.record(records);
+        records.clear();
+    };
+    cut_.for_each(store(), [&](const std::string& item, const Digest& digest) {
+        const auto known = published.find(store(), item);
+        const bool same = known && known->digest == digest;
+        // Without a state it is read, whatever it looks like.
+        records.push_back(
+            {store(), item, same ? *known : primary::Published{{}, digest}, Position{}});
+        if (records.size() >= batch) {
+            write();
+        }
+    });
+    write();
+}
+
+void LostItems::run(Quarantine& quarantine, const std::stop_token& stop) {
+    const primary::Noticed noticed = capture_.reconcile(stop);
+    if (!noticed.complete || noticed.emptied) {
+        throw Error(Reaction::Retry,
+                    "a part of " + store().to_string() +
+                        " cannot be looked at, or all of it is "
+                        "gone",
+                    "see that its root is mounted and can be read");
+    }
+    for (const std::string& item : noticed.changed) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        look_at(item, quarantine, stop);
+    }
+    for (const auto* gone : {&noticed.removed, &noticed.moved}) {
+        for (const std::string& item : *gone) {
+            removed(item, quarantine);
+        }
+    }
+}
+
+void LostItems::look_at(const std::string& item, Quarantine& quarantine,
+                        const std::stop_token& stop) {
+    learn_refs(item);
+    // Whole, so that a file which was moved is not only said to be a copy.
+    const auto reading = capture_.read(item, store().kind == StoreKind::Blobs, stop);
+    if (!reading) {
+        return;
+    }
+    if (protocol::is_removal(reading->payload)) {
+        return removed(item, quarantine);
+    }
+    const auto before = here_.find(store(), item);
+    if (!before || before->digest != reading->published.digest) {
+        keep(item, reading->payload, quarantine);
+    }
+    record(item, reading->published);
+}
+
+/// With the refs of the cut a reading says which of them have moved since, and packs only what they
+/// lead to.
+void LostItems::learn_refs(const std::string& item) {
+    const auto before = here_.find(store(), item);
+    if (store().kind == StoreKind::Repositories && before && before->forgotten()) {
+        primary::RepositoryState state = primary::decode_state(cut_.state(store(), item));
+        state.fingerprint.clear();  // the other site's
+        record(item, {primary::encode_state(state), before->digest});
+    }
+}
+
+void LostItems::removed(const std::string& item, Quarantine& quarantine) {
+    const auto before = here_.find(store(), item);
+    if (before && !before->removed()) {
+        Loss loss;
+        loss.kind = Loss::Kind::Undone;
+        loss.store = store();
+        loss.item = item;
+        loss.reason = "its removal never came to the new primary: it comes back";
+        quarantine.add(loss);
+    }
+    record(item, {});
+}
+
+void LostItems::keep(const std::string& item, const v1::Payload& payload, Quarantine& quarantine) {
+    Loss loss;
+    loss.kind = Loss::Kind::Quarantined;
+    loss.store = store();
+    loss.item = item;
+    loss.reason = "it never came to the new primary";
+    if (payload.has_ref_update()) {
+        keep_repository(item, payload.ref_update(), loss, quarantine);
+    } else {
+        keep_file(payload.blob_put(), loss, quarantine);
+    }
+    quarantine.add(loss);
+}
+
+void LostItems::keep_file(const v1::BlobPut& put, Loss& loss, Quarantine& quarantine) {
+    loss.kept = store().to_string() + "/" + put.path();
+    if (names_directory(put.path())) {
+        return quarantine.create_directory(loss.kept);
+    }
+    std::ofstream file = quarantine.create(loss.kept);
+    read(put.content(), [&](std::string_view bytes) {
+        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    });
+    close(file, loss.kept);
+}
+
+void LostItems::keep_repository(const std::string& item, const v1::RefUpdate& update, Loss& loss,
+                                Quarantine& quarantine) {
+    std::set<std::string> needed;
+    if (const auto before = here_.find(store(), item);
+        !update.full() && before && !before->state.empty()) {
+        for (const auto& [name, value] : primary::decode_state(before->state).refs.refs) {
+            if (!value.oid.empty()) {
+                needed.insert(value.oid);
+            }
+        }
+    }
+    for (const v1::Ref& ref : update.refs()) {
+        loss.refs[ref.name()] = {shown(ref.old_oid(), ref.old_target()),
+                                 shown(ref.new_oid(), ref.new_target())};
+    }
+    if (!update.has_pack()) {
+        return;  // what the refs lead to is on both sites
+    }
+    loss.kept = store().to_string() + "/" + item + ".bundle";
+    std::ofstream file = quarantine.create(loss.kept);
+    write_bundle(file, update, {needed.begin(), needed.end()},
+                 [&](const auto& use) { read(update.pack(), use); });
+    close(file, loss.kept);
+}
+
+void LostItems::read(const v1::Content& content, const std::function<void(std::string_view)>& use) {
+    if (content.pull().empty()) {
+        return use(content.inline_());
+    }
+    const auto body =
+        content_.open({store().to_string() + "/content", {{"ref", to_hex(content.pull())}}});
+    if (!body) {
+        throw Error(Reaction::Retry, "something in " + store().to_string() + " changes meanwhile",
+                    "see that nothing writes there any more");
+    }
+    std::vector<char> buffer(limits::mib);
+    while (const size_t count = body->read(buffer)) {
+        use({buffer.data(), count});
+    }
+}
+
+void LostItems::record(const std::string& item, const primary::Published& published) {
+    const primary::Inventory::Record record{store(), item, published, Position{}};
+    here_.record({&record, 1});
+}
+
+}  // namespace antipode::failover

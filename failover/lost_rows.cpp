@@ -1,0 +1,263 @@
+#include "failover/lost_rows.hpp"
+
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "primary/database/transaction_cutter.hpp"
+#include "protocol/message.hpp"
+#include "protocol/rows.hpp"
+#include "protocol/stream_search.hpp"
+
+namespace antipode::failover {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::milliseconds wait(100);
+/// Where the log ends at the start of a page, decoding gets there only once more is written.
+constexpr unsigned write_again = 20;
+
+std::string name_of(const v1::Relation& relation) {
+    return TableName{relation.schema(), relation.table()}.to_string();
+}
+
+/// The columns of a row by name; what was not sent is left out.
+Json columns_of(const v1::Relation& relation, const protocol::Row& row, bool key_only) {
+    Json columns = Json::object();
+    for (size_t i = 0; i < row.size() && i < static_cast<size_t>(relation.columns_size()); ++i) {
+        const v1::Column& column = relation.columns(static_cast<int>(i));
+        if ((key_only && !column.key()) || row[i].kind == protocol::Value::Kind::Unchanged) {
+            continue;
+        }
+        columns[column.name()] =
+            row[i].kind == protocol::Value::Kind::Null ? Json() : Json(std::string(row[i].text));
+    }
+    return columns;
+}
+
+Json unsent_columns(const v1::Relation& relation, const protocol::Row& row) {
+    Json names = Json::array();
+    for (size_t i = 0; i < row.size() && i < static_cast<size_t>(relation.columns_size()); ++i) {
+        if (row[i].kind == protocol::Value::Kind::Unchanged) {
+            names.push_back(relation.columns(static_cast<int>(i)).name());
+        }
+    }
+    return names;
+}
+
+const char* name_of(protocol::Op op) {
+    switch (op) {
+        case protocol::Op::Insert:
+            return "insert";
+        case protocol::Op::Update:
+            return "update";
+        case protocol::Op::Delete:
+            return "delete";
+        case protocol::Op::Truncate:
+            return "truncate";
+    }
+    return "?";
+}
+
+void write(std::ostream& out, const Json& line) {
+    out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
+/// A message may hold transactions from both sides of the place.
+void add_before(Lsn before, v1::Transaction message, LostRows& rows) {
+    size_t bytes = 0;
+    int members = 0;
+    for (const v1::Transaction::Member& member : message.members()) {
+        if (Lsn{member.commit_lsn()} < before) {
+            bytes += member.change_bytes();
+            ++members;
+        }
+    }
+    if (message.members_size() > 0) {
+        message.mutable_members()->DeleteSubrange(members, message.members_size() - members);
+        message.mutable_changes()->resize(std::min(bytes, message.changes().size()));
+    }
+    const bool any = members > 0 || Lsn{message.commit_lsn()} < before;
+    if (any) {
+        rows.add(message);
+    }
+}
+
+}  // namespace
+
+LostRows::LostRows(StoreId store, Lsn cut, std::ostream& out,
+                   std::function<void(const Loss&)> found)
+    : store_(std::move(store)), out_(out), found_(std::move(found)), through_(cut) {}
+
+void LostRows::add(const v1::Transaction& message) {
+    if (message.members_size() == 0) {
+        const Place place{message.xid(), Lsn{message.commit_lsn()}, message.commit_time_us()};
+        if (place.commit < through_) {
+            return;
+        }
+        add_statements(message, place);
+        add_changes(message, place, message.changes());
+        if (message.last()) {
+            end(place, Lsn{message.end_lsn()});
+        }
+        return;
+    }
+    std::string_view changes = message.changes();
+    for (const v1::Transaction::Member& member : message.members()) {
+        const size_t bytes = std::min<size_t>(member.change_bytes(), changes.size());
+        const Place place{member.xid(), Lsn{member.commit_lsn()}, member.commit_time_us()};
+        if (place.commit >= through_) {
+            add_changes(message, place, changes.substr(0, bytes));
+            end(place, Lsn{member.end_lsn()});
+        }
+        changes.remove_prefix(bytes);
+    }
+}
+
+void LostRows::add_statements(const v1::Transaction& message, const Place& place) {
+    for (const v1::Ddl& statement : message.statements()) {
+        write(out_, {{"xid", place.xid},
+                     {"commit_lsn", place.commit.to_string()},
+                     {"committed_at_us", place.commit_time_us},
+                     {"operation", "statement"},
+                     {"role", statement.role()},
+                     {"sql", statement.sql()}});
+        ++changes_;
+    }
+}
+
+void LostRows::add_changes(const v1::Transaction& message, const Place& place,
+                           std::string_view changes) {
+    std::map<uint32_t, const v1::Relation*> relations;
+    for (const v1::Relation& relation : message.relations()) {
+        relations[relation.id()] = &relation;
+    }
+    protocol::ChangeReader reader(changes);
+    protocol::Change change;
+    while (reader.next(change)) {
+        const auto found = relations.find(change.relation);
+        if (found == relations.end()) {
+            throw Error(Reaction::Stop, "a transaction does not say which table it changed",
+                        "compare the versions of Antipode on both sites (antipode version)");
+        }
+        const v1::Relation& relation = *found->second;
+        Json line = {{"xid", place.xid},
+                     {"commit_lsn", place.commit.to_string()},
+                     {"committed_at_us", place.commit_time_us},
+                     {"operation", name_of(change.op)},
+                     {"table", name_of(relation)}};
+        if (change.op == protocol::Op::Truncate) {
+            for (const uint32_t id : change.truncated) {
+                line["tables"].push_back(relations.contains(id) ? name_of(*relations[id]) : "?");
+            }
+        }
+        if (change.old_kind != protocol::OldRow::None) {
+            line["old"] =
+                columns_of(relation, change.old_row, change.old_kind == protocol::OldRow::Key);
+        }
+        if (!change.new_row.empty()) {
+            line["key"] = columns_of(relation, change.new_row, true);
+            line["new"] = columns_of(relation, change.new_row, false);
+            if (Json unsent = unsent_columns(relation, change.new_row); !unsent.empty()) {
+                line["unchanged"] = std::move(unsent);
+            }
+        }
+        write(out_, line);
+        ++changes_;
+    }
+}
+
+void LostRows::end(const Place& place, Lsn end) {
+    through_ = std::max(through_, end);
+    if (changes_ == 0) {
+        return;
+    }
+    Loss loss;
+    loss.kind = Loss::Kind::Quarantined;
+    loss.store = store_;
+    loss.item = "xid " + std::to_string(place.xid) + " at " + place.commit.to_string();
+    loss.captured_at = from_microseconds(place.commit_time_us);
+    loss.reason = "it never came to the new primary";
+    loss.changes = std::exchange(changes_, 0);
+    loss.kept = store_.to_string() + ".jsonl";
+    found_(loss);
+}
+
+void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
+                   const std::function<void(Lsn from)>& begins, LostRows& rows,
+                   const std::stop_token& stop) {
+    const Lsn from = source.start();
+    begins(from);
+    primary::TransactionCutter cutter(limits::transaction_part_bytes);
+    cutter.start(from);
+    Lsn decoded = from;
+    const Lsn wanted = end();
+    unsigned idle = 0;
+    std::vector<primary::DatabaseEvent> events;
+    const auto take = [&] {
+        for (const primary::DatabaseEvent& event : events) {
+            if (const auto* captured = std::get_if<primary::CapturedTransaction>(&event)) {
+                rows.add(captured->transaction);
+            }
+        }
+        events.clear();
+    };
+    while (decoded < wanted || cutter.in_transaction()) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        const auto next = source.next(wait);
+        if (!next) {
+            source.send_status(from, true);
+            if (++idle % write_again == 0) {
+                end();
+            }
+        } else if (const auto* progress = std::get_if<DecodedProgress>(&*next)) {
+            decoded = std::max(decoded, progress->lsn);
+            if (progress->wants_status) {
+                source.send_status(from, false);
+            }
+        } else {
+            cutter.add(*next, events);
+            if (const auto* commit = std::get_if<DecodedCommit>(&*next)) {
+                decoded = std::max(decoded, commit->end_lsn);
+            }
+        }
+        take();
+    }
+    cutter.flush(events);
+    take();
+    source.stop();
+}
+
+void add_from_stream(Stream& stream, const std::string& cluster, const Position& after, Lsn before,
+                     const StoreId& store, LostRows& rows, const std::stop_token& stop) {
+    const uint64_t epoch = after.epoch;
+    uint64_t next = protocol::find_behind(stream, cluster, epoch, after).sequence;
+    const uint64_t end = stream.info().last_sequence;
+    protocol::Assembler assembler;
+    while (next <= end && !stop.stop_requested()) {
+        const auto messages = stream.read(next, limits::wait);
+        if (messages.empty()) {
+            return;
+        }
+        for (const StoredMessage& stored : messages) {
+            auto opened = protocol::open(stored.bytes, cluster, epoch);
+            const auto* message = std::get_if<protocol::Message>(&opened);
+            if (message == nullptr || (message->store && *message->store != store)) {
+                continue;
+            }
+            auto assembled = assembler.add(*message);
+            const auto* event = std::get_if<std::optional<protocol::Event>>(&assembled);
+            if (event != nullptr && *event && (*event)->payload.has_transaction()) {
+                add_before(before, (*event)->payload.transaction(), rows);
+            }
+        }
+        next = messages.back().sequence + 1;
+    }
+}
+
+}  // namespace antipode::failover

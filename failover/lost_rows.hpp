@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <ostream>
+#include <stop_token>
+
+#include "base/ids.hpp"
+#include "base/seams/database.hpp"
+#include "base/seams/stream.hpp"
+#include "failover/loss.hpp"
+#include "protocol/antipode.pb.h"
+
+namespace antipode::failover {
+
+/// Transactions of a former primary that the new one never got, as lines of JSON: for each changed
+/// row its transaction, table, and what it was and became; values as PostgreSQL writes them. Where
+/// sequences stand is no write of anybody's, and neither is a barrier. One thread.
+class LostRows {
+  public:
+    /// Commits before `cut` are the new primary's, too. `found` hears of each transaction once, at
+    /// its end.
+    LostRows(StoreId store, Lsn cut, std::ostream& out, std::function<void(const Loss&)> found);
+
+    /// A message, or a part of a transaction, in commit order. What was seen before is passed over.
+    void add(const v1::Transaction& message);
+    /// Every commit that ends at or below was added.
+    Lsn through() const { return through_; }
+
+  private:
+    struct Place {
+        uint32_t xid = 0;
+        Lsn commit;
+        int64_t commit_time_us = 0;
+    };
+    void add_changes(const v1::Transaction& message, const Place& place, std::string_view changes);
+    void add_statements(const v1::Transaction& message, const Place& place);
+    void end(const Place& place, Lsn end);
+
+    const StoreId store_;
+    std::ostream& out_;
+    const std::function<void(const Loss&)> found_;
+    Lsn through_;
+    uint64_t changes_ = 0;  ///< of the transaction that is open
+};
+
+/// Adds what `source`, the former primary's own slot, still has, up to `end`; the slot stays as it
+/// is. `begins` hears first where that begins: what ended before, it has let go. `end` is asked
+/// again while decoding does not get there.
+void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
+                   const std::function<void(Lsn from)>& begins, LostRows& rows,
+                   const std::stop_token& stop);
+
+/// Adds the transactions of `store` that a stream still holds behind `after`, as far as they commit
+/// below `before`.
+void add_from_stream(Stream& stream, const std::string& cluster, const Position& after, Lsn before,
+                     const StoreId& store, LostRows& rows, const std::stop_token& stop);
+
+}  // namespace antipode::failover

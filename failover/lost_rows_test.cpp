@@ -1,0 +1,142 @@
+#include "failover/lost_rows.hpp"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "protocol/message.hpp"
+#include "protocol/rows.hpp"
+#include "tests/support/memory_stream.hpp"
+
+namespace antipode::failover {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const StoreId database{StoreKind::Database, "app"};
+
+class Lost : public testing::Test {
+  protected:
+    static void describe(v1::Transaction& message) {
+        v1::Relation& relation = *message.add_relations();
+        relation.set_id(1);
+        relation.set_schema("public");
+        relation.set_table("items");
+        relation.add_columns()->set_name("id");
+        relation.mutable_columns(0)->set_key(true);
+        relation.add_columns()->set_name("body");
+    }
+    static std::string insert(const std::string& id) {
+        protocol::ChangeWriter writer;
+        writer.insert(1, protocol::encode_row({id, std::nullopt}));
+        return writer.take();
+    }
+    static v1::Transaction one(uint32_t xid, uint64_t commit, const std::string& id) {
+        v1::Transaction message;
+        describe(message);
+        message.set_xid(xid);
+        message.set_commit_lsn(commit);
+        message.set_end_lsn(commit + 5);
+        message.set_last(true);
+        message.set_changes(insert(id));
+        message.set_change_count(1);
+        return message;
+    }
+    static v1::Transaction several(const std::vector<uint64_t>& commits) {
+        v1::Transaction message;
+        describe(message);
+        for (const uint64_t commit : commits) {
+            const std::string bytes = insert(std::to_string(commit));
+            v1::Transaction::Member& member = *message.add_members();
+            member.set_xid(static_cast<uint32_t>(commit));
+            member.set_commit_lsn(commit);
+            member.set_end_lsn(commit + 5);
+            member.set_change_count(1);
+            member.set_change_bytes(bytes.size());
+            message.mutable_changes()->append(bytes);
+        }
+        message.set_commit_lsn(commits.back());
+        message.set_end_lsn(commits.back() + 5);
+        message.set_last(true);
+        return message;
+    }
+    std::vector<std::string> items() const {
+        std::vector<std::string> found;
+        for (const Loss& loss : losses_) {
+            found.push_back(loss.item);
+        }
+        return found;
+    }
+
+    std::ostringstream out_;
+    std::vector<Loss> losses_;
+    LostRows rows_{database, Lsn{100}, out_, [this](const Loss& loss) { losses_.push_back(loss); }};
+};
+
+TEST_F(Lost, RowsAreWrittenWithTableKeyAndPlace) {
+    rows_.add(one(7, 100, "5"));
+    EXPECT_EQ(out_.str(),
+              "{\"xid\":7,\"commit_lsn\":\"0/64\",\"committed_at_us\":0,\"operation\":\"insert\","
+              "\"table\":\"public.items\",\"key\":{\"id\":\"5\"},\"new\":{\"id\":\"5\",\"body\":"
+              "null}}\n");
+    ASSERT_THAT(items(), ElementsAre("xid 7 at 0/64"));
+    EXPECT_EQ(losses_[0].changes, 1U);
+    EXPECT_EQ(losses_[0].kept, "database/app.jsonl");
+    EXPECT_EQ(rows_.through(), Lsn{105});
+}
+
+TEST_F(Lost, WhatTheNewPrimaryHasIsNotLostAndNothingIsLostTwice) {
+    rows_.add(one(6, 95, "4"));
+    rows_.add(several({90, 100, 110}));
+    rows_.add(several({100, 110}));  // the slot gives again what a stream gave
+    rows_.add(one(8, 110, "8"));
+    EXPECT_THAT(items(), ElementsAre("xid 100 at 0/64", "xid 110 at 0/6E"));
+}
+
+TEST_F(Lost, ALargeTransactionCountsOnceAndOneWithoutRowsDoesNot) {
+    v1::Transaction part = one(9, 120, "1");
+    part.set_last(false);
+    rows_.add(part);
+    EXPECT_THAT(items(), IsEmpty());
+    part = one(9, 120, "2");
+    part.set_part(1);
+    part.add_statements()->set_sql("DROP TABLE other");
+    rows_.add(part);
+    ASSERT_THAT(items(), ElementsAre("xid 9 at 0/78"));
+    EXPECT_EQ(losses_[0].changes, 3U);
+    EXPECT_THAT(out_.str(), HasSubstr("DROP TABLE other"));
+    v1::Transaction sequences;
+    sequences.set_xid(10);
+    sequences.set_commit_lsn(130);
+    sequences.set_end_lsn(131);
+    sequences.set_last(true);
+    sequences.add_sequences()->set_name("s");
+    rows_.add(sequences);
+    EXPECT_EQ(items().size(), 1U);
+    EXPECT_EQ(rows_.through(), Lsn{131});
+}
+
+TEST_F(Lost, FromAStreamOnlyWhatTheSlotLetGoOfIsTaken) {
+    test::MemoryStream stream;
+    protocol::Sealer sealer("demo", 3, 1, std::nullopt);
+    Position first;
+    for (const v1::Transaction& transaction : {one(6, 95, "4"), several({100, 110, 120})}) {
+        v1::Payload payload;
+        *payload.mutable_transaction() = transaction;
+        const auto sealed = sealer.seal(database, from_microseconds(1), payload);
+        first = first.is_origin() ? sealed.position : first;
+        for (const std::string& message : sealed.messages) {
+            stream.put(message);
+        }
+    }
+    add_from_stream(stream, "demo", first, Lsn{120}, database, rows_, {});
+    EXPECT_THAT(items(), ElementsAre("xid 100 at 0/64", "xid 110 at 0/6E"));
+    rows_.add(several({120}));
+    EXPECT_EQ(items().size(), 3U);
+}
+
+}  // namespace
+}  // namespace antipode::failover

@@ -1,0 +1,109 @@
+#include "failover/quarantine.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "failover/durable.hpp"
+
+namespace antipode::failover {
+namespace {
+
+constexpr const char* remedy = "check free space and permissions of the state directory";
+
+[[noreturn]] void fail(const std::string& what) {
+    throw Error(Reaction::Retry, what + ": " + std::strerror(errno), remedy);
+}
+
+void make_directories(const std::filesystem::path& directory) {
+    std::error_code code;
+    std::filesystem::create_directories(directory, code);
+    if (code) {
+        throw Error(Reaction::Retry,
+                    "making " + printable(directory.native()) + ": " + code.message(), remedy);
+    }
+}
+
+/// What an earlier call left half made.
+void empty(const std::filesystem::path& directory) {
+    if (std::filesystem::exists(Quarantine::manifest_of(directory))) {
+        remove_durably(Quarantine::manifest_of(directory));
+    }
+    std::error_code code;
+    std::filesystem::remove_all(directory, code);
+    if (code) {
+        throw Error(Reaction::Retry, "emptying " + directory.string() + ": " + code.message(),
+                    remedy);
+    }
+    make_directories(directory);
+    std::filesystem::permissions(directory, std::filesystem::perms::owner_all);
+}
+
+}  // namespace
+
+Quarantine::Quarantine(std::filesystem::path directory) : directory_(std::move(directory)) {
+    empty(directory_);
+    losses_ = create("losses.jsonl");
+    loss_.quarantine = directory_;
+}
+
+std::ofstream Quarantine::create(const std::string& path) const {
+    const std::filesystem::path file = directory_ / path;
+    make_directories(file.parent_path());
+    std::ofstream stream(file, std::ios::binary | std::ios::trunc);
+    if (!stream) {
+        fail("making " + printable(file.native()));
+    }
+    return stream;
+}
+
+void Quarantine::create_directory(const std::string& path) const {
+    make_directories(directory_ / path);
+}
+
+void Quarantine::add(const Loss& loss) {
+    losses_ << to_json(loss) << "\n";
+    loss_.add(loss);
+}
+
+std::string Quarantine::finish(const std::string& preliminary, const std::string& site,
+                               TimePoint now) {
+    close(losses_, "losses.jsonl");
+    loss_.site = site;
+    loss_.at = now;
+    const std::string manifest = complete_report(preliminary, loss_);
+    sync_file_system(directory_);
+    replace_durably(manifest_of(directory_), manifest);
+    // Whoever reads the manifest after a power cut finds the directory, too.
+    sync_file_system(directory_.parent_path());
+    return manifest;
+}
+
+void close(std::ofstream& file, const std::string& name) {
+    file.close();
+    if (!file) {
+        fail("writing " + printable(name));
+    }
+}
+
+void write_bundle(std::ostream& out, const v1::RefUpdate& update,
+                  const std::vector<std::string>& needed,
+                  const std::function<void(const std::function<void(std::string_view)>&)>& read) {
+    const bool sha1 = update.object_format() == "sha1";
+    out << (sha1 ? "# v2 git bundle\n" : "# v3 git bundle\n@object-format=sha256\n");
+    for (const std::string& oid : needed) {
+        out << "-" << to_hex(oid) << "\n";
+    }
+    for (const v1::Ref& ref : update.refs()) {
+        if (!ref.new_oid().empty()) {
+            out << to_hex(ref.new_oid()) << " " << ref.name() << "\n";
+        }
+    }
+    out << "\n";
+    read([&](std::string_view piece) {
+        out.write(piece.data(), static_cast<std::streamsize>(piece.size()));
+    });
+}
+
+}  // namespace antipode::failover

@@ -1,0 +1,123 @@
+#include "failover/quarantine.hpp"
+
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::failover {
+namespace {
+
+using nlohmann::json;
+
+std::string preliminary() {
+    LossReport report;
+    report.cluster = "demo";
+    report.operation = "promote-1";
+    report.old_primary = "london";
+    report.new_primary = "sydney";
+    report.epoch = 1;
+    report.known = 2;
+    return report.to_json();
+}
+
+Loss file(const std::string& item, Loss::Kind kind) {
+    Loss loss;
+    loss.kind = kind;
+    loss.store = {StoreKind::Blobs, "uploads"};
+    loss.item = item;
+    return loss;
+}
+
+TEST(Quarantine, ItsManifestIsTheFinalReportAndComesLast) {
+    const test::TemporaryDirectory temporary;
+    const auto directory = temporary / "promote-1";
+    Quarantine quarantine(directory);
+    auto stream = quarantine.create("blobs/uploads/a/b");
+    stream << "as it was";
+    close(stream, "b");
+    quarantine.add(file("a/b", Loss::Kind::Quarantined));
+    quarantine.add(file("c", Loss::Kind::Undone));
+    EXPECT_FALSE(std::filesystem::exists(Quarantine::manifest_of(directory)));
+    const json report =
+        json::parse(quarantine.finish(preliminary(), "london", from_microseconds(9)));
+    EXPECT_EQ(report, json::parse(test::read_file(Quarantine::manifest_of(directory))));
+    EXPECT_EQ(test::read_file(directory / "blobs/uploads/a/b"), "as it was");
+    EXPECT_EQ(report["state"], "final");
+    EXPECT_EQ(report["known_lost"], 2);
+    EXPECT_EQ(report["lost"]["files"], 1);
+    EXPECT_EQ(report["lost"]["undone_removals"], 1);
+    EXPECT_EQ(report["operation"], "promote-1");
+    EXPECT_EQ(report["preliminary"]["known_lost"], 2);
+    EXPECT_TRUE(report["rejoined_at_us"].is_null());
+    EXPECT_EQ(json::parse(rejoined_report(report.dump(), from_microseconds(10)))["rejoined_at_us"],
+              10);
+}
+
+TEST(Quarantine, IsMadeAnewFromNothing) {
+    const test::TemporaryDirectory temporary;
+    const auto directory = temporary / "promote-1";
+    std::string first;
+    {
+        Quarantine quarantine(directory);
+        auto stream = quarantine.create("blobs/uploads/old");
+        close(stream, "old");
+        quarantine.add(file("old", Loss::Kind::Quarantined));
+        first = quarantine.finish(preliminary(), "london", from_microseconds(9));
+    }
+    Quarantine quarantine(directory);
+    EXPECT_FALSE(std::filesystem::exists(directory / "blobs"));
+    EXPECT_FALSE(std::filesystem::exists(Quarantine::manifest_of(directory)))
+        << "a half made one looks whole";
+    const json second = json::parse(quarantine.finish(first, "london", from_microseconds(11)));
+    EXPECT_EQ(second["known_lost"], 0);
+    EXPECT_EQ(second["preliminary"]["known_lost"], 2) << "what was known before is forgotten";
+}
+
+TEST(Quarantine, RefusesWhatIsNoLossReport) {
+    EXPECT_THROW(complete_report("{}", {}), Error);
+    EXPECT_THROW(complete_report("<html>", {}), Error);
+}
+
+TEST(Quarantine, ItsBundlesAreGits) {
+    const test::TemporaryDirectory temporary;
+    const std::string source = (temporary / "source").string();
+    const auto git = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"git", "-C", source, "-c", "user.name=Test", "-c",
+                                             "user.email=test@example.org"});
+        std::string said = test::must_run(arguments);
+        said.erase(said.find_last_not_of('\n') + 1);
+        return said;
+    };
+    test::must_run({"git", "init", "-q", "-b", "main", source});
+    git({"commit", "-q", "--allow-empty", "-m", "both have it"});
+    const std::string before = git({"rev-parse", "HEAD"});
+    test::must_run({"git", "clone", "-q", "--bare", source, (temporary / "mirror").string()});
+    git({"commit", "-q", "--allow-empty", "-m", "lost"});
+    const std::string lost = git({"rev-parse", "HEAD"});
+    const std::string pack =
+        test::run({"git", "-C", source, "pack-objects", "-q", "--stdout", "--revs", "--thin"},
+                  lost + "\n^" + before + "\n")
+            .output;
+    v1::RefUpdate update;
+    update.set_object_format("sha1");
+    update.add_refs()->set_name("refs/heads/main");
+    update.mutable_refs(0)->set_new_oid(*from_hex(lost));
+    update.add_refs()->set_name("refs/heads/deleted");
+    std::ofstream out(temporary / "lost.bundle", std::ios::binary);
+    write_bundle(out, update, {*from_hex(before)}, [&](const auto& use) { use(pack); });
+    out.close();
+    test::must_run({"git", "-C", (temporary / "mirror").string(), "fetch", "-q",
+                    (temporary / "lost.bundle").string(), "refs/heads/main:refs/heads/found"});
+    EXPECT_THAT(
+        test::must_run({"git", "-C", (temporary / "mirror").string(), "rev-parse", "found"}),
+        testing::HasSubstr(lost));
+}
+
+}  // namespace
+}  // namespace antipode::failover

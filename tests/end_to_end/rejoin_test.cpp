@@ -1,0 +1,443 @@
+// The old primary comes back after another site was promoted: what only it has is kept, and it
+// becomes a secondary without being copied anew.
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/end_to_end/two_primaries.hpp"
+
+namespace antipode::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+std::string value_of(const std::string& json, const std::string& filter) {
+    std::string value = run({"jq", "-r", filter}, json).output;
+    value.erase(value.find_last_not_of('\n') + 1);
+    return value;
+}
+
+std::filesystem::path journal_of(const Site& site) {
+    return site.directory / "state/failover.journal";
+}
+
+class Rejoin : public testing::Test {
+  protected:
+    void SetUp() override { start(""); }
+    void start(const std::string& more) {
+        writer_.reset();
+        pair_.reset();
+        pair_ = std::make_unique<Pair>(more);
+        writer_ = std::make_unique<Writer>(*pair_);
+        // Something that nobody touches later: it must not be transferred again.
+        write_file(london().files_root / "still.bin", std::string(300'000, 's'));
+        app(london(),
+            "CREATE TABLE still (id int PRIMARY KEY, v text);"
+            "INSERT INTO still SELECT i, 'v' || i FROM generate_series(1, 20000) i");
+        write_file(london().files_root / "kept.txt", "as it was");
+        write_file(london().files_root / "removed.txt", "it stays");
+        ASSERT_TRUE(writer_->write());
+        ASSERT_TRUE(pair_->caught_up(sydney())) << pair_->describe();
+        ASSERT_EQ(sydney().antipode({"database", "setup"}).status, 0);
+    }
+    Site& london() { return pair_->london; }
+    Site& sydney() { return pair_->sydney; }
+
+    /// What london alone will have: in each store something that is new, changed, and removed.
+    void write_what_is_lost() {
+        app(london(), "INSERT INTO uploads VALUES (500, 'lost', 'lost')");
+        app(london(), "UPDATE uploads SET note = 'lost' WHERE id = 0");
+        app(london(),
+            "BEGIN; DELETE FROM still WHERE id = 7; UPDATE still SET v = 'lost' WHERE id = 9; "
+            "COMMIT");
+        write_file(london().files_root / "lost.txt", "nobody else has this");
+        write_file(london().files_root / "kept.txt", "as only london has it");
+        write_file(london().files_root / "lost-large.bin", std::string(400'000, 'l'));
+        std::filesystem::remove(london().files_root / "removed.txt");
+        const std::string clone = (pair_->temporary / "lost-work").string();
+        const std::string origin = (london().git_root / "app.git").string();
+        must_run({"git", "clone", "-q", origin, clone});
+        const auto git = [&](std::vector<std::string> arguments) {
+            arguments.insert(arguments.begin(), {"git", "-C", clone, "-c", "user.name=Test", "-c",
+                                                 "user.email=test@example.org"});
+            return must_run(arguments);
+        };
+        git({"commit", "-q", "--allow-empty", "-m", "lost on main"});
+        git({"push", "-q", "origin", "HEAD:refs/heads/main"});
+        git({"commit", "-q", "--allow-empty", "-m", "lost on a branch"});
+        git({"push", "-q", "origin", "HEAD:refs/heads/lost"});
+        lost_commit_ = git({"rev-parse", "HEAD"});
+        lost_commit_.erase(lost_commit_.find_last_not_of('\n') + 1);
+        must_run({"git", "init", "-q", "--bare", (london().git_root / "lost.git").string()});
+    }
+
+    /// With all that ran on it.
+    void lose_london() {
+        london().kill();
+        london().nats.kill();
+        london().postgres.kill();
+        std::filesystem::remove(Pair::opened(london()));
+    }
+    void promote_sydney() {
+        ASSERT_TRUE(eventually([&] {
+            return sydney()
+                       .antipode({"preflight", "--to", "sydney", "--mode", "failover"})
+                       .status == 0;
+        })) << pair_->describe();
+        const CommandResult done =
+            sydney().antipode({"promote", "sydney", "--yes", "-o", "json", "--fenced-by", "off"});
+        ASSERT_EQ(done.status, 0) << done.error << done.output << pair_->describe();
+        promotion_ = value_of(done.output, ".operation");
+    }
+
+    /// As it was left.
+    void bring_london_back() {
+        london().nats.start();
+        london().postgres.start();
+        write_file(Pair::opened(london()), "");
+        london().start();
+    }
+    void await_state(Site& site, const std::string& state) {
+        ASSERT_TRUE(eventually([&] { return site.status(".failover.state") == state; }, 60s))
+            << state << "\n"
+            << pair_->describe();
+    }
+    std::filesystem::path quarantine() {
+        return london().directory / "state/quarantine" / promotion_;
+    }
+    /// A line for each loss: kind, store, item.
+    std::multiset<std::string> losses() {
+        std::multiset<std::string> found;
+        std::istringstream lines(must_run({"jq", "-r", R"x("\(.kind) \(.store) \(.item)")x",
+                                           (quarantine() / "losses.jsonl").string()}));
+        for (std::string line; std::getline(lines, line);) {
+            // Numbers of transactions differ in each run.
+            found.insert(line.substr(0, line.find(" xid ")));
+        }
+        return found;
+    }
+    /// What write_what_is_lost() wrote, each once.
+    void expect_quarantine_is_whole() {
+        EXPECT_EQ(
+            losses(),
+            (std::multiset<std::string>{
+                "quarantined database/app", "quarantined database/app", "quarantined database/app",
+                "quarantined repositories/git app.git", "quarantined repositories/git lost.git",
+                "quarantined blobs/uploads lost.txt", "quarantined blobs/uploads kept.txt",
+                "quarantined blobs/uploads lost-large.bin", "undone blobs/uploads removed.txt"}));
+        EXPECT_EQ(read_file(quarantine() / "blobs/uploads/lost.txt"), "nobody else has this");
+        EXPECT_EQ(read_file(quarantine() / "blobs/uploads/kept.txt"), "as only london has it");
+        EXPECT_EQ(read_file(quarantine() / "blobs/uploads/lost-large.bin"),
+                  std::string(400'000, 'l'));
+        EXPECT_EQ(must_run({"jq", "-c", "[.operation,.table,(.key // .old).id,.new]",
+                            (quarantine() / "database/app.jsonl").string()}),
+                  "[\"insert\",\"public.uploads\",\"500\",{\"id\":\"500\",\"oid\":\"lost\","
+                  "\"path\":\"lost\",\"note\":null}]\n" +
+                      update_of_first_row() +
+                      "[\"delete\",\"public.still\",\"7\",null]\n"
+                      "[\"update\",\"public.still\",\"9\",{\"id\":\"9\",\"v\":\"lost\"}]");
+        // With what sydney has, the bundle gives the lost commits back.
+        const std::string clone = (pair_->temporary / "from-bundle").string();
+        std::filesystem::remove_all(clone);
+        must_run({"git", "clone", "-q", "--bare", (sydney().git_root / "app.git").string(), clone});
+        must_run({"git", "-C", clone, "fetch", "-q",
+                  (quarantine() / "repositories/git/app.git.bundle").string(),
+                  "refs/heads/lost:refs/heads/found"});
+        EXPECT_THAT(must_run({"git", "-C", clone, "rev-parse", "found"}), HasSubstr(lost_commit_));
+    }
+    std::string update_of_first_row() {
+        return run({PostgresServer::program("psql"), "-XAtc",
+                    "SELECT '[\"update\",\"public.uploads\",\"0\",{\"id\":\"0\",\"oid\":"
+                    "\"' || oid || '\",\"path\":\"' || path || '\",\"note\":\"lost\"}]' "
+                    "FROM uploads WHERE id = 0",
+                    sydney().postgres.url("app")})
+            .output;
+    }
+    void expect_final_report(Site& site) {
+        std::string report;
+        EXPECT_TRUE(eventually([&] {
+            report = site.antipode({"loss", promotion_, "-o", "json"}).output;
+            return value_of(report, ".state") == "final";
+        })) << report
+            << pair_->describe();
+        EXPECT_EQ(value_of(report, ".known_lost"), "9") << report;
+        EXPECT_EQ(value_of(report,
+                           ".lost | [.transactions,.changes,.repositories,.refs,.files,"
+                           ".undone_removals] | @csv"),
+                  "3,4,2,3,3,1")
+            << report;
+        EXPECT_EQ(value_of(report, ".old_primary"), "london");
+        EXPECT_EQ(value_of(report, ".unknown_since_us"), "null");
+    }
+
+    std::unique_ptr<Pair> pair_;
+    std::unique_ptr<Writer> writer_;
+    std::string promotion_;
+    std::string lost_commit_;
+};
+
+TEST_F(Rejoin, KeepsWhatWasLostTellsItExactlyAndSwitchesBack) {
+    sydney().kill();
+    write_what_is_lost();
+    lose_london();
+    sydney().start();
+    promote_sydney();
+    // sydney goes on: what it writes must neither be lost nor counted as lost.
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_TRUE(writer_->write()) << writer_->problem();
+    }
+    app(sydney(), "UPDATE uploads SET note = 'sydney' WHERE id = 0");
+    write_file(sydney().files_root / "kept.txt", "as sydney has it");
+
+    bring_london_back();
+    await_state(london(), "quarantined");
+    EXPECT_FALSE(std::filesystem::exists(Pair::opened(london())));
+    expect_quarantine_is_whole();
+    // Nothing is touched before the operator's word.
+    EXPECT_EQ(london().sql("SELECT count(*) FROM uploads WHERE id = 500"), "1");
+    EXPECT_EQ(read_file(london().files_root / "kept.txt"), "as only london has it");
+    const CommandResult unsure = london().antipode({"rejoin"});
+    EXPECT_EQ(unsure.status, 2) << unsure.error << unsure.output;
+    EXPECT_THAT(unsure.error, HasSubstr("only this site has 3 transactions, 3 refs of 2 "
+                                        "repositories, 3 files; 1 removal never came to sydney"));
+    expect_final_report(sydney());
+    const std::string untouched =
+        must_run({"stat", "-c", "%i %z", (london().files_root / "still.bin").string()}) +
+        london().sql("SELECT ctid, xmin FROM still WHERE id = 15000");
+
+    const CommandResult done = sydney().antipode({"rejoin", "london", "--yes", "-o", "json"});
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair_->describe();
+    EXPECT_EQ(value_of(done.output, ".loss.known_lost"), "9");
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+    EXPECT_EQ(london().sql("SELECT note FROM uploads WHERE id = 0"), "sydney");
+    EXPECT_EQ(london().sql("SELECT count(*) FROM uploads WHERE id = 500"), "0") << "resurrected";
+    EXPECT_FALSE(std::filesystem::exists(london().files_root / "lost.txt")) << "resurrected";
+    EXPECT_EQ(writer_->missing(london()), -1);
+    EXPECT_EQ(must_run({"stat", "-c", "%i %z", (london().files_root / "still.bin").string()}) +
+                  london().sql("SELECT ctid, xmin FROM still WHERE id = 15000"),
+              untouched)
+        << "it was copied again";
+    expect_quarantine_is_whole();
+    expect_final_report(london());
+    EXPECT_THAT(london().antipode({"quarantine", "list"}).output, HasSubstr(promotion_));
+    EXPECT_THAT(london().antipode({"quarantine", "show"}).output,
+                HasSubstr("lost: 3 transactions (4 changes), 3 refs of 2 repositories, 3 files, 1 "
+                          "removal"));
+    // And back.
+    ASSERT_TRUE(pair_->ready(london()))
+        << london().antipode({"preflight", "--to", "london"}).output << pair_->describe();
+    const CommandResult back = pair_->switch_to(london());
+    ASSERT_EQ(back.status, 0) << back.error << back.output << pair_->describe();
+    ASSERT_TRUE(writer_->write()) << writer_->problem();
+    ASSERT_TRUE(pair_->caught_up(sydney())) << pair_->describe();
+    EXPECT_EQ(writer_->missing(sydney()), -1);
+    pair_->expect_equal();
+    EXPECT_EQ(london().status(".epoch"), "3");
+}
+
+/// What a listing of each side says, and one does not.
+std::set<std::string> only_in(const std::string& one, const std::string& other) {
+    const auto lines_of = [](const std::string& text) {
+        std::istringstream lines(text);
+        std::set<std::string> all;
+        for (std::string line; std::getline(lines, line);) {
+            all.insert(line);
+        }
+        return all;
+    };
+    const auto these = lines_of(one);
+    const auto those = lines_of(other);
+    std::set<std::string> only;
+    std::set_difference(these.begin(), these.end(), those.begin(), those.end(),
+                        std::inserter(only, only.end()));
+    return only;
+}
+
+TEST_F(Rejoin, UnderLoadStatesExactlyWhatWasLost) {
+    const auto uploads = [](const Site& site) {
+        return site.sql("SELECT id FROM uploads ORDER BY id");
+    };
+    const auto files = [](const Site& site) {
+        return must_run(
+            {"find", (site.files_root / "u").string(), "-type", "f", "-printf", "%P\n"});
+    };
+    const auto commits = [](const Site& site) {
+        return must_run({"git", "-c", "safe.directory=*", "-C",
+                         (site.git_root / "app.git").string(), "log", "--format=%H", "main"});
+    };
+    writer_->start();
+    ASSERT_TRUE(writer_->go_on(5)) << writer_->problem();
+    sydney().kill();
+    ASSERT_TRUE(writer_->go_on(7)) << writer_->problem();
+    lose_london();
+    writer_->stop();
+    sydney().start();
+    promote_sydney();
+    const std::string rows_at_cut = uploads(sydney());
+    const std::string files_at_cut = files(sydney());
+    const std::string commits_at_cut = commits(sydney());
+    app(sydney(), "INSERT INTO uploads VALUES (1000, 'new', 'new')");
+    write_file(sydney().files_root / "u/new.bin", "new");
+    must_run(
+        {"git", "--git-dir", (sydney().git_root / "app.git").string(), "branch", "new", "main"});
+
+    bring_london_back();
+    await_state(london(), "quarantined");
+    const auto lost_rows = only_in(uploads(london()), rows_at_cut);
+    const auto lost_files = only_in(files(london()), files_at_cut);
+    EXPECT_GE(lost_rows.size(), 7U);
+    // An INSERT and another one into the journal, each a transaction.
+    std::multiset<std::string> rows;
+    std::istringstream kept(must_run({"jq", "-r", "select(.table == \"public.uploads\") | .new.id",
+                                      (quarantine() / "database/app.jsonl").string()}));
+    for (std::string line; std::getline(kept, line);) {
+        rows.insert(line);
+    }
+    EXPECT_EQ(rows, std::multiset<std::string>(lost_rows.begin(), lost_rows.end()));
+    std::set<std::string> kept_files =
+        only_in(must_run({"find", (quarantine() / "blobs/uploads/u").string(), "-type", "f",
+                          "-printf", "%P\n"}),
+                "");
+    EXPECT_EQ(kept_files, lost_files);
+    for (const std::string& file : lost_files) {
+        EXPECT_EQ(read_file(quarantine() / "blobs/uploads/u" / file),
+                  read_file(london().files_root / "u" / file));
+    }
+    const std::string clone = (pair_->temporary / "from-bundle").string();
+    must_run({"git", "clone", "-q", "--bare", (sydney().git_root / "app.git").string(), clone});
+    must_run({"git", "-C", clone, "fetch", "-q",
+              (quarantine() / "repositories/git/app.git.bundle").string(),
+              "refs/heads/main:refs/heads/found"});
+    EXPECT_EQ(must_run({"git", "-C", clone, "log", "--format=%H", "found"}), commits(london()));
+    EXPECT_GT(only_in(commits(london()), commits_at_cut).size(), 0U);
+
+    const CommandResult done = london().antipode({"rejoin", "--yes", "-o", "json"});
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair_->describe();
+    // An item is a loss, however often it changed; so is a transaction.
+    const std::string journal_rows =
+        must_run({"jq", "-r", ".xid", (quarantine() / "database/app.jsonl").string()});
+    EXPECT_EQ(value_of(done.output, ".loss.known_lost"),
+              std::to_string(only_in(journal_rows, "").size() + lost_files.size() + 1));
+    EXPECT_EQ(value_of(done.output, ".loss.lost.files"), std::to_string(lost_files.size()));
+    EXPECT_EQ(value_of(done.output, ".loss.lost.undone_removals"), "0");
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+    EXPECT_EQ(uploads(london()), rows_at_cut + "\n1000");
+}
+
+TEST_F(Rejoin, KeepsWhatWasSafeOnTheNewPrimaryAndCouldNotBeAppliedThere) {
+    // A row stands in the way.
+    sydney().sql(
+        "SET default_transaction_read_only = off; INSERT INTO uploads VALUES (600, 'x', 'x')");
+    app(london(), "INSERT INTO uploads VALUES (600, 'refused', 'refused')");
+    app(london(), "INSERT INTO uploads VALUES (601, 'behind it', 'behind it')");
+    const std::string end = london().sql("SELECT pg_current_wal_lsn()");
+    ASSERT_TRUE(eventually([&] {
+        return london().sql("SELECT confirmed_flush_lsn >= '" + end.substr(0, end.find('\n')) +
+                            "' FROM pg_replication_slots") == "t";
+    })) << pair_->describe();
+    london().sql("CHECKPOINT");  // the slot's place lasts
+    lose_london();
+    promote_sydney();
+    const std::string preliminary = sydney().antipode({"loss", "-o", "json"}).output;
+    EXPECT_EQ(value_of(preliminary, ".state"), "preliminary");
+    EXPECT_EQ(value_of(preliminary, ".known_lost"), "2") << preliminary;
+    bring_london_back();
+    await_state(london(), "quarantined");
+    EXPECT_EQ(must_run({"jq", "-c", "[.operation,.table,.new.id,.new.oid]",
+                        (quarantine() / "database/app.jsonl").string()}),
+              "[\"insert\",\"public.uploads\",\"600\",\"refused\"]\n"
+              "[\"insert\",\"public.uploads\",\"601\",\"behind it\"]");
+    EXPECT_EQ(losses(),
+              (std::multiset<std::string>{"quarantined database/app", "quarantined database/app"}));
+    ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+}
+
+TEST_F(Rejoin, KeepsAlsoWhatIsWrittenThroughTheFenceBeforeTheWord) {
+    lose_london();
+    promote_sydney();
+    bring_london_back();
+    await_state(london(), "quarantined");
+    EXPECT_EQ(losses().size(), 0U);
+    // A superuser, and root.
+    london().sql("INSERT INTO uploads VALUES (700, 'late', 'late')");
+    write_file(london().files_root / "late.txt", "late");
+    ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
+    EXPECT_EQ(losses(), (std::multiset<std::string>{"quarantined database/app",
+                                                    "quarantined blobs/uploads late.txt"}));
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+}
+
+/// kill -9 at calls that make something last, in each step of the way back.
+TEST_F(Rejoin, GoesOnWhereverItIsKilled) {
+    const CommandResult traced = run({"strace", "-qq", "-o", "/dev/null", "true"});
+    if (traced.status != 0) {
+        GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
+    }
+    start("rejoin = \"automatic\"\n");
+    sydney().kill();
+    write_what_is_lost();
+    lose_london();
+    sydney().start();
+    promote_sydney();
+    ASSERT_TRUE(writer_->write()) << writer_->problem();
+    london().nats.start();
+    london().postgres.start();
+    struct Kill {
+        const char* call;
+        int most;
+    };
+    std::multiset<std::string> died_in;
+    for (const Kill& kill : std::vector<Kill>{
+             {"syncfs", 2}, {"rename", 4}, {"unlink", 3}, {"fsync", 9}, {"fdatasync", 6}}) {
+        for (int count = 1; count <= kill.most; ++count) {
+            london().launch({"strace", "-f", "-q", "-o", (london().directory / "trace").string(),
+                             "-e", std::string("trace=") + kill.call, "-e",
+                             std::string("inject=") + kill.call +
+                                 ":signal=SIGKILL:when=" + std::to_string(count)});
+            const bool died = eventually(
+                [&] {
+                    return !london().daemon().running() ||
+                           london().status(".recovery_point_us").has_value();
+                },
+                30s);
+            const std::string journal = read_file(journal_of(london()));
+            if (died && !london().daemon().running()) {
+                died_in.insert(value_of(journal, "[inputs, .] | last | .state"));
+            }
+            const pid_t tracer = london().daemon().pid();
+            if (london().daemon().running()) {
+                run({"pkill", "-KILL", "-P", std::to_string(tracer)});
+                eventually([&] { return !london().daemon().running(); });
+            }
+        }
+    }
+    std::string states;
+    for (const std::string& state : died_in) {
+        states += state + " ";
+    }
+    std::cout << "killed in: " << states << "\n";
+    for (const char* state : {"quarantining", "rewinding"}) {
+        EXPECT_GE(died_in.count(state), 1U) << states;
+    }
+    london().start();
+    await_state(london(), "following");
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+    expect_quarantine_is_whole();
+    expect_final_report(sydney());
+    EXPECT_EQ(writer_->missing(london()), -1);
+}
+
+}  // namespace
+}  // namespace antipode::test
