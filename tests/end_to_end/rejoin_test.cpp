@@ -2,7 +2,9 @@
 // becomes a secondary without being copied anew.
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -378,13 +380,55 @@ TEST_F(Rejoin, KeepsAlsoWhatIsWrittenThroughTheFenceBeforeTheWord) {
     pair_->expect_equal();
 }
 
-/// kill -9 at calls that make something last, in each step of the way back.
-TEST_F(Rejoin, GoesOnWhereverItIsKilled) {
-    const CommandResult traced = run({"strace", "-qq", "-o", "/dev/null", "true"});
-    if (traced.status != 0) {
-        GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
+struct Kill {
+    const char* call;
+    int most;
+};
+
+class RejoinKilled : public Rejoin {
+  protected:
+    void SetUp() override {
+        const CommandResult traced = run({"strace", "-qq", "-o", "/dev/null", "true"});
+        if (traced.status != 0) {
+            GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
+        }
+        // While it is there, the way back ends in the step "rewinding".
+        write_file(hold(), "");
+        start("rejoin = \"automatic\"\nsecondary_command = [\"/usr/bin/test\", \"!\", \"-e\", \"" +
+              hold().string() + "\"]\n");
     }
-    start("rejoin = \"automatic\"\n");
+    std::filesystem::path hold() { return temporary_ / "hold"; }
+
+    /// kill -9 at calls that make something last: at the first, the second, ... of each kind, and
+    /// by hand where it goes on until `ended`. Where it died is noted.
+    void kill_at(const std::vector<Kill>& kills, const std::function<bool()>& ended) {
+        for (const Kill& kill : kills) {
+            for (int count = 1; count <= kill.most; ++count) {
+                london().launch({"strace", "-f", "-q", "-o",
+                                 (london().directory / "trace").string(), "-e",
+                                 std::string("trace=") + kill.call, "-e",
+                                 std::string("inject=") + kill.call +
+                                     ":signal=SIGKILL:when=" + std::to_string(count)});
+                ASSERT_TRUE(eventually([&] { return !london().daemon().running() || ended(); }))
+                    << pair_->describe();
+                if (london().daemon().running()) {
+                    run({"pkill", "-KILL", "-P", std::to_string(london().daemon().pid())});
+                    ASSERT_TRUE(eventually([&] { return !london().daemon().running(); }));
+                } else {
+                    ++died_in_[last_state()];
+                }
+            }
+        }
+    }
+    std::string last_state() {
+        return value_of(read_file(journal_of(london())), "[., inputs] | last | .state");
+    }
+
+    TemporaryDirectory temporary_;
+    std::map<std::string, int> died_in_;
+};
+
+TEST_F(RejoinKilled, GoesOnWhereverItIs) {
     sydney().kill();
     write_what_is_lost();
     lose_london();
@@ -393,42 +437,29 @@ TEST_F(Rejoin, GoesOnWhereverItIsKilled) {
     ASSERT_TRUE(writer_->write()) << writer_->problem();
     london().nats.start();
     london().postgres.start();
-    struct Kill {
-        const char* call;
-        int most;
+    const auto rewinds = [&] { return last_state() == "rewinding"; };
+    kill_at({{"syncfs", 2}, {"rename", 3}, {"fsync", 6}, {"fdatasync", 3}, {"unlink", 2}}, rewinds);
+    london().start();
+    ASSERT_TRUE(eventually(rewinds)) << pair_->describe();
+    london().kill();
+    // From here on it starts in this step.
+    const auto has_rewound = [&] {
+        return london().status(".failover.problem").value_or("").find("secondary_command failed") !=
+               std::string::npos;
     };
-    std::multiset<std::string> died_in;
-    for (const Kill& kill : std::vector<Kill>{
-             {"syncfs", 2}, {"rename", 4}, {"unlink", 3}, {"fsync", 9}, {"fdatasync", 6}}) {
-        for (int count = 1; count <= kill.most; ++count) {
-            london().launch({"strace", "-f", "-q", "-o", (london().directory / "trace").string(),
-                             "-e", std::string("trace=") + kill.call, "-e",
-                             std::string("inject=") + kill.call +
-                                 ":signal=SIGKILL:when=" + std::to_string(count)});
-            const bool died = eventually(
-                [&] {
-                    return !london().daemon().running() ||
-                           london().status(".recovery_point_us").has_value();
-                },
-                30s);
-            const std::string journal = read_file(journal_of(london()));
-            if (died && !london().daemon().running()) {
-                died_in.insert(value_of(journal, "[inputs, .] | last | .state"));
-            }
-            const pid_t tracer = london().daemon().pid();
-            if (london().daemon().running()) {
-                run({"pkill", "-KILL", "-P", std::to_string(tracer)});
-                eventually([&] { return !london().daemon().running(); });
-            }
-        }
+    kill_at({{"fsync", 4}, {"fdatasync", 6}, {"rename", 3}, {"pwrite64", 4}}, has_rewound);
+    std::filesystem::remove(hold());
+    london().start();
+    ASSERT_TRUE(eventually([&] { return last_state() == "following"; })) << pair_->describe();
+    london().kill();
+    kill_at({{"fdatasync", 6}, {"rename", 4}, {"fsync", 3}}, [&] {
+        return london().files() == sydney().files() && london().rows() == sydney().rows();
+    });
+    for (const auto& [state, times] : died_in_) {
+        std::cout << "killed " << times << " times in the state " << state << "\n";
     }
-    std::string states;
-    for (const std::string& state : died_in) {
-        states += state + " ";
-    }
-    std::cout << "killed in: " << states << "\n";
-    for (const char* state : {"quarantining", "rewinding"}) {
-        EXPECT_GE(died_in.count(state), 1U) << states;
+    for (const char* state : {"quarantining", "rewinding", "following"}) {
+        EXPECT_GE(died_in_[state], 2) << state;
     }
     london().start();
     await_state(london(), "following");
