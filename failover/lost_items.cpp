@@ -153,7 +153,7 @@ void LostItems::keep_file(const v1::BlobPut& put, Loss& loss, Quarantine& quaran
     if (names_directory(put.path())) {
         return quarantine.create_directory(loss.kept);
     }
-    std::ofstream file = quarantine.create(loss.kept);
+    std::ofstream file = quarantine.create(loss.kept, put.content().size());
     read(put.content(), [&](std::string_view bytes) {
         file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     });
@@ -179,7 +179,7 @@ void LostItems::keep_repository(const std::string& item, const v1::RefUpdate& up
         return;  // what the refs lead to is on both sites
     }
     loss.kept = store().to_string() + "/" + item + ".bundle";
-    std::ofstream file = quarantine.create(loss.kept);
+    std::ofstream file = quarantine.create(loss.kept, update.pack().size());
     write_bundle(file, update, {needed.begin(), needed.end()},
                  [&](const auto& use) { read(update.pack(), use); });
     close(file, loss.kept);

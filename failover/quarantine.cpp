@@ -5,11 +5,14 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "base/limits.hpp"
 #include "failover/durable.hpp"
 
 namespace antipode::failover {
 namespace {
 
+/// A full disk would stop this site's servers, too.
+constexpr uint64_t left_free = 64 * limits::mib;
 constexpr const char* remedy = "check free space and permissions of the state directory";
 
 [[noreturn]] void fail(const std::string& what) {
@@ -48,8 +51,13 @@ Quarantine::Quarantine(std::filesystem::path directory) : directory_(std::move(d
     loss_.quarantine = directory_;
 }
 
-std::ofstream Quarantine::create(const std::string& path) const {
+std::ofstream Quarantine::create(const std::string& path, uint64_t bytes) const {
     const std::filesystem::path file = directory_ / path;
+    if (std::filesystem::space(directory_).available < bytes + left_free) {
+        throw Error(Reaction::Retry,
+                    "no room to keep " + printable(path) + " in " + directory_.string(),
+                    "make room: what only this site has is copied there");
+    }
     make_directories(file.parent_path());
     std::ofstream stream(file, std::ios::binary | std::ios::trunc);
     if (!stream) {

@@ -27,8 +27,8 @@ class Quarantine {
     explicit Quarantine(std::filesystem::path directory);
 
     /// A new file below the directory, with the directories that lead to it. `path` is raw bytes
-    /// without "..".
-    std::ofstream create(const std::string& path) const;
+    /// without "..". Throws Error{Retry} unless there is room for `bytes` and something more.
+    std::ofstream create(const std::string& path, uint64_t bytes = 0) const;
     /// An item's file is a directory: it is kept as one.
     void create_directory(const std::string& path) const;
     void add(const Loss& loss);

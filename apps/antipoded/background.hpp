@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/synchronized.hpp"
 
 namespace antipode {
@@ -17,11 +18,16 @@ template <typename Result>
 class Background {
   public:
     using Work = std::function<Result(const std::stop_token& stop)>;
+    explicit Background(const Clock& clock) : clock_(clock) {}
 
-    /// Begins `work` when none runs; nullopt while it does. Hands its result over once, or throws
-    /// what it threw; the next call begins anew.
+    /// Begins `work` when none runs; nullopt while it does. Hands its result over once; the next
+    /// call begins anew. What it threw is thrown for some seconds, until it begins anew.
     std::optional<Result> poll(const Work& work) {
+        if (problem_ && clock_.steady_now() < again_at_) {
+            std::rethrow_exception(problem_);
+        }
         if (!thread_.joinable()) {
+            problem_ = nullptr;
             ended_.with([](Ended& ended) { ended = {}; });
             thread_ = std::jthread([this, work](const std::stop_token& stop) { run(work, stop); });
             return std::nullopt;
@@ -32,12 +38,15 @@ class Background {
         }
         thread_.join();
         if (ended.problem) {
-            std::rethrow_exception(ended.problem);
+            problem_ = ended.problem;
+            again_at_ = clock_.steady_now() + pause;
+            std::rethrow_exception(problem_);
         }
         return std::move(ended.result);
     }
 
   private:
+    static constexpr std::chrono::seconds pause{5};
     struct Ended {
         std::optional<Result> result;
         std::exception_ptr problem;
@@ -52,6 +61,9 @@ class Background {
         ended_.with([&](Ended& ended) { ended = std::move(fresh); });
     }
 
+    const Clock& clock_;
+    std::exception_ptr problem_;
+    SteadyTime again_at_{};
     Synchronized<Ended> ended_;
     std::jthread thread_;  // last: ends before what it uses
 };

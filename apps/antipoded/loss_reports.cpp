@@ -4,9 +4,12 @@
 #include <spdlog/spdlog.h>
 
 #include "adapters/http/client.hpp"
+#include "adapters/nats/jetstream.hpp"
+#include "apps/antipoded/endpoints.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "failover/durable.hpp"
+#include "protocol/message.hpp"
 
 namespace antipode {
 namespace {
@@ -14,6 +17,12 @@ namespace {
 nlohmann::json parse(const std::string& text) {
     auto report = nlohmann::json::parse(text, nullptr, false);
     return report.is_object() ? report : nlohmann::json::object();
+}
+
+/// Nothing will be added to it.
+bool is_rejoined(const nlohmann::json& report) {
+    const auto at = report.find("rejoined_at_us");
+    return at != report.end() && !at->is_null();
 }
 
 std::filesystem::path directory_of(const Config& config) {
@@ -94,8 +103,7 @@ void LossReports::complete(const std::filesystem::path& file) {
     const auto operation = report.value("operation", "");
     const auto from = report.value("old_primary", "");
     const Config::Site* const old_primary = config_.find_site(from);
-    const bool rejoined = report.contains("rejoined_at_us") && !report["rejoined_at_us"].is_null();
-    if (rejoined || old_primary == nullptr || from == config_.site ||
+    if (is_rejoined(report) || old_primary == nullptr || from == config_.site ||
         report.value("new_primary", "") != config_.site) {
         completed_.insert(file);
         return;
@@ -104,6 +112,12 @@ void LossReports::complete(const std::filesystem::path& file) {
     const nlohmann::json theirs = parse(answer);
     if (theirs.value("state", "") == "final" && theirs.value("operation", "") == operation &&
         answer != *text) {
+        if (is_rejoined(theirs)) {
+            // What was set aside is in quarantine now. A nats-server has room for few streams.
+            nats::remove_stream(
+                own_endpoint(config_, "loss reports"),
+                protocol::stream_name(config_.cluster, report.value("epoch_ended", uint64_t{0})));
+        }
         failover::replace_durably(file, answer);
         spdlog::info("{}: {} was looked at; the loss report is final: {} lost", operation, from,
                      theirs.value("known_lost", uint64_t{0}));

@@ -49,7 +49,12 @@ std::set<std::string> handed_over(const Config& config, const v1::EpochRecord& r
 
 SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()> half,
                      const Clock& clock)
-    : config_(config), half_(std::move(half)), clock_(clock), fences_(config) {}
+    : config_(config),
+      half_(std::move(half)),
+      clock_(clock),
+      fences_(config),
+      quarantining_(clock),
+      looking_(clock) {}
 
 std::shared_ptr<PrimaryHalf> SiteHands::primary() const {
     auto half = std::dynamic_pointer_cast<PrimaryHalf>(half_());

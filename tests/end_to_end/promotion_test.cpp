@@ -90,7 +90,7 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     for (int start = 0; start < 2; ++start) {
         pair.london.start();
         ASSERT_TRUE(eventually([&] {
-            return pair.london.status(".failover.state") == "fenced" &&
+            return pair.london.status(".failover.state") == "quarantined" &&
                    !std::filesystem::exists(Pair::opened(pair.london));
         })) << pair.describe();
         EXPECT_EQ(pair.london.status(".role"), "fenced");
@@ -100,8 +100,9 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     pair.london.start();
     EXPECT_TRUE(eventually([&] {
         const std::string seen = pair.london.antipode({"status"}).output;
-        return seen.find("sydney is the primary of epoch 2") != std::string::npos &&
-               seen.find("disaster.md") != std::string::npos;
+        return seen.find("only this site has 4 transactions, 1 ref of 1 repository, 2 files") !=
+                   std::string::npos &&
+               seen.find("antipode rejoin london") != std::string::npos;
     })) << pair.london.antipode({"status"}).output;
     const CommandResult push =
         run({"git", "-C", (pair.temporary / "work").string(), "push", "-q",
