@@ -146,7 +146,7 @@ class Look {
         if (from.answers() && text_at(from.status, "role") == "primary") {
             block(found_.from + " answers, and is the primary",
                   "antipode switchover --to " + found_.to + " loses nothing");
-        } else if (from.answers() && text_at(from.change(), "state") == "fenced") {
+        } else if (from.answers() && text_at(from.status, "role") == "fenced") {
             warn(found_.from + " is fenced already", "");
         }
     }
@@ -299,7 +299,8 @@ std::string render(const Preflight& preflight, bool coloured) {
         text += " 1 apply on " + preflight.to +
                 " all that came   2 write the loss report\n ------------- point of no return "
                 "-------------\n 3 open " +
-                preflight.to + " for writes; " + from + " stays fenced when it comes back\n";
+                preflight.to + " for writes; " + from +
+                " stays fenced when it comes back, until it may rejoin\n";
         text += "LOST IF RUN NOW: what " + from + " wrote after " +
                 (preflight.recovery_point ? to_iso8601(*preflight.recovery_point)
                                           : std::string("a time that is not known")) +
