@@ -128,6 +128,16 @@ void confirm(const Output& output, const ChangeOptions& options, const std::stri
     }
 }
 
+void let_follow(const OpenBucket& open, const Config::Site& site, uint64_t epoch) {
+    try {
+        open(site, false)->put(failover::rejoin_key, std::to_string(epoch));
+    } catch (const Error& error) {
+        throw CommandError(ExitCode::Unreachable,
+                           "the nats-server of " + site.name + " does not answer: " + error.what(),
+                           "start it, then the same command again");
+    }
+}
+
 Json report_of(const std::string& text) {
     Json report = Json::parse(text, nullptr, false);
     return report.is_object() ? report : Json::object();
@@ -216,7 +226,7 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
     }
     if (now.state == State::Quarantined) {
         confirm(output, options, site.name, now.problem);
-        open(site, false)->put(failover::rejoin_key, std::to_string(now.epoch));
+        let_follow(open, site, now.epoch);
         now = watch.until({State::Following});
     } else if (now.state == State::Rewinding) {
         now = watch.until({State::Following});

@@ -25,6 +25,12 @@ std::string value_of(const std::string& json, const std::string& filter) {
     return value;
 }
 
+int64_t milliseconds_since(std::chrono::steady_clock::time_point begun) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                 begun)
+        .count();
+}
+
 std::filesystem::path journal_of(const Site& site) {
     return site.directory / "state/failover.journal";
 }
@@ -32,10 +38,10 @@ std::filesystem::path journal_of(const Site& site) {
 class Rejoin : public testing::Test {
   protected:
     void SetUp() override { start(""); }
-    void start(const std::string& more) {
+    void start(const std::string& more, Pair::Daemons daemons = Pair::Daemons::Superusers) {
         writer_.reset();
         pair_.reset();
-        pair_ = std::make_unique<Pair>(more);
+        pair_ = std::make_unique<Pair>(more, daemons);
         writer_ = std::make_unique<Writer>(*pair_);
         // Something that nobody touches later: it must not be transferred again.
         write_file(london().files_root / "still.bin", std::string(300'000, 's'));
@@ -46,7 +52,9 @@ class Rejoin : public testing::Test {
         write_file(london().files_root / "removed.txt", "it stays");
         ASSERT_TRUE(writer_->write());
         ASSERT_TRUE(pair_->caught_up(sydney())) << pair_->describe();
-        ASSERT_EQ(sydney().antipode({"database", "setup"}).status, 0);
+        if (daemons == Pair::Daemons::Superusers) {
+            ASSERT_EQ(sydney().antipode({"database", "setup"}).status, 0);
+        }
     }
     Site& london() { return pair_->london; }
     Site& sydney() { return pair_->sydney; }
@@ -198,7 +206,9 @@ TEST_F(Rejoin, KeepsWhatWasLostTellsItExactlyAndSwitchesBack) {
     write_file(sydney().files_root / "kept.txt", "as sydney has it");
 
     bring_london_back();
+    const auto back_at = std::chrono::steady_clock::now();
     await_state(london(), "quarantined");
+    std::cout << "in quarantine " << milliseconds_since(back_at) << " ms after it came back\n";
     EXPECT_FALSE(std::filesystem::exists(Pair::opened(london())));
     expect_quarantine_is_whole();
     // Nothing is touched before the operator's word.
@@ -213,10 +223,12 @@ TEST_F(Rejoin, KeepsWhatWasLostTellsItExactlyAndSwitchesBack) {
         must_run({"stat", "-c", "%i %z", (london().files_root / "still.bin").string()}) +
         london().sql("SELECT ctid, xmin FROM still WHERE id = 15000");
 
+    const auto word_at = std::chrono::steady_clock::now();
     const CommandResult done = sydney().antipode({"rejoin", "london", "--yes", "-o", "json"});
     ASSERT_EQ(done.status, 0) << done.error << done.output << pair_->describe();
     EXPECT_EQ(value_of(done.output, ".loss.known_lost"), "9");
     ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    std::cout << "equal " << milliseconds_since(word_at) << " ms after the word\n";
     pair_->expect_equal();
     EXPECT_EQ(london().sql("SELECT note FROM uploads WHERE id = 0"), "sydney");
     EXPECT_EQ(london().sql("SELECT count(*) FROM uploads WHERE id = 500"), "0") << "resurrected";
@@ -376,6 +388,73 @@ TEST_F(Rejoin, KeepsAlsoWhatIsWrittenThroughTheFenceBeforeTheWord) {
     ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
     EXPECT_EQ(losses(), (std::multiset<std::string>{"quarantined database/app",
                                                     "quarantined blobs/uploads late.txt"}));
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+}
+
+TEST_F(Rejoin, NeedsNoSuperusers) {
+    start("", Pair::Daemons::Unprivileged);
+    sydney().kill();
+    write_what_is_lost();
+    lose_london();
+    sydney().start();
+    promote_sydney();
+    ASSERT_TRUE(writer_->write()) << writer_->problem();
+    bring_london_back();
+    await_state(london(), "quarantined");
+    expect_quarantine_is_whole();
+    ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+    const CommandResult refused = run(
+        {PostgresServer::program("psql"), "-Xc", "SELECT 1", london().postgres.url("app", "app")});
+    EXPECT_THAT(refused.error, HasSubstr("permission denied for database"));
+    ASSERT_TRUE(pair_->ready(london())) << pair_->describe();
+    ASSERT_EQ(pair_->switch_to(london()).status, 0) << pair_->describe();
+    ASSERT_TRUE(writer_->write()) << writer_->problem();
+    ASSERT_TRUE(pair_->caught_up(sydney())) << pair_->describe();
+    pair_->expect_equal();
+}
+
+TEST_F(Rejoin, NamesAStructureThatDiffersAndGoesOnOnceItDoesNot) {
+    sydney().kill();
+    app(london(), "CREATE TABLE only_here (id int PRIMARY KEY); INSERT INTO only_here VALUES (1)");
+    lose_london();
+    sydney().start();
+    promote_sydney();
+    bring_london_back();
+    await_state(london(), "quarantined");
+    EXPECT_EQ(must_run({"jq", "-c", "[.operation,.table,.sql]",
+                        (quarantine() / "database/app.jsonl").string()}),
+              "[\"statement\",null,\"CREATE TABLE only_here (id int PRIMARY KEY)\"]\n"
+              "[\"insert\",\"public.only_here\",null]");
+    ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
+    EXPECT_TRUE(eventually([&] {
+        return london().antipode({"status"}).output.find("only_here") != std::string::npos;
+    })) << pair_->describe();
+    // Files do not wait for that.
+    write_file(sydney().files_root / "new.txt", "new");
+    EXPECT_TRUE(eventually([&] { return london().files() == sydney().files(); }))
+        << pair_->describe();
+    london().sql("DROP TABLE only_here");
+    ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
+    pair_->expect_equal();
+}
+
+TEST_F(Rejoin, CopiesADatabaseThatWasEmptiedInstead) {
+    lose_london();
+    promote_sydney();
+    app(sydney(), "ALTER TABLE still ADD since int; UPDATE still SET since = 1 WHERE id = 1");
+    bring_london_back();
+    await_state(london(), "quarantined");
+    ASSERT_EQ(london().antipode({"rejoin", "--yes"}).status, 0) << pair_->describe();
+    EXPECT_TRUE(eventually([&] {
+        return london().antipode({"status"}).output.find("since") != std::string::npos;
+    })) << pair_->describe();
+    london().kill();
+    london().postgres.psql("DROP DATABASE app WITH (FORCE)");
+    london().postgres.psql("CREATE DATABASE app");
+    london().start();
     ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
     pair_->expect_equal();
 }
