@@ -39,8 +39,6 @@ class Rejoin : public testing::Test {
   protected:
     void SetUp() override { start(""); }
     void start(const std::string& more, Pair::Daemons daemons = Pair::Daemons::Superusers) {
-        writer_.reset();
-        pair_.reset();
         pair_ = std::make_unique<Pair>(more, daemons);
         writer_ = std::make_unique<Writer>(*pair_);
         // Something that nobody touches later: it must not be transferred again.
@@ -392,8 +390,12 @@ TEST_F(Rejoin, KeepsAlsoWhatIsWrittenThroughTheFenceBeforeTheWord) {
     pair_->expect_equal();
 }
 
-TEST_F(Rejoin, NeedsNoSuperusers) {
-    start("", Pair::Daemons::Unprivileged);
+class RejoinWithoutSuperusers : public Rejoin {
+  protected:
+    void SetUp() override { start("", Pair::Daemons::Unprivileged); }
+};
+
+TEST_F(RejoinWithoutSuperusers, ThereAndBack) {
     sydney().kill();
     write_what_is_lost();
     lose_london();

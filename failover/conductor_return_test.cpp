@@ -1,0 +1,100 @@
+// The old primary comes back.
+#include "failover/conductor_fixture.hpp"
+
+namespace antipode::failover {
+namespace {
+
+/// london is lost with two rows that sydney never got; sydney is promoted, and london comes back.
+class Return {
+  public:
+    explicit Return(int crash_at) {
+        for (int i = 0; i < 3; ++i) {
+            world.turn();
+        }
+        world.london_process.reset();
+        world.london.open = false;
+        world.london.server.down = true;
+        // As the relay would have brought it.
+        world.sydney.rows.assign(world.london.rows.begin(), world.london.rows.end() - 2);
+        world.ask(world.sydney, record_state::promoting, "sydney", "promote", "it is off");
+        const auto serves = [&] { return world.state_of(world.sydney_process) == State::Serving; };
+        for (int i = 0; i < 50 && !serves(); ++i) {
+            world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault, [] {});
+            world.clock.advance(std::chrono::milliseconds(100));
+        }
+        world.london.server.down = false;
+        world.clock.advance(std::chrono::seconds(10));
+        world.london_fault.calls = 0;
+        world.london_fault.crash_at = crash_at;
+        world.start_london();
+    }
+    void let_it_follow() {
+        test::MemoryBucket bucket(world.london.server);
+        bucket.put(rejoin_key, "2");
+    }
+    /// Each row that was ever acknowledged is on sydney or in london's quarantine, once.
+    void expect_all_rows_once() {
+        std::vector<int> all = world.sydney.rows;
+        all.insert(all.end(), world.london.kept.begin(), world.london.kept.end());
+        std::sort(all.begin(), all.end());
+        ASSERT_EQ(all.size(), static_cast<size_t>(world.written));
+        for (int i = 0; i < world.written; ++i) {
+            EXPECT_EQ(all[static_cast<size_t>(i)], i + 1);
+        }
+    }
+    World world;
+};
+
+TEST(Conductor, KeepsWhatOnlyTheOldPrimaryHasAndThenFollowsTheNewOne) {
+    for (int at = 0;; ++at) {
+        SCOPED_TRACE("london dies at call " + std::to_string(at));
+        Return again(at);
+        World& world = again.world;
+        ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+        for (int i = 0; i < 10; ++i) {
+            world.turn();
+        }
+        EXPECT_EQ(world.state_of(world.london_process), State::Quarantined) << "nobody asked";
+        EXPECT_EQ(world.london_process->conductor.status().next_step, "antipode rejoin london");
+        again.let_it_follow();
+        ASSERT_TRUE(world.settled(State::Following, State::Serving));
+        EXPECT_EQ(world.london.kept.size(), 2U);
+        again.expect_all_rows_once();
+        // And back: it has what sydney has.
+        world.ask(world.sydney, record_state::switchover, "london", "back");
+        world.turn();
+        ASSERT_TRUE(world.settled(State::Serving, State::Following));
+        world.turn();
+        EXPECT_EQ(world.epoch_of(world.london), 3U);
+        EXPECT_EQ(world.london.rows.size() + 2, static_cast<size_t>(world.written));
+        if (at > 0 && !world.london_fault.crashed) {
+            EXPECT_GT(at, 10);
+            break;
+        }
+    }
+}
+
+TEST(Conductor, KeepsAlsoWhatIsWrittenBehindTheFenceOfAnOldPrimary) {
+    Return again(0);
+    World& world = again.world;
+    ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+    world.london.rows.push_back(++world.written);
+    again.let_it_follow();
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_EQ(world.london.kept.size(), 3U);
+    again.expect_all_rows_once();
+}
+
+TEST(Conductor, AWordForAnEarlierReturnLetsNobodyFollow) {
+    Return again(0);
+    test::MemoryBucket bucket(again.world.london.server);
+    bucket.put(rejoin_key, "1");
+    ASSERT_TRUE(again.world.settled(State::Quarantined, State::Serving));
+    for (int i = 0; i < 10; ++i) {
+        again.world.turn();
+    }
+    EXPECT_EQ(again.world.state_of(again.world.london_process), State::Quarantined);
+}
+
+}  // namespace
+}  // namespace antipode::failover
