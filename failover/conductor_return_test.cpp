@@ -1,5 +1,6 @@
 // The old primary comes back.
-#include "failover/conductor_fixture.hpp"
+#include "failover/conductor.hpp"
+#include "tests/support/two_conductors.hpp"
 
 namespace antipode::failover {
 namespace {

@@ -1,4 +1,6 @@
-#include "failover/conductor_fixture.hpp"
+#include "failover/conductor.hpp"
+
+#include "tests/support/two_conductors.hpp"
 
 namespace antipode::failover {
 namespace {
