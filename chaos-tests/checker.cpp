@@ -1,0 +1,321 @@
+#include "chaos-tests/checker.hpp"
+
+#include <algorithm>
+
+namespace antipode::chaos {
+namespace {
+
+using Kind = Operation::Kind;
+using Outcome = Operation::Outcome;
+
+std::string text_of(const View::Key& key) {
+    return "write " + std::to_string(key.first) + "/" + std::to_string(key.second);
+}
+
+View::Key key_of(const Operation& operation) {
+    return {operation.writer, operation.number};
+}
+
+bool has_file(const View& view, const std::string& path, const std::string& sha256) {
+    const auto file = view.files.find(path);
+    return file != view.files.end() && file->second == sha256;
+}
+
+bool has_commit(const View& view, const std::string& repository, const std::string& commit) {
+    const auto commits = view.commits.find(repository);
+    return commits != view.commits.end() && commits->second.contains(commit);
+}
+
+void append(Violations& to, Violations more) {
+    to.insert(to.end(), more.begin(), more.end());
+}
+
+/// The first line in which two texts differ.
+std::string difference(const std::string& one, const std::string& other) {
+    const auto [left, right] = std::mismatch(one.begin(), one.end(), other.begin(), other.end());
+    const auto line = [](const std::string& text, std::string::const_iterator at) {
+        const auto place = static_cast<size_t>(at - text.begin());
+        const size_t before = place == 0 ? std::string::npos : text.rfind('\n', place - 1);
+        const size_t begin = before == std::string::npos ? 0 : before + 1;
+        return text.substr(begin, text.find('\n', place) - begin);
+    };
+    return "\"" + line(one, left) + "\" and \"" + line(other, right) + "\"";
+}
+
+/// The first entry that only one of two maps has, or that differs.
+template <typename Map>
+std::optional<std::string> first_difference(const Map& one, const Map& other) {
+    for (const auto& [key, value] : one) {
+        const auto there = other.find(key);
+        if (there == other.end()) {
+            return key + " is on the first site only";
+        }
+        if (there->second != value) {
+            return key + " is " + value + " and " + there->second;
+        }
+    }
+    for (const auto& [key, value] : other) {
+        if (!one.contains(key)) {
+            return key + " is on the second site only";
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+const char* name_of(Invariant invariant) {
+    switch (invariant) {
+        case Invariant::NothingLost:
+            return "nothing acknowledged is lost";
+        case Invariant::WholePrefix:
+            return "what is lost is the end";
+        case Invariant::NothingResurrected:
+            return "nothing removed comes back";
+        case Invariant::NothingInvented:
+            return "nothing is there that nobody wrote";
+        case Invariant::References:
+            return "no row names what is not there";
+        case Invariant::Transactions:
+            return "transactions are whole";
+        case Invariant::RecoveryPoint:
+            return "the recovery point is true";
+        case Invariant::Equal:
+            return "sites are equal at the end";
+        case Invariant::OneWriter:
+            return "one site takes writes";
+        case Invariant::Recovers:
+            return "it recovers without a hand";
+        case Invariant::Named:
+            return "damage is named and mended";
+        case Invariant::NoFalseAlarm:
+            return "no false alarm";
+    }
+    return "";
+}
+
+Checker::Checker(std::vector<Operation> history, int64_t total, std::vector<Loss> losses)
+    : history_(std::move(history)), total_(total), losses_(std::move(losses)) {
+    for (const Operation& operation : history_) {
+        if (operation.kind == Kind::Remove && operation.outcome != Outcome::Failed) {
+            being_removed_.insert(key_of(operation));
+        }
+    }
+}
+
+bool Checker::may_be_lost(const Operation& operation) const {
+    return std::any_of(losses_.begin(), losses_.end(), [&](const Loss& loss) {
+        return operation.site == loss.old_primary && operation.invoked_us < loss.promoted_us &&
+               (operation.done_us == 0 || operation.done_us > loss.unknown_since_us ||
+                loss.named.contains(operation.path) || loss.named.contains(operation.repository));
+    });
+}
+
+Violations Checker::check_kept(const View& view) const {
+    Violations found;
+    for (const Operation& operation : history_) {
+        if (operation.kind == Kind::Put && operation.outcome == Outcome::Ok) {
+            append(found, check_put(operation, view));
+        }
+        if (operation.kind == Kind::Remove && operation.outcome == Outcome::Ok) {
+            append(found, check_removed(operation, view));
+        }
+    }
+    append(found, check_known(view));
+    append(found, check_prefixes(view));
+    append(found, check_latest(view));
+    return found;
+}
+
+Violations Checker::check_put(const Operation& put, const View& view) const {
+    if (may_be_lost(put) || being_removed_.contains(key_of(put))) {
+        return {};
+    }
+    const std::string name = text_of(key_of(put)) + " (acknowledged by " + put.site + ")";
+    if (!view.rows.contains(key_of(put))) {
+        return {{Invariant::NothingLost, name + " has no row"}};
+    }
+    if (!has_file(view, put.path, put.sha256)) {
+        return {{Invariant::NothingLost, name + " has no file " + put.path}};
+    }
+    if (!has_commit(view, put.repository, put.commit)) {
+        return {{Invariant::NothingLost, name + " has no commit " + put.commit}};
+    }
+    return {};
+}
+
+Violations Checker::check_removed(const Operation& removal, const View& view) const {
+    if (may_be_lost(removal)) {
+        return {};
+    }
+    const std::string name = text_of(key_of(removal));
+    if (view.rows.contains(key_of(removal))) {
+        return {{Invariant::NothingResurrected, name + " was removed, its row is there"}};
+    }
+    if (view.files.contains(removal.path)) {
+        return {{Invariant::NothingResurrected, name + " was removed, its file is there"}};
+    }
+    return {};
+}
+
+Violations Checker::check_known(const View& view) const {
+    Violations found;
+    std::set<View::Key> possible;
+    std::set<std::string> paths;
+    for (const Operation& operation : history_) {
+        paths.insert(operation.path);
+        if (operation.kind == Kind::Put && operation.outcome != Outcome::Failed) {
+            possible.insert(key_of(operation));
+        }
+    }
+    for (const auto& [key, row] : view.rows) {
+        if (!possible.contains(key)) {
+            found.push_back({Invariant::NothingInvented, text_of(key) + " was refused, and is"});
+        }
+    }
+    for (const auto& [path, sha256] : view.files) {
+        if (!paths.contains(path)) {
+            found.push_back({Invariant::NothingInvented, "nobody wrote the file " + path});
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_prefixes(const View& view) const {
+    Violations found;
+    std::map<std::pair<int, std::string>, int> first_lost;
+    for (const Operation& operation : history_) {
+        if (operation.kind != Kind::Put || being_removed_.contains(key_of(operation))) {
+            continue;
+        }
+        const std::pair writer(operation.writer, operation.site);
+        const bool here = view.rows.contains(key_of(operation));
+        if (!here && operation.outcome == Outcome::Ok && may_be_lost(operation)) {
+            first_lost.emplace(writer, operation.number);
+        }
+        const auto lost = first_lost.find(writer);
+        if (here && may_be_lost(operation) && lost != first_lost.end()) {
+            found.push_back({Invariant::WholePrefix, text_of(key_of(operation)) + " is here, " +
+                                                         text_of({operation.writer, lost->second}) +
+                                                         ", acknowledged before it, is lost"});
+        }
+    }
+    return found;
+}
+
+/// Of what is written again and again (a file, a branch): the last acknowledged value, or one that
+/// was tried later.
+Violations Checker::check_latest(const View& view) const {
+    std::map<std::string, std::set<std::string>> possible;
+    for (const Operation& operation : history_) {
+        if (operation.kind != Kind::Move && operation.kind != Kind::Overwrite) {
+            continue;
+        }
+        const bool of_file = operation.kind == Kind::Overwrite;
+        std::set<std::string>& values =
+            possible[of_file ? operation.path : operation.repository + " refs/heads/side"];
+        if (operation.outcome == Outcome::Ok && !may_be_lost(operation)) {
+            values.clear();
+        } else if (values.empty()) {
+            values.insert("");  // it was never there
+        }
+        values.insert(of_file ? operation.sha256 : operation.commit);
+    }
+    Violations found;
+    for (const auto& [name, values] : possible) {
+        const auto file = view.files.find(name);
+        const auto ref = view.refs.find(name);
+        const std::string value = file != view.files.end() ? file->second
+                                  : ref != view.refs.end() ? ref->second
+                                                           : "";
+        if (!values.contains(value)) {
+            found.push_back({Invariant::NothingLost,
+                             name + " is \"" + value + "\", not what was written last"});
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_references(const View& view) {
+    Violations found;
+    for (const auto& [key, row] : view.rows) {
+        if (!has_file(view, row.path, row.sha256)) {
+            found.push_back(
+                {Invariant::References, text_of(key) + " is visible without its file " + row.path});
+        }
+        if (!has_commit(view, row.repository, row.commit)) {
+            found.push_back({Invariant::References, text_of(key) +
+                                                        " is visible without its commit " +
+                                                        row.commit + " of " + row.repository});
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_transactions(const View& view) const {
+    if (view.sum == total_) {
+        return {};
+    }
+    return {{Invariant::Transactions, "the accounts' sum is " + std::to_string(view.sum) +
+                                          ", not " + std::to_string(total_)}};
+}
+
+Violations Checker::check_recovery_point(const View& view, int64_t point_us) const {
+    Violations found;
+    for (const Operation& operation : history_) {
+        const bool due = operation.outcome == Outcome::Ok && operation.done_us <= point_us &&
+                         !may_be_lost(operation);
+        const View::Key key = key_of(operation);
+        const bool here = view.rows.contains(key);
+        if (due && operation.kind == Kind::Put && !here && !being_removed_.contains(key)) {
+            found.push_back(
+                {Invariant::RecoveryPoint, text_of(key) + " is not here, and was acknowledged " +
+                                               std::to_string(point_us - operation.done_us) +
+                                               " us before the recovery point"});
+        }
+        if (due && operation.kind == Kind::Remove && here) {
+            found.push_back(
+                {Invariant::RecoveryPoint, text_of(key) + " is still here, and was removed " +
+                                               std::to_string(point_us - operation.done_us) +
+                                               " us before the recovery point"});
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_equal(const View& one, const View& other) {
+    Violations found;
+    const auto add = [&](const std::string& text) { found.push_back({Invariant::Equal, text}); };
+    if (one.dump != other.dump) {
+        add("the databases differ: " + difference(one.dump, other.dump));
+    }
+    if (const auto file = first_difference(one.files, other.files)) {
+        add("files differ: " + *file);
+    }
+    if (const auto ref = first_difference(one.refs, other.refs)) {
+        add("repositories differ: " + *ref);
+    }
+    for (const View* view : {&one, &other}) {
+        for (const std::string& broken : view->broken) {
+            add("git fsck: " + broken);
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_one_writer() const {
+    Violations found;
+    for (const Operation& operation : history_) {
+        for (const Loss& loss : losses_) {
+            if (operation.outcome == Outcome::Ok && operation.site == loss.old_primary &&
+                operation.invoked_us > loss.promoted_us) {
+                found.push_back({Invariant::OneWriter, operation.site + " acknowledged " +
+                                                           text_of(key_of(operation)) +
+                                                           " after another site was promoted"});
+            }
+        }
+    }
+    return found;
+}
+
+}  // namespace antipode::chaos

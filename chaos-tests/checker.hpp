@@ -1,0 +1,100 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chaos-tests/history.hpp"
+
+namespace antipode::chaos {
+
+/// What stands on a site, seen by psql, git and sha256sum alone.
+struct View {
+    struct Row {
+        std::string repository;
+        std::string path;
+        std::string sha256;
+        std::string commit;
+    };
+    /// Writer and number.
+    using Key = std::pair<int, int>;
+    std::map<Key, Row> rows;
+    std::map<std::string, std::string> files;              ///< path -> SHA-256
+    std::map<std::string, std::set<std::string>> commits;  ///< repository -> those of its main
+    std::map<std::string, std::string> refs;               ///< "repository ref" -> object
+    std::vector<std::string> broken;                       ///< what git fsck said
+    int64_t sum = 0;                                       ///< of all accounts
+    std::string dump;                                      ///< the database, ordered
+};
+
+/// The invariants; docs of each in chaos-tests/README.md.
+enum class Invariant {
+    NothingLost,
+    WholePrefix,
+    NothingResurrected,
+    NothingInvented,
+    References,
+    Transactions,
+    RecoveryPoint,
+    Equal,
+    OneWriter,
+    Recovers,
+    Named,
+    NoFalseAlarm,
+};
+const char* name_of(Invariant invariant);
+
+struct Violation {
+    Invariant invariant;
+    std::string text;
+};
+using Violations = std::vector<Violation>;
+
+/// A promotion without the old primary: what may be lost.
+struct Loss {
+    std::string old_primary;
+    int64_t promoted_us = 0;       ///< what was acknowledged there later is the fence's failure
+    int64_t unknown_since_us = 0;  ///< as the loss report says: all before that is here
+    /// Items and rows that the report names as lost though they are older.
+    std::set<std::string> named;
+};
+
+/// Measures what is seen against all that was ever tried. Pure; knows nothing of how the daemons
+/// work.
+class Checker {
+  public:
+    /// `total`: of all accounts.
+    Checker(std::vector<Operation> history, int64_t total, std::vector<Loss> losses = {});
+
+    /// Of the primary at the end, when nobody writes: everything acknowledged is here, nothing
+    /// else.
+    Violations check_kept(const View& view) const;
+    /// Of any site at any time: no visible row names what is not there.
+    static Violations check_references(const View& view);
+    Violations check_transactions(const View& view) const;
+    /// `view`: rows only, read after the site said `point_us`.
+    Violations check_recovery_point(const View& view, int64_t point_us) const;
+    /// Two sites when nobody writes.
+    static Violations check_equal(const View& one, const View& other);
+    /// What was acknowledged by a site after another one was promoted.
+    Violations check_one_writer() const;
+
+  private:
+    bool may_be_lost(const Operation& operation) const;
+    Violations check_put(const Operation& put, const View& view) const;
+    Violations check_removed(const Operation& removal, const View& view) const;
+    Violations check_known(const View& view) const;
+    Violations check_prefixes(const View& view) const;
+    Violations check_latest(const View& view) const;
+
+    std::vector<Operation> history_;
+    int64_t total_;
+    std::vector<Loss> losses_;
+    /// Puts whose removal was begun, and not refused.
+    std::set<View::Key> being_removed_;
+};
+
+}  // namespace antipode::chaos

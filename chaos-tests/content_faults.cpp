@@ -1,0 +1,128 @@
+// What a disk or a hand does to a mirror's content: it must be named, and brought again.
+#include <algorithm>
+#include <fstream>
+
+#include "chaos-tests/faults.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int equal = 0;
+constexpr int findings = 3;
+
+/// Every bit of the byte in the middle; the times stay.
+void flip(const fs::path& file) {
+    fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
+    const auto time = fs::last_write_time(file);
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
+    stream.seekg(middle);
+    const int byte = stream.get();
+    stream.seekp(middle);
+    stream.put(static_cast<char>(~byte));
+    stream.close();
+    fs::last_write_time(file, time);
+}
+
+std::string sum_of(const fs::path& file) {
+    return test::run({"sha256sum", file.string()}).output.substr(0, 64);
+}
+
+/// The daemon's log, from a place on.
+std::string said_since(const Site& site, size_t place) {
+    return test::read_file(site.directory / "antipoded.log").substr(place);
+}
+
+size_t log_size(const Site& site) {
+    return fs::file_size(site.directory / "antipoded.log");
+}
+
+void damage_file(Stage& stage) {
+    Site& mirror = stage.mirror();
+    const int chosen = static_cast<int>(stage.chance.below(Sites::ballast));
+    const std::string name = Sites::ballast_file(chosen);
+    const fs::path file = mirror.files_root / name;
+    const std::string right = sum_of(file);
+    const size_t before = log_size(mirror);
+    const auto verify = [&] {
+        return mirror.antipode({"verify", "blobs/uploads", "--timeout", "60"});
+    };
+    switch (stage.chance.below(3)) {
+        case 0:
+            flip(file);
+            break;
+        case 1:
+            fs::resize_file(file, 100);
+            break;
+        default:
+            fs::remove(file);
+            break;
+    }
+    const test::CommandResult found = verify();
+    stage.expect(
+        found.status == findings, Invariant::Named,
+        "verify does not find the damaged file " + name + ": " + found.output + found.error);
+    const std::string said = said_since(mirror, before);
+    stage.expect(said.find(name) != std::string::npos, Invariant::Named,
+                 "the log does not name " + name);
+    for (int other = 0; other < Sites::ballast; ++other) {
+        const std::string innocent = Sites::ballast_file(other) + ": found by a check";
+        stage.expect(other == chosen || said.find(innocent) == std::string::npos,
+                     Invariant::NoFalseAlarm, "the log names " + innocent);
+    }
+    stage.expect(sum_of(file) == right, Invariant::Named, name + " is not mended");
+    const test::CommandResult again = verify();
+    stage.expect(again.status == equal, Invariant::NoFalseAlarm,
+                 "verify finds more after the repair: " + again.output + again.error);
+}
+
+void damage_row(Stage& stage) {
+    Site& mirror = stage.mirror();
+    const std::string id = std::to_string(stage.chance.below(Sites::ballast));
+    const std::string content = "SELECT content FROM ballast WHERE id = " + id;
+    const std::string right = mirror.sql(content);
+    const std::string damage = stage.chance.one_in(2)
+                                   ? "UPDATE ballast SET content = 'damaged' WHERE id = " + id
+                                   : "DELETE FROM ballast WHERE id = " + id;
+    mirror.sql("SET session_replication_role = replica; SET default_transaction_read_only = off; " +
+               damage);
+    const auto check = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"database", "check", "--timeout", "60"});
+        return mirror.antipode(more);
+    };
+    const test::CommandResult found = check({});
+    stage.expect(found.status == findings && found.output.find("ballast") != std::string::npos,
+                 Invariant::Named,
+                 "the check does not name the damaged row: " + found.output + found.error);
+    stage.expect(found.output.find("public.accounts") == std::string::npos &&
+                     found.output.find("public.writes") == std::string::npos,
+                 Invariant::NoFalseAlarm, "the check names more: " + found.output);
+    const test::CommandResult mended = check({"--mend", "--table", "public.ballast"});
+    stage.expect(mirror.sql(content) == right, Invariant::Named,
+                 "the row is not mended: " + mended.output + mended.error);
+}
+
+/// The file system of a site's files takes nothing more, then it is made larger again.
+void fill_disk(Stage& stage) {
+    Site& site = stage.any();
+    stage.sites.set_free(site, 8192);
+    stage.hold(stage.some(10));
+    stage.sites.set_free(site, Sites::enough_bytes);
+}
+
+}  // namespace
+
+std::vector<Fault> content_faults() {
+    return {
+        {"disk-full", "the file system of either site's files is full for a while", Need::Mounts,
+         false, fill_disk},
+        {"damage-file", "a mirror's file is flipped, cut or removed; antipode verify",
+         Need::Nothing, false, damage_file},
+        {"damage-row", "a mirror's row is changed or deleted; antipode database check",
+         Need::Nothing, false, damage_row},
+    };
+}
+
+}  // namespace antipode::chaos

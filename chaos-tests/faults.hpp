@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "chaos-tests/probe.hpp"
+#include "chaos-tests/stage.hpp"
+
+namespace antipode::chaos {
+
+/// One way to break something. inject() breaks it, lets the load go on, and mends what an operator
+/// or a service manager would mend; the caller then waits until the sites have recovered. What else
+/// it finds wrong it tells the stage; it throws when it cannot go on.
+struct Fault {
+    const char* name;
+    const char* how;
+    Need need;
+    bool ends_the_trial;  ///< the old primary stays fenced behind it
+    void (*inject)(Stage&);
+};
+
+/// All of them, in the order of the table.
+const std::vector<Fault>& all_faults();
+
+// The groups; each in a file of its own.
+std::vector<Fault> process_faults();
+std::vector<Fault> line_faults();
+std::vector<Fault> content_faults();
+std::vector<Fault> primary_faults();
+
+}  // namespace antipode::chaos

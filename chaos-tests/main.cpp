@@ -1,0 +1,117 @@
+// Two whole sites under load and under faults; see README.md beside this file.
+#include <iostream>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+#include "chaos-tests/report.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+struct Options {
+    uint64_t seed = 1;
+    int trials = 1;
+    int faults = 8;
+    double minutes = 0;
+    std::vector<std::string> only;
+    std::string json;
+    std::string failures;
+    bool list = false;
+    bool quiet = false;
+};
+
+void declare(CLI::App& app, Options& options) {
+    app.add_option("--seed", options.seed, "The first trial's seed; each further one adds 1");
+    app.add_option("--trials", options.trials, "How many seeds")->check(CLI::PositiveNumber);
+    app.add_option("--faults", options.faults, "Faults of a trial, at most")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--minutes", options.minutes,
+                   "Trials until so many minutes are over, however many seeds these are")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--only", options.only, "These faults in this order, whatever the seed says")
+        ->delimiter(',');
+    app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
+    app.add_option("--failures", options.failures,
+                   "Where histories and logs of failed seeds go (a directory)");
+    app.add_flag("--list", options.list, "Prints the faults, and ends");
+    app.add_flag("--quiet", options.quiet, "No line for each fault while it runs");
+}
+
+int list_faults() {
+    for (const Fault& fault : all_faults()) {
+        std::cout << fault.name << ": " << fault.how << " (needs " << name_of(fault.need) << ")\n";
+    }
+    return 0;
+}
+
+bool are_known(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        const auto& all = all_faults();
+        if (std::none_of(all.begin(), all.end(),
+                         [&](const Fault& fault) { return name == fault.name; })) {
+            std::cerr << "there is no fault \"" << name << "\"\nTry: --list\n";
+            return false;
+        }
+    }
+    return true;
+}
+
+std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
+    const bool by_time = options.minutes > 0;
+    const auto until = std::chrono::steady_clock::now() +
+                       std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000));
+    std::vector<Outcome> outcomes;
+    for (int trial = 0; by_time || trial < options.trials; ++trial) {
+        Plan plan;
+        plan.seed = options.seed + static_cast<uint64_t>(trial);
+        plan.faults = options.faults;
+        plan.only = options.only;
+        plan.failures = options.failures;
+        if (by_time) {
+            plan.until = until;
+        }
+        if (!options.quiet) {
+            plan.say = [](const std::string& line) { std::cerr << line << "\n"; };
+        }
+        outcomes.push_back(run_trial(plan, probe));
+        if (by_time && std::chrono::steady_clock::now() >= until) {
+            break;
+        }
+    }
+    return outcomes;
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{"Two whole sites under load and under faults"};
+    Options options;
+    declare(app, options);
+    CLI11_PARSE(app, argc, argv);
+    if (options.list) {
+        return list_faults();
+    }
+    if (!are_known(options.only)) {
+        return 2;
+    }
+    const Probe probe;
+    const std::vector<Outcome> outcomes = run_trials(options, probe);
+    if (options.json == "-") {
+        std::cout << json_of(outcomes, probe);
+    } else if (!options.json.empty()) {
+        test::write_file(options.json, json_of(outcomes, probe));
+    }
+    std::cout << table_of(outcomes, probe);
+    return sums_of(outcomes).failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace antipode::chaos
+
+int main(int argc, char** argv) {
+    try {
+        return antipode::chaos::run(argc, argv);
+    } catch (const std::exception& error) {
+        std::cerr << error.what() << "\n";
+        return 1;
+    }
+}

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace antipode::chaos {
+
+/// What a fault needs of the machine. Each is found by trying it, not by asking who we are.
+enum class Need {
+    Nothing,  ///< processes, signals and sockets of our own
+    Mounts,   ///< file systems of our own, in a mount namespace of our own (disk full)
+    Trace,    ///< strace, which kills a process at a call
+};
+const char* name_of(Need need);
+
+/// What this machine can do. Made once, before any thread: it moves this process into a mount
+/// namespace of its own, so that no mount outlives it.
+class Probe {
+  public:
+    Probe();
+    /// Why not; nullopt: it can.
+    std::optional<std::string> missing(Need need) const;
+    /// Everything that was tried, with its outcome: the needs, and what could be used beyond them.
+    const std::map<std::string, std::string>& tried() const { return tried_; }
+
+  private:
+    void try_mounts();
+    void try_trace();
+    void try_others();
+    std::map<Need, std::string> missing_;
+    std::map<std::string, std::string> tried_;
+};
+
+}  // namespace antipode::chaos

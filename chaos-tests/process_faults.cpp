@@ -1,0 +1,155 @@
+// Processes that die or stand still, and servers that lose what they had.
+#include <csignal>
+#include <stdexcept>
+
+#include "chaos-tests/faults.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+using namespace std::chrono_literals;
+
+void kill_daemon(Stage& stage) {
+    Site& site = stage.any();
+    site.kill();
+    stage.hold(stage.some(8));
+    site.start();
+}
+
+void kill_broker(Stage& stage) {
+    Site& site = stage.any();
+    site.nats.kill();
+    stage.hold(stage.some(8));
+    site.nats.start();
+}
+
+void kill_database(Stage& stage) {
+    Site& site = stage.any();
+    site.postgres.kill();
+    stage.hold(stage.some(6));
+    site.postgres.start();
+}
+
+void kill_site(Stage& stage) {
+    Site& site = stage.any();
+    site.kill();
+    site.nats.kill();
+    site.postgres.kill();
+    stage.hold(stage.some(6));
+    site.postgres.start();
+    site.nats.start();
+    site.start();
+}
+
+/// Dies again as soon as it answers.
+void kill_daemon_again_and_again(Stage& stage) {
+    Site& site = stage.any();
+    for (int times = stage.some(4); times > 0; --times) {
+        site.kill();
+        stage.hold(1);
+        site.start();
+    }
+}
+
+void stop_daemon(Stage& stage) {
+    Site& site = stage.any();
+    site.daemon().signal(SIGSTOP);
+    stage.hold(stage.some(12));
+    site.daemon().signal(SIGCONT);
+}
+
+void stop_broker(Stage& stage) {
+    Site& site = stage.any();
+    site.nats.process().signal(SIGSTOP);
+    stage.hold(stage.some(12));
+    site.nats.process().signal(SIGCONT);
+}
+
+void stop_database(Stage& stage) {
+    Site& site = stage.any();
+    site.postgres.freeze();
+    stage.hold(stage.some(12));
+    site.postgres.thaw();
+}
+
+void lose_broker(Stage& stage) {
+    Site& site = stage.any();
+    site.nats.kill();
+    std::filesystem::remove_all(site.nats.store_directory());
+    stage.hold(stage.some(4));
+    site.nats.start();
+}
+
+/// The daemon that strace runs; strace alone would leave it behind.
+void kill_traced(Site& site) {
+    const std::string tracer = std::to_string(site.daemon().pid());
+    const test::CommandResult found = test::run({"pgrep", "-P", tracer, "antipoded"});
+    if (found.status == 0) {
+        ::kill(std::stoi(found.output), SIGKILL);
+    }
+    test::eventually([&] { return !site.daemon().running(); }, 10s);
+    site.kill();
+}
+
+/// Between any two steps: strace kills it at its N-th call of a kind, in whichever thread.
+void kill_daemon_at_call(Stage& stage) {
+    constexpr const char* calls[] = {"fdatasync", "fsync",  "renameat",
+                                     "pwrite64",  "sendto", "getdents64"};
+    Site& site = stage.any();
+    const std::string call = calls[stage.chance.below(std::size(calls))];
+    const std::string count = std::to_string(1 + stage.chance.below(60));
+    site.kill();
+    site.launch({"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                 "inject=" + call + ":signal=SIGKILL:when=" + count});
+    test::eventually([&] { return !site.daemon().running(); }, 10s);
+    kill_traced(site);
+    site.start();
+}
+
+/// The slot is gone and the operator does what status says.
+void lose_slot(Stage& stage) {
+    Site& primary = stage.primary();
+    primary.daemon().stop();
+    stage.hold(stage.some(4));
+    primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
+    stage.hold(stage.some(4));
+    primary.start();
+    const bool told = test::eventually(
+        [&] {
+            const auto step =
+                primary.status(".stores[] | select(.store == \"database/app\") | .next_step");
+            return step && step->find("antipode database new-slot") != std::string::npos;
+        },
+        30s);
+    stage.expect(told, Invariant::Named, "status does not say that the slot is gone");
+    const test::CommandResult made = primary.antipode({"database", "new-slot"});
+    if (made.status != 0) {
+        throw std::runtime_error("antipode database new-slot: " + made.error + made.output);
+    }
+}
+
+}  // namespace
+
+std::vector<Fault> process_faults() {
+    return {
+        {"kill-daemon", "kill -9 of antipoded of either site", Need::Nothing, false, kill_daemon},
+        {"kill-daemon-often", "the same again and again, as soon as it answers", Need::Nothing,
+         false, kill_daemon_again_and_again},
+        {"kill-daemon-at-call", "kill -9 of antipoded at its N-th fsync, rename, write, send",
+         Need::Trace, false, kill_daemon_at_call},
+        {"kill-broker", "kill -9 of nats-server of either site", Need::Nothing, false, kill_broker},
+        {"kill-database", "kill -9 of PostgreSQL of either site", Need::Nothing, false,
+         kill_database},
+        {"kill-site", "kill -9 of everything of either site", Need::Nothing, false, kill_site},
+        {"stop-daemon", "SIGSTOP of antipoded, then SIGCONT", Need::Nothing, false, stop_daemon},
+        {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, false, stop_broker},
+        {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, false,
+         stop_database},
+        {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, false,
+         lose_broker},
+        {"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
+         Need::Nothing, false, lose_slot},
+    };
+}
+
+}  // namespace antipode::chaos

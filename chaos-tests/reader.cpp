@@ -1,0 +1,123 @@
+#include "chaos-tests/reader.hpp"
+
+#include <condition_variable>
+
+namespace antipode::chaos {
+namespace {
+
+/// Looking costs processes: the machine is for the sites.
+constexpr std::chrono::milliseconds between_looks(150);
+constexpr size_t rows_at_once = 40;
+
+/// The newest of each writer, which are what can be missing.
+View newest(const View& rows) {
+    View few;
+    std::map<int, int> last;
+    for (const auto& [key, row] : rows.rows) {
+        last[key.first] = key.second;
+    }
+    for (const auto& [key, row] : rows.rows) {
+        if (key.second + static_cast<int>(rows_at_once / last.size()) > last[key.first]) {
+            few.rows[key] = row;
+        }
+    }
+    return few;
+}
+
+}  // namespace
+
+void Reader::start() {
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+        std::mutex mutex;
+        std::condition_variable_any stopped;
+        while (!stop.stop_requested()) {
+            if (sites_.primary() != &site_) {
+                try {
+                    look_once();
+                } catch (const std::exception&) {
+                    // Its server was killed: there are no readers then.
+                }
+            }
+            std::unique_lock lock(mutex);
+            stopped.wait_for(lock, stop, between_looks, [] { return false; });
+        }
+    });
+}
+
+void Reader::look_once() {
+    const auto point = site_.status("select(.role == \"secondary\") | .recovery_point_us");
+    const View rows = look_at_rows(site_);
+    if (point) {
+        check_point(std::stoll(*point), rows);
+    }
+    add(references_that_stay(newest(rows)));
+    View sums;
+    sums.sum = std::stoll(site_.sql("SELECT coalesce(sum(balance), 0) FROM accounts"));
+    // Before the tables are copied there is nothing to sum.
+    if (sums.sum != 0) {
+        add(Checker({}, Sites::total).check_transactions(sums));
+    }
+    ++looks_;
+}
+
+/// A row may have gone, with what it names, between looking at it and at that: rows that are gone
+/// do not come back.
+Violations Reader::references_that_stay(View rows) {
+    look_at_references(site_, rows);
+    const Violations suspects = Checker::check_references(rows);
+    if (suspects.empty()) {
+        return {};
+    }
+    const View now = look_at_rows(site_);
+    std::erase_if(rows.rows, [&](const auto& row) { return !now.rows.contains(row.first); });
+    Violations sure;
+    for (const Violation& violation : Checker::check_references(rows)) {
+        if (!is_excused(violation)) {
+            sure.push_back({violation.invariant, "on " + site_.name + ": " + violation.text});
+        }
+    }
+    return sure;
+}
+
+/// A recorded exception (an item that failed, or was waited for too long) is told, not hidden.
+bool Reader::is_excused(const Violation& violation) const {
+    const auto items = site_.status("[.exceptions[].item] | join(\"\\n\")");
+    if (!items || items->empty()) {
+        return false;
+    }
+    for (size_t at = 0; at < items->size();) {
+        const size_t end = std::min(items->find('\n', at), items->size());
+        if (violation.text.find(items->substr(at, end - at)) != std::string::npos) {
+            return true;
+        }
+        at = end + 1;
+    }
+    return false;
+}
+
+void Reader::check_point(int64_t point_us, const View& rows) {
+    ++points_;
+    Violations found =
+        Checker(history_.operations(), Sites::total).check_recovery_point(rows, point_us);
+    for (Violation& violation : found) {
+        violation.text = "on " + site_.name + ": " + violation.text;
+    }
+    add(found);
+}
+
+void Reader::add(const Violations& more) {
+    const std::lock_guard lock(mutex_);
+    constexpr size_t most = 50;
+    for (const Violation& violation : more) {
+        if (found_.size() < most) {
+            found_.push_back(violation);
+        }
+    }
+}
+
+Violations Reader::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(found_, {});
+}
+
+}  // namespace antipode::chaos

@@ -1,0 +1,179 @@
+#include "chaos-tests/report.hpp"
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+namespace antipode::chaos {
+namespace {
+
+using Json = nlohmann::json;
+
+/// All cases of one name.
+struct Entry {
+    std::string name;
+    std::string how;
+    Sums sums;
+    std::chrono::milliseconds longest{0};
+    std::string skipped_because;
+};
+
+void add(const Case& one, Sums& sums) {
+    switch (one.verdict) {
+        case Case::Verdict::Passed:
+            ++sums.passed;
+            break;
+        case Case::Verdict::Failed:
+            ++sums.failed;
+            break;
+        case Case::Verdict::Skipped:
+            ++sums.skipped;
+            break;
+    }
+}
+
+void add(const std::vector<Case>& cases, std::vector<Entry>& lines) {
+    for (const Case& one : cases) {
+        auto line = std::find_if(lines.begin(), lines.end(),
+                                 [&](const Entry& known) { return known.name == one.name; });
+        if (line == lines.end()) {
+            line = lines.insert(line, Entry{one.name, one.how, {}, {}, ""});
+        }
+        add(one, line->sums);
+        line->longest = std::max(line->longest, one.recovery);
+        if (one.verdict == Case::Verdict::Skipped) {
+            line->skipped_because = one.detail;
+        }
+    }
+}
+
+const char* name_of(Case::Verdict verdict) {
+    switch (verdict) {
+        case Case::Verdict::Passed:
+            return "passed";
+        case Case::Verdict::Failed:
+            return "failed";
+        case Case::Verdict::Skipped:
+            return "skipped";
+    }
+    return "";
+}
+
+std::string result_of(const Entry& line) {
+    if (line.sums.failed > 0) {
+        return std::to_string(line.sums.failed) + " of " +
+               std::to_string(line.sums.failed + line.sums.passed) + " FAILED";
+    }
+    if (line.sums.passed == 0) {
+        return "skipped: " + line.skipped_because;
+    }
+    return std::to_string(line.sums.passed) + " passed";
+}
+
+std::string seconds(std::chrono::milliseconds time) {
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(1) << static_cast<double>(time.count()) / 1000 << "s";
+    return text.str();
+}
+
+Json json_of_cases(const std::vector<Case>& cases) {
+    Json all = Json::array();
+    for (const Case& one : cases) {
+        all.push_back({{"name", one.name},
+                       {"how", one.how},
+                       {"verdict", name_of(one.verdict)},
+                       {"detail", one.detail},
+                       {"recovery_ms", one.recovery.count()}});
+    }
+    return all;
+}
+
+}  // namespace
+
+Sums sums_of(const std::vector<Outcome>& outcomes) {
+    Sums sums;
+    for (const Outcome& outcome : outcomes) {
+        for (const auto* cases : {&outcome.faults, &outcome.invariants}) {
+            for (const Case& one : *cases) {
+                add(one, sums);
+            }
+        }
+    }
+    return sums;
+}
+
+std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
+    std::ostringstream text;
+    text << std::left << "MACHINE\n";
+    for (const auto& [what, outcome] : probe.tried()) {
+        text << "  " << std::setw(28) << what << outcome << "\n";
+    }
+    std::vector<Entry> faults;
+    std::vector<Entry> invariants;
+    size_t operations = 0;
+    size_t acknowledged = 0;
+    int looks = 0;
+    int points = 0;
+    std::string failures;
+    for (const Outcome& outcome : outcomes) {
+        add(outcome.faults, faults);
+        add(outcome.invariants, invariants);
+        operations += outcome.operations;
+        acknowledged += outcome.acknowledged;
+        looks += outcome.looks;
+        points += outcome.points;
+        failures += outcome.failed() ? " " + std::to_string(outcome.seed) : "";
+    }
+    text << std::setw(20) << "FAULT" << std::setw(68) << "HOW" << std::setw(12) << "RECOVERY"
+         << "RESULT\n";
+    for (const Entry& line : faults) {
+        text << std::setw(20) << line.name << std::setw(68) << line.how << std::setw(12)
+             << seconds(line.longest) << result_of(line) << "\n";
+    }
+    text << std::setw(40) << "INVARIANT"
+         << "RESULT\n";
+    for (const Entry& line : invariants) {
+        text << std::setw(40) << line.name << result_of(line) << "\n";
+    }
+    text << operations << " operations, " << acknowledged << " acknowledged; readers looked "
+         << looks << " times, and compared " << points << " recovery points\n";
+    for (const Outcome& outcome : outcomes) {
+        for (const auto* cases : {&outcome.faults, &outcome.invariants}) {
+            for (const Case& one : *cases) {
+                if (one.verdict == Case::Verdict::Failed) {
+                    text << "seed " << outcome.seed << ": " << one.name << ": "
+                         << one.detail.substr(0, 2000) << "\n";
+                }
+            }
+        }
+    }
+    if (!failures.empty()) {
+        text << "failed seeds:" << failures << "\n";
+    }
+    const Sums sums = sums_of(outcomes);
+    text << sums.passed << " passed, " << sums.failed << " failed, " << sums.skipped
+         << " skipped\n";
+    return text.str();
+}
+
+std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
+    const Sums sums = sums_of(outcomes);
+    Json trials = Json::array();
+    for (const Outcome& outcome : outcomes) {
+        trials.push_back({{"seed", outcome.seed},
+                          {"faults", json_of_cases(outcome.faults)},
+                          {"invariants", json_of_cases(outcome.invariants)},
+                          {"operations", outcome.operations},
+                          {"acknowledged", outcome.acknowledged},
+                          {"looks", outcome.looks},
+                          {"recovery_points", outcome.points}});
+    }
+    const Json all = {
+        {"schema", "antipode.chaos/1"}, {"machine", probe.tried()}, {"trials", trials},
+        {"passed", sums.passed},        {"failed", sums.failed},    {"skipped", sums.skipped}};
+    return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace antipode::chaos

@@ -1,0 +1,252 @@
+#include "chaos-tests/sites.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <sstream>
+#include <system_error>
+
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+namespace antipode::chaos {
+namespace {
+
+using test::must_run;
+
+/// Some things take the daemons longer by default than a test's patience.
+constexpr const char* patience = "switchover_timeout = \"20s\"\n";
+
+int port_of(const std::string& url) {
+    return std::stoi(url.substr(url.rfind(':') + 1));
+}
+
+void replace(std::string& text, const std::string& what, const std::string& by) {
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
+        text.replace(at, what.size(), by);
+        at += by.size();
+    }
+}
+
+std::vector<std::string> split(const std::string& line, char separator) {
+    std::vector<std::string> parts;
+    std::istringstream stream(line);
+    for (std::string part; std::getline(stream, part, separator);) {
+        parts.push_back(part);
+    }
+    return parts;
+}
+
+std::vector<std::string> git(const Site& site, const std::string& repository) {
+    return {"git", "-c", "safe.directory=*", "-C", (site.git_root / repository).string()};
+}
+
+std::string shell(const std::string& script, const std::filesystem::path& directory) {
+    test::Process::Options options;
+    options.directory = directory;
+    options.environment = {{"LC_ALL", "C"}, {"GIT_CONFIG_NOSYSTEM", "1"}};
+    return must_run({"sh", "-c", script}, {}, options);
+}
+
+/// "HASH  PATH" lines of sha256sum.
+void take_files(const std::string& listing, View& view) {
+    std::istringstream lines(listing);
+    for (std::string line; std::getline(lines, line);) {
+        std::string path = line.substr(66);
+        if (path.starts_with("./")) {
+            path.erase(0, 2);
+        }
+        view.files[path] = line.substr(0, 64);
+    }
+}
+
+void take_commits(const Site& site, const std::string& repository, View& view) {
+    std::vector<std::string> command = git(site, repository);
+    command.insert(command.end(), {"rev-list", "refs/heads/main"});
+    std::istringstream lines(test::run(command).output);
+    std::set<std::string>& commits = view.commits[repository];
+    for (std::string line; std::getline(lines, line);) {
+        commits.insert(line);
+    }
+}
+
+void take_repositories(const Site& site, View& view) {
+    const std::string listing = shell(
+        "find . -name .antipode -prune -o -name '*.git' -type d -prune -print | sort | "
+        "while read -r r; do"
+        "  echo \"ref ${r#./} HEAD $(cat \"$r/HEAD\")\";"
+        "  git -c safe.directory='*' -C \"$r\" for-each-ref"
+        "    --format=\"ref ${r#./} %(refname) %(objectname)\";"
+        "  git -c safe.directory='*' -C \"$r\" fsck --full --no-dangling --no-progress 2>&1 |"
+        "    sed \"s|^|broken ${r#./} |\";"
+        "done",
+        site.git_root);
+    std::istringstream lines(listing);
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string kind;
+        std::string repository;
+        std::string name;
+        words >> kind >> repository;
+        if (kind == "broken") {
+            view.broken.push_back(site.name + ": " + line);
+            continue;
+        }
+        words >> name >> std::ws;
+        std::getline(words, view.refs[repository + " " + name]);
+        view.commits[repository];
+    }
+    for (auto& [repository, commits] : view.commits) {
+        take_commits(site, repository, view);
+    }
+}
+
+/// pg_dump, ordered, without what differs by design: its own settings, and publications.
+std::string ordered_dump(const Site& site) {
+    const std::string dump =
+        site.postgres.dump("app", {"--inserts", "--no-publications", "--no-subscriptions",
+                                   "--no-privileges", "--schema=public", "--restrict-key=chaos"});
+    std::vector<std::string> lines = split(dump, '\n');
+    std::erase_if(lines, [](const std::string& line) {
+        return line.starts_with("--") || line.starts_with("SELECT pg_catalog.setval");
+    });
+    std::sort(lines.begin(), lines.end());
+    std::string text;
+    for (const std::string& line : lines) {
+        text += line + "\n";
+    }
+    return text;
+}
+
+}  // namespace
+
+Sites::Sites(int writers, bool mounts) : pair(patience) {
+    join_by_proxies();
+    if (mounts) {
+        mount_files();
+    }
+    make_content(writers);
+    for (Site* site : all()) {
+        site->start();
+    }
+}
+
+Sites::~Sites() {
+    for (Site* site : all()) {
+        if (mounted_) {
+            umount2(site->files_root.c_str(), MNT_DETACH);
+        }
+    }
+}
+
+void Sites::mount_files() {
+    mounted_ = true;
+    for (Site* site : all()) {
+        if (mount("tmpfs", site->files_root.c_str(), "tmpfs", 0, "size=200m,mode=755") != 0) {
+            throw std::system_error(errno, std::generic_category(), "mounting a tmpfs");
+        }
+    }
+}
+
+void Sites::set_free(const Site& site, uint64_t bytes) {
+    struct statvfs now {};
+    statvfs(site.files_root.c_str(), &now);
+    const uint64_t used = (now.f_blocks - now.f_bfree) * now.f_frsize;
+    const std::string size = "size=" + std::to_string(used + bytes);
+    if (mount("tmpfs", site.files_root.c_str(), "tmpfs", MS_REMOUNT, size.c_str()) != 0) {
+        throw std::system_error(errno, std::generic_category(), "changing a tmpfs to " + size);
+    }
+}
+
+void Sites::join_by_proxies() {
+    for (Site* site : all()) {
+        site->daemon().stop();
+        const Site& other = pair.other(*site);
+        const std::string http = "http://127.0.0.1:" + other.http_port();
+        const bool first = site == &london();
+        const auto& to = first ? line.forth : line.back;
+        const auto& from = first ? line.back : line.forth;
+        std::string text = test::read_file(site->directory / "antipode.toml");
+        for (const auto& [url, scheme] :
+             {std::pair<std::string, std::string>(other.nats.url(), "nats"), {http, "http"}}) {
+            proxies_.push_back(std::make_unique<Proxy>(port_of(url), to, from, line.reset));
+            replace(
+                text, "\"" + url + "\"",
+                "\"" + scheme + "://127.0.0.1:" + std::to_string(proxies_.back()->port()) + "\"");
+        }
+        test::write_file(site->directory / "antipode.toml", text);
+    }
+}
+
+void Sites::make_content(int writers) {
+    app(london(),
+        "CREATE TABLE writes (writer int, number int, repository text NOT NULL, path text NOT NULL,"
+        " sha256 text NOT NULL, commit text NOT NULL, PRIMARY KEY (writer, number));"
+        "CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);"
+        "INSERT INTO accounts SELECT i, 1000 FROM generate_series(1, " +
+            std::to_string(accounts) +
+            ") i;"
+            "CREATE TABLE ballast (id int PRIMARY KEY, content text NOT NULL);"
+            "INSERT INTO ballast SELECT i, repeat(md5(i::text), 20) FROM generate_series(0, " +
+            std::to_string(ballast - 1) + ") i");
+    for (int number = 0; number < ballast; ++number) {
+        test::write_file(london().files_root / ballast_file(number),
+                         std::string(20'000, 'b') + std::to_string(number));
+    }
+    for (int writer = 0; writer < writers; ++writer) {
+        must_run({"git", "init", "-q", "--bare", "-b", "main",
+                  (london().git_root / repository(writer)).string()});
+    }
+    london().antipode({"hooks", "install"});
+}
+
+void Sites::set_flow(const Site& from, bool passes) {
+    (&from == &pair.london ? line.forth : line.back) = passes;
+}
+
+void Sites::heal() {
+    line.reset = false;
+    line.forth = true;
+    line.back = true;
+}
+
+View look_at_rows(const Site& site) {
+    View view;
+    std::istringstream rows(site.sql(
+        "SELECT writer, number, repository, path, sha256, commit FROM writes ORDER BY 1, 2"));
+    for (std::string row; std::getline(rows, row);) {
+        const std::vector<std::string> parts = split(row, '|');
+        view.rows[{std::stoi(parts.at(0)), std::stoi(parts.at(1))}] = {parts.at(2), parts.at(3),
+                                                                       parts.at(4), parts.at(5)};
+    }
+    return view;
+}
+
+void look_at_references(const Site& site, View& view) {
+    std::vector<std::string> command = {"sha256sum", "--"};
+    for (const auto& [key, row] : view.rows) {
+        command.push_back(row.path);
+        view.commits[row.repository];
+    }
+    test::Process::Options options;
+    options.directory = site.files_root;
+    if (!view.rows.empty()) {
+        take_files(test::run(command, {}, options).output, view);
+    }
+    for (auto& [repository, commits] : view.commits) {
+        take_commits(site, repository, view);
+    }
+}
+
+View look(const Site& site) {
+    View view = look_at_rows(site);
+    take_files(shell("find . -name .antipode -prune -o -type f -print0 | sort -z | "
+                     "xargs -0 -r sha256sum",
+                     site.files_root),
+               view);
+    take_repositories(site, view);
+    view.sum = std::stoll(site.sql("SELECT coalesce(sum(balance), 0) FROM accounts"));
+    view.dump = ordered_dump(site);
+    return view;
+}
+
+}  // namespace antipode::chaos

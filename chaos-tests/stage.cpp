@@ -1,0 +1,167 @@
+#include "chaos-tests/stage.hpp"
+
+#include <stdexcept>
+
+namespace antipode::chaos {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+constexpr milliseconds most_recovery = 60s;
+constexpr milliseconds most_hold = 4s;
+
+void append(Violations& to, Violations more) {
+    to.insert(to.end(), more.begin(), more.end());
+}
+
+}  // namespace
+
+Stage::Stage(uint64_t seed, bool mounts)
+    : chance(seed), sites(writers, mounts), workload(sites, history, writers, seed) {
+    note_ballast();
+    // For a change of the primary.
+    sites.sydney().antipode({"database", "setup"});
+    workload.start();
+    load(writers * 2);
+    if (!sites.caught_up(sites.sydney(), most_recovery)) {
+        throw std::runtime_error("the initial copy does not end: " + describe());
+    }
+    for (Site* site : sites.all()) {
+        readers_.push_back(std::make_unique<Reader>(sites, history, *site));
+        readers_.back()->start();
+    }
+}
+
+void Stage::note_ballast() {
+    for (int number = 0; number < Sites::ballast; ++number) {
+        Operation operation;
+        operation.kind = Operation::Kind::Overwrite;
+        operation.writer = -1;
+        operation.number = number;
+        operation.site = sites.london().name;
+        operation.path = Sites::ballast_file(number);
+        operation.sha256 =
+            test::must_run({"sha256sum", (sites.london().files_root / operation.path).string()})
+                .substr(0, 64);
+        operation.outcome = Operation::Outcome::Ok;
+        history.end(history.begin(operation), operation);
+    }
+}
+
+Site& Stage::primary() {
+    Site* open = nullptr;
+    if (!test::eventually([&] { return (open = sites.primary()) != nullptr; }, most_recovery)) {
+        throw std::runtime_error("no site takes writes");
+    }
+    return *open;
+}
+
+void Stage::load(int count) {
+    if (!workload.go_on(count, most_recovery)) {
+        throw std::runtime_error("the application cannot write for a minute");
+    }
+}
+
+void Stage::hold(int count) {
+    const int acknowledged = workload.acknowledged() + count;
+    const int attempted = workload.attempted() + 3 * count;
+    test::eventually(
+        [&] {
+            return workload.acknowledged() >= acknowledged || workload.attempted() >= attempted;
+        },
+        most_hold);
+}
+
+Violations Stage::take() {
+    for (const auto& reader : readers_) {
+        append(found_, reader->take());
+    }
+    return std::exchange(found_, {});
+}
+
+void Stage::expect(bool holds, Invariant invariant, const std::string& text) {
+    if (!holds) {
+        found_.push_back({invariant, text});
+    }
+}
+
+milliseconds Stage::recover() {
+    const auto begun = std::chrono::steady_clock::now();
+    load(writers);
+    if (losses.empty()) {
+        Site& follower = mirror();
+        expect(sites.caught_up(follower, most_recovery), Invariant::Recovers,
+               follower.name +
+                   " does not catch up within a minute: " + follower.antipode({"status"}).output);
+    }
+    return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun);
+}
+
+Violations Stage::compare_at_the_end() {
+    workload.stop();
+    Site& open = primary();
+    const Checker checker(history.operations(), Sites::total, losses);
+    Violations found = checker.check_one_writer();
+    // After a promotion there is one site only.
+    if (losses.empty()) {
+        Site& follower = mirror();
+        if (!sites.caught_up(follower, most_recovery)) {
+            found.push_back({Invariant::Recovers, follower.name + " does not catch up: " +
+                                                      follower.antipode({"status"}).output});
+        }
+        const View there = look(follower);
+        append(found, Checker::check_equal(look(open), there));
+        append(found, Checker::check_references(there));
+        append(found, checker.check_recovery_point(there, now_us()));
+        append(found, verify_at_the_end());
+    }
+    const View here = look(open);
+    append(found, checker.check_kept(here));
+    append(found, Checker::check_references(here));
+    append(found, checker.check_transactions(here));
+    append(found, take());
+    for (const auto& reader : readers_) {
+        reader->stop();
+    }
+    return found;
+}
+
+/// Everything is right now: whoever says otherwise is wrong.
+Violations Stage::verify_at_the_end() {
+    Violations found;
+    Site& follower = mirror();
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"verify", "--timeout", "60"},
+          std::vector<std::string>{"database", "check", "--timeout", "60"}}) {
+        const test::CommandResult done = follower.antipode(command);
+        if (done.status != 0) {
+            found.push_back({Invariant::NoFalseAlarm, command.front() + " ended with " +
+                                                          std::to_string(done.status) + ": " +
+                                                          done.output + done.error});
+        }
+    }
+    const std::string failures = follower.antipode({"failures"}).output;
+    if (failures.find("nothing failed") == std::string::npos) {
+        found.push_back({Invariant::NoFalseAlarm, failures});
+    }
+    return found;
+}
+
+int Stage::looks() const {
+    int sum = 0;
+    for (const auto& reader : readers_) {
+        sum += reader->looks();
+    }
+    return sum;
+}
+
+int Stage::points() const {
+    int sum = 0;
+    for (const auto& reader : readers_) {
+        sum += reader->points();
+    }
+    return sum;
+}
+
+}  // namespace antipode::chaos

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "chaos-tests/checker.hpp"
+#include "chaos-tests/reader.hpp"
+#include "chaos-tests/sites.hpp"
+#include "chaos-tests/workload.hpp"
+#include "tests/simulation/chance.hpp"
+
+namespace antipode::chaos {
+
+/// Two sites under load, with readers, for faults to act on. One thread, which owns all processes.
+class Stage {
+  public:
+    /// `mounts`: as of Sites.
+    Stage(uint64_t seed, bool mounts);
+
+    /// The site that takes writes; waits for one. Throws when none does within a minute.
+    Site& primary();
+    Site& mirror() { return sites.pair.other(primary()); }
+    /// Either of them, by the seed.
+    Site& any() { return chance.one_in(2) ? primary() : mirror(); }
+
+    /// The application must be able to go on: `count` more writes are acknowledged. Throws when
+    /// not.
+    void load(int count);
+    /// While something is broken: until `count` are acknowledged, or three times as many were
+    /// tried, or a few seconds are over.
+    void hold(int count);
+    /// Between 2 and `most`, by the seed.
+    int some(int most) { return 2 + static_cast<int>(chance.below(static_cast<size_t>(most - 1))); }
+
+    /// What the readers and the faults have found since this was last asked.
+    Violations take();
+    void expect(bool holds, Invariant invariant, const std::string& text);
+    /// The mirror has everything, within a minute, and nobody's help; its delay.
+    std::chrono::milliseconds recover();
+    /// Stops the load, compares everything.
+    Violations compare_at_the_end();
+    std::string describe() { return sites.pair.describe(); }
+
+    static constexpr int writers = 3;
+    simulation::Chance chance;
+    History history;
+    Sites sites;
+    Workload workload;
+    std::vector<Loss> losses;
+    int looks() const;
+    int points() const;
+
+  private:
+    void note_ballast();
+    Violations verify_at_the_end();
+    std::vector<std::unique_ptr<Reader>> readers_;
+    Violations found_;
+};
+
+}  // namespace antipode::chaos

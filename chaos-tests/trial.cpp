@@ -1,0 +1,180 @@
+#include "chaos-tests/trial.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+
+namespace antipode::chaos {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr Invariant all_invariants[] = {
+    Invariant::NothingLost,     Invariant::WholePrefix, Invariant::NothingResurrected,
+    Invariant::NothingInvented, Invariant::References,  Invariant::Transactions,
+    Invariant::RecoveryPoint,   Invariant::Equal,       Invariant::OneWriter,
+    Invariant::Recovers,        Invariant::Named,       Invariant::NoFalseAlarm,
+};
+
+std::string text_of(const Violations& violations) {
+    std::string text;
+    for (const Violation& violation : violations) {
+        text += std::string(text.empty() ? "" : "; ") + name_of(violation.invariant) + ": " +
+                violation.text;
+    }
+    return text;
+}
+
+/// Everything that helps to understand a failure, and that the seed does not repeat exactly.
+void keep(const Plan& plan, Stage& stage, const Outcome& outcome) {
+    if (plan.failures.empty()) {
+        return;
+    }
+    const auto directory = plan.failures / ("seed-" + std::to_string(plan.seed));
+    std::filesystem::create_directories(directory);
+    test::write_file(directory / "history.jsonl", to_json_lines(stage.history.operations()));
+    std::string schedule;
+    for (const auto* cases : {&outcome.faults, &outcome.invariants}) {
+        for (const Case& one : *cases) {
+            schedule +=
+                one.name + ": " +
+                (one.verdict == Case::Verdict::Failed ? "failed: " + one.detail : "passed") + "\n";
+        }
+    }
+    test::write_file(directory / "schedule", schedule);
+    test::write_file(directory / "status", stage.describe());
+    for (Site* site : stage.sites.all()) {
+        for (const char* log : {"antipoded.log", "nats/nats-server.log", "pg/postgres.log",
+                                "state/failover.journal"}) {
+            const auto source = site->directory / log;
+            if (std::filesystem::exists(source)) {
+                std::filesystem::copy_file(
+                    source, directory / (site->name + "-" + source.filename().string()),
+                    std::filesystem::copy_options::overwrite_existing);
+            }
+        }
+    }
+}
+
+Case run_fault(Stage& stage, const Fault& fault) {
+    Case result{fault.name, fault.how, Case::Verdict::Passed, "", milliseconds(0)};
+    try {
+        fault.inject(stage);
+        result.recovery = stage.recover();
+    } catch (const std::exception& error) {
+        stage.expect(false, Invariant::Recovers, error.what());
+    }
+    return result;
+}
+
+void count(Stage& stage, Outcome& outcome) {
+    for (const Operation& operation : stage.history.operations()) {
+        ++outcome.operations;
+        outcome.acknowledged += operation.outcome == Operation::Outcome::Ok ? 1 : 0;
+    }
+    outcome.looks = stage.looks();
+    outcome.points = stage.points();
+}
+
+/// One case for each invariant: failed when anything contradicted it.
+void judge(const Violations& all, Outcome& outcome) {
+    for (const Invariant invariant : all_invariants) {
+        Violations against;
+        std::copy_if(all.begin(), all.end(), std::back_inserter(against),
+                     [&](const Violation& one) { return one.invariant == invariant; });
+        outcome.invariants.push_back(
+            {name_of(invariant), "",
+             against.empty() ? Case::Verdict::Passed : Case::Verdict::Failed, text_of(against),
+             milliseconds(0)});
+    }
+}
+
+void run_on(Stage& stage, const Plan& plan, const Probe& probe, Outcome& outcome) {
+    Violations all;
+    bool goes_on = true;
+    for (const Fault* fault : schedule_of(plan, probe)) {
+        if (const auto why = probe.missing(fault->need)) {
+            outcome.faults.push_back(
+                {fault->name, fault->how, Case::Verdict::Skipped, *why, milliseconds(0)});
+            continue;
+        }
+        if (!goes_on || Clock::now() >= plan.until) {
+            break;
+        }
+        plan.say("seed " + std::to_string(plan.seed) + ": " + fault->name);
+        Case result = run_fault(stage, *fault);
+        const Violations found = stage.take();
+        if (!found.empty()) {
+            result.verdict = Case::Verdict::Failed;
+            result.detail = text_of(found);
+            all.insert(all.end(), found.begin(), found.end());
+            plan.say("seed " + std::to_string(plan.seed) + ": FAILED " + result.detail);
+        }
+        outcome.faults.push_back(result);
+        // What did not recover would fail everything behind it.
+        goes_on = !fault->ends_the_trial && found.empty();
+    }
+    const Violations at_the_end = stage.compare_at_the_end();
+    all.insert(all.end(), at_the_end.begin(), at_the_end.end());
+    judge(all, outcome);
+    count(stage, outcome);
+}
+
+}  // namespace
+
+bool Outcome::failed() const {
+    const auto is_failed = [](const Case& one) { return one.verdict == Case::Verdict::Failed; };
+    return std::any_of(faults.begin(), faults.end(), is_failed) ||
+           std::any_of(invariants.begin(), invariants.end(), is_failed);
+}
+
+std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
+    std::vector<const Fault*> possible;
+    std::vector<const Fault*> last;
+    for (const Fault& fault : all_faults()) {
+        (fault.ends_the_trial ? last : possible).push_back(&fault);
+    }
+    std::vector<const Fault*> schedule;
+    if (!plan.only.empty()) {
+        for (const std::string& name : plan.only) {
+            for (const Fault& fault : all_faults()) {
+                if (name == fault.name) {
+                    schedule.push_back(&fault);
+                }
+            }
+        }
+        return schedule;
+    }
+    simulation::Chance chance(plan.seed ^ 0xFA017);
+    // Those that are skipped do not take a place, so that others have their turn.
+    for (int taken = 0; taken < plan.faults && !possible.empty();) {
+        const size_t at = chance.below(possible.size());
+        schedule.push_back(possible[at]);
+        taken += probe.missing(possible[at]->need) ? 0 : 1;
+        possible.erase(possible.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    if (chance.one_in(2)) {
+        schedule.insert(schedule.end(), last.begin(), last.end());
+    }
+    return schedule;
+}
+
+Outcome run_trial(const Plan& plan, const Probe& probe) {
+    Outcome outcome;
+    outcome.seed = plan.seed;
+    std::optional<Stage> stage;
+    try {
+        stage.emplace(plan.seed, !probe.missing(Need::Mounts));
+        run_on(*stage, plan, probe, outcome);
+    } catch (const std::exception& error) {
+        outcome.invariants.push_back({name_of(Invariant::Recovers), "", Case::Verdict::Failed,
+                                      error.what(), milliseconds(0)});
+    }
+    if (outcome.failed() && stage) {
+        keep(plan, *stage, outcome);
+    }
+    return outcome;
+}
+
+}  // namespace antipode::chaos

@@ -1,0 +1,279 @@
+#include "chaos-tests/workload.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace antipode::chaos {
+namespace {
+
+using Kind = Operation::Kind;
+using Outcome = Operation::Outcome;
+
+/// What writes holds a site's gate, so that the command that stops the service waits for it.
+class Gate {
+  public:
+    explicit Gate(const Site& site)
+        : fd_(open(test::Pair::gate(site).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+        flock(fd_, LOCK_SH);
+    }
+    ~Gate() { close(fd_); }
+    Gate(const Gate&) = delete;
+    Gate& operator=(const Gate&) = delete;
+
+  private:
+    int fd_;
+};
+
+test::Process::Options in(const std::filesystem::path& directory) {
+    test::Process::Options options;
+    options.directory = directory;
+    options.environment = {{"GIT_CONFIG_NOSYSTEM", "1"}, {"GIT_CONFIG_GLOBAL", "/dev/null"}};
+    return options;
+}
+
+std::string sum_of(const std::filesystem::path& file) {
+    return test::must_run({"sha256sum", file.string()}).substr(0, 64);
+}
+
+}  // namespace
+
+Writer::Writer(Sites& sites, History& history, int number, uint64_t seed)
+    : sites_(sites),
+      history_(history),
+      number_(number),
+      chance_(seed),
+      clone_(sites.pair.temporary / ("work" + std::to_string(number))) {
+    test::must_run({"git", "init", "-q", "-b", "main", clone_.string()});
+    const auto options = in(clone_);
+    test::must_run({"git", "config", "user.name", "Writer"}, {}, options);
+    test::must_run({"git", "config", "user.email", "writer@example.org"}, {}, options);
+}
+
+bool Writer::write_once() {
+    const Site* const site = sites_.primary();
+    if (site == nullptr) {
+        return false;
+    }
+    const Gate gate(*site);
+    if (!std::filesystem::exists(test::Pair::opened(*site))) {
+        return false;
+    }
+    write_to(*site);
+    ++attempted_;
+    return true;
+}
+
+void Writer::write_to(const Site& site) {
+    const size_t draw = chance_.below(20);
+    if (draw < 2 && mine_.size() > 3) {
+        remove(site);
+    } else if (draw < 5) {
+        transfer(site);
+    } else if (draw < 6 && !commits_.empty()) {
+        move(site);
+    } else if (draw < 8) {
+        overwrite(site);
+    } else {
+        put(site);
+    }
+}
+
+Operation Writer::make(Operation::Kind kind, const Site& site) const {
+    Operation operation;
+    operation.kind = kind;
+    operation.writer = number_;
+    operation.site = site.name;
+    operation.repository = Sites::repository(number_);
+    return operation;
+}
+
+void Writer::note(size_t place, Operation& operation) {
+    if (operation.outcome == Outcome::Ok) {
+        ++acknowledged_;
+    }
+    history_.end(place, operation);
+}
+
+void Writer::write_content(const Site& site, Operation& operation, size_t bytes) {
+    const std::filesystem::path path = site.files_root / operation.path;
+    const std::filesystem::path whole =
+        site.files_root / (".tmp-upload-" + std::to_string(number_));
+    std::string content = operation.path + " " + std::to_string(versions_++) + " ";
+    while (content.size() < bytes) {
+        content += std::to_string(chance_.next());
+    }
+    std::filesystem::create_directories(path.parent_path());
+    test::write_file(whole, content);
+    operation.sha256 = sum_of(whole);
+    std::filesystem::rename(whole, path);
+}
+
+bool Writer::commit_and_push(const Site& site, Operation& operation) {
+    test::write_file(clone_ / "log.txt", operation.path + " " + operation.sha256);
+    const std::string there = (site.git_root / operation.repository).string();
+    const test::CommandResult pushed =
+        test::run({"sh", "-c",
+                   "git add log.txt && git commit -q -m \"names $1\" && git rev-parse HEAD && "
+                   "git push -q \"$2\" HEAD:refs/heads/main",
+                   "push", operation.path, there},
+                  {}, in(clone_));
+    operation.commit = pushed.output.substr(0, pushed.output.find('\n'));
+    if (pushed.status != 0) {
+        operation.error = pushed.error;
+        return false;
+    }
+    commits_.push_back(operation.commit);
+    return true;
+}
+
+void Writer::run_sql(const Site& site, const std::string& sql, Operation& operation) {
+    test::Process::Options options;
+    options.environment = {{"PGCONNECT_TIMEOUT", "5"}};
+    const test::CommandResult done =
+        test::run({test::PostgresServer::program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1",
+                   site.postgres.url("app", "app")},
+                  sql, options);
+    // 3: the server refused the statement; any other failure is one of the connection.
+    const bool ended = done.error.find("terminating connection") != std::string::npos;
+    operation.outcome = done.status == 0             ? Outcome::Ok
+                        : done.status == 3 && !ended ? Outcome::Failed
+                                                     : Outcome::Unknown;
+    operation.error = done.error;
+}
+
+void Writer::put(const Site& site) {
+    Operation operation = make(Kind::Put, site);
+    operation.number = next_++;
+    const std::string file = std::to_string(operation.number);
+    operation.path = "w" + std::to_string(number_) + "/" + std::to_string(operation.number / 10) +
+                     "/" + file + ".bin";
+    const size_t place = history_.begin(operation);
+    operation.outcome = Outcome::Failed;
+    try {
+        // Some are too large to travel in their event.
+        write_content(site, operation, chance_.one_in(8) ? 600'000 : 100 + chance_.below(4000));
+        if (commit_and_push(site, operation)) {
+            run_sql(site,
+                    "INSERT INTO writes VALUES (" + std::to_string(number_) + ", " + file + ", '" +
+                        operation.repository + "', '" + operation.path + "', '" + operation.sha256 +
+                        "', '" + operation.commit + "')",
+                    operation);
+        }
+    } catch (const std::exception& error) {
+        operation.error = error.what();  // no space: the application's request fails
+    }
+    if (operation.outcome == Outcome::Ok) {
+        mine_.push_back(operation);
+    }
+    note(place, operation);
+}
+
+void Writer::remove(const Site& site) {
+    const size_t chosen = chance_.below(mine_.size());
+    Operation operation = make(Kind::Remove, site);
+    operation.number = mine_[chosen].number;
+    operation.path = mine_[chosen].path;
+    mine_.erase(mine_.begin() + static_cast<std::ptrdiff_t>(chosen));
+    const size_t place = history_.begin(operation);
+    run_sql(site,
+            "DELETE FROM writes WHERE writer = " + std::to_string(number_) +
+                " AND number = " + std::to_string(operation.number),
+            operation);
+    if (operation.outcome == Outcome::Ok) {
+        std::filesystem::remove(site.files_root / operation.path);
+    }
+    note(place, operation);
+}
+
+void Writer::transfer(const Site& site) {
+    Operation operation = make(Kind::Transfer, site);
+    const size_t place = history_.begin(operation);
+    const size_t from = chance_.below(Sites::accounts);
+    const size_t to = (from + 1 + chance_.below(Sites::accounts - 1)) % Sites::accounts;
+    const long amount = static_cast<long>(chance_.below(90)) + 1;
+    const auto change = [](size_t account, long by) {
+        return "UPDATE accounts SET balance = balance + " + std::to_string(by) +
+               " WHERE id = " + std::to_string(account + 1) + ";";
+    };
+    // In one order, so that writers do not wait for each other in a circle.
+    const std::string both = from < to ? change(from, -amount) + change(to, amount)
+                                       : change(to, amount) + change(from, -amount);
+    run_sql(site, "BEGIN;" + both + "COMMIT", operation);
+    note(place, operation);
+}
+
+void Writer::move(const Site& site) {
+    Operation operation = make(Kind::Move, site);
+    operation.commit = commits_[chance_.below(commits_.size())];
+    const size_t place = history_.begin(operation);
+    const test::CommandResult pushed =
+        test::run({"git", "push", "-q", "-f", (site.git_root / operation.repository).string(),
+                   operation.commit + ":refs/heads/side"},
+                  {}, in(clone_));
+    operation.outcome = pushed.status == 0 ? Outcome::Ok : Outcome::Unknown;
+    operation.error = pushed.error;
+    note(place, operation);
+}
+
+void Writer::overwrite(const Site& site) {
+    Operation operation = make(Kind::Overwrite, site);
+    operation.path = "mutable/" + std::to_string(number_);
+    const size_t place = history_.begin(operation);
+    try {
+        write_content(site, operation, 10 + chance_.below(2000));
+        operation.outcome = Outcome::Ok;
+    } catch (const std::exception& error) {
+        operation.outcome = Outcome::Unknown;
+        operation.error = error.what();
+    }
+    note(place, operation);
+}
+
+Workload::Workload(Sites& sites, History& history, int writers, uint64_t seed) {
+    for (int number = 0; number < writers; ++number) {
+        writers_.push_back(std::make_unique<Writer>(sites, history, number,
+                                                    seed * 100 + static_cast<uint64_t>(number)));
+    }
+}
+
+void Workload::start() {
+    for (const auto& writer : writers_) {
+        threads_.emplace_back([&writer = *writer](const std::stop_token& stop) {
+            while (!stop.stop_requested()) {
+                // While no site is open there is nothing to do.
+                test::eventually([&] { return stop.stop_requested() || writer.write_once(); });
+            }
+        });
+    }
+}
+
+void Workload::stop() {
+    threads_.clear();
+}
+
+bool Workload::go_on(int count, std::chrono::milliseconds limit) {
+    const int target = acknowledged() + count;
+    return test::eventually([&] { return acknowledged() >= target; }, limit);
+}
+
+int Workload::acknowledged() const {
+    int sum = 0;
+    for (const auto& writer : writers_) {
+        sum += writer->acknowledged();
+    }
+    return sum;
+}
+
+int Workload::attempted() const {
+    int sum = 0;
+    for (const auto& writer : writers_) {
+        sum += writer->attempted();
+    }
+    return sum;
+}
+
+}  // namespace antipode::chaos
