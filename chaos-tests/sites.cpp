@@ -27,6 +27,18 @@ void replace(std::string& text, const std::string& what, const std::string& by) 
     }
 }
 
+/// Several writers share the gate without a pause: a service stops admitting, then waits for those
+/// that are in.
+void stop_admitting_first(std::string& text, const Site& site) {
+    const std::string gate = test::Pair::gate(site).string();
+    const std::string opened = test::Pair::opened(site).string();
+    const size_t begin = text.find("fence_command");
+    const size_t end = text.find('\n', begin);
+    text.replace(begin, end - begin,
+                 "fence_command = [\"/bin/sh\", \"-c\", \"rm -f " + opened + " && flock " + gate +
+                     " true\"]");
+}
+
 std::vector<std::string> split(const std::string& line, char separator) {
     std::vector<std::string> parts;
     std::istringstream stream(line);
@@ -173,6 +185,9 @@ void Sites::join_by_proxies() {
                 text, "\"" + url + "\"",
                 "\"" + scheme + "://127.0.0.1:" + std::to_string(proxies_.back()->port()) + "\"");
         }
+        // Writers remove more than a hundred files a minute on a fast machine.
+        replace(text, "name = \"uploads\"\n", "name = \"uploads\"\nhold_deletions_least = 2000\n");
+        stop_admitting_first(text, *site);
         test::write_file(site->directory / "antipode.toml", text);
     }
 }
