@@ -46,7 +46,7 @@ void Repair::step(const std::stop_token& stop) {
         } else if (clock_.steady_now() >= schedule.due) {
             schedule.due =
                 clock_.steady_now() + Backoff::after(++schedule.tries, first_retry, slowest_retry);
-            mend(store, *gap, stop);
+            mend(store, *gap, schedule, stop);
         }
     }
 }
@@ -90,7 +90,8 @@ void Repair::ask_for_due_items() {
     }
 }
 
-void Repair::mend(const StoreId& store, const Registry::Gap& gap, const std::stop_token& stop) {
+void Repair::mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+                  const std::stop_token& stop) {
     if (store.kind == StoreKind::Database) {
         v1::Want want;
         want.set_site(site_);
@@ -108,7 +109,8 @@ void Repair::mend(const StoreId& store, const Registry::Gap& gap, const std::sto
         });
         return;
     }
-    const Differences differing = differences(store, stop);
+    const Differences differing = differences(store, gap, schedule, stop);
+    remember(differing, gap, schedule);
     if (gap.passed && differing.missing.empty()) {
         registry_.let_rows_pass(store, gap.at);
         if (differing.surplus.empty()) {
@@ -135,17 +137,35 @@ void Repair::ask_for(const StoreId& store, const std::vector<std::string>& items
     }
 }
 
-Repair::Differences Repair::differences(const StoreId& store, const std::stop_token& stop) {
-    std::map<std::string, Digest> here;
-    registry_.for_each(store, [&](const std::string& item, const ItemState& state) {
-        here.emplace(item, state.digest);
-    });
+void Repair::remember(const Differences& differing, const Registry::Gap& gap, Schedule& schedule) {
+    const bool all =
+        differing.missing.size() < items_per_look && differing.surplus.size() < items_per_look;
+    schedule.lasting.reset();
+    if (gap.passed && all) {
+        schedule.lasting.emplace(differing.missing.begin(), differing.missing.end());
+        schedule.lasting->insert(differing.surplus.begin(), differing.surplus.end());
+        schedule.looked_behind = gap.at;
+    }
+}
+
+Repair::Differences Repair::differences(const StoreId& store, const Registry::Gap& gap,
+                                        const Schedule& schedule, const std::stop_token& stop) {
+    std::map<std::string, ItemState> here;
+    registry_.for_each(
+        store, [&](const std::string& item, const ItemState& state) { here.emplace(item, state); });
     Differences differing;
+    // While the application writes, some items are always on their way.
+    const bool again = schedule.lasting && schedule.looked_behind == gap.at;
+    const auto may_lack = [&](const std::string& item, const ItemState* state) {
+        const bool came_later = gap.passed && state != nullptr && state->position > gap.at;
+        return !came_later && (!again || schedule.lasting->contains(item)) &&
+               !registry_.is_awaited(store, item);
+    };
     protocol::InventoryReader reader([&](const std::string& item, const Digest& digest) {
         const auto found = here.find(item);
-        const bool equal = found != here.end() && found->second == digest;
-        if (!equal && differing.missing.size() < items_per_look &&
-            !registry_.is_awaited(store, item)) {
+        const ItemState* const state = found == here.end() ? nullptr : &found->second;
+        const bool equal = state != nullptr && state->digest == digest;
+        if (!equal && differing.missing.size() < items_per_look && may_lack(item, state)) {
             differing.missing.push_back(item);
         }
         if (found != here.end()) {
@@ -161,8 +181,8 @@ Repair::Differences Repair::differences(const StoreId& store, const std::stop_to
                     "check that the store is in the primary's configuration");
     }
     reader.finish();
-    for (const auto& [item, digest] : here) {
-        if (differing.surplus.size() < items_per_look && !registry_.is_awaited(store, item)) {
+    for (const auto& [item, state] : here) {
+        if (differing.surplus.size() < items_per_look && may_lack(item, &state)) {
             differing.surplus.push_back(item);
         }
     }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,22 +42,31 @@ class Repair {
 
   private:
     void ask_for_due_items();
-    void mend(const StoreId& store, const Registry::Gap& gap, const std::stop_token& stop);
     struct Differences {
         std::vector<std::string> missing;  ///< or not as they should be
         std::vector<std::string> surplus;  ///< here, not in the primary's inventory
     };
+    struct Schedule {
+        unsigned tries = 0;
+        SteadyTime due{};
+        /// What differed at the first look behind the gap before `looked_behind`, and did at each
+        /// later one. Nothing else can be missing: the rest was equal, and what came since has its
+        /// events behind the gap. nullopt: there was no such look, or too much differed.
+        std::optional<std::set<std::string>> lasting;
+        Position looked_behind;
+    };
     /// Where the primary's inventory and this site differ, but for what is an exception already
-    /// and asked for as such.
-    Differences differences(const StoreId& store, const std::stop_token& stop);
+    /// and asked for as such, and, behind a gap, for what an event behind it brought or will bring.
+    Differences differences(const StoreId& store, const Registry::Gap& gap,
+                            const Schedule& schedule, const std::stop_token& stop);
+    static void remember(const Differences& differing, const Registry::Gap& gap,
+                         Schedule& schedule);
+    void mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+              const std::stop_token& stop);
     void ask_for(const StoreId& store, const std::vector<std::string>& items);
     void send(const StoreId& store, const std::vector<std::string>& items,
               const std::string& reason);
 
-    struct Schedule {
-        unsigned tries = 0;
-        SteadyTime due{};
-    };
     const std::string site_;
     const std::vector<StoreId> stores_;
     Registry& registry_;
