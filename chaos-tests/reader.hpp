@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
+#include <string>
 #include <thread>
 
 #include "chaos-tests/checker.hpp"
@@ -24,13 +26,16 @@ class Reader {
     Violations take();
     int looks() const { return looks_; }
     int points() const { return points_; }  ///< recovery points that were compared
+    /// Rows that named what was not there, while the site said that it compares its database.
+    int while_comparing() const { return while_comparing_; }
 
   private:
     void look_once();
     /// Of these rows: those that still name what is not there when looked at once more.
     Violations references_that_stay(View rows);
     void check_point(int64_t point_us, const View& rows);
-    bool is_excused(const Violation& violation) const;
+    std::set<std::string> excuses() const;
+    bool is_excused(const Violation& violation, const std::set<std::string>& excuses);
     void add(const Violations& more);
 
     Sites& sites_;
@@ -40,6 +45,8 @@ class Reader {
     Violations found_;
     std::atomic<int> looks_ = 0;
     std::atomic<int> points_ = 0;
+    std::atomic<int> while_comparing_ = 0;
+    std::set<std::string> excuses_;  ///< before the look
     std::jthread thread_;
 };
 

@@ -116,6 +116,7 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
     size_t acknowledged = 0;
     int looks = 0;
     int points = 0;
+    int while_comparing = 0;
     std::string failures;
     for (const Outcome& outcome : outcomes) {
         add(outcome.faults, faults);
@@ -124,6 +125,7 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
         acknowledged += outcome.acknowledged;
         looks += outcome.looks;
         points += outcome.points;
+        while_comparing += outcome.while_comparing;
         failures += outcome.failed() ? " " + std::to_string(outcome.seed) : "";
     }
     text << std::setw(20) << "FAULT" << std::setw(68) << "HOW" << std::setw(12) << "RECOVERY"
@@ -139,6 +141,10 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
     }
     text << operations << " operations, " << acknowledged << " acknowledged; readers looked "
          << looks << " times, and compared " << points << " recovery points\n";
+    if (while_comparing > 0) {
+        text << "known: " << while_comparing << " times a row named what was not there while its "
+             << "database was compared (TRACK_RECORD.md)\n";
+    }
     for (const Outcome& outcome : outcomes) {
         for (const auto* cases : {&outcome.faults, &outcome.invariants}) {
             for (const Case& one : *cases) {
@@ -168,6 +174,7 @@ std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
                           {"operations", outcome.operations},
                           {"acknowledged", outcome.acknowledged},
                           {"looks", outcome.looks},
+                          {"while_comparing", outcome.while_comparing},
                           {"recovery_points", outcome.points}});
     }
     const Json all = {

@@ -164,4 +164,12 @@ int Stage::points() const {
     return sum;
 }
 
+int Stage::while_comparing() const {
+    int sum = 0;
+    for (const auto& reader : readers_) {
+        sum += reader->while_comparing();
+    }
+    return sum;
+}
+
 }  // namespace antipode::chaos

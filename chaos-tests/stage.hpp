@@ -50,6 +50,7 @@ class Stage {
     std::vector<Loss> losses;
     int looks() const;
     int points() const;
+    int while_comparing() const;
 
   private:
     void note_ballast();

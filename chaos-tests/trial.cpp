@@ -75,6 +75,7 @@ void count(Stage& stage, Outcome& outcome) {
     }
     outcome.looks = stage.looks();
     outcome.points = stage.points();
+    outcome.while_comparing = stage.while_comparing();
 }
 
 /// One case for each invariant: failed when anything contradicted it.

@@ -36,9 +36,10 @@ struct Outcome {
     std::vector<Case> invariants;
     size_t operations = 0;
     size_t acknowledged = 0;
-    int looks = 0;    ///< of readers
-    int points = 0;   ///< recovery points that were compared with what was acknowledged
-    size_t lost = 0;  ///< acknowledged writes, in a promotion
+    int looks = 0;            ///< of readers
+    int while_comparing = 0;  ///< as of Reader
+    int points = 0;           ///< recovery points that were compared with what was acknowledged
+
     bool failed() const;
 };
 
