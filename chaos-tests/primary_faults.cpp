@@ -51,8 +51,9 @@ void switch_over(Stage& stage) {
     }
     stage.expect(done.output.find("\"lost\":0") != std::string::npos, Invariant::NothingLost,
                  "a switchover says that it lost something: " + done.output);
-    stage.expect(test::eventually([&] { return stage.sites.pair.has_roles(to); }, 30s),
-                 Invariant::Recovers, "the roles are not changed: " + stage.describe());
+    const bool changed = test::eventually([&] { return stage.sites.pair.has_roles(to); }, 30s);
+    stage.expect(changed, Invariant::Recovers,
+                 "the roles are not changed: " + (changed ? "" : stage.describe()));
 }
 
 /// A daemon dies when so many steps are journaled; whether it goes back or forth then, one site
@@ -72,10 +73,10 @@ void switch_over_and_kill(Stage& stage) {
     victim.kill();
     command.kill();
     victim.start();
-    stage.expect(test::eventually([&] { return has_settled(stage, from, to); }, 60s),
-                 Invariant::Recovers,
+    const bool settled = test::eventually([&] { return has_settled(stage, from, to); }, 60s);
+    stage.expect(settled, Invariant::Recovers,
                  "no site serves after " + victim.name + " died behind step " +
-                     std::to_string(steps) + ": " + stage.describe());
+                     std::to_string(steps) + ": " + (settled ? "" : stage.describe()));
 }
 
 /// The line is cut while it runs, and mended later.
@@ -95,8 +96,8 @@ void switch_over_and_cut(Stage& stage) {
     stage.hold(stage.some(4));
     stage.sites.heal();
     command.kill();
-    stage.expect(test::eventually([&] { return has_settled(stage, from, to); }, 60s),
-                 Invariant::Recovers,
+    const bool settled = test::eventually([&] { return has_settled(stage, from, to); }, 60s);
+    stage.expect(settled, Invariant::Recovers,
                  "no site serves after the line was cut behind step " + std::to_string(steps) +
                      ": " + stage.describe());
 }

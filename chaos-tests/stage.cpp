@@ -91,9 +91,10 @@ milliseconds Stage::recover() {
     load(writers);
     if (losses.empty()) {
         Site& follower = mirror();
-        expect(sites.caught_up(follower, most_recovery), Invariant::Recovers,
-               follower.name +
-                   " does not catch up within a minute: " + follower.antipode({"status"}).output);
+        const bool caught_up = sites.caught_up(follower, most_recovery);
+        expect(caught_up, Invariant::Recovers,
+               follower.name + " does not catch up within a minute: " +
+                   (caught_up ? "" : follower.antipode({"status"}).output));
     }
     return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun);
 }
