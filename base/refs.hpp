@@ -42,6 +42,31 @@ struct RefChange {
 /// What leads from `before` to `after`, in name order.
 std::vector<RefChange> difference(const RefMap& before, const RefMap& after);
 
+/// What a repository says besides its refs is kept and travels like them, under names that no ref
+/// can have:
+///
+///     description     its description, as a target: see encode_description()
+///     shallow/<hex>   the commit of that id has no parents here, on purpose (the file "shallow" of
+///                     gitrepository-layout(5)); its value is the id
+inline constexpr std::string_view description_name = "description";
+inline constexpr std::string_view shallow_prefix = "shallow/";
+inline constexpr size_t description_bytes = 4096;
+/// HEAD, or below refs/.
+bool is_ref(std::string_view name);
+/// Where history ends on purpose, in order: raw ids.
+std::vector<std::string> shallow_commits(const RefMap& refs);
+RefMap shallow_part(const RefMap& refs);
+
+/// One line: what `text` says without white space at its end and behind description_bytes, with
+/// control characters and '%' as %XX. Empty: it says nothing, or only what git puts into every new
+/// repository.
+std::string encode_description(std::string_view text);
+std::string decode_description(std::string_view line);
+
+/// Whether this may be what the name holds, an object id of `oid_size` bytes or a target; an absent
+/// value always may. `name` is a ref's, or one of the above.
+bool is_valid_value(std::string_view name, const RefValue& value, size_t oid_size);
+
 /// Whether git would accept `name` as a full ref name (git-check-ref-format(1)), it is HEAD or
 /// below refs/, and it is short enough for a file system.
 bool is_valid_ref_name(std::string_view name);

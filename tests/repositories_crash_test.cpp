@@ -30,32 +30,6 @@ class RepositoriesCrash : public RepositoriesLane {
         const int status = test::kill_after(pid, std::chrono::microseconds(microseconds));
         return WIFEXITED(status);
     }
-    /// git children of a killed process clean up behind themselves; they may need a moment. One
-    /// that could not leaves its lock, from before the daemon that comes next.
-    void apply_until_done(const protocol::Event& event) {
-        Result result;
-        const bool done = eventually([&] {
-            result = apply(event);
-            if (result.kind == Result::Kind::Failed) {
-                make_locks_old();
-            }
-            return result.kind != Result::Kind::Failed;
-        });
-        EXPECT_TRUE(done) << result.reason;
-        EXPECT_NE(result.kind, Result::Kind::NeedsWhole) << result.reason;
-        EXPECT_EQ(result.digest.value, event.payload.ref_update().digest_after());
-    }
-    /// Those of git that ended some seconds ago.
-    void make_locks_old() const {
-        using Clock = std::filesystem::file_time_type::clock;
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(mirror_)) {
-            if (entry.path().extension() == ".lock" &&
-                Clock::now() - entry.last_write_time() > std::chrono::seconds(3)) {
-                std::filesystem::last_write_time(entry.path(),
-                                                 entry.last_write_time() - std::chrono::hours(1));
-            }
-        }
-    }
 };
 
 TEST_F(RepositoriesCrash, KilledAtAnyMomentApplyIsFinishedByTheNext) {

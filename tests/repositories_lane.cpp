@@ -113,6 +113,32 @@ secondary::Result RepositoriesLane::apply(const protocol::Event& event) {
     return apply_->apply(std::span(&task, 1), stop_).front();
 }
 
+void RepositoriesLane::apply_until_done(const protocol::Event& event) {
+    secondary::Result result;
+    const bool done = eventually([&] {
+        result = apply(event);
+        if (result.kind == secondary::Result::Kind::Failed) {
+            make_locks_old();
+        }
+        return result.kind != secondary::Result::Kind::Failed;
+    });
+    EXPECT_TRUE(done) << result.reason;
+    EXPECT_NE(result.kind, secondary::Result::Kind::NeedsWhole) << result.reason;
+    EXPECT_EQ(result.digest.value, event.payload.ref_update().digest_after());
+}
+
+/// Those of processes that ended some seconds ago.
+void RepositoriesLane::make_locks_old() const {
+    using FileClock = std::filesystem::file_time_type::clock;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(mirror_)) {
+        if (entry.path().extension() == ".lock" &&
+            FileClock::now() - entry.last_write_time() > std::chrono::seconds(3)) {
+            std::filesystem::last_write_time(entry.path(),
+                                             entry.last_write_time() - std::chrono::hours(1));
+        }
+    }
+}
+
 void RepositoriesLane::replicate(const std::string& item) {
     const auto event = capture(item);
     if (!event) {

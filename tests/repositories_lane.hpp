@@ -41,6 +41,10 @@ class RepositoriesLane : public testing::Test {
     /// Makes one event of an item; nullopt when nothing differs. Recorded as published.
     std::optional<protocol::Event> capture(const std::string& item, bool whole = false);
     secondary::Result apply(const protocol::Event& event);
+    /// After an apply that was killed. git children of a killed process clean up behind themselves;
+    /// they may need a moment. A lock that is left is from before the daemon that comes next.
+    void apply_until_done(const protocol::Event& event);
+    void make_locks_old() const;
     /// Captures and applies an item until nothing differs; asks for the whole as the core does.
     void replicate(const std::string& item);
     /// The hooks' way: what the spool names, replicated. Returns the names.

@@ -120,6 +120,13 @@ std::string read_small_file(const std::filesystem::path& path, size_t limit) {
     throw_errno("reading", path);
 }
 
+void write_and_sync(const Fd& fd, std::string_view bytes, const std::filesystem::path& path) {
+    write_all(fd.get(), bytes, path);
+    if (fsync(fd.get()) != 0) {
+        throw_errno("syncing", path);
+    }
+}
+
 void write_file_durably(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
     std::string temporary = path.string() + ".XXXXXX";
     const Fd fd(mkostemp(temporary.data(), O_CLOEXEC));

@@ -51,6 +51,8 @@ std::filesystem::path make_unique_directory(const std::filesystem::path& parent,
 void make_directories_durably(const std::filesystem::path& base, const std::string& path);
 
 std::string read_small_file(const std::filesystem::path& path, size_t limit);
+/// All of it; `path` is for messages.
+void write_and_sync(const Fd& fd, std::string_view bytes, const std::filesystem::path& path);
 /// Temporary file beside it, fsync, rename, fsync of the directory.
 void write_file_durably(const std::filesystem::path& path, std::string_view bytes, mode_t mode);
 

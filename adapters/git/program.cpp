@@ -86,6 +86,14 @@ Outcome Program::run(const std::filesystem::path& git_dir, const Call& call,
     return git::run(command, stop);
 }
 
+std::string hex_lines(const std::vector<std::string>& oids) {
+    std::string lines;
+    for (const std::string& oid : oids) {
+        lines += to_hex(oid) + "\n";
+    }
+    return lines;
+}
+
 bool is_system_trouble(const Outcome& outcome) {
     if (outcome.status == -1 || outcome.status == 127) {
         return true;

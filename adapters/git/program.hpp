@@ -35,6 +35,9 @@ class Program {
     std::string executable_;
 };
 
+/// Raw object ids as git reads them from its input.
+std::string hex_lines(const std::vector<std::string>& oids);
+
 /// Whether `outcome` speaks of the disk or of permissions, not of git's own data.
 bool is_system_trouble(const Outcome& outcome);
 /// The lock file that git says is held by somebody else; empty when it says no such thing.

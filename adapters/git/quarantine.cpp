@@ -51,8 +51,14 @@ std::vector<std::string> Quarantine::environment() const {
             "GIT_QUARANTINE_PATH=" + directory_.string()};
 }
 
+void Quarantine::make_directory() {
+    if (directory_.empty()) {
+        directory_ = make_unique_directory(git_dir_ / "objects", std::string(prefix));
+    }
+}
+
 Intake Quarantine::index(const PackInput& pack, bool strict, const std::stop_token& stop) {
-    directory_ = make_unique_directory(git_dir_ / "objects", std::string(prefix));
+    make_directory();
     std::vector<std::string> arguments{"index-pack", "--stdin", "--fix-thin"};
     if (strict) {
         arguments.emplace_back("--strict");
@@ -73,21 +79,31 @@ Intake Quarantine::index(const PackInput& pack, bool strict, const std::stop_tok
     return {base_missing ? Intake::Kind::Incomplete : Intake::Kind::BadPack, outcome.complaint()};
 }
 
-Intake Quarantine::prove(const std::vector<std::string>& wants, bool all,
-                         const std::stop_token& stop) {
-    if (wants.empty()) {
+/// Where history will end, for git to read (git(1), --shallow-file); the repository's own file
+/// follows once the objects are there.
+std::string Quarantine::shallow_file(const std::vector<std::string>& shallow) {
+    if (shallow.empty()) {
+        return {};  // git takes it for "none"
+    }
+    make_directory();
+    const std::filesystem::path file = directory_ / "shallow";
+    write_file_durably(file, hex_lines(shallow), 0644);
+    return file.string();
+}
+
+Intake Quarantine::prove(const Needed& needed, const std::stop_token& stop) {
+    if (needed.oids.empty()) {
         return {};
     }
-    std::string input;
-    for (const std::string& oid : wants) {
-        input += to_hex(oid) + "\n";
-    }
+    const std::string input = hex_lines(needed.oids);
+    std::vector<std::string> variables = environment();
+    variables.push_back("GIT_SHALLOW_FILE=" + shallow_file(needed.shallow));
     std::vector<std::string> arguments{"rev-list", "--objects", "--stdin", "--quiet"};
-    if (!all) {
+    if (!needed.prove_all) {
         arguments.insert(arguments.end(), {"--not", "--all"});
     }
     const Outcome outcome = program_.run(
-        git_dir_, {.arguments = arguments, .environment = environment(), .input = input}, stop);
+        git_dir_, {.arguments = arguments, .environment = variables, .input = input}, stop);
     if (outcome.ok()) {
         return {};
     }

@@ -24,14 +24,16 @@ class Quarantine {
     /// Checks the pack's own sums, every object's hash, and completes a thin pack from what is in
     /// the repository. `strict` refuses also what git-fsck(1) complains of.
     Intake index(const PackInput& pack, bool strict, const std::stop_token& stop);
-    /// Proves that everything `wants` (raw ids) lead to is in the quarantine or in the repository:
-    /// from the wants down to what existing refs lead to, or (`all`) down to the last object.
-    Intake prove(const std::vector<std::string>& wants, bool all, const std::stop_token& stop);
+    /// Proves that what is needed is in the quarantine or in the repository: down to what existing
+    /// refs lead to, or (`prove_all`) down to the last object.
+    Intake prove(const Needed& needed, const std::stop_token& stop);
     /// Makes the objects part of the repository, synced.
     void release();
 
   private:
     std::vector<std::string> environment() const;
+    void make_directory();
+    std::string shallow_file(const std::vector<std::string>& shallow);
 
     const Program& program_;
     std::filesystem::path git_dir_;

@@ -8,6 +8,7 @@
 #include <git2.h>
 #include <sys/stat.h>
 
+#include "adapters/git/beside_refs.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/libgit2.hpp"
 #include "base/digest.hpp"
@@ -227,7 +228,9 @@ std::optional<std::string> find_broken_ref(const std::filesystem::path& git_dir,
 RefFiles look_at_refs(const std::filesystem::path& git_dir) {
     const Fd directory = open_file(git_dir, O_RDONLY | O_DIRECTORY);
     Look look;
-    for (const std::string& name : {std::string("HEAD"), std::string("packed-refs")}) {
+    std::vector<std::string> files{"HEAD", "packed-refs"};
+    files.insert(files.end(), std::begin(files_beside_refs), std::end(files_beside_refs));
+    for (const std::string& name : files) {
         struct stat info {};
         if (fstatat(directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
             look.add(name, info);
@@ -262,6 +265,7 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
             break;  // the git program may know this repository's format, or says what is wrong
         }
         result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
+        read_beside_refs(git_dir, oid_size, result.refs);
         const auto broken = find_broken_ref(git_dir, before.loose, result.refs, oid_size);
         if (look_at_refs(git_dir).fingerprint != before.fingerprint) {
             continue;
@@ -273,6 +277,7 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
     }
     result.refs = read_through_git(program, git_dir, result.object_format);
     result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
+    read_beside_refs(git_dir, oid_size, result.refs);
     return result;
 }
 

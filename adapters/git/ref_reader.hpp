@@ -14,8 +14,8 @@ namespace antipode::git {
 /// What a look at the files behind a repository's refs tells, without reading them.
 struct RefFiles {
     std::vector<std::string> loose;  ///< valid ref names, in byte order
-    /// Over path, type, inode, size, mtime and ctime (nanoseconds) of HEAD, packed-refs, and
-    /// everything below refs.
+    /// Over path, type, inode, size, mtime and ctime (nanoseconds) of HEAD, packed-refs, the
+    /// files beside refs, and everything below refs.
     std::string fingerprint;
     int64_t newest_ns = 0;  ///< the youngest of those times, since 1970
 };

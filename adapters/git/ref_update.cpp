@@ -1,10 +1,12 @@
 #include "adapters/git/ref_update.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 
+#include "adapters/git/beside_refs.hpp"
 #include "adapters/git/files.hpp"
+#include "adapters/git/packed_refs.hpp"
+#include "adapters/git/ref_reader.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 
@@ -12,23 +14,6 @@ namespace antipode::git {
 namespace {
 
 constexpr size_t bulk_changes = 64;
-
-using FileClock = std::filesystem::file_time_type::clock;
-/// git holds its locks for moments.
-constexpr std::chrono::seconds longest_lock(10);
-const FileClock::time_point process_began = FileClock::now();
-
-/// Only this site's daemon writes a mirror's refs: a lock from before it began was left by a git
-/// that was killed with the daemon before. False: it is none of these, or younger.
-bool remove_leftover(const std::string& lock, const std::filesystem::path& git_dir) {
-    std::error_code ignored;
-    const auto since = std::filesystem::last_write_time(lock, ignored);
-    const bool ours = lock.starts_with(git_dir.native() + "/") && lock.ends_with(".lock");
-    if (ignored || !ours || since >= process_began || FileClock::now() - since < longest_lock) {
-        return false;
-    }
-    return std::filesystem::remove(lock, ignored);
-}
 
 void append_field(std::string& input, const std::string& field) {
     input += field;
@@ -50,6 +35,12 @@ void append_command(std::string& input, const RefChange& change) {
         append_field(input, to_hex(change.after.oid));
         append_field(input, old_oid);
     }
+}
+
+/// Refs of one work tree: gitglossary(7).
+bool is_never_packed(std::string_view name) {
+    return name == "HEAD" || name.starts_with("refs/bisect/") ||
+           name.starts_with("refs/worktree/") || name.starts_with("refs/rewritten/");
 }
 
 bool is_stale_value(const Outcome& outcome) {
@@ -96,25 +87,56 @@ RefUpdater::RefUpdater(const Program& program, std::filesystem::path git_dir)
     : program_(program), git_dir_(std::move(git_dir)) {}
 
 void RefUpdater::run(const std::vector<RefChange>& changes, const std::stop_token& stop) {
-    bulk_ = changes.size() > bulk_changes;
+    std::vector<RefChange> refs;
+    std::vector<RefChange> shallow;
+    for (const RefChange& change : changes) {
+        if (is_ref(change.name)) {
+            refs.push_back(change);
+        } else if (change.name == description_name) {
+            change_description(git_dir_, change);
+        } else {
+            shallow.push_back(change);
+        }
+    }
+    if (!shallow.empty()) {
+        change_shallow(git_dir_, shallow, oid_bytes(object_format(git_dir_)));
+    }
+    run_refs(refs, stop);
+}
+
+void RefUpdater::run_refs(const std::vector<RefChange>& changes, const std::stop_token& stop) {
     const std::vector<std::string> first = in_the_way(changes);
     std::vector<const RefChange*> freed;
     std::vector<const RefChange*> direct;
+    std::vector<const RefChange*> symbolic;
     for (const RefChange& change : changes) {
-        if (std::binary_search(first.begin(), first.end(), change.name)) {
-            freed.push_back(&change);
-        } else if (!change.after.is_symbolic()) {
-            direct.push_back(&change);
-        }
+        const bool is_in_the_way = std::binary_search(first.begin(), first.end(), change.name);
+        (change.after.is_symbolic() ? symbolic : is_in_the_way ? freed : direct).push_back(&change);
     }
-    transaction(freed, stop);
-    transaction(direct, stop);
-    for (const RefChange& change : changes) {
-        if (change.after.is_symbolic()) {
-            set_symbolic(change, stop);
-        }
+    if (freed.size() + direct.size() > bulk_changes) {
+        move_many(changes, stop);
+    } else {
+        transaction(freed, stop);
+        transaction(direct, stop);
+    }
+    for (const RefChange* change : symbolic) {
+        set_symbolic(*change, stop);
     }
     sync_directories(changes);
+}
+
+/// What is never packed changes on its own.
+void RefUpdater::move_many(const std::vector<RefChange>& changes, const std::stop_token& stop) {
+    std::vector<const RefChange*> packed;
+    std::vector<const RefChange*> others;
+    for (const RefChange& change : changes) {
+        const bool is_file = change.before.is_symbolic() || is_never_packed(change.name);
+        if (!change.after.is_symbolic()) {
+            (is_file ? others : packed).push_back(&change);
+        }
+    }
+    transaction(others, stop);
+    move_refs_at_once(program_, git_dir_, packed, stop);
 }
 
 void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
@@ -128,11 +150,8 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
     }
     Program::Call call;
     call.arguments = {"update-ref", "--no-deref", "--stdin", "-z"};
-    if (bulk_) {
-        call.settings = {"core.fsync=objects"};
-    }
     call.input = input;
-    const Outcome outcome = run_past_leftovers(call, stop);
+    const Outcome outcome = run_past_leftovers(program_, git_dir_, call, stop);
     if (outcome.ok()) {
         return;
     }
@@ -143,19 +162,10 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
     throw_failure(doing, outcome);
 }
 
-/// Runs it again when what was in the way is a lock that a killed git left.
-Outcome RefUpdater::run_past_leftovers(const Program::Call& call,
-                                       const std::stop_token& stop) const {
-    Outcome outcome = program_.run(git_dir_, call, stop);
-    while (!outcome.ok() && remove_leftover(held_lock(outcome), git_dir_)) {
-        outcome = program_.run(git_dir_, call, stop);
-    }
-    return outcome;
-}
-
 void RefUpdater::set_symbolic(const RefChange& change, const std::stop_token& stop) {
     const Outcome outcome =
-        run_past_leftovers({.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);
+        run_past_leftovers(program_, git_dir_,
+                           {.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);
     if (!outcome.ok()) {
         throw_failure("setting " + printable(change.name) + " in " + printable(git_dir_.native()),
                       outcome);
@@ -164,7 +174,7 @@ void RefUpdater::set_symbolic(const RefChange& change, const std::stop_token& st
 }
 
 void RefUpdater::sync_directories(const std::vector<RefChange>& changes) const {
-    if (bulk_) {
+    if (changes.size() > bulk_changes) {
         sync_file_system(git_dir_);
         return;
     }

@@ -19,14 +19,14 @@ class RefUpdater {
     void run(const std::vector<RefChange>& changes, const std::stop_token& stop);
 
   private:
+    void run_refs(const std::vector<RefChange>& changes, const std::stop_token& stop);
+    void move_many(const std::vector<RefChange>& changes, const std::stop_token& stop);
     void transaction(const std::vector<const RefChange*>& changes, const std::stop_token& stop);
-    Outcome run_past_leftovers(const Program::Call& call, const std::stop_token& stop) const;
     void set_symbolic(const RefChange& change, const std::stop_token& stop);
     void sync_directories(const std::vector<RefChange>& changes) const;
 
     const Program& program_;
     std::filesystem::path git_dir_;
-    bool bulk_ = false;  ///< so many refs that one barrier replaces a sync per file
 };
 
 /// The refs that must be deleted before others can be created: git cannot free "a" and make "a/b"

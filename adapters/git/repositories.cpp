@@ -19,14 +19,6 @@ namespace {
 /// systems: a change this young can be followed by another with the same times.
 constexpr std::chrono::seconds time_resolution{2};
 
-std::string hex_lines(const std::vector<std::string>& oids) {
-    std::string lines;
-    for (const std::string& oid : oids) {
-        lines += to_hex(oid) + "\n";
-    }
-    return lines;
-}
-
 bool is_temporary(const std::string& name) {
     return name.starts_with("making-");
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/git/house_turns.hpp"
 #include "adapters/git/program.hpp"
 #include "base/clock.hpp"
 #include "base/seams/repositories.hpp"
@@ -48,11 +49,11 @@ class GitRepositories final : public Repositories {
     std::filesystem::path incoming_directory() override;
     void create(const std::string& name, const std::string& object_format,
                 const std::stop_token& stop) override;
-    Intake take_in(const std::string& name, const PackInput& pack,
-                   const std::vector<std::string>& wants, bool prove_all,
+    Intake take_in(const std::string& name, const PackInput& pack, const Needed& needed,
                    const std::stop_token& stop) override;
     void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                      const std::stop_token& stop) override;
+    bool keep_house(const std::string& name, const std::stop_token& stop) override;
     void replace(const std::string& name, const std::string& by) override;
     void remove(const std::string& name) override;
 
@@ -65,11 +66,13 @@ class GitRepositories final : public Repositories {
 
   private:
     std::filesystem::path work_directory(const std::string& name);
+    void join_if_too_many(const std::string& name, const std::stop_token& stop);
     void keep_local_files(const std::filesystem::path& from, const std::filesystem::path& to) const;
 
     Options options_;
     const Clock& clock_;
     Program program_;
+    HouseTurns turns_;
 };
 
 }  // namespace antipode::git

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "adapters/git/files.hpp"
+#include "adapters/git/housekeeping.hpp"
 #include "adapters/git/quarantine.hpp"
 #include "adapters/git/ref_update.hpp"
 #include "adapters/git/repositories.hpp"
@@ -18,34 +19,9 @@
 namespace antipode::git {
 namespace {
 
-/// A repository gets its packs joined when it has this many, so that git need not look into
-/// hundreds of them for each object.
-constexpr size_t many_packs = 40;
-
 std::string parent_of(const std::string& name) {
     const size_t slash = name.rfind('/');
     return slash == std::string::npos ? std::string() : name.substr(0, slash);
-}
-
-size_t count_packs(const std::filesystem::path& git_dir) {
-    std::error_code error;
-    std::filesystem::directory_iterator entries(git_dir / "objects" / "pack", error);
-    return static_cast<size_t>(std::count_if(begin(entries), end(entries), [](const auto& entry) {
-        return entry.path().extension() == ".pack";
-    }));
-}
-
-/// Keeps every object, also those that no ref leads to any more. A failure is no failure of what
-/// was asked for: the repository is only slower until it works again.
-void join_packs(const Program& program, const std::filesystem::path& git_dir,
-                const std::stop_token& stop) {
-    const Outcome outcome =
-        program.run(git_dir, {.arguments = {"repack", "--geometric=2", "-d", "-q"}}, stop);
-    if (!outcome.ok()) {
-        spdlog::warn("joining the packs of {}: git says: {}", printable(git_dir.native()),
-                     outcome.complaint());
-    }
-    sync_path(git_dir / "objects" / "pack");
 }
 
 }  // namespace
@@ -80,8 +56,7 @@ void GitRepositories::create(const std::string& name, const std::string& object_
 }
 
 Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
-                                const std::vector<std::string>& wants, bool prove_all,
-                                const std::stop_token& stop) {
+                                const Needed& needed, const std::stop_token& stop) {
     const std::filesystem::path git_dir = path_of(name);
     Quarantine quarantine(program_, git_dir);
     if (!pack.empty()) {
@@ -90,14 +65,45 @@ Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
             return intake;
         }
     }
-    const Intake intake = quarantine.prove(wants, prove_all, stop);
+    const Intake intake = quarantine.prove(needed, stop);
     if (intake.kind == Intake::Kind::Stored && !pack.empty()) {
         quarantine.release();
-        if (count_packs(git_dir) >= many_packs) {
-            join_packs(program_, git_dir, stop);
-        }
+        join_if_too_many(name, stop);
     }
     return intake;
+}
+
+/// When nobody keeps house, or not fast enough. A failure is no failure of what was asked for: the
+/// repository is only slower until it works again.
+void GitRepositories::join_if_too_many(const std::string& name, const std::stop_token& stop) {
+    const std::filesystem::path git_dir = path_of(name);
+    if (count_packs(git_dir) < too_many_packs) {
+        return;
+    }
+    const auto turn = turns_.begin(name, stop);
+    if (!turn) {
+        return;
+    }
+    try {
+        join_added_packs(program_, git_dir, look_at_house(git_dir), stop);
+    } catch (const Error& error) {
+        spdlog::warn("{}", error.what());
+    }
+}
+
+bool GitRepositories::keep_house(const std::string& name, const std::stop_token& stop) {
+    const auto turn = turns_.begin(name, stop);
+    if (!turn || presence(name) != Presence::Repository) {
+        return false;
+    }
+    try {
+        return antipode::git::keep_house(program_, path_of(name), turn->token());
+    } catch (const Stopped&) {
+        if (stop.stop_requested()) {
+            throw;
+        }
+        return false;  // the repository goes away
+    }
 }
 
 void GitRepositories::update_refs(const std::string& name, const std::vector<RefChange>& changes,
@@ -110,7 +116,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
                                        const std::filesystem::path& to) const {
     namespace fs = std::filesystem;
     const bool readable = program_.run(from, {.arguments = {"config", "--list"}}, {}).ok();
-    for (const char* file : {"config", "description", "git-daemon-export-ok", "hooks", "info"}) {
+    for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info"}) {
         if (fs::exists(from / file) && (readable || file != std::string_view("config"))) {
             fs::copy(from / file, to / file,
                      fs::copy_options::recursive | fs::copy_options::overwrite_existing |
@@ -128,6 +134,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
 void GitRepositories::replace(const std::string& name, const std::string& by) {
     const std::filesystem::path place = path_of(name);
     const std::filesystem::path fresh = path_of(by);
+    auto turn = turns_.take(name);
     try {
         keep_local_files(place, fresh);
     } catch (const std::filesystem::filesystem_error& error) {
@@ -139,6 +146,7 @@ void GitRepositories::replace(const std::string& name, const std::string& by) {
         if (errno != EINVAL && !is_gone) {
             throw_errno("putting a repository in the place of", place);
         }
+        turn.reset();
         remove(name);
         rename_path(fresh, place);
     }
@@ -152,6 +160,7 @@ void GitRepositories::remove(const std::string& name) {
     if (presence(name) == Presence::Absent) {
         return;
     }
+    const auto turn = turns_.take(name);
     const std::filesystem::path trash = make_unique_directory(work_directory("trash"), "removed-");
     const TreeRemover remover(trash);
     rename_path(place, trash / "repository.git");

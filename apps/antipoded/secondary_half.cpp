@@ -21,8 +21,6 @@ constexpr size_t recent_bytes = 16 * limits::mib;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
 constexpr std::chrono::milliseconds request_interval(500);
-/// What was deleted and is kept is looked at so often.
-constexpr std::chrono::seconds forget_interval(10);
 constexpr std::chrono::seconds failing_for_good(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
@@ -228,12 +226,9 @@ void SecondaryHalf::start_sweeps() {
                      });
     }
     for (const auto& store : stores_.items) {
-        if (secondary::DeletedFiles* const deleted = store->deleted()) {
-            workers_.loop("kept deletions " + store->apply().store().to_string(),
-                          [deleted](const std::stop_token& stop) {
-                              deleted->forget_old(stop);
-                              sleep_unless_stopped(forget_interval, stop);
-                          });
+        for (SecondaryItems::Chore& chore : store->chores()) {
+            workers_.loop(chore.name + " " + store->apply().store().to_string(),
+                          std::move(chore.step));
         }
     }
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {

@@ -7,10 +7,13 @@
 #include "adapters/postgres/replica_session.hpp"
 #include "apps/antipoded/store_bucket.hpp"
 #include "base/files.hpp"
+#include "base/worker.hpp"
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
+#include "secondary/blobs/deleted.hpp"
 #include "secondary/database/transaction_apply.hpp"
 #include "secondary/repositories/apply.hpp"
+#include "secondary/repositories/housekeeping.hpp"
 #include "secondary/repositories/names.hpp"
 #include "verify/blob_digest.hpp"
 
@@ -19,6 +22,8 @@ namespace {
 
 /// Until then who is in the way has been ended.
 constexpr std::chrono::seconds after_grace(30);
+/// What was deleted and is kept is looked at so often.
+constexpr std::chrono::seconds forget_interval(10);
 /// Of items with one content: others are looked at when the first are not what they should be.
 constexpr size_t same_content_looked_at = 4;
 
@@ -73,6 +78,10 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
                   const std::stop_token& stop) override {
         ready().for_each(use, stop);
     }
+    void keep_house(const std::stop_token& stop) {
+        ready();
+        housekeeping_->step(stop);
+    }
 
   private:
     secondary::RepositoryApply& ready() {
@@ -82,7 +91,10 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
                 git::GitRepositories::Options{
                     .root = root_, .packs_directory = {}, .strict_objects = false},
                 clock_);
-            apply_ = std::make_unique<secondary::RepositoryApply>(store_, *repositories);
+            housekeeping_ = std::make_unique<secondary::Housekeeping>(*repositories, clock_);
+            apply_ = std::make_unique<secondary::RepositoryApply>(
+                store_, *repositories,
+                [this](const std::string& name) { housekeeping_->note(name); });
             repositories->clean_leftovers();
             repositories_ = std::move(repositories);
         }
@@ -94,6 +106,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
     const Clock& clock_;
     std::mutex mutex_;
     std::unique_ptr<git::GitRepositories> repositories_;
+    std::unique_ptr<secondary::Housekeeping> housekeeping_;
     std::unique_ptr<secondary::RepositoryApply> apply_;
 };
 
@@ -109,6 +122,9 @@ class GitSecondary final : public SecondaryItems {
     secondary::ContentStore& contents() override { return contents_; }
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
+    std::vector<Chore> chores() override {
+        return {{"housekeeping", [this](const auto& stop) { apply_.keep_house(stop); }}};
+    }
 
     std::string why_no_item(const std::string& item) const override {
         return secondary::refuse_repository_name(item);
@@ -135,7 +151,7 @@ class TreeSecondary : public SecondaryItems {
                     }),
           deleted_(tree, clock, store.keep_deleted),
           keeps_deleted_(store.keep_deleted.count() > 0),
-          apply_({StoreKind::Blobs, store.name}, tree, TreeSecondary::deleted(),
+          apply_({StoreKind::Blobs, store.name}, tree, keeps_deleted_ ? &deleted_ : nullptr,
                  store.all_directories()),
           check_every_(store.check_every),
           directories_(store.all_directories()),
@@ -155,7 +171,15 @@ class TreeSecondary : public SecondaryItems {
         }
         return excludes(item) ? "it is not replicated (include, exclude)" : "";
     }
-    secondary::DeletedFiles* deleted() override { return keeps_deleted_ ? &deleted_ : nullptr; }
+    std::vector<Chore> chores() override {
+        if (!keeps_deleted_) {
+            return {};
+        }
+        return {{"kept deletions", [this](const auto& stop) {
+                     deleted_.forget_old(stop);
+                     sleep_unless_stopped(forget_interval, stop);
+                 }}};
+    }
 
   private:
     secondary::ContentStore contents_;

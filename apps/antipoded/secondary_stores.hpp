@@ -1,6 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <stop_token>
+#include <string>
 #include <vector>
 
 #include "apps/antipoded/database_checks.hpp"
@@ -8,7 +11,6 @@
 #include "base/clock.hpp"
 #include "base/config.hpp"
 #include "secondary/apply.hpp"
-#include "secondary/blobs/deleted.hpp"
 #include "secondary/content.hpp"
 #include "secondary/look.hpp"
 #include "secondary/registry.hpp"
@@ -38,8 +40,12 @@ class SecondaryItems {
     virtual void interrupt() {}
     /// Why there cannot be such an item; empty: there can.
     virtual std::string why_no_item(const std::string& item) const = 0;
-    /// Deletes what was kept long enough; nullptr: nothing is kept.
-    virtual secondary::DeletedFiles* deleted() { return nullptr; }
+    /// What the store wants done beside everything else, again and again, each on a thread.
+    struct Chore {
+        std::string name;
+        std::function<void(const std::stop_token& stop)> step;
+    };
+    virtual std::vector<Chore> chores() { return {}; }
 };
 
 struct SecondaryStores {

@@ -47,6 +47,13 @@ struct PackInput {
     bool empty() const { return bytes.empty() && file.empty(); }
 };
 
+/// What has to be here once a pack was taken in.
+struct Needed {
+    std::vector<std::string> oids;     ///< raw; and everything that they lead to,
+    std::vector<std::string> shallow;  ///< but for the parents of these
+    bool prove_all = false;            ///< the proof does not rely on what existing refs lead to
+};
+
 /// What became of a pack.
 struct Intake {
     enum class Kind {
@@ -109,21 +116,23 @@ class Repositories {
     /// Makes an empty repository, whole or not at all, with the directories above it.
     virtual void create(const std::string& name, const std::string& object_format,
                         const std::stop_token& stop) = 0;
-    /// Takes a pack in: in quarantine, checked, everything `wants` lead to proven to be there; then
-    /// its objects become visible, synced. `prove_all`: the proof does not rely on what existing
-    /// refs lead to.
-    virtual Intake take_in(const std::string& name, const PackInput& pack,
-                           const std::vector<std::string>& wants, bool prove_all,
+    /// Takes a pack in: in quarantine, checked, what is needed proven to be there; then its objects
+    /// become visible, synced.
+    virtual Intake take_in(const std::string& name, const PackInput& pack, const Needed& needed,
                            const std::stop_token& stop) = 0;
-    /// Sets refs from their expected old values, all or none as far as git can (symbolic refs, and
-    /// refs whose name must be freed first, move in turn); synced. Throws Error{Resync} when an old
+    /// Sets refs from their expected old values; synced. Where many change, all or none, whatever
+    /// dies; else as far as git can (refs whose name must be freed first, and always symbolic refs
+    /// and what is no ref, change in turn). Throws Error{Resync} when an old
     /// value is not as expected, Error{Retry} that names the lock when a ref is locked.
     virtual void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                              const std::stop_token& stop) = 0;
     /// Puts the repository `by` in the place of `name`, durably; where the file system can, nobody
-    /// sees a moment without one. What is this site's own stays: configuration, hooks, description,
-    /// owner and mode. The rest of what was there is deleted.
+    /// sees a moment without one. What is this site's own stays: configuration, hooks, owner and
+    /// mode. The rest of what was there is deleted.
     virtual void replace(const std::string& name, const std::string& by) = 0;
+    /// Keeps the repository fast to read, as far as that is due: few packs, bitmaps, packed refs.
+    /// Beside readers and changes; false: nothing was to be done. Throws Error{Retry}, Stopped.
+    virtual bool keep_house(const std::string& name, const std::stop_token& stop) = 0;
     /// Takes the repository out of sight at once, durably, then deletes it. Absent is fine.
     virtual void remove(const std::string& name) = 0;
 };

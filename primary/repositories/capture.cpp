@@ -36,7 +36,7 @@ void fill(v1::Content& content, const Pack& pack) {
 std::set<std::string> oids_of(const RefMap& refs) {
     std::set<std::string> oids;
     for (const auto& [name, value] : refs) {
-        if (!value.oid.empty()) {
+        if (is_ref(name) && !value.oid.empty()) {
             oids.insert(value.oid);
         }
     }
@@ -271,8 +271,10 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
         return std::nullopt;
     }
     RepositoryState before = decode_state(published->state);
-    const bool same_format = before.refs.object_format == now.refs.object_format;
-    return read_refs(item, now, same_format ? std::optional(std::move(before)) : std::nullopt,
+    // Where history ends otherwise than before, objects are needed that no new ref leads to.
+    const bool joins_on = before.refs.object_format == now.refs.object_format &&
+                          shallow_part(before.refs.refs) == shallow_part(now.refs.refs);
+    return read_refs(item, now, joins_on ? std::optional(std::move(before)) : std::nullopt,
                      published->digest, stop);
 } catch (const Error& error) {
     throw Error(Reaction::Retry, "capturing " + printable(item) + ": " + error.what(),

@@ -48,7 +48,8 @@ bool has_part_left_out(std::string_view path) {
 
 /// Whether a path inside a repository belongs to what its refs are made of. No ref ends in ".lock".
 bool is_of_refs(std::string_view inside) {
-    return inside == "HEAD" || inside == "packed-refs" || inside == refs_directory ||
+    return inside == "HEAD" || inside == "packed-refs" || inside == "description" ||
+           inside == "shallow" || inside == refs_directory ||
            (inside.starts_with("refs/") && !inside.ends_with(".lock"));
 }
 

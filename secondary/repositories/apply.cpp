@@ -32,12 +32,10 @@ RefValue find(const RefMap& refs, const std::string& name) {
     return found == refs.end() ? RefValue{} : found->second;
 }
 
-/// What is left to do of an update; nullopt when `here` is neither its beginning, nor its end, nor
-/// between.
-std::optional<std::vector<RefChange>> remaining(const v1::RefUpdate& update,
-                                                const RepositoryRefs& here) {
+/// What an update makes of the refs that are here; nullopt when `here` is neither its beginning,
+/// nor its end, nor between.
+std::optional<RefMap> after_update(const v1::RefUpdate& update, const RepositoryRefs& here) {
     RepositoryRefs after = here;
-    std::vector<RefChange> changes;
     for (const v1::Ref& ref : update.refs()) {
         const RefValue now = find(here.refs, ref.name());
         if (now != old_value(ref) && now != new_value(ref)) {
@@ -48,22 +46,19 @@ std::optional<std::vector<RefChange>> remaining(const v1::RefUpdate& update,
         } else {
             after.refs[ref.name()] = new_value(ref);
         }
-        if (now != new_value(ref)) {
-            changes.push_back({ref.name(), now, new_value(ref)});
-        }
     }
     if (here.object_format != update.object_format() ||
         verify::refs_digest(after).value != update.digest_after()) {
         return std::nullopt;
     }
-    return changes;
+    return after.refs;
 }
 
 /// All that has to be proven: every object that a changed ref will point to.
 std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
     std::set<std::string> oids;
     for (const RefChange& change : changes) {
-        if (!change.after.oid.empty()) {
+        if (is_ref(change.name) && !change.after.oid.empty()) {
             oids.insert(change.after.oid);
         }
     }
@@ -97,9 +92,11 @@ std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
 
 }  // namespace
 
-RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories)
+RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories,
+                                 std::function<void(const std::string& name)> on_change)
     : store_(std::move(store)),
       repositories_(repositories),
+      on_change_(std::move(on_change)),
       incoming_directory_(repositories.incoming_directory()) {}
 
 std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
@@ -174,8 +171,12 @@ Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& s
     if (auto in_the_way = obstacle(name)) {
         return *in_the_way;
     }
-    return update_event.full() ? update_whole(update_event, task, stop)
-                               : update(update_event, task, stop);
+    const Result result = update_event.full() ? update_whole(update_event, task, stop)
+                                              : update(update_event, task, stop);
+    if (result.kind == Result::Kind::Applied && on_change_) {
+        on_change_(name);
+    }
+    return result;
 }
 
 Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task,
@@ -189,13 +190,13 @@ Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task
     if (digest.value == update.digest_after()) {
         return unneeded(digest);
     }
-    const auto changes = remaining(update, *here);
-    if (!changes) {
+    const auto wanted = after_update(update, *here);
+    if (!wanted) {
         return Result::needs_whole("repository " + name + " is at " + digest.to_string() +
                                    ", the update builds on " +
                                    digest_of(update.digest_before()).to_string());
     }
-    return take_in_and_move(update.repository(), update, task, *changes, stop);
+    return take_in_and_move(update.repository(), update, task, here->refs, *wanted, stop);
 }
 
 Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask& task,
@@ -214,7 +215,7 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
     }
     const std::string& name = update.repository();
     const RepositoryRefs here = make_ready(name, update.object_format(), stop);
-    return take_in_and_move(name, update, task, difference(here.refs, wanted.refs), stop);
+    return take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
 }
 
 /// Why the primary was asked for what is here already.
@@ -242,8 +243,7 @@ Result RepositoryApply::rebuild(const v1::RefUpdate& update, const ItemTask& tas
         std::string(private_directory) + "/new/" + to_hex(view(sha256(name)));
     repositories_.remove(beside);
     const RepositoryRefs empty = make_ready(beside, update.object_format(), stop);
-    Result result =
-        take_in_and_move(beside, update, task, difference(empty.refs, wanted.refs), stop);
+    Result result = take_in_and_move(beside, update, task, empty.refs, wanted.refs, stop);
     if (result.kind == Result::Kind::Applied) {
         repositories_.replace(name, beside);
     }
@@ -263,20 +263,19 @@ RepositoryRefs RepositoryApply::make_ready(const std::string& name,
 }
 
 Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefUpdate& update,
-                                         const ItemTask& task,
-                                         const std::vector<RefChange>& changes,
-                                         const std::stop_token& stop) {
-    std::vector<std::string> wants = wants_of(changes);
+                                         const ItemTask& task, const RefMap& here,
+                                         const RefMap& wanted, const std::stop_token& stop) {
+    const std::vector<RefChange> changes = difference(here, wanted);
+    Needed needed{wants_of(changes), shallow_commits(wanted), update.full()};
     if (update.full()) {
         // Asked for again perhaps because objects are missing here: prove all, not what differs.
         for (const v1::Ref& ref : update.refs()) {
-            if (!ref.new_oid().empty()) {
-                wants.push_back(ref.new_oid());
+            if (is_ref(ref.name()) && !ref.new_oid().empty()) {
+                needed.oids.push_back(ref.new_oid());
             }
         }
     }
-    const Intake intake =
-        repositories_.take_in(name, pack_input(update, task), wants, update.full(), stop);
+    const Intake intake = repositories_.take_in(name, pack_input(update, task), needed, stop);
     if (intake.kind != Intake::Kind::Stored) {
         const std::string reason = printable(update.repository()) + ": " + intake.reason;
         return update.full() || intake.kind == Intake::Kind::BadPack
@@ -285,8 +284,8 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
                    : Result::needs_whole(reason);
     }
     repositories_.update_refs(name, changes, stop);
-    const auto here = repositories_.read_refs(name);
-    return Result::applied(here ? verify::refs_digest(*here) : Digest{});
+    const auto now = repositories_.read_refs(name);
+    return Result::applied(now ? verify::refs_digest(*now) : Digest{});
 }
 
 Result RepositoryApply::remove(const std::string& name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -20,7 +21,9 @@ namespace antipode::secondary {
 class RepositoryApply final : public ItemApply, public ItemLook {
   public:
     /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
-    RepositoryApply(StoreId store, Repositories& repositories);
+    /// `on_change` is called with the name of each repository that got something; any thread.
+    RepositoryApply(StoreId store, Repositories& repositories,
+                    std::function<void(const std::string& name)> on_change = {});
 
     const StoreId& store() const override { return store_; }
     std::filesystem::path incoming_directory() const override { return incoming_directory_; }
@@ -39,7 +42,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
                         const std::stop_token& stop);
     /// `name`: the update's repository, or the one that takes its place.
     Result take_in_and_move(const std::string& name, const v1::RefUpdate& update,
-                            const ItemTask& task, const std::vector<RefChange>& changes,
+                            const ItemTask& task, const RefMap& here, const RefMap& wanted,
                             const std::stop_token& stop);
     bool is_broken(const v1::RefUpdate& update, const std::stop_token& stop);
     Result rebuild(const v1::RefUpdate& update, const ItemTask& task, const RepositoryRefs& wanted,
@@ -52,6 +55,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
     const StoreId store_;
     Repositories& repositories_;
+    const std::function<void(const std::string& name)> on_change_;
     std::filesystem::path incoming_directory_;
 };
 

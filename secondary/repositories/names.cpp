@@ -27,23 +27,15 @@ std::string refuse_component(std::string_view component) {
 
 std::string refuse_ref(const v1::Ref& ref, size_t oid_size) {
     const std::string name = "ref " + printable(ref.name());
-    if (!is_valid_ref_name(ref.name())) {
+    const bool is_other = ref.name() == description_name || ref.name().starts_with(shallow_prefix);
+    if (!is_other && !is_valid_ref_name(ref.name())) {
         return name + ": not a valid name";
     }
-    for (const std::string* oid : {&ref.old_oid(), &ref.new_oid()}) {
-        if (!oid->empty() &&
-            (oid->size() != oid_size ||
-             std::all_of(oid->begin(), oid->end(), [](char c) { return c == 0; }))) {
-            return name + ": not an object id";
+    for (const RefValue& value :
+         {RefValue{ref.old_oid(), ref.old_target()}, RefValue{ref.new_oid(), ref.new_target()}}) {
+        if (!is_valid_value(ref.name(), value, oid_size)) {
+            return name + ": neither an object id nor a valid target";
         }
-    }
-    for (const std::string* target : {&ref.old_target(), &ref.new_target()}) {
-        if (!target->empty() && !is_valid_ref_name(*target)) {
-            return name + ": not a valid target";
-        }
-    }
-    if (!ref.new_oid().empty() && !ref.new_target().empty()) {
-        return name + ": both an object id and a target";
     }
     if (ref.name() == "HEAD" && ref.new_oid().empty() && ref.new_target().empty()) {
         return "HEAD cannot be deleted";

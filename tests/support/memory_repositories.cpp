@@ -208,8 +208,7 @@ void MemoryRepositories::create(const std::string& name, const std::string& obje
 }
 
 Intake MemoryRepositories::take_in(const std::string& name, const PackInput& pack,
-                                   const std::vector<std::string>& wants, bool /*prove_all*/,
-                                   const std::stop_token& /*stop*/) {
+                                   const Needed& needed, const std::stop_token& /*stop*/) {
     step("take_in");
     const auto objects =
         parse_pack(pack.file.empty() ? std::string(pack.bytes) : read_file(pack.file));
@@ -217,7 +216,7 @@ Intake MemoryRepositories::take_in(const std::string& name, const PackInput& pac
         return {Intake::Kind::BadPack, "not a pack"};
     }
     Objects& here = stored.at(name).objects;
-    if (!reach(here, *objects, wants)) {
+    if (!reach(here, *objects, needed.oids)) {
         return {Intake::Kind::Incomplete, "an object is missing"};
     }
     here.insert(objects->begin(), objects->end());

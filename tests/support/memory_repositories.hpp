@@ -13,7 +13,7 @@ namespace antipode::test {
 
 /// Repositories in memory: an object is an id and the ids it leads to. Packs are the texts of
 /// objects, one a line. One thread.
-class MemoryRepositories final : public Repositories {
+class MemoryRepositories : public Repositories {
   public:
     using Objects = std::map<std::string, std::vector<std::string>>;
     struct Stored {
@@ -54,11 +54,11 @@ class MemoryRepositories final : public Repositories {
     std::filesystem::path incoming_directory() override { return "/memory/incoming"; }
     void create(const std::string& name, const std::string& object_format,
                 const std::stop_token& stop) override;
-    Intake take_in(const std::string& name, const PackInput& pack,
-                   const std::vector<std::string>& wants, bool prove_all,
+    Intake take_in(const std::string& name, const PackInput& pack, const Needed& needed,
                    const std::stop_token& stop) override;
     void update_refs(const std::string& name, const std::vector<RefChange>& changes,
                      const std::stop_token& stop) override;
+    bool keep_house(const std::string&, const std::stop_token&) override { return false; }
     void replace(const std::string& name, const std::string& by) override;
     void remove(const std::string& name) override;
 

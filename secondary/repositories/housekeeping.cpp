@@ -1,0 +1,72 @@
+#include "secondary/repositories/housekeeping.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "base/background.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/limits.hpp"
+#include "base/worker.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+constexpr std::chrono::hours walk_interval(24);
+
+}  // namespace
+
+Housekeeping::Housekeeping(Repositories& repositories, const Clock& clock)
+    : repositories_(repositories), clock_(clock), walk_due_(clock.steady_now()) {}
+
+void Housekeeping::note(const std::string& name) {
+    const std::scoped_lock lock(mutex_);
+    names_.insert(name);
+    noted_.notify_one();
+}
+
+void Housekeeping::step(const std::stop_token& stop) {
+    if (clock_.steady_now() >= walk_due_) {
+        for (const std::string& name : repositories_.discover(stop).found) {
+            note(name);
+        }
+        walk_due_ = clock_.steady_now() + walk_interval;
+    }
+    const std::string name = next(stop);
+    if (name.empty()) {
+        return;
+    }
+    const SteadyTime began = clock_.steady_now();
+    if (keep(name, stop)) {
+        const auto took = clock_.steady_now() - began;
+        sleep_unless_stopped(std::chrono::duration_cast<std::chrono::milliseconds>(took), stop);
+    }
+}
+
+/// Empty: there was none for a while.
+std::string Housekeeping::next(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    if (!noted_.wait_for(lock, stop, limits::wait, [&] { return !names_.empty(); })) {
+        return {};
+    }
+    auto found = names_.upper_bound(last_);
+    found = found == names_.end() ? names_.begin() : found;
+    last_ = *found;
+    names_.erase(found);
+    return last_;
+}
+
+bool Housekeeping::keep(const std::string& name, const std::stop_token& stop) {
+    be_nice();
+    const IdleDisk idle;
+    try {
+        return repositories_.keep_house(name, stop);
+    } catch (const Error& error) {
+        if (last_problem_ != error.what()) {
+            spdlog::warn("housekeeping of {}: {}", printable(name), error.what());
+        }
+        last_problem_ = error.what();
+        return true;
+    }
+}
+
+}  // namespace antipode::secondary

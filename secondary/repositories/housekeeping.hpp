@@ -1,0 +1,42 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <stop_token>
+#include <string>
+
+#include "base/clock.hpp"
+#include "base/seams/repositories.hpp"
+
+namespace antipode::secondary {
+
+/// Keeps the repositories of one store fast to read while they are written: those that changed
+/// soon, all of them once a day. One repository at a time, in the idle I/O class, niced, and
+/// resting as long as it worked: no more than half of one processor. A repository that cannot be
+/// kept is logged, and in nobody's way. Owner: the store; step() on a thread of its own, the rest
+/// on any.
+class Housekeeping {
+  public:
+    Housekeeping(Repositories& repositories, const Clock& clock);
+
+    /// It changed.
+    void note(const std::string& name);
+    /// Keeps one repository, of which something may be due; waits a moment when there is none.
+    void step(const std::stop_token& stop);
+
+  private:
+    std::string next(const std::stop_token& stop);
+    bool keep(const std::string& name, const std::stop_token& stop);
+
+    Repositories& repositories_;
+    const Clock& clock_;
+    SteadyTime walk_due_;
+    std::string last_problem_;
+    std::mutex mutex_;  ///< of what follows
+    std::condition_variable_any noted_;
+    std::set<std::string> names_;
+    std::string last_;  ///< names go round: one that changes all the time keeps up no other
+};
+
+}  // namespace antipode::secondary

@@ -1,0 +1,66 @@
+#include "secondary/repositories/housekeeping.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "tests/support/memory_repositories.hpp"
+
+namespace antipode::secondary {
+namespace {
+
+/// Remembers in what order houses were kept.
+class NotedRepositories final : public test::MemoryRepositories {
+  public:
+    std::vector<std::string> kept;
+    std::string broken;
+    bool keep_house(const std::string& name, const std::stop_token&) override {
+        kept.push_back(name);
+        if (name == broken) {
+            throw Error(Reaction::Retry, "cannot be kept");
+        }
+        return true;
+    }
+};
+
+class HousekeepingTest : public testing::Test {
+  protected:
+    void step(int times) {
+        for (int i = 0; i < times; ++i) {
+            housekeeping_.step(stop_);
+        }
+    }
+    NotedRepositories repositories_;
+    ManualClock clock_;
+    std::stop_token stop_;
+    Housekeeping housekeeping_{repositories_, clock_};
+    using Names = std::vector<std::string>;
+};
+
+TEST_F(HousekeepingTest, KeepsWhatChangedAndEverythingOnceADay) {
+    repositories_.create("a", "sha1", stop_);
+    repositories_.create("b", "sha1", stop_);
+    step(2);
+    EXPECT_EQ(repositories_.kept, (Names{"a", "b"}));
+    housekeeping_.note("b");
+    housekeeping_.note("b");
+    step(1);
+    EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b"}));
+    clock_.advance(std::chrono::hours(25));
+    step(2);
+    EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b", "a", "b"}));
+}
+
+TEST_F(HousekeepingTest, OneThatAlwaysChangesAndOneThatFailsKeepUpNoOther) {
+    for (const char* name : {"a", "b", "c"}) {
+        repositories_.create(name, "sha1", stop_);
+    }
+    repositories_.broken = "b";
+    for (int i = 0; i < 4; ++i) {
+        housekeeping_.note("a");
+        step(1);
+    }
+    EXPECT_EQ(repositories_.kept, (Names{"a", "b", "c", "a"}));
+}
+
+}  // namespace
+}  // namespace antipode::secondary
