@@ -274,23 +274,6 @@ TEST_F(RepositoriesLane, ForcedPushAndPruneOnThePrimary) {
     expect_equal("r.git");
 }
 
-TEST_F(RepositoriesLane, ManySmallPushesDoNotPileUpPacks) {
-    create("r.git");
-    const std::string tree = work_tree("r.git").string();
-    for (int i = 0; i < 90; ++i) {
-        commit("r.git", "main", std::to_string(i));
-        push("r.git", {"main"});
-        replicate("r.git");
-    }
-    expect_equal("r.git");
-    size_t packs = 0;
-    for (const auto& entry :
-         std::filesystem::directory_iterator(on_secondary("r.git") / "objects/pack")) {
-        packs += entry.path().extension() == ".pack" ? 1 : 0;
-    }
-    EXPECT_LT(packs, 45U);
-}
-
 TEST_F(RepositoriesLane, ACorruptRepositoryIsNamedAndOthersGoOn) {
     create("bad.git");
     create("good.git");
