@@ -69,6 +69,11 @@ RefMap shallow_part(const RefMap& refs) {
     return {refs.lower_bound(std::string(shallow_prefix)), refs.lower_bound("shallow0")};
 }
 
+std::string pool_in(const RefMap& refs) {
+    const auto found = refs.find(std::string(pool_name));
+    return found == refs.end() ? std::string() : unescape_line(found->second.target);
+}
+
 std::vector<std::string> shallow_commits(const RefMap& refs) {
     std::vector<std::string> oids;
     for (const auto& [name, value] : shallow_part(refs)) {
@@ -83,6 +88,10 @@ std::string encode_description(std::string_view text) {
     if (text == description_of_git) {
         return {};
     }
+    return escape_line(text);
+}
+
+std::string escape_line(std::string_view text) {
     std::string line;
     for (const char c : text) {
         if (is_control(c) || c == '%') {
@@ -94,7 +103,7 @@ std::string encode_description(std::string_view text) {
     return line;
 }
 
-std::string decode_description(std::string_view line) {
+std::string unescape_line(std::string_view line) {
     std::string text;
     for (size_t i = 0; i < line.size(); ++i) {
         const auto byte = line[i] == '%' ? from_hex(line.substr(i + 1, 2)) : std::nullopt;
@@ -113,7 +122,10 @@ bool is_valid_value(std::string_view name, const RefValue& value, size_t oid_siz
     }
     if (name == description_name) {
         return value.is_symbolic() &&
-               encode_description(decode_description(value.target)) == value.target;
+               encode_description(unescape_line(value.target)) == value.target;
+    }
+    if (name == pool_name) {
+        return value.is_symbolic() && escape_line(unescape_line(value.target)) == value.target;
     }
     if (name.starts_with(shallow_prefix)) {
         return name.substr(shallow_prefix.size()) == to_hex(value.oid);

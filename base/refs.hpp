@@ -46,9 +46,12 @@ std::vector<RefChange> difference(const RefMap& before, const RefMap& after);
 /// can have:
 ///
 ///     description     its description, as a target: see encode_description()
+///     pool            the repository of the same root whose objects it borrows: its name, as a
+///                     target, as escape_line() has it
 ///     shallow/<hex>   the commit of that id has no parents here, on purpose (the file "shallow" of
 ///                     gitrepository-layout(5)); its value is the id
 inline constexpr std::string_view description_name = "description";
+inline constexpr std::string_view pool_name = "pool";
 inline constexpr std::string_view shallow_prefix = "shallow/";
 inline constexpr size_t description_bytes = 4096;
 /// HEAD, or below refs/.
@@ -57,11 +60,15 @@ bool is_ref(std::string_view name);
 std::vector<std::string> shallow_commits(const RefMap& refs);
 RefMap shallow_part(const RefMap& refs);
 
-/// One line: what `text` says without white space at its end and behind description_bytes, with
-/// control characters and '%' as %XX. Empty: it says nothing, or only what git puts into every new
-/// repository.
+/// The name of the repository whose objects are borrowed; empty: none are.
+std::string pool_in(const RefMap& refs);
+
+/// In one line: control characters and '%' as %XX.
+std::string escape_line(std::string_view text);
+std::string unescape_line(std::string_view line);
+/// One line: what `text` says without white space at its end and behind description_bytes. Empty:
+/// it says nothing, or only what git puts into every new repository.
 std::string encode_description(std::string_view text);
-std::string decode_description(std::string_view line);
 
 /// Whether this may be what the name holds, an object id of `oid_size` bytes or a target; an absent
 /// value always may. `name` is a ref's, or one of the above.

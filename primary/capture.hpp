@@ -77,6 +77,9 @@ class ItemCapture {
     /// So many items are noticed and not read yet. Sequencer thread.
     virtual void waiting(size_t items) { static_cast<void>(items); }
 
+    /// Puts items before those that need them to be published first. Any thread.
+    virtual void put_in_order(std::vector<std::string>& items) { static_cast<void>(items); }
+
     /// Why nothing that is published has this name, as far as can be said without reading it: it
     /// is no name, is excluded, or something else stands there; nullopt: it may. Any thread. Throws
     /// Error{Retry}.

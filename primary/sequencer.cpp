@@ -445,7 +445,8 @@ std::optional<StoreId> Sequencer::add(const v1::Want& want) {
     if (lane == lanes_.end()) {
         return std::nullopt;
     }
-    const std::vector<std::string> items(want.items().begin(), want.items().end());
+    std::vector<std::string> items(want.items().begin(), want.items().end());
+    lane->second.capture().put_in_order(items);
     for (const std::string& item : items) {
         lane->second.want_whole(item);
     }

@@ -344,7 +344,7 @@ void ApplyOrder::finish_front(Lane& lane, const std::string& item) {
     const protocol::Event& event = found->second.front()->event;
     const Position position = event.position;
     const std::vector<Position> left_out = std::move(found->second.front()->instead_of);
-    const std::string source = event.payload.blob_put().copy_of();
+    const std::string source = leans_on(event);
     end_copy(lane, event);
     fulfil(lane, item, event);
     found->second.pop_front();

@@ -29,7 +29,8 @@ namespace antipode::secondary {
 ///   It never waits for a removal.
 /// * A removal waits until every transaction numbered before it is applied and no database has a
 ///   gap. It is left out when a later event brings the item whole.
-/// * What is a copy of another item comes behind that item's earlier changes and before its later
+/// * What is a copy of another item, or borrows from it, comes behind that item's earlier changes
+/// and before its later
 ///   events.
 /// * So transactions wait for changes, and only removals wait for transactions: there is no circle.
 ///
@@ -201,6 +202,7 @@ class ApplyOrder {
     void run_next(Lane& lane, const std::string& item);
     /// The item's first event may be applied now, but for copies.
     void let_run(Lane& lane, const std::string& item);
+    static std::string leans_on(const protocol::Event& event);
     void note_copy(Lane& lane, const protocol::Event& event);
     void end_copy(Lane& lane, const protocol::Event& event);
     bool waits_for_copy(const Lane& lane, const protocol::Event& event) const;

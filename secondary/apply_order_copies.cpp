@@ -1,23 +1,28 @@
 #include <algorithm>
 
+#include "base/refs.hpp"
 #include "secondary/apply_order.hpp"
 
-/// Items that are copied from another item: such an event comes behind the other's earlier changes
-/// and before its later events.
+/// Items that are copied from another item, or borrow from it: such an event comes behind the
+/// other's earlier changes and before its later events.
 namespace antipode::secondary {
-namespace {
 
-/// nullptr: its content is not that of another item.
-const std::string* copied_from(const protocol::Event& event) {
-    const v1::BlobPut& put = event.payload.blob_put();
-    return put.copy_of().empty() ? nullptr : &put.copy_of();
+/// The item whose content it is a copy of, or from which it borrows; empty: none.
+std::string ApplyOrder::leans_on(const protocol::Event& event) {
+    for (const v1::Ref& ref : event.payload.ref_update().refs()) {
+        if (ref.name() == pool_name) {
+            return unescape_line(ref.new_target());
+        }
+        if (ref.name() > pool_name) {
+            break;  // they are in order; and if they were not, it would fail and be asked for again
+        }
+    }
+    return event.payload.blob_put().copy_of();
 }
 
-}  // namespace
-
 void ApplyOrder::note_copy(Lane& lane, const protocol::Event& event) {
-    if (const std::string* const source = copied_from(event)) {
-        lane.copies[*source].insert(event.position);
+    if (const std::string source = leans_on(event); !source.empty()) {
+        lane.copies[source].insert(event.position);
     }
 }
 
@@ -26,13 +31,15 @@ bool ApplyOrder::waits_for_copy(const Lane& lane, const protocol::Event& event) 
     if (copies != lane.copies.end() && *copies->second.begin() < event.position) {
         return true;
     }
-    const std::string* const source = copied_from(event);
-    const auto before = source == nullptr ? lane.by_item.end() : lane.by_item.find(*source);
+    const std::string source = leans_on(event);
+    const auto before = source.empty() ? lane.by_item.end() : lane.by_item.find(source);
     // A removal may wait for rows, which may wait for this. Everything else waits for what stands
     // before it only.
     return before != lane.by_item.end() &&
            std::any_of(before->second.begin(), before->second.end(), [&](const Pending* other) {
-               return other->event.payload.has_blob_put() && other->event.position < event.position;
+               const v1::Payload& payload = other->event.payload;
+               return (payload.has_blob_put() || payload.has_ref_update()) &&
+                      other->event.position < event.position;
            });
 }
 
@@ -51,8 +58,7 @@ void ApplyOrder::look_again(Lane& lane, const std::string& item) {
 }
 
 void ApplyOrder::end_copy(Lane& lane, const protocol::Event& event) {
-    const std::string* const source = copied_from(event);
-    const auto copies = source == nullptr ? lane.copies.end() : lane.copies.find(*source);
+    const auto copies = lane.copies.find(leans_on(event));
     if (copies == lane.copies.end()) {
         return;
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "adapters/git/borrowing.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/program.hpp"
 #include "base/digest.hpp"
@@ -55,14 +56,7 @@ void remove_durably(const std::filesystem::path& path) {
     }
 }
 
-}  // namespace
-
-void read_beside_refs(const std::filesystem::path& git_dir, size_t oid_size, RefMap& refs) {
-    const std::string text =
-        encode_description(read_beginning(git_dir / description_file, description_bytes));
-    if (!text.empty()) {
-        refs[std::string(description_name)] = RefValue::symbolic(text);
-    }
+void read_shallow(const std::filesystem::path& git_dir, size_t oid_size, RefMap& refs) {
     if (access((git_dir / shallow_file).c_str(), F_OK) != 0) {
         return;
     }
@@ -83,10 +77,26 @@ void read_beside_refs(const std::filesystem::path& git_dir, size_t oid_size, Ref
     }
 }
 
+}  // namespace
+
+void read_beside_refs(const std::filesystem::path& git_dir, size_t oid_size,
+                      const std::filesystem::path& root, RefMap& refs) {
+    const std::string text =
+        encode_description(read_beginning(git_dir / description_file, description_bytes));
+    if (!text.empty()) {
+        refs[std::string(description_name)] = RefValue::symbolic(text);
+    }
+    const std::string pool = pool_of(root, git_dir);
+    if (!pool.empty()) {
+        refs[std::string(pool_name)] = RefValue::symbolic(escape_line(pool));
+    }
+    read_shallow(git_dir, oid_size, refs);
+}
+
 void change_shallow(const std::filesystem::path& git_dir, const std::vector<RefChange>& changes,
                     size_t oid_size) {
     RefMap refs;
-    read_beside_refs(git_dir, oid_size, refs);
+    read_shallow(git_dir, oid_size, refs);
     for (const RefChange& change : changes) {
         if (change.after.absent()) {
             refs.erase(change.name);
@@ -106,8 +116,8 @@ void change_description(const std::filesystem::path& git_dir, const RefChange& c
     if (change.after.absent()) {
         remove_durably(git_dir / description_file);
     } else {
-        write_file_durably(git_dir / description_file,
-                           decode_description(change.after.target) + "\n", 0644);
+        write_file_durably(git_dir / description_file, unescape_line(change.after.target) + "\n",
+                           0644);
     }
 }
 

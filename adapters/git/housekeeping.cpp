@@ -31,7 +31,6 @@ constexpr uint64_t small_repository = limits::mib;
 constexpr uint64_t part_that_is_new = 8;
 constexpr size_t directories_of_loose_objects = 256;
 constexpr const char* index_name = "multi-pack-index";
-constexpr const char* own_bytes_file = "objects/info/antipode-own-bytes";
 
 uint64_t read_number(const fs::path& file) {
     std::error_code ignored;

@@ -19,6 +19,9 @@ struct HeldPack {
     bool operator==(const HeldPack&) const = default;
 };
 
+/// Below a repository: how large it was when it was last freed of what it could borrow.
+inline constexpr const char* own_bytes_file = "objects/info/antipode-own-bytes";
+
 /// What a cheap look at a repository's files tells.
 struct House {
     std::vector<HeldPack> indexed;  ///< in the multi-pack index, as far as counts tell

@@ -91,11 +91,15 @@ std::string Quarantine::shallow_file(const std::vector<std::string>& shallow) {
     return file.string();
 }
 
-Intake Quarantine::prove(const Needed& needed, const std::stop_token& stop) {
+Intake Quarantine::prove(const Needed& needed, const std::vector<std::string>& known,
+                         const std::stop_token& stop) {
     if (needed.oids.empty()) {
         return {};
     }
-    const std::string input = hex_lines(needed.oids);
+    std::string input = hex_lines(needed.oids);
+    for (const std::string& oid : known) {
+        input += "^" + to_hex(oid) + "\n";
+    }
     std::vector<std::string> variables = environment();
     variables.push_back("GIT_SHALLOW_FILE=" + shallow_file(needed.shallow));
     std::vector<std::string> arguments{"rev-list", "--objects", "--stdin", "--quiet"};

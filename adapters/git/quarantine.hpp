@@ -26,7 +26,9 @@ class Quarantine {
     Intake index(const PackInput& pack, bool strict, const std::stop_token& stop);
     /// Proves that what is needed is in the quarantine or in the repository: down to what existing
     /// refs lead to, or (`prove_all`) down to the last object.
-    Intake prove(const Needed& needed, const std::stop_token& stop);
+    /// What `known` (raw ids) lead to is there.
+    Intake prove(const Needed& needed, const std::vector<std::string>& known,
+                 const std::stop_token& stop);
     /// Makes the objects part of the repository, synced.
     void release();
 

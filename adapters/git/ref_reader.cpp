@@ -253,7 +253,8 @@ std::string object_format(const std::filesystem::path& git_dir) {
     return format;
 }
 
-RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir) {
+RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir,
+                             const std::filesystem::path& root) {
     RepositoryRefs result;
     result.object_format = object_format(git_dir);
     const size_t oid_size = oid_bytes(result.object_format);
@@ -265,7 +266,7 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
             break;  // the git program may know this repository's format, or says what is wrong
         }
         result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
-        read_beside_refs(git_dir, oid_size, result.refs);
+        read_beside_refs(git_dir, oid_size, root, result.refs);
         const auto broken = find_broken_ref(git_dir, before.loose, result.refs, oid_size);
         if (look_at_refs(git_dir).fingerprint != before.fingerprint) {
             continue;
@@ -277,7 +278,7 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
     }
     result.refs = read_through_git(program, git_dir, result.object_format);
     result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
-    read_beside_refs(git_dir, oid_size, result.refs);
+    read_beside_refs(git_dir, oid_size, root, result.refs);
     return result;
 }
 

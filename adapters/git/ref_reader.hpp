@@ -28,6 +28,8 @@ std::string object_format(const std::filesystem::path& git_dir);
 /// (SHA-256, newer ref storage) or what did not hold still. No loose ref is ever skipped silently,
 /// as both would do with a broken one: that would look like its deletion. Throws Error{Resync} that
 /// names what is unreadable. Thread-safe.
-RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir);
+/// `root`: below which a repository may borrow from others.
+RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir,
+                             const std::filesystem::path& root);
 
 }  // namespace antipode::git

@@ -94,7 +94,7 @@ void RefUpdater::run(const std::vector<RefChange>& changes, const std::stop_toke
             refs.push_back(change);
         } else if (change.name == description_name) {
             change_description(git_dir_, change);
-        } else {
+        } else if (change.name != pool_name) {
             shallow.push_back(change);
         }
     }

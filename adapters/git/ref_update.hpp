@@ -15,7 +15,7 @@ class RefUpdater {
   public:
     RefUpdater(const Program& program, std::filesystem::path git_dir);
 
-    /// Repositories::update_refs().
+    /// Repositories::update_refs(), but for what is borrowed.
     void run(const std::vector<RefChange>& changes, const std::stop_token& stop);
 
   private:

@@ -6,6 +6,7 @@
 #include <regex>
 #include <sstream>
 
+#include "adapters/git/borrowing.hpp"
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/kept_pack.hpp"
@@ -133,7 +134,7 @@ std::optional<RepositoryRefs> GitRepositories::read_refs(const std::string& name
         case Presence::Absent:
             return std::nullopt;
         case Presence::Repository:
-            return read_all_refs(program_, path_of(name));
+            return read_all_refs(program_, path_of(name), options_.root);
         case Presence::Damaged:
         case Presence::Foreign:
             break;
@@ -141,6 +142,10 @@ std::optional<RepositoryRefs> GitRepositories::read_refs(const std::string& name
     throw Error(Reaction::Resync,
                 printable(path_of(name).native()) + " is no git repository (any more)",
                 "look whether HEAD, objects and refs are there; restore it or move it away");
+}
+
+std::string GitRepositories::pool_of(const std::string& name) {
+    return antipode::git::pool_of(options_.root, path_of(name));
 }
 
 std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {

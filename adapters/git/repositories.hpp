@@ -36,6 +36,7 @@ class GitRepositories final : public Repositories {
     Presence presence(const std::string& name) override;
     std::string fingerprint(const std::string& name) override;
     std::optional<RepositoryRefs> read_refs(const std::string& name) override;
+    std::string pool_of(const std::string& name) override;
 
     std::string defect(const std::string& name, const std::stop_token& stop) override;
 
@@ -66,6 +67,9 @@ class GitRepositories final : public Repositories {
 
   private:
     std::filesystem::path work_directory(const std::string& name);
+    std::vector<std::string> lean_on(const std::string& name, const std::string& pool,
+                                     const std::stop_token& stop);
+    void keep_borrowers(const std::string& pool);
     void join_if_too_many(const std::string& name, const std::stop_token& stop);
     void keep_local_files(const std::filesystem::path& from, const std::filesystem::path& to) const;
 

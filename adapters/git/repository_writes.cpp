@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <set>
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapters/git/borrowing.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/housekeeping.hpp"
 #include "adapters/git/quarantine.hpp"
@@ -58,6 +60,7 @@ void GitRepositories::create(const std::string& name, const std::string& object_
 Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
                                 const Needed& needed, const std::stop_token& stop) {
     const std::filesystem::path git_dir = path_of(name);
+    const std::vector<std::string> known = lean_on(name, needed.pool, stop);
     Quarantine quarantine(program_, git_dir);
     if (!pack.empty()) {
         const Intake intake = quarantine.index(pack, options_.strict_objects, stop);
@@ -65,12 +68,52 @@ Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
             return intake;
         }
     }
-    const Intake intake = quarantine.prove(needed, stop);
+    const Intake intake = quarantine.prove(needed, known, stop);
     if (intake.kind == Intake::Kind::Stored && !pack.empty()) {
         quarantine.release();
         join_if_too_many(name, stop);
     }
     return intake;
+}
+
+/// From now on it borrows from `pool`. What the pool's refs lead to was proven when they moved.
+std::vector<std::string> GitRepositories::lean_on(const std::string& name, const std::string& pool,
+                                                  const std::stop_token& stop) {
+    if (pool.empty()) {
+        return {};
+    }
+    const auto refs = pool == name ? std::nullopt : read_refs(pool);
+    if (!refs) {
+        throw Error(Reaction::Retry,
+                    printable(name) + " borrows objects from " + printable(pool) +
+                        ", which is not here yet",
+                    "antipode status, see exceptions: " + printable(pool));
+    }
+    const std::string now = pool_of(name);
+    if (now != pool) {
+        if (!now.empty()) {
+            const auto turn = turns_.take(name);
+            stop_borrowing(program_, path_of(name), stop);
+        }
+        borrow_from(options_.root, name, pool);
+    }
+    std::set<std::string> oids;
+    for (const auto& [ref, value] : refs->refs) {
+        if (is_ref(ref) && !value.oid.empty()) {
+            oids.insert(value.oid);
+        }
+    }
+    return {oids.begin(), oids.end()};
+}
+
+/// Nothing is taken away from under them.
+void GitRepositories::keep_borrowers(const std::string& pool) {
+    for (const std::string& borrower : borrowers_of(options_.root, pool)) {
+        const auto turn = turns_.take(borrower);
+        spdlog::info("{} gets copies of what it borrows from {}, which is removed",
+                     printable(borrower), printable(pool));
+        stop_borrowing(program_, path_of(borrower), {});
+    }
 }
 
 /// When nobody keeps house, or not fast enough. A failure is no failure of what was asked for: the
@@ -108,6 +151,12 @@ bool GitRepositories::keep_house(const std::string& name, const std::stop_token&
 
 void GitRepositories::update_refs(const std::string& name, const std::vector<RefChange>& changes,
                                   const std::stop_token& stop) {
+    for (const RefChange& change : changes) {
+        if (change.name == pool_name && change.after.absent() && !pool_of(name).empty()) {
+            const auto turn = turns_.take(name);
+            stop_borrowing(program_, path_of(name), stop);
+        }
+    }
     RefUpdater(program_, path_of(name)).run(changes, stop);
 }
 
@@ -116,7 +165,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
                                        const std::filesystem::path& to) const {
     namespace fs = std::filesystem;
     const bool readable = program_.run(from, {.arguments = {"config", "--list"}}, {}).ok();
-    for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info"}) {
+    for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info", borrowers_file}) {
         if (fs::exists(from / file) && (readable || file != std::string_view("config"))) {
             fs::copy(from / file, to / file,
                      fs::copy_options::recursive | fs::copy_options::overwrite_existing |
@@ -137,6 +186,9 @@ void GitRepositories::replace(const std::string& name, const std::string& by) {
     auto turn = turns_.take(name);
     try {
         keep_local_files(place, fresh);
+        if (const std::string pool = pool_of(by); !pool.empty()) {
+            point_to_pool(options_.root, by, name, pool);
+        }
     } catch (const std::filesystem::filesystem_error& error) {
         throw Error(Reaction::Retry,
                     std::string("copying what is this site's own: ") + error.what());
@@ -160,6 +212,7 @@ void GitRepositories::remove(const std::string& name) {
     if (presence(name) == Presence::Absent) {
         return;
     }
+    keep_borrowers(name);
     const auto turn = turns_.take(name);
     const std::filesystem::path trash = make_unique_directory(work_directory("trash"), "removed-");
     const TreeRemover remover(trash);

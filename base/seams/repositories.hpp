@@ -51,7 +51,8 @@ struct PackInput {
 struct Needed {
     std::vector<std::string> oids;     ///< raw; and everything that they lead to,
     std::vector<std::string> shallow;  ///< but for the parents of these
-    bool prove_all = false;            ///< the proof does not rely on what existing refs lead to
+    std::string pool;  ///< what this repository leads to is here; borrowed from before the proof
+    bool prove_all = false;  ///< the proof does not rely on what existing refs lead to
 };
 
 /// What became of a pack.
@@ -88,6 +89,8 @@ class Repositories {
     /// All refs, as they are at one moment as far as git can tell; nullopt when absent. Throws
     /// Error{Resync} that names the ref when one is unreadable.
     virtual std::optional<RepositoryRefs> read_refs(const std::string& name) = 0;
+    /// The repository below the root whose objects it borrows; empty: none. Cheap.
+    virtual std::string pool_of(const std::string& name) = 0;
 
     /// Reads every object, whole. What is wrong with them, or with what they and the refs lead to,
     /// in git's words; empty: nothing. Objects that are only badly written are not wrong.
@@ -117,7 +120,7 @@ class Repositories {
     virtual void create(const std::string& name, const std::string& object_format,
                         const std::stop_token& stop) = 0;
     /// Takes a pack in: in quarantine, checked, what is needed proven to be there; then its objects
-    /// become visible, synced.
+    /// become visible, synced. Throws Error{Retry} when the pool is not here.
     virtual Intake take_in(const std::string& name, const PackInput& pack, const Needed& needed,
                            const std::stop_token& stop) = 0;
     /// Sets refs from their expected old values; synced. Where many change, all or none, whatever
@@ -133,7 +136,8 @@ class Repositories {
     /// Keeps the repository fast to read, as far as that is due: few packs, bitmaps, packed refs.
     /// Beside readers and changes; false: nothing was to be done. Throws Error{Retry}, Stopped.
     virtual bool keep_house(const std::string& name, const std::stop_token& stop) = 0;
-    /// Takes the repository out of sight at once, durably, then deletes it. Absent is fine.
+    /// Takes the repository out of sight at once, durably, then deletes it; what others borrow from
+    /// it they get copies of before. Absent is fine.
     virtual void remove(const std::string& name) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/limits.hpp"
+#include "base/worker.hpp"
 #include "verify/refs.hpp"
 
 namespace antipode::primary {
@@ -14,6 +15,10 @@ namespace {
 
 /// So many directories are looked at again and again until they are repositories.
 constexpr size_t most_unfinished = 256;
+/// git follows no more.
+constexpr size_t most_pools = 5;
+constexpr std::chrono::milliseconds pool_wait(20);
+constexpr std::chrono::seconds longest_pool_wait(60);
 
 void fill(v1::Ref& ref, const RefChange& change) {
     ref.set_name(change.name);
@@ -180,7 +185,58 @@ Noticed RepositoryCapture::reconcile(const std::stop_token& stop) {
         covered = covered && changes_.covers(item);
     }
     all_covered_ = covered && noticed.complete;
+    put_in_order(noticed.changed);
     return noticed;
+}
+
+/// Of how many pools below each other it is.
+size_t RepositoryCapture::depth_of(std::string name) {
+    size_t depth = 0;
+    try {
+        while (depth < most_pools) {
+            name = repositories_.pool_of(name);
+            if (name.empty()) {
+                break;
+            }
+            ++depth;
+        }
+    } catch (const Error&) {
+        // Reading it tells what is wrong with it.
+    }
+    return depth;
+}
+
+void RepositoryCapture::put_in_order(std::vector<std::string>& items) {
+    std::map<std::string, size_t> depths;
+    for (const std::string& item : items) {
+        depths[item] = depth_of(item);
+    }
+    std::stable_sort(items.begin(), items.end(), [&](const std::string& a, const std::string& b) {
+        return depths.at(a) < depths.at(b);
+    });
+}
+
+/// What is published of a pool. It is announced before those that borrow from it, and may be on its
+/// way: that is waited for, but not for ever, as it may be one that cannot be read. nullopt: it is
+/// not published.
+std::optional<RefMap> RepositoryCapture::await_pool(const std::string& pool,
+                                                    const std::stop_token& stop) {
+    while (true) {
+        const auto published = inventory_.find(store_, pool);
+        if (published && !published->removed() && !published->forgotten()) {
+            return decode_state(published->state).refs.refs;
+        }
+        const bool patient = waited_.with([&](auto& all) {
+            all[pool] += pool_wait;
+            return all[pool] < longest_pool_wait;
+        });
+        if (!patient || repositories_.presence(pool) != Presence::Repository) {
+            return std::nullopt;
+        }
+        if (sleep_unless_stopped(pool_wait, stop)) {
+            throw Stopped{};
+        }
+    }
 }
 
 std::string RepositoryCapture::defect(const std::string& item, const Pace&,
@@ -262,9 +318,14 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
         return read_absent(item, published, whole);
     }
     now.refs = std::move(*refs);
+    const std::string pool = pool_in(now.refs.refs);
+    const auto lent = pool.empty() ? std::nullopt : await_pool(pool, stop);
+    if (!lent) {
+        now.refs.refs.erase(std::string(pool_name));  // secondaries could not borrow either
+    }
     const bool builds_on = !whole && published && !published->removed() && !published->forgotten();
     if (!builds_on) {
-        return read_refs(item, now, std::nullopt, {}, stop);
+        return read_refs(item, now, std::nullopt, {}, lent, stop);
     }
     if (verify::refs_digest(now.refs) == published->digest) {
         seen_.with([&](auto& all) { all[item] = {now.fingerprint, published->digest}; });
@@ -275,7 +336,7 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
     const bool joins_on = before.refs.object_format == now.refs.object_format &&
                           shallow_part(before.refs.refs) == shallow_part(now.refs.refs);
     return read_refs(item, now, joins_on ? std::optional(std::move(before)) : std::nullopt,
-                     published->digest, stop);
+                     published->digest, lent, stop);
 } catch (const Error& error) {
     throw Error(Reaction::Retry, "capturing " + printable(item) + ": " + error.what(),
                 error.next_step());
@@ -310,7 +371,8 @@ std::optional<Reading> RepositoryCapture::read_absent(const std::string& item,
 
 Reading RepositoryCapture::read_refs(const std::string& item, const RepositoryState& now,
                                      const std::optional<RepositoryState>& before,
-                                     const Digest& digest_before, const std::stop_token& stop) {
+                                     const Digest& digest_before, const std::optional<RefMap>& lent,
+                                     const std::stop_token& stop) {
     // What is published is durable here first: a site must never have more than the primary after
     // a power cut. The refs were read before, so all that they need is synced now.
     repositories_.sync(item);
@@ -335,9 +397,11 @@ Reading RepositoryCapture::read_refs(const std::string& item, const RepositorySt
         fill(*update.add_refs(), change);
     }
     if (!wants.empty()) {
-        const std::vector<std::string> haves(old_oids.begin(), old_oids.end());
+        std::set<std::string> haves = lent ? oids_of(*lent) : std::set<std::string>();
+        haves.insert(old_oids.begin(), old_oids.end());
         // Packed for exactly the refs that the event names, wherever they have moved since.
-        if (const auto pack = repositories_.make_pack(item, wants, haves, stop)) {
+        if (const auto pack =
+                repositories_.make_pack(item, wants, {haves.begin(), haves.end()}, stop)) {
             fill(*update.mutable_pack(), *pack);
         }
     }

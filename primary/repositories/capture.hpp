@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -38,6 +39,8 @@ class RepositoryCapture final : public ItemCapture {
     std::optional<Reading> read(const std::string& item, bool whole,
                                 const std::stop_token& stop) override;
     std::optional<Published> assume(const std::string& item, const Digest& digest) override;
+    /// Pools before those that borrow from them.
+    void put_in_order(std::vector<std::string>& items) override;
     std::string defect(const std::string& item, const Pace& pace,
                        const std::stop_token& stop) override;
     std::optional<std::string> why_no_item(const std::string& item) override;
@@ -63,9 +66,11 @@ class RepositoryCapture final : public ItemCapture {
     bool as_published(const std::string& item, const Published& published);
     std::optional<Reading> read_absent(const std::string& item,
                                        const std::optional<Published>& published, bool whole);
+    size_t depth_of(std::string name);
+    std::optional<RefMap> await_pool(const std::string& pool, const std::stop_token& stop);
     Reading read_refs(const std::string& item, const RepositoryState& now,
                       const std::optional<RepositoryState>& before, const Digest& digest_before,
-                      const std::stop_token& stop);
+                      const std::optional<RefMap>& lent, const std::stop_token& stop);
     [[noreturn]] void refuse_empty_root() const;
 
     const StoreId store_;
@@ -74,6 +79,8 @@ class RepositoryCapture final : public ItemCapture {
     const Inventory& inventory_;
     /// Of what has been read here, too: a reading may be on its way into the inventory.
     Synchronized<std::map<std::string, Seen>> seen_;
+    /// How long readings have waited for a pool to be published, all in all.
+    Synchronized<std::map<std::string, std::chrono::milliseconds>> waited_;
     std::set<std::string> unfinished_;  ///< by drain()
     std::atomic<bool> all_covered_ = false;
 };

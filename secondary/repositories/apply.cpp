@@ -266,7 +266,7 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
                                          const ItemTask& task, const RefMap& here,
                                          const RefMap& wanted, const std::stop_token& stop) {
     const std::vector<RefChange> changes = difference(here, wanted);
-    Needed needed{wants_of(changes), shallow_commits(wanted), update.full()};
+    Needed needed{wants_of(changes), shallow_commits(wanted), pool_in(wanted), update.full()};
     if (update.full()) {
         // Asked for again perhaps because objects are missing here: prove all, not what differs.
         for (const v1::Ref& ref : update.refs()) {

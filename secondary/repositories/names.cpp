@@ -27,7 +27,8 @@ std::string refuse_component(std::string_view component) {
 
 std::string refuse_ref(const v1::Ref& ref, size_t oid_size) {
     const std::string name = "ref " + printable(ref.name());
-    const bool is_other = ref.name() == description_name || ref.name().starts_with(shallow_prefix);
+    const bool is_other = ref.name() == description_name || ref.name() == pool_name ||
+                          ref.name().starts_with(shallow_prefix);
     if (!is_other && !is_valid_ref_name(ref.name())) {
         return name + ": not a valid name";
     }
@@ -36,6 +37,10 @@ std::string refuse_ref(const v1::Ref& ref, size_t oid_size) {
         if (!is_valid_value(ref.name(), value, oid_size)) {
             return name + ": neither an object id nor a valid target";
         }
+    }
+    if (ref.name() == pool_name && !ref.new_target().empty()) {
+        const std::string reason = refuse_repository_name(unescape_line(ref.new_target()));
+        return reason.empty() ? reason : "the repository that it borrows from: " + reason;
     }
     if (ref.name() == "HEAD" && ref.new_oid().empty() && ref.new_target().empty()) {
         return "HEAD cannot be deleted";

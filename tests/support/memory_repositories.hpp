@@ -42,6 +42,7 @@ class MemoryRepositories : public Repositories {
     Presence presence(const std::string& name) override;
     std::string fingerprint(const std::string& name) override;
     std::optional<RepositoryRefs> read_refs(const std::string& name) override;
+    std::string pool_of(const std::string&) override { return {}; }
     std::string defect(const std::string& name, const std::stop_token&) override {
         return stored.at(name).damaged ? "damaged" : "";
     }
