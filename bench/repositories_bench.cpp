@@ -1,0 +1,204 @@
+// The repositories lane beside git fetch and git push --mirror from a hook, and rsync in a loop, on
+// the same machine, one after the other in one run. Prints each round's figures and a table of the
+// medians.
+#include <algorithm>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bench/repositories_load.hpp"
+#include "bench/repositories_tool.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::bench {
+namespace {
+
+constexpr std::chrono::seconds patience(600);
+
+struct Options {
+    int rounds = 3;
+    size_t repositories = 20;
+    size_t files = 300;
+    double rate = 5;
+    size_t pushes = 200;
+    size_t missed = 400;
+    std::vector<std::string> only;
+    std::vector<std::string> tools = {"none", "fetch", "push", "rsync", "antipode"};
+};
+
+double seconds_since(SteadyClock::time_point begin) {
+    return std::chrono::duration<double>(SteadyClock::now() - begin).count();
+}
+
+double quantile(std::vector<double> values, double part) {
+    std::sort(values.begin(), values.end());
+    return values.empty()
+               ? 0
+               : values[static_cast<size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+/// CPU of commands that have ended, a push's hooks among them, and of what runs all the time.
+double cpu_of_all(const RepositoriesTool& tool) {
+    rusage usage{};
+    getrusage(RUSAGE_CHILDREN, &usage);
+    double seconds = 0;
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) {
+        seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    }
+    for (const auto& process : tool.processes()) {
+        seconds += cpu_seconds(process.pid);
+    }
+    return seconds;
+}
+
+class Bench {
+  public:
+    explicit Bench(Options options) : options_(std::move(options)) {}
+
+    void run() {
+        for (int round = 1; round <= options_.rounds; ++round) {
+            for (const std::string& name : options_.tools) {
+                std::cout << "round " << round << ", " << name << std::endl;
+                const test::TemporaryDirectory directory;
+                measure(*make_repositories_tool(name, directory.path()), directory.path());
+            }
+        }
+        report();
+    }
+
+  private:
+    bool wanted(const std::string& what) const {
+        return options_.only.empty() ||
+               std::count(options_.only.begin(), options_.only.end(), what) > 0;
+    }
+    void note(const RepositoriesTool& tool, const std::string& figure, double value) {
+        figures_[figure][tool.name()].push_back(value);
+        std::cout << "  " << figure << ": " << value << std::endl;
+    }
+
+    void measure(RepositoriesTool& tool, const std::filesystem::path& directory) {
+        RepositoriesLoad load(directory, tool.source(), options_.repositories,
+                              options_.pushes + options_.missed, options_.files);
+        sync();
+        const auto begin = SteadyClock::now();
+        tool.copy(load);
+        if (tool.name() != "none") {
+            note(tool, "initial sync, MiB/s", load.mebibytes() / seconds_since(begin));
+        }
+        sleep(1);
+        if (wanted("live")) {
+            live(tool, load);
+        }
+        if (wanted("outage") && tool.name() != "none") {
+            outage(tool, load);
+        }
+    }
+
+    void live(RepositoriesTool& tool, RepositoriesLoad& load) {
+        RepositoriesMirror mirror(load, tool.mirror());
+        std::vector<double> durations;
+        const double cpu = cpu_of_all(tool);
+        const double bytes = tool.wire_bytes();
+        auto due = SteadyClock::now();
+        for (size_t i = 0; i < options_.pushes; ++i) {
+            due += std::chrono::microseconds(static_cast<int64_t>(1e6 / options_.rate));
+            std::this_thread::sleep_until(due);
+            const auto begin = SteadyClock::now();
+            const auto push = load.push();
+            const auto returned = SteadyClock::now();
+            durations.push_back(seconds_since(begin) * 1e3);
+            if (tool.name() != "none") {
+                mirror.expect(push, returned);
+            }
+        }
+        const auto latencies = mirror.await_all(patience);
+        const auto count = static_cast<double>(options_.pushes);
+        note(tool, "a push takes, p50 ms", quantile(durations, 0.5));
+        note(tool, "a push takes, p99 ms", quantile(durations, 0.99));
+        note(tool, "CPU per push, all of it, ms", (cpu_of_all(tool) - cpu) / count * 1e3);
+        if (tool.name() != "none") {
+            note(tool, "push returned to visible, p50 ms", quantile(latencies, 0.5));
+            note(tool, "push returned to visible, p99 ms", quantile(latencies, 0.99));
+            note(tool, "bytes on the wire per push", (tool.wire_bytes() - bytes) / count);
+        }
+    }
+
+    void outage(RepositoriesTool& tool, RepositoriesLoad& load) {
+        tool.pause();
+        for (size_t i = 0; i < options_.missed; ++i) {
+            load.push();
+        }
+        RepositoriesMirror mirror(load, tool.mirror());
+        const auto begin = SteadyClock::now();
+        const auto pushed = load.pushed();
+        for (size_t i = 0; i < pushed.size(); ++i) {
+            mirror.expect({i, pushed[i]}, begin);
+        }
+        tool.resume(load);
+        mirror.await_all(patience);
+        note(tool, "catching up after an outage, pushes/s",
+             static_cast<double>(options_.missed) / seconds_since(begin));
+    }
+
+    void report() const {
+        std::cout << "\n| figure |";
+        for (const std::string& tool : options_.tools) {
+            std::cout << " " << tool << " |";
+        }
+        std::cout << "\n|---|";
+        for (size_t i = 0; i < options_.tools.size(); ++i) {
+            std::cout << "---|";
+        }
+        std::cout << "\n";
+        for (const auto& [figure, values] : figures_) {
+            std::cout << "| " << figure << " |";
+            for (const std::string& tool : options_.tools) {
+                const auto found = values.find(tool);
+                if (found == values.end()) {
+                    std::cout << " - |";
+                } else {
+                    std::cout << " " << quantile(found->second, 0.5) << " |";
+                }
+            }
+            std::cout << "\n";
+        }
+    }
+
+    const Options options_;
+    /// figure -> tool -> one value a round
+    std::map<std::string, std::map<std::string, std::vector<double>>> figures_;
+};
+
+int run(int argc, char** argv) {
+    Options options;
+    CLI::App app("The repositories lane beside git from a hook and rsync in a loop");
+    app.add_option("--rounds", options.rounds, "Of each, medians are reported");
+    app.add_option("--repositories", options.repositories, "That are pushed to, in turn");
+    app.add_option("--files", options.files, "Of 10 KB, in each, in the initial sync");
+    app.add_option("--rate", options.rate, "Pushes a second while latency is measured");
+    app.add_option("--pushes", options.pushes, "While it is");
+    app.add_option("--missed", options.missed, "Pushes during the outage");
+    app.add_option("--only", options.only, "Of: live, outage")->delimiter(',');
+    app.add_option("--tools", options.tools, "Of: none, fetch, push, rsync, antipode")
+        ->delimiter(',');
+    CLI11_PARSE(app, argc, argv);
+    if (!enter_own_network()) {
+        std::cerr << "no network of its own (root only): others' bytes on loopback count, too\n";
+    }
+    Bench(options).run();
+    return 0;
+}
+
+}  // namespace
+}  // namespace antipode::bench
+
+int main(int argc, char** argv) {
+    try {
+        return antipode::bench::run(argc, argv);
+    } catch (const std::exception& error) {
+        std::cerr << "repositories_bench: " << error.what() << "\n";
+        return 1;
+    }
+}

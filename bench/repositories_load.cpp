@@ -1,0 +1,150 @@
+#include "bench/repositories_load.hpp"
+
+#include <fstream>
+#include <stdexcept>
+
+#include "tests/support/git_program.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::bench {
+namespace {
+
+constexpr size_t file_bytes = 10'000;
+constexpr const char* branch = "refs/heads/main";
+
+std::string noise(size_t size, uint64_t seed) {
+    std::string bytes;
+    for (uint64_t state = seed * 2 + 1; bytes.size() < size;) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        bytes += static_cast<char>(state >> 56);
+    }
+    return bytes;
+}
+
+}  // namespace
+
+std::string RepositoriesLoad::name(size_t repository) {
+    const std::string number = std::to_string(repository);
+    return "r" + std::string(3 - std::min<size_t>(3, number.size()), '0') + number + ".git";
+}
+
+std::filesystem::path RepositoriesLoad::clone(size_t repository) const {
+    return directory_ / "clones" / name(repository);
+}
+
+RepositoriesLoad::RepositoriesLoad(const std::filesystem::path& directory,
+                                   std::filesystem::path root, size_t repositories, size_t pushes,
+                                   size_t files)
+    : directory_(directory), root_(std::move(root)) {
+    commits_.resize(repositories);
+    numbers_.resize(repositories);
+    pushed_.resize(repositories);
+    for (size_t i = 0; i < repositories; ++i) {
+        make(i, pushes / repositories + 1, files);
+    }
+    mebibytes_ = static_cast<double>(repositories * files * file_bytes) / (1 << 20);
+}
+
+/// git fast-import makes all commits at once; only the first is pushed.
+void RepositoriesLoad::make(size_t repository, size_t pushes, size_t files) {
+    const std::string work = clone(repository).string();
+    const std::string place = (root_ / name(repository)).string();
+    test::git({"init", "--quiet", "--bare", work});
+    test::git({"init", "--quiet", "--bare", place});
+    std::string input;
+    const auto file = [&](const std::string& path, uint64_t seed, size_t bytes) {
+        input += "M 100644 inline " + path + "\ndata " + std::to_string(bytes) + "\n" +
+                 noise(bytes, seed) + "\n";
+    };
+    for (size_t i = 0; i <= pushes; ++i) {
+        input += std::string("commit ") + branch + "\ncommitter Ada <ada@example.org> " +
+                 std::to_string(1'700'000'000 + i) + " +0000\ndata 1\nx\n";
+        for (size_t j = 0; i == 0 && j < files; ++j) {
+            file("d" + std::to_string(j % 10) + "/f" + std::to_string(j), repository * 1000 + j,
+                 file_bytes);
+        }
+        file("changed", repository * 100'000 + i, 1000);
+    }
+    test::git({"-C", work, "fast-import", "--quiet"}, input);
+    std::istringstream lines(test::git({"-C", work, "rev-list", "--reverse", branch}));
+    for (std::string line; std::getline(lines, line);) {
+        numbers_[repository][line] = commits_[repository].size();
+        commits_[repository].push_back(line);
+    }
+    test::git({"-C", work, "push", "--quiet", place, commits_[repository].front() + ":" + branch});
+}
+
+RepositoriesLoad::Push RepositoriesLoad::push() {
+    const size_t repository = next_++ % repositories();
+    const size_t number = ++pushed_[repository];
+    test::git({"-C", clone(repository).string(), "push", "--quiet",
+               (root_ / name(repository)).string(),
+               commits_[repository].at(number) + ":" + branch});
+    return {repository, number};
+}
+
+size_t RepositoriesLoad::position(size_t repository, const std::filesystem::path& mirror) const {
+    const std::filesystem::path place = mirror / name(repository);
+    std::string oid;
+    std::ifstream loose(place / branch);
+    if (!(loose >> oid)) {
+        std::ifstream packed(place / "packed-refs");
+        for (std::string line; std::getline(packed, line);) {
+            if (line.ends_with(std::string(" ") + branch)) {
+                oid = line.substr(0, line.find(' '));
+            }
+        }
+    }
+    const auto found = numbers_[repository].find(oid);
+    return found == numbers_[repository].end() ? 0 : found->second;
+}
+
+RepositoriesMirror::RepositoriesMirror(const RepositoriesLoad& load, std::filesystem::path root)
+    : load_(load),
+      root_(std::move(root)),
+      seen_(load.repositories()),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+void RepositoriesMirror::run(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+        for (size_t i = 0; i < load_.repositories(); ++i) {
+            const size_t position = load_.position(i, root_);
+            const auto now = SteadyClock::now();
+            const std::scoped_lock lock(mutex_);
+            seen_[i].emplace(position, now);
+            std::erase_if(expected_, [&](const Expected& expected) {
+                if (expected.push.repository != i || expected.push.number > position) {
+                    return false;
+                }
+                // It may have been there before its push returned.
+                const auto at = seen_[i].lower_bound(expected.push.number)->second;
+                latencies_.push_back(std::max(
+                    0.0,
+                    std::chrono::duration<double, std::milli>(at - expected.returned).count()));
+                return true;
+            });
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
+void RepositoriesMirror::expect(const RepositoriesLoad::Push& push,
+                                SteadyClock::time_point returned) {
+    const std::scoped_lock lock(mutex_);
+    expected_.push_back({push, returned});
+}
+
+std::vector<double> RepositoriesMirror::await_all(std::chrono::seconds patience) {
+    const auto all_there = [&] {
+        const std::scoped_lock lock(mutex_);
+        return expected_.empty();
+    };
+    if (!test::eventually(all_there, patience)) {
+        throw std::runtime_error(std::to_string(expected_.size()) + " pushes do not arrive");
+    }
+    const std::scoped_lock lock(mutex_);
+    return latencies_;
+}
+
+}  // namespace antipode::bench

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace antipode::bench {
+
+using SteadyClock = std::chrono::steady_clock;
+
+/// Bare repositories r000.git, r001.git, ... below a root, and clones of them from which is pushed.
+class RepositoriesLoad {
+  public:
+    /// `pushes`: as many commits are made ahead of time; `files`: in each repository's first
+    /// commit, of 10 KB each.
+    RepositoriesLoad(const std::filesystem::path& directory, std::filesystem::path root,
+                     size_t repositories, size_t pushes, size_t files);
+
+    static std::string name(size_t repository);
+    size_t repositories() const { return commits_.size(); }
+    double mebibytes() const { return mebibytes_; }
+
+    struct Push {
+        size_t repository;
+        size_t number;  ///< of the repository's commits
+    };
+    /// The next one, to the repositories in turn; returns when `git push` has.
+    Push push();
+    /// Where a repository's branch stands, as one of its commits; 0: before all pushes.
+    size_t position(size_t repository, const std::filesystem::path& mirror) const;
+    /// The last that was pushed to each repository.
+    std::vector<size_t> pushed() const { return pushed_; }
+
+  private:
+    void make(size_t repository, size_t pushes, size_t files);
+    std::filesystem::path clone(size_t repository) const;
+
+    const std::filesystem::path directory_;
+    const std::filesystem::path root_;
+    std::vector<std::vector<std::string>> commits_;
+    std::vector<std::map<std::string, size_t>> numbers_;
+    std::vector<size_t> pushed_;
+    size_t next_ = 0;
+    double mebibytes_ = 0;
+};
+
+/// Looks every millisecond where the mirror's branches stand.
+class RepositoriesMirror {
+  public:
+    RepositoriesMirror(const RepositoriesLoad& load, std::filesystem::path root);
+
+    /// Milliseconds until the push is visible, from `returned` on; waits for all that were noted.
+    void expect(const RepositoriesLoad::Push& push, SteadyClock::time_point returned);
+    std::vector<double> await_all(std::chrono::seconds patience);
+
+  private:
+    struct Expected {
+        RepositoriesLoad::Push push;
+        SteadyClock::time_point returned;
+    };
+    void run(const std::stop_token& stop);
+
+    const RepositoriesLoad& load_;
+    const std::filesystem::path root_;
+    std::mutex mutex_;
+    std::vector<Expected> expected_;
+    std::vector<double> latencies_;
+    /// When each repository was first seen to stand where, for pushes that are visible at once.
+    std::vector<std::map<size_t, SteadyClock::time_point>> seen_;
+    std::jthread thread_;
+};
+
+}  // namespace antipode::bench
