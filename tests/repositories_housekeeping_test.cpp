@@ -49,6 +49,10 @@ class RepositoriesHousekeeping : public RepositoriesLane {
         tip_ = test::git(command);
         test::git({"-C", place, "update-ref", "refs/heads/" + branch, tip_});
     }
+    size_t count_files() const {
+        const std::filesystem::directory_iterator entries(on_secondary(name_) / "objects/pack");
+        return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+    }
     House house() const { return git::look_at_house(on_secondary(name_)); }
     bool keep() { return target_->keep_house(name_, stop_); }
     std::string mirrored(const std::vector<std::string>& arguments) {
@@ -227,14 +231,14 @@ TEST_F(RepositoriesHousekeeping, KilledAtAnyMomentItLosesNothing) {
 TEST_F(RepositoriesHousekeeping, GivesWayToARemoval) {
     for (int round = 0; round < 4; ++round) {
         change(3 * limits::mib);
-        std::atomic<bool> began = false;
+        std::atomic<bool> ended = false;
         std::jthread keeper([&] {
-            began = true;
             keep();
+            ended = true;
         });
-        while (!began) {
-        }
-        usleep(static_cast<useconds_t>(round) * 20'000);
+        // At once, and in the middle of it.
+        const size_t files = round == 0 ? 0 : count_files();
+        eventually([&] { return round == 0 || ended || count_files() != files; });
         target_->remove(name_);
         keeper.join();
         EXPECT_FALSE(std::filesystem::exists(on_secondary(name_)));

@@ -24,7 +24,8 @@
 ///         LC_ALL=C sort | { echo 'refs-1 sha1'; cat; } | sha256sum
 ///
 /// gives it when HEAD is the only symbolic ref, and the repository has no description, is not
-/// shallow and borrows no objects: those have lines, too, where they sort to (base/refs.hpp). refs_test.cpp has a worked example.
+/// shallow and borrows no objects: those have lines, too (base/refs.hpp). refs_test.cpp has a
+/// worked example.
 namespace antipode::verify {
 
 inline constexpr std::string_view refs_algorithm = "refs-1";
