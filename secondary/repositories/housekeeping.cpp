@@ -30,6 +30,7 @@ void Housekeeping::step(const std::stop_token& stop) {
             note(name);
         }
         walk_due_ = clock_.steady_now() + walk_interval;
+        return;  // soon: the caller says that it gets on
     }
     const std::string name = next(stop);
     if (name.empty()) {

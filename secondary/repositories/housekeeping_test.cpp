@@ -39,14 +39,14 @@ class HousekeepingTest : public testing::Test {
 TEST_F(HousekeepingTest, KeepsWhatChangedAndEverythingOnceADay) {
     repositories_.create("a", "sha1", stop_);
     repositories_.create("b", "sha1", stop_);
-    step(2);
+    step(3);
     EXPECT_EQ(repositories_.kept, (Names{"a", "b"}));
     housekeeping_.note("b");
     housekeeping_.note("b");
     step(1);
     EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b"}));
     clock_.advance(std::chrono::hours(25));
-    step(2);
+    step(3);
     EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b", "a", "b"}));
 }
 
@@ -55,6 +55,7 @@ TEST_F(HousekeepingTest, OneThatAlwaysChangesAndOneThatFailsKeepUpNoOther) {
         repositories_.create(name, "sha1", stop_);
     }
     repositories_.broken = "b";
+    step(1);
     for (int i = 0; i < 4; ++i) {
         housekeeping_.note("a");
         step(1);
