@@ -177,7 +177,8 @@ class RepositoriesSite {
         if (answer.status != 0) {
             return 0;
         }
-        for (const auto& store : nlohmann::json::parse(answer.output)["stores"]) {
+        const auto status = nlohmann::json::parse(answer.output);
+        for (const auto& store : status["stores"]) {
             if (store["verified"].is_number() && store["waiting"] == 0) {
                 return store["verified"].get<size_t>();
             }
