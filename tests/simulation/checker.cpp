@@ -17,7 +17,8 @@ std::optional<std::string> Checker::check_visible() const {
 
 std::optional<std::string> Checker::check_row(uint64_t id, const Row& row) const {
     const std::string names = "row " + std::to_string(id) + " names ";
-    if (!has_blob(row) && !excuses_.is_exception(blobs_id, row.blob)) {
+    if (!has_blob(row) && !replica_.spoilt_unheard.contains(row.blob) &&
+        !excuses_.is_exception(blobs_id, row.blob)) {
         return names + "blob " + row.blob + " of change " + std::to_string(row.blob_change) +
                ", which is not there";
     }

@@ -20,8 +20,12 @@ std::vector<Result> SimulatedItemApply::apply(std::span<const secondary::ItemTas
     faults_.call("apply to " + store_.to_string());
     std::vector<Result> results;
     for (const secondary::ItemTask& task : tasks) {
+        replica_.spoilt_unheard.erase(*protocol::item_of(task.event->payload));
         results.push_back(apply_task(task));
         faults_.crash_point("apply to " + store_.to_string());
+    }
+    for (const secondary::ItemTask& task : tasks) {
+        replica_.spoilt_unheard.erase(*protocol::item_of(task.event->payload));
     }
     return results;
 }
@@ -86,6 +90,7 @@ Result SimulatedBlobApply::apply_one(const v1::Payload& payload, const std::stri
 
 void SimulatedBlobApply::spoil(const std::string& item) {
     replica_.blobs[item] = "0 spoilt";
+    replica_.spoilt_unheard.insert(item);
 }
 
 // Repositories.

@@ -21,6 +21,9 @@ struct Replica {
     std::vector<Lsn> transactions;  ///< ends of those that were applied, in this order
     secondary::DatabasePosition position;
     uint64_t generation = 0;  ///< grows with every visible change
+    /// Blobs that a fault spoilt in a call that a crash cut off: the daemon cannot know before it
+    /// applies them again.
+    std::set<std::string> spoilt_unheard;
 };
 
 class SimulatedItemApply : public secondary::ItemApply {
