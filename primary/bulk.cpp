@@ -1,6 +1,7 @@
 #include "primary/bulk.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 #include "protocol/inventory_reader.hpp"
 
@@ -8,6 +9,8 @@ namespace antipode::primary {
 namespace {
 
 constexpr size_t page_items = 4096;
+/// In one answer, which is made in memory.
+constexpr size_t most_buckets = 16;
 
 /// The inventory as bytes, page by page: memory stays bounded however many items there are.
 class InventoryBody final : public BulkBody {
@@ -55,11 +58,60 @@ class InventoryBody final : public BulkBody {
     bool ended_ = false;
 };
 
+/// An answer that is made at once.
+class TextBody final : public BulkBody {
+  public:
+    explicit TextBody(std::string text) : text_(std::move(text)) {}
+    std::optional<uint64_t> size() const override { return text_.size(); }
+    void seek(uint64_t offset) override { read_ = std::min<size_t>(offset, text_.size()); }
+    size_t read(std::span<char> buffer) override {
+        const size_t count = text_.copy(buffer.data(), buffer.size(), read_);
+        read_ += count;
+        return count;
+    }
+
+  private:
+    const std::string text_;
+    size_t read_ = 0;
+};
+
+std::string value_of(const BulkRequest& request, const std::string& name) {
+    const auto found = request.query.find(name);
+    return found == request.query.end() ? "" : found->second;
+}
+
+std::string items_in_buckets(const Inventory& inventory, const StoreId& store,
+                             const BulkRequest& request) {
+    std::vector<uint32_t> buckets;
+    std::istringstream list(value_of(request, "buckets"));
+    for (std::string bucket; std::getline(list, bucket, ',') && buckets.size() < most_buckets;) {
+        buckets.push_back(static_cast<uint32_t>(std::strtoul(bucket.c_str(), nullptr, 10)));
+    }
+    const auto answer = inventory.items_in(store, buckets);
+    std::string text = answer.position.to_string();
+    for (const uint32_t bucket : answer.unsure) {
+        text += " " + std::to_string(bucket);
+    }
+    text += "\n";
+    for (const auto& [item, digest] : answer.items) {
+        text += protocol::encode_inventory_item(item, digest);
+    }
+    return text;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> ItemBulk::open(const BulkRequest& request) {
-    if (request.path == store_.to_string() + "/inventory") {
+    const std::string inventory = store_.to_string() + "/inventory";
+    if (request.path == inventory) {
         return std::make_unique<InventoryBody>(store_, inventory_);
+    }
+    if (request.path == inventory + "/sums") {
+        const auto known = verify::InventorySum::parse(value_of(request, "known"));
+        return std::make_unique<TextBody>(verify::encode(inventory_.sums(store_, known)));
+    }
+    if (request.path == inventory + "/items") {
+        return std::make_unique<TextBody>(items_in_buckets(inventory_, store_, request));
     }
     return content_ ? content_->open(request) : nullptr;
 }

@@ -1,17 +1,14 @@
 #include "primary/inventory.hpp"
 
 #include <map>
-#include <mutex>
 
-#include "adapters/sqlite/database.hpp"
+#include "primary/inventory_state.hpp"
 
 namespace antipode::primary {
 namespace {
 
-using sqlite::Bytes;
-using sqlite::RowView;
-
-const std::vector<std::string> migrations = {R"(
+const std::vector<std::string>& migrations() {
+    static const std::vector<std::string> all = {R"(
     CREATE TABLE published (
         store TEXT NOT NULL,
         item BLOB NOT NULL,
@@ -27,16 +24,16 @@ const std::vector<std::string> migrations = {R"(
     CREATE TABLE session (last INTEGER NOT NULL) STRICT;
     INSERT INTO session VALUES (0);
 )",
-                                             R"(
+                                                 R"(
     CREATE TABLE site (name TEXT PRIMARY KEY, report BLOB NOT NULL) STRICT, WITHOUT ROWID;
 )",
-                                             R"(
+                                                 R"(
     CREATE TABLE recorded (
         epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL
     ) STRICT;
     INSERT INTO recorded VALUES (0, 0, 0);
 )",
-                                             R"(
+                                                 R"(
     CREATE TABLE withheld (
         store TEXT NOT NULL,
         item BLOB NOT NULL,
@@ -46,7 +43,7 @@ const std::vector<std::string> migrations = {R"(
         PRIMARY KEY (store, item)
     ) STRICT, WITHOUT ROWID;
 )",
-                                             R"(
+                                                 R"(
     CREATE TABLE defect (
         store TEXT NOT NULL, item BLOB NOT NULL, reason TEXT NOT NULL, since_us INTEGER NOT NULL,
         PRIMARY KEY (store, item)
@@ -59,7 +56,7 @@ const std::vector<std::string> migrations = {R"(
         complete_since_us INTEGER
     ) STRICT, WITHOUT ROWID;
 )",
-                                             R"(
+                                                 R"(
     -- Each published item would change its place in an index; what is looked up by position is
     -- where the newest is, now noted, and what was removed.
     UPDATE recorded SET (epoch, session, number) = (
@@ -70,47 +67,25 @@ const std::vector<std::string> migrations = {R"(
     DROP INDEX published_by_position;
     CREATE INDEX removed_by_position ON published (epoch, session, number)
         WHERE digest_algorithm = '';
+)",
+                                                 verify::SumTable::migration("published") + R"(
+    CREATE INDEX published_forgotten ON published (store, bucket)
+        WHERE digest_algorithm = 'forgotten';
 )"};
+    return all;
+}
 
 constexpr size_t page_items = 1000;
 
-int64_t signed_of(uint64_t value) {
-    return static_cast<int64_t>(value);
-}
-
-Published published_of(const RowView& row, int first) {
-    return {row.text(first), Digest{row.text(first + 1), row.text(first + 2)}};
-}
-
 }  // namespace
 
-struct Inventory::State {
-    explicit State(const std::filesystem::path& file)
-        : database(file, sqlite::Database::Sync::Normal) {
-        database.migrate(migrations);
-        count_withheld();
-        count_defects();
-    }
-    void count_defects();
-    void drop_defect(const StoreId& store, const std::string& item);
-    void count_withheld();
-    void drop_withheld(const StoreId& store, const std::string& item);
-    uint64_t decide(const StoreId& store, Decision from, Decision to);
-    /// In pages, so that the lock is not held while `use` works. `until` "": to the end.
-    void for_each(const StoreId& store, std::string from, const std::string& until,
-                  const std::function<bool(const std::string& item, const Published&)>& use);
-    Position recorded_through();
-    void set_recorded_through(const Position& position);
-    std::vector<std::pair<std::string, Published>> page(const StoreId& store,
-                                                        const std::string& from, bool from_included,
-                                                        const std::string& until);
-
-    std::mutex mutex;
-    sqlite::Database database;
-    // What the tables hold, as it is asked for often:
-    std::map<StoreId, WithheldCount> withheld;
-    std::map<StoreId, uint64_t> defects;
-};
+Inventory::State::State(const std::filesystem::path& file)
+    : database(file, sqlite::Database::Sync::Normal), sums(database, "published") {
+    database.migrate(migrations());
+    sums.load();
+    count_withheld();
+    count_defects();
+}
 
 void Inventory::State::count_defects() {
     defects.clear();
@@ -253,16 +228,11 @@ void Inventory::record(std::span<const Record> records) {
         return;
     }
     std::scoped_lock lock(state_->mutex);
-    state_->database.transaction([&] {
+    state_->changing_items([&] {
         Position newest;
         for (const Record& record : records) {
             newest = std::max(newest, record.position);
-            state_->database.execute(
-                "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                {record.store.to_string(), Bytes{record.item}, Bytes{record.published.state},
-                 record.published.digest.algorithm, Bytes{record.published.digest.value},
-                 signed_of(record.position.epoch), signed_of(record.position.session),
-                 signed_of(record.position.number)});
+            state_->put(record);
             state_->drop_withheld(record.store, record.item);
             state_->drop_defect(record.store, record.item);
         }
@@ -287,12 +257,14 @@ void Inventory::take_in(std::span<const Record> published) {
         for (const Record& record : published) {
             newest = std::max(newest, record.position);
             state_->database.execute(
-                "INSERT INTO published VALUES (?, ?, x'', 'forgotten', x'', ?, ?, ?) "
+                "INSERT INTO published VALUES (?, ?, x'', 'forgotten', x'', ?, ?, ?, ?) "
                 "ON CONFLICT (store, item) DO UPDATE SET digest_algorithm = 'forgotten', "
                 "epoch = excluded.epoch, session = excluded.session, number = excluded.number "
                 "WHERE digest_algorithm = ''",
                 {record.store.to_string(), Bytes{record.item}, signed_of(record.position.epoch),
-                 signed_of(record.position.session), signed_of(record.position.number)});
+                 signed_of(record.position.session), signed_of(record.position.number),
+                 int64_t{verify::bucket_of(record.item)}});
+            state_->unrecorded[record.store].insert(verify::bucket_of(record.item));
         }
         state_->set_recorded_through(newest);
     });
@@ -480,10 +452,22 @@ void Inventory::forget_after(const Position& safe) {
     }
     // The rows stay, as items whose state nobody knows: a reconcile publishes those on disk whole,
     // and the removal of those that are not.
-    state_->database.execute(
-        "UPDATE published SET state = x'', digest_algorithm = 'forgotten', digest = x'' "
-        "WHERE (epoch, session, number) > (?, ?, ?)",
-        {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)});
+    state_->changing_items([&] {
+        std::set<std::pair<std::string, uint32_t>> buckets;
+        state_->database.query(
+            "UPDATE published SET state = x'', digest_algorithm = 'forgotten', digest = x'' "
+            "WHERE (epoch, session, number) > (?, ?, ?) RETURNING store, bucket",
+            {signed_of(safe.epoch), signed_of(safe.session), signed_of(safe.number)},
+            [&](const RowView& row) {
+                buckets.emplace(row.text(0), static_cast<uint32_t>(row.number(1)));
+                return true;
+            });
+        for (const auto& [name, bucket] : buckets) {
+            if (const auto store = StoreId::parse(name)) {
+                state_->sums.rebuild(*store, bucket);
+            }
+        }
+    });
 }
 
 void Inventory::drop_removed_through(const Position& safe) {
@@ -498,11 +482,14 @@ void Inventory::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
         state_->database.execute("DELETE FROM published");
+        state_->database.execute("DELETE FROM inventory_sum");
         state_->database.execute("DELETE FROM withheld");
         state_->database.execute("DELETE FROM defect");
         state_->database.execute("DELETE FROM sweep");
         state_->database.execute("DELETE FROM site");
     });
+    state_->sums.load();
+    state_->unrecorded.clear();
     state_->count_withheld();
     state_->count_defects();
 }

@@ -12,7 +12,9 @@
 
 #include "base/clock.hpp"
 #include "base/ids.hpp"
+#include "base/item_query.hpp"
 #include "primary/capture.hpp"
+#include "verify/inventory_sums.hpp"
 
 namespace antipode::primary {
 
@@ -102,6 +104,35 @@ class Inventory {
     uint64_t defect_count(const StoreId& store) const;
     /// In name order.
     std::vector<Defect> defects(const StoreId& store, size_t most) const;
+
+    struct ListedItem {
+        std::string item;
+        std::optional<Published> published;  ///< nullopt: nothing of it ever was
+        Position position;                   ///< of the event that published it
+        std::optional<Defect> defect;
+        std::optional<Decision> withheld;  ///< of its deletion
+    };
+    /// What is known of single items. Failed and Differing: those with a defect.
+    std::vector<ListedItem> list(const StoreId& store, const ItemQuery& query) const;
+
+    // Sums of what was published; what secondaries compare theirs with.
+
+    /// `known`: what the asking site has; when all items are equal, nothing else is answered.
+    verify::SumsAnswer sums(const StoreId& store,
+                            const std::optional<verify::InventorySum>& known) const;
+    struct BucketItems {
+        Position position;  ///< everything published up to here is in it, and nothing later
+        std::vector<std::pair<std::string, Digest>> items;
+        std::vector<uint32_t> unsure;  ///< buckets that it cannot tell: their items are left out
+    };
+    BucketItems items_in(const StoreId& store, const std::vector<uint32_t>& buckets) const;
+    /// Whatever was published without being recorded has been compared with what is there, and what
+    /// differed is published again: the sums of its buckets can be told.
+    void settled(const StoreId& store);
+    /// Reads items again, from those of bucket `from` on, until it were `most`, and corrects sums
+    /// that are not theirs: a damaged row then differs on every secondary, which asks for the item.
+    /// Returns the bucket to go on with (0: from the beginning), and how many were corrected.
+    std::pair<uint32_t, size_t> correct_sums(const StoreId& store, uint32_t from, size_t most);
 
     struct SweepPlace {
         TimePoint began;                   ///< of the round; the epoch of the clock: none ever did

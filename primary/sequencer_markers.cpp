@@ -76,6 +76,9 @@ void Sequencer::emit_marker() {
         lane.set_head(item_lane.completeness.head);
         lane.set_captured_through_us(to_microseconds(item_lane.completeness.captured_through));
         lane.set_open_from(open_from(item_lane));
+        if (lane.open_from() != 0) {
+            inventory_.settled(store);
+        }
     }
     emit(std::nullopt, payload);
 }

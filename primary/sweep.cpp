@@ -89,11 +89,12 @@ void Sweep::look(const std::string& item, const std::stop_token& stop) {
 }
 
 void Sweep::pace(uint64_t bytes, const std::stop_token& stop) {
-    if (options_.bytes_per_second == 0) {
+    const uint64_t cap = options_.bytes_per_second();
+    if (cap == 0) {
         return;
     }
     unpaced_ += bytes;
-    const uint64_t milliseconds = unpaced_ * 1000 / options_.bytes_per_second;
+    const uint64_t milliseconds = unpaced_ * 1000 / cap;
     if (milliseconds >= least_paced_ms) {
         unpaced_ = 0;
         sleep_unless_stopped(std::chrono::milliseconds(milliseconds), stop);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 
@@ -20,7 +21,8 @@ class Sweep {
   public:
     struct Options {
         std::chrono::milliseconds period;  ///< 0: never
-        uint64_t bytes_per_second = 0;     ///< 0: as fast as it goes
+        /// Read at most; 0: as fast as it goes.
+        std::function<uint64_t()> bytes_per_second = [] { return uint64_t{0}; };
     };
     /// The references must outlive the object.
     Sweep(ItemCapture& capture, Inventory& inventory, Options options, const Clock& clock)

@@ -2,51 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 
-#include "adapters/sqlite/database.hpp"
-#include "secondary/registry_schema.hpp"
+#include "secondary/registry_state.hpp"
 
 namespace antipode::secondary {
-namespace {
-
-using sqlite::Bytes;
-using sqlite::RowView;
-using sqlite::Value;
-
-const std::string differing_fact = "found differing ";
-const std::string asked_fact = "looks asked ";
-
-constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
-
-Value number(uint64_t value) {
-    return static_cast<int64_t>(value);
-}
-
-Position position_at(const RowView& row, int column) {
-    return {row.number(column), row.number(column + 1), row.number(column + 2)};
-}
-
-const std::string exception_columns =
-    "store, item, kind, failure, reason, next_step, epoch, session, number, since_us, tries, "
-    "next_try_us";
-
-Exception exception_of(const RowView& row) {
-    Exception exception;
-    exception.store = StoreId::parse(row.text(0)).value_or(StoreId{});
-    exception.item = row.text(1);
-    exception.kind = static_cast<ExceptionKind>(row.integer(2));
-    exception.failure = static_cast<FailureClass>(row.integer(3));
-    exception.reason = row.text(4);
-    exception.next_step = row.text(5);
-    exception.position = position_at(row, 6);
-    exception.since = from_microseconds(row.integer(9));
-    exception.tries = static_cast<unsigned>(row.integer(10));
-    exception.next_try = from_microseconds(row.integer(11));
-    return exception;
-}
-
-}  // namespace
 
 std::string_view to_string(ExceptionKind kind) {
     switch (kind) {
@@ -60,121 +19,6 @@ std::string_view to_string(ExceptionKind kind) {
     return "?";
 }
 
-struct Registry::State {
-    State(const std::filesystem::path& file, const Clock& of)
-        : clock(of), database(file, sqlite::Database::Sync::Full) {
-        database.migrate(registry_migrations());
-    }
-
-    void add_exception(const Exception& exception) {
-        // A second failure of the same item keeps its age and its oldest position. That rows no
-        // longer wait for what is parked is not worth saying.
-        database.execute(
-            "INSERT INTO exception (" + exception_columns +
-                ", last_epoch, last_session, last_number) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?8, ?9) "
-                "ON CONFLICT (store, item) DO UPDATE "
-                "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
-                "next_step = excluded.next_step, "
-                "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
-                "WHERE excluded.kind <> " +
-                std::to_string(static_cast<int>(ExceptionKind::Expired)) +
-                " OR exception.kind <> " + std::to_string(static_cast<int>(ExceptionKind::Parked)),
-            {exception.store.to_string(), Bytes{exception.item},
-             static_cast<int64_t>(exception.kind), static_cast<int64_t>(exception.failure),
-             exception.reason, exception.next_step, number(exception.position.epoch),
-             number(exception.position.session), number(exception.position.number),
-             to_microseconds(exception.since), static_cast<int64_t>(exception.tries),
-             to_microseconds(exception.next_try)});
-        database.execute(
-            "UPDATE exception SET last_epoch = ?3, last_session = ?4, last_number = ?5 "
-            "WHERE store = ?1 AND item = ?2 AND "
-            "(last_epoch, last_session, last_number) < (?3, ?4, ?5)",
-            {exception.store.to_string(), Bytes{exception.item}, number(exception.position.epoch),
-             number(exception.position.session), number(exception.position.number)});
-    }
-
-    /// `of`: a condition on the exception, with its parameters.
-    void mend(const Position& by, const std::string& of, std::vector<Value> parameters) {
-        parameters.insert(parameters.begin(),
-                          {mended, number(by.epoch), number(by.session), number(by.number)});
-        database.execute(
-            "UPDATE exception SET kind = ?, mended_epoch = ?, mended_session = ?, "
-            "mended_number = ? WHERE " +
-                of,
-            parameters);
-    }
-
-    void mend(const StoreId& store, const Registry::Outcome& outcome) {
-        mend(outcome.position,
-             "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)",
-             {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
-              number(outcome.fulfilled.session), number(outcome.fulfilled.number)});
-    }
-
-    /// One that is asked for stays so: it may have been written over something broken.
-    void set_item(const StoreId& store, const Registry::Outcome& outcome) {
-        database.execute(
-            "INSERT INTO item VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1)) "
-            "ON CONFLICT (store, item) DO UPDATE "
-            "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
-            "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
-            "looked_us = iif(looked_us = 0 OR ?8 = 0, looked_us, ?8)",
-            {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
-             Bytes{outcome.applied->value}, number(outcome.position.epoch),
-             number(outcome.position.session), number(outcome.position.number),
-             outcome.looked ? to_microseconds(clock.now()) : int64_t{0}});
-    }
-
-    uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
-        return static_cast<uint64_t>(database.query_integer(sql, of).value_or(0));
-    }
-
-    std::vector<std::string> items(const std::string& sql, const std::vector<Value>& of) const {
-        std::scoped_lock lock(mutex);
-        std::vector<std::string> names;
-        database.query(sql, of, [&](const RowView& row) {
-            names.push_back(row.text(0));
-            return true;
-        });
-        return names;
-    }
-
-    void count_up(const std::string& fact) {
-        database.execute(
-            "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
-            "value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
-            {fact});
-    }
-    uint64_t counted(const std::string& fact) const {
-        return count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?", {fact});
-    }
-
-    inline static const std::string is_no_exception =
-        "NOT EXISTS (SELECT 1 FROM exception WHERE exception.store = item.store AND "
-        "exception.item = item.item)";
-
-    void set_finished(const StoreId& store, const Position& finished) {
-        database.execute(
-            "INSERT INTO lane (store, epoch, session, number) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, "
-            "session = excluded.session, number = excluded.number",
-            {store.to_string(), number(finished.epoch), number(finished.session),
-             number(finished.number)});
-    }
-
-    void change_gap(const std::string& change, const StoreId& store, const Position& at) {
-        std::scoped_lock lock(mutex);
-        database.execute(
-            change + " WHERE store = ? AND (epoch, session, number) = (?, ?, ?)",
-            {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
-    }
-
-    const Clock& clock;
-    mutable std::mutex mutex;
-    mutable sqlite::Database database;
-};
-
 Registry::Registry(const std::filesystem::path& file, const Clock& clock)
     : state_(std::make_unique<State>(file, clock)) {}
 Registry::~Registry() = default;
@@ -182,7 +26,7 @@ Registry::~Registry() = default;
 void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
                       const Position& finished) {
     std::scoped_lock lock(state_->mutex);
-    state_->database.transaction([&] {
+    state_->changing_items([&] {
         const std::string of_store = "SELECT 1 FROM exception WHERE store = ? LIMIT 1";
         const bool any_exception = state_->count(of_store, {store.to_string()}) > 0;
         for (const Outcome& outcome : outcomes) {
@@ -201,15 +45,7 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
 
 std::optional<ItemState> Registry::find(const StoreId& store, const std::string& item) const {
     std::scoped_lock lock(state_->mutex);
-    std::optional<ItemState> found;
-    state_->database.query(
-        "SELECT digest_algorithm, digest, epoch, session, number FROM item "
-        "WHERE store = ? AND item = ?",
-        {store.to_string(), Bytes{item}}, [&](const RowView& row) {
-            found = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
-            return false;
-        });
-    return found;
+    return state_->find(store, item);
 }
 
 std::vector<std::string> Registry::with_content(const StoreId& store, const Digest& digest,
@@ -415,7 +251,10 @@ void Registry::compare_anew(const StoreId& store, TimePoint now) {
     ++at.number;  // what was compared for an earlier gap mends nothing of this one
     set_gap(store, at, now);
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute("DELETE FROM item WHERE store = ?", {store.to_string()});
+    state_->changing_items([&] {
+        state_->database.execute("DELETE FROM item WHERE store = ?", {store.to_string()});
+        state_->sums.clear(store);
+    });
 }
 
 uint64_t Registry::try_now(const StoreId& store, TimePoint now,
@@ -513,10 +352,11 @@ void Registry::mend_gap(const StoreId& store, const Position& at) {
 void Registry::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        for (const char* table : {"lane", "item", "exception", "gap", "fact"}) {
+        for (const char* table : {"lane", "item", "exception", "gap", "fact", "inventory_sum"}) {
             state_->database.execute(std::string("DELETE FROM ") + table);
         }
     });
+    state_->sums.load();
 }
 
 void Registry::set_fact(const std::string& name, const std::string& value) {

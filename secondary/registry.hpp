@@ -12,7 +12,9 @@
 #include "base/clock.hpp"
 #include "base/digest.hpp"
 #include "base/ids.hpp"
+#include "base/item_query.hpp"
 #include "secondary/apply.hpp"
+#include "verify/sum_table.hpp"
 
 namespace antipode::secondary {
 
@@ -73,6 +75,27 @@ class Registry {
     uint64_t count(const StoreId& store) const;
     void for_each(const StoreId& store,
                   const std::function<void(const std::string& item, const ItemState&)>& use) const;
+
+    struct ListedItem {
+        std::string item;
+        std::optional<ItemState> state;  ///< nullopt: nothing of it was ever applied
+        std::optional<TimePoint> applied_at;
+        std::optional<TimePoint> looked_at;  ///< its content was compared with `state`
+        bool look_asked = false;             ///< it is to be compared as soon as it can be
+        std::optional<Exception> exception;
+    };
+    /// What is known of single items. Differing: exceptions of class LocalDefect.
+    std::vector<ListedItem> list(const StoreId& store, const ItemQuery& query) const;
+
+    // Sums of what is here; see InventoryCheck.
+
+    verify::InventorySum total(const StoreId& store) const;
+    std::vector<verify::SumTable::Bucket> sums(const StoreId& store) const;
+    /// Items that exist.
+    std::map<std::string, ItemState> bucket(const StoreId& store, uint32_t bucket) const;
+    /// See SumTable::check.
+    verify::SumTable::Checked check_sums(const StoreId& store, uint32_t from, size_t most) const;
+    bool rebuild_sum(const StoreId& store, uint32_t bucket);
 
     // Which content was read when; see Sweep.
 

@@ -1,6 +1,7 @@
 #include "secondary/registry_schema.hpp"
 
 #include "base/limits.hpp"
+#include "verify/sum_table.hpp"
 
 namespace antipode::secondary {
 
@@ -82,7 +83,12 @@ const std::vector<std::string>& registry_migrations() {
 )",
         "CREATE INDEX item_by_content ON item (store, digest) "
         "WHERE " +
-            is_large_file()};
+            is_large_file(),
+        R"(
+    -- 0: not known
+    ALTER TABLE item ADD COLUMN applied_us INTEGER NOT NULL DEFAULT 0;
+)",
+        verify::SumTable::migration("item")};
     return migrations;
 }
 

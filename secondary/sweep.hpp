@@ -31,8 +31,9 @@ class Sweep {
     static constexpr size_t most_extras = 1000;
     struct Options {
         StoreId store;
-        std::chrono::milliseconds every{};           ///< 0: only when asked
-        uint64_t bytes_per_second = 0;               ///< that are read; 0: as fast as it goes
+        std::chrono::milliseconds every{};  ///< 0: only when asked
+        /// Read at most; 0: as fast as it goes.
+        std::function<uint64_t()> bytes_per_second = [] { return uint64_t{0}; };
         std::chrono::milliseconds patience{60'000};  ///< until changes on their way are applied
         /// What is no item, whatever it is.
         std::function<bool(const std::string& name)> excludes = [](const auto&) { return false; };

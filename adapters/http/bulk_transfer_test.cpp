@@ -76,7 +76,7 @@ struct Transfer {
     explicit Transfer(std::string bytes, HttpServer::Options options = {}, uint64_t cap = 0)
         : server(std::move(options)),
           source({.url = "http://127.0.0.1:" + std::to_string(server.port()),
-                  .bytes_per_second = cap}) {
+                  .limit = std::make_shared<RateLimit>(cap)}) {
         handler->bytes = std::move(bytes);
         server.bulk(uploads, handler);
         server.start();
@@ -330,8 +330,24 @@ TEST(BulkTransfer, TheCapCountsWhatPassesTheWire) {
 }
 
 TEST(BulkTransfer, TheServerKeepsItsOwnCap) {
-    Transfer transfer(random_bytes(1'000'000), {.bulk_bytes_per_second = 500'000});
+    Transfer transfer(random_bytes(1'000'000),
+                      {.bulk_limit = std::make_shared<RateLimit>(500'000)});
     EXPECT_GE(time_of(transfer, 250'000), milliseconds(1300));
+}
+
+TEST(BulkTransfer, AChangedCapCountsForTransfersThatRun) {
+    const auto limit = std::make_shared<RateLimit>(10'000);
+    Transfer transfer(random_bytes(4'000'000), {.bulk_limit = limit});
+    const auto start = std::chrono::steady_clock::now();
+    std::jthread operator_of_it([&] {
+        while (transfer.source.traffic().content_bytes == 0) {
+            std::this_thread::yield();
+        }
+        limit->set(0);
+    });
+    EXPECT_EQ(transfer.pull(0).size(), 4'000'000u);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60))
+        << "at 10 kB/s it takes 400 s";
 }
 
 }  // namespace

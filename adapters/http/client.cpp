@@ -127,8 +127,7 @@ class HttpBulkSource::Exchange {
 };
 
 struct HttpBulkSource::State {
-    explicit State(const Options& given)
-        : options(given), url(Url::parse(given.url)), limit(given.bytes_per_second) {}
+    explicit State(const Options& given) : options(given), url(Url::parse(given.url)) {}
 
     struct Kept {
         Socket socket;
@@ -157,7 +156,6 @@ struct HttpBulkSource::State {
 
     Options options;
     Url url;
-    RateLimit limit;
     Synchronized<std::vector<Kept>> kept;  ///< connections for the next requests
     std::atomic<uint64_t> received_bytes = 0;
     std::atomic<uint64_t> content_bytes = 0;
@@ -243,14 +241,17 @@ void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sin
             sink(bytes);
         }
     };
-    std::vector<char> buffer(chunk_size(state_->options.bytes_per_second));
+    RateLimit& limit = *state_->options.limit;
+    std::vector<char> buffer(chunk_size(0));
+    const auto next = [&] {
+        return exchange.reader.read(std::span(buffer).first(chunk_size(limit.bytes_per_second())));
+    };
     size_t count = 0;
-    while (left > 0 && (count = exchange.reader.read(buffer)) > 0) {
+    while (left > 0 && (count = next()) > 0) {
         const std::string_view bytes(buffer.data(), count);
         state_->received_bytes += count;
         decoder ? decoder->decode(bytes, use) : use(bytes);
-        const auto pause = state_->limit.take(count, steady_clock::now());
-        if (sleep_unless_stopped(std::chrono::ceil<std::chrono::milliseconds>(pause), stop)) {
+        if (limit.pace(count, stop)) {
             throw Stopped{};
         }
     }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "adapters/http/rate_limit.hpp"
 #include "base/seams/bulk.hpp"
 
 namespace antipode::http {
@@ -16,9 +17,10 @@ namespace antipode::http {
 class HttpBulkSource final : public BulkSource {
   public:
     struct Options {
-        std::string url;                ///< the daemon's address, "http://host:8840"
-        std::string token{};            ///< sent as bearer token unless empty
-        uint64_t bytes_per_second = 0;  ///< 0: no cap
+        std::string url;      ///< the daemon's address, "http://host:8840"
+        std::string token{};  ///< sent as bearer token unless empty
+        /// Of all pulls together.
+        std::shared_ptr<RateLimit> limit = std::make_shared<RateLimit>(0);
         std::chrono::milliseconds connect_timeout{std::chrono::seconds(10)};
         std::chrono::milliseconds read_timeout{std::chrono::seconds(30)};
     };

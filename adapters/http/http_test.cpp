@@ -193,7 +193,8 @@ TEST_F(Http, StopsAPullByItsToken) {
 }
 
 TEST_F(Http, SharesTheBandwidthCap) {
-    const HttpBulkSource::Options options{.url = url(), .bytes_per_second = 1'000'000};
+    const HttpBulkSource::Options options{.url = url(),
+                                          .limit = std::make_shared<RateLimit>(1'000'000)};
     HttpBulkSource capped(options);
     const auto start = std::chrono::steady_clock::now();
     std::vector<std::jthread> pulls;

@@ -99,7 +99,6 @@ struct Shared {
     std::atomic<size_t> long_requests = 0;  ///< bulk transfers and feeds
     std::atomic<size_t> watchers = 0;
     std::stop_source stop;
-    RateLimit limit;  ///< of bulk transfers
 
     size_t most_long_requests() const {
         return std::max<size_t>(1, options.connections - options.connections / 4);
@@ -372,7 +371,7 @@ bool Session::stream(const RequestHead& head, BulkBody& body) {
         body.seek(first);
     }
     // The first read comes before the header, so that its failure can still be told.
-    std::vector<char> buffer(chunk_size(shared_.options.bulk_bytes_per_second));
+    std::vector<char> buffer(chunk_size(shared_.options.bulk_limit->bytes_per_second()));
     const bool with_body = head.method != "HEAD" && length != uint64_t{0};
     const size_t filled = with_body ? body.read(buffer) : 0;
     const bool part = wanted.kind == RangeAnswer::Kind::Part;
@@ -445,9 +444,7 @@ void Session::send(std::string_view bytes, bool chunked) {
     if (chunked) {
         socket_.write("\r\n");
     }
-    const auto pause = shared_.limit.take(bytes.size(), std::chrono::steady_clock::now());
-    if (sleep_unless_stopped(std::chrono::ceil<std::chrono::milliseconds>(pause),
-                             shared_.stop.get_token())) {
+    if (shared_.options.bulk_limit->pace(bytes.size(), shared_.stop.get_token())) {
         throw Stopped{};
     }
 }
@@ -470,8 +467,7 @@ HttpResponse error_response(unsigned status, const std::string& message,
 
 struct HttpServer::State {
     explicit State(const Options& options)
-        : shared{options, {}, 0, 0, {}, RateLimit(options.bulk_bytes_per_second)},
-          listener(listen(shared.options)) {}
+        : shared{options, {}, 0, 0, {}}, listener(listen(shared.options)) {}
     ~State() { stop(); }
 
     void stop() {

@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <string>
 
+#include "adapters/http/rate_limit.hpp"
 #include "base/ids.hpp"
 #include "base/seams/bulk.hpp"
 
@@ -52,7 +53,8 @@ class HttpServer {
         size_t body_bytes = 1 << 20;  ///< of a POST, at most
         std::string token{};          ///< of Access::Token; empty: not asked for
         size_t connections = 64;
-        uint64_t bulk_bytes_per_second = 0;                        ///< served at most; 0: no cap
+        /// Of all bulk transfers together.
+        std::shared_ptr<RateLimit> bulk_limit = std::make_shared<RateLimit>(0);
         size_t watchers = 16;                                      ///< of all feeds together
         std::chrono::milliseconds idle{std::chrono::seconds(30)};  ///< a read or write that stalls
         std::chrono::milliseconds header_time{std::chrono::seconds(30)};  ///< a whole header

@@ -98,6 +98,10 @@ TEST(RateLimit, LetsPassWhatTheCapAllows) {
     EXPECT_EQ(limit.take(1000, start), milliseconds(1000));
     EXPECT_EQ(limit.take(500, start + milliseconds(1000)), milliseconds(500));
     EXPECT_EQ(limit.take(0, start + milliseconds(5000)), milliseconds(0));
+    limit.take(100'000, start + milliseconds(5000));
+    limit.set(2000);
+    EXPECT_EQ(limit.take(1200, start + milliseconds(5000)), milliseconds(500))
+        << "what was owed under the old cap is forgotten";
     RateLimit none(0);
     EXPECT_EQ(none.take(1 << 30, start), milliseconds(0));
 }

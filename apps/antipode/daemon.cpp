@@ -1,5 +1,7 @@
 #include "apps/antipode/daemon.hpp"
 
+#include <fstream>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/exit_code.hpp"
@@ -58,6 +60,16 @@ std::string get(const Fetch& fetch, const std::string& base, const std::string& 
         throw refused(base + path, answer, ExitCode::Failed);
     }
     return answer.body;
+}
+
+std::string token_of(const Config& config) {
+    const auto& file = config.http.token_file;
+    std::string token;
+    if (!file.empty() && !(std::ifstream(file) >> token)) {
+        throw CommandError(ExitCode::Failed, "cannot read the token in " + file.string(),
+                           "the same command as root, or as the daemon's user");
+    }
+    return token;
 }
 
 StatusReport get_status(const Fetch& fetch, const std::string& base) {

@@ -32,6 +32,10 @@ std::string local_daemon(const Config& config);
 std::string get(const Fetch& fetch, const std::string& base, const std::string& path,
                 std::chrono::milliseconds timeout = daemon_timeout);
 
+/// The token that this site's daemons ask for; empty: none. Throws CommandError{Failed} when this
+/// user may not read it.
+std::string token_of(const Config& config);
+
 /// The status of the daemon at `base`.
 StatusReport get_status(const Fetch& fetch, const std::string& base);
 

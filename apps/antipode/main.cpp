@@ -18,7 +18,10 @@
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/hooks.hpp"
+#include "apps/antipode/item_list.hpp"
 #include "apps/antipode/items.hpp"
+#include "apps/antipode/limits.hpp"
+#include "apps/antipode/manual.hpp"
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
 #include "apps/antipode/pause.hpp"
@@ -50,6 +53,14 @@ Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout
     return {answer.status, std::move(answer.body)};
 }
 
+/// For what is not told to everybody.
+Fetch fetch_with_token(const Config& config) {
+    return [token = token_of(config)](const std::string& url, std::chrono::milliseconds timeout) {
+        http::HttpAnswer answer = http::http_get(url, timeout, token);
+        return Answer{answer.status, std::move(answer.body)};
+    };
+}
+
 Answer post_to_socket(const std::filesystem::path& socket, const std::string& target,
                       const std::string& body, std::chrono::milliseconds timeout) {
     http::HttpAnswer answer = http::http_post(socket, target, body, timeout);
@@ -72,6 +83,7 @@ class Program {
         items_.pause = compare_.pause;
         pause_.pause = compare_.pause;
         deletions_.pause = compare_.pause;
+        limits_.pause = compare_.pause;
         wait_.pause = compare_.pause;
         tail_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(500)); };
         add_commands();
@@ -160,8 +172,10 @@ class Program {
         add_sites();
         add_changes();
         add_items();
+        add_item_list();
         add_pauses();
         add_deletions();
+        add_limits();
         add_wait();
         add_notify();
         add_hooks();
@@ -321,6 +335,23 @@ class Program {
         }
     }
 
+    void add_item_list() {
+        CLI::App* const list = add(app_, "items", "what a site knows of each item", [this] {
+            const Config loaded = config();
+            return list_items(loaded, fetch_with_token(loaded), clock_, output_, item_list_);
+        });
+        list->add_option("STORE|ITEM", item_list_.subject, "all of a store, or one item");
+        list->add_option("--store", item_list_.store, "whose, when there are several");
+        list->add_option("--prefix", item_list_.prefix, "of the items' names");
+        list->add_flag("--failed", item_list_.failed, "only those that are not as they should be");
+        list->add_flag("--differing", item_list_.differing, "only those with another content");
+        list->add_option("--site", item_list_.site, "default: this one");
+        list->add_option("-n,--most", item_list_.most, "of each store")
+            ->check(CLI::Range(1, 1000))
+            ->capture_default_str();
+        list->add_option("--after", item_list_.after, "go on where an earlier answer ended");
+    }
+
     void add_wait() {
         CLI::App* const wait = add(
             app_, "wait", "until a site has what was written on the primary",
@@ -357,6 +388,29 @@ class Program {
             command->add_option("STORE", pause_.store, "blobs/uploads; default: all");
             command->add_option("--site", pause_.site, "default: this one");
         }
+    }
+
+    void add_limits() {
+        CLI::App* const limits =
+            add(app_, "limits", "of bandwidth and concurrency, as they run", {});
+        limits->require_subcommand(0, 1);
+        const Command show = [this] {
+            return show_limits(config(), fetch_over_http, output_, limits_);
+        };
+        limits->callback([this, limits, show] {
+            if (limits->get_subcommands().empty()) {
+                command_ = show;
+            }
+        });
+        limits->add_option("--site", limits_.site, "default: this one");
+        add(*limits, "show", "what counts, what is configured, who changed it", show);
+        add(*limits, "set", "changes them while the daemon runs; kept over restarts",
+            [this] {
+                const Config loaded = config();
+                return set_limits(loaded, nats_buckets(loaded), clock_, output_, limits_);
+            })
+            ->add_option("NAME=VALUE", limits_.values, "20M, none, default: as it is configured")
+            ->required();
     }
 
     void add_deletions() {
@@ -467,6 +521,10 @@ class Program {
             }
             return ExitCode::Ok;
         });
+        add(app_, "manual", "prints the manual page antipode(1)", [this] {
+            output_.out << manual_page(app_, ANTIPODE_VERSION);
+            return ExitCode::Ok;
+        });
         add(app_, "completion", "prints a script that completes commands",
             [this] {
                 output_.out << bash_completion(app_);
@@ -492,8 +550,10 @@ class Program {
     SkipOptions skip_;
     CompareOptions compare_;
     ItemsOptions items_;
+    ItemListOptions item_list_;
     PauseOptions pause_;
     DeletionsOptions deletions_;
+    LimitsOptions limits_;
     WaitOptions wait_;
     NotifyOptions notify_;
     std::optional<std::string> store_;

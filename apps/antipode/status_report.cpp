@@ -151,6 +151,19 @@ RefusedRow read_refused(const json& document) {
             .next_step = text(*found, "next_step")};
 }
 
+std::vector<std::string> read_changed_limits(const json& document) {
+    std::vector<std::string> names;
+    const auto found = document.find("limits");
+    if (found != document.end() && found->is_object()) {
+        for (const auto& [name, limit] : found->items()) {
+            if (limit.is_object() && get<TimePoint>(limit, "changed_us")) {
+                names.push_back(name);
+            }
+        }
+    }
+    return names;
+}
+
 WorkerRow read_worker(const json& row) {
     return {.name = text(row, "name"),
             .healthy = get<bool>(row, "healthy").value_or(false),
@@ -183,6 +196,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.recovery_point = get<TimePoint>(document, "recovery_point_us");
     report.recovery_point_reason = text(document, "recovery_point_reason");
     report.refused = read_refused(document);
+    report.limits = read_changed_limits(document);
     report.sites = rows<SiteRow>(document, "sites", read_site);
     report.stores = rows<StoreRow>(document, "stores", read_store);
     report.exceptions = rows<ExceptionRow>(document, "exceptions", read_exception);

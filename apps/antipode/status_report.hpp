@@ -114,6 +114,7 @@ struct StatusReport {
     std::optional<TimePoint> recovery_point;
     std::string recovery_point_reason;
     RefusedRow refused;
+    std::vector<std::string> limits;  ///< names of those that were changed while it runs
     std::vector<SiteRow> sites;
     std::vector<StoreRow> stores;
     std::vector<ExceptionRow> exceptions;

@@ -215,6 +215,14 @@ std::string render_problems(const StatusReport& report) {
                        report.refused.reason,
                    report.refused.next_step);
     }
+    std::string limits;
+    for (const std::string& name : report.limits) {
+        limits += (limits.empty() ? "" : ", ") + name;
+    }
+    if (!limits.empty()) {
+        text +=
+            remark("changed by an operator, and not as configured: " + limits, "antipode limits");
+    }
     const size_t shown = std::min(report.exceptions.size(), most_exceptions);
     for (size_t i = 0; i < shown; ++i) {
         text += remark(describe(report.exceptions[i], report.now), report.exceptions[i].next_step);

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/item_list.hpp"
 #include "apps/antipoded/json.hpp"
 #include "apps/antipoded/metrics.hpp"
 #include "apps/antipoded/page.hpp"
@@ -69,9 +70,10 @@ Daemon::Daemon(Config config, const Clock& clock)
       clock_(clock),
       started_at_(clock.now()),
       lock_(config_.state_dir),
+      limits_(config_.tuning, config_.state_dir / "limits.json", clock),
       server_({.listen = config_.http.listen,
                .token = read_token(config_),
-               .bulk_bytes_per_second = config_.tuning.bulk_serve_bytes_per_second}),
+               .bulk_limit = limits_.serves()}),
       records_(records_of(config_), buckets_of(config_), clock_),
       journal_(config_.state_dir / "failover.journal"),
       hands_(
@@ -159,9 +161,10 @@ void Daemon::take_role() {
                  primary ? "the primary" : "a secondary of " + conductor_.primary());
     std::shared_ptr<Half> fresh;
     if (primary) {
-        fresh = std::make_shared<PrimaryHalf>(config_, epoch, server_, clock_);
+        fresh = std::make_shared<PrimaryHalf>(config_, epoch, server_, limits_, clock_);
     } else {
-        fresh = std::make_shared<SecondaryHalf>(config_, epoch, conductor_.primary(), clock_);
+        fresh =
+            std::make_shared<SecondaryHalf>(config_, epoch, conductor_.primary(), limits_, clock_);
     }
     running_ = wanted;
     running_epoch_ = epoch;
@@ -382,6 +385,7 @@ nlohmann::json Daemon::status() const {
                              {"recovery_point_reason", ""},
                              {"refused", nullptr},
                              {"pulls", nullptr},
+                             {"limits", limits_.show()},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},
@@ -505,6 +509,16 @@ void Daemon::add_routes() {
         }
         return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
     });
+    // The names of everything that is stored are not for everybody.
+    server_.route(
+        "/v1/items",
+        [this](const http::HttpRequest& request) {
+            const std::shared_ptr<Half> half = this->half();
+            return answer_items(
+                request, config_.site, config_.stores(),
+                half ? [half](const auto&... asked) { return half->items(asked...); } : AskItems());
+        },
+        http::HttpServer::Access::Token);
     server_.route("/v1/journal", [this](const http::HttpRequest&) {
         std::string lines;
         for (const failover::JournalEntry& entry : conductor_.status().journal) {

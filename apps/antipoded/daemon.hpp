@@ -15,6 +15,7 @@
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
 #include "apps/antipoded/readiness.hpp"
+#include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/site_hands.hpp"
 #include "apps/antipoded/state_lock.hpp"
 #include "apps/antipoded/status_feed.hpp"
@@ -55,6 +56,7 @@ class Daemon {
     const Clock& clock_;
     const TimePoint started_at_;
     const StateLock lock_;
+    RuntimeLimits limits_;
     http::HttpServer server_;
 
     // Epoch worker only, but for Conductor::status():

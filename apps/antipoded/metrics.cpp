@@ -69,6 +69,15 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               "What is here and was never applied.", labels,
               check.value("extras", nlohmann::json()));
     }
+    if (store.contains("inventory")) {
+        const auto& inventory = store["inventory"];
+        gauge(registry, "antipode_store_inventory_equal_timestamp_seconds",
+              "When this site's inventory was last equal to the primary's.", labels,
+              inventory["equal_us"], microseconds_per_second);
+        gauge(registry, "antipode_store_inventory_differed",
+              "Items in which the inventories differed at the same position.", labels,
+              inventory["differed"]);
+    }
     if (store.contains("check") && store["check"].is_object()) {
         const auto& check = store["check"];
         gauge(registry, "antipode_store_check_timestamp_seconds",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/cut.hpp"
@@ -17,6 +18,10 @@
 namespace antipode {
 namespace {
 
+/// 2000 rows in a second.
+constexpr size_t rows_checked_at_once = 200;
+constexpr std::chrono::milliseconds check_round_interval(5000);
+constexpr std::chrono::milliseconds check_interval(100);
 constexpr std::chrono::milliseconds request_interval(500);
 constexpr size_t defects_shown = 20;
 
@@ -76,10 +81,11 @@ std::set<std::string> names_of(const std::vector<Config::Site>& sites) {
 }  // namespace
 
 PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server,
-                         const Clock& clock)
+                         RuntimeLimits& limits, const Clock& clock)
     : config_(config),
       clock_(clock),
       server_(server),
+      limits_(limits),
       inventory_(std::make_shared<primary::Inventory>(config.state_dir / "inventory.db")),
       cut_(kept_cut(config, epoch)),
       stores_(make_primary_stores(config, inventory_, clock)),
@@ -100,7 +106,11 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
           config.site,
           std::make_unique<nats::Bucket>(own_endpoint(config, "requests"),
                                          protocol::bucket_name(config.cluster), true),
-          [this](const v1::SiteRequest& request) { return asked_.fulfil(request); }, clock),
+          [this](const v1::SiteRequest& request) {
+              return RuntimeLimits::concerns(request) ? limits_.fulfil(request)
+                                                      : asked_.fulfil(request);
+          },
+          clock),
       workers_(clock) {
     serve_bulk();
     start_workers();
@@ -174,6 +184,15 @@ void PrimaryHalf::start_workers() {
                 });
         }
     }
+    for (const auto& store : stores_.items) {
+        const StoreId id = store->capture().store();
+        workers_.loop("inventory check " + id.to_string(),
+                      [this, id, next = uint32_t{0}](const std::stop_token& stop) mutable {
+                          next = check_inventory(id, next);
+                          sleep_unless_stopped(next == 0 ? check_round_interval : check_interval,
+                                               stop);
+                      });
+    }
     workers_.loop("safe points", [this](const std::stop_token&) { hear_safe(); });
     workers_.loop("requests", [this](const std::stop_token& stop) {
         requests_.step();
@@ -191,14 +210,27 @@ void PrimaryHalf::start_sweeps() {
         auto& sweep = sweeps_[id];
         sweep = std::make_unique<primary::Sweep>(
             store->capture(), *inventory_,
-            primary::Sweep::Options{.period = store->check_every(),
-                                    .bytes_per_second = config_.tuning.check_bytes_per_second},
+            primary::Sweep::Options{
+                .period = store->check_every(),
+                .bytes_per_second = [this] { return limits_.check_bytes_per_second(); }},
             clock_);
         workers_.add("content check " + id.to_string(),
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
                          sweep->run(stop, progress);
                      });
     }
+}
+
+/// A row that changed by itself is named by the secondaries, from which it differs then.
+uint32_t PrimaryHalf::check_inventory(const StoreId& store, uint32_t from) {
+    const auto [next, corrected] = inventory_->correct_sums(store, from, rows_checked_at_once);
+    if (corrected > 0) {
+        spdlog::error(
+            "{}: {} of this site's inventory changed by themselves; secondaries compare "
+            "theirs",
+            store.to_string(), counted(corrected, "row", "rows"));
+    }
+    return next;
 }
 
 /// What is safe on a secondary came through this site's stream, so that this site's own place in it

@@ -10,6 +10,7 @@
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/primary_requests.hpp"
 #include "apps/antipoded/primary_stores.hpp"
+#include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/site_requests.hpp"
 #include "base/config.hpp"
 #include "primary/publisher.hpp"
@@ -23,12 +24,14 @@ namespace antipode {
 /// wants, confirm slots.
 class PrimaryHalf final : public Half {
   public:
-    PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server, const Clock& clock);
+    PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer& server,
+                RuntimeLimits& limits, const Clock& clock);
     ~PrimaryHalf() override;
 
     void report(v1::SiteReport& report) const override;
     void hear(const std::vector<v1::SiteReport>& heard) override;
     void show(nlohmann::json& status) const override;
+    nlohmann::json items(const StoreId& store, const ItemQuery& query) const override;
     const protocol::EventLog& events() const override { return publisher_.events(); }
     std::vector<WorkerState> workers() const override { return workers_.states(); }
 
@@ -62,6 +65,7 @@ class PrimaryHalf final : public Half {
     void start_sweeps();
     void start_workers();
     void hear_safe();
+    uint32_t check_inventory(const StoreId& store, uint32_t from);
     void answer_want(const std::stop_token& stop);
     /// "ok", or why the want cannot be met.
     std::string take_want(v1::Want want);
@@ -79,6 +83,7 @@ class PrimaryHalf final : public Half {
     const Config& config_;
     const Clock& clock_;
     http::HttpServer& server_;
+    RuntimeLimits& limits_;
     std::shared_ptr<primary::Inventory> inventory_;
     std::shared_ptr<primary::Inventory>
         cut_;  ///< for the primary before; nullptr: it was handed over

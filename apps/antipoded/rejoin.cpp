@@ -63,7 +63,7 @@ Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, const Clock&
       clock_(clock),
       bulk_({.url = site_of(config, record.primary()).http,
              .token = read_token(config),
-             .bytes_per_second = config.tuning.bulk_bytes_per_second}) {}
+             .limit = std::make_shared<http::RateLimit>(config.tuning.bulk_bytes_per_second)}) {}
 
 std::filesystem::path Rejoin::directory() const {
     return config_.state_dir / "quarantine" / record_.operation_id();

@@ -7,7 +7,6 @@
 
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
-#include "apps/antipoded/pulls_status.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
 #include "failover/handover.hpp"
@@ -16,7 +15,6 @@
 namespace antipode {
 namespace {
 
-constexpr size_t exceptions_shown = 50;
 constexpr size_t recent_bytes = 16 * limits::mib;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
@@ -31,6 +29,11 @@ std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& s
     return contents;
 }
 
+std::vector<StoreId> item_stores(std::vector<StoreId> stores) {
+    std::erase_if(stores, [](const StoreId& store) { return store.kind == StoreKind::Database; });
+    return stores;
+}
+
 std::string url_of(const Config& config, const std::string& site) {
     const Config::Site* const found = config.find_site(site);
     if (found == nullptr) {
@@ -40,44 +43,18 @@ std::string url_of(const Config& config, const std::string& site) {
     return found->http;
 }
 
-nlohmann::json seconds_or_null(const std::optional<TimePoint>& from, TimePoint to) {
-    return from ? nlohmann::json(std::max(0.0, seconds_between(*from, to))) : nlohmann::json();
-}
-
-nlohmann::json show_copy(const secondary::CopyProgress& copy, double seconds) {
-    nlohmann::json row = {{"tables_done", copy.tables_done},
-                          {"tables", copy.tables},
-                          {"rows", copy.rows},
-                          {"bytes", copy.bytes},
-                          {"bytes_per_second", nullptr},
-                          {"source_bytes", copy.source_bytes},
-                          {"source_bytes_done", copy.source_bytes_done},
-                          {"remaining_seconds", nullptr},
-                          {"table", printable(copy.table)}};
-    const uint64_t done = copy.source_bytes_done - copy.source_bytes_before;
-    if (seconds > 0) {
-        row["bytes_per_second"] = static_cast<double>(copy.bytes) / seconds;
-    }
-    if (seconds > 0 && done > 0) {
-        const uint64_t left = copy.source_bytes - copy.source_bytes_done;
-        row["remaining_seconds"] = seconds * static_cast<double>(left) / static_cast<double>(done);
-    }
-    return row;
-}
-
 }  // namespace
 
 SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
-                             const Clock& clock)
+                             RuntimeLimits& limits, const Clock& clock)
     : config_(config),
       epoch_(epoch),
       clock_(clock),
+      limits_(limits),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db", clock),
       stores_(make_secondary_stores(config, registry_, clock)),
-      bulk_({.url = url_of(config, primary),
-             .token = read_token(config),
-             .bytes_per_second = config.tuning.bulk_bytes_per_second}),
+      bulk_({.url = url_of(config, primary), .token = read_token(config), .limit = limits.pulls()}),
       upstream_(stream_of(config, primary, epoch, "relay")),
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),
@@ -111,6 +88,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
               return answer == protocol::want_taken;
           },
           [this](const StoreId& store) { return receiver_.applied_lsn(store); }, clock),
+      inventory_check_({.stores = item_stores(ids_)}, registry_, bulk_, clock),
       pauses_(registry_, clock),
       asked_(
           ids_, registry_, pauses_,
@@ -122,7 +100,14 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           config.site,
           std::make_unique<nats::Bucket>(endpoint_of(config, config.site, "requests"),
                                          protocol::bucket_name(config.cluster), true),
-          [this](const v1::SiteRequest& request) { return asked_.fulfil(request); }, clock),
+          [this](const v1::SiteRequest& request) {
+              return RuntimeLimits::concerns(request) ? limits_.fulfil(request)
+                                                      : asked_.fulfil(request);
+          },
+          clock),
+      pull_workers_(
+          "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
+          clock),
       workers_(clock) {
     start_workers();
 }
@@ -179,11 +164,7 @@ void SecondaryHalf::start_workers() {
                           [&](const std::stop_token& stop) { receiver_.apply_items(apply, stop); });
         }
     }
-    for (unsigned i = 1; i <= config_.tuning.pull_workers; ++i) {
-        workers_.loop("pull " + std::to_string(i), [this](const std::stop_token& stop) {
-            pulls_.step(bulk_, limits::wait, stop);
-        });
-    }
+    pull_workers_.set_size(limits_.pull_workers());
     workers_.add("receiver", [this](const std::stop_token& stop, Worker::Progress progress) {
         receiver_.run(stop, progress);
     });
@@ -214,7 +195,7 @@ void SecondaryHalf::start_sweeps() {
             secondary::Sweep::Options{
                 .store = id,
                 .every = store->check_every(),
-                .bytes_per_second = config_.tuning.check_bytes_per_second,
+                .bytes_per_second = [this] { return limits_.check_bytes_per_second(); },
                 .excludes = [&store](const std::string& item) { return store->excludes(item); }},
             store->looks(), registry_,
             secondary::Sweep::Lane{.newest = [this] { return newest_here(); },
@@ -231,6 +212,9 @@ void SecondaryHalf::start_sweeps() {
                           std::move(chore.step));
         }
     }
+    workers_.add("inventory check", [this](const std::stop_token& stop, Worker::Progress progress) {
+        inventory_check_.run(stop, progress);
+    });
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);
     });
@@ -260,8 +244,16 @@ void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress p
         receiver_.hold(pauses_.stores());
         requests_.step();
         receiver_.hold(pauses_.stores());
+        pull_workers_.set_size(limits_.pull_workers());
         progress.healthy();
     } while (!sleep_unless_stopped(request_interval, stop));
+}
+
+std::vector<WorkerState> SecondaryHalf::workers() const {
+    std::vector<WorkerState> states = workers_.states();
+    const std::vector<WorkerState> pulls = pull_workers_.states();
+    states.insert(states.end(), pulls.begin(), pulls.end());
+    return states;
 }
 
 void SecondaryHalf::resume_all() {
@@ -364,7 +356,7 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
 /// A large transaction, or one that waits for a lock here, takes its time without a sign. What
 /// fails for long will fail again.
 bool SecondaryHalf::is_at_work(const secondary::ReceiverLaneStatus& lane) const {
-    const auto workers = workers_.states();
+    const auto workers = this->workers();
     const WorkerState* const failing = problem_of(workers, lane.store);
     return lane.order.waiting > 0 && lane.order.held_by.empty() && lane.order.problem.empty() &&
            (failing == nullptr || clock_.now() - failing->since < failing_for_good);
@@ -415,7 +407,7 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         next_step = held_up->next_step;
         return "waiting";
     }
-    const auto workers = workers_.states();
+    const auto workers = this->workers();
     if (const WorkerState* worker = problem_of(workers, lane.store)) {
         reason = worker->problem;
         next_step = worker->next_step;
@@ -467,126 +459,6 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
     }
     const double lag = seconds_between(*lane.times.applied_through, clock_.now());
     return lag > catching_up_seconds ? "catching-up" : "streaming";
-}
-
-nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
-    const auto looks = registry_.looks(store);
-    const auto status = sweeps_.at(store)->status();
-    nlohmann::json row = {{"asked", looks.asked},
-                          {"failing", looks.failing},
-                          {"names_asked", registry_.looks_asked(store) != status.names_looked},
-                          {"oldest_us", nullptr},
-                          {"looked", status.looked},
-                          {"differed", registry_.found_differing(store)},
-                          {"last_differing", status.last_differing},
-                          {"extras", nullptr},
-                          {"first_extra", status.first_extra}};
-    if (looks.oldest) {
-        row["oldest_us"] = to_microseconds(*looks.oldest);
-    }
-    if (status.extras) {
-        row["extras"] = *status.extras;
-    }
-    return row;
-}
-
-nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
-                                        TimePoint now) const {
-    nlohmann::json row = empty_store(lane.store);
-    std::string reason;
-    std::string next_step;
-    row["state"] = state_of(lane, reason, next_step);
-    row["reason"] = reason;
-    row["next_step"] = next_step;
-    const auto& times = lane.times;
-    if (times.captured_through) {
-        row["captured_through_us"] = to_microseconds(*times.captured_through);
-        row["capture_lag_seconds"] =
-            std::max(0.0, seconds_between(*times.captured_through, times.marker_clock));
-        row["delivery_lag_seconds"] =
-            std::max(0.0, seconds_between(times.marker_clock, times.marker_received));
-    }
-    if (times.applied_through && times.captured_through) {
-        row["apply_lag_seconds"] =
-            std::max(0.0, seconds_between(*times.applied_through, *times.captured_through));
-    }
-    row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
-    row["backlog_events"] = lane.order.waiting;
-    row["backlog_bytes"] = lane.order.waiting_bytes;
-    row["position"] = lane.order.finished.to_string();
-    row["safe_position"] = relay_.status().safe.position.to_string();
-    row["applied"] = lane.order.applied;
-    row["verified"] = lane.items;
-    if (lane.database) {
-        row["lsn"] = lane.database->lsn.to_string();
-        row["applied"] = lane.database->transactions;
-        row["verified"] = lane.database->transactions;
-    }
-    if (SecondaryDatabase* const database = database_of(lane.store)) {
-        row["read_only"] = database->watch().show_fence();
-        row["skipped"] = database->watch().show_skipped();
-        row["check"] = database->checks().show();
-    }
-    if (sweeps_.contains(lane.store)) {
-        row["content_check"] = show_content_check(lane.store);
-    }
-    row["mismatches"] = lane.order.mismatches;
-    row["parked"] = lane.exceptions;
-    row["waiting"] = lane.order.waiting;
-    if (lane.copy) {
-        row["copy"] = show_copy(*lane.copy, seconds_between(lane.copy_since, now));
-    }
-    return row;
-}
-
-std::string SecondaryHalf::why_unknown(
-    const std::vector<secondary::ReceiverLaneStatus>& lanes) const {
-    for (const auto& lane : lanes) {
-        if (lane.copying) {
-            return "initial copy of " + lane.store.to_string();
-        }
-    }
-    for (const auto& lane : lanes) {
-        if (lane.gap) {
-            return "comparing " + lane.store.to_string() + " with the primary";
-        }
-        if (!lane.times.captured_through) {
-            return "no complete capture of " + lane.store.to_string() + " yet";
-        }
-    }
-    return "nothing has been applied yet";
-}
-
-void SecondaryHalf::show(nlohmann::json& out) const {
-    const TimePoint now = clock_.now();
-    const auto lanes = receiver_.status();
-    for (const auto& lane : lanes) {
-        out["stores"].push_back(show_lane(lane, now));
-    }
-    for (const secondary::Exception& exception : registry_.exceptions(exceptions_shown)) {
-        out["exceptions"].push_back(
-            {{"store", exception.store.to_string()},
-             {"item", exception.item == protocol::whole_store ? std::string("the whole store")
-                                                              : printable(exception.item)},
-             {"kind", secondary::to_string(exception.kind)},
-             {"class", secondary::to_string(exception.failure)},
-             {"reason", exception.reason},
-             {"next_step", exception.next_step},
-             {"since_us", to_microseconds(exception.since)},
-             {"tries", exception.tries},
-             {"next_try_us", to_microseconds(exception.next_try)},
-             {"position", exception.position.to_string()}});
-    }
-    const secondary::RelayStatus relay = relay_.status();
-    out["refused"] = {{"events", relay.refused},
-                      {"reason", relay.refusal},
-                      {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
-    out["pulls"] = show_pulls(pulls_, bulk_);
-    if (const auto point = receiver_.recovery_point()) {
-        out["recovery_point_us"] = to_microseconds(*point);
-    } else {
-        out["recovery_point_reason"] = why_unknown(lanes);
-    }
 }
 
 }  // namespace antipode

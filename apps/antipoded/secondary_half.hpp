@@ -7,11 +7,14 @@
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
 #include "apps/antipoded/site_requests.hpp"
+#include "apps/antipoded/worker_group.hpp"
 #include "base/config.hpp"
 #include "base/recent_stream.hpp"
+#include "secondary/inventory_check.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/receiver.hpp"
 #include "secondary/registry.hpp"
@@ -26,14 +29,15 @@ namespace antipode {
 class SecondaryHalf final : public Half {
   public:
     SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
-                  const Clock& clock);
+                  RuntimeLimits& limits, const Clock& clock);
     ~SecondaryHalf() override { stores_.interrupt(); }
 
     void report(v1::SiteReport& report) const override;
     void hear(const std::vector<v1::SiteReport>& reports) override;
     void show(nlohmann::json& status) const override;
+    nlohmann::json items(const StoreId& store, const ItemQuery& query) const override;
     const protocol::EventLog& events() const override { return receiver_.events(); }
-    std::vector<WorkerState> workers() const override { return workers_.states(); }
+    std::vector<WorkerState> workers() const override;
 
     // For the change of the primary; any thread.
 
@@ -65,6 +69,7 @@ class SecondaryHalf final : public Half {
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
+    nlohmann::json show_inventory(const StoreId& store) const;
     nlohmann::json show_content_check(const StoreId& store) const;
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
@@ -81,6 +86,7 @@ class SecondaryHalf final : public Half {
     const Config& config_;
     const uint64_t epoch_;
     const Clock& clock_;
+    RuntimeLimits& limits_;
     const std::vector<StoreId> ids_;
     secondary::Registry registry_;
     SecondaryStores stores_;
@@ -97,12 +103,14 @@ class SecondaryHalf final : public Half {
     secondary::Receiver receiver_;
     secondary::Relay relay_;
     secondary::Repair repair_;
+    secondary::InventoryCheck inventory_check_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
     Pauses pauses_;
     SecondaryRequests asked_;
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
-    Workers workers_;                  // last: ends before what it uses
+    WorkerGroup pull_workers_;
+    Workers workers_;  // last: ends before what it uses
 };
 
 }  // namespace antipode

@@ -1,0 +1,176 @@
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/antipoded/json.hpp"
+#include "apps/antipoded/pulls_status.hpp"
+#include "apps/antipoded/secondary_half.hpp"
+
+/// What /v1/status shows of a secondary.
+namespace antipode {
+namespace {
+
+constexpr size_t exceptions_shown = 50;
+
+nlohmann::json seconds_or_null(const std::optional<TimePoint>& from, TimePoint to) {
+    return from ? nlohmann::json(std::max(0.0, seconds_between(*from, to))) : nlohmann::json();
+}
+
+nlohmann::json show_copy(const secondary::CopyProgress& copy, double seconds) {
+    nlohmann::json row = {{"tables_done", copy.tables_done},
+                          {"tables", copy.tables},
+                          {"rows", copy.rows},
+                          {"bytes", copy.bytes},
+                          {"bytes_per_second", nullptr},
+                          {"source_bytes", copy.source_bytes},
+                          {"source_bytes_done", copy.source_bytes_done},
+                          {"remaining_seconds", nullptr},
+                          {"table", printable(copy.table)}};
+    const uint64_t done = copy.source_bytes_done - copy.source_bytes_before;
+    if (seconds > 0) {
+        row["bytes_per_second"] = static_cast<double>(copy.bytes) / seconds;
+    }
+    if (seconds > 0 && done > 0) {
+        const uint64_t left = copy.source_bytes - copy.source_bytes_done;
+        row["remaining_seconds"] = seconds * static_cast<double>(left) / static_cast<double>(done);
+    }
+    return row;
+}
+
+}  // namespace
+
+nlohmann::json SecondaryHalf::show_inventory(const StoreId& store) const {
+    const auto status = inventory_check_.status(store);
+    nlohmann::json row = {{"equal_us", nullptr},
+                          {"undecided", status.undecided},
+                          {"differed", status.differed},
+                          {"damaged", status.damaged},
+                          {"last_differing", status.last_differing}};
+    if (status.equal_at) {
+        row["equal_us"] = to_microseconds(*status.equal_at);
+    }
+    return row;
+}
+
+nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
+    const auto looks = registry_.looks(store);
+    const auto status = sweeps_.at(store)->status();
+    nlohmann::json row = {{"asked", looks.asked},
+                          {"failing", looks.failing},
+                          {"names_asked", registry_.looks_asked(store) != status.names_looked},
+                          {"oldest_us", nullptr},
+                          {"looked", status.looked},
+                          {"differed", registry_.found_differing(store)},
+                          {"last_differing", status.last_differing},
+                          {"extras", nullptr},
+                          {"first_extra", status.first_extra}};
+    if (looks.oldest) {
+        row["oldest_us"] = to_microseconds(*looks.oldest);
+    }
+    if (status.extras) {
+        row["extras"] = *status.extras;
+    }
+    return row;
+}
+
+nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
+                                        TimePoint now) const {
+    nlohmann::json row = empty_store(lane.store);
+    std::string reason;
+    std::string next_step;
+    row["state"] = state_of(lane, reason, next_step);
+    row["reason"] = reason;
+    row["next_step"] = next_step;
+    const auto& times = lane.times;
+    if (times.captured_through) {
+        row["captured_through_us"] = to_microseconds(*times.captured_through);
+        row["capture_lag_seconds"] =
+            std::max(0.0, seconds_between(*times.captured_through, times.marker_clock));
+        row["delivery_lag_seconds"] =
+            std::max(0.0, seconds_between(times.marker_clock, times.marker_received));
+    }
+    if (times.applied_through && times.captured_through) {
+        row["apply_lag_seconds"] =
+            std::max(0.0, seconds_between(*times.applied_through, *times.captured_through));
+    }
+    row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
+    row["backlog_events"] = lane.order.waiting;
+    row["backlog_bytes"] = lane.order.waiting_bytes;
+    row["position"] = lane.order.finished.to_string();
+    row["safe_position"] = relay_.status().safe.position.to_string();
+    row["applied"] = lane.order.applied;
+    row["verified"] = lane.items;
+    if (lane.database) {
+        row["lsn"] = lane.database->lsn.to_string();
+        row["applied"] = lane.database->transactions;
+        row["verified"] = lane.database->transactions;
+    }
+    if (SecondaryDatabase* const database = database_of(lane.store)) {
+        row["read_only"] = database->watch().show_fence();
+        row["skipped"] = database->watch().show_skipped();
+        row["check"] = database->checks().show();
+    }
+    if (sweeps_.contains(lane.store)) {
+        row["content_check"] = show_content_check(lane.store);
+        row["inventory"] = show_inventory(lane.store);
+    }
+    row["mismatches"] = lane.order.mismatches;
+    row["parked"] = lane.exceptions;
+    row["waiting"] = lane.order.waiting;
+    if (lane.copy) {
+        row["copy"] = show_copy(*lane.copy, seconds_between(lane.copy_since, now));
+    }
+    return row;
+}
+
+std::string SecondaryHalf::why_unknown(
+    const std::vector<secondary::ReceiverLaneStatus>& lanes) const {
+    for (const auto& lane : lanes) {
+        if (lane.copying) {
+            return "initial copy of " + lane.store.to_string();
+        }
+    }
+    for (const auto& lane : lanes) {
+        if (lane.gap) {
+            return "comparing " + lane.store.to_string() + " with the primary";
+        }
+        if (!lane.times.captured_through) {
+            return "no complete capture of " + lane.store.to_string() + " yet";
+        }
+    }
+    return "nothing has been applied yet";
+}
+
+void SecondaryHalf::show(nlohmann::json& out) const {
+    const TimePoint now = clock_.now();
+    const auto lanes = receiver_.status();
+    for (const auto& lane : lanes) {
+        out["stores"].push_back(show_lane(lane, now));
+    }
+    for (const secondary::Exception& exception : registry_.exceptions(exceptions_shown)) {
+        out["exceptions"].push_back(
+            {{"store", exception.store.to_string()},
+             {"item", exception.item == protocol::whole_store ? std::string("the whole store")
+                                                              : printable(exception.item)},
+             {"kind", secondary::to_string(exception.kind)},
+             {"class", secondary::to_string(exception.failure)},
+             {"reason", exception.reason},
+             {"next_step", exception.next_step},
+             {"since_us", to_microseconds(exception.since)},
+             {"tries", exception.tries},
+             {"next_try_us", to_microseconds(exception.next_try)},
+             {"position", exception.position.to_string()}});
+    }
+    const secondary::RelayStatus relay = relay_.status();
+    out["refused"] = {{"events", relay.refused},
+                      {"reason", relay.refusal},
+                      {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
+    out["pulls"] = show_pulls(pulls_, bulk_);
+    if (const auto point = receiver_.recovery_point()) {
+        out["recovery_point_us"] = to_microseconds(*point);
+    } else {
+        out["recovery_point_reason"] = why_unknown(lanes);
+    }
+}
+
+}  // namespace antipode

@@ -1,0 +1,225 @@
+#pragma once
+
+#include <mutex>
+
+#include "adapters/sqlite/database.hpp"
+#include "secondary/registry.hpp"
+#include "secondary/registry_schema.hpp"
+#include "verify/sum_table.hpp"
+
+/// What the parts of the registry share; nobody else includes it.
+namespace antipode::secondary {
+
+using sqlite::Bytes;
+using sqlite::RowView;
+using sqlite::Value;
+
+inline const std::string differing_fact = "found differing ";
+inline const std::string asked_fact = "looks asked ";
+
+inline constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
+
+inline Value number(uint64_t value) {
+    return static_cast<int64_t>(value);
+}
+
+inline Position position_at(const RowView& row, int column) {
+    return {row.number(column), row.number(column + 1), row.number(column + 2)};
+}
+
+/// 0 and 1 stand for what is not known.
+inline std::optional<TimePoint> known_time(int64_t microseconds) {
+    return microseconds > 1 ? std::optional(from_microseconds(microseconds)) : std::nullopt;
+}
+
+inline const std::string exception_columns =
+    "store, item, kind, failure, reason, next_step, epoch, session, number, since_us, tries, "
+    "next_try_us";
+
+inline Exception exception_of(const RowView& row) {
+    Exception exception;
+    exception.store = StoreId::parse(row.text(0)).value_or(StoreId{});
+    exception.item = row.text(1);
+    exception.kind = static_cast<ExceptionKind>(row.integer(2));
+    exception.failure = static_cast<FailureClass>(row.integer(3));
+    exception.reason = row.text(4);
+    exception.next_step = row.text(5);
+    exception.position = position_at(row, 6);
+    exception.since = from_microseconds(row.integer(9));
+    exception.tries = static_cast<unsigned>(row.integer(10));
+    exception.next_try = from_microseconds(row.integer(11));
+    return exception;
+}
+
+struct Registry::State {
+    State(const std::filesystem::path& file, const Clock& of)
+        : clock(of), database(file, sqlite::Database::Sync::Full), sums(database, "item") {
+        database.migrate(registry_migrations());
+        sums.load();
+    }
+
+    /// A transaction that changes items.
+    void changing_items(const std::function<void()>& body) {
+        try {
+            database.transaction([&] {
+                body();
+                sums.flush();
+            });
+        } catch (...) {
+            sums.load();  // what is in memory was not rolled back
+            throw;
+        }
+    }
+
+    void add_exception(const Exception& exception) {
+        // A second failure of the same item keeps its age and its oldest position. That rows no
+        // longer wait for what is parked is not worth saying.
+        database.execute(
+            "INSERT INTO exception (" + exception_columns +
+                ", last_epoch, last_session, last_number) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?8, ?9) "
+                "ON CONFLICT (store, item) DO UPDATE "
+                "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
+                "next_step = excluded.next_step, "
+                "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
+                "WHERE excluded.kind <> " +
+                std::to_string(static_cast<int>(ExceptionKind::Expired)) +
+                " OR exception.kind <> " + std::to_string(static_cast<int>(ExceptionKind::Parked)),
+            {exception.store.to_string(), Bytes{exception.item},
+             static_cast<int64_t>(exception.kind), static_cast<int64_t>(exception.failure),
+             exception.reason, exception.next_step, number(exception.position.epoch),
+             number(exception.position.session), number(exception.position.number),
+             to_microseconds(exception.since), static_cast<int64_t>(exception.tries),
+             to_microseconds(exception.next_try)});
+        database.execute(
+            "UPDATE exception SET last_epoch = ?3, last_session = ?4, last_number = ?5 "
+            "WHERE store = ?1 AND item = ?2 AND "
+            "(last_epoch, last_session, last_number) < (?3, ?4, ?5)",
+            {exception.store.to_string(), Bytes{exception.item}, number(exception.position.epoch),
+             number(exception.position.session), number(exception.position.number)});
+    }
+
+    /// `of`: a condition on the exception, with its parameters.
+    void mend(const Position& by, const std::string& of, std::vector<Value> parameters) {
+        parameters.insert(parameters.begin(),
+                          {mended, number(by.epoch), number(by.session), number(by.number)});
+        database.execute(
+            "UPDATE exception SET kind = ?, mended_epoch = ?, mended_session = ?, "
+            "mended_number = ? WHERE " +
+                of,
+            parameters);
+    }
+
+    void mend(const StoreId& store, const Registry::Outcome& outcome) {
+        mend(outcome.position,
+             "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)",
+             {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
+              number(outcome.fulfilled.session), number(outcome.fulfilled.number)});
+    }
+
+    /// One that is asked for stays so: it may have been written over something broken.
+    void set_item(const StoreId& store, const Registry::Outcome& outcome) {
+        const int64_t now = to_microseconds(clock.now());
+        const auto known = find(store, outcome.item);
+        sums.change(store, outcome.item, known ? known->digest : Digest{}, *outcome.applied,
+                    outcome.position);
+        database.execute(
+            "INSERT INTO item (store, item, digest_algorithm, digest, epoch, session, number, "
+            "looked_us, applied_us, bucket) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1), ?9, ?10) "
+            "ON CONFLICT (store, item) DO UPDATE "
+            "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
+            "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
+            "looked_us = iif(looked_us = 0 OR ?8 = 0, looked_us, ?8), "
+            "applied_us = excluded.applied_us",
+            {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
+             Bytes{outcome.applied->value}, number(outcome.position.epoch),
+             number(outcome.position.session), number(outcome.position.number),
+             outcome.looked ? now : int64_t{0}, now, number(verify::bucket_of(outcome.item))});
+    }
+
+    uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
+        return static_cast<uint64_t>(database.query_integer(sql, of).value_or(0));
+    }
+
+    std::vector<std::string> items(const std::string& sql, const std::vector<Value>& of) const {
+        std::scoped_lock lock(mutex);
+        std::vector<std::string> names;
+        database.query(sql, of, [&](const RowView& row) {
+            names.push_back(row.text(0));
+            return true;
+        });
+        return names;
+    }
+
+    void count_up(const std::string& fact) {
+        database.execute(
+            "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
+            "value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+            {fact});
+    }
+    uint64_t counted(const std::string& fact) const {
+        return count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?", {fact});
+    }
+
+    inline static const std::string is_no_exception =
+        "NOT EXISTS (SELECT 1 FROM exception WHERE exception.store = item.store AND "
+        "exception.item = item.item)";
+
+    std::optional<ItemState> find(const StoreId& store, const std::string& item) const {
+        std::optional<ItemState> found;
+        database.query(
+            "SELECT digest_algorithm, digest, epoch, session, number FROM item "
+            "WHERE store = ? AND item = ?",
+            {store.to_string(), Bytes{item}}, [&](const RowView& row) {
+                found = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
+                return false;
+            });
+        return found;
+    }
+
+    ListedItem listed(const StoreId& store, const std::string& name) const {
+        ListedItem item{name, {}, {}, {}, false, {}};
+        const std::vector<Value> of = {store.to_string(), Bytes{name}};
+        database.query(
+            "SELECT digest_algorithm, digest, epoch, session, number, applied_us, looked_us "
+            "FROM item WHERE store = ? AND item = ?",
+            of, [&](const RowView& row) {
+                item.state = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
+                item.applied_at = known_time(row.integer(5));
+                item.looked_at = known_time(row.integer(6));
+                item.look_asked = row.integer(6) == 0 && !item.state->digest.empty();
+                return false;
+            });
+        database.query(
+            "SELECT " + exception_columns + " FROM exception WHERE store = ? AND item = ?", of,
+            [&](const RowView& row) {
+                item.exception = exception_of(row);
+                return false;
+            });
+        return item;
+    }
+
+    void set_finished(const StoreId& store, const Position& finished) {
+        database.execute(
+            "INSERT INTO lane (store, epoch, session, number) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, "
+            "session = excluded.session, number = excluded.number",
+            {store.to_string(), number(finished.epoch), number(finished.session),
+             number(finished.number)});
+    }
+
+    void change_gap(const std::string& change, const StoreId& store, const Position& at) {
+        std::scoped_lock lock(mutex);
+        database.execute(
+            change + " WHERE store = ? AND (epoch, session, number) = (?, ?, ?)",
+            {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
+    }
+
+    const Clock& clock;
+    mutable std::mutex mutex;
+    mutable sqlite::Database database;
+    mutable verify::SumTable sums;
+};
+
+}  // namespace antipode::secondary

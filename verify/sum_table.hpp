@@ -1,0 +1,63 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/sqlite/database.hpp"
+#include "verify/inventory_sums.hpp"
+
+namespace antipode::verify {
+
+/// The sums of a database's items, kept beside them in its table "inventory_sum" and changed in the
+/// same transactions. The items' table has the columns store, item, digest_algorithm ('': it does
+/// not exist), digest, bucket (-1: not known yet) and an index by (store, bucket). The owner locks.
+class SumTable {
+  public:
+    struct Bucket {
+        InventorySum sum;
+        Position newest;  ///< of the items that changed in it since the table was made
+    };
+    /// What makes its tables: a migration. `items`: the items' table.
+    static std::string migration(const std::string& items);
+
+    SumTable(sqlite::Database& database, std::string items);
+
+    /// Items from before there were sums get theirs. Also after a transaction was rolled back.
+    void load();
+
+    // Within a transaction; flush() writes what changed, before it ends.
+    void change(const StoreId& store, const std::string& item, const Digest& before,
+                const Digest& after, const Position& at);
+    void flush();
+    void clear(const StoreId& store);
+    /// Makes the sums of a bucket anew of its items. False: they were as they should be.
+    bool rebuild(const StoreId& store, uint32_t bucket);
+
+    const std::vector<Bucket>& buckets(const StoreId& store);
+    InventorySum total(const StoreId& store);
+    /// The newest change of any item of the store.
+    Position newest(const StoreId& store);
+    /// Reads items again, from those of bucket `from` on, until it were `most`. The buckets whose
+    /// sums are not those of their items, and the bucket to go on with (0: from the beginning).
+    struct Checked {
+        std::vector<uint32_t> damaged;
+        uint32_t next = 0;
+    };
+    Checked check(const StoreId& store, uint32_t from, size_t most);
+
+  private:
+    void fill_in();
+    void put_in_place(const StoreId& store, uint32_t bucket);
+    InventorySum sum_of_items(const StoreId& store, uint32_t bucket);
+    std::vector<Bucket>& of(const StoreId& store);
+
+    sqlite::Database& database_;
+    const std::string items_;
+    std::map<StoreId, std::vector<Bucket>> stores_;
+    std::set<std::pair<StoreId, uint32_t>> changed_;
+};
+
+}  // namespace antipode::verify
