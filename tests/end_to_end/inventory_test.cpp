@@ -44,7 +44,8 @@ class Inventories : public testing::Test {
         return eventually(
             [&] { return of_sydney(".inventory.last_differing").find(item) != std::string::npos; });
     }
-    TwoSites sites_;
+    /// A line of the store of files: the load removes many files within a minute.
+    TwoSites sites_{"hold_deletions = false\n"};
 };
 
 TEST_F(Inventories, DamagedRowsAreFoundNamedAndMended) {
