@@ -89,6 +89,7 @@ TEST(Api, RefusesInOneFormAndListsItemsToWhoHasTheToken) {
                     "http://127.0.0.1:" + sites.sydney.http_port() + path})
             .output;
     };
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
     EXPECT_EQ(get("/v1/items?store=blobs/none"),
               "{\"error\":{\"message\":\"this site has no such store of files or repositories\","
               "\"next_step\":\"antipode status\"}}\n 404");

@@ -223,6 +223,10 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
     EXPECT_TRUE(eventually([&] { return run({"curl", "-fsS", url + "/readyz"}).status == 0; }));
     EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
+    EXPECT_TRUE(eventually([&] {
+        return sites.sydney.status("[.stores[] | select(.inventory.equal_us != null)] | length") ==
+               "2";
+    })) << sites.describe();
     std::istringstream metrics(must_run({"curl", "-fsS", url + "/metrics"}));
     std::set<std::string> names;
     for (std::string line; std::getline(metrics, line);) {
@@ -236,6 +240,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_recovery_point_timestamp_seconds",
                                             "antipode_store_captured_through_timestamp_seconds",
                                             "antipode_store_lag_seconds",
+                                            "antipode_store_inventory_differed",
+                                            "antipode_store_inventory_equal_timestamp_seconds",
                                             "antipode_store_backlog_events",
                                             "antipode_store_backlog_bytes",
                                             "antipode_store_verified",

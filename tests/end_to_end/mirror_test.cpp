@@ -73,7 +73,9 @@ TEST(Mirror, LagIsSmallAndTheRecoveryPointTrueWhenNothingHappens) {
     };
     EXPECT_TRUE(eventually(small)) << sites.describe();
     EXPECT_EQ(sites.sydney.status(".exceptions | length"), "0");
-    EXPECT_EQ(sites.sydney.status("[.workers[] | select(.healthy | not)] | length"), "0");
+    EXPECT_TRUE(eventually([&] {
+        return sites.sydney.status("[.workers[] | select(.healthy | not)] | length") == "0";
+    })) << sites.describe();
 }
 
 TEST(Mirror, WhatChangedWhileNothingRanIsFound) {
