@@ -41,7 +41,7 @@ class Load {
 };
 
 TEST(Crash, EveryProcessIsKilledOnceDuringTheLoad) {
-    TwoSites sites;
+    TwoSites sites("hold_deletions = false\n");  // the load removes many
     Application application(sites.london);
     application.write();
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
@@ -163,7 +163,7 @@ class KilledBetweenSteps : public testing::Test {
     /// `fault` is done at each step, and leaves the daemon running as usual.
     void run(Pick pick, const std::vector<Step>& steps,
              const std::function<void(Site&, const Step&, int count)>& fault) {
-        TwoSites sites;
+        TwoSites sites("hold_deletions = false\n");  // the load removes many
         Application application(sites.london);
         application.write();
         ASSERT_TRUE(sites.caught_up()) << sites.describe();
