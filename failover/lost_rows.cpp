@@ -239,10 +239,18 @@ void add_from_stream(Stream& stream, const std::string& cluster, const Position&
     uint64_t next = protocol::find_behind(stream, cluster, epoch, after).sequence;
     const uint64_t end = stream.info().last_sequence;
     protocol::Assembler assembler;
-    while (next <= end && !stop.stop_requested()) {
+    while (next <= end) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
         const auto messages = stream.read(next, limits::wait);
         if (messages.empty()) {
-            return;
+            if (stream.info().first_sequence > end) {
+                return;  // all of it was purged
+            }
+            // What is not read would be kept by nobody.
+            throw Error(Reaction::Retry,
+                        "the stream of " + store.to_string() + " is not read to its end in time");
         }
         for (const StoredMessage& stored : messages) {
             auto opened = protocol::open(stored.bytes, cluster, epoch);

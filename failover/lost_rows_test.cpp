@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.hpp"
 #include "protocol/message.hpp"
 #include "protocol/rows.hpp"
 #include "tests/support/memory_stream.hpp"
@@ -132,6 +133,15 @@ TEST_F(Lost, FromAStreamOnlyWhatTheSlotLetGoOfIsTaken) {
             stream.put(message);
         }
     }
+    // A broker that is slow has not come to its end.
+    stream.cut_read = [](size_t) { return 0; };
+    EXPECT_THROW(add_from_stream(stream, "demo", first, Lsn{120}, database, rows_, {}), Error);
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_THROW(
+        add_from_stream(stream, "demo", first, Lsn{120}, database, rows_, stop.get_token()),
+        Stopped);
+    stream.cut_read = nullptr;
     add_from_stream(stream, "demo", first, Lsn{120}, database, rows_, {});
     EXPECT_THAT(items(), ElementsAre("xid 100 at 0/64", "xid 110 at 0/6E"));
     rows_.add(several({120}));

@@ -160,6 +160,47 @@ TEST_F(RepositoriesForks, APoolIsNotTakenAwayFromUnderItsMembers) {
     EXPECT_THAT(replicate_reconciled(), IsEmpty());
 }
 
+/// What a fork has from its pool's pool is kept, whatever the pool in between needs of it.
+TEST_F(RepositoriesForks, AForkOfAForkKeepsWhatItReachesThroughBoth) {
+    create("pool.git");
+    change("pool.git", 50'000);
+    fork_from("pool.git", "middle.git");
+    fork_from("middle.git", "leaf.git");
+    change("pool.git", 60'000);  // of this nothing is in the one between
+    const std::string commit = on("pool.git", {"rev-parse", "b" + std::to_string(changes_)});
+    on("leaf.git", {"update-ref", "refs/heads/from-pool", commit});
+    replicate_reconciled();
+    // As housekeeping does when much has come: what a pool has is dropped.
+    git({"-C", on_secondary("leaf.git").string(), "repack", "-a", "-d", "-l", "-q"});
+    expect_all_equal();
+    for (const char* name : {"leaf.git", "middle.git"}) {
+        on(name, {"repack", "-a", "-d", "-q"});
+        std::filesystem::remove(on_primary(name) / "objects/info/alternates");
+    }
+    std::filesystem::remove_all(on_primary("pool.git"));
+    replicate("pool.git");
+    for (const char* name : {"leaf.git", "middle.git"}) {
+        EXPECT_EQ(target_->defect(name, stop_), "") << name;
+        git({"-C", on_secondary(name).string(), "rev-list", "--objects", "--all"});
+    }
+    replicate_reconciled();
+    expect_all_equal();
+}
+
+/// Of a former primary, or of a root that was filled by hand.
+TEST_F(RepositoriesForks, SharingThatOthersMadeOnTheMirrorIsRespected) {
+    make_network(2);
+    std::filesystem::copy(root_, mirror_, std::filesystem::copy_options::recursive);
+    write_file(on_secondary("a/fork0.git") / "objects/info/alternates",
+               (on_secondary("zz/pool.git") / "objects").string() + "\n");
+    write_file(on_secondary("a/fork1.git") / "objects/info/alternates",
+               "../../../zz/pool.git/objects\n");
+    target_->remove("zz/pool.git");
+    for (const char* name : {"a/fork0.git", "a/fork1.git"}) {
+        EXPECT_EQ(target_->defect(name, stop_), "") << name;
+    }
+}
+
 TEST_F(RepositoriesForks, ABrokenMemberIsBuiltAnewAndSharesAgain) {
     make_network(2);
     replicate_reconciled();

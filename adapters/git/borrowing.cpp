@@ -43,31 +43,6 @@ std::string first_alternate(const fs::path& git_dir) {
     return {};
 }
 
-std::set<std::string> read_borrowers(const fs::path& file) {
-    std::set<std::string> names;
-    if (is_there(file)) {
-        std::istringstream lines(read_small_file(file, file_bytes));
-        for (std::string line; std::getline(lines, line);) {
-            names.insert(unescape_line(line));
-        }
-    }
-    return names;
-}
-
-/// Before the borrower borrows: it may only be too much.
-void remember(const fs::path& pool, const std::string& borrower) {
-    std::set<std::string> names = read_borrowers(pool / borrowers_file);
-    if (!names.insert(borrower).second) {
-        return;
-    }
-    std::string text;
-    for (const std::string& name : names) {
-        text += escape_line(name) + "\n";
-    }
-    make_directories_durably(pool, "objects/info");
-    write_file_durably(pool / borrowers_file, text, 0644);
-}
-
 }  // namespace
 
 std::string pool_of(const fs::path& root, const fs::path& git_dir) {
@@ -85,13 +60,11 @@ std::string pool_of(const fs::path& root, const fs::path& git_dir) {
 }
 
 void borrow_from(const fs::path& root, const std::string& borrower, const std::string& pool) {
-    remember(root / pool, borrower);
     point_to_pool(root, borrower, borrower, pool);
 }
 
 void point_to_pool(const fs::path& root, const std::string& borrower, const std::string& place,
                    const std::string& pool) {
-    remember(root / pool, place);
     const fs::path path =
         (fs::path(pool) / "objects").lexically_relative(fs::path(place) / "objects");
     make_directories_durably(root / borrower, "objects/info");
@@ -113,10 +86,11 @@ void stop_borrowing(const Program& program, const fs::path& git_dir, const std::
     sync_path(git_dir / "objects" / "info");
 }
 
-std::vector<std::string> borrowers_of(const fs::path& root, const std::string& pool) {
+std::vector<std::string> borrowers_of(const fs::path& root, const std::string& pool,
+                                      const std::stop_token& stop) {
     std::vector<std::string> borrowers;
-    for (const std::string& name : read_borrowers(root / pool / borrowers_file)) {
-        if (is_safe_relative(name) && pool_of(root, root / name) == pool) {
+    for (const std::string& name : discover_repositories(root, stop).found) {
+        if (name != pool && pool_of(root, root / name) == pool) {
             borrowers.push_back(name);
         }
     }

@@ -8,8 +8,8 @@
 #include "adapters/git/program.hpp"
 
 /// Forks that share objects: a repository may borrow those of another one below the same root, its
-/// pool (objects/info/alternates of gitrepository-layout(5)). On a mirror the pool remembers who
-/// borrows from it, and is not taken away from under them.
+/// pool (objects/info/alternates of gitrepository-layout(5)). A pool is not taken away from under
+/// those that borrow from it.
 namespace antipode::git {
 
 /// The name of the repository whose objects the one in `git_dir` borrows first; empty: it borrows
@@ -28,9 +28,9 @@ void point_to_pool(const std::filesystem::path& root, const std::string& borrowe
 void stop_borrowing(const Program& program, const std::filesystem::path& git_dir,
                     const std::stop_token& stop);
 
-/// Those that borrow from `pool` now.
-std::vector<std::string> borrowers_of(const std::filesystem::path& root, const std::string& pool);
-/// Where a pool remembers them, below its directory.
-inline constexpr const char* borrowers_file = "objects/info/antipode-borrowers";
+/// Those that borrow from `pool` first. Looks at every repository: a list of our own would miss
+/// what others made (a former primary, a root that was seeded).
+std::vector<std::string> borrowers_of(const std::filesystem::path& root, const std::string& pool,
+                                      const std::stop_token& stop);
 
 }  // namespace antipode::git

@@ -69,7 +69,8 @@ class GitRepositories final : public Repositories {
     std::filesystem::path work_directory(const std::string& name);
     std::vector<std::string> lean_on(const std::string& name, const std::string& pool,
                                      const std::stop_token& stop);
-    void keep_borrowers(const std::string& pool);
+    void keep_borrowers(const std::string& pool, const std::stop_token& stop, int depth = 0);
+    void let_go_of_pool(const std::string& name, const std::stop_token& stop, int depth = 0);
     void join_if_too_many(const std::string& name, const std::stop_token& stop);
     void keep_local_files(const std::filesystem::path& from, const std::filesystem::path& to) const;
 

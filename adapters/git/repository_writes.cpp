@@ -21,6 +21,9 @@
 namespace antipode::git {
 namespace {
 
+/// So many git follows, one behind the other.
+constexpr int most_alternates = 5;
+
 std::string parent_of(const std::string& name) {
     const size_t slash = name.rfind('/');
     return slash == std::string::npos ? std::string() : name.substr(0, slash);
@@ -92,8 +95,7 @@ std::vector<std::string> GitRepositories::lean_on(const std::string& name, const
     const std::string now = pool_of(name);
     if (now != pool) {
         if (!now.empty()) {
-            const auto turn = turns_.take(name);
-            stop_borrowing(program_, path_of(name), stop);
+            let_go_of_pool(name, stop);
         }
         borrow_from(options_.root, name, pool);
     }
@@ -106,14 +108,25 @@ std::vector<std::string> GitRepositories::lean_on(const std::string& name, const
     return {oids.begin(), oids.end()};
 }
 
-/// Nothing is taken away from under them.
-void GitRepositories::keep_borrowers(const std::string& pool) {
-    for (const std::string& borrower : borrowers_of(options_.root, pool)) {
-        const auto turn = turns_.take(borrower);
-        spdlog::info("{} gets copies of what it borrows from {}, which is removed",
-                     printable(borrower), printable(pool));
-        stop_borrowing(program_, path_of(borrower), {});
+/// Nothing is taken away from under them. `depth`: how far behind the first pool they are.
+void GitRepositories::keep_borrowers(const std::string& pool, const std::stop_token& stop,
+                                     int depth) {
+    if (depth == most_alternates) {
+        return;
     }
+    for (const std::string& borrower : borrowers_of(options_.root, pool, stop)) {
+        spdlog::info("{} gets copies of what it borrows from {}", printable(borrower),
+                     printable(pool));
+        let_go_of_pool(borrower, stop, depth + 1);
+    }
+}
+
+/// What others reach through it they copy first: it keeps only what its own refs need.
+void GitRepositories::let_go_of_pool(const std::string& name, const std::stop_token& stop,
+                                     int depth) {
+    keep_borrowers(name, stop, depth);
+    const auto turn = turns_.take(name);
+    stop_borrowing(program_, path_of(name), stop);
 }
 
 /// When nobody keeps house, or not fast enough. A failure is no failure of what was asked for: the
@@ -153,8 +166,7 @@ void GitRepositories::update_refs(const std::string& name, const std::vector<Ref
                                   const std::stop_token& stop) {
     for (const RefChange& change : changes) {
         if (change.name == pool_name && change.after.absent() && !pool_of(name).empty()) {
-            const auto turn = turns_.take(name);
-            stop_borrowing(program_, path_of(name), stop);
+            let_go_of_pool(name, stop);
         }
     }
     RefUpdater(program_, path_of(name)).run(changes, stop);
@@ -165,7 +177,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
                                        const std::filesystem::path& to) const {
     namespace fs = std::filesystem;
     const bool readable = program_.run(from, {.arguments = {"config", "--list"}}, {}).ok();
-    for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info", borrowers_file}) {
+    for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info"}) {
         if (fs::exists(from / file) && (readable || file != std::string_view("config"))) {
             fs::copy(from / file, to / file,
                      fs::copy_options::recursive | fs::copy_options::overwrite_existing |
@@ -212,7 +224,7 @@ void GitRepositories::remove(const std::string& name) {
     if (presence(name) == Presence::Absent) {
         return;
     }
-    keep_borrowers(name);
+    keep_borrowers(name, {});
     const auto turn = turns_.take(name);
     const std::filesystem::path trash = make_unique_directory(work_directory("trash"), "removed-");
     const TreeRemover remover(trash);

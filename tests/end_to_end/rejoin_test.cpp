@@ -35,6 +35,15 @@ std::filesystem::path journal_of(const Site& site) {
     return site.directory / "state/failover.journal";
 }
 
+/// False also when a file goes while it is read: that is looked at again.
+bool have_same_files(const Site& left, const Site& right) {
+    try {
+        return left.files() == right.files();
+    } catch (const std::runtime_error&) {
+        return false;
+    }
+}
+
 class Rejoin : public testing::Test {
   protected:
     void SetUp() override { start(""); }
@@ -436,7 +445,7 @@ TEST_F(Rejoin, NamesAStructureThatDiffersAndGoesOnOnceItDoesNot) {
     })) << pair_->describe();
     // Files do not wait for that.
     write_file(sydney().files_root / "new.txt", "new");
-    EXPECT_TRUE(eventually([&] { return london().files() == sydney().files(); }))
+    EXPECT_TRUE(eventually([&] { return have_same_files(london(), sydney()); }))
         << pair_->describe();
     london().sql("DROP TABLE only_here");
     ASSERT_TRUE(pair_->caught_up(london())) << pair_->describe();
@@ -534,7 +543,7 @@ TEST_F(RejoinKilled, GoesOnWhereverItIs) {
     ASSERT_TRUE(eventually([&] { return last_state() == "following"; })) << pair_->describe();
     london().kill();
     kill_at({{"fdatasync", 6}, {"rename", 4}, {"fsync", 3}}, [&] {
-        return london().files() == sydney().files() && london().rows() == sydney().rows();
+        return have_same_files(london(), sydney()) && london().rows() == sydney().rows();
     });
     for (const auto& [state, times] : died_in_) {
         std::cout << "killed " << times << " times in the state " << state << "\n";

@@ -132,9 +132,7 @@ std::string Site::repositories() const {
 std::string Site::files() const {
     return shell(
         "find . -name .antipode -prune -o -type f -printf '%m %p\\n' | sort;"
-        // What goes while they are read is missing in what is returned.
-        "find . -name .antipode -prune -o -type f -print0 | sort -z | xargs -0 -r sha256sum || "
-        "true",
+        "find . -name .antipode -prune -o -type f -print0 | sort -z | xargs -0 -r sha256sum",
         files_root);
 }
 
