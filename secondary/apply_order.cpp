@@ -61,10 +61,18 @@ void ApplyOrder::set_copying(const StoreId& store, bool copying) {
 }
 
 bool ApplyOrder::has_room() const {
+    // A copy takes hours, and ends without what would be read meanwhile.
+    const size_t most_removals = is_copying() ? options_.lane_events : SIZE_MAX;
     return std::all_of(lanes_.begin(), lanes_.end(), [&](const auto& entry) {
         const Lane& lane = entry.second;
-        return lane.bytes < options_.lane_bytes && lane.events < options_.lane_events;
+        return lane.bytes < options_.lane_bytes && lane.events < options_.lane_events &&
+               lane.blocked_removals.size() < most_removals;
     });
+}
+
+bool ApplyOrder::is_copying() const {
+    return std::any_of(lanes_.begin(), lanes_.end(),
+                       [](const auto& entry) { return entry.second.copying; });
 }
 
 std::optional<Position> ApplyOrder::rows_barrier() const {
@@ -136,8 +144,11 @@ std::optional<Position> ApplyOrder::removal_limit() const {
     std::optional<Position> limit;
     const auto lower = [&](const Position& to) { limit = std::min(limit.value_or(to), to); };
     for (const auto& [store, lane] : lanes_) {
-        if (!is_database(store) || lane.copying) {
+        if (!is_database(store)) {
             continue;
+        }
+        if (lane.copying) {
+            lower(lane.begun);  // its rows are of a moment after that, and not yet of now
         }
         if (!lane.queue.empty()) {
             lower(lane.queue.begin()->first);
@@ -550,7 +561,7 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
                          " for content that is being pulled";
     } else if (!lane.blocked_removals.empty()) {
         status.held_by = counted(lane.blocked_removals.size(), "removal waits", "removals wait") +
-                         " for transactions before";
+                         (is_copying() ? " for the copy of a database" : " for transactions before");
     }
     return status;
 }

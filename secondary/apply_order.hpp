@@ -27,8 +27,8 @@ namespace antipode::secondary {
 /// * A transaction waits until every change announced before it is here (consistency "causal"), and
 ///   behind a gap of items until it is known that nothing is missing; but not longer than max_hold.
 ///   It never waits for a removal.
-/// * A removal waits until every transaction numbered before it is applied and no database has a
-///   gap. It is left out when a later event brings the item whole.
+/// * A removal waits until every transaction numbered before it is applied, no database has a gap,
+///   and none is being copied. It is left out when a later event brings the item whole.
 /// * What is a copy of another item, or borrows from it, comes behind that item's earlier changes
 /// and before its later
 ///   events.
@@ -179,6 +179,7 @@ class ApplyOrder {
         uint32_t open_next_part = 0;          ///< and what comes next of it
     };
 
+    bool is_copying() const;
     void take_in(protocol::Event event, size_t bytes);
     Lane& lane_of(const StoreId& store) { return lanes_.at(store); }
     void accept_item_event(Lane& lane, Pending& pending);

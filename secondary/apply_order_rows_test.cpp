@@ -60,6 +60,42 @@ TEST_F(ApplyOrderTest, ALaneThatIsCopiedTakesNoRowsAndIsReadAgain) {
     EXPECT_FALSE(order_->wants_restart());
 }
 
+TEST_F(ApplyOrderTest, NothingIsRemovedWhileADatabaseIsCopied) {
+    ApplyOrder::Options options;
+    options.lane_events = 3;
+    begin(options);
+    order_->set_copying(rows, true);
+    const uint64_t put_there = put("a", announce({"a"}), number_);
+    remove("a", announce({"a"}, true));
+    EXPECT_THAT(apply_items(), ElementsAre(put_there)) << "a row of the copy may name it";
+    EXPECT_TRUE(order_->has_room());
+    remove("b", announce({"b"}, true));
+    remove("c", announce({"c"}, true));
+    EXPECT_FALSE(order_->has_room()) << "the copy needs nothing that comes";
+    EXPECT_EQ(order_->status(blobs).held_by, "3 removals wait for the copy of a database");
+    order_->set_copying(rows, false);
+    order_->begin({});
+    const uint64_t gone = remove("a", announce({"a"}, true));
+    EXPECT_THAT(apply_items(), ElementsAre(gone));
+}
+
+TEST_F(ApplyOrderTest, AnItemThatFailsAgainAndAgainHoldsBackWhatIsBehindItsLastFailureOnly) {
+    const uint64_t first = put("a", announce({"a"}), number_);
+    auto tasks = take();
+    finish(tasks[0], Result::failed(FailureClass::Transient, "the primary does not have it"));
+    row();
+    const uint64_t second = put("a", announce({"a"}), number_);
+    finish(take()[0]);
+    EXPECT_EQ(registry_.oldest_exception(), at(first - 1)) << "a row is still to come";
+    row();
+    put("a", announce({"a"}), number_);
+    finish(take()[0]);
+    EXPECT_THAT(order_->take_transactions(rows, 1, 1 << 20), testing::SizeIs(1));
+    order_->finish_transactions(rows);
+    EXPECT_FALSE(registry_.oldest_exception())
+        << "the row before event " << second << " is applied, though there is always another one";
+}
+
 TEST_F(ApplyOrderTest, RowsThatFillTheQueueMakeRoomForWhatTheyWaitFor) {
     ApplyOrder::Options options;
     options.lane_bytes = 1000;

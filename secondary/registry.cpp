@@ -33,7 +33,7 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
             if (outcome.applied) {
                 state_->set_item(store, outcome);
                 if (any_exception) {
-                    state_->mend(store, outcome);
+                    state_->mend(store, outcome.item, outcome.fulfilled, outcome.position);
                 }
             } else if (outcome.parked) {
                 state_->add_exception(*outcome.parked);
@@ -184,11 +184,9 @@ void Registry::add_exception(const Exception& exception) {
 void Registry::mend_whole_store(const StoreId& store, const Position& open_from,
                                 const Position& by) {
     std::scoped_lock lock(state_->mutex);
-    state_->mend(by,
-                 "store = ? AND item = x'' AND kind <> ? AND "
-                 "(last_epoch, last_session, last_number) < (?, ?, ?)",
-                 {store.to_string(), mended, number(open_from.epoch), number(open_from.session),
-                  number(open_from.number)});
+    Position before = open_from;
+    --before.number;
+    state_->mend(store, protocol::whole_store, before, by);
 }
 
 void Registry::remove_mended(const std::optional<Position>& rows,
@@ -241,7 +239,8 @@ std::vector<Exception> Registry::due(TimePoint now, size_t most) const {
 void Registry::tried(const StoreId& store, const std::string& item, TimePoint next_try) {
     std::scoped_lock lock(state_->mutex);
     state_->database.execute(
-        "UPDATE exception SET tries = tries + 1, next_try_us = ? WHERE store = ? AND item = ?",
+        "UPDATE exception SET tries = tries + 1, next_try_us = ? "
+        "WHERE store = ? AND item = ? AND past = 0",
         {to_microseconds(next_try), store.to_string(), Bytes{item}});
 }
 

@@ -88,7 +88,36 @@ const std::vector<std::string>& registry_migrations() {
     -- 0: not known
     ALTER TABLE item ADD COLUMN applied_us INTEGER NOT NULL DEFAULT 0;
 )",
-        verify::SumTable::migration("item")};
+        verify::SumTable::migration("item"),
+        R"(
+    -- An item that fails, is right, and fails again has a row for each time: the first ends when
+    -- rows have passed what mended it, however often it fails behind.
+    CREATE TABLE exceptions (
+        store TEXT NOT NULL,
+        item BLOB NOT NULL,
+        past INTEGER NOT NULL DEFAULT 0,  -- 0: is wrong now; 1, 2, ...: was, in this order
+        kind INTEGER NOT NULL,
+        failure INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        next_step TEXT NOT NULL,
+        epoch INTEGER NOT NULL, session INTEGER NOT NULL, number INTEGER NOT NULL,
+        last_epoch INTEGER NOT NULL, last_session INTEGER NOT NULL, last_number INTEGER NOT NULL,
+        since_us INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        next_try_us INTEGER NOT NULL,
+        mended_epoch INTEGER, mended_session INTEGER, mended_number INTEGER,
+        PRIMARY KEY (store, item, past)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO exceptions
+        SELECT store, item, kind = 2, kind, failure, reason,
+            next_step, epoch, session, number, last_epoch, last_session, last_number, since_us,
+            tries, next_try_us, mended_epoch, mended_session, mended_number
+        FROM exception;
+    DROP TABLE exception;
+    ALTER TABLE exceptions RENAME TO exception;
+    CREATE INDEX exception_by_next_try ON exception (next_try_us);
+    CREATE INDEX exception_by_position ON exception (epoch, session, number);
+)"};
     return migrations;
 }
 

@@ -19,6 +19,9 @@ inline const std::string asked_fact = "looks asked ";
 
 inline constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);
 
+/// So many times that an item was wrong are kept apart; the newest one lasts longer then.
+inline constexpr uint64_t most_past = 8;
+
 inline Value number(uint64_t value) {
     return static_cast<int64_t>(value);
 }
@@ -72,13 +75,13 @@ struct Registry::State {
     }
 
     void add_exception(const Exception& exception) {
-        // A second failure of the same item keeps its age and its oldest position. That rows no
+        // A second failure of an item that is wrong keeps its age and its oldest position. That rows no
         // longer wait for what is parked is not worth saying.
         database.execute(
             "INSERT INTO exception (" + exception_columns +
                 ", last_epoch, last_session, last_number) "
                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?7, ?8, ?9) "
-                "ON CONFLICT (store, item) DO UPDATE "
+                "ON CONFLICT (store, item, past) DO UPDATE "
                 "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
                 "next_step = excluded.next_step, "
                 "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
@@ -93,28 +96,39 @@ struct Registry::State {
              to_microseconds(exception.next_try)});
         database.execute(
             "UPDATE exception SET last_epoch = ?3, last_session = ?4, last_number = ?5 "
-            "WHERE store = ?1 AND item = ?2 AND "
+            "WHERE store = ?1 AND item = ?2 AND past = 0 AND "
             "(last_epoch, last_session, last_number) < (?3, ?4, ?5)",
             {exception.store.to_string(), Bytes{exception.item}, number(exception.position.epoch),
              number(exception.position.session), number(exception.position.number)});
     }
 
-    /// `of`: a condition on the exception, with its parameters.
-    void mend(const Position& by, const std::string& of, std::vector<Value> parameters) {
-        parameters.insert(parameters.begin(),
-                          {mended, number(by.epoch), number(by.session), number(by.number)});
-        database.execute(
-            "UPDATE exception SET kind = ?, mended_epoch = ?, mended_session = ?, "
-            "mended_number = ? WHERE " +
-                of,
-            parameters);
-    }
-
-    void mend(const StoreId& store, const Registry::Outcome& outcome) {
-        mend(outcome.position,
-             "store = ? AND item = ? AND (last_epoch, last_session, last_number) <= (?, ?, ?)",
-             {store.to_string(), Bytes{outcome.item}, number(outcome.fulfilled.epoch),
-              number(outcome.fulfilled.session), number(outcome.fulfilled.number)});
+    /// What is wrong with the item now, if it began before `end`, or at it, counts as mended `by`.
+    void mend(const StoreId& store, const std::string& item, const Position& end,
+              const Position& by) {
+        const std::string of_item = " WHERE store = ?1 AND item = ?2";
+        const std::string now = of_item + " AND past = 0";
+        const std::vector<Value> key = {store.to_string(), Bytes{item}};
+        std::vector<Value> until = key;
+        until.insert(until.end(), {number(end.epoch), number(end.session), number(end.number)});
+        if (count("SELECT count(*) FROM exception" + now +
+                      " AND (last_epoch, last_session, last_number) <= (?3, ?4, ?5)",
+                  until) == 0) {
+            return;
+        }
+        const uint64_t past =
+            count("SELECT coalesce(max(past), 0) FROM exception" + of_item, key) + 1;
+        const std::vector<Value> mending = {store.to_string(), Bytes{item},
+                                            number(by.epoch),  number(by.session),
+                                            number(by.number), number(past)};
+        const std::string by_this =
+            "UPDATE exception SET mended_epoch = ?3, mended_session = ?4, mended_number = ?5";
+        if (count("SELECT count(*) FROM exception" + of_item, key) <= most_past) {
+            database.execute(by_this + ", kind = " + std::to_string(mended) + ", past = ?6" + now,
+                             mending);
+        } else {
+            database.execute(by_this + of_item + " AND past = ?6 - 1", mending);
+            database.execute("DELETE FROM exception" + now, key);
+        }
     }
 
     /// One that is asked for stays so: it may have been written over something broken.
@@ -192,8 +206,9 @@ struct Registry::State {
                 return false;
             });
         database.query(
-            "SELECT " + exception_columns + " FROM exception WHERE store = ? AND item = ?", of,
-            [&](const RowView& row) {
+            "SELECT " + exception_columns + 
+                " FROM exception WHERE store = ? AND item = ? ORDER BY past LIMIT 1",
+            of, [&](const RowView& row) {
                 item.exception = exception_of(row);
                 return false;
             });

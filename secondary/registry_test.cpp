@@ -123,6 +123,35 @@ TEST_F(RegistryTest, WhatIsMendedStaysAnExceptionUntilTheRowsBeforeAreApplied) {
     EXPECT_FALSE(registry_.oldest_exception());
 }
 
+TEST_F(RegistryTest, EachTimeThatAnItemWasWrongEndsByItself) {
+    parked("a", 7);
+    applied("a", 11);
+    parked("a", 20);
+    EXPECT_TRUE(registry_.is_awaited(blobs, "a"));
+    EXPECT_EQ(registry_.exception_count(blobs), 1U);
+    EXPECT_EQ(registry_.oldest_exception(), at(7));
+    registry_.remove_mended(at(12), {});
+    EXPECT_EQ(registry_.oldest_exception(), at(20)) << "of before, all rows are applied";
+    applied("a", 22);
+    applied("a", 30);
+    registry_.remove_mended(at(25), {});
+    EXPECT_FALSE(registry_.oldest_exception()) << "it was right when it was applied the last time";
+}
+
+TEST_F(RegistryTest, AnItemThatIsWrongAHundredTimesHasFewRows) {
+    for (uint64_t number = 1; number <= 100; ++number) {
+        parked("a", number * 10);
+        applied("a", number * 10 + 1);
+    }
+    const auto exceptions = registry_.exceptions(1000);
+    EXPECT_LT(exceptions.size(), 10U);
+    EXPECT_EQ(registry_.oldest_exception(), at(10));
+    registry_.remove_mended(at(1001), {});
+    EXPECT_NE(registry_.oldest_exception(), std::nullopt) << "the last time is not forgotten";
+    registry_.remove_mended(at(1002), {});
+    EXPECT_FALSE(registry_.oldest_exception());
+}
+
 TEST_F(RegistryTest, AnEventFromBeforeTheNewestFailureMendsNothing) {
     parked("a", 7);
     registry_.add_exception(exception("a", 20, ExceptionKind::Expired));
