@@ -77,7 +77,8 @@ Inventory::BucketItems Inventory::items_in(const StoreId& store,
         }
         state_->database.query(
             "SELECT item, digest_algorithm, digest FROM published "
-            "WHERE store = ? AND bucket = ? AND digest_algorithm <> ''",
+            "INDEXED BY published_by_bucket WHERE store = ? AND bucket = ? AND digest_algorithm <> "
+            "''",
             {store.to_string(), int64_t{bucket}}, [&](const RowView& row) {
                 answer.items.emplace_back(row.text(0), Digest{row.text(1), row.text(2)});
                 return true;

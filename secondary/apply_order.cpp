@@ -560,8 +560,9 @@ ApplyOrder::LaneStatus ApplyOrder::status(const StoreId& store) const {
         status.held_by = counted(lane.waiting_for_content.size(), "item waits", "items wait") +
                          " for content that is being pulled";
     } else if (!lane.blocked_removals.empty()) {
-        status.held_by = counted(lane.blocked_removals.size(), "removal waits", "removals wait") +
-                         (is_copying() ? " for the copy of a database" : " for transactions before");
+        status.held_by =
+            counted(lane.blocked_removals.size(), "removal waits", "removals wait") +
+            (is_copying() ? " for the copy of a database" : " for transactions before");
     }
     return status;
 }

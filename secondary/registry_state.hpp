@@ -75,8 +75,8 @@ struct Registry::State {
     }
 
     void add_exception(const Exception& exception) {
-        // A second failure of an item that is wrong keeps its age and its oldest position. That rows no
-        // longer wait for what is parked is not worth saying.
+        // A second failure of an item that is wrong keeps its age and its oldest position. That
+        // rows no longer wait for what is parked is not worth saying.
         database.execute(
             "INSERT INTO exception (" + exception_columns +
                 ", last_epoch, last_session, last_number) "
@@ -117,9 +117,8 @@ struct Registry::State {
         }
         const uint64_t past =
             count("SELECT coalesce(max(past), 0) FROM exception" + of_item, key) + 1;
-        const std::vector<Value> mending = {store.to_string(), Bytes{item},
-                                            number(by.epoch),  number(by.session),
-                                            number(by.number), number(past)};
+        const std::vector<Value> mending = {store.to_string(),  Bytes{item},       number(by.epoch),
+                                            number(by.session), number(by.number), number(past)};
         const std::string by_this =
             "UPDATE exception SET mended_epoch = ?3, mended_session = ?4, mended_number = ?5";
         if (count("SELECT count(*) FROM exception" + of_item, key) <= most_past) {
@@ -205,13 +204,12 @@ struct Registry::State {
                 item.look_asked = row.integer(6) == 0 && !item.state->digest.empty();
                 return false;
             });
-        database.query(
-            "SELECT " + exception_columns + 
-                " FROM exception WHERE store = ? AND item = ? ORDER BY past LIMIT 1",
-            of, [&](const RowView& row) {
-                item.exception = exception_of(row);
-                return false;
-            });
+        database.query("SELECT " + exception_columns +
+                           " FROM exception WHERE store = ? AND item = ? ORDER BY past LIMIT 1",
+                       of, [&](const RowView& row) {
+                           item.exception = exception_of(row);
+                           return false;
+                       });
         return item;
     }
 

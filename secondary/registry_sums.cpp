@@ -18,7 +18,7 @@ std::map<std::string, ItemState> Registry::bucket(const StoreId& store, uint32_t
     std::map<std::string, ItemState> items;
     state_->database.query(
         "SELECT item, digest_algorithm, digest, epoch, session, number FROM item "
-        "WHERE store = ? AND bucket = ? AND digest_algorithm <> ''",
+        "INDEXED BY item_by_bucket WHERE store = ? AND bucket = ? AND digest_algorithm <> ''",
         {store.to_string(), number(bucket)}, [&](const RowView& row) {
             items[row.text(0)] = {Digest{row.text(1), row.text(2)}, position_at(row, 3)};
             return true;

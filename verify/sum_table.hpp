@@ -49,6 +49,7 @@ class SumTable {
     Checked check(const StoreId& store, uint32_t from, size_t most);
 
   private:
+    std::string by_bucket() const;
     void fill_in();
     void put_in_place(const StoreId& store, uint32_t bucket);
     InventorySum sum_of_items(const StoreId& store, uint32_t bucket);
