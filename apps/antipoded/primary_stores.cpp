@@ -28,7 +28,7 @@ namespace {
 /// A file is made, written and closed, or renamed, in a moment: one look finds all of that, and
 /// what changes meanwhile shares its syncs on both sites (bench/RESULTS.md has what it costs and
 /// saves). A transaction does not wait for it: it has a look of its own.
-constexpr std::chrono::milliseconds gathering(11);
+constexpr std::chrono::milliseconds gathering(14);
 
 primary::PathFilter filter_of(const Config::Blobs& store) {
     return {store.exclude, store.include};
