@@ -65,7 +65,8 @@ TEST_F(ApplyOrderTest, NothingIsRemovedWhileADatabaseIsCopied) {
     options.lane_events = 3;
     begin(options);
     order_->set_copying(rows, true);
-    const uint64_t put_there = put("a", announce({"a"}), number_);
+    const uint64_t announced = announce({"a"});
+    const uint64_t put_there = put("a", announced, announced);
     remove("a", announce({"a"}, true));
     EXPECT_THAT(apply_items(), ElementsAre(put_there)) << "a row of the copy may name it";
     EXPECT_TRUE(order_->has_room());
@@ -79,21 +80,25 @@ TEST_F(ApplyOrderTest, NothingIsRemovedWhileADatabaseIsCopied) {
     EXPECT_THAT(apply_items(), ElementsAre(gone));
 }
 
-TEST_F(ApplyOrderTest, AnItemThatFailsAgainAndAgainHoldsBackWhatIsBehindItsLastFailureOnly) {
-    const uint64_t first = put("a", announce({"a"}), number_);
-    auto tasks = take();
-    finish(tasks[0], Result::failed(FailureClass::Transient, "the primary does not have it"));
+TEST_F(ApplyOrderTest, AnItemThatIsWrittenAllTheTimeHoldsNothingBackOnceRowsPassedItsMending) {
+    const auto put_again = [&] {
+        const uint64_t announced = announce({"a"});
+        put("a", announced, announced);
+        return announced;
+    };
+    const uint64_t failed = put_again();
+    finish(take()[0], Result::failed(FailureClass::Transient, "the primary does not have it"));
     row();
-    const uint64_t second = put("a", announce({"a"}), number_);
+    put_again();
     finish(take()[0]);
-    EXPECT_EQ(registry_.oldest_exception(), at(first - 1)) << "a row is still to come";
+    EXPECT_EQ(registry_.oldest_exception(), at(failed)) << "a row is still to come";
     row();
-    put("a", announce({"a"}), number_);
+    put_again();
     finish(take()[0]);
     EXPECT_THAT(order_->take_transactions(rows, 1, 1 << 20), testing::SizeIs(1));
     order_->finish_transactions(rows);
     EXPECT_FALSE(registry_.oldest_exception())
-        << "the row before event " << second << " is applied, though there is always another one";
+        << "the row before the first mending is applied, though there is always another one";
 }
 
 TEST_F(ApplyOrderTest, RowsThatFillTheQueueMakeRoomForWhatTheyWaitFor) {

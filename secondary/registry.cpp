@@ -51,7 +51,8 @@ std::optional<ItemState> Registry::find(const StoreId& store, const std::string&
 std::vector<std::string> Registry::with_content(const StoreId& store, const Digest& digest,
                                                 size_t most) const {
     return state_->items(
-        "SELECT item FROM item WHERE store = ? AND digest = ? AND " + is_large_file() + " LIMIT ?",
+        "SELECT item FROM item INDEXED BY item_by_content WHERE store = ? AND digest = ? AND " +
+            is_large_file() + " LIMIT ?",
         {store.to_string(), Bytes{digest.value}, number(most)});
 }
 
