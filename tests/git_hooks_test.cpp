@@ -250,6 +250,60 @@ TEST_F(GitHooks, AreInstalledAndRemovedForAll) {
     EXPECT_FALSE(spool_->covers("group/s.git"));
 }
 
+/// As a secondary has them: in every mirror, refusing whoever is not the daemon.
+TEST_F(GitHooks, RefusePushesToAMirrorButNotWhatIsReplicated) {
+    const git::HookSettings settings{hook_settings().program, directory_ / "mirror-spool/code"};
+    const std::string message = "this is the secondary site sydney of demo; push to london";
+    std::filesystem::create_directories(settings.spool.parent_path());
+    write_file(settings.spool.string() + ".fenced", message);
+    target_ = std::make_unique<git::GitRepositories>(
+        git::GitRepositories::Options{
+            .root = mirror_, .packs_directory = {}, .strict_objects = false, .hook = settings},
+        clock_);
+    apply_ = std::make_unique<secondary::RepositoryApply>(StoreId{StoreKind::Repositories, "code"},
+                                                          *target_);
+    const auto push_to_mirror = [&] {
+        return run({"git", "-C", work_tree("r.git").string(), "push",
+                    on_secondary("r.git").string(), "HEAD:refs/heads/wrong"});
+    };
+    const auto expect_refused = [&](const char* when) {
+        const CommandResult pushed = push_to_mirror();
+        EXPECT_NE(pushed.status, 0) << when;
+        EXPECT_THAT(pushed.error, HasSubstr("remote: antipode: " + message)) << when;
+        expect_equal("r.git");
+        const std::string lost =
+            git({"-C", on_secondary("r.git").string(), "fsck", "--unreachable", "--no-progress"});
+        EXPECT_EQ(lost, "") << when << ": its objects were taken in";
+        // Nor by git itself.
+        EXPECT_THAT(run({"git", "-C", on_secondary("r.git").string(), "update-ref",
+                         "refs/heads/wrong", "main"})
+                        .error,
+                    HasSubstr(message));
+    };
+    push("r.git", {"main"});
+    replicate("r.git");
+    commit("r.git", "main", "not replicated");
+    expect_refused("new");
+    std::filesystem::remove_all(on_secondary("r.git") / "hooks");
+    commit("r.git", "main", "2");
+    push("r.git", {"main"});
+    replicate("r.git");
+    expect_refused("its hooks were deleted");
+    std::filesystem::remove_all(on_secondary("r.git") / "objects");
+    const auto whole = capture("r.git", true);
+    ASSERT_TRUE(whole.has_value());
+    ASSERT_EQ(apply(*whole).kind, secondary::Result::Kind::Applied);
+    expect_refused("it was damaged and made anew");
+    target_->remove("r.git");
+    ASSERT_EQ(apply(*whole).kind, secondary::Result::Kind::Applied);
+    expect_refused("it was removed and made anew");
+    std::filesystem::remove(settings.spool.string() + ".fenced");  // as a promotion does it
+    const CommandResult pushed = push_to_mirror();
+    EXPECT_EQ(pushed.status, 0) << pushed.error;
+    git::remove_hook(on_secondary("r.git"));
+    EXPECT_TRUE(std::filesystem::is_empty(on_secondary("r.git") / "hooks"));
+}
+
 TEST_F(GitHooks, LoseNothingWhileTheSpoolIsReplaced) {
     install();
     push("r.git", {"main"});

@@ -17,17 +17,18 @@ namespace {
 
 // apps/git-hook reads the settings and calls the chained hook under these names.
 constexpr const char* hook_name = "reference-transaction";
+constexpr const char* mirror_hook_name = "pre-receive";
 constexpr const char* settings_name = "antipode-hook";
 constexpr const char* chained_directory = "antipode-chained";
 constexpr std::string_view program_name = "antipode-git-hook";
 constexpr size_t settings_bytes = 64 * 1024;
 
 struct Places {
-    explicit Places(const std::filesystem::path& git_dir)
+    explicit Places(const std::filesystem::path& git_dir, const char* name = hook_name)
         : hooks(git_dir / "hooks"),
-          hook(hooks / hook_name),
+          hook(hooks / name),
           settings(hooks / settings_name),
-          chained(hooks / chained_directory / hook_name) {}
+          chained(hooks / chained_directory / name) {}
 
     std::filesystem::path hooks;
     std::filesystem::path hook;
@@ -105,14 +106,35 @@ void keep_chained(const Places& places) {
 }
 
 void install_at(const Places& places, const HookSettings& settings) {
-    write_file_durably(places.settings, settings_text(settings), 0644);
+    const std::string text = settings_text(settings);
+    if (!is_there(places.settings) || read_small_file(places.settings, settings_bytes) != text) {
+        write_file_durably(places.settings, text, 0644);
+    }
     if (is_there(places.hook) && !is_ours(places.hook)) {
         keep_chained(places);
     }
     if (link_target(places.hook) != settings.program) {
         link_hook(places.hook, settings.program);
+        sync_path(places.hooks);
     }
-    sync_path(places.hooks);
+}
+
+/// The hook that was there before ours.
+void put_back(const Places& places) {
+    const std::filesystem::path target = link_target(places.chained);
+    if (!target.empty() && target.is_relative()) {
+        const std::filesystem::path made = places.hook.string() + ".antipode-new";
+        unlink(made.c_str());
+        if (symlink(target.lexically_relative("..").c_str(), made.c_str()) != 0) {
+            throw_errno("making", made);
+        }
+        rename_path(made, places.hook);
+        unlink(places.chained.c_str());
+    } else if (is_there(places.chained)) {
+        rename_path(places.chained, places.hook);
+    } else if (unlink(places.hook.c_str()) != 0) {
+        throw_errno("removing", places.hook);
+    }
 }
 
 HookReport handle(const std::filesystem::path& git_dir, const HookSettings& settings,
@@ -124,6 +146,9 @@ HookReport handle(const std::filesystem::path& git_dir, const HookSettings& sett
                 break;
             case HookAction::Install:
                 install_hook(git_dir, settings);
+                break;
+            case HookAction::Guard:
+                guard_mirror(git_dir, settings);
                 break;
             case HookAction::Remove:
                 remove_hook(git_dir);
@@ -183,24 +208,25 @@ void install_hook(const std::filesystem::path& git_dir, const HookSettings& sett
     install_at(Places(git_dir), settings);
 }
 
+void guard_mirror(const std::filesystem::path& git_dir, const HookSettings& settings) {
+    const Places early(git_dir, mirror_hook_name);
+    if (link_target(Places(git_dir).hook) != settings.program ||
+        link_target(early.hook) != settings.program) {
+        install_hook(git_dir, settings);
+        install_at(early, settings);
+    }
+}
+
 void remove_hook(const std::filesystem::path& git_dir) {
     const Places places(git_dir);
-    if (!is_ours(places.hook)) {
+    const Places early(git_dir, mirror_hook_name);
+    if (!is_ours(places.hook) && !is_ours(early.hook)) {
         return;
     }
-    const std::filesystem::path target = link_target(places.chained);
-    if (!target.empty() && target.is_relative()) {
-        const std::filesystem::path made = places.hook.string() + ".antipode-new";
-        unlink(made.c_str());
-        if (symlink(target.lexically_relative("..").c_str(), made.c_str()) != 0) {
-            throw_errno("making", made);
+    for (const Places& each : {places, early}) {
+        if (is_ours(each.hook)) {
+            put_back(each);
         }
-        rename_path(made, places.hook);
-        unlink(places.chained.c_str());
-    } else if (is_there(places.chained)) {
-        rename_path(places.chained, places.hook);
-    } else if (unlink(places.hook.c_str()) != 0) {
-        throw_errno("removing", places.hook);
     }
     unlink(places.settings.c_str());
     rmdir(places.chained.parent_path().c_str());  // stays when older hooks are kept in it

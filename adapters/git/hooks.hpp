@@ -30,6 +30,11 @@ HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings&
 /// Throws Error{Retry}; Error{Stop} when core.hooksPath points elsewhere.
 void install_hook(const std::filesystem::path& git_dir, const HookSettings& settings);
 
+/// For a repository of a secondary: also as pre-receive hook, which refuses a push before its
+/// objects are taken in, and whose words git hands to the client over every protocol. Costs two
+/// looks where both are. Throws as install_hook() does.
+void guard_mirror(const std::filesystem::path& git_dir, const HookSettings& settings);
+
 /// Puts the hook that was there before back. Does nothing when ours is not there.
 void remove_hook(const std::filesystem::path& git_dir);
 
@@ -40,7 +45,7 @@ struct HookReport {
     bool chained = false;  ///< there is another hook, which ours calls
     std::string problem;   ///< empty when all went well
 };
-enum class HookAction { Show, Install, Remove };
+enum class HookAction { Show, Install, Guard, Remove };
 std::vector<HookReport> for_all_hooks(const std::filesystem::path& root,
                                       const HookSettings& settings, HookAction action,
                                       const std::stop_token& stop = {});

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/git/hooks.hpp"
 #include "adapters/git/house_turns.hpp"
 #include "adapters/git/program.hpp"
 #include "base/clock.hpp"
@@ -25,6 +26,9 @@ class GitRepositories final : public Repositories {
         /// Refuses objects that git-fsck(1) calls broken. Off: whatever the primary holds is
         /// mirrored faithfully, many old repositories have such objects.
         bool strict_objects = false;
+        /// What every repository that is created or changed here gets: it refuses whoever else
+        /// would change it.
+        std::optional<HookSettings> hook = std::nullopt;
     };
 
     /// Throws Error{Stop} when there is no git program.
@@ -67,6 +71,7 @@ class GitRepositories final : public Repositories {
 
   private:
     std::filesystem::path work_directory(const std::string& name);
+    void guard(const std::filesystem::path& repository) const;
     std::vector<std::string> lean_on(const std::string& name, const std::string& pool,
                                      const std::stop_token& stop);
     void keep_borrowers(const std::string& pool, const std::stop_token& stop, int depth = 0);

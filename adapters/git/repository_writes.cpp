@@ -46,6 +46,7 @@ void GitRepositories::create(const std::string& name, const std::string& object_
     if (!outcome.ok()) {
         throw_failure("creating repository " + printable(place.native()), outcome);
     }
+    guard(repository);
     sync_file_system(repository);
     const std::string parent = parent_of(name);
     bool foreign = false;
@@ -58,6 +59,19 @@ void GitRepositories::create(const std::string& name, const std::string& object_
     make_directories_durably(options_.root, parent);
     rename_path(repository, place);
     sync_path(place.parent_path());
+}
+
+/// No failure of what was asked for: what git would not call (core.hooksPath) cannot be helped
+/// here.
+void GitRepositories::guard(const std::filesystem::path& repository) const {
+    if (!options_.hook) {
+        return;
+    }
+    try {
+        guard_mirror(repository, *options_.hook);
+    } catch (const Error& error) {
+        spdlog::debug("pushes to a mirror may not be refused: {}", error.what());
+    }
 }
 
 Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
@@ -169,6 +183,7 @@ void GitRepositories::update_refs(const std::string& name, const std::vector<Ref
             let_go_of_pool(name, stop);
         }
     }
+    guard(path_of(name));
     RefUpdater(program_, path_of(name)).run(changes, stop);
 }
 
@@ -179,6 +194,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
     const bool readable = program_.run(from, {.arguments = {"config", "--list"}}, {}).ok();
     for (const char* file : {"config", "git-daemon-export-ok", "hooks", "info"}) {
         if (fs::exists(from / file) && (readable || file != std::string_view("config"))) {
+            fs::remove_all(to / file);
             fs::copy(from / file, to / file,
                      fs::copy_options::recursive | fs::copy_options::overwrite_existing |
                          fs::copy_options::copy_symlinks);
@@ -189,6 +205,7 @@ void GitRepositories::keep_local_files(const std::filesystem::path& from,
         (chown(to.c_str(), was.st_uid, was.st_gid) != 0 || chmod(to.c_str(), was.st_mode) != 0)) {
         throw_errno("giving a repository its owner and mode", to);
     }
+    guard(to);
     sync_file_system(to);
 }
 

@@ -60,10 +60,11 @@ void Fences::close_hooks(const std::string& new_primary) {
     for (const Config::Repositories& store : config_.repositories) {
         const auto file = hook_fence(config_, store.name);
         std::filesystem::create_directories(file.parent_path());
+        std::filesystem::permissions(file.parent_path(), std::filesystem::perms(0711));
         // Whoever pushes reads it; to whom it cannot be opened, there is no fence.
         failover::replace_durably(file,
-                                  "this site, " + config_.site +
-                                      ", takes no changes; the primary is " + new_primary +
+                                  "this is the secondary site " + config_.site + " of " +
+                                      config_.cluster + "; the primary is " + new_primary +
                                       ": push there\n",
                                   std::filesystem::perms(0644));
     }

@@ -19,6 +19,8 @@ class Fences {
     /// Nobody but the daemon can write when it returns. `new_primary`: told to who tries. Throws
     /// Error: Retry, Stop (a fence does not hold).
     void close(const std::string& new_primary);
+    /// Makes the hooks of all repositories refuse.
+    void close_hooks(const std::string& new_primary);
     /// Lets writes in again. `command`: runs failover.unfence_command, too.
     void open(bool command);
     /// Throws Error{Stop} when one does not hold any more.
@@ -31,7 +33,6 @@ class Fences {
     std::map<std::string, std::string> environment(const std::string& primary) const;
 
   private:
-    void close_hooks(const std::string& new_primary);
     void close_databases();
     void check_files();
     std::filesystem::path memory(const Config::Database& store) const;

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
@@ -109,6 +110,8 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
       workers_(clock) {
+    // Only a promotion opens them.
+    Fences(config).close_hooks(primary);
     start_workers();
 }
 

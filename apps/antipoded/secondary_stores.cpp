@@ -2,11 +2,15 @@
 
 #include <mutex>
 
+#include <spdlog/spdlog.h>
+
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/repositories.hpp"
 #include "adapters/postgres/replica_session.hpp"
 #include "apps/antipoded/store_bucket.hpp"
+#include "base/digest.hpp"
 #include "base/files.hpp"
+#include "base/places.hpp"
 #include "base/worker.hpp"
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
@@ -24,6 +28,8 @@ namespace {
 constexpr std::chrono::seconds after_grace(30);
 /// What was deleted and is kept is looked at so often.
 constexpr std::chrono::seconds forget_interval(10);
+/// A mirror that is not changed by us gets its hook back so often.
+constexpr std::chrono::minutes guard_interval(10);
 /// Of items with one content: others are looked at when the first are not what they should be.
 constexpr size_t same_content_looked_at = 4;
 
@@ -59,8 +65,8 @@ class PostgresSecondary final : public SecondaryDatabase {
 /// store, and nothing else.
 class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
   public:
-    GitApply(StoreId store, std::filesystem::path root, const Clock& clock)
-        : store_(std::move(store)), root_(std::move(root)), clock_(clock) {}
+    GitApply(StoreId store, std::filesystem::path root, git::HookSettings hook, const Clock& clock)
+        : store_(std::move(store)), root_(std::move(root)), hook_(std::move(hook)), clock_(clock) {}
 
     const StoreId& store() const override { return store_; }
     std::filesystem::path incoming_directory() const override {
@@ -82,6 +88,17 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
         ready();
         housekeeping_->step(stop);
     }
+    /// Repositories that were there before, or that somebody put there.
+    void guard_all(const std::stop_token& stop) {
+        for (const git::HookReport& report :
+             git::for_all_hooks(root_, hook_, git::HookAction::Guard, stop)) {
+            if (!report.problem.empty()) {
+                spdlog::warn("pushes to {} may not be refused: {}", printable(report.repository),
+                             report.problem);
+            }
+        }
+        sleep_unless_stopped(guard_interval, stop);
+    }
 
   private:
     secondary::RepositoryApply& ready() {
@@ -89,7 +106,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
         if (!apply_) {
             auto repositories = std::make_unique<git::GitRepositories>(
                 git::GitRepositories::Options{
-                    .root = root_, .packs_directory = {}, .strict_objects = false},
+                    .root = root_, .packs_directory = {}, .strict_objects = false, .hook = hook_},
                 clock_);
             housekeeping_ = std::make_unique<secondary::Housekeeping>(*repositories, clock_);
             apply_ = std::make_unique<secondary::RepositoryApply>(
@@ -103,6 +120,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
 
     StoreId store_;
     std::filesystem::path root_;
+    const git::HookSettings hook_;
     const Clock& clock_;
     std::mutex mutex_;
     std::unique_ptr<git::GitRepositories> repositories_;
@@ -112,10 +130,11 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
 
 class GitSecondary final : public SecondaryItems {
   public:
-    GitSecondary(const Config::Repositories& store, const Clock& clock)
+    GitSecondary(const Config& config, const Config::Repositories& store, const Clock& clock)
         : tree_(store.root),
           contents_({StoreKind::Repositories, store.name}, tree_, ".antipode/incoming"),
-          apply_({StoreKind::Repositories, store.name}, store.root, clock),
+          apply_({StoreKind::Repositories, store.name}, store.root,
+                 {hook_program(), hook_spool(config, store.name)}, clock),
           check_every_(store.check_every) {}
 
     secondary::ItemApply& apply() override { return apply_; }
@@ -123,7 +142,8 @@ class GitSecondary final : public SecondaryItems {
     secondary::ItemLook& looks() override { return apply_; }
     std::chrono::milliseconds check_every() const override { return check_every_; }
     std::vector<Chore> chores() override {
-        return {{"housekeeping", [this](const auto& stop) { apply_.keep_house(stop); }}};
+        return {{"housekeeping", [this](const auto& stop) { apply_.keep_house(stop); }},
+                {"hooks", [this](const auto& stop) { apply_.guard_all(stop); }}};
     }
 
     std::string why_no_item(const std::string& item) const override {
@@ -220,7 +240,7 @@ SecondaryStores make_secondary_stores(const Config& config, const secondary::Reg
         stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store, clock));
     }
     for (const Config::Repositories& store : config.repositories) {
-        stores.items.push_back(std::make_unique<GitSecondary>(store, clock));
+        stores.items.push_back(std::make_unique<GitSecondary>(config, store, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
         if (store.bucket) {

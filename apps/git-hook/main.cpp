@@ -9,6 +9,9 @@
 // file beside the spool, with ".fenced" behind its name, says which. Otherwise, and in the other
 // phases, it only calls the other hook, whose exit status decides.
 //
+// On a secondary it is the pre-receive hook, too, which only refuses: before a push's objects are
+// taken in, and in words that git passes on over every protocol.
+//
 // It runs twice in every ref transaction: libc only, no allocation worth the name. The names of the
 // files beside it are adapters/git/hooks.cpp's, the record's layout is ChangeSpool's.
 #include <cerrno>
@@ -143,8 +146,8 @@ void report(const std::string& hooks) {
 
 /// Becomes the hook that was there before ours. As git does, it takes one that is not executable
 /// for none, and gives one without "#!" to the shell.
-int call_chained(const std::string& hooks, char** arguments) {
-    std::string chained = hooks + "/antipode-chained/reference-transaction";
+int call_chained(const std::string& hooks, const std::string& name, char** arguments) {
+    std::string chained = hooks + "/antipode-chained/" + name;
     if (access(chained.c_str(), X_OK) != 0) {
         return 0;
     }
@@ -162,17 +165,20 @@ int call_chained(const std::string& hooks, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count < 2) {
+    const std::string self = count > 0 ? arguments[0] : "";
+    const size_t slash = self.rfind('/');
+    const std::string hooks = slash == std::string::npos ? "." : self.substr(0, slash);
+    const std::string name = slash == std::string::npos ? self : self.substr(slash + 1);
+    const bool before_objects = name == "pre-receive";
+    if (count < 2 && !before_objects) {
         fputs("antipode-git-hook is called by git as hooks/reference-transaction\n", stderr);
         return 2;
     }
-    const std::string self = arguments[0];
-    const size_t slash = self.rfind('/');
-    const std::string hooks = slash == std::string::npos ? "." : self.substr(0, slash);
-    if (strcmp(arguments[1], "committed") == 0) {
+    const char* const phase = before_objects ? "prepared" : arguments[1];
+    if (strcmp(phase, "committed") == 0) {
         report(hooks);
-    } else if (strcmp(arguments[1], "prepared") == 0 && is_fenced(hooks)) {
+    } else if (strcmp(phase, "prepared") == 0 && is_fenced(hooks)) {
         return 1;
     }
-    return call_chained(hooks, arguments);
+    return call_chained(hooks, name, arguments);
 }

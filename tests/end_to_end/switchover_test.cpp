@@ -24,6 +24,16 @@ class Switchover : public testing::Test {
         ASSERT_TRUE(writer_.go_on(3)) << writer_.problem();
     }
 
+    /// Also at a site that never was a primary.
+    void expect_push_refused(const Site& secondary) {
+        const CommandResult push =
+            run({"git", "-C", (pair_.temporary / "work").string(), "push", "-q",
+                 (secondary.git_root / "app.git").string(), "HEAD:refs/heads/wrong"});
+        EXPECT_NE(push.status, 0);
+        EXPECT_THAT(push.error, HasSubstr("this is the secondary site " + secondary.name + " of"));
+        EXPECT_THAT(push.error, HasSubstr("the primary is " + pair_.other(secondary).name));
+    }
+
     void expect_nothing_lost(Site& primary) {
         writer_.stop();
         std::cout << "writes stopped for at most " << writer_.longest_pause().count() << " ms, "
@@ -48,6 +58,7 @@ TEST_F(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
     const std::string of_london = first_row_and_file(pair_.london);
     const std::string of_sydney = first_row_and_file(pair_.sydney);
     for (Site* to : {&pair_.sydney, &pair_.london}) {
+        expect_push_refused(*to);
         ASSERT_TRUE(pair_.ready(*to)) << pair_.describe();
         const CommandResult done = pair_.switch_to(*to);
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
@@ -64,11 +75,7 @@ TEST_F(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
     // The site that hands over takes no slot's log with it.
     EXPECT_EQ(pair_.sydney.sql("SELECT count(*) FROM pg_replication_slots"), "0");
     // What tries to write on the wrong side is told where to go.
-    const CommandResult push =
-        run({"git", "-C", (pair_.temporary / "work").string(), "push", "-q",
-             (pair_.sydney.git_root / "app.git").string(), "HEAD:refs/heads/wrong"});
-    EXPECT_NE(push.status, 0);
-    EXPECT_THAT(push.error, HasSubstr("the primary is london"));
+    expect_push_refused(pair_.sydney);
     const CommandResult connect = run({PostgresServer::program("psql"), "-Xc", "SELECT 1",
                                        pair_.sydney.postgres.url("app", "app")});
     EXPECT_THAT(connect.error, HasSubstr("permission denied for database"));
