@@ -13,6 +13,8 @@ void initialize_libgit2() {
                                 GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_PROGRAMDATA}) {
             git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
         }
+        // Packs and refs are synced before they get their names.
+        git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
         git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
         return true;
     }();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapters/git/files.hpp"
+#include "adapters/git/small_push.hpp"
 #include "base/error.hpp"
 
 namespace antipode::git {
@@ -115,6 +116,28 @@ Intake Quarantine::prove(const Needed& needed, const std::vector<std::string>& k
         throw_failure("checking new objects of " + printable(git_dir_.native()), outcome);
     }
     return {Intake::Kind::Incomplete, outcome.complaint()};
+}
+
+bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
+                            const std::vector<std::string>& known) {
+    if (!pack.file.empty() || needed.prove_all || !needed.shallow.empty()) {
+        return false;
+    }
+    const auto push = SmallPush::open(git_dir_);
+    if (push == nullptr) {
+        return false;
+    }
+    if (!pack.empty()) {
+        make_directory();
+    }
+    if ((pack.empty() || push->index(pack.bytes, directory_)) && push->prove(needed.oids, known)) {
+        return true;
+    }
+    if (!directory_.empty()) {
+        std::filesystem::remove_all(directory_);
+        directory_.clear();
+    }
+    return false;
 }
 
 void Quarantine::release() {

@@ -29,6 +29,10 @@ class Quarantine {
     /// What `known` (raw ids) lead to is there.
     Intake prove(const Needed& needed, const std::vector<std::string>& known,
                  const std::stop_token& stop);
+    /// index() and prove() at once, within this process, where all is plain and good. False: do
+    /// both.
+    bool take_plain(const PackInput& pack, const Needed& needed,
+                    const std::vector<std::string>& known);
     /// Makes the objects part of the repository, synced.
     void release();
 

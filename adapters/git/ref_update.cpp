@@ -7,6 +7,7 @@
 #include "adapters/git/files.hpp"
 #include "adapters/git/packed_refs.hpp"
 #include "adapters/git/ref_reader.hpp"
+#include "adapters/git/small_push.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 
@@ -105,6 +106,14 @@ void RefUpdater::run(const std::vector<RefChange>& changes, const std::stop_toke
 }
 
 void RefUpdater::run_refs(const std::vector<RefChange>& changes, const std::stop_token& stop) {
+    if (changes.empty()) {
+        return;
+    }
+    const auto push = SmallPush::open(git_dir_);
+    if (push != nullptr && push->move(changes)) {
+        sync_directories(changes);
+        return;
+    }
     const std::vector<std::string> first = in_the_way(changes);
     std::vector<const RefChange*> freed;
     std::vector<const RefChange*> direct;

@@ -11,6 +11,7 @@
 #include "adapters/git/files.hpp"
 #include "adapters/git/kept_pack.hpp"
 #include "adapters/git/ref_reader.hpp"
+#include "adapters/git/small_push.hpp"
 #include "base/error.hpp"
 
 namespace antipode::git {
@@ -172,6 +173,12 @@ std::optional<Pack> GitRepositories::make_pack(const std::string& name,
                                                const std::vector<std::string>& haves,
                                                const std::stop_token& stop) {
     const std::filesystem::path git_dir = path_of(name);
+    if (const auto push = SmallPush::open(git_dir)) {
+        if (auto bytes = push->make_pack(wants, haves)) {
+            return bytes->empty() ? std::nullopt
+                                  : std::optional(Pack{sha256(*bytes), bytes->size(), *bytes});
+        }
+    }
     const std::filesystem::path work = make_unique_directory(options_.packs_directory, "making-");
     const TreeRemover remover(work);
     const std::filesystem::path file = work / "pack";

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/refs.hpp"
+
+namespace antipode::git {
+
+/// What a push usually is, a few commits on top of what is known, done through libgit2 within this
+/// process instead of by several git programs. It does the plain case only: everything returns
+/// "no" where anything is not plain (large, shallow, SHA-256, missing, locked, unexpected), with
+/// nothing changed, and git is asked then, which also says what is wrong. One repository, one
+/// thread; opened anew for each use.
+class SmallPush {
+  public:
+    /// nullptr: this repository is none for it.
+    static std::unique_ptr<SmallPush> open(const std::filesystem::path& git_dir);
+    ~SmallPush();
+
+    /// A pack of what `wants` lead to and `haves` do not (raw ids, 20 bytes).
+    std::optional<std::string> make_pack(const std::vector<std::string>& wants,
+                                         const std::vector<std::string>& haves);
+    /// Checks `pack`, completes it, and puts it with its index into `objects`/pack. What is below
+    /// `objects` counts from then on.
+    bool index(std::string_view pack, const std::filesystem::path& objects);
+    /// Everything that `oids` lead to is there, down to what existing refs and `known` lead to.
+    bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& known);
+    /// Locks all refs, checks their old values, and moves them, synced. Throws Error{Retry} when it
+    /// fails on the way.
+    bool move(const std::vector<RefChange>& changes);
+
+  private:
+    struct Opened;
+    explicit SmallPush(std::unique_ptr<Opened> opened);
+
+    std::set<std::string> ref_values();
+
+    std::unique_ptr<Opened> opened_;
+};
+
+}  // namespace antipode::git
