@@ -249,9 +249,12 @@ std::unique_ptr<SmallPush> SmallPush::open(const std::filesystem::path& git_dir)
     initialize_libgit2();
     auto opened = std::make_unique<Opened>();
     opened->git_dir = git_dir;
-    const bool shallow = std::filesystem::exists(git_dir / "shallow");
-    if (shallow || git_repository_open_bare(OutParam(opened->repository), git_dir.c_str()) != 0 ||
-        git_repository_odb(OutParam(opened->odb), opened->repository.get()) != 0) {
+    // Statements of their own: a handle is filled at the end of each.
+    if (std::filesystem::exists(git_dir / "shallow") ||
+        git_repository_open_bare(OutParam(opened->repository), git_dir.c_str()) != 0) {
+        return nullptr;
+    }
+    if (git_repository_odb(OutParam(opened->odb), opened->repository.get()) != 0) {
         return nullptr;
     }
     return std::unique_ptr<SmallPush>(new SmallPush(std::move(opened)));

@@ -1,0 +1,147 @@
+// What is done within this process, beside what git says of the same repositories.
+#include "adapters/git/small_push.hpp"
+
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "base/digest.hpp"
+#include "tests/support/git_program.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
+
+namespace antipode::git {
+namespace {
+
+class SmallPushes : public testing::Test {
+  protected:
+    SmallPushes() {
+        test::git({"init", "--quiet", "--bare", from_.string()});
+        test::git({"init", "--quiet", "--bare", to_.string()});
+        const std::string tree = make_tree({{"a", "kept"}, {"b", "old"}});
+        first_ = make_commit(tree, {});
+        set(from_, "refs/heads/main", first_);
+        test::git({"-C", from_.string(), "push", "--quiet", to_.string(), "main"});
+        second_ = make_commit(make_tree({{"a", "kept"}, {"b", "new"}}), {first_});
+    }
+
+    std::string on(const std::filesystem::path& repository, std::vector<std::string> command,
+                   const std::string& input = {}) const {
+        command.insert(command.begin(), {"-C", repository.string()});
+        std::string output = test::git(command, input);
+        output.erase(output.find_last_not_of('\n') + 1);
+        return output;
+    }
+    std::string make_tree(const std::map<std::string, std::string>& files) const {
+        std::string lines;
+        for (const auto& [name, content] : files) {
+            const std::string blob = on(from_, {"hash-object", "-w", "--stdin"}, content);
+            lines += "100644 blob " + blob + "\t" + name + "\n";
+        }
+        const std::string below = on(from_, {"mktree"}, lines);
+        return on(from_, {"mktree"}, lines + "040000 tree " + below + "\td\n");
+    }
+    std::string make_commit(const std::string& tree,
+                            const std::vector<std::string>& parents) const {
+        std::vector<std::string> command{"commit-tree", "-m", "x", tree};
+        for (const std::string& parent : parents) {
+            command.insert(command.end(), {"-p", parent});
+        }
+        return on(from_, command);
+    }
+    void set(const std::filesystem::path& place, const std::string& ref,
+             const std::string& oid) const {
+        on(place, {"update-ref", ref, oid});
+    }
+    static std::string raw(const std::string& hex) { return from_hex(hex).value(); }
+    static RefValue value(const std::string& hex) { return RefValue::direct(raw(hex)); }
+    std::filesystem::path object(const std::filesystem::path& place, const std::string& oid) const {
+        return place / "objects" / oid.substr(0, 2) / oid.substr(2);
+    }
+    std::string pack_of(const std::string& want, const std::vector<std::string>& haves) const {
+        return SmallPush::open(from_)->make_pack({raw(want)}, haves).value();
+    }
+
+    test::TemporaryDirectory directory_;
+    const std::filesystem::path from_ = directory_ / "from.git";
+    const std::filesystem::path to_ = directory_ / "to.git";
+    const std::filesystem::path quarantine_ = directory_ / "quarantine";
+    std::string first_;
+    std::string second_;
+};
+
+TEST_F(SmallPushes, PackWhatGitWouldAndNothingElse) {
+    const std::string pack = pack_of(second_, {raw(first_)});
+    const auto push = SmallPush::open(to_);
+    ASSERT_TRUE(push->index(pack, quarantine_));
+    const std::string listed = test::must_run(
+        {"sh", "-c",
+         "cat " + quarantine_.string() + "/pack/*.idx | git show-index | cut -d' ' -f2 | sort"});
+    const std::string wanted =
+        test::must_run({"sh", "-c",
+                        "git -C " + from_.string() + " rev-list --objects " + second_ + " --not " +
+                            first_ + " | cut -d' ' -f1 | sort"});
+    EXPECT_EQ(listed, wanted);
+    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    EXPECT_EQ(pack_of(first_, {raw(first_)}), "");
+}
+
+TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
+    const auto push = SmallPush::open(to_);
+    EXPECT_FALSE(push->prove({raw(second_)}, {}));
+    ASSERT_TRUE(push->index(pack_of(second_, {raw(first_)}), quarantine_));
+    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    // Each object of it, left out in turn.
+    const std::string all =
+        on(from_, {"rev-list", "--objects", "--no-object-names", second_, "^" + first_}) + "\n";
+    for (size_t at = 0; at < all.size(); at += 41) {
+        const std::string lost = all.substr(at, 40);
+        std::string others = all;
+        others.erase(at, 41);
+        const std::filesystem::path place = directory_ / lost;
+        const std::filesystem::path file = directory_ / (lost + ".pack");
+        test::must_run(
+            {"sh", "-c",
+             "git -C " + from_.string() + " pack-objects --stdout -q > " + file.string()},
+            others);
+        const auto lacking = SmallPush::open(to_);
+        ASSERT_TRUE(lacking->index(test::read_file(file), place));
+        EXPECT_FALSE(lacking->prove({raw(second_)}, {})) << lost;
+    }
+}
+
+TEST_F(SmallPushes, RefuseADamagedPack) {
+    std::string pack = pack_of(second_, {raw(first_)});
+    EXPECT_FALSE(SmallPush::open(to_)->index(pack.substr(0, pack.size() - 5), quarantine_));
+    pack[pack.size() / 2] = static_cast<char>(pack[pack.size() / 2] ^ 1);
+    EXPECT_FALSE(SmallPush::open(to_)->index(pack, quarantine_));
+}
+
+TEST_F(SmallPushes, MoveAllRefsOrNone) {
+    const std::string other = make_commit(on(from_, {"rev-parse", first_ + "^{tree}"}), {second_});
+    const RefChange main{"refs/heads/main", value(first_), value(second_)};
+    const auto move = [&](const std::vector<RefChange>& changes) {
+        return SmallPush::open(from_)->move(changes);
+    };
+    const auto refs = [&] { return on(from_, {"for-each-ref"}); };
+    const std::string before = refs();
+    EXPECT_FALSE(move({main, {"refs/heads/x", value(first_), value(second_)}}));
+    EXPECT_FALSE(move({{"refs/heads/main", value(other), value(second_)}}));
+    EXPECT_FALSE(move({main, {"refs/heads/main/below", {}, value(second_)}}));
+    on(from_, {"update-ref", "refs/heads/p/q", first_});
+    on(from_, {"pack-refs", "--all", "--prune"});
+    EXPECT_FALSE(move({main, {"refs/heads/p", {}, value(second_)}}));
+    EXPECT_FALSE(move({main, {"refs/heads/p/q/r", {}, value(second_)}}));
+    on(from_, {"update-ref", "-d", "refs/heads/p/q"});
+    test::write_file(from_ / "refs/heads/new.lock", "");
+    EXPECT_FALSE(move({main, {"refs/heads/new", {}, value(second_)}}));
+    EXPECT_EQ(refs(), before);
+    EXPECT_FALSE(std::filesystem::exists(from_ / "refs/heads/main.lock"));
+    std::filesystem::remove(from_ / "refs/heads/new.lock");
+    EXPECT_TRUE(move({main, {"refs/heads/new", {}, value(other)}}));
+    EXPECT_EQ(on(from_, {"rev-parse", "main", "new"}), second_ + "\n" + other);
+    EXPECT_FALSE(std::filesystem::exists(from_ / "logs"));
+}
+
+}  // namespace
+}  // namespace antipode::git
