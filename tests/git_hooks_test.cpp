@@ -289,6 +289,11 @@ TEST_F(GitHooks, RefusePushesToAMirrorButNotWhatIsReplicated) {
     push("r.git", {"main"});
     replicate("r.git");
     expect_refused("its hooks were deleted");
+    write_file(on_secondary("r.git") / "hooks/antipode-hook", "/another/place\n");
+    commit("r.git", "main", "3");
+    push("r.git", {"main"});
+    replicate("r.git");
+    expect_refused("its hooks looked elsewhere");
     std::filesystem::remove_all(on_secondary("r.git") / "objects");
     const auto whole = capture("r.git", true);
     ASSERT_TRUE(whole.has_value());
@@ -300,6 +305,9 @@ TEST_F(GitHooks, RefusePushesToAMirrorButNotWhatIsReplicated) {
     std::filesystem::remove(settings.spool.string() + ".fenced");  // as a promotion does it
     const CommandResult pushed = push_to_mirror();
     EXPECT_EQ(pushed.status, 0) << pushed.error;
+    git::install_hook(on_secondary("r.git"), settings);
+    EXPECT_FALSE(std::filesystem::exists(on_secondary("r.git") / "hooks/pre-receive"))
+        << "a primary's repository needs it no more";
     git::remove_hook(on_secondary("r.git"));
     EXPECT_TRUE(std::filesystem::is_empty(on_secondary("r.git") / "hooks"));
 }

@@ -137,6 +137,21 @@ void put_back(const Places& places) {
     }
 }
 
+/// Throws Error{Stop} when git would look elsewhere.
+void make_hooks_directory(const std::filesystem::path& git_dir) {
+    if (is_bypassed(git_dir)) {
+        throw Error(Reaction::Stop,
+                    "repository " + printable(git_dir.native()) +
+                        ": core.hooksPath is set, git would not call our hook",
+                    "unset core.hooksPath, or rely on the reconcile for this repository");
+    }
+    if (mkdir((git_dir / "hooks").c_str(), 0755) == 0) {
+        sync_path(git_dir);
+    } else if (errno != EEXIST) {
+        throw_errno("making", git_dir / "hooks");
+    }
+}
+
 HookReport handle(const std::filesystem::path& git_dir, const HookSettings& settings,
                   HookAction action) {
     HookReport report;
@@ -194,25 +209,23 @@ HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings&
 }
 
 void install_hook(const std::filesystem::path& git_dir, const HookSettings& settings) {
-    if (is_bypassed(git_dir)) {
-        throw Error(Reaction::Stop,
-                    "repository " + printable(git_dir.native()) +
-                        ": core.hooksPath is set, git would not call our hook",
-                    "unset core.hooksPath, or rely on the reconcile for this repository");
-    }
-    if (mkdir((git_dir / "hooks").c_str(), 0755) == 0) {
-        sync_path(git_dir);
-    } else if (errno != EEXIST) {
-        throw_errno("making", git_dir / "hooks");
-    }
+    make_hooks_directory(git_dir);
     install_at(Places(git_dir), settings);
+    const Places early(git_dir, mirror_hook_name);
+    if (is_ours(early.hook)) {
+        put_back(early);
+        sync_path(early.hooks);
+    }
 }
 
 void guard_mirror(const std::filesystem::path& git_dir, const HookSettings& settings) {
+    const Places places(git_dir);
     const Places early(git_dir, mirror_hook_name);
-    if (link_target(Places(git_dir).hook) != settings.program ||
-        link_target(early.hook) != settings.program) {
-        install_hook(git_dir, settings);
+    if (link_target(places.hook) != settings.program ||
+        link_target(early.hook) != settings.program || !is_there(places.settings) ||
+        read_small_file(places.settings, settings_bytes) != settings_text(settings)) {
+        make_hooks_directory(git_dir);
+        install_at(places, settings);
         install_at(early, settings);
     }
 }

@@ -27,12 +27,13 @@ std::string_view to_string(HookStatus status);
 
 HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings& settings);
 
-/// Throws Error{Retry}; Error{Stop} when core.hooksPath points elsewhere.
+/// For a repository of a primary; what guard_mirror() added is taken back. Throws Error{Retry};
+/// Error{Stop} when core.hooksPath points elsewhere.
 void install_hook(const std::filesystem::path& git_dir, const HookSettings& settings);
 
 /// For a repository of a secondary: also as pre-receive hook, which refuses a push before its
-/// objects are taken in, and whose words git hands to the client over every protocol. Costs two
-/// looks where both are. Throws as install_hook() does.
+/// objects are taken in, and whose words git hands to the client over every protocol. Costs
+/// little where both are. Throws as install_hook() does.
 void guard_mirror(const std::filesystem::path& git_dir, const HookSettings& settings);
 
 /// Puts the hook that was there before back. Does nothing when ours is not there.
