@@ -7,6 +7,9 @@
 namespace antipode::secondary {
 namespace {
 
+/// A store that failed tries the next one when this one has ended, or after this time.
+constexpr std::chrono::seconds one_at_a_time(5);
+
 bool comes_together(const v1::Content& content) {
     return content.together() && content.size() <= limits::inline_content_bytes;
 }
@@ -59,7 +62,8 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
         Entry& entry = found->second;
         if (fresh) {
             entry.content = content;
-            (comes_together(content) ? shared.small_queue : shared.queue).push_back(key);
+            (comes_together(content) ? shared.small_queue : shared.stores[store].queue)
+                .push_back(key);
             shared.missing_bytes += content.size();
         }
         if (entry.wanted_by.insert(position).second && !entry.is_safe()) {
@@ -81,7 +85,7 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
         shared.missing.erase({position, key});
         const bool in_memory = entry.held() != nullptr;
         if (in_memory) {
-            shared.held_fewer_at = clock_.steady_now();
+            shared.stores[store].applied_at = clock_.steady_now();
         }
         if (entry.wanted_by.empty() && !entry.running && entry.outcome) {
             shared.let_go(entry);
@@ -163,30 +167,70 @@ std::vector<std::pair<StoreId, ContentStore::Progress>> Pulls::running() const {
     return all;
 }
 
+std::optional<Pulls::Key> Pulls::Shared::take_queued(OfStore& of_store) {
+    while (!of_store.queue.empty()) {
+        const Key key = of_store.queue.front();
+        of_store.queue.pop_front();
+        const auto found = entries.find(key);
+        if (found == entries.end() || found->second.outcome || found->second.running) {
+            continue;
+        }
+        if (!found->second.wanted_by.empty()) {
+            return key;
+        }
+        let_go(found->second);
+        entries.erase(found);
+    }
+    return std::nullopt;
+}
+
+/// The stores take turns.
 std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
-    return shared_.with([](Shared& shared) -> std::optional<std::pair<Key, v1::Content>> {
-        while (!shared.queue.empty()) {
-            const Key key = shared.queue.front();
-            shared.queue.pop_front();
-            const auto found = shared.entries.find(key);
-            if (found == shared.entries.end() || found->second.outcome || found->second.running) {
+    return shared_.with([&](Shared& shared) -> std::optional<std::pair<Key, v1::Content>> {
+        const SteadyTime now = clock_.steady_now();
+        auto next = shared.stores.upper_bound(shared.last_served);
+        for (size_t i = 0; i < shared.stores.size(); ++i, ++next) {
+            if (next == shared.stores.end()) {
+                next = shared.stores.begin();
+            }
+            OfStore& of_store = next->second;
+            if (now < of_store.rest_until) {
                 continue;
             }
-            if (!found->second.wanted_by.empty()) {
-                found->second.running = true;
-                return std::pair(key, found->second.content);
+            if (const auto key = shared.take_queued(of_store)) {
+                shared.last_served = next->first;
+                of_store.begin_try(now);
+                Entry& entry = shared.entries.at(*key);
+                entry.running = true;
+                return std::pair(*key, entry.content);
             }
-            shared.let_go(found->second);
-            shared.entries.erase(found);
         }
         return std::nullopt;
     });
+}
+
+void Pulls::OfStore::begin_try(SteadyTime now) {
+    if (failed) {
+        rest_until = now + one_at_a_time;
+    }
+}
+
+void Pulls::Shared::mark_tried(const StoreId& store, bool failed, SteadyTime now) {
+    OfStore& of_store = stores[store];
+    if (!failed) {
+        of_store.backoff.reset();
+        of_store.rest_until = {};
+    } else {
+        of_store.rest_until = now + of_store.backoff.next();
+    }
+    of_store.failed = failed;
 }
 
 void Pulls::finish(const Key& key, ContentStore::Outcome outcome) {
     const bool unwanted = shared_.with([&](Shared& shared) {
         Entry& entry = shared.entries.at(key);
         shared.let_go(entry);
+        shared.mark_tried(key.store, false, clock_.steady_now());
         entry.running = false;
         entry.problem.reset();
         entry.outcome = std::move(outcome);
@@ -209,7 +253,8 @@ void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
         Entry& entry = shared.entries.at(key);
         entry.running = false;
         entry.problem = problem;
-        shared.queue.push_back(key);
+        shared.mark_tried(key.store, problem.has_value(), clock_.steady_now());
+        shared.stores[key.store].queue.push_back(key);
     });
 }
 
@@ -226,7 +271,7 @@ std::optional<Error> Pulls::problem(const StoreId& store) const {
 }
 
 void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
-    if (pull_some_together(primary, stop)) {
+    if (pull_some_together(primary, stop) || save_one(stop)) {
         return;
     }
     const auto next = begin_next();
@@ -234,7 +279,7 @@ void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std:
         const bool helped = std::any_of(stores_.begin(), stores_.end(), [&](const auto& store) {
             return store.second->help(primary, stop);
         });
-        if (!helped && !save_one(stop)) {
+        if (!helped) {
             wake_.take(1, wait, stop);
         }
         return;

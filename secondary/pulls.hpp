@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/backoff.hpp"
 #include "base/channel.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -25,8 +26,8 @@ namespace antipode::secondary {
 /// The contents that events wait for: the relay names them as events pass, workers pull them, apply
 /// asks whether they are here. An event is safe only when its content is.
 ///
-/// Small ones come many at a time, into memory: they are not safe before they are applied. When
-/// nothing is applied for a while, they are written to disk. Thread-safe.
+/// Small ones come many at a time, into memory: they are not safe before they are applied. Those
+/// of a store that applies none for a while are written to disk. Thread-safe.
 class Pulls {
   public:
     /// `stores`: where each store's contents are put. `on_arrival` is called, without a lock,
@@ -83,19 +84,37 @@ class Pulls {
         std::shared_ptr<const std::string> held() const;
         bool is_safe() const { return outcome && !held(); }
     };
+    struct OfStore {
+        struct Held {
+            Key key;
+            SteadyTime since{};
+        };
+        std::deque<Key> queue;
+        std::deque<Held> held;    ///< oldest first; also some that are not in memory any more
+        SteadyTime applied_at{};  ///< when one of `held` was applied last
+        // After a failure one is tried at a time, and others have their turn meanwhile:
+        Backoff backoff;
+        bool failed = false;
+        SteadyTime rest_until{};
+
+        void begin_try(SteadyTime now);
+    };
     struct Shared {
         std::map<Key, Entry> entries;
-        std::deque<Key> queue;
+        std::map<StoreId, OfStore> stores;
+        StoreId last_served;
         std::set<std::pair<Position, Key>> missing;
         uint64_t missing_bytes = 0;
         // Of what comes together:
         std::deque<Key> small_queue;
         bool small_running = false;
-        std::deque<Key> held;  ///< oldest first; also some that are not any more
-        void forget_applied();
         uint64_t held_bytes = 0;
-        SteadyTime held_fewer_at{};  ///< when one was applied last, or the first one came
 
+        std::optional<Key> take_queued(OfStore& of_store);
+        void forget_applied(OfStore& of_store) const;
+        /// Takes what has waited for apply for too long.
+        std::optional<Key> take_waiting(SteadyTime now);
+        void mark_tried(const StoreId& store, bool failed, SteadyTime now);
         void let_go(const Entry& entry);
         /// No entry has this content, wherever it is pulled from.
         bool nobody_has(const Key& key) const;

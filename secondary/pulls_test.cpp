@@ -119,6 +119,7 @@ TEST_F(PullsTest, SayWhyAContentIsNotHereYet) {
     EXPECT_FALSE(pulls.problem({StoreKind::Blobs, "other"}));
     EXPECT_EQ(pulls.oldest_missing(), (Position{1, 1, 5}));
     primary.away = false;
+    clock.advance(std::chrono::seconds(1));
     step();
     EXPECT_FALSE(pulls.problem(store));
     EXPECT_TRUE(is<ContentStore::Here>(at("a")));
@@ -172,6 +173,33 @@ TEST_F(PullsTest, FindAContentWhereItStillIsWhenItsOtherPlaceIsEmpty) {
         << "the other event still wants the same file";
     pulls.release(store, {1, 1, 6}, at("final"));
     EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+}
+
+TEST_F(PullsTest, AStoreThatCannotBeWrittenHoldsUpNoOther) {
+    const StoreId broken{StoreKind::Blobs, "broken"};
+    const test::TemporaryDirectory broken_root;
+    files::PosixTree broken_tree(broken_root.path());
+    ContentStore broken_contents(broken, broken_tree, "incoming");
+    Pulls both(
+        {{store, contents.get()}, {broken, &broken_contents}}, [](const StoreId&) {}, clock);
+    test::write_file(broken_root / "incoming", "no directory");
+    for (const char* place : {"a", "b", "c", "d"}) {
+        put(place);
+        both.want(broken, {1, 1, 1}, at(place));
+    }
+    both.want(store, {1, 1, 2}, at("a"));
+    const auto step = [&] { both.step(primary, std::chrono::milliseconds(0), {}); };
+    EXPECT_THROW(step(), Error);
+    step();
+    EXPECT_TRUE(std::holds_alternative<ContentStore::Here>(both.state(store, at("a"))));
+    EXPECT_TRUE(both.problem(broken));
+    std::filesystem::remove(broken_root / "incoming");
+    for (int i = 0; i < 4; ++i) {
+        clock.advance(std::chrono::seconds(5));
+        step();
+    }
+    EXPECT_FALSE(both.oldest_missing());
+    EXPECT_FALSE(both.problem(broken));
 }
 
 /// Small contents that come many at a time.
@@ -236,6 +264,46 @@ TEST_F(PullsTogether, WhatIsNotAppliedForAWhileGoesToDisk) {
     EXPECT_EQ(pulls.missing().second, 0u);
     pulls.release(store, {1, 1, 5}, one);
     EXPECT_FALSE(is_on_disk("one"));
+}
+
+TEST_F(PullsTogether, OfAStoreThatIsPausedGoToDiskWhileOthersAreBusy) {
+    const StoreId other{StoreKind::Blobs, "other"};
+    const test::TemporaryDirectory other_root;
+    files::PosixTree other_tree(other_root.path());
+    ContentStore other_contents(other, other_tree, "incoming");
+    Pulls both(
+        {{store, contents.get()}, {other, &other_contents}}, [](const StoreId&) {}, clock);
+    const auto paused = small("paused");
+    both.want(store, {1, 1, 1}, paused);
+    put("a");
+    put("b");
+    for (uint64_t i = 2; i < 30 && !is_on_disk("paused"); ++i) {
+        // More than one worker could pull, and another store applies what comes.
+        const auto applied = small("applied " + std::to_string(i));
+        both.want(other, {1, 1, i}, applied);
+        both.want(store, {1, 1, i}, at(i % 2 == 0 ? "a" : "b"));
+        both.step(primary, std::chrono::milliseconds(0), {});
+        both.release(other, {1, 1, i}, applied);
+        clock.advance(std::chrono::milliseconds(600));
+        both.step(primary, std::chrono::milliseconds(0), {});
+        both.release(store, {1, 1, i}, at(i % 2 == 0 ? "a" : "b"));
+    }
+    EXPECT_TRUE(is_on_disk("paused"));
+}
+
+TEST_F(PullsTogether, ThatOthersOvertakeGoToDisk) {
+    const auto first = small("first");
+    pulls.want(store, {1, 1, 1}, first);
+    for (uint64_t i = 2; i < 40 && !is_on_disk("first"); ++i) {
+        const auto next = small("next " + std::to_string(i));
+        pulls.want(store, {1, 1, i}, next);
+        step();
+        EXPECT_TRUE(held(next));
+        pulls.release(store, {1, 1, i}, next);
+        clock.advance(std::chrono::milliseconds(600));
+        step();
+    }
+    EXPECT_TRUE(is_on_disk("first"));
 }
 
 TEST_F(PullsTogether, WhatIsMissingOrAnotherIsAskedForAlone) {

@@ -1,4 +1,6 @@
 /// Small contents: pulled many at a time into memory, written to disk when nobody takes them.
+#include <algorithm>
+
 #include "base/limits.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/small_contents.hpp"
@@ -6,8 +8,10 @@
 namespace antipode::secondary {
 namespace {
 
-/// Held contents of which none is applied for so long go to disk.
+/// What is held goes to disk when its store has applied nothing for so long,
 constexpr std::chrono::seconds patience(1);
+/// or when others of its store overtake it for so long.
+constexpr std::chrono::seconds most_patience(10);
 
 }  // namespace
 
@@ -67,38 +71,54 @@ Pulls::Together Pulls::begin_together() {
     });
 }
 
-void Pulls::Shared::forget_applied() {
+void Pulls::Shared::forget_applied(OfStore& of_store) const {
     const auto is_held = [&](const Key& key) {
         const auto found = entries.find(key);
         return found != entries.end() && found->second.held() && !found->second.running;
     };
-    while (!held.empty() && !is_held(held.front())) {
-        held.pop_front();
+    while (!of_store.held.empty() && !is_held(of_store.held.front().key)) {
+        of_store.held.pop_front();
     }
+}
+
+std::optional<Pulls::Key> Pulls::Shared::take_waiting(SteadyTime now) {
+    for (auto& [store, of_store] : stores) {
+        forget_applied(of_store);
+        if (of_store.held.empty() || now < of_store.rest_until) {
+            continue;
+        }
+        const auto [key, since] = of_store.held.front();
+        if (now - std::max(since, of_store.applied_at) >= patience ||
+            now - since >= most_patience) {
+            of_store.held.pop_front();
+            of_store.begin_try(now);
+            return key;
+        }
+    }
+    return std::nullopt;
 }
 
 void Pulls::finish_together(const Together& batch,
                             const std::vector<std::shared_ptr<const std::string>>& pulled) {
     shared_.with([&](Shared& shared) {
         shared.small_running = false;
-        if (shared.held_bytes == 0) {
-            shared.held_fewer_at = clock_.steady_now();
-        }
-        shared.forget_applied();
+        const SteadyTime now = clock_.steady_now();
+        OfStore& of_store = shared.stores[batch.keys.front().store];
+        shared.forget_applied(of_store);
         for (size_t i = 0; i < batch.keys.size(); ++i) {
             const Key& key = batch.keys[i];
             Entry& entry = shared.entries.at(key);
             entry.running = false;
             entry.problem.reset();
             if (!pulled[i]) {
-                shared.queue.push_back(key);  // alone: then it is told what became of it
+                of_store.queue.push_back(key);  // alone: then it is told what became of it
             } else if (entry.wanted_by.empty()) {
                 shared.let_go(entry);
                 shared.entries.erase(key);
             } else {
                 entry.outcome = ContentStore::Here{{}, {}, pulled[i]};
                 shared.held_bytes += entry.content.size();
-                shared.held.push_back(key);
+                of_store.held.push_back({key, now});
             }
         }
     });
@@ -125,24 +145,21 @@ bool Pulls::save_one(const std::stop_token& stop) {
         std::shared_ptr<const std::string> bytes;
     };
     const auto saving = shared_.with([&](Shared& shared) -> std::optional<Saving> {
-        if (shared.held_bytes == 0 || clock_.steady_now() - shared.held_fewer_at < patience) {
+        const auto key = shared.take_waiting(clock_.steady_now());
+        if (!key) {
             return std::nullopt;
         }
-        shared.forget_applied();
-        if (shared.held.empty()) {
-            return std::nullopt;
-        }
-        const Key key = shared.held.front();
-        shared.held.pop_front();
-        Entry& entry = shared.entries.at(key);
+        Entry& entry = shared.entries.at(*key);
         entry.running = true;
-        return Saving{key, entry.content, entry.held()};
+        return Saving{*key, entry.content, entry.held()};
     });
     if (!saving) {
         return false;
     }
     const auto give_up = [&](const std::optional<Error>& problem) {
         shared_.with([&](Shared& shared) {
+            const SteadyTime now = clock_.steady_now();
+            shared.mark_tried(saving->key.store, problem.has_value(), now);
             Entry& entry = shared.entries.at(saving->key);
             entry.running = false;
             entry.problem = problem;
@@ -150,7 +167,7 @@ bool Pulls::save_one(const std::stop_token& stop) {
                 shared.let_go(entry);
                 shared.entries.erase(saving->key);
             } else {
-                shared.held.push_back(saving->key);
+                shared.stores[saving->key.store].held.push_back({saving->key, now});
             }
         });
     };

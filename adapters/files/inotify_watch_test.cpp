@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <set>
 #include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/process.hpp"
@@ -252,6 +255,62 @@ TEST_F(Watch, SaysWhatItCannotCover) {
     test::write_file(root / "closed/a", "");
     EXPECT_EQ(files(), Names{"closed/a"});
     EXPECT_EQ(watch.problem(), "");
+}
+
+bool allow_watches(const char* most) {
+    std::ofstream limit("/proc/sys/user/max_inotify_watches");
+    limit << most << std::flush;
+    return limit.good();
+}
+
+/// In a user namespace with 10 watches. Returns what is wrong.
+std::string run_out_of_watches(const fs::path& root) {
+    ManualClock clock;
+    InotifyWatch few(root, clock);
+    few.cover("");
+    for (int i = 0; i < 30; ++i) {
+        fs::create_directories(root / std::to_string(i));
+        test::write_file(root / std::to_string(i) / "file", "");
+    }
+    const auto changes = few.drain();
+    const std::string said = few.problem();
+    if (changes.complete || changes.files.size() != 30) {
+        return "what was not watched was missed in silence";
+    }
+    if (said.find("no inotify watches are left") == std::string::npos ||
+        said.find("sysctl fs.inotify.max_user_watches") == std::string::npos) {
+        return "it does not say what is wrong: " + said;
+    }
+    if (!allow_watches("1000")) {
+        return "the limit cannot be raised";
+    }
+    for (int i = 0; i < 30; ++i) {
+        few.cover(std::to_string(i));  // as the reconcile does
+    }
+    test::write_file(root / "29/other", "");
+    const auto later = few.drain();
+    return few.problem().empty() && later.complete && later.files == Names{"29/other"}
+               ? ""
+               : "it does not go on: " + few.problem();
+}
+
+TEST_F(Watch, SaysThatNoWatchesAreLeftAndGoesOnOnceThereAre) {
+    constexpr int forbidden = 2;
+    const pid_t child = fork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWUSER) != 0 || !allow_watches("10")) {
+            _exit(forbidden);
+        }
+        const std::string problem = run_out_of_watches(root);
+        std::cerr << problem << std::endl;
+        _exit(problem.empty() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == forbidden) {
+        GTEST_SKIP() << "no namespace of users can be made here";
+    }
+    EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "adapters/files/posix_tree.hpp"
 
 #include <array>
+#include <barrier>
+#include <functional>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -180,6 +183,24 @@ TEST_F(Tree, WritesAnywhereInAFile) {
     EXPECT_EQ(found.st_size, 8'000'000);
     EXPECT_LT(found.st_blocks * 512, 100'000);
     EXPECT_EQ(content("sparse"), std::string(8'000'000, '\0'));
+}
+
+TEST_F(Tree, ZerosCutNothingThatAnotherWritesBehindThem) {
+    constexpr int rounds = 2000;
+    constexpr size_t zeros = 100;
+    std::barrier start(2);
+    const auto write = [&](const std::function<void(FileWriter&)>& what) {
+        for (int i = 0; i < rounds; ++i) {
+            start.arrive_and_wait();
+            what(*tree.update(std::to_string(i)));
+        }
+    };
+    std::jthread other([&] { write([](FileWriter& file) { file.write_at(zeros, "x"); }); });
+    write([](FileWriter& file) { file.write_zeros_at(0, zeros); });
+    other.join();
+    for (int i = 0; i < rounds; ++i) {
+        ASSERT_EQ(content(std::to_string(i)), std::string(zeros, '\0') + "x") << i;
+    }
 }
 
 TEST_F(Tree, ClonesAFileOrSaysThatItCannot) {

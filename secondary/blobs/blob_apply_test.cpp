@@ -1,3 +1,6 @@
+#include <barrier>
+#include <thread>
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -213,6 +216,26 @@ TEST_F(Blobs, TakePulledContentAndNeverShareAFile) {
     const Result missing = apply(put_pulled("c", bytes), content);
     EXPECT_EQ(missing.failure, FailureClass::Transient);
     EXPECT_EQ(missing.kind, Kind::Failed);
+}
+
+TEST_F(Blobs, ThatTakeTheSamePulledFileAtTheSameMomentNeverShareIt) {
+    constexpr int rounds = 300;
+    const fs::path content = pulled("both want it");
+    std::barrier start(2);
+    const auto take = [&](const std::string& name) {
+        for (int i = 0; i < rounds; ++i) {
+            start.arrive_and_wait();
+            EXPECT_EQ(apply(put_pulled(name, "both want it"), content).kind, Kind::Applied);
+            start.arrive_and_wait();
+            if (name == "a") {
+                EXPECT_NE(tree.stat("a")->inode, tree.stat("b")->inode) << i;
+                fs::remove(root / "a");
+                fs::remove(root / "b");
+            }
+        }
+    };
+    std::jthread other([&] { take("b"); });
+    take("a");
 }
 
 TEST_F(Blobs, CopiesOfPulledContentStaySparse) {
