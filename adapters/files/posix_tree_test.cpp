@@ -209,6 +209,13 @@ TEST_F(Tree, ClonesAFileOrSaysThatItCannot) {
         EXPECT_EQ(content("b"), "content");
         EXPECT_NE(tree.stat("a")->inode, tree.stat("b")->inode);
         EXPECT_FALSE(tree.clone("a", "b")) << "it is there";
+        if (geteuid() == 0) {
+            constexpr uid_t other = 65534;
+            EXPECT_TRUE(PosixTree(root, FileOwner{other, other}).clone("a", "given"));
+            struct stat found {};
+            ASSERT_EQ(stat((root / "given").c_str(), &found), 0);
+            EXPECT_EQ(found.st_uid, other);
+        }
     } else {
         EXPECT_FALSE(tree.stat("b")) << "nothing is left of the try";
     }

@@ -242,6 +242,9 @@ TEST_F(Blobs, CopiesOfPulledContentStaySparse) {
     std::string bytes(8'000'000, '\0');
     bytes.replace(3'000'000, 5, "hello");
     const fs::path content = pulled(bytes);
+    fs::resize_file(content, 0);
+    fs::resize_file(content, bytes.size());
+    tree.update(content.lexically_relative(root))->write_at(3'000'000, "hello");
     apply(put_pulled("a", bytes), content);
     EXPECT_EQ(apply(put_pulled("b", bytes), content).digest, digest(bytes));
     struct stat found {};
