@@ -71,6 +71,11 @@ const std::vector<std::string>& migrations() {
                                                  verify::SumTable::migration("published") + R"(
     CREATE INDEX published_forgotten ON published (store, bucket)
         WHERE digest_algorithm = 'forgotten';
+)",
+                                                 R"(
+    CREATE TABLE unsettled (
+        store TEXT NOT NULL, bucket INTEGER NOT NULL, PRIMARY KEY (store, bucket)
+    ) STRICT, WITHOUT ROWID;
 )"};
     return all;
 }
@@ -83,6 +88,7 @@ Inventory::State::State(const std::filesystem::path& file)
     : database(file, sqlite::Database::Sync::Normal), sums(database, "published") {
     database.migrate(migrations());
     sums.load();
+    load_unsettled();
     count_withheld();
     count_defects();
 }
@@ -264,7 +270,7 @@ void Inventory::take_in(std::span<const Record> published) {
                 {record.store.to_string(), Bytes{record.item}, signed_of(record.position.epoch),
                  signed_of(record.position.session), signed_of(record.position.number),
                  int64_t{verify::bucket_of(record.item)}});
-            state_->unrecorded[record.store].insert(verify::bucket_of(record.item));
+            state_->add_unsettled(record.store, verify::bucket_of(record.item));
         }
         state_->set_recorded_through(newest);
     });
@@ -481,15 +487,13 @@ void Inventory::drop_removed_through(const Position& safe) {
 void Inventory::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        state_->database.execute("DELETE FROM published");
-        state_->database.execute("DELETE FROM inventory_sum");
-        state_->database.execute("DELETE FROM withheld");
-        state_->database.execute("DELETE FROM defect");
-        state_->database.execute("DELETE FROM sweep");
-        state_->database.execute("DELETE FROM site");
+        for (const char* table :
+             {"published", "inventory_sum", "unsettled", "withheld", "defect", "sweep", "site"}) {
+            state_->database.execute(std::string("DELETE FROM ") + table);
+        }
     });
     state_->sums.load();
-    state_->unrecorded.clear();
+    state_->unsettled.clear();
     state_->count_withheld();
     state_->count_defects();
 }

@@ -27,6 +27,8 @@ struct Inventory::State {
     /// A transaction that changes items.
     void changing_items(const std::function<void()>& body);
     void put(const Record& record);
+    void load_unsettled();
+    void add_unsettled(const StoreId& store, uint32_t bucket);
     std::set<uint32_t> unsure(const StoreId& store);
     void count_defects();
     void drop_defect(const StoreId& store, const std::string& item);
@@ -50,7 +52,7 @@ struct Inventory::State {
     std::map<StoreId, uint64_t> defects;
     verify::SumTable sums;
     /// Buckets of items that were published without being recorded.
-    std::map<StoreId, std::set<uint32_t>> unrecorded;
+    std::map<StoreId, std::set<uint32_t>> unsettled;
 };
 
 }  // namespace antipode::primary

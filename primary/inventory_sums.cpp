@@ -35,8 +35,26 @@ void Inventory::State::put(const Record& record) {
          signed_of(record.position.number), int64_t{verify::bucket_of(record.item)}});
 }
 
+void Inventory::State::load_unsettled() {
+    database.query("SELECT store, bucket FROM unsettled", {}, [&](const RowView& row) {
+        if (const auto store = StoreId::parse(row.text(0))) {
+            unsettled[*store].insert(static_cast<uint32_t>(row.number(1)));
+        }
+        return true;
+    });
+}
+
+/// In the transaction that says that everything up to there is recorded: the next start would not
+/// look for it again.
+void Inventory::State::add_unsettled(const StoreId& store, uint32_t bucket) {
+    unsettled[store].insert(bucket);
+    database.execute("INSERT OR IGNORE INTO unsettled VALUES (?, ?)",
+                     {store.to_string(), int64_t{bucket}});
+}
+
 std::set<uint32_t> Inventory::State::unsure(const StoreId& store) {
-    std::set<uint32_t> buckets = unrecorded[store];
+    const auto found = unsettled.find(store);
+    std::set<uint32_t> buckets = found == unsettled.end() ? std::set<uint32_t>{} : found->second;
     database.query(
         "SELECT DISTINCT bucket FROM published WHERE store = ? AND digest_algorithm = 'forgotten'",
         {store.to_string()}, [&](const RowView& row) {
@@ -89,7 +107,10 @@ Inventory::BucketItems Inventory::items_in(const StoreId& store,
 
 void Inventory::settled(const StoreId& store) {
     std::scoped_lock lock(state_->mutex);
-    state_->unrecorded.erase(store);
+    if (state_->unsettled.contains(store)) {
+        state_->database.execute("DELETE FROM unsettled WHERE store = ?", {store.to_string()});
+        state_->unsettled.erase(store);
+    }
 }
 
 std::pair<uint32_t, size_t> Inventory::correct_sums(const StoreId& store, uint32_t from,

@@ -189,6 +189,21 @@ TEST_F(InventoryCheckTest, WhatThePrimaryDoesNotKnowItselfIsNoDifference) {
     EXPECT_EQ(status().differed, 1u);
 }
 
+TEST_F(InventoryCheckTest, WhatThePrimaryDoesNotKnowItselfOutlivesItsSecondCrash) {
+    both("a", digest_of(1));
+    const primary::Inventory::Record unrecorded{files, "a", {}, at(++newest_)};
+    inventory_.take_in({&unrecorded, 1});
+    const auto unsure = std::vector{verify::bucket_of("a")};
+    const auto restarted = [&] { return primary::Inventory(directory_.path() / "inventory.db"); };
+    EXPECT_EQ(restarted().sums(files, {}).unsure, unsure);
+    EXPECT_EQ(restarted().items_in(files, unsure).unsure, unsure);
+    inventory_.settled(files);
+    EXPECT_TRUE(restarted().sums(files, {}).unsure.empty());
+    inventory_.take_in({&unrecorded, 1});
+    inventory_.clear();
+    EXPECT_TRUE(restarted().sums(files, {}).unsure.empty());
+}
+
 TEST_F(InventoryCheckTest, BehindAGapNothingIsCompared) {
     both("a", digest_of(1));
     publish("b", digest_of(2));
