@@ -492,7 +492,7 @@ void Inventory::clear() {
             state_->database.execute(std::string("DELETE FROM ") + table);
         }
     });
-    state_->sums.load();
+    state_->sums.forget();
     state_->unsettled.clear();
     state_->count_withheld();
     state_->count_defects();

@@ -10,7 +10,7 @@ void Inventory::State::changing_items(const std::function<void()>& body) {
             sums.flush();
         });
     } catch (...) {
-        sums.load();  // what is in memory was not rolled back
+        sums.forget();  // what is in memory was not rolled back
         throw;
     }
 }

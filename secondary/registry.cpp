@@ -356,7 +356,7 @@ void Registry::clear() {
             state_->database.execute(std::string("DELETE FROM ") + table);
         }
     });
-    state_->sums.load();
+    state_->sums.forget();
 }
 
 void Registry::set_fact(const std::string& name, const std::string& value) {

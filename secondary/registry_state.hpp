@@ -69,7 +69,7 @@ struct Registry::State {
                 sums.flush();
             });
         } catch (...) {
-            sums.load();  // what is in memory was not rolled back
+            sums.forget();  // what is in memory was not rolled back
             throw;
         }
     }

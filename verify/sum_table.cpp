@@ -47,12 +47,25 @@ std::string SumTable::by_bucket() const {
 }
 
 std::vector<SumTable::Bucket>& SumTable::of(const StoreId& store) {
+    if (!loaded_) {
+        load();
+    }
+    return buckets_of(store);
+}
+
+std::vector<SumTable::Bucket>& SumTable::buckets_of(const StoreId& store) {
     auto& buckets = stores_[store];
     buckets.resize(inventory_buckets);
     return buckets;
 }
 
+void SumTable::forget() {
+    loaded_ = false;
+}
+
+/// Half of it counts for nothing: when anything here fails, the next use begins anew.
 void SumTable::load() {
+    forget();
     stores_.clear();
     changed_.clear();
     database_.query(
@@ -60,12 +73,13 @@ void SumTable::load() {
         [&](const RowView& row) {
             const auto store = StoreId::parse(row.text(0));
             if (store && row.number(1) < inventory_buckets) {
-                of(*store)[row.number(1)] = {{row.number(2), row.number(3), row.number(4)},
-                                             {row.number(5), row.number(6), row.number(7)}};
+                buckets_of(*store)[row.number(1)] = {{row.number(2), row.number(3), row.number(4)},
+                                                     {row.number(5), row.number(6), row.number(7)}};
             }
             return true;
         });
     fill_in();
+    loaded_ = true;
 }
 
 void SumTable::fill_in() {
@@ -85,7 +99,7 @@ void SumTable::fill_in() {
                     "UPDATE " + items_ + " SET bucket = ? WHERE store = ? AND item = ?",
                     {number(bucket_of(item)), name, Bytes{item}});
                 if (const auto store = StoreId::parse(name)) {
-                    change(*store, item, {}, digest, {});
+                    count(*store, item, {}, digest, {});
                 }
             }
             flush();
@@ -95,8 +109,14 @@ void SumTable::fill_in() {
 
 void SumTable::change(const StoreId& store, const std::string& item, const Digest& before,
                       const Digest& after, const Position& at) {
+    of(store);
+    count(store, item, before, after, at);
+}
+
+void SumTable::count(const StoreId& store, const std::string& item, const Digest& before,
+                     const Digest& after, const Position& at) {
     const uint32_t number = bucket_of(item);
-    Bucket& bucket = of(store)[number];
+    Bucket& bucket = buckets_of(store)[number];
     bucket.newest = std::max(bucket.newest, at);
     if (before != after) {
         bucket.sum -= counted(item, before);
@@ -107,7 +127,7 @@ void SumTable::change(const StoreId& store, const std::string& item, const Diges
 
 void SumTable::flush() {
     for (const auto& [store, index] : std::exchange(changed_, {})) {
-        const Bucket& bucket = of(store)[index];
+        const Bucket& bucket = buckets_of(store)[index];
         database_.execute(
             "INSERT OR REPLACE INTO inventory_sum VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             {store.to_string(), number(index), number(bucket.sum.high), number(bucket.sum.low),

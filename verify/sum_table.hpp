@@ -14,6 +14,8 @@ namespace antipode::verify {
 /// The sums of a database's items, kept beside them in its table "inventory_sum" and changed in the
 /// same transactions. The items' table has the columns store, item, digest_algorithm ('': it does
 /// not exist), digest, bucket (-1: not known yet) and an index by (store, bucket). The owner locks.
+/// Everything that reads sums throws Error{Retry} when they must be read from the database first
+/// and cannot be.
 class SumTable {
   public:
     struct Bucket {
@@ -25,8 +27,11 @@ class SumTable {
 
     SumTable(sqlite::Database& database, std::string items);
 
-    /// Items from before there were sums get theirs. Also after a transaction was rolled back.
+    /// Items from before there were sums get theirs.
     void load();
+    /// What is in memory is not believed any more, because a transaction was rolled back or the
+    /// tables were emptied: the next use loads it.
+    void forget();
 
     // Within a transaction; flush() writes what changed, before it ends.
     void change(const StoreId& store, const std::string& item, const Digest& before,
@@ -51,12 +56,17 @@ class SumTable {
   private:
     std::string by_bucket() const;
     void fill_in();
+    void count(const StoreId& store, const std::string& item, const Digest& before,
+               const Digest& after, const Position& at);
     void put_in_place(const StoreId& store, uint32_t bucket);
     InventorySum sum_of_items(const StoreId& store, uint32_t bucket);
+    /// Loads them when they are not.
     std::vector<Bucket>& of(const StoreId& store);
+    std::vector<Bucket>& buckets_of(const StoreId& store);
 
     sqlite::Database& database_;
     const std::string items_;
+    bool loaded_ = false;
     std::map<StoreId, std::vector<Bucket>> stores_;
     std::set<std::pair<StoreId, uint32_t>> changed_;
 };
