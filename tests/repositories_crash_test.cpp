@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "adapters/git/packed_refs.hpp"
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/worker.hpp"
 #include "tests/repositories_lane.hpp"
@@ -98,6 +100,53 @@ TEST_F(RepositoriesCrash, AHeldLockIsNamedAndNothingIsHalfDone) {
     std::filesystem::remove(lock);
     EXPECT_EQ(apply(*event).kind, Result::Kind::Applied);
     expect_equal("r.git");
+}
+
+/// A git that takes the lock on packed-refs as soon as it has packed the refs once, as the one of
+/// housekeeping may, and holds it until somebody else takes it away.
+TEST_F(RepositoriesCrash, ALockOnPackedRefsThatIsHeldForAMomentIsWaitedFor) {
+    create("r.git");
+    commit("r.git", "main", "1");
+    push("r.git", {"main"});
+    const auto place = on_primary("r.git");
+    const auto lock = place / "packed-refs.lock";
+    const auto taken = directory_ / "taken";
+    write_file(directory_ / "bin/git",
+               "#!/bin/sh\n/usr/bin/git \"$@\" || exit\ncase \"$*\" in *pack-refs*) [ -e '" +
+                   taken.string() + "' ] || : >'" + taken.string() + "' >'" + lock.string() +
+                   "' ;; esac\n");
+    must_run({"chmod", "+x", (directory_ / "bin/git").string()});
+    const std::string path = std::getenv("PATH");
+    setenv("PATH", ((directory_ / "bin").string() + ":" + path).c_str(), 1);
+    const git::Program program;
+    setenv("PATH", path.c_str(), 1);
+
+    const std::string oid = *from_hex(git({"-C", place.string(), "rev-parse", "main"}));
+    const RefChange change{"refs/heads/other", {}, RefValue::direct(oid)};
+    const auto move = [&](const std::stop_token& stop) {
+        git::move_refs_at_once(program, place, {&change}, stop);
+    };
+    const auto when_it_is_held = [&](const std::function<void()>& act) {
+        return std::jthread([&lock, act](const std::stop_token& stop) {
+            while (!stop.stop_requested() && !std::filesystem::exists(lock)) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+            act();
+        });
+    };
+    {
+        std::stop_source stop;
+        const auto stopper = when_it_is_held([&] { stop.request_stop(); });
+        EXPECT_THROW(move(stop.get_token()), Stopped);
+    }
+    std::filesystem::remove(lock);
+    std::filesystem::remove(taken);
+    const auto holder = when_it_is_held([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));  // as long as it is held
+        std::filesystem::remove(lock);
+    });
+    EXPECT_NO_THROW(move({}));
+    EXPECT_EQ(git({"-C", place.string(), "rev-parse", "other"}), to_hex(oid));
 }
 
 TEST_F(RepositoriesCrash, LocksThatAKilledGitLeftBehindAreTakenAway) {

@@ -11,6 +11,7 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "base/worker.hpp"
 
 namespace antipode::git {
 namespace {
@@ -25,6 +26,10 @@ using FileClock = std::filesystem::file_time_type::clock;
 /// git holds its locks for moments.
 constexpr std::chrono::seconds longest_lock(10);
 const FileClock::time_point process_began = FileClock::now();
+/// Housekeeping may pack the refs just now. As long as git itself waits for that lock:
+/// git-config(1), core.packedRefsTimeout.
+constexpr std::chrono::milliseconds lock_patience(1000);
+constexpr std::chrono::milliseconds between_tries(10);
 
 std::string describe(const std::filesystem::path& git_dir) {
     return "updating refs of " + printable(git_dir.native());
@@ -89,25 +94,25 @@ std::string text_of(const RefMap& refs) {
     return text;
 }
 
-/// git's lock on packed-refs, which becomes the new file.
+/// git's lock on packed-refs, which becomes the new file. Waits for whoever holds it.
 class PackedRefsLock {
   public:
-    explicit PackedRefsLock(const std::filesystem::path& git_dir)
+    PackedRefsLock(const std::filesystem::path& git_dir, const std::stop_token& stop)
         : git_dir_(git_dir), lock_(git_dir / "packed-refs.lock") {
-        for (int i = 0; i < 2 && !fd_.valid(); ++i) {
-            fd_ = Fd(open(lock_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-            if (!fd_.valid() && errno != EEXIST) {
-                throw_errno("making", lock_);
+        const auto until = std::chrono::steady_clock::now() + lock_patience;
+        while (!take()) {
+            if (remove_leftover(lock_.string(), git_dir)) {
+                continue;
             }
-            if (!fd_.valid() && !remove_leftover(lock_.string(), git_dir)) {
-                break;
+            if (std::chrono::steady_clock::now() >= until) {
+                throw Error(Reaction::Retry,
+                            describe(git_dir) + ": " + printable(lock_.native()) + " is held",
+                            "if no git process works on that repository (ps -C git), remove the "
+                            "lock file");
             }
-        }
-        if (!fd_.valid()) {
-            throw Error(Reaction::Retry,
-                        describe(git_dir) + ": " + printable(lock_.native()) + " is held",
-                        "if no git process works on that repository (ps -C git), remove the lock "
-                        "file");
+            if (sleep_unless_stopped(between_tries, stop)) {
+                throw Stopped{};
+            }
         }
     }
     ~PackedRefsLock() {
@@ -126,6 +131,15 @@ class PackedRefsLock {
     }
 
   private:
+    /// False: somebody holds it.
+    bool take() {
+        fd_ = Fd(open(lock_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+        if (!fd_.valid() && errno != EEXIST) {
+            throw_errno("making", lock_);
+        }
+        return fd_.valid();
+    }
+
     const std::filesystem::path git_dir_;
     const std::filesystem::path lock_;
     Fd fd_;
@@ -166,7 +180,7 @@ void move_refs_at_once(const Program& program, const std::filesystem::path& git_
                        const std::vector<const RefChange*>& changes, const std::stop_token& stop) {
     pack_all(program, git_dir, stop);
     {
-        PackedRefsLock lock(git_dir);
+        PackedRefsLock lock(git_dir, stop);
         RefMap refs = read_packed(git_dir);
         change_all(git_dir, changes, refs);
         lock.become(text_of(refs));
