@@ -2,6 +2,7 @@
 
 #include "adapters/postgres/capture_setup.hpp"
 #include "adapters/postgres/control.hpp"
+#include "adapters/postgres/data_directory.hpp"
 #include "base/error.hpp"
 
 namespace antipode::postgres {
@@ -63,6 +64,7 @@ void read_server(Connection& connection, SourceFacts& facts) {
     facts.log_is_capped = rows.boolean(0, 11);
     facts.synchronous_standby_names = rows.string(0, 12);
     facts.may_publish = rows.boolean(0, 13);
+    facts.data_directory = data_directory(connection);
 }
 
 std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::string& name) {
@@ -85,6 +87,7 @@ std::optional<SourceFacts::Slot> read_slot(Connection& connection, const std::st
     }
     slot.wal_end = Lsn::parse(rows.text(0, 6)).value_or(Lsn{});
     slot.retained_bytes = static_cast<uint64_t>(rows.integer(0, 7));
+    slot.server_version = connection.server_version();
     return slot;
 }
 

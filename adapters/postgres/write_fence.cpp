@@ -284,6 +284,7 @@ DatabaseFence::~DatabaseFence() = default;
 FenceState DatabaseFence::look() {
     return state_->transaction([&](Connection& connection) {
         FenceState fence;
+        fence.server_version = connection.server_version();
         fence.set_up = state_->is_set_up(connection);
         if (!fence.set_up) {
             return fence;

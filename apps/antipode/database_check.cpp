@@ -8,9 +8,14 @@
 namespace antipode::cli {
 namespace {
 
-std::string version_of(const SourceFacts& facts) {
-    return "PostgreSQL " + std::to_string(facts.server_version / 10000) + "." +
-           std::to_string(facts.server_version % 10000);
+/// Where the server keeps its data, on this machine.
+Finding check_data(const std::string& subject, const SourceFacts& facts) {
+    return facts.data_directory.empty()
+               ? skipped("space", subject,
+                         "not known where PostgreSQL keeps its data: on another machine, or the "
+                         "role may not know it (GRANT pg_read_all_settings TO \"" +
+                             facts.role + "\")")
+               : check_space_of(subject, facts.data_directory);
 }
 
 Findings check_database(const Config::Database& store, bool secondary, const LookAtDatabase& look) {
@@ -21,23 +26,26 @@ Findings check_database(const Config::Database& store, bool secondary, const Loo
     } catch (const Error& error) {
         return {bad("database", subject, error.what(), error.next_step())};
     }
-    const std::string server = version_of(facts) + ", as role " + facts.role;
+    const std::string server =
+        "PostgreSQL " + server_version_text(facts.server_version) + ", as role " + facts.role;
+    Findings findings = {check_data(subject, facts)};
     if (secondary) {
-        return {facts.in_recovery
-                    ? bad("database", subject, "the server is a standby: it cannot be written",
-                          "give the store a PostgreSQL of its own on this site")
-                    : good("database", subject, server + " answers")};
+        findings.push_back(facts.in_recovery
+                               ? bad("database", subject,
+                                     "the server is a standby: it cannot be written",
+                                     "give the store a PostgreSQL of its own on this site")
+                               : good("database", subject, server + " answers"));
+        return findings;
     }
-    Findings findings;
-    for (const primary::UnmetNeed& need : primary::unmet_needs(facts, store)) {
+    const auto needs = primary::unmet_needs(facts, store);
+    for (const primary::UnmetNeed& need : needs) {
         findings.push_back(bad("database", subject, need.what, need.remedy));
     }
-    if (findings.empty()) {
-        const bool uncapped = primary::is_uncapped(facts, store);
-        findings.push_back(
-            good("database", subject,
-                 server + ", can be captured" +
-                     (uncapped ? std::string("; ") + primary::uncapped : std::string())));
+    if (needs.empty()) {
+        findings.push_back(good("database", subject, server + ", can be captured"));
+    }
+    if (const auto problem = primary::uncapped_slot(facts, store)) {
+        findings.push_back(bad("database", subject, problem->what, problem->remedy));
     }
     if (const std::string note = primary::keyless_note(facts); !note.empty()) {
         findings.push_back(good("database", subject, note));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -45,9 +46,11 @@ struct Check {
     std::function<Findings(const Config&)> look;
 };
 
-/// This machine: state directory, roots, disk space, watch limits, secrets' permissions.
+/// This machine: state directory, roots, disk space, watch limits, git, secrets' permissions.
 std::vector<Check> local_checks();
-/// The servers: this site's nats-server, the other sites' daemons, clocks.
+/// Whether the file system at `path` has room.
+Finding check_space_of(const std::string& subject, const std::filesystem::path& path);
+/// The servers of all sites: nats-servers, daemons and what they may open, clocks, versions.
 std::vector<Check> server_checks(const Fetch& fetch, const Greet& greet, const Clock& clock);
 
 /// The buckets of stores of files: whether they can be listed with the configured key.

@@ -4,7 +4,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "apps/antipode/nats_greeting.hpp"
 #include "base/error.hpp"
@@ -77,6 +79,17 @@ struct Site {
                                    std::to_string(now) + "}"};
         };
     }
+    /// The same, of which that of sydney says more.
+    Fetch daemons_with(const std::string& more) const {
+        return [this, more](const std::string& url, std::chrono::milliseconds timeout) {
+            Answer answer = daemons()(url, timeout);
+            if (url.find("sydney") != std::string::npos) {
+                answer.body.back() = ',';
+                answer.body += more + "}";
+            }
+            return answer;
+        };
+    }
 };
 
 NatsGreeting debian_server(const std::string&) {
@@ -87,7 +100,8 @@ TEST(Doctor, FindsNothingOnAGoodMachine) {
     const Site site;
     for (const Finding& finding : site.look(local_checks())) {
         // How full this machine is, and what else watches its files, is not this test's matter.
-        if (finding.check != "space" && finding.check != "inotify") {
+        const bool watches = finding.check == "inotify" && finding.subject.empty();
+        if (finding.check != "space" && !watches) {
             EXPECT_EQ(finding.verdict, Verdict::Good) << finding.check << " " << finding.text;
         }
     }
@@ -115,6 +129,114 @@ TEST(Doctor, FindsSecretsThatAreNone) {
     EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "secret", "by others")));
     chmod(site.config.http.token_file.c_str(), 0600);
     EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Good, "secret", "is private")));
+}
+
+/// Puts a variable of the environment back.
+class Environment {
+  public:
+    Environment(const char* name, const std::string& value)
+        : name_(name), before_(std::getenv(name)) {
+        setenv(name, value.c_str(), 1);
+    }
+    ~Environment() { setenv(name_, before_.c_str(), 1); }
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+  private:
+    const char* name_;
+    std::string before_;
+};
+
+TEST(Doctor, FindsAGitThatDoesNotSync) {
+    Site site;
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Good, "git", "git version 2.")));
+    const auto git = site.directory / "bin/git";
+    test::write_file(git, "#!/bin/sh\necho git version 2.35.7\n");
+    chmod(git.c_str(), 0755);
+    const Environment path("PATH", (site.directory / "bin").string() + ":" + std::getenv("PATH"));
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "git", "version 2.35.7")));
+    test::write_file(git, "#!/bin/sh\necho broken >&2; exit 1\n");
+    EXPECT_THAT(site.look(local_checks()), Contains(is(Verdict::Bad, "git", "tell its version")));
+    site.config.repositories.clear();
+    EXPECT_THAT(site.look(local_checks()), Not(Contains(Field(&Finding::check, "git"))));
+}
+
+TEST(Doctor, FindsThatNoMoreWatchesCanBeMade) {
+    const Site site;
+    std::vector<Check> checks = local_checks();
+    std::erase_if(checks, [](const Check& check) { return check.name != "inotify"; });
+    EXPECT_THAT(site.look(checks), Contains(is(Verdict::Good, "inotify", "2 of 2 can be made")));
+    // The kernel's answer is the same where a user has max_user_instances of them.
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    const int next = dup(0);
+    close(next);
+    rlimit tight = before;
+    tight.rlim_cur = static_cast<rlim_t>(next) + 1;
+    setrlimit(RLIMIT_NOFILE, &tight);
+    const Findings findings = site.look(checks);
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_THAT(findings,
+                Contains(AllOf(is(Verdict::Bad, "inotify", "1 of 2 can be made"),
+                               Field(&Finding::next_step, HasSubstr("max_user_instances")))));
+}
+
+TEST(Doctor, FindsDaemonsThatMayOpenTooFewFiles) {
+    const Site site;
+    const auto look = [&](const std::string& open_files, const std::string& limit) {
+        return site.look_at_servers(
+            site.daemons_with("\"open_files\":" + open_files + ",\"open_files_limit\":" + limit),
+            debian_server);
+    };
+    EXPECT_THAT(look("60", "1024"), Contains(is(Verdict::Good, "files", "has 60 of 1024 open")));
+    EXPECT_THAT(look("60", "100"),
+                Contains(AllOf(is(Verdict::Bad, "files", "has 60 of 100 open, 256 may be needed"),
+                               Field(&Finding::subject, "sydney"),
+                               Field(&Finding::next_step, HasSubstr("LimitNOFILE")))));
+    EXPECT_THAT(look("900", "1024"), Contains(is(Verdict::Bad, "files", "has 900 of 1024 open")));
+    EXPECT_THAT(look("null", "null"), Not(Contains(Field(&Finding::check, "files"))));
+}
+
+TEST(Doctor, FindsVersionsThatDifferBetweenSites) {
+    const Site site;
+    const auto of = [](const std::string& subject, Verdict verdict, const std::string& text) {
+        return AllOf(is(verdict, "version", text), Field(&Finding::subject, subject));
+    };
+    const Findings alike = site.look_at_servers(site.daemons(), debian_server);
+    EXPECT_THAT(alike, Contains(of("antipoded", Verdict::Good, "0.1.0 on every site")));
+    EXPECT_THAT(alike, Contains(of("nats-server", Verdict::Good, "2.9 on every site")));
+
+    const auto database = [](const std::string& version) {
+        return R"("stores":[{"store":"database/app","server_version":")" + version + "\"}]";
+    };
+    const Fetch other = [&](const std::string& url, std::chrono::milliseconds timeout) {
+        const bool sydney = url.find("sydney") != std::string::npos;
+        Answer answer = site.daemons()(url, timeout);
+        answer.body.back() = ',';
+        answer.body += database(sydney ? "16.1" : "15.4") + R"(,"version":")" +
+                       (sydney ? "0.2.0" : "0.1.0") + "\"}";
+        return answer;
+    };
+    const Greet newer = [](const std::string& url) {
+        return NatsGreeting{url.find("sydney") != std::string::npos ? "2.10.2" : "2.9.10", true};
+    };
+    const Findings differing = site.look_at_servers(other, newer);
+    EXPECT_THAT(differing,
+                Contains(of("antipoded", Verdict::Bad, "0.1.0 on london, 0.2.0 on syd")));
+    EXPECT_THAT(differing, Contains(of("nats-server", Verdict::Bad, "2.9 on london, 2.10 on syd")));
+    EXPECT_THAT(
+        differing,
+        Contains(AllOf(of("PostgreSQL of database/app", Verdict::Bad, "15 on london, 16 on sydney"),
+                       Field(&Finding::next_step, HasSubstr("upgrade")))));
+    // One site alone differs from nobody.
+    const Fetch alone = [&](const std::string& url, std::chrono::milliseconds timeout) {
+        if (url.find("sydney") != std::string::npos) {
+            throw Error(Reaction::Retry, "connection refused");
+        }
+        return site.daemons()(url, timeout);
+    };
+    EXPECT_THAT(site.look_at_servers(alone, debian_server),
+                Not(Contains(Field(&Finding::subject, "antipoded"))));
 }
 
 TEST(Doctor, FindsAStreamThatDoesNotFit) {
@@ -212,15 +334,29 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     facts.ddl_captured = true;
     const LookAtDatabase look = [&](const Config::Database&) { return facts; };
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
-                ElementsAre(is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode")));
+                UnorderedElementsAre(
+                    is(Verdict::Skipped, "space", "GRANT pg_read_all_settings TO \"antipode\""),
+                    is(Verdict::Good, "database", "PostgreSQL 15.4, as role antipode"),
+                    AllOf(is(Verdict::Bad, "database", "nothing caps the write-ahead log"),
+                          Field(&Finding::next_step, HasSubstr("slot_max_bytes")))));
+    facts.data_directory = site.directory.path();
+    EXPECT_THAT(
+        site.look({database_check(look, no_nats)}),
+        Contains(AllOf(Field(&Finding::check, "space"), Field(&Finding::subject, "database/app"),
+                       Field(&Finding::text, HasSubstr("at " + facts.data_directory)))));
+    facts.data_directory.clear();
+    site.config.databases.front().slot_max_bytes = 1 << 30;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
-                ElementsAre(is(Verdict::Good, "database", "max_slot_wal_keep_size")));
+                Not(Contains(Field(&Finding::verdict, Verdict::Bad))));
+    site.config.databases.front().slot_max_bytes = 0;
+    facts.log_is_capped = true;
     facts.tables.resize(1);
     facts.tables[0].name = {"public", "log"};
     facts.tables[0].replica_identity = 'f';
     facts.tables[0].identity_usable = facts.tables[0].published = true;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
-                ElementsAre(is(Verdict::Good, "database", "can be captured"),
+                ElementsAre(is(Verdict::Skipped, "space", "not known"),
+                            is(Verdict::Good, "database", "can be captured"),
                             is(Verdict::Good, "database", "apart of \"public\".\"log\"")));
     facts.tables.clear();
     facts.large_objects = true;
@@ -243,7 +379,8 @@ TEST(Doctor, FindsWhatADatabaseLacks) {
     facts.wal_level = "replica";
     facts.may_replicate = false;
     EXPECT_THAT(site.look({database_check(look, no_nats)}),
-                UnorderedElementsAre(is(Verdict::Bad, "database", "wal_level is \"replica\""),
+                UnorderedElementsAre(is(Verdict::Skipped, "space", "not known"),
+                                     is(Verdict::Bad, "database", "wal_level is \"replica\""),
                                      is(Verdict::Bad, "database", "may not replicate")));
     const LookAtDatabase down = [](const Config::Database&) -> SourceFacts {
         throw Error(Reaction::Retry, "connection refused");

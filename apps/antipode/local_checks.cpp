@@ -1,15 +1,18 @@
 // The part of `antipode doctor` that looks at this machine.
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "adapters/git/program.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "base/words.hpp"
 
@@ -24,6 +27,8 @@ constexpr double least_free_share = 0.05;
 constexpr uint64_t most_directories = 2'000'000;
 /// Watches that other programs of the same user may need.
 constexpr uint64_t spare_watches = 4096;
+/// Since then it syncs what it writes (core.fsync).
+constexpr std::pair oldest_git{2, 36};
 
 std::string error_text(int error) {
     return std::generic_category().message(error);
@@ -94,6 +99,8 @@ Findings check_roots(const Config& config) {
     return findings;
 }
 
+}  // namespace
+
 Finding check_space_of(const std::string& subject, const fs::path& path) {
     struct statvfs space {};
     if (statvfs(path.c_str(), &space) != 0) {
@@ -115,6 +122,8 @@ Finding check_space_of(const std::string& subject, const fs::path& path) {
     }
     return good("space", subject, text);
 }
+
+namespace {
 
 uint64_t bytes_below(const fs::path& root) {
     uint64_t bytes = 0;
@@ -197,6 +206,56 @@ Findings check_watches(const Config& config) {
     return {good("inotify", "", text)};
 }
 
+/// How many a user has already, nobody tells: as many are made as the daemon of a primary makes.
+Findings check_watch_instances(const Config& config) {
+    size_t needed = 2 * config.repositories.size();  // the root, and the hooks' spool
+    for (const Config::Blobs& store : config.blobs) {
+        needed += store.bucket ? 0 : 1;
+    }
+    std::vector<int> made;
+    int error = 0;
+    while (made.size() < needed && error == 0) {
+        const int instance = inotify_init1(IN_CLOEXEC);
+        error = instance < 0 ? errno : 0;
+        if (instance >= 0) {
+            made.push_back(instance);
+        }
+    }
+    for (const int instance : made) {
+        close(instance);
+    }
+    uint64_t limit = 0;
+    std::ifstream("/proc/sys/fs/inotify/max_user_instances") >> limit;
+    const std::string text =
+        std::to_string(made.size()) + " of " + std::to_string(needed) +
+        " can be made besides what runs; the limit of all of a user's programs is " +
+        std::to_string(limit);
+    if (error != 0) {
+        return {bad("inotify", "instances", text + ": " + error_text(error),
+                    "sysctl fs.inotify.max_user_instances=1024, and put it into /etc/sysctl.d")};
+    }
+    return {good("inotify", "instances", text)};
+}
+
+Findings check_git(const Config& config) {
+    if (config.repositories.empty()) {
+        return {};
+    }
+    const git::Outcome outcome = git::Program().run({}, {.arguments = {"version"}}, {});
+    std::pair version{0, 0};
+    if (!outcome.ok() || std::sscanf(outcome.output.c_str(), "git version %d.%d", &version.first,
+                                     &version.second) != 2) {
+        return {bad("git", "", "it does not tell its version: " + outcome.complaint(),
+                    "git version, as the daemon's user")};
+    }
+    const std::string text = outcome.output.substr(0, outcome.output.find('\n'));
+    if (version < oldest_git) {
+        return {bad("git", "", text + " does not sync what it writes: a power cut can take it",
+                    "put git 2.36 or newer on the daemon's PATH, and on that of who pushes")};
+    }
+    return {good("git", "", text)};
+}
+
 Finding check_secret(const std::string& key, const fs::path& file) {
     struct stat about {};
     if (stat(file.c_str(), &about) != 0) {
@@ -238,6 +297,8 @@ std::vector<Check> local_checks() {
             {"root", check_roots},
             {"space", check_space},
             {"inotify", check_watches},
+            {"inotify", check_watch_instances},
+            {"git", check_git},
             {"secret", check_secrets}};
 }
 

@@ -1,5 +1,6 @@
 // The part of `antipode doctor` that looks at the servers of this and the other sites.
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "apps/antipode/doctor.hpp"
@@ -14,6 +15,11 @@ using std::chrono::microseconds;
 
 constexpr microseconds most_skew{std::chrono::seconds(1)};
 constexpr microseconds least_shown{std::chrono::milliseconds(100)};
+/// Open files: connections that are served, state databases, workers; and of each store its own
+/// connections, and the files in work.
+constexpr uint64_t files_of_a_daemon = 256;
+constexpr uint64_t files_of_a_store = 32;
+constexpr uint64_t most_percent_open = 80;
 
 /// nats-server syncs by itself as often as it is told to only from 2.10 on.
 bool syncs_by_itself(const std::string& version) {
@@ -49,12 +55,42 @@ Finding check_store_dir(const Config& config, const std::string& version) {
     return good("nats", "store_dir", "messages are synced in " + streams.string());
 }
 
+/// Which version each site has of a program.
+using Versions = std::map<std::string, std::string>;
+
+/// Nothing where only one site could be asked.
+void add_versions(Findings& findings, const std::string& program, const Versions& versions,
+                  const std::string& next_step) {
+    std::set<std::string> distinct;
+    std::string text;
+    for (const auto& [site, version] : versions) {
+        distinct.insert(version);
+        text += (text.empty() ? "" : ", ") + version + " on " + site;
+    }
+    if (distinct.size() > 1) {
+        findings.push_back(bad("version", program, text, next_step));
+    } else if (versions.size() > 1) {
+        findings.push_back(good("version", program, *distinct.begin() + " on every site"));
+    }
+}
+
+/// "2.9" of "2.9.10", "15" of "15.4": as many parts.
+std::string first_parts(const std::string& version, int parts) {
+    size_t end = 0;
+    for (int part = 0; part < parts && end != std::string::npos; ++part) {
+        end = version.find('.', end + (part == 0 ? 0 : 1));
+    }
+    return version.substr(0, end);
+}
+
 Findings check_nats(const Config& config, const Greet& greet) {
     Findings findings;
+    Versions versions;
     for (const Config::Site& site : config.sites) {
         const std::string& url = site.name == config.site ? config.nats.url : site.nats;
         try {
             const NatsGreeting greeting = greet(url);
+            versions[site.name] = first_parts(greeting.version, 2);
             if (!greeting.jetstream) {
                 findings.push_back(bad("nats", url, "nats-server runs without JetStream",
                                        "start it with --jetstream --store_dir DIRECTORY"));
@@ -71,6 +107,9 @@ Findings check_nats(const Config& config, const Greet& greet) {
                     "start nats-server of " + site.name + " with JetStream, or mend the address"));
         }
     }
+    add_versions(findings, "nats-server", versions,
+                 "install the newer one on every site: after a change of the primary each serves "
+                 "the others");
     return findings;
 }
 
@@ -94,6 +133,25 @@ Finding check_clock(const std::string& site, const StatusReport& report, TimePoi
     return good("clock", site, text);
 }
 
+/// Unknown of an older daemon.
+void add_open_files(Findings& findings, const std::string& site, const StatusReport& report) {
+    if (!report.open_files || !report.open_files_limit) {
+        return;
+    }
+    const uint64_t limit = *report.open_files_limit;
+    const uint64_t needed = files_of_a_daemon + files_of_a_store * report.stores.size();
+    const std::string text = "antipoded has " + std::to_string(*report.open_files) + " of " +
+                             std::to_string(limit) + " open, " + std::to_string(needed) +
+                             " may be needed";
+    if (limit < needed || *report.open_files * 100 > limit * most_percent_open) {
+        findings.push_back(bad("files", site, text,
+                               "LimitNOFILE=65536 in antipoded's systemd unit of " + site +
+                                   " (ulimit -n where there is none), then restart it"));
+    } else {
+        findings.push_back(good("files", site, text));
+    }
+}
+
 /// What the daemon of this machine cannot do now, each problem once.
 void add_workers(Findings& findings, const std::string& url, const StatusReport& report) {
     std::set<std::string> seen;
@@ -106,8 +164,34 @@ void add_workers(Findings& findings, const std::string& url, const StatusReport&
     }
 }
 
+/// Of the daemons, and of what they say of the servers that they use.
+struct DaemonVersions {
+    Versions daemons;
+    std::map<std::string, Versions> postgres;  ///< by store; major versions
+
+    void note(const std::string& site, const StatusReport& report) {
+        daemons[site] = report.version;
+        for (const StoreRow& store : report.stores) {
+            if (!store.server_version.empty()) {
+                postgres[store.store][site] = first_parts(store.server_version, 1);
+            }
+        }
+    }
+    void add_to(Findings& findings) const {
+        add_versions(findings, "antipoded", daemons,
+                     "upgrade it where it is older; meanwhile each understands the version before "
+                     "its own");
+        for (const auto& [store, versions] : postgres) {
+            add_versions(findings, "PostgreSQL of " + store, versions,
+                         "upgrade the older server: its structure is not compared until then, and "
+                         "new statements may fail on it");
+        }
+    }
+};
+
 Findings check_daemons(const Config& config, const Fetch& fetch, const Clock& clock) {
     Findings findings;
+    DaemonVersions versions;
     for (const Config::Site& site : config.sites) {
         const std::string url = daemon_of(config, site);
         try {
@@ -124,6 +208,8 @@ Findings check_daemons(const Config& config, const Fetch& fetch, const Clock& cl
             findings.push_back(good(
                 "daemon", url, site.name + ", " + report.role + ", antipoded " + report.version));
             findings.push_back(check_clock(site.name, report, before, after));
+            add_open_files(findings, site.name, report);
+            versions.note(site.name, report);
             if (site.name == config.site) {
                 add_workers(findings, url, report);
             }
@@ -133,6 +219,7 @@ Findings check_daemons(const Config& config, const Fetch& fetch, const Clock& cl
                                        ", and let its HTTP port be reached from here"));
         }
     }
+    versions.add_to(findings);
     return findings;
 }
 

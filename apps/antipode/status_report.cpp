@@ -124,6 +124,7 @@ StoreRow read_store(const json& row) {
             .parked = get<uint64_t>(row, "parked"),
             .waiting = get<uint64_t>(row, "waiting"),
             .lsn = Lsn::parse(text(row, "lsn")),
+            .server_version = text(row, "server_version"),
             .copy = read_copy(row),
             .content_check = read_content_check(row),
             .deletions = read_deletions(row)};
@@ -193,6 +194,8 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.version = text(document, "version");
     report.now = *now;
     report.started = get<TimePoint>(document, "started_us");
+    report.open_files = get<uint64_t>(document, "open_files");
+    report.open_files_limit = get<uint64_t>(document, "open_files_limit");
     report.recovery_point = get<TimePoint>(document, "recovery_point_us");
     report.recovery_point_reason = text(document, "recovery_point_reason");
     report.refused = read_refused(document);

@@ -70,7 +70,8 @@ struct StoreRow {
     std::optional<uint64_t> mismatches;
     std::optional<uint64_t> parked;
     std::optional<uint64_t> waiting;
-    std::optional<Lsn> lsn;  ///< of a secondary's database: applied through
+    std::optional<Lsn> lsn;        ///< of a secondary's database: applied through
+    std::string server_version{};  ///< of a database's server: "15.4"
     std::optional<CopyRow> copy;
     std::optional<ContentCheckRow> content_check{};
     std::optional<DeletionsRow> deletions{};
@@ -111,6 +112,8 @@ struct StatusReport {
     std::string version;
     TimePoint now;  ///< the daemon's clock when it answered: ages are counted from here
     std::optional<TimePoint> started;
+    std::optional<uint64_t> open_files;  ///< of the daemon
+    std::optional<uint64_t> open_files_limit;
     std::optional<TimePoint> recovery_point;
     std::string recovery_point_reason;
     RefusedRow refused;

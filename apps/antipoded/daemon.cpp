@@ -7,6 +7,7 @@
 #include "apps/antipoded/item_list.hpp"
 #include "apps/antipoded/json.hpp"
 #include "apps/antipoded/metrics.hpp"
+#include "apps/antipoded/open_files.hpp"
 #include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/secondary_half.hpp"
@@ -381,6 +382,8 @@ nlohmann::json Daemon::status() const {
                              {"version", ANTIPODE_VERSION},
                              {"now_us", to_microseconds(clock_.now())},
                              {"started_us", to_microseconds(started_at_)},
+                             {"open_files", nullptr},
+                             {"open_files_limit", nullptr},
                              {"recovery_point_us", nullptr},
                              {"recovery_point_reason", ""},
                              {"refused", nullptr},
@@ -390,6 +393,11 @@ nlohmann::json Daemon::status() const {
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},
                              {"workers", nlohmann::json::array()}};
+    const OpenFiles files = open_files();
+    if (files.now && files.most) {
+        status["open_files"] = *files.now;
+        status["open_files_limit"] = *files.most;
+    }
     half = this->half();
     status["role"] = role();
     status["failover"] = failover();

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "base/seams/database.hpp"
+
 namespace antipode {
 namespace {
 
@@ -128,6 +130,11 @@ std::optional<DatabaseWatch::Problem> DatabaseWatch::fence_problem() const {
                        "take that right from it on the primary, or take it out of \"readers\""};
     }
     return std::nullopt;
+}
+
+std::optional<std::string> DatabaseWatch::server_version() const {
+    const auto fence = seen_.copy().fence;
+    return fence ? std::optional(server_version_text(fence->server_version)) : std::nullopt;
 }
 
 nlohmann::json DatabaseWatch::show_fence() const {

@@ -40,6 +40,8 @@ class DatabaseWatch {
     std::optional<Problem> skipped_problem() const;
     /// "skipped" of the store in /v1/status: how many transactions, and the last one.
     nlohmann::json show_skipped() const;
+    /// "15.4"; nullopt: the server was not asked yet.
+    std::optional<std::string> server_version() const;
     /// "read_only" of the store in /v1/status.
     nlohmann::json show_fence() const;
 

@@ -17,7 +17,8 @@ inline nlohmann::json empty_store(const StoreId& store) {
     for (const char* key :
          {"capture_lag_seconds", "delivery_lag_seconds", "apply_lag_seconds", "total_lag_seconds",
           "backlog_events", "backlog_bytes", "captured_through_us", "position", "safe_position",
-          "lsn", "applied", "verified", "mismatches", "parked", "waiting", "copy", "slot"}) {
+          "lsn", "applied", "verified", "mismatches", "parked", "waiting", "copy", "slot",
+          "server_version"}) {
         row[key] = nullptr;
     }
     return row;

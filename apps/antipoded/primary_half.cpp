@@ -385,6 +385,7 @@ void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
                        {"retained_bytes", slot->retained_bytes},
                        {"safe_wal_bytes", nullptr},
                        {"let_go", let_go}};
+        row["server_version"] = server_version_text(slot->server_version);
         if (slot->safe_wal_bytes) {
             row["slot"]["safe_wal_bytes"] = *slot->safe_wal_bytes;
         }

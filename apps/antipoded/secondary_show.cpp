@@ -106,6 +106,9 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
         row["verified"] = lane.database->transactions;
     }
     if (SecondaryDatabase* const database = database_of(lane.store)) {
+        if (const auto version = database->watch().server_version()) {
+            row["server_version"] = *version;
+        }
         row["read_only"] = database->watch().show_fence();
         row["skipped"] = database->watch().show_skipped();
         row["check"] = database->checks().show();

@@ -174,6 +174,11 @@ class ChangeSource {
 
 // ---- Primary: the server, its settings and what replication needs of it ----
 
+/// "15.4" of 150004, as libpq counts versions.
+inline std::string server_version_text(int version) {
+    return std::to_string(version / 10000) + "." + std::to_string(version % 10000);
+}
+
 /// One published or publishable table and how its rows can be told apart.
 struct SourceTable {
     TableName name;
@@ -207,10 +212,13 @@ struct SourceFacts {
         /// How much more may be written until it is lost; nullopt: no limit is set.
         std::optional<int64_t> safe_wal_bytes{};
         Lsn wal_end{};
+        int server_version = 0;  ///< as below
     };
     std::optional<Slot> slot;
     std::string synchronous_standby_names;
     bool log_is_capped = false;  ///< max_slot_wal_keep_size is set
+    /// Of a server of this machine, where the role may know it; else empty.
+    std::string data_directory;
     std::string database;
 
     struct Publication {

@@ -7,7 +7,8 @@
 namespace antipode {
 
 struct FenceState {
-    bool set_up = false;  ///< `antipode database setup` was run
+    int server_version = 0;  ///< 150004
+    bool set_up = false;     ///< `antipode database setup` was run
     bool closed = false;
     struct Writer {
         std::string role;

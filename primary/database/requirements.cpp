@@ -264,8 +264,15 @@ std::optional<UnmetNeed> synchronous_problem(const SourceFacts& facts,
     return std::nullopt;
 }
 
-bool is_uncapped(const SourceFacts& facts, const Config::Database& config) {
-    return !facts.log_is_capped && config.slot_max_bytes == 0;
+std::optional<UnmetNeed> uncapped_slot(const SourceFacts& facts, const Config::Database& config) {
+    if (facts.log_is_capped || config.slot_max_bytes > 0) {
+        return std::nullopt;
+    }
+    return UnmetNeed{
+        "nothing caps the write-ahead log that the slot keeps while a site is away: it can fill "
+        "the primary's disk",
+        "slot_max_bytes in [[database]]: sites that need more are let go of, and come back by "
+        "comparing; PostgreSQL's max_slot_wal_keep_size, larger, is the last resort"};
 }
 
 bool is_slot_lost(const SourceFacts& facts) {

@@ -33,11 +33,8 @@ std::optional<UnmetNeed> slot_problem(const SourceFacts::Slot& slot,
 std::optional<UnmetNeed> synchronous_problem(const SourceFacts& facts,
                                              const Config::Database& config);
 
-/// Nothing caps what the slot may keep of the primary's disk.
-bool is_uncapped(const SourceFacts& facts, const Config::Database& config);
-constexpr const char* uncapped =
-    "nothing caps the write-ahead log that the slot keeps while a site is away (slot_max_bytes, or "
-    "PostgreSQL's max_slot_wal_keep_size as the last resort)";
+/// Nothing caps what the slot may keep of the primary's disk while a site is away.
+std::optional<UnmetNeed> uncapped_slot(const SourceFacts& facts, const Config::Database& config);
 
 /// Capture does without; rows of tables that change their structure then stop the secondaries.
 constexpr const char* ddl_not_captured =
