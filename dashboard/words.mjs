@@ -138,11 +138,24 @@ function stages(store) {
     (markerAge(store) === null ? "" : `, last marker ${format.duration(markerAge(store))} ago`);
 }
 
+/** How this site's inventory compares with the primary's; an older daemon does not say. */
+function inventoryOf(store, nowUs) {
+  const inventory = store.inventory;
+  if (!inventory) {
+    return [];
+  }
+  const equal = known(inventory.equal_us)
+    ? `equal ${format.age((nowUs - inventory.equal_us) / 1e6)} ago` : "not equal yet";
+  return [["Inventory", equal +
+    (inventory.undecided > 0 ? `, ${format.count(inventory.undecided)} of 1,024 parts open` : "") +
+    (inventory.differed > 0 ? `, ${format.count(inventory.differed)} differed` : "")]];
+}
+
 /** When content was looked at, beyond what was applied; nothing where that is not done. */
 function lookedAt(store, nowUs) {
   const content = store.content_check;
   if (content) {
-    return [["Read again", content.asked > 0 ? `${format.count(content.asked)} left`
+    return [...inventoryOf(store, nowUs), ["Read again", content.asked > 0 ? `${format.count(content.asked)} left`
       : known(content.oldest_us) ? `oldest ${format.age((nowUs - content.oldest_us) / 1e6)} ago`
         : "not all yet"]];
   }

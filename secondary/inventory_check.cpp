@@ -258,7 +258,8 @@ void InventoryCheck::judge(const StoreId& store, const Items& primary, const std
                        .position = here ? here->position : registry_.lane(store).finished,
                        .since = now,
                        .tries = 0,
-                       .next_try = now});
+                       .next_try = now},
+                      Registry::FoundBy::Inventories);
 }
 
 }  // namespace antipode::secondary

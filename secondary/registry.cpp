@@ -74,14 +74,16 @@ void Registry::for_each(
         });
 }
 
-void Registry::differs(const Exception& exception) {
+void Registry::differs(const Exception& exception, FoundBy by) {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
         const std::string store = exception.store.to_string();
         state_->add_exception(exception);
         state_->database.execute("UPDATE item SET looked_us = 0 WHERE store = ? AND item = ?",
                                  {store, Bytes{exception.item}});
-        state_->count_up(differing_fact + store);
+        if (by == FoundBy::Reading) {
+            state_->count_up(differing_fact + store);
+        }
     });
 }
 

@@ -227,7 +227,8 @@ void Sweep::report(const Suspect& suspect) {
                        .position = suspect.state.position,
                        .since = now,
                        .tries = 0,
-                       .next_try = now + delay_of_repair(suspect.item)});
+                       .next_try = now + delay_of_repair(suspect.item)},
+                      Registry::FoundBy::Reading);
 }
 
 /// What breaks again and again is not brought again and again at once.

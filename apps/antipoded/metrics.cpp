@@ -77,6 +77,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
         gauge(registry, "antipode_store_inventory_differed",
               "Items in which the inventories differed at the same position.", labels,
               inventory["differed"]);
+        gauge(registry, "antipode_store_inventory_undecided",
+              "Parts, of 1024, that could not be compared at the last look.", labels,
+              inventory["undecided"]);
     }
     if (store.contains("check") && store["check"].is_object()) {
         const auto& check = store["check"];

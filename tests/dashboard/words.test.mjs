@@ -60,6 +60,17 @@ test("says when content was looked at again", () => {
   assert.ok(!("Read again" in facts({})) && !("Compared" in facts({})));
 });
 
+test("says how the inventory compares with the primary's", () => {
+  const said = (inventory) => Object.fromEntries(words.storeView(
+    store({ content_check: { asked: 0, oldest_us: now }, inventory }), status(), now).facts)
+    .Inventory;
+  const inventory = { equal_us: now - 3 * second, undecided: 0, differed: 0 };
+  assert.equal(said(inventory), "equal 3s ago");
+  assert.equal(said({ ...inventory, undecided: 12 }), "equal 3s ago, 12 of 1,024 parts open");
+  assert.equal(said({ ...inventory, equal_us: null, differed: 2 }), "not equal yet, 2 differed");
+  assert.equal(said(undefined), undefined);
+});
+
 test("says in one sentence what is safe", () => {
   const said = words.headline(status(), now);
   assert.equal(said.text, "Everything up to 14:40:05Z (2s ago) is safe on sydney.");

@@ -242,6 +242,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_lag_seconds",
                                             "antipode_store_inventory_differed",
                                             "antipode_store_inventory_equal_timestamp_seconds",
+                                            "antipode_store_inventory_undecided",
                                             "antipode_store_backlog_events",
                                             "antipode_store_backlog_bytes",
                                             "antipode_store_verified",
