@@ -37,6 +37,18 @@ function reasonOf(site, nowUs) {
   return site.reason ? `${silence} and said: ${site.reason}` : `${silence}.`;
 }
 
+/** How old the results of a site's checks are: the oldest speaks for all of its stores. */
+function checkedOf(site, nowUs) {
+  if (!site.checks?.length) {
+    return [];
+  }
+  const times = site.checks.map((check) => check.checked_us);
+  const found = site.checks.filter((check) => check.what).length;
+  return [["Checked", (times.every(known)
+    ? `oldest ${format.age((nowUs - Math.min(...times)) / 1e6)} ago` : "not all yet") +
+    (found > 0 ? `, ${found} of ${times.length} stores not well` : "")]];
+}
+
 /** One site as it is shown. A site whose report is stale is never good. */
 export function siteView(site, status, nowUs) {
   const stale = isStale(site, nowUs);
@@ -65,6 +77,7 @@ export function siteView(site, status, nowUs) {
         ["Lag", lag],
         ["Verified", format.count(site.verified)],
         ["Failed", format.count(site.parked)],
+        ...checkedOf(site, nowUs),
       ]),
       ["Report", stale && known(site.report_at_us) ? `${reportAge}, STALE` : reportAge],
     ],
@@ -265,6 +278,16 @@ export function attention(status, nowUs) {
   }
   for (const site of status.sites) {
     const stale = isStale(site, nowUs);
+    const told = [site.reason, ...(site.site === status.site ? [...said.keys()] : [])].join(" ");
+    for (const check of site.checks ?? []) {
+      if (check.what && !told.includes(check.what)) {
+        problems.push({
+          key: `check ${site.site} ${check.store}`, what: `${site.site} ${check.store}`,
+          reason: check.what, details: "",
+          next: site.site === status.site ? check.next_step : `on ${site.site}: ${check.next_step}`,
+        });
+      }
+    }
     if (site.site !== status.site && (site.reason || stale)) {
       problems.push({
         key: `site ${site.site}`,

@@ -106,6 +106,10 @@ class Publisher {
 
     PublisherStatus status() const { return status_.copy(); }
     const protocol::EventLog& events() const { return events_; }
+    /// Puts among them what is no event of the stream.
+    void tell(const StoreId& store, const std::string& kind, const std::string& text) {
+        events_.tell(store, kind, text, clock_.now());
+    }
 
   private:
     struct ReleasedDeletions {

@@ -1,5 +1,7 @@
 #include "protocol/event_log.hpp"
 
+#include <utility>
+
 #include "base/words.hpp"
 
 namespace antipode::protocol {
@@ -42,6 +44,20 @@ void EventLog::note(const Position& position, const std::optional<StoreId>& stor
     }
     event.text = text_of(payload);
     event.captured_at = captured_at;
+    add(std::move(event));
+}
+
+void EventLog::tell(const StoreId& store, const std::string& kind, const std::string& text,
+                    TimePoint at) {
+    SeenEvent event;
+    event.store = store.to_string();
+    event.kind = kind;
+    event.text = text;
+    event.captured_at = at;
+    add(std::move(event));
+}
+
+void EventLog::add(SeenEvent event) {
     log_.with([&](Log& log) {
         event.sequence = ++log.sequence;
         log.events.push_back(std::move(event));

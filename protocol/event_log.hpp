@@ -13,8 +13,8 @@ namespace antipode::protocol {
 /// One event, as `antipode events` shows it.
 struct SeenEvent {
     uint64_t sequence = 0;  ///< in this daemon's log
-    Position position;
-    std::string store;  ///< empty: control events
+    Position position;      ///< the origin: it is none of the stream's
+    std::string store;      ///< empty: control events
     std::string kind;
     std::string item;  ///< raw bytes; empty: the event is of no item
     std::string text;
@@ -28,10 +28,14 @@ class EventLog {
 
     void note(const Position& position, const std::optional<StoreId>& store, TimePoint captured_at,
               const v1::Payload& payload);
+    /// Something else that people want to know of.
+    void tell(const StoreId& store, const std::string& kind, const std::string& text, TimePoint at);
     /// Events behind `after`, oldest first; the newest ones when there are more than `most`.
     std::vector<SeenEvent> behind(uint64_t after, size_t most) const;
 
   private:
+    void add(SeenEvent event);
+
     struct Log {
         uint64_t sequence = 0;
         std::deque<SeenEvent> events;

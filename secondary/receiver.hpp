@@ -81,6 +81,10 @@ class Receiver {
     /// The commit up to which a database is applied here; 0: unknown.
     Lsn applied_lsn(const StoreId& store) const;
     const protocol::EventLog& events() const { return events_; }
+    /// Puts among them what is no event of the stream.
+    void tell(const StoreId& store, const std::string& kind, const std::string& text) {
+        events_.tell(store, kind, text, clock_.now());
+    }
 
   private:
     /// False: reading goes on at an earlier place.

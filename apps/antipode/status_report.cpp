@@ -49,6 +49,16 @@ std::vector<Row> rows(const json& object, const char* key, Read read) {
     return result;
 }
 
+CheckRow read_check(const json& row) {
+    return {.store = text(row, "store"),
+            .checked = get<TimePoint>(row, "checked_us"),
+            .equal = get<TimePoint>(row, "equal_us"),
+            .differing = get<uint64_t>(row, "differing"),
+            .differed = get<uint64_t>(row, "differed"),
+            .what = text(row, "what"),
+            .next_step = text(row, "next_step")};
+}
+
 SiteRow read_site(const json& row) {
     return {.site = text(row, "site"),
             .role = text(row, "role"),
@@ -59,7 +69,8 @@ SiteRow read_site(const json& row) {
             .parked = get<uint64_t>(row, "parked"),
             .report_at = get<TimePoint>(row, "report_at_us"),
             .reason = text(row, "reason"),
-            .next_step = text(row, "next_step")};
+            .next_step = text(row, "next_step"),
+            .checks = rows<CheckRow>(row, "checks", read_check)};
 }
 
 std::optional<CopyRow> read_copy(const json& row) {

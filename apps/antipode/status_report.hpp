@@ -12,6 +12,17 @@
 /// values (null, or absent in an older daemon's answer) are nullopt.
 namespace antipode::cli {
 
+/// What a site's checks know of one of its stores; nullopt: not known, or it does not apply.
+struct CheckRow {
+    std::string store;
+    std::optional<TimePoint> checked{};   ///< content: everything was, since then
+    std::optional<TimePoint> equal{};     ///< the inventory, as a whole, last
+    std::optional<uint64_t> differing{};  ///< parts of a database, or items by inventories
+    std::optional<uint64_t> differed{};   ///< items that were ever read and found to differ
+    std::string what;                     ///< is not as it should be; empty: nothing
+    std::string next_step;                ///< on that site
+};
+
 struct SiteRow {
     std::string site;
     std::string role;
@@ -23,6 +34,7 @@ struct SiteRow {
     std::optional<TimePoint> report_at;
     std::string reason;
     std::string next_step;
+    std::vector<CheckRow> checks{};
 };
 
 struct CopyRow {

@@ -13,6 +13,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 // 2026-11-22T14:40:07Z
 const std::string sydney = R"({
@@ -102,6 +103,51 @@ TEST(StatusView, ShowsSitesAndWhatHoldsThemBack) {
         "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n"
         "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for 2m00s, "
         "next in 20s)\n");
+}
+
+/// The same on the primary: sydney is another site.
+StatusReport of_london(const std::string& checks) {
+    StatusReport report = parsed();
+    report.site = "london";
+    report.stores.clear();
+    report.exceptions.clear();
+    report.workers.clear();
+    report.sites[1] = StatusReport::parse(R"({"schema":"antipode.status/1","now_us":5,"sites":[
+        {"site":"sydney","role":"secondary","checks":)" +
+                                              checks + "}]})",
+                                          "x")
+                          .sites[0];
+    return report;
+}
+
+TEST(StatusView, ShowsWhatTheChecksOfOtherSitesFound) {
+    StatusReport report = of_london(R"([
+        {"store":"database/app","checked_us":1795351207000000,"equal_us":null,"differing":2,
+         "differed":null,"what":"public.items and one more part differ from the primary's",
+         "next_step":"antipode database check --mend"},
+        {"store":"blobs/uploads","checked_us":1795357807000000,"equal_us":1795358404000000,
+         "differing":0,"differed":3,"what":"","next_step":""},
+        {"store":"repositories/git","checked_us":null,"equal_us":null,"differing":0,"differed":0,
+         "what":"one thing is there that was never applied, x.git",
+         "next_step":"antipode verify repositories/git --site sydney"}])");
+    const std::string found =
+        "sydney: database/app: public.items and one more part differ from the primary's    Try: "
+        "on sydney: antipode database check --mend\n";
+    const std::string all = render_status(report, std::nullopt, false);
+    EXPECT_THAT(all, HasSubstr(found));
+    EXPECT_THAT(all, HasSubstr("repositories/git: one thing is there that was never applied, x.git"
+                               "    Try: on sydney: antipode verify"));
+    EXPECT_THAT(all, Not(HasSubstr("read again"))) << "nothing is wrong there";
+    const std::string asked = render_status(report, "sydney", false);
+    EXPECT_THAT(asked, HasSubstr("checks of sydney database/app: compared 2h00m ago\n"));
+    EXPECT_THAT(asked, HasSubstr("checks of sydney blobs/uploads: all read again within 10m00s, "
+                                 "inventory equal 3s ago; found to differ so far: 3 items\n"));
+    EXPECT_THAT(asked, HasSubstr("checks of sydney repositories/git: not all read again yet, "
+                                 "inventory not equal yet\n"));
+    // What the site's own line says is not said again.
+    report.sites[1].reason = "database/app: " + report.sites[1].checks[0].what;
+    EXPECT_EQ(count_of(render_status(report, std::nullopt, false), "one more part"), 1U);
+    EXPECT_THAT(of_london("null").sites[1].checks, IsEmpty());
 }
 
 TEST(StatusView, ShowsWhereLagComesFrom) {

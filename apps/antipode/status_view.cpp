@@ -197,6 +197,50 @@ bool is_repeated(const SiteRow& site, const StatusReport& report) {
            });
 }
 
+/// Of a database "compared", of files and repositories "read again"; ages, and what was ever found.
+std::string describe(const CheckRow& check, TimePoint now) {
+    if (!check.differed) {
+        return check.store + ": " +
+               (check.checked ? "compared " + age_of(check.checked, now) + " ago"
+                              : "not compared yet");
+    }
+    return check.store + ": " +
+           (check.checked ? "all read again within " + age_of(check.checked, now)
+                          : "not all read again yet") +
+           ", inventory " +
+           (check.equal ? "equal " + age_of(check.equal, now) + " ago" : "not equal yet") +
+           (*check.differed > 0
+                ? "; found to differ so far: " + counted(*check.differed, "item", "items")
+                : "");
+}
+
+/// Whether the site's own line, or one of the answering site's, says so already.
+bool is_told(const CheckRow& check, const SiteRow& site, const StatusReport& report) {
+    const auto says = [&](const std::string& text) {
+        return text.find(check.what) != std::string::npos;
+    };
+    return says(site.reason) ||
+           (site.site == report.site &&
+            std::any_of(report.stores.begin(), report.stores.end(),
+                        [&](const StoreRow& store) { return says(store.reason); }));
+}
+
+/// What a site's checks found; `all`: also how old their results are.
+std::string render_checks(const SiteRow& site, const StatusReport& report, bool all) {
+    std::string text;
+    for (const CheckRow& check : site.checks) {
+        if (all) {
+            text += remark("checks of " + site.site + " " + describe(check, report.now), "");
+        }
+        if (!check.what.empty() && !is_told(check, site, report)) {
+            text += remark(
+                site.site + ": " + check.store + ": " + check.what,
+                (site.site == report.site ? "" : "on " + site.site + ": ") + check.next_step);
+        }
+    }
+    return text;
+}
+
 /// What holds the answering site back: its recovery point, stores, exceptions and workers.
 std::string render_problems(const StatusReport& report) {
     std::string text;
@@ -255,6 +299,7 @@ std::string render_status(const StatusReport& report, const std::optional<std::s
             if (!site.reason.empty() && !is_repeated(site, report)) {
                 remarks += remark(site.site + ": " + site.reason, site.next_step);
             }
+            remarks += render_checks(site, report, only.has_value());
         }
     }
     std::string text = table.render(coloured) + remarks;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "apps/antipoded/check_rows.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/item_list.hpp"
 #include "apps/antipoded/json.hpp"
@@ -318,7 +319,8 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         {"state", "waiting"},     {"recovery_point_us", status["recovery_point_us"]},
         {"lag_seconds", nullptr}, {"verified", nullptr},
         {"parked", nullptr},      {"report_at_us", to_microseconds(now)},
-        {"reason", ""},           {"next_step", ""}};
+        {"reason", ""},           {"next_step", ""},
+        {"checks", nullptr}};
     if (!status["recovery_point_us"].is_null()) {
         const TimePoint point = from_microseconds(status["recovery_point_us"].get<int64_t>());
         row["lag_seconds"] = std::max(0.0, seconds_between(point, now));
@@ -368,6 +370,7 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         }
         row["verified"] = verified;
         row["parked"] = parked;
+        row["checks"] = check_rows(status);
     }
     return row;
 }
@@ -443,6 +446,9 @@ void Daemon::show_sites(nlohmann::json& status) const {
             row["reason"] = "it has not reported yet";
             row["next_step"] = "start antipoded there";
         }
+        if (!row.contains("checks")) {
+            row["checks"] = nullptr;  // an older daemon's report
+        }
         const bool stale = report == reports_.end() ||
                            from_microseconds(report->second.at_us()) + stale_after < clock_.now();
         if (stale) {
@@ -452,6 +458,7 @@ void Daemon::show_sites(nlohmann::json& status) const {
             row["recovery_point_us"] = nullptr;
             row["verified"] = nullptr;
             row["parked"] = nullptr;
+            row["checks"] = nullptr;
         }
         status["sites"].push_back(std::move(row));
     }
@@ -477,13 +484,14 @@ std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
     std::vector<nlohmann::json> events;
     if (half) {
         for (const protocol::SeenEvent& event : half->events().behind(after, most)) {
-            events.push_back({{"sequence", event.sequence},
-                              {"at_us", to_microseconds(event.captured_at)},
-                              {"kind", event.kind},
-                              {"store", event.store},
-                              {"item", printable(event.item)},
-                              {"position", event.position.to_string()},
-                              {"text", event.text}});
+            events.push_back(
+                {{"sequence", event.sequence},
+                 {"at_us", to_microseconds(event.captured_at)},
+                 {"kind", event.kind},
+                 {"store", event.store},
+                 {"item", printable(event.item)},
+                 {"position", event.position.is_origin() ? "" : event.position.to_string()},
+                 {"text", event.text}});
         }
     }
     return events;

@@ -181,11 +181,11 @@ DatabaseChecks::DatabaseChecks(Options options, const Clock& clock)
       large_objects_(options_.url, options_.application_name + " large objects"),
       log_(options_.url, options_.application_name + " log") {}
 
-void DatabaseChecks::run(BulkSource& primary, uint64_t epoch, const std::function<bool()>& copied,
+void DatabaseChecks::run(BulkSource& primary, const Surroundings& around,
                          const std::stop_token& stop, Worker::Progress progress) {
-    epoch_ = epoch;
+    epoch_ = around.epoch;
     while (!stop.stop_requested()) {
-        const auto next = look(copied());
+        const auto next = look(around.copied());
         if (!next) {
             progress.healthy();
             sleep_unless_stopped(look_interval, stop);
@@ -193,7 +193,9 @@ void DatabaseChecks::run(BulkSource& primary, uint64_t epoch, const std::functio
         }
         const SteadyTime began = clock_.steady_now();
         try {
-            step(*next, primary, stop);
+            if (step(*next, primary, stop)) {
+                around.tell(result_of(next->request));
+            }
         } catch (const Error& error) {
             note_problem(next->id, error);
             throw;
@@ -225,7 +227,7 @@ std::optional<CheckRun> DatabaseChecks::look(bool copied) {
     });
 }
 
-void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::stop_token& stop) {
+bool DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::stop_token& stop) {
     const Reading reading(reader_);
     if (plan_.run != run.id) {
         plan_ = plan(run, primary, stop);
@@ -241,9 +243,26 @@ void DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
         record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
         plan_.groups.pop_front();
     }
-    if (plan_.is_done()) {
-        finish(run);
+    if (!plan_.is_done()) {
+        return false;
     }
+    finish(run);
+    return true;
+}
+
+/// A check that has just ended, for people.
+std::string DatabaseChecks::result_of(const postgres::CheckRequest& request) const {
+    const auto seen = seen_.copy();
+    const auto differs = problem();
+    return (request.tables.empty() ? std::string("everything was")
+                                   : counted(request.tables.size(), "table was", "tables were")) +
+           " compared" +
+           (request.asked_by.empty() ? " by schedule" : " for " + printable(request.asked_by)) +
+           ": " +
+           (differs ? differs->reason
+            : seen && seen->undecided > 0
+                ? counted(seen->undecided, "table is", "tables are") + " undecided"
+                : "equal to the primary's");
 }
 
 void DatabaseChecks::finish(const CheckRun& run) {
@@ -380,6 +399,7 @@ nlohmann::json DatabaseChecks::show() const {
     if (!seen) {
         return nullptr;
     }
+    const auto differs = problem();
     nlohmann::json row = {{"finished_us", or_null(seen->finished_us)},
                           {"due_us", or_null(seen->due_us)},
                           {"tables", seen->tables},
@@ -388,6 +408,8 @@ nlohmann::json DatabaseChecks::show() const {
                           {"undecided", seen->undecided},
                           {"differs_since_us", or_null(seen->differs_since_us)},
                           {"first_differing", printable(seen->first_differing)},
+                          {"reason", differs ? differs->reason : ""},
+                          {"next_step", differs ? differs->next_step : ""},
                           {"running", nullptr}};
     if (const auto& run = seen->running) {
         row["running"] = {{"id", run->id},

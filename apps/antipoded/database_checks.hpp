@@ -48,9 +48,14 @@ class DatabaseChecks {
     /// To be shown everything that is applied.
     secondary::ApplyObserver& observer() { return barriers_; }
 
-    /// The primary of `epoch`. `copied`: the initial copy is done; before, nothing can be compared.
-    void run(BulkSource& primary, uint64_t epoch, const std::function<bool()>& copied,
-             const std::stop_token& stop, Worker::Progress progress);
+    struct Surroundings {
+        uint64_t epoch = 0;  ///< of the primary
+        std::function<bool()>
+            copied;  ///< the initial copy is done; before, nothing can be compared
+        std::function<void(const std::string& text)> tell;  ///< that a check ended, for people
+    };
+    void run(BulkSource& primary, const Surroundings& around, const std::stop_token& stop,
+             Worker::Progress progress);
 
     /// "check" of the store in /v1/status.
     nlohmann::json show() const;
@@ -68,7 +73,9 @@ class DatabaseChecks {
     };
     std::optional<postgres::CheckRun> look(bool copied);
     void finish(const postgres::CheckRun& run);
-    void step(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
+    /// True: that was its last.
+    bool step(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
+    std::string result_of(const postgres::CheckRequest& request) const;
     Plan plan(const postgres::CheckRun& run, BulkSource& primary, const std::stop_token& stop);
     std::vector<postgres::CheckedPart> compare(const std::set<TableName>& tables,
                                                const postgres::CheckRequest& request,

@@ -315,6 +315,9 @@ const Config::Database& PrimaryHalf::config_of(const StoreId& store) const {
 
 void PrimaryHalf::hear(const std::vector<v1::SiteReport>& heard) {
     const std::scoped_lock lock(hearing_);
+    for (const CheckNews::News& news : check_news_.hear(heard)) {
+        publisher_.tell(news.store, "check", news.text);
+    }
     const std::vector<v1::SiteReport> reports = sites_.merge(heard);
     const primary::PublisherStatus status = publisher_.status();
     for (const auto& store : stores_.databases) {

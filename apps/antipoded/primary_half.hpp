@@ -7,6 +7,7 @@
 #include "adapters/http/server.hpp"
 #include "adapters/nats/jetstream.hpp"
 #include "adapters/nats/requests.hpp"
+#include "apps/antipoded/check_rows.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/primary_requests.hpp"
 #include "apps/antipoded/primary_stores.hpp"
@@ -92,6 +93,7 @@ class PrimaryHalf final : public Half {
     nats::JetStream stream_;
     primary::Publisher publisher_;
     std::mutex hearing_;  ///< one at a time hears of sites
+    CheckNews check_news_;
     primary::RegisteredSites sites_;
     primary::LetGo let_go_;
     nats::Responder responder_;

@@ -182,11 +182,15 @@ void SecondaryHalf::start_workers() {
 void SecondaryHalf::start_checks() {
     for (const auto& store : stores_.databases) {
         const StoreId& id = store->apply().store();
-        workers_.add("check " + id.to_string(),
-                     [&](const std::stop_token& stop, Worker::Progress progress) {
-                         store->checks().run(
-                             bulk_, epoch_, [&] { return is_copied(id); }, stop, progress);
-                     });
+        workers_.add(
+            "check " + id.to_string(), [&](const std::stop_token& stop, Worker::Progress progress) {
+                store->checks().run(
+                    bulk_,
+                    {.epoch = epoch_,
+                     .copied = [&] { return is_copied(id); },
+                     .tell = [&](const std::string& t) { receiver_.tell(id, "check", t); }},
+                    stop, progress);
+            });
     }
 }
 

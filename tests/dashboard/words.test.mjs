@@ -71,6 +71,30 @@ test("says how the inventory compares with the primary's", () => {
   assert.equal(said(undefined), undefined);
 });
 
+test("says what the checks of other sites found", () => {
+  const differs = {
+    store: "database/app", checked_us: now - 7200 * second, what: "public.items differs",
+    next_step: "antipode database check --mend",
+  };
+  const well = { store: "blobs/uploads", checked_us: now - 60 * second, what: "", next_step: "" };
+  const checked = (checks) => Object.fromEntries(
+    words.siteView(site("sydney", { checks }), status(), now).facts).Checked;
+  assert.equal(checked([differs, well]), "oldest 2h00m ago, 1 of 2 stores not well");
+  assert.equal(checked([well, { ...well, checked_us: null }]), "not all yet");
+  assert.equal(checked(null), undefined);
+  const seen = (more) => words.attention(status({
+    site: "london", role: "primary", stores: [],
+    sites: [london, site("sydney", { checks: [differs, well], ...more })],
+  }), now);
+  assert.deepEqual(seen().map(({ what, reason, next }) => ({ what, reason, next })), [{
+    what: "sydney database/app", reason: "public.items differs",
+    next: "on sydney: antipode database check --mend",
+  }]);
+  const [said, ...others] = seen({ state: "degraded", reason: "database/app: public.items differs" });
+  assert.equal(said.what, "sydney is degraded");
+  assert.deepEqual(others, [], "once is enough");
+});
+
 test("says in one sentence what is safe", () => {
   const said = words.headline(status(), now);
   assert.equal(said.text, "Everything up to 14:40:05Z (2s ago) is safe on sydney.");

@@ -75,6 +75,9 @@ class DatabaseCheckCommand : public testing::Test {
         return sites_.sydney.antipode(options);
     }
     /// As a superuser on sydney, past everything that keeps others out.
+    static std::string events_of(const Site& site) {
+        return must_run({"curl", "-sSf", "http://127.0.0.1:" + site.http_port() + "/v1/events"});
+    }
     void meddle(const std::string& sql) const {
         sites_.sydney.sql(
             "SET default_transaction_read_only = off; "
@@ -167,6 +170,20 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
     EXPECT_THAT(
         sites_.sydney.antipode({"status"}).output,
         AllOf(HasSubstr("the structure differs from the primary's"), Not(HasSubstr("--mend"))));
+    // The primary knows, too, and both have an event of it.
+    EXPECT_TRUE(eventually([&] {
+        return sites_.london.status(
+                   ".sites[] | select(.site == \"sydney\") | .checks[] | select(.store == "
+                   "\"database/app\") | .what") == "the structure differs from the primary's";
+    })) << sites_.describe();
+    EXPECT_THAT(sites_.london.antipode({"status"}).output,
+                HasSubstr("sydney: database/app: the structure differs from the primary's"));
+    EXPECT_THAT(events_of(sites_.sydney),
+                HasSubstr("\"text\":\"everything was compared for "));
+    EXPECT_TRUE(eventually([&] {
+        return events_of(sites_.london).find("\"text\":\"sydney: the structure differs") !=
+               std::string::npos;
+    }));
     meddle("ALTER TABLE journal DROP secret; DROP INDEX mine");
     write_file(sites_.temporary.path() / "ddl.sql",
                "SET ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t "
