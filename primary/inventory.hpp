@@ -129,10 +129,13 @@ class Inventory {
     /// Whatever was published without being recorded has been compared with what is there, and what
     /// differed is published again: the sums of its buckets can be told.
     void settled(const StoreId& store);
-    /// Reads items again, from those of bucket `from` on, until it were `most`, and corrects sums
-    /// that are not theirs: a damaged row then differs on every secondary, which asks for the item.
-    /// Returns the bucket to go on with (0: from the beginning), and how many were corrected.
-    std::pair<uint32_t, size_t> correct_sums(const StoreId& store, uint32_t from, size_t most);
+    /// Reads up to `most` items again (see SumTable::check), and corrects sums that are not theirs:
+    /// a damaged row then differs on every secondary, which asks for the item.
+    struct Corrected {
+        bool ended = false;  ///< all were read
+        size_t sums = 0;
+    };
+    Corrected correct_sums(const StoreId& store, size_t most);
 
     struct SweepPlace {
         TimePoint began;                   ///< of the round; the epoch of the clock: none ever did

@@ -113,10 +113,9 @@ void Inventory::settled(const StoreId& store) {
     }
 }
 
-std::pair<uint32_t, size_t> Inventory::correct_sums(const StoreId& store, uint32_t from,
-                                                    size_t most) {
+Inventory::Corrected Inventory::correct_sums(const StoreId& store, size_t most) {
     std::scoped_lock lock(state_->mutex);
-    const auto checked = state_->sums.check(store, from, most);
+    const auto checked = state_->sums.check(store, most);
     if (!checked.damaged.empty()) {
         state_->changing_items([&] {
             for (const uint32_t bucket : checked.damaged) {
@@ -124,7 +123,7 @@ std::pair<uint32_t, size_t> Inventory::correct_sums(const StoreId& store, uint32
             }
         });
     }
-    return {checked.next, checked.damaged.size()};
+    return {checked.ended, checked.damaged.size()};
 }
 
 }  // namespace antipode::primary

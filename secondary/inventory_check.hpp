@@ -58,7 +58,7 @@ class InventoryCheck {
     };
     struct Watch {
         SteadyTime due{};
-        uint32_t next_check = 0;  ///< the bucket whose rows are read again next
+        bool round_ended = true;  ///< all rows were read again
         std::optional<SteadyTime> round_began;
         std::set<uint32_t> damaged;  ///< buckets whose rows changed by themselves
         std::optional<Sums> sums;    ///< to be compared when everything before is finished

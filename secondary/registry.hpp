@@ -94,7 +94,7 @@ class Registry {
     /// Items that exist.
     std::map<std::string, ItemState> bucket(const StoreId& store, uint32_t bucket) const;
     /// See SumTable::check.
-    verify::SumTable::Checked check_sums(const StoreId& store, uint32_t from, size_t most) const;
+    verify::SumTable::Checked check_sums(const StoreId& store, size_t most) const;
     bool rebuild_sum(const StoreId& store, uint32_t bucket);
 
     // Which content was read when; see Sweep.

@@ -26,10 +26,9 @@ std::map<std::string, ItemState> Registry::bucket(const StoreId& store, uint32_t
     return items;
 }
 
-verify::SumTable::Checked Registry::check_sums(const StoreId& store, uint32_t from,
-                                               size_t most) const {
+verify::SumTable::Checked Registry::check_sums(const StoreId& store, size_t most) const {
     std::scoped_lock lock(state_->mutex);
-    return state_->sums.check(store, from, most);
+    return state_->sums.check(store, most);
 }
 
 bool Registry::rebuild_sum(const StoreId& store, uint32_t bucket) {

@@ -139,14 +139,11 @@ TEST_F(InventoryCheckTest, FindsRowsOfEitherSiteThatChangedByThemselves) {
         sqlite::Database there(directory_.path() / "inventory.db", sqlite::Database::Sync::Normal);
         sql(there, "UPDATE published SET digest = x'38' WHERE item = CAST('item 3' AS BLOB)");
     }
-    uint32_t next = 0;
-    size_t corrected = 0;
-    do {
-        const auto [bucket, count] = inventory_.correct_sums(files, next, 500);
-        next = bucket;
-        corrected += count;
-    } while (next != 0);
-    EXPECT_EQ(corrected, 1u);
+    primary::Inventory::Corrected corrected;
+    while (!corrected.ended) {
+        corrected = inventory_.correct_sums(files, 500);
+    }
+    EXPECT_EQ(corrected.sums, 1u);
     pass(3 * interval);
     for (const char* item : {"item 1000", "item 2000", "item 3"}) {
         EXPECT_TRUE(awaited(item)) << item;

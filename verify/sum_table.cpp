@@ -61,6 +61,7 @@ std::vector<SumTable::Bucket>& SumTable::buckets_of(const StoreId& store) {
 
 void SumTable::forget() {
     loaded_ = false;
+    passes_.clear();
 }
 
 /// Half of it counts for nothing: when anything here fails, the next use begins anew.
@@ -119,8 +120,13 @@ void SumTable::count(const StoreId& store, const std::string& item, const Digest
     Bucket& bucket = buckets_of(store)[number];
     bucket.newest = std::max(bucket.newest, at);
     if (before != after) {
-        bucket.sum -= counted(item, before);
-        bucket.sum += counted(item, after);
+        InventorySum change = counted(item, after);
+        change -= counted(item, before);
+        bucket.sum += change;
+        const auto pass = passes_.find(store);
+        if (pass != passes_.end() && item <= pass->second.after) {
+            pass->second.sums[number] += change;
+        }
     }
     changed_.emplace(store, number);
 }
@@ -138,6 +144,7 @@ void SumTable::flush() {
 
 void SumTable::clear(const StoreId& store) {
     stores_.erase(store);
+    passes_.erase(store);
     std::erase_if(changed_, [&](const auto& changed) { return changed.first == store; });
     database_.execute("DELETE FROM inventory_sum WHERE store = ?", {store.to_string()});
 }
@@ -178,6 +185,7 @@ bool SumTable::rebuild(const StoreId& store, uint32_t bucket) {
     }
     of(store)[bucket].sum = sum;
     changed_.emplace(store, bucket);
+    passes_.erase(store);
     return true;
 }
 
@@ -201,19 +209,34 @@ Position SumTable::newest(const StoreId& store) {
     return newest;
 }
 
-SumTable::Checked SumTable::check(const StoreId& store, uint32_t from, size_t most) {
-    Checked checked;
-    uint64_t read = 0;
-    for (uint32_t bucket = from; bucket < inventory_buckets; ++bucket) {
-        const InventorySum sum = sum_of_items(store, bucket);
-        if (sum != of(store)[bucket].sum) {
-            checked.damaged.push_back(bucket);
+SumTable::Checked SumTable::check(const StoreId& store, size_t most) {
+    const std::vector<Bucket>& buckets = of(store);
+    Pass& pass = passes_[store];
+    pass.sums.resize(inventory_buckets);
+    std::vector<std::pair<uint64_t, InventorySum>> found;
+    std::string last = pass.after;
+    database_.query(
+        "SELECT item, digest_algorithm, digest, bucket FROM " + items_ +
+            " WHERE store = ? AND item > ? ORDER BY item LIMIT ?",
+        {store.to_string(), Bytes{pass.after}, number(most)}, [&](const RowView& row) {
+            last = row.text(0);
+            found.emplace_back(row.number(3), counted(last, Digest{row.text(1), row.text(2)}));
+            return true;
+        });
+    for (const auto& [bucket, sum] : found) {
+        if (bucket < inventory_buckets) {
+            pass.sums[bucket] += sum;
         }
-        read += sum.items;
-        if (read >= most) {
-            checked.next = (bucket + 1) % inventory_buckets;
-            return checked;
+    }
+    pass.after = last;
+    Checked checked{found.size() < most, {}};
+    if (checked.ended) {
+        for (uint32_t bucket = 0; bucket < inventory_buckets; ++bucket) {
+            if (pass.sums[bucket] != buckets[bucket].sum) {
+                checked.damaged.push_back(bucket);
+            }
         }
+        passes_.erase(store);
     }
     return checked;
 }

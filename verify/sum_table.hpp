@@ -45,13 +45,14 @@ class SumTable {
     InventorySum total(const StoreId& store);
     /// The newest change of any item of the store.
     Position newest(const StoreId& store);
-    /// Reads items again, from those of bucket `from` on, until it were `most`. The buckets whose
-    /// sums are not those of their items, and the bucket to go on with (0: from the beginning).
+    /// A pass over all items of a store, `most` at each call, in the order of their names: so they
+    /// are read one after the other from the file, of which a bucket's are everywhere. At its end,
+    /// the buckets whose sums are not those of their items.
     struct Checked {
+        bool ended = false;
         std::vector<uint32_t> damaged;
-        uint32_t next = 0;
     };
-    Checked check(const StoreId& store, uint32_t from, size_t most);
+    Checked check(const StoreId& store, size_t most);
 
   private:
     std::string by_bucket() const;
@@ -69,6 +70,11 @@ class SumTable {
     bool loaded_ = false;
     std::map<StoreId, std::vector<Bucket>> stores_;
     std::set<std::pair<StoreId, uint32_t>> changed_;
+    struct Pass {
+        std::string after;  ///< what is up to this item is in the sums; changes to it are, too
+        std::vector<InventorySum> sums;
+    };
+    std::map<StoreId, Pass> passes_;
 };
 
 }  // namespace antipode::verify

@@ -66,7 +66,7 @@ TEST_F(SumTableTest, SumsThatCouldNotBeReadAgainAreNotBelieved) {
     EXPECT_EQ(sums_.total(files), both);
     put("a", one, {});
     EXPECT_EQ(sums_.total(files), sum_of("b", one));
-    EXPECT_TRUE(sums_.check(files, 0, 100).damaged.empty());
+    EXPECT_TRUE(sums_.check(files, 100).damaged.empty());
 }
 
 TEST_F(SumTableTest, FillingInThatFailsBeginsAgain) {
@@ -83,7 +83,53 @@ TEST_F(SumTableTest, FillingInThatFailsBeginsAgain) {
     EXPECT_THROW(sums_.total(files), Error);
     meanwhile("DROP TRIGGER refuse");
     EXPECT_EQ(sums_.total(files), both);
-    EXPECT_TRUE(sums_.check(files, 0, 100).damaged.empty());
+    EXPECT_TRUE(sums_.check(files, 100).damaged.empty());
+}
+
+TEST_F(SumTableTest, WhatChangesDuringAPassIsNoDamage) {
+    const auto name = [](int i) { return "item " + std::to_string(100 + i); };
+    for (int i = 0; i < 100; i += 2) {
+        put(name(i), {}, one);
+    }
+    put("gone", {}, one);
+    EXPECT_FALSE(sums_.check(files, 20).ended);
+    // What was read already, what comes next, and what nobody has yet, on both sides.
+    for (int i = 0; i < 100; ++i) {
+        put(name(i), i % 2 == 0 ? one : Digest{}, two);
+    }
+    put("gone", one, {});
+    EXPECT_FALSE(sums_.check(files, 60).ended);
+    for (int i = 0; i < 100; i += 3) {
+        put(name(i), two, {});
+    }
+    auto checked = sums_.check(files, 100);
+    EXPECT_TRUE(checked.ended);
+    EXPECT_TRUE(checked.damaged.empty());
+
+    const auto damage = [&](int item) {
+        meanwhile("UPDATE item SET digest = CAST('other' AS BLOB) WHERE item = CAST('" +
+                  name(item) + "' AS BLOB)");
+    };
+    damage(91);
+    EXPECT_FALSE(sums_.check(files, 20).ended);
+    damage(1);
+    damage(92);
+    checked = sums_.check(files, 100);
+    EXPECT_TRUE(checked.ended);
+    EXPECT_EQ(checked.damaged.size(), 2u) << "the first one was read before";
+    for (const uint32_t bucket : {bucket_of(name(1)), bucket_of(name(91)), bucket_of(name(92))}) {
+        database_.transaction([&] { EXPECT_TRUE(sums_.rebuild(files, bucket)); });
+    }
+    EXPECT_TRUE(sums_.check(files, 1000).damaged.empty());
+}
+
+TEST_F(SumTableTest, APassBeginsAgainWhenWhatIsInMemoryIsNotBelieved) {
+    put("a", {}, one);
+    put("b", {}, one);
+    EXPECT_FALSE(sums_.check(files, 1).ended);
+    sums_.forget();
+    meanwhile("UPDATE item SET digest = CAST('x' AS BLOB) WHERE item = CAST('a' AS BLOB)");
+    EXPECT_EQ(sums_.check(files, 3).damaged, std::vector{bucket_of("a")});
 }
 
 }  // namespace

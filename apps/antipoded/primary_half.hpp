@@ -66,7 +66,8 @@ class PrimaryHalf final : public Half {
     void start_sweeps();
     void start_workers();
     void hear_safe();
-    uint32_t check_inventory(const StoreId& store, uint32_t from);
+    /// True: all of its rows were read again.
+    bool check_inventory(const StoreId& store);
     void answer_want(const std::stop_token& stop);
     /// "ok", or why the want cannot be met.
     std::string take_want(v1::Want want);
