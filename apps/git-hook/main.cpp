@@ -6,8 +6,8 @@
 // here fails the push: what goes unreported is found by the daemon's reconcile.
 //
 // Before a transaction it refuses when this site is fenced: another one is the primary, and the
-// file beside the spool, with ".fenced" behind its name, says which. Otherwise, and in the other
-// phases, it only calls the other hook, whose exit status decides.
+// file beside the spool, with ".fenced" behind its name, says which. What only packs refs may
+// pass. Otherwise, and in the other phases, it only calls the other hook, whose exit status decides.
 //
 // On a secondary it is the pre-receive hook, too, which only refuses: before a push's objects are
 // taken in, and in words that git passes on over every protocol.
@@ -74,6 +74,29 @@ std::string find_spool(const std::string& settings) {
     return spool;
 }
 
+/// git-pack-refs(1), which git-gc(1) calls, has the hook called for the loose files of refs that it
+/// has packed, as if it deleted them. It changes no ref.
+bool is_packing_refs() {
+    const std::string file = "/proc/" + std::to_string(getppid()) + "/cmdline";
+    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    char text[path_bytes];
+    const ssize_t count = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[count > 0 ? count : 0] = '\0';
+    const char* const end = text + (count > 0 ? count : 0);
+    for (const char* word = text + strlen(text) + 1; word < end; word += strlen(word) + 1) {
+        if (strcmp(word, "-C") == 0 || strcmp(word, "-c") == 0) {
+            word += strlen(word) + 1;  // its value
+        } else if (*word != '-') {
+            return strcmp(word, "pack-refs") == 0;
+        }
+    }
+    return false;
+}
+
 /// Prints why this site takes no writes. False: it takes them.
 bool is_fenced(const std::string& hooks) {
     const std::string spool = find_spool(hooks + "/antipode-hook");
@@ -85,6 +108,9 @@ bool is_fenced(const std::string& hooks) {
     char text[path_bytes];
     const ssize_t count = read(fd, text, sizeof(text));
     close(fd);
+    if (is_packing_refs()) {
+        return false;
+    }
     fprintf(stderr, "antipode: %.*s\n", count > 0 ? static_cast<int>(count) : 0, text);
     return true;
 }
