@@ -168,9 +168,10 @@ function inventoryOf(store, nowUs) {
 function lookedAt(store, nowUs) {
   const content = store.content_check;
   if (content) {
-    return [...inventoryOf(store, nowUs), ["Read again", content.asked > 0 ? `${format.count(content.asked)} left`
+    const readAgain = content.asked > 0 ? `${format.count(content.asked)} left`
       : known(content.oldest_us) ? `oldest ${format.age((nowUs - content.oldest_us) / 1e6)} ago`
-        : "not all yet"]];
+        : "not all yet";
+    return [...inventoryOf(store, nowUs), ["Read again", readAgain]];
   }
   return store.check ? [["Compared", known(store.check.finished_us)
     ? `${format.age((nowUs - store.check.finished_us) / 1e6)} ago` : "not yet"]] : [];

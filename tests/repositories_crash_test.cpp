@@ -127,10 +127,8 @@ TEST_F(RepositoriesCrash, ALockOnPackedRefsThatIsHeldForAMomentIsWaitedFor) {
         git::move_refs_at_once(program, place, {&change}, stop);
     };
     const auto when_it_is_held = [&](const std::function<void()>& act) {
-        return std::jthread([&lock, act](const std::stop_token& stop) {
-            while (!stop.stop_requested() && !std::filesystem::exists(lock)) {
-                std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            }
+        return std::jthread([&lock, act] {
+            EXPECT_TRUE(eventually([&] { return std::filesystem::exists(lock); }));
             act();
         });
     };
@@ -142,7 +140,8 @@ TEST_F(RepositoriesCrash, ALockOnPackedRefsThatIsHeldForAMomentIsWaitedFor) {
     std::filesystem::remove(lock);
     std::filesystem::remove(taken);
     const auto holder = when_it_is_held([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));  // as long as it is held
+        const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+        EXPECT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > until; }));
         std::filesystem::remove(lock);
     });
     EXPECT_NO_THROW(move({}));

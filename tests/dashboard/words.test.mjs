@@ -90,7 +90,8 @@ test("says what the checks of other sites found", () => {
     what: "sydney database/app", reason: "public.items differs",
     next: "on sydney: antipode database check --mend",
   }]);
-  const [said, ...others] = seen({ state: "degraded", reason: "database/app: public.items differs" });
+  const reason = "database/app: public.items differs";
+  const [said, ...others] = seen({ state: "degraded", reason });
   assert.equal(said.what, "sydney is degraded");
   assert.deepEqual(others, [], "once is enough");
 });
