@@ -301,6 +301,7 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
     if (finished.result.digest == expected) {
         ++lane.verified;
         outcome.applied = finished.result.digest;
+        outcome.attributes = verify::expected_attributes(event.payload);
         // Of a repository an update shows the refs and what is new.
         outcome.looked = !event.payload.has_ref_update() || event.payload.ref_update().full();
     }

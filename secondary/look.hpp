@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/digest.hpp"
+#include "verify/attributes.hpp"
 
 namespace antipode::secondary {
 
@@ -16,6 +17,7 @@ using Pace = std::function<void(uint64_t bytes)>;
 struct Look {
     Digest digest;        ///< empty: it is not here, or nothing can be said
     std::string problem;  ///< not empty: it is broken here
+    verify::Attributes attributes{};
 };
 
 /// A store of items, as a check of its content sees it. Implemented by secondary/repositories and

@@ -14,6 +14,7 @@
 #include "base/ids.hpp"
 #include "base/item_query.hpp"
 #include "secondary/apply.hpp"
+#include "verify/attributes.hpp"
 #include "verify/sum_table.hpp"
 
 namespace antipode::secondary {
@@ -41,8 +42,9 @@ struct Exception {
 };
 
 struct ItemState {
-    Digest digest;      ///< empty: the item does not exist
-    Position position;  ///< of the event that made it so
+    Digest digest;                    ///< empty: the item does not exist
+    Position position;                ///< of the event that made it so
+    verify::Attributes attributes{};  ///< of a file or directory
 };
 
 /// What this site knows of itself: items and where they stand, the lanes' positions, exceptions.
@@ -63,6 +65,8 @@ class Registry {
         std::optional<Digest> applied;
         std::optional<Exception> parked;
         bool looked = false;  ///< `applied` was made from all of its content, as it is here now
+        /// What the event says of them; what it does not say is as it was.
+        verify::Attributes attributes{};
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);

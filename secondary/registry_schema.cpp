@@ -117,6 +117,11 @@ const std::vector<std::string>& registry_migrations() {
     ALTER TABLE exceptions RENAME TO exception;
     CREATE INDEX exception_by_next_try ON exception (next_try_us);
     CREATE INDEX exception_by_position ON exception (epoch, session, number);
+)",
+        R"(
+    -- Of files and directories, as they were applied; NULL: not known, or not mirrored.
+    ALTER TABLE item ADD COLUMN mode INTEGER;
+    ALTER TABLE item ADD COLUMN mtime_s INTEGER;
 )"};
     return migrations;
 }

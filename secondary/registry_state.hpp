@@ -30,6 +30,23 @@ inline Position position_at(const RowView& row, int column) {
     return {row.number(column), row.number(column + 1), row.number(column + 2)};
 }
 
+template <typename Number>
+Value or_null(const std::optional<Number>& value) {
+    return value ? Value(static_cast<int64_t>(*value)) : Value(nullptr);
+}
+
+/// "digest_algorithm, digest, epoch, session, number, mode, mtime_s"
+inline ItemState item_state_of(const RowView& row) {
+    ItemState state{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
+    if (!row.is_null(5)) {
+        state.attributes.mode = static_cast<uint32_t>(row.integer(5));
+    }
+    if (!row.is_null(6)) {
+        state.attributes.mtime_s = row.integer(6);
+    }
+    return state;
+}
+
 /// 0 and 1 stand for what is not known.
 inline std::optional<TimePoint> known_time(int64_t microseconds) {
     return microseconds > 1 ? std::optional(from_microseconds(microseconds)) : std::nullopt;
@@ -138,17 +155,19 @@ struct Registry::State {
                     outcome.position);
         database.execute(
             "INSERT INTO item (store, item, digest_algorithm, digest, epoch, session, number, "
-            "looked_us, applied_us, bucket) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1), ?9, ?10) "
+            "looked_us, applied_us, bucket, mode, mtime_s) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1), ?9, ?10, ?11, ?12) "
             "ON CONFLICT (store, item) DO UPDATE "
             "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
             "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
             "looked_us = iif(looked_us = 0 OR ?8 = 0, looked_us, ?8), "
-            "applied_us = excluded.applied_us",
+            "applied_us = excluded.applied_us, mode = coalesce(excluded.mode, mode), "
+            "mtime_s = coalesce(excluded.mtime_s, mtime_s)",
             {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
              Bytes{outcome.applied->value}, number(outcome.position.epoch),
              number(outcome.position.session), number(outcome.position.number),
-             outcome.looked ? now : int64_t{0}, now, number(verify::bucket_of(outcome.item))});
+             outcome.looked ? now : int64_t{0}, now, number(verify::bucket_of(outcome.item)),
+             or_null(outcome.attributes.mode), or_null(outcome.attributes.mtime_s)});
     }
 
     uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
@@ -182,10 +201,10 @@ struct Registry::State {
     std::optional<ItemState> find(const StoreId& store, const std::string& item) const {
         std::optional<ItemState> found;
         database.query(
-            "SELECT digest_algorithm, digest, epoch, session, number FROM item "
+            "SELECT digest_algorithm, digest, epoch, session, number, mode, mtime_s FROM item "
             "WHERE store = ? AND item = ?",
             {store.to_string(), Bytes{item}}, [&](const RowView& row) {
-                found = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
+                found = item_state_of(row);
                 return false;
             });
         return found;

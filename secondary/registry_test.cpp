@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/sqlite/database.hpp"
 #include "protocol/message.hpp"
+#include "secondary/registry_schema.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode::secondary {
@@ -53,6 +55,30 @@ TEST_F(RegistryTest, RecordsItemsTogetherWithTheLanesPosition) {
     EXPECT_EQ(registry_.lane(blobs).finished, at(7));
     EXPECT_FALSE(registry_.find(repositories, std::string("a\0\xff", 3)));
     EXPECT_EQ(registry_.count(blobs), 1U);
+}
+
+TEST(Registry, AnOldOneGetsWhatIsRecordedSince) {
+    const test::TemporaryDirectory directory;
+    const auto file = directory.path() / "registry.db";
+    ManualClock clock;
+    const Registry::Outcome old{"old", at(7), at(7), digest, {}};
+    Registry(file, clock).record(blobs, {&old, 1}, at(7));
+    {
+        // As the version before made it.
+        sqlite::Database database(file, sqlite::Database::Sync::Normal);
+        database.execute("ALTER TABLE item DROP COLUMN mode");
+        database.execute("ALTER TABLE item DROP COLUMN mtime_s");
+        database.execute("PRAGMA user_version = " +
+                         std::to_string(registry_migrations().size() - 1));
+    }
+    Registry registry(file, clock);
+    const auto total = registry.total(blobs);
+    EXPECT_EQ(registry.find(blobs, "old")->digest, digest);
+    EXPECT_EQ(registry.find(blobs, "old")->attributes, verify::Attributes{});
+    const Registry::Outcome again{"old", at(8), at(8), digest, {}, true, {0640, 17}};
+    registry.record(blobs, {&again, 1}, at(8));
+    EXPECT_EQ(registry.find(blobs, "old")->attributes, (verify::Attributes{0640, 17}));
+    EXPECT_EQ(registry.total(blobs), total);
 }
 
 TEST_F(RegistryTest, FindsItemsByTheContentOfLargeFiles) {

@@ -29,12 +29,17 @@ constexpr size_t most_repeated = 10'000;
 constexpr uint64_t least_paced_ms = 20;
 
 bool differs(const Look& look, const ItemState& state) {
-    return !look.problem.empty() || look.digest != state.digest;
+    return !look.problem.empty() || look.digest != state.digest ||
+           look.attributes.contradict(state.attributes);
 }
 
 std::string describe(const Look& look, const ItemState& state) {
     if (!look.problem.empty()) {
         return look.problem;
+    }
+    if (look.digest == state.digest) {
+        return "it has " + look.attributes.to_string() + " here, what was applied is " +
+               state.attributes.to_string();
     }
     return look.digest.empty() ? "it is missing here"
                                : "its content here is " + look.digest.to_string() +

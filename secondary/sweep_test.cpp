@@ -66,7 +66,8 @@ class SweepTest : public testing::Test {
         if (also_here) {
             shelf_.here[item] = {digest(content), {}};
         }
-        const Registry::Outcome outcome{item, newest_, newest_, digest(content), {}, true};
+        const Registry::Outcome outcome{item, newest_, newest_,    digest(content),
+                                        {},   true,    attributes_};
         registry_.record(blobs, {&outcome, 1}, newest_);
     }
     /// What was looked at.
@@ -92,6 +93,7 @@ class SweepTest : public testing::Test {
     uint64_t number_ = 0;
     Position newest_;
     Position finished_;
+    verify::Attributes attributes_;  ///< of what is applied
     std::function<void()> before_finished_;
     std::unique_ptr<Sweep> sweep_;
 };
@@ -148,6 +150,33 @@ TEST_F(SweepTest, WhatDiffersIsNamedSentAgainAndLookedAtAgain) {
     step();
     EXPECT_THAT(exceptions(), HasSubstr("b: found by a check")) << "it is missing still";
     EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 0U) << "a second time in a day: later";
+}
+
+TEST_F(SweepTest, ModesAndTimesAreComparedWhereTheyAreKnown) {
+    attributes_ = {0644, 1'795'358'407};
+    for (const char* item : {"same", "mode", "time", "unseen"}) {
+        apply(item, "1");
+        shelf_.here[item].attributes = attributes_;
+    }
+    attributes_ = {};
+    apply("unknown", "1");  // as what was applied before they were recorded
+    shelf_.here["unknown"].attributes = {0600, 5};
+    shelf_.here["mode"].attributes.mode = 0600;
+    shelf_.here["time"].attributes.mtime_s = 1'795'358'408;
+    shelf_.here["unseen"].attributes = {};
+    clock_.advance(24h);
+    step();
+    EXPECT_EQ(exceptions(),
+              "mode: found by a check of its content: it has mode 0600, time "
+              "2026-11-22T14:40:07.000Z here, what was applied is mode 0644, time "
+              "2026-11-22T14:40:07.000Z\n"
+              "time: found by a check of its content: it has mode 0644, time "
+              "2026-11-22T14:40:08.000Z here, what was applied is mode 0644, time "
+              "2026-11-22T14:40:07.000Z\n");
+    // What says nothing of them leaves what was known.
+    apply("mode", "1");
+    registry_.remove_mended({}, {});
+    EXPECT_EQ(registry_.find(blobs, "mode")->attributes, (verify::Attributes{0644, 1'795'358'407}));
 }
 
 TEST_F(SweepTest, WhatIsBrokenIsNamedInItsStoresWords) {

@@ -71,7 +71,9 @@ Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_
     }
     if (names_directory(item)) {
         return stat->type == FileType::Directory
-                   ? Look{verify::directory_digest(), {}}
+                   ? Look{verify::directory_digest(),
+                          {},
+                          verify::attributes_of_directory(stat->mode)}
                    : Look{{}, "something that is no directory stands in its place"};
     }
     if (stat->type != FileType::Regular) {
@@ -84,7 +86,11 @@ Look BlobApply::look(const std::string& item, const Pace& pace, const std::stop_
     PacedReader paced(*file, pace);
     try {
         const HashedFile hashed = hash_file(paced, stop);
-        return {verify::blob_digest(hashed.hash, hashed.size), {}};
+        // Of objects in a bucket they cannot always be set.
+        return {verify::blob_digest(hashed.hash, hashed.size),
+                {},
+                tree_.is_remote() ? verify::Attributes{}
+                                  : verify::attributes_of_file(file->metadata(file->stat()))};
     } catch (const Error& error) {
         return {{}, error.what()};
     }

@@ -105,6 +105,10 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
          },
          "something that is no plain file"},
         {"dir/below", [&] { fs::remove_all(file("dir")); }, "it is missing here"},
+        {"of another mode", [&] { must_run({"chmod", "0600", file("of another mode").string()}); },
+         "it has mode 0600, "},
+        {"touched", [&] { must_run({"touch", "-d", "2001-02-03", file("touched").string()}); },
+         "time 2001-02-0"},
     };
     const auto pack = [&](const std::string& name) {
         return files_below(repository(name) / "objects/pack", ".pack").at(0);
@@ -162,7 +166,7 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
     sites_.expect_equal();
     CommandResult result = verify();
     EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
-    EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 9 items read again; all are as they were "
+    EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 11 items read again; all are as they were "
                                          "applied\n"));
 
     git("flipped.git", {"config", "antipode.local", "kept"});
@@ -176,7 +180,7 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
     EXPECT_THAT(result.output,
                 HasSubstr("repositories/git: 13 items read again; 12 were not: brought again, and "
                           "right now\n"));
-    EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 9 items read again; 8 were not: "));
+    EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 11 items read again; 10 were not: "));
     const std::string log = named();
     for (const auto* store : {&of_files, &of_repositories}) {
         for (const Damage& damage : *store) {
