@@ -114,7 +114,7 @@ StatusReport of_london(const std::string& checks) {
     report.workers.clear();
     report.sites[1] = StatusReport::parse(R"({"schema":"antipode.status/1","now_us":5,"sites":[
         {"site":"sydney","role":"secondary","checks":)" +
-                                              checks + "}]})",
+                                              checks + "}]}",
                                           "x")
                           .sites[0];
     return report;
