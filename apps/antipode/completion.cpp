@@ -18,7 +18,7 @@ void add_cases(const CLI::App& command, const std::string& path, const std::stri
             words += common.find("--" + name) == std::string::npos ? "--" + name + " " : "";
         }
     }
-    cases += "    \"" + path + "\"*) words=\"" + words + common + "\" ;;\n";
+    cases += "    \"" + path + "\") words=\"" + words + common + "\" ;;\n";
 }
 
 }  // namespace
@@ -26,15 +26,22 @@ void add_cases(const CLI::App& command, const std::string& path, const std::stri
 std::string bash_completion(const CLI::App& app) {
     std::string cases;
     add_cases(app, "", "--config --output --help", cases);
+    // What is no command where it stands (a site, an option's value) leads nowhere.
     return "# bash completion of antipode; put it into /etc/bash_completion.d/antipode\n"
-           "_antipode() {\n"
-           "    local word words path=\"\" current=\"${COMP_WORDS[COMP_CWORD]}\"\n"
-           "    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-           "        case \"$word\" in -*) ;; *) path+=\" $word\" ;; esac\n"
-           "    done\n"
-           "    case \"$path\" in\n" +
+           "_antipode_words() {\n"
+           "    case \"$1\" in\n" +
            cases +
            "    esac\n"
+           "}\n"
+           "_antipode() {\n"
+           "    local word words path=\"\" current=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+           "    _antipode_words \"\"\n"
+           "    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+           "        if [[ $word != -* && \" $words \" == *\" $word \"* ]]; then\n"
+           "            path+=\" $word\"\n"
+           "            _antipode_words \"$path\"\n"
+           "        fi\n"
+           "    done\n"
            "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
            "}\n"
            "complete -o default -F _antipode antipode\n";
