@@ -221,7 +221,9 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     const std::string url = "http://127.0.0.1:" + sites.sydney.http_port();
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
-    EXPECT_TRUE(eventually([&] { return run({"curl", "-fsS", url + "/readyz"}).status == 0; }));
+    EXPECT_TRUE(eventually([&] {
+        return run({"curl", "-fsS", url + "/readyz"}).status == 0;
+    })) << run({"curl", "-sS", url + "/readyz"}).output;
     EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
     EXPECT_TRUE(eventually([&] {
         return sites.sydney.status("[.stores[] | select(.inventory.equal_us != null)] | length") ==
@@ -264,9 +266,9 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);
     const CommandResult hooks = sites.sydney.antipode({"hooks", "status"});
     EXPECT_EQ(hooks.status, 0);
-    EXPECT_THAT(hooks.output, HasSubstr("app.git     absent"));
+    EXPECT_THAT(hooks.output, HasSubstr("app.git     installed"));
     const std::string findings = sites.sydney.antipode({"doctor"}).output;
-    EXPECT_THAT(findings, HasSubstr("hooks: a secondary needs none"));
+    EXPECT_THAT(findings, HasSubstr("hooks: installed in 1 repository"));
     EXPECT_THAT(findings, HasSubstr("space stream: nats.stream_max_bytes is"));
     EXPECT_THAT(sites.sydney.antipode({"events", "tail", "--no-follow"}).output,
                 HasSubstr("marker"));
