@@ -81,10 +81,17 @@ void Registry::differs(const Exception& exception, FoundBy by) {
         state_->add_exception(exception);
         state_->database.execute("UPDATE item SET looked_us = 0 WHERE store = ? AND item = ?",
                                  {store, Bytes{exception.item}});
-        if (by == FoundBy::Reading) {
-            state_->count_up(differing_fact + store);
+        state_->count_up(differing_fact + store);
+        if (by == FoundBy::Inventories) {
+            state_->count_up(differing_by_inventory_fact + store);
         }
     });
+}
+
+uint64_t Registry::found_by_reading(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->counted(differing_fact + store.to_string()) -
+           state_->counted(differing_by_inventory_fact + store.to_string());
 }
 
 uint64_t Registry::found_differing(const StoreId& store) const {

@@ -106,8 +106,8 @@ class Registry {
     /// What told that an item is not as it should be: its content, or the comparison with what the
     /// primary published.
     enum class FoundBy { Reading, Inventories };
-    /// The item is not here as it was applied: it is an exception, and is due for a look as soon as
-    /// it is no exception any more. By reading: it counts as found_differing().
+    /// The item is not here as it was applied: it is an exception, counts as found_differing(), and
+    /// is due for a look as soon as it is no exception any more.
     void differs(const Exception& exception, FoundBy by);
 
     /// They are as they should be.
@@ -125,7 +125,8 @@ class Registry {
         std::optional<TimePoint> oldest;  ///< nullopt: nothing is here, or some never were
     };
     Looks looks(const StoreId& store) const;
-    /// How many items were ever read and found to differ, or to be broken.
+    /// How many items were ever found to differ, or to be broken; by reading them, or at all.
+    uint64_t found_by_reading(const StoreId& store) const;
     uint64_t found_differing(const StoreId& store) const;
 
     /// Everything of the lane at or below is finished. For a database lane the truth is in the

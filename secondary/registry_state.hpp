@@ -14,7 +14,8 @@ using sqlite::Bytes;
 using sqlite::RowView;
 using sqlite::Value;
 
-inline const std::string differing_fact = "found differing ";
+inline const std::string differing_fact = "found differing ";  ///< however it was found
+inline const std::string differing_by_inventory_fact = "found by inventories ";
 inline const std::string asked_fact = "looks asked ";
 
 inline constexpr auto mended = static_cast<int64_t>(ExceptionKind::Mended);

@@ -142,6 +142,7 @@ TEST_F(SweepTest, WhatDiffersIsNamedSentAgainAndLookedAtAgain) {
               "is blob-1:31\nb: found by a check of its content: it is missing here\n");
     EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 2U) << "at once";
     EXPECT_EQ(registry_.found_differing(blobs), 2U);
+    EXPECT_EQ(registry_.found_by_reading(blobs), 2U);
     EXPECT_THAT(step(), IsEmpty()) << "they are on their way";
     apply("a", "1");
     apply("b", "2", false);

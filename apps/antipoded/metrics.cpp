@@ -64,7 +64,7 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
               check["oldest_us"], microseconds_per_second);
         gauge(registry, "antipode_store_content_check_differed",
               "Items that were ever found not to be as they were applied.", labels,
-              check.value("differed", nlohmann::json()));
+              check.value("found_by_reading", nlohmann::json()));
         gauge(registry, "antipode_store_content_check_extras",
               "What is here and was never applied.", labels,
               check.value("extras", nlohmann::json()));

@@ -61,6 +61,7 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
                           {"oldest_us", nullptr},
                           {"looked", status.looked},
                           {"differed", registry_.found_differing(store)},
+                          {"found_by_reading", registry_.found_by_reading(store)},
                           {"last_differing", status.last_differing},
                           {"extras", nullptr},
                           {"first_extra", status.first_extra}};
