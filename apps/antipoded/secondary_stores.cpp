@@ -30,6 +30,7 @@ constexpr std::chrono::seconds after_grace(30);
 constexpr std::chrono::seconds forget_interval(10);
 /// A mirror that is not changed by us gets its hook back so often.
 constexpr std::chrono::minutes guard_interval(10);
+constexpr std::chrono::seconds guard_look(1);
 /// Of items with one content: others are looked at when the first are not what they should be.
 constexpr size_t same_content_looked_at = 4;
 
@@ -90,6 +91,11 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
     }
     /// Repositories that were there before, or that somebody put there.
     void guard_all(const std::stop_token& stop) {
+        // A step that waits for the next round would count as not done, and the site as not ready.
+        if (clock_.steady_now() < guard_at_) {
+            sleep_unless_stopped(guard_look, stop);
+            return;
+        }
         for (const git::HookReport& report :
              git::for_all_hooks(root_, hook_, git::HookAction::Guard, stop)) {
             if (!report.problem.empty()) {
@@ -97,7 +103,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
                              report.problem);
             }
         }
-        sleep_unless_stopped(guard_interval, stop);
+        guard_at_ = clock_.steady_now() + guard_interval;
     }
 
   private:
@@ -119,6 +125,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
     }
 
     StoreId store_;
+    SteadyTime guard_at_{};  ///< guard_all()'s
     std::filesystem::path root_;
     const git::HookSettings hook_;
     const Clock& clock_;

@@ -7,7 +7,7 @@
 //
 // Before a transaction it refuses when this site is fenced: another one is the primary, and the
 // file beside the spool, with ".fenced" behind its name, says which. What only packs refs may
-// pass. Otherwise, and in the other phases, it only calls the other hook, whose exit status decides.
+// pass. Otherwise, and in the other phases, it only calls the other hook: its exit status decides.
 //
 // On a secondary it is the pre-receive hook, too, which only refuses: before a push's objects are
 // taken in, and in words that git passes on over every protocol.
