@@ -24,6 +24,9 @@ namespace {
 constexpr std::chrono::seconds capture_limit(10);
 /// Without a primary: nothing has moved for so long.
 constexpr std::chrono::seconds quiet_time(2);
+/// What was kept stays kept; that nothing was written since is true for a moment.
+constexpr std::chrono::hours kept_for(24 * 365);
+constexpr std::chrono::seconds look_counts_for(5);
 
 std::string name_of(const Config& config, const Config::Database& store, const char* purpose) {
     return "antipode " + config.cluster + " " + config.site + " " + store.name + " " + purpose;
@@ -53,8 +56,8 @@ SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()
       half_(std::move(half)),
       clock_(clock),
       fences_(config),
-      quarantining_(clock),
-      looking_(clock) {}
+      quarantining_(clock, kept_for),
+      looking_(clock, look_counts_for) {}
 
 std::shared_ptr<PrimaryHalf> SiteHands::primary() const {
     auto half = std::dynamic_pointer_cast<PrimaryHalf>(half_());
@@ -324,13 +327,13 @@ void SiteHands::shut(const v1::EpochRecord& record) {
 }
 
 std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record) {
-    return quarantining_.poll([this, record](const std::stop_token& stop) {
+    return quarantining_.poll(record.operation_id(), [this, record](const std::stop_token& stop) {
         return Rejoin(config_, record, clock_).quarantine(stop);
     });
 }
 
 std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {
-    return looking_.poll([this, record](const std::stop_token& stop) {
+    return looking_.poll(record.operation_id(), [this, record](const std::stop_token& stop) {
         return Rejoin(config_, record, clock_).is_kept(stop);
     });
 }
