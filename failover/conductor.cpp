@@ -478,7 +478,8 @@ void Conductor::shut() {
 
 void Conductor::quarantine() {
     shut();
-    if (const auto kept = hands_.quarantine(must_know_successor())) {
+    const bool without_unreadable = records_.is_asked(without_unreadable_key, epoch_);
+    if (const auto kept = hands_.quarantine(must_know_successor(), without_unreadable)) {
         feed(Event::Done, *kept);
     }
 }
@@ -486,7 +487,7 @@ void Conductor::quarantine() {
 /// What was written since the quarantine was made would be lost: then it is made anew.
 void Conductor::await_word() {
     shut();
-    if (!options_.rejoins_by_itself && !records_.is_rejoin_asked(epoch_)) {
+    if (!options_.rejoins_by_itself && !records_.is_asked(rejoin_key, epoch_)) {
         return;
     }
     if (const auto kept = hands_.is_kept(must_know_successor())) {

@@ -59,8 +59,10 @@ class Hands {
     // A former primary that was shut, and that `record` tells where its epoch ended. No half runs.
 
     /// Keeps what only this site has, durably, with the final loss report; what it was, in a few
-    /// words. nullopt: not done yet. Everything stays as it is.
-    virtual std::optional<std::string> quarantine(const v1::EpochRecord& record) = 0;
+    /// words. nullopt: not done yet. Everything stays as it is. `without_unreadable`: the operator
+    /// says that it need not wait for items that cannot be read.
+    virtual std::optional<std::string> quarantine(const v1::EpochRecord& record,
+                                                  bool without_unreadable) = 0;
     /// Nothing was written since quarantine() has ended. nullopt: not known yet.
     virtual std::optional<bool> is_kept(const v1::EpochRecord& record) = 0;
     /// This site follows the new primary, and gives up what differs from it.

@@ -86,6 +86,24 @@ TEST(Conductor, KeepsAlsoWhatIsWrittenBehindTheFenceOfAnOldPrimary) {
     again.expect_all_rows_once();
 }
 
+TEST(Conductor, WaitsForWhatCannotBeReadUntilTheOperatorGoesOnWithoutIt) {
+    Return again(0);
+    World& world = again.world;
+    world.london.unreadable = true;
+    again.let_it_follow();
+    for (int i = 0; i < 20; ++i) {
+        world.turn();
+    }
+    EXPECT_EQ(world.state_of(world.london_process), State::Quarantining);
+    EXPECT_EQ(world.london_process->conductor.status().problem, "something cannot be read");
+    test::MemoryBucket(world.london.server).put(without_unreadable_key, "1");
+    world.turn();
+    EXPECT_EQ(world.state_of(world.london_process), State::Quarantining) << "of another epoch";
+    test::MemoryBucket(world.london.server).put(without_unreadable_key, "2");
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    again.expect_all_rows_once();
+}
+
 TEST(Conductor, AWordForAnEarlierReturnLetsNobodyFollow) {
     Return again(0);
     test::MemoryBucket bucket(again.world.london.server);

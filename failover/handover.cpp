@@ -1,5 +1,7 @@
 #include "failover/handover.hpp"
 
+#include "failover/lost_items.hpp"
+
 namespace antipode::failover {
 namespace {
 
@@ -69,7 +71,8 @@ void seed_registry(const primary::Inventory& inventory, const std::vector<StoreI
         };
         inventory.for_each(
             store, [&](const std::string& item, const primary::Published& published) {
-                if (!published.forgotten()) {
+                // What could not be read is whatever the primary has not.
+                if (!published.forgotten() || is_unreadable(published)) {
                     outcomes.push_back({item, position, position, published.digest, {}});
                 }
                 if (outcomes.size() >= batch) {

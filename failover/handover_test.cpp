@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "failover/lost_items.hpp"
+
 namespace antipode::failover {
 namespace {
 
@@ -109,6 +111,20 @@ TEST(Handover, AFormerSecondaryPublishesNothingThatOthersHave) {
     ASSERT_TRUE(report.ParseFromString(inventory.sites().at("london")));
     EXPECT_EQ(report.role(), "secondary");
     EXPECT_EQ(report.lanes(1).safe_lsn(), 77U);
+}
+
+TEST(Handover, WhatCouldNotBeReadDiffersFromWhateverThePrimaryHas) {
+    primary::Inventory inventory({});
+    const ManualClock clock;
+    secondary::Registry registry({}, clock);
+    const std::vector<primary::Inventory::Record> records = {
+        {blobs, "forgotten", {"", one}, {}},
+        {blobs, "unreadable", {"", {unreadable_algorithm, "?"}}, {}}};
+    inventory.record(records);
+    seed_registry(inventory, {blobs}, cuts_at({2, 1, 1}, {}), registry);
+    EXPECT_FALSE(registry.find(blobs, "forgotten"));
+    ASSERT_TRUE(registry.find(blobs, "unreadable")) << "it would stay, unknown to anybody";
+    EXPECT_EQ(registry.find(blobs, "unreadable")->digest.algorithm, unreadable_algorithm);
 }
 
 }  // namespace

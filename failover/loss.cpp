@@ -225,6 +225,8 @@ std::string_view to_string(Loss::Kind kind) {
             return "undone";
         case Loss::Kind::LetGo:
             return "let-go";
+        case Loss::Kind::Unreadable:
+            return "unreadable";
     }
     return "?";
 }
@@ -313,6 +315,8 @@ void FinalLoss::add(const Loss& loss) {
     ++known;
     if (loss.kind == Loss::Kind::Undone) {
         ++counts.undone;
+    } else if (loss.kind == Loss::Kind::Unreadable) {
+        ++counts.unreadable;
     } else if (loss.store.kind == StoreKind::Database) {
         ++counts.transactions;
         counts.changes += loss.changes;
@@ -358,7 +362,8 @@ std::string complete_report(const std::string& preliminary, const FinalLoss& los
                       {"repositories", loss.counts.repositories},
                       {"refs", loss.counts.refs},
                       {"files", loss.counts.files},
-                      {"undone_removals", loss.counts.undone}};
+                      {"undone_removals", loss.counts.undone},
+                      {"unreadable", loss.counts.unreadable}};
     report["losses"] = Json::array();
     for (const Loss& one : loss.losses) {
         report["losses"].push_back(row_of(one));

@@ -24,6 +24,7 @@ struct Loss {
         Quarantined,  ///< it is kept there
         Undone,       ///< it was removed, and comes back
         LetGo,        ///< it is known of, and its content is on no site's disk any more
+        Unreadable,   ///< nobody can tell what it held
     };
     Kind kind = Kind::Announced;
     StoreId store;
@@ -84,6 +85,7 @@ struct FinalLoss {
         uint64_t refs = 0;  ///< in them
         uint64_t files = 0;
         uint64_t undone = 0;  ///< removals
+        uint64_t unreadable = 0;
     };
     std::string site;  ///< that was the primary
     TimePoint at{};

@@ -1,6 +1,7 @@
 #include "failover/lost_items.hpp"
 
 #include <set>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -14,6 +15,24 @@ namespace antipode::failover {
 namespace {
 
 constexpr size_t batch = 1000;
+/// So many are tried again one by one; more are no matter of single items.
+constexpr size_t most_unreadable = 10'000;
+
+/// The content of one item cannot be read now. Everything else that goes wrong is an Error.
+struct Unreadable {
+    std::string reason;
+};
+
+/// Calls `read`, which reads the content of an item and does nothing else.
+template <typename Read>
+auto read_content(const Read& read) try {
+    return read();
+} catch (const Error& error) {
+    if (error.reaction() != Reaction::Retry) {
+        throw;
+    }
+    throw Unreadable{error.what()};
+}
 
 [[noreturn]] void nothing_kept(const StoreId& store) {
     throw Error(Reaction::Stop,
@@ -70,8 +89,8 @@ void LostItems::begin(const primary::Inventory& published) {
     write();
 }
 
-void LostItems::run(Quarantine& quarantine, const std::stop_token& stop) {
-    const primary::Noticed noticed = capture_.reconcile(stop);
+primary::Noticed LostItems::compare(const std::stop_token& stop) {
+    primary::Noticed noticed = capture_.reconcile(stop);
     if (!noticed.complete || noticed.emptied) {
         throw Error(Reaction::Retry,
                     "a part of " + store().to_string() +
@@ -79,11 +98,13 @@ void LostItems::run(Quarantine& quarantine, const std::stop_token& stop) {
                         "gone",
                     "see that its root is mounted and can be read");
     }
+    return noticed;
+}
+
+void LostItems::run(Quarantine& quarantine, const std::stop_token& stop) {
+    const primary::Noticed noticed = compare(stop);
     for (const std::string& item : noticed.changed) {
-        if (stop.stop_requested()) {
-            throw Stopped{};
-        }
-        look_at(item, quarantine, stop);
+        try_item(item, quarantine, stop);
     }
     for (const auto* gone : {&noticed.removed, &noticed.moved}) {
         for (const std::string& item : *gone) {
@@ -92,11 +113,58 @@ void LostItems::run(Quarantine& quarantine, const std::stop_token& stop) {
     }
 }
 
+void LostItems::retry(Quarantine& quarantine, const std::stop_token& stop) {
+    for (const auto& [item, reason] : std::exchange(unreadable_, {})) {
+        try_item(item, quarantine, stop);
+    }
+}
+
+void LostItems::give_up(Quarantine& quarantine, const std::stop_token& stop) {
+    if (unreadable_.empty()) {
+        return;
+    }
+    // Where the whole store is away, single items are not what is wrong.
+    compare(stop);
+    for (const auto& [item, reason] : std::exchange(unreadable_, {})) {
+        Loss loss;
+        loss.kind = Loss::Kind::Unreadable;
+        loss.store = store();
+        loss.item = item;
+        loss.reason = reason;
+        quarantine.add(loss);
+        record(item, {{}, {unreadable_algorithm, "?"}});
+    }
+}
+
+void LostItems::try_item(const std::string& item, Quarantine& quarantine,
+                         const std::stop_token& stop) {
+    if (stop.stop_requested()) {
+        throw Stopped{};
+    }
+    try {
+        look_at(item, quarantine, stop);
+    } catch (const Unreadable& why) {
+        unreadable_[item] = why.reason;
+        if (unreadable_.size() > most_unreadable) {
+            throw Error(Reaction::Retry,
+                        "more than " + std::to_string(most_unreadable) + " items of " +
+                            store().to_string() + " cannot be read: " + why.reason,
+                        "see that its root is mounted and can be read; check the disk");
+        }
+    }
+}
+
+std::optional<primary::Reading> LostItems::capture(const std::string& item,
+                                                   const std::stop_token& stop) {
+    // Whole, so that a file which was moved is not only said to be a copy.
+    return read_content(
+        [&] { return capture_.read(item, store().kind == StoreKind::Blobs, stop); });
+}
+
 void LostItems::look_at(const std::string& item, Quarantine& quarantine,
                         const std::stop_token& stop) {
     learn_refs(item);
-    // Whole, so that a file which was moved is not only said to be a copy.
-    const auto reading = capture_.read(item, store().kind == StoreKind::Blobs, stop);
+    const auto reading = capture(item, stop);
     if (!reading) {
         return;
     }
@@ -148,20 +216,20 @@ void LostItems::keep(const std::string& item, const v1::Payload& payload, Quaran
     quarantine.add(loss);
 }
 
-void LostItems::keep_file(const v1::BlobPut& put, Loss& loss, Quarantine& quarantine) {
+void LostItems::keep_file(const v1::BlobPut& put, Loss& loss, const Quarantine& quarantine) {
     loss.kept = store().to_string() + "/" + put.path();
     if (names_directory(put.path())) {
         return quarantine.create_directory(loss.kept);
     }
-    std::ofstream file = quarantine.create(loss.kept, put.content().size());
-    read(put.content(), [&](std::string_view bytes) {
-        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    quarantine.keep(loss.kept, put.content().size(), [&](std::ostream& file) {
+        read(put.content(), [&](std::string_view bytes) {
+            file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        });
     });
-    close(file, loss.kept);
 }
 
 void LostItems::keep_repository(const std::string& item, const v1::RefUpdate& update, Loss& loss,
-                                Quarantine& quarantine) {
+                                const Quarantine& quarantine) {
     std::set<std::string> needed;
     if (const auto before = here_.find(store(), item);
         !update.full() && before && !before->state.empty()) {
@@ -179,24 +247,24 @@ void LostItems::keep_repository(const std::string& item, const v1::RefUpdate& up
         return;  // what the refs lead to is on both sites
     }
     loss.kept = store().to_string() + "/" + item + ".bundle";
-    std::ofstream file = quarantine.create(loss.kept, update.pack().size());
-    write_bundle(file, update, {needed.begin(), needed.end()},
-                 [&](const auto& use) { read(update.pack(), use); });
-    close(file, loss.kept);
+    quarantine.keep(loss.kept, update.pack().size(), [&](std::ostream& file) {
+        write_bundle(file, update, {needed.begin(), needed.end()},
+                     [&](const auto& use) { read(update.pack(), use); });
+    });
 }
 
 void LostItems::read(const v1::Content& content, const std::function<void(std::string_view)>& use) {
     if (content.pull().empty()) {
         return use(content.inline_());
     }
-    const auto body =
-        content_.open({store().to_string() + "/content", {{"ref", to_hex(content.pull())}}});
+    const auto body = read_content([&] {
+        return content_.open({store().to_string() + "/content", {{"ref", to_hex(content.pull())}}});
+    });
     if (!body) {
-        throw Error(Reaction::Retry, "something in " + store().to_string() + " changes meanwhile",
-                    "see that nothing writes there any more");
+        throw Unreadable{"it changes while it is kept"};
     }
     std::vector<char> buffer(limits::mib);
-    while (const size_t count = body->read(buffer)) {
+    while (const size_t count = read_content([&] { return body->read(buffer); })) {
         use({buffer.data(), count});
     }
 }

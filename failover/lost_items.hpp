@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -31,6 +32,12 @@ class CutSource {
     const std::stop_token& stop_;
 };
 
+/// In `here`, the digest's algorithm of an item that could not be read: no other digest is equal.
+inline constexpr const char* unreadable_algorithm = "unreadable";
+inline bool is_unreadable(const primary::Published& published) {
+    return published.digest.algorithm == unreadable_algorithm;
+}
+
 /// Finds what a former primary has of a store of items and the new one never got: compared with
 /// what that had at the cut, it is what a capture would publish. Fills the quarantine with it.
 ///
@@ -46,25 +53,37 @@ class LostItems {
     /// `published`: what this site knew while it was the primary, so that what has not changed need
     /// not be read.
     void begin(const primary::Inventory& published);
-    /// Throws Error{Retry} when something cannot be looked at.
+    /// Items that cannot be read do not hold up the others. Throws Error{Retry} when a part of the
+    /// store cannot be looked at, or nothing can be kept.
     void run(Quarantine& quarantine, const std::stop_token& stop);
+    /// Items that could not be read, and why.
+    const std::map<std::string, std::string>& unreadable() const { return unreadable_; }
+    /// Reads those again.
+    void retry(Quarantine& quarantine, const std::stop_token& stop);
+    /// Goes on without those that are left: each is a loss of its own kind. Throws as run().
+    void give_up(Quarantine& quarantine, const std::stop_token& stop);
+
+    const StoreId& store() const { return capture_.store(); }
 
   private:
+    primary::Noticed compare(const std::stop_token& stop);
+    void try_item(const std::string& item, Quarantine& quarantine, const std::stop_token& stop);
     void look_at(const std::string& item, Quarantine& quarantine, const std::stop_token& stop);
+    std::optional<primary::Reading> capture(const std::string& item, const std::stop_token& stop);
     void removed(const std::string& item, Quarantine& quarantine);
     void learn_refs(const std::string& item);
     void keep(const std::string& item, const v1::Payload& payload, Quarantine& quarantine);
-    void keep_file(const v1::BlobPut& put, Loss& loss, Quarantine& quarantine);
+    void keep_file(const v1::BlobPut& put, Loss& loss, const Quarantine& quarantine);
     void keep_repository(const std::string& item, const v1::RefUpdate& update, Loss& loss,
-                         Quarantine& quarantine);
+                         const Quarantine& quarantine);
     void read(const v1::Content& content, const std::function<void(std::string_view)>& use);
     void record(const std::string& item, const primary::Published& published);
-    const StoreId& store() const { return capture_.store(); }
 
     primary::ItemCapture& capture_;
     BulkHandler& content_;
     primary::Inventory& here_;
     CutSource& cut_;
+    std::map<std::string, std::string> unreadable_;
 };
 
 }  // namespace antipode::failover

@@ -66,6 +66,19 @@ std::ofstream Quarantine::create(const std::string& path, uint64_t bytes) const 
     return stream;
 }
 
+void Quarantine::keep(const std::string& path, uint64_t bytes,
+                      const std::function<void(std::ostream& file)>& write) const {
+    std::ofstream file = create(path, bytes);
+    try {
+        write(file);
+    } catch (...) {
+        file.close();
+        remove_durably(directory_ / path);
+        throw;
+    }
+    close(file, path);
+}
+
 void Quarantine::create_directory(const std::string& path) const {
     make_directories(directory_ / path);
 }

@@ -29,6 +29,9 @@ class Quarantine {
     /// A new file below the directory, with the directories that lead to it. `path` is raw bytes
     /// without "..". Throws Error{Retry} unless there is room for `bytes` and something more.
     std::ofstream create(const std::string& path, uint64_t bytes = 0) const;
+    /// The same, filled by `write` and closed; what that throws leaves no file.
+    void keep(const std::string& path, uint64_t bytes,
+              const std::function<void(std::ostream& file)>& write) const;
     /// An item's file is a directory: it is kept as one.
     void create_directory(const std::string& path) const;
     void add(const Loss& loss);

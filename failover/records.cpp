@@ -96,8 +96,8 @@ bool Records::change(const v1::EpochRecord& record) {
     return true;
 }
 
-bool Records::is_rejoin_asked(uint64_t epoch) {
-    const auto entry = bucket_->get(rejoin_key);
+bool Records::is_asked(const char* key, uint64_t epoch) {
+    const auto entry = bucket_->get(key);
     return entry && entry->value == std::to_string(epoch);
 }
 

@@ -38,8 +38,8 @@ class Records {
 
     /// Puts `record` in the place of own(), durably. False: somebody else was faster; refresh().
     bool change(const v1::EpochRecord& record);
-    /// An operator wants this site, which was fenced by `epoch`, to follow that epoch's primary.
-    bool is_rejoin_asked(uint64_t epoch);
+    /// An operator has put this epoch, which has fenced this site, under `key` (see epoch.hpp).
+    bool is_asked(const char* key, uint64_t epoch);
     /// What the site last reported to this one's bucket.
     std::optional<v1::SiteReport> report_of(const std::string& site);
 

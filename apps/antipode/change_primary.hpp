@@ -17,6 +17,7 @@ struct ChangeOptions {
     std::string confirmed;  ///< the site's name, typed in advance
     bool abort = false;     ///< give up a switchover that runs
     bool dry_run = false;
+    bool without_unreadable = false;              ///< rejoin: what cannot be read is given up
     std::string fenced_by;                        ///< promote: how the old primary is off
     std::function<std::string()> read_line = {};  ///< what the operator types
     std::function<void()> pause = {};             ///< between two looks

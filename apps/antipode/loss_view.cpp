@@ -50,14 +50,18 @@ std::string preliminary_head(const Json& report) {
 std::string final_head(const Json& report) {
     const std::string from = report.value("old_primary", std::string(unknown));
     const Json lost = report.value("lost", Json::object());
+    const uint64_t unreadable = number_in(lost, "unreadable");
     return "LOSS REPORT (final: " + from + " was looked at, " + time_of(report, "completed_at_us") +
            ")\nlost: " + counted(number_in(lost, "transactions"), "transaction", "transactions") +
            " (" + counted(number_in(lost, "changes"), "change", "changes") + "), " +
            counted(number_in(lost, "refs"), "ref", "refs") + " of " +
            counted(number_in(lost, "repositories"), "repository", "repositories") + ", " +
            counted(number_in(lost, "files"), "file", "files") + ", " +
-           counted(number_in(lost, "undone_removals"), "removal", "removals") + "\nkept on " +
-           from + " in " + harmless(report.value("quarantine", std::string(unknown))) + "\n";
+           counted(number_in(lost, "undone_removals"), "removal", "removals") +
+           (unreadable == 0 ? std::string()
+                            : "; " + std::to_string(unreadable) + " could not be read") +
+           "\nkept on " + from + " in " +
+           harmless(report.value("quarantine", std::string(unknown))) + "\n";
 }
 
 }  // namespace

@@ -287,6 +287,8 @@ class Program {
                               change_);
             });
         back->add_option("SITE", change_.to, "that comes back; default: this one");
+        back->add_flag("--without-unreadable", change_.without_unreadable,
+                       "do not wait for what cannot be read there: it is given up, on record");
         add_confirmation(*back);
         CLI::App* const quarantine =
             add(app_, "quarantine", "what an old primary had and the new one never got", {});

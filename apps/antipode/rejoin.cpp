@@ -86,7 +86,9 @@ class Watch {
         }
         throw CommandError(ExitCode::TimedOut,
                            site_.name + " is not done yet" + (said_.empty() ? "" : ": " + said_),
-                           "antipode status " + site_.name + ", or the same command again");
+                           next_step_.empty()
+                               ? "antipode status " + site_.name + ", or the same command again"
+                               : next_step_);
     }
 
   private:
@@ -99,6 +101,7 @@ class Watch {
         if (text != said_) {
             say(output_, site_.name + ": " + text);
             said_ = text;
+            next_step_ = now.next_step;
         }
         return now;
     }
@@ -111,6 +114,7 @@ class Watch {
     const Config::Site& site_;
     const SteadyTime end_;
     std::string said_;
+    std::string next_step_;  ///< the daemon's
 };
 
 void confirm(const Output& output, const ChangeOptions& options, const std::string& site,
@@ -128,9 +132,9 @@ void confirm(const Output& output, const ChangeOptions& options, const std::stri
     }
 }
 
-void let_follow(const OpenBucket& open, const Config::Site& site, uint64_t epoch) {
+void tell(const OpenBucket& open, const Config::Site& site, const char* key, uint64_t epoch) {
     try {
-        open(site, false)->put(failover::rejoin_key, std::to_string(epoch));
+        open(site, false)->put(key, std::to_string(epoch));
     } catch (const Error& error) {
         throw CommandError(ExitCode::Unreachable,
                            "the nats-server of " + site.name + " does not answer: " + error.what(),
@@ -214,6 +218,10 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
                 (begun.state ? std::string(failover::to_string(*begun.state)) : "of no cluster"),
             "antipode status " + site.name);
     }
+    if (options.without_unreadable && !options.dry_run) {
+        // Nothing is overwritten yet: what is given up is named before that is confirmed.
+        tell(open, site, failover::without_unreadable_key, begun.epoch);
+    }
     Watch watch(config, fetch, clock, output, options, site);
     Standing now = watch.until({State::Quarantined, State::Rewinding, State::Following});
     if (options.dry_run) {
@@ -226,7 +234,7 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
     }
     if (now.state == State::Quarantined) {
         confirm(output, options, site.name, now.problem);
-        let_follow(open, site, now.epoch);
+        tell(open, site, failover::rejoin_key, now.epoch);
         now = watch.until({State::Following});
     } else if (now.state == State::Rewinding) {
         now = watch.until({State::Following});

@@ -42,8 +42,8 @@ class RejoinCommand : public testing::Test {
     ExitCode ask() {
         return code_of([&] { return rejoin(config_, open_, fetch_, clock_, output_, options_); });
     }
-    std::optional<std::string> word() {
-        const auto entry = test::MemoryBucket(server_).get(failover::rejoin_key);
+    std::optional<std::string> word(const char* key = failover::rejoin_key) {
+        const auto entry = test::MemoryBucket(server_).get(key);
         return entry ? std::optional(entry->value) : std::nullopt;
     }
     static Json preliminary() {
@@ -62,6 +62,7 @@ class RejoinCommand : public testing::Test {
     ManualClock clock_;
     test::MemoryBucket::Server server_;
     std::string state_ = "quarantined";
+    std::string next_step_;
     std::ostringstream out_;
     std::ostringstream error_;
     Output output_{out_, error_};
@@ -80,7 +81,7 @@ class RejoinCommand : public testing::Test {
                             {"epoch", 2},
                             {"operation", "promote-1"},
                             {"problem", "only this site has 2 files"},
-                            {"next_step", ""}}}}
+                            {"next_step", next_step_}}}}
                          .dump()};
     };
 };
@@ -114,6 +115,23 @@ TEST_F(RejoinCommand, ShowsWhatIsKeptAndAsksForTheSitesName) {
     EXPECT_EQ(ask(), ExitCode::Ok) << error_.str();
     EXPECT_EQ(word(), "2");
     EXPECT_THAT(out_.str(), HasSubstr("london follows epoch 2"));
+}
+
+TEST_F(RejoinCommand, GoesOnWithoutWhatCannotBeReadOnlyWhenToldSo) {
+    state_ = "quarantining";
+    next_step_ = "mend it";
+    options_.yes = true;
+    EXPECT_EQ(ask(), ExitCode::TimedOut);
+    EXPECT_THAT(error_.str(), HasSubstr("Try: mend it"));
+    EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt);
+    options_.without_unreadable = true;
+    options_.dry_run = true;
+    EXPECT_EQ(ask(), ExitCode::TimedOut);
+    EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt);
+    options_.dry_run = false;
+    EXPECT_EQ(ask(), ExitCode::TimedOut);
+    EXPECT_EQ(word(failover::without_unreadable_key), "2");
+    EXPECT_EQ(word(), std::nullopt) << "nothing is kept yet";
 }
 
 TEST_F(RejoinCommand, NamesTheServerThatDoesNotAnswer) {

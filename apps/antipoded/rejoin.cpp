@@ -14,6 +14,7 @@
 #include "apps/antipoded/loss_reports.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
+#include "base/worker.hpp"
 #include "failover/handover.hpp"
 #include "protocol/message.hpp"
 #include "secondary/registry.hpp"
@@ -52,7 +53,77 @@ std::string summary_of(const failover::FinalLoss::Counts& lost, const std::strin
            ", " + counted(lost.refs, "ref", "refs") + " of " +
            counted(lost.repositories, "repository", "repositories") + ", " +
            counted(lost.files, "file", "files") + "; " +
-           counted(lost.undone, "removal", "removals") + " never came to " + primary;
+           counted(lost.undone, "removal", "removals") + " never came to " + primary +
+           (lost.unreadable == 0
+                ? std::string()
+                : "; " + std::to_string(lost.unreadable) + " could not be read and " +
+                      (lost.unreadable == 1 ? "is" : "are") + " not kept");
+}
+
+/// So often items are read again that could not be.
+constexpr std::chrono::seconds retry_interval(5);
+/// So soon the operator's word is heard.
+constexpr std::chrono::milliseconds word_interval(200);
+constexpr size_t unreadable_shown = 5;
+
+using ItemStores = std::vector<std::unique_ptr<failover::LostItems>>;
+
+/// Empty: everything could be read.
+std::string unreadable_in(const ItemStores& stores) {
+    std::string text;
+    size_t count = 0;
+    for (const auto& store : stores) {
+        for (const auto& [item, reason] : store->unreadable()) {
+            if (++count <= unreadable_shown) {
+                text += (text.empty() ? "" : "; ") + store->store().to_string() + " " +
+                        printable(item) + ": " + reason;
+            }
+        }
+    }
+    return count == 0 ? std::string()
+                      : std::to_string(count) + " cannot be read: " + text +
+                            (count > unreadable_shown ? "; ..." : "");
+}
+
+/// False: not within `retry_interval`.
+bool hears_word(const QuarantineProgress& progress, const std::stop_token& stop) {
+    for (auto waited = word_interval; waited <= retry_interval; waited += word_interval) {
+        if (progress.without_unreadable) {
+            return true;
+        }
+        if (sleep_unless_stopped(word_interval, stop)) {
+            throw Stopped{};
+        }
+    }
+    return false;
+}
+
+/// The other items are kept by now.
+void await_unreadable(const ItemStores& stores, failover::Quarantine& quarantine,
+                      QuarantineProgress& progress, const std::stop_token& stop) {
+    for (std::string left = unreadable_in(stores); !left.empty(); left = unreadable_in(stores)) {
+        progress.unreadable.with([&](std::string& shown) { shown = left; });
+        const bool without = hears_word(progress, stop);
+        for (const auto& store : stores) {
+            store->retry(quarantine, stop);
+            if (without) {
+                store->give_up(quarantine, stop);
+            }
+        }
+    }
+    progress.unreadable.with([](std::string& shown) { shown.clear(); });
+}
+
+/// One that could not be read may be what it was: unreadable.
+bool is_readable(primary::ItemCapture& capture, const std::string& item,
+                 const std::stop_token& stop) try {
+    static_cast<void>(capture.read(item, true, stop));
+    return true;
+} catch (const Error& error) {
+    if (error.reaction() != Reaction::Retry) {
+        throw;
+    }
+    return false;
 }
 
 }  // namespace
@@ -95,7 +166,8 @@ std::string Rejoin::preliminary_report() {
     return answer.body;
 }
 
-std::string Rejoin::quarantine(const std::stop_token& stop) {
+std::string Rejoin::quarantine(QuarantineProgress& progress, const std::stop_token& stop) {
+    progress.unreadable.with([](std::string& shown) { shown.clear(); });
     const std::string preliminary = preliminary_report();
     failover::CutSource cut(bulk_, stop);
     failover::Quarantine quarantine(directory());
@@ -103,7 +175,7 @@ std::string Rejoin::quarantine(const std::stop_token& stop) {
     for (const Config::Database& store : config_.databases) {
         keep_rows(store, cut, quarantine, preliminary, stop);
     }
-    keep_items(cut, quarantine, stop);
+    keep_items(cut, quarantine, progress, stop);
     const std::string report = quarantine.finish(preliminary, config_.site, clock_.now());
     LossReports::write(config_, record_.operation_id(), report);
     return summary_of(quarantine.loss().counts, record_.primary());
@@ -183,14 +255,19 @@ void Rejoin::note_let_go(const StoreId& store, const std::string& preliminary,
 }
 
 void Rejoin::keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
-                        const std::stop_token& stop) {
+                        QuarantineProgress& progress, const std::stop_token& stop) {
     const auto here = this->here();
     const primary::Inventory published(config_.state_dir / "inventory.db");
     const PrimaryStores stores = make_primary_stores(config_, here, clock_);
+    ItemStores all;
     for (const auto& store : stores.items) {
-        failover::LostItems lost(store->capture(), store->bulk(), *here, cut);
-        lost.begin(published);
-        lost.run(quarantine, stop);
+        all.push_back(
+            std::make_unique<failover::LostItems>(store->capture(), store->bulk(), *here, cut));
+        all.back()->begin(published);
+        all.back()->run(quarantine, stop);
+    }
+    await_unreadable(all, quarantine, progress, stop);
+    for (const auto& store : stores.items) {
         store->applied_everywhere(clock_.now());  // packs that were made for it
     }
 }
@@ -225,9 +302,15 @@ bool Rejoin::is_kept(const std::stop_token& stop) {
             return false;
         }
         for (const std::string& item : noticed.changed) {
+            const auto known = here->find(store->capture().store(), item);
+            if (known && failover::is_unreadable(*known)) {
+                if (is_readable(store->capture(), item, stop)) {
+                    return false;
+                }
+                continue;
+            }
             // Its times may be too young to prove that it has not changed.
             const auto reading = store->capture().read(item, false, stop);
-            const auto known = here->find(store->capture().store(), item);
             if (reading && (!known || known->digest != reading->published.digest)) {
                 return false;
             }

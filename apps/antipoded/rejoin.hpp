@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -12,12 +13,19 @@
 #include "apps/antipoded/primary_stores.hpp"
 #include "base/clock.hpp"
 #include "base/config.hpp"
+#include "base/synchronized.hpp"
 #include "failover/lost_items.hpp"
 #include "failover/lost_rows.hpp"
 #include "failover/quarantine.hpp"
 #include "protocol/antipode.pb.h"
 
 namespace antipode {
+
+/// Of a quarantine that runs, any thread.
+struct QuarantineProgress {
+    Synchronized<std::string> unreadable;          ///< items, for people; empty: none is left
+    std::atomic<bool> without_unreadable = false;  ///< an operator's word: it need not have them
+};
 
 /// Brings an old primary back to the epoch that fenced it (FAILOVER, "Rejoin of A"): keeps what
 /// only it has, tells what that was, and makes it a secondary that compares the rest. `record` is
@@ -28,8 +36,9 @@ class Rejoin {
     Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock);
 
     /// Fills the quarantine anew and writes the final loss report. Returns what was kept, for
-    /// people. Everything else stays as it is. Throws Error: Retry; Stop (an operator is needed).
-    std::string quarantine(const std::stop_token& stop);
+    /// people. Everything else stays as it is. Items that cannot be read are tried again until all
+    /// can be, or until the operator's word. Throws Error: Retry; Stop (an operator is needed).
+    std::string quarantine(QuarantineProgress& progress, const std::stop_token& stop);
     /// Nothing was written since.
     bool is_kept(const std::stop_token& stop);
     /// Each store is a replica that compares what it has with the new primary's. May run again.
@@ -43,7 +52,7 @@ class Rejoin {
     void read_rows(const Config::Database& store, failover::LostRows& rows,
                    const std::function<void(Lsn from)>& begins, const std::stop_token& stop);
     void keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
-                    const std::stop_token& stop);
+                    QuarantineProgress& progress, const std::stop_token& stop);
     void note_let_go(const StoreId& store, const std::string& preliminary,
                      const std::set<std::string>& found, failover::Quarantine& quarantine) const;
     Lsn kept_through(const Config::Database& store) const;

@@ -10,7 +10,6 @@
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/loss_reports.hpp"
-#include "apps/antipoded/rejoin.hpp"
 #include "base/places.hpp"
 #include "failover/handover.hpp"
 #include "failover/loss.hpp"
@@ -326,10 +325,18 @@ void SiteHands::shut(const v1::EpochRecord& record) {
     is_shut_ = true;
 }
 
-std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record) {
-    return quarantining_.poll(record.operation_id(), [this, record](const std::stop_token& stop) {
-        return Rejoin(config_, record, clock_).quarantine(stop);
+std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record,
+                                                 bool without_unreadable) {
+    progress_.without_unreadable = without_unreadable;
+    auto kept = quarantining_.poll(record.operation_id(), [this, record](const auto& stop) {
+        return Rejoin(config_, record, clock_).quarantine(progress_, stop);
     });
+    const std::string unreadable = kept ? std::string() : progress_.unreadable.copy();
+    if (!unreadable.empty()) {
+        throw Error(Reaction::Retry, "everything else is kept; " + unreadable,
+                    "mend them, or: antipode rejoin " + config_.site + " --without-unreadable");
+    }
+    return kept;
 }
 
 std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {

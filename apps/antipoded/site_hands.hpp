@@ -6,6 +6,7 @@
 #include "apps/antipoded/background.hpp"
 #include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/config.hpp"
 #include "failover/conductor.hpp"
@@ -31,7 +32,8 @@ class SiteHands final : public failover::Hands {
     failover::Cuts prepare(const v1::EpochRecord& record) override;
     void open(const v1::EpochRecord& record) override;
     void shut(const v1::EpochRecord& record) override;
-    std::optional<std::string> quarantine(const v1::EpochRecord& record) override;
+    std::optional<std::string> quarantine(const v1::EpochRecord& record,
+                                          bool without_unreadable) override;
     std::optional<bool> is_kept(const v1::EpochRecord& record) override;
     void rewind(const v1::EpochRecord& record) override;
 
@@ -54,6 +56,7 @@ class SiteHands final : public failover::Hands {
     /// Of cut(): what was seen last, and since when nothing has changed.
     std::string seen_;
     SteadyTime quiet_since_{};
+    QuarantineProgress progress_;
     Background<std::string> quarantining_;
     Background<bool> looking_;
 };

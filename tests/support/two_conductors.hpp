@@ -76,6 +76,7 @@ struct Disk {
     bool corrupt = false;      ///< compares as different
     bool fence_fails = false;  ///< for good
     bool stuck = false;        ///< never reaches a handoff
+    bool unreadable = false;   ///< something in it
     int prepared = 0;
     std::vector<int> kept;  ///< in quarantine
 };
@@ -156,9 +157,13 @@ class FakeHands final : public Hands {
     void shut(const v1::EpochRecord&) override {
         fault_.call([&] { own_.open = false; });
     }
-    std::optional<std::string> quarantine(const v1::EpochRecord& record) override {
-        return fault_.call([&] {
+    std::optional<std::string> quarantine(const v1::EpochRecord& record,
+                                          bool without_unreadable) override {
+        return fault_.call([&]() -> std::optional<std::string> {
             EXPECT_FALSE(own_.open);
+            if (own_.unreadable && !without_unreadable) {
+                throw Error(Reaction::Retry, "something cannot be read", "mend it");
+            }
             own_.kept.assign(own_.rows.begin() + static_cast<ptrdiff_t>(record.cuts(0).lsn()),
                              own_.rows.end());
             return std::optional(std::to_string(own_.kept.size()) + " rows");
