@@ -264,8 +264,16 @@ void LostItems::read(const v1::Content& content, const std::function<void(std::s
         throw Unreadable{"it changes while it is kept"};
     }
     std::vector<char> buffer(limits::mib);
+    Sha256Stream hash;
+    uint64_t size = 0;
     while (const size_t count = read_content([&] { return body->read(buffer); })) {
-        use({buffer.data(), count});
+        const std::string_view bytes(buffer.data(), count);
+        hash.update(bytes);
+        size += count;
+        use(bytes);
+    }
+    if (size != content.size() || view(hash.finish()) != content.sha256()) {
+        throw Unreadable{"it changes while it is kept"};
     }
 }
 

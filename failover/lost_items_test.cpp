@@ -155,6 +155,32 @@ TEST_F(LostItem, WhatIsGivenUpIsOnRecord) {
     EXPECT_THAT(said, HasSubstr("Input/output error"));
 }
 
+TEST_F(LostItem, AFileThatChangesWhileItIsKeptIsNotKeptHalf) {
+    const std::string before(300'000, 'b');
+    std::string after = before;
+    after.back() = 'a';
+    put("shrinks", before);
+    put("is-written", before);
+    int opened = 0;
+    content_.after_open = [&] {
+        if (++opened == 1) {
+            put("is-written", after);
+        } else {
+            std::filesystem::resize_file(root() / "shrinks", 1000);
+        }
+    };
+    lost_.run(quarantine_, stop_);
+    EXPECT_EQ(lost_.unreadable().size(), 2U);
+    EXPECT_FALSE(std::filesystem::exists(kept("shrinks")));
+    EXPECT_FALSE(std::filesystem::exists(kept("is-written")));
+    EXPECT_EQ(quarantine_.loss().known, 0U);
+    content_.after_open = [] {};
+    lost_.retry(quarantine_, stop_);
+    EXPECT_THAT(lost_.unreadable(), IsEmpty());
+    EXPECT_EQ(test::read_file(kept("shrinks")), before.substr(0, 1000));
+    EXPECT_EQ(test::read_file(kept("is-written")), after);
+}
+
 TEST_F(LostItem, NothingIsGivenUpWhileTheStoreCannotBeLookedAt) {
     put("bad", "second");
     capture_.unreadable = {"bad"};
