@@ -26,10 +26,28 @@ std::string object_name(const std::string& oid, const std::string& target) {
 /// Goes through the events behind the lanes' ends, in order.
 class Search {
   public:
-    Search(LossReport& report, const secondary::Registry& registry)
-        : report_(report), registry_(registry) {
+    /// `last`: the newest message that is not looked at.
+    Search(LossReport& report, const secondary::Registry& registry,
+           const std::optional<protocol::ChainPoint>& last)
+        : report_(report),
+          registry_(registry),
+          last_(last ? std::optional(last->position) : std::nullopt) {
         for (const LaneEnd& lane : report.lanes) {
             ends_[lane.store] = lane;
+        }
+    }
+
+    void pass(const Position& message) { last_ = message; }
+
+    /// Numbers have no gaps: it stands one behind the message before it.
+    void see_damaged(const StoredMessage& message, protocol::Refusal why) {
+        if (last_) {
+            ++last_->number;
+        }
+        const auto loss = damaged_message(message, protocol::to_string(why));
+        const auto end = loss ? ends_.find(loss->store) : ends_.end();
+        if (end != ends_.end() && !(last_ && *last_ <= end->second.finished)) {
+            add(*loss);
         }
     }
 
@@ -173,6 +191,7 @@ class Search {
 
     LossReport& report_;
     const secondary::Registry& registry_;
+    std::optional<Position> last_;  ///< of the message that was seen last; nullopt: not known
     std::map<StoreId, LaneEnd> ends_;
     std::map<ItemKey, Loss> open_;       ///< announced, and not fulfilled yet
     std::map<ItemKey, Loss> set_aside_;  ///< came, and is not applied
@@ -231,6 +250,19 @@ std::string_view to_string(Loss::Kind kind) {
     return "?";
 }
 
+std::optional<Loss> damaged_message(const StoredMessage& message, std::string_view why) {
+    const auto store = protocol::lane_of(message.subject);
+    if (!store) {
+        return std::nullopt;
+    }
+    Loss loss;
+    loss.kind = Loss::Kind::Unreadable;
+    loss.store = *store;
+    loss.item = "message " + std::to_string(message.sequence) + " of the stream";
+    loss.reason = why;
+    return loss;
+}
+
 std::optional<TimePoint> LossReport::unknown_since() const {
     std::optional<TimePoint> least;
     for (const LaneEnd& lane : lanes) {
@@ -247,13 +279,12 @@ void find_losses(LossReport& report, Stream& stream, const secondary::Registry& 
     for (const LaneEnd& lane : report.lanes) {
         least = least ? std::min(*least, lane.finished) : lane.finished;
     }
-    uint64_t next =
-        protocol::find_behind(stream, report.cluster, report.epoch, least.value_or(Position{}))
-            .sequence;
+    const protocol::Place place =
+        protocol::find_behind(stream, report.cluster, report.epoch, least.value_or(Position{}));
     const uint64_t end = stream.info().last_sequence;
     // The newest event of all may stand at or before the ends.
-    next = std::max<uint64_t>(1, std::min(next, end));
-    Search search(report, registry);
+    uint64_t next = std::max<uint64_t>(1, std::min(place.after, end));
+    Search search(report, registry, place.last);
     protocol::Assembler assembler;
     while (next <= end) {
         const auto messages = stream.read(next, limits::wait);
@@ -264,13 +295,16 @@ void find_losses(LossReport& report, Stream& stream, const secondary::Registry& 
             auto opened = protocol::open(stored.bytes, report.cluster, report.epoch);
             const auto* message = std::get_if<protocol::Message>(&opened);
             if (message == nullptr) {
+                search.see_damaged(stored, std::get<protocol::Refusal>(opened));
                 continue;
             }
             auto assembled = assembler.add(*message);
-            const auto* event = std::get_if<std::optional<protocol::Event>>(&assembled);
-            if (event != nullptr && *event) {
-                search.see(**event);
+            if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
+                search.see_damaged(stored, *refusal);
+            } else if (const auto& event = std::get<std::optional<protocol::Event>>(assembled)) {
+                search.see(*event);
             }
+            search.pass(message->position());
         }
         next = messages.back().sequence + 1;
     }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -104,6 +105,10 @@ std::string complete_report(const std::string& preliminary, const FinalLoss& los
 std::string rejoined_report(const std::string& completed, TimePoint now);
 /// One object: as in a report's "losses".
 std::string to_json(const Loss& loss);
+
+/// A message of a stream that cannot be read, of a lane; nullopt: it is of none. A session that
+/// ends in the middle of something is no damage.
+std::optional<Loss> damaged_message(const StoredMessage& message, std::string_view why);
 
 /// Fills last_event, known and losses from what this site's stream of the epoch holds behind the
 /// lanes' ends.

@@ -21,7 +21,7 @@ class LossReports : public testing::Test {
     Position publish(const std::optional<StoreId>& store, const v1::Payload& payload) {
         const auto sealed = sealer_.seal(store, from_microseconds(++time_), payload);
         for (const std::string& message : sealed.messages) {
-            stream_.put(message);
+            stream_.put(message, protocol::stream_subject("demo", 3, store));
         }
         return sealed.position;
     }
@@ -174,6 +174,45 @@ TEST_F(LossReports, NameTheRefsOfARepositoryFromTheOldestToTheNewestValue) {
     const Loss::RefChange& change = found.losses[0].refs.at("refs/heads/main");
     EXPECT_EQ(change.old_value + " " + change.new_value, "01 03");
     EXPECT_THAT(found.to_json(), HasSubstr("\"new\": \"03\""));
+}
+
+TEST_F(LossReports, NameDamagedMessagesBehindTheCutOfTheirStore) {
+    const auto damage = [&] { stream_.replace(stream_.last(), "damaged"); };
+    commit(5);
+    commit(6);
+    damage();  // it stands before the cut
+    const Position rows = commit(7);
+    put("a", announce("a"));
+    damage();
+    commit(8);
+    damage();
+    // Another session that goes on is no damage, nor is what the control events say.
+    sealer_ = protocol::Sealer("demo", 3, 2, std::nullopt);
+    v1::Payload start;
+    start.mutable_session_start();
+    publish(std::nullopt, start);
+    publish(std::nullopt, start);
+    damage();
+    const LossReport found = report({}, rows);
+    ASSERT_EQ(found.losses.size(), 3U) << found.to_json();
+    EXPECT_EQ(found.losses[0].kind, Loss::Kind::Unreadable);
+    EXPECT_EQ(found.losses[0].store, blobs);
+    EXPECT_EQ(found.losses[0].item, "message 5 of the stream");
+    EXPECT_THAT(found.losses[0].reason, HasSubstr("no message of Antipode"));
+    EXPECT_EQ(found.losses[1].kind, Loss::Kind::Unreadable);
+    EXPECT_EQ(found.losses[1].store, database);
+    EXPECT_EQ(found.losses[1].item, "message 6 of the stream");
+    EXPECT_EQ(found.losses[2].item, "a") << "announced";
+}
+
+TEST_F(LossReports, NameADamagedMessageRightBehindTheCut) {
+    const Position rows = commit(6);
+    commit(7);
+    stream_.replace(stream_.last(), "damaged");
+    const Position newest = publish(std::nullopt, {});
+    const LossReport found = report(newest, rows);
+    ASSERT_EQ(found.losses.size(), 1U) << found.to_json();
+    EXPECT_EQ(found.losses[0].item, "message 2 of the stream");
 }
 
 TEST_F(LossReports, NameWhatFailedHere) {

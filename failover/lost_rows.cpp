@@ -66,8 +66,8 @@ void write(std::ostream& out, const Json& line) {
     out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 
-/// A message may hold transactions from both sides of the place.
-void add_before(Lsn before, v1::Transaction message, LostRows& rows) {
+/// A message may hold transactions from both sides of the place. False: it is behind it.
+bool add_before(Lsn before, v1::Transaction message, LostRows& rows) {
     size_t bytes = 0;
     int members = 0;
     for (const v1::Transaction::Member& member : message.members()) {
@@ -84,6 +84,7 @@ void add_before(Lsn before, v1::Transaction message, LostRows& rows) {
     if (any) {
         rows.add(message);
     }
+    return any;
 }
 
 }  // namespace
@@ -236,7 +237,14 @@ void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
 void add_from_stream(Stream& stream, const std::string& cluster, const Position& after, Lsn before,
                      const StoreId& store, LostRows& rows, const std::stop_token& stop) {
     const uint64_t epoch = after.epoch;
-    uint64_t next = protocol::find_behind(stream, cluster, epoch, after).sequence;
+    uint64_t next = protocol::find_behind(stream, cluster, epoch, after).after;
+    bool there = false;  // what comes now, the slot has
+    const auto see_damaged = [&](const StoredMessage& message, protocol::Refusal why) {
+        const auto loss = damaged_message(message, protocol::to_string(why));
+        if (!there && loss && loss->store == store) {
+            rows.add_damaged(*loss);
+        }
+    };
     const uint64_t end = stream.info().last_sequence;
     protocol::Assembler assembler;
     while (next <= end) {
@@ -255,13 +263,19 @@ void add_from_stream(Stream& stream, const std::string& cluster, const Position&
         for (const StoredMessage& stored : messages) {
             auto opened = protocol::open(stored.bytes, cluster, epoch);
             const auto* message = std::get_if<protocol::Message>(&opened);
-            if (message == nullptr || (message->store && *message->store != store)) {
+            if (message == nullptr) {
+                see_damaged(stored, std::get<protocol::Refusal>(opened));
+                continue;
+            }
+            if (message->store && *message->store != store) {
                 continue;
             }
             auto assembled = assembler.add(*message);
-            const auto* event = std::get_if<std::optional<protocol::Event>>(&assembled);
-            if (event != nullptr && *event && (*event)->payload.has_transaction()) {
-                add_before(before, (*event)->payload.transaction(), rows);
+            if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
+                see_damaged(stored, *refusal);
+            } else if (const auto& event = std::get<std::optional<protocol::Event>>(assembled);
+                       event && event->payload.has_transaction()) {
+                there = !add_before(before, event->payload.transaction(), rows);
             }
         }
         next = messages.back().sequence + 1;

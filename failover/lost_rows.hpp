@@ -24,6 +24,8 @@ class LostRows {
 
     /// A message, or a part of a transaction, in commit order. What was seen before is passed over.
     void add(const v1::Transaction& message);
+    /// A message of the stream that cannot be read, as a loss of its own.
+    void add_damaged(const Loss& message) { found_(message); }
     /// Every commit that ends at or below was added.
     Lsn through() const { return through_; }
 
@@ -52,7 +54,7 @@ void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
                    const std::stop_token& stop);
 
 /// Adds the transactions of `store` that a stream still holds behind `after`, as far as they commit
-/// below `before`.
+/// below `before`, and names the messages of its lane that are damaged.
 void add_from_stream(Stream& stream, const std::string& cluster, const Position& after, Lsn before,
                      const StoreId& store, LostRows& rows, const std::stop_token& stop);
 

@@ -148,5 +148,34 @@ TEST_F(Lost, FromAStreamOnlyWhatTheSlotLetGoOfIsTaken) {
     EXPECT_EQ(items().size(), 3U);
 }
 
+TEST_F(Lost, ADamagedMessageOfAStreamIsNamed) {
+    const StoreId blobs{StoreKind::Blobs, "uploads"};
+    test::MemoryStream stream;
+    protocol::Sealer sealer("demo", 3, 1, std::nullopt);
+    const auto publish = [&](const StoreId& store, const v1::Transaction& transaction) {
+        v1::Payload payload;
+        *payload.mutable_transaction() = transaction;
+        const auto sealed = sealer.seal(store, from_microseconds(1), payload);
+        for (const std::string& message : sealed.messages) {
+            stream.put(message, protocol::stream_subject("demo", 3, store));
+        }
+        return sealed.position;
+    };
+    const auto damage = [&] { stream.replace(stream.last(), "damaged"); };
+    const Position cut = publish(database, one(6, 95, "4"));
+    publish(database, one(7, 100, "5"));
+    damage();
+    publish(blobs, one(7, 105, "5"));
+    damage();  // another lane's
+    publish(database, one(8, 110, "6"));
+    publish(database, one(9, 120, "7"));
+    publish(database, one(10, 130, "8"));
+    damage();  // the slot has it
+    add_from_stream(stream, "demo", cut, Lsn{120}, database, rows_, {});
+    EXPECT_THAT(items(), ElementsAre("message 2 of the stream", "xid 8 at 0/6E"));
+    EXPECT_EQ(losses_[0].kind, Loss::Kind::Unreadable);
+    EXPECT_EQ(losses_[0].store, database);
+}
+
 }  // namespace
 }  // namespace antipode::failover

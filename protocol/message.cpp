@@ -296,6 +296,17 @@ std::string stream_subject(std::string_view cluster, uint64_t epoch,
     return prefix + std::string(antipode::to_string(lane->kind)) + "." + lane->name;
 }
 
+std::optional<StoreId> lane_of(std::string_view subject) {
+    const size_t name = subject.rfind('.');
+    const size_t kind = name == std::string_view::npos || name == 0 ? std::string_view::npos
+                                                                    : subject.rfind('.', name - 1);
+    if (kind == std::string_view::npos) {
+        return std::nullopt;
+    }
+    return StoreId::parse(std::string(subject.substr(kind + 1, name - kind - 1)) + "/" +
+                          std::string(subject.substr(name + 1)));
+}
+
 std::string all_subjects(std::string_view cluster, uint64_t epoch) {
     return "antipode." + std::string(cluster) + ".e" + std::to_string(epoch) + ".>";
 }

@@ -118,6 +118,8 @@ class Assembler {
 std::string stream_name(std::string_view cluster, uint64_t epoch);
 std::string stream_subject(std::string_view cluster, uint64_t epoch,
                            const std::optional<StoreId>& lane);
+/// The lane whose subject it is; nullopt: it is that of control events, or none of ours.
+std::optional<StoreId> lane_of(std::string_view subject);
 std::string all_subjects(std::string_view cluster, uint64_t epoch);
 std::string bucket_name(std::string_view cluster);
 /// The keys of a SiteRequest and of its SiteAnswer in the site's own bucket.

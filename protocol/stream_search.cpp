@@ -37,7 +37,7 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
     // it.
     uint64_t low = std::max<uint64_t>(info.first_sequence, 1);
     uint64_t high = info.last_sequence + 1;
-    std::optional<ChainPoint> last;
+    Place place{.sequence = low, .last = std::nullopt, .after = low};
     while (low < high) {
         const uint64_t middle = low + (high - low) / 2;
         const auto found = at_or_below(stream, cluster, epoch, middle, low);
@@ -45,12 +45,14 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
             low = middle + 1;
         } else if (found->point.position <= position) {
             low = middle + 1;
-            last = found->point;
+            place.last = found->point;
+            place.after = found->sequence + 1;
         } else {
             high = found->sequence;
         }
     }
-    return {low, last};
+    place.sequence = low;
+    return place;
 }
 
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,

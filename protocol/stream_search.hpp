@@ -13,6 +13,9 @@ namespace antipode::protocol {
 struct Place {
     uint64_t sequence = 1;           ///< of the first message behind the position
     std::optional<ChainPoint> last;  ///< the message at or before the position, when it is held
+    /// Right behind `last`, or of the first message that is held. What stands from here up to
+    /// `sequence` is no message of ours, or damaged.
+    uint64_t after = 1;
 };
 
 /// Finds the first message of `stream` behind `position`: positions grow along a stream, so a

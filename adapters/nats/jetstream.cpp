@@ -222,7 +222,8 @@ struct JetStream::State {
             jsMsgMetaData* raw = nullptr;
             check(natsMsg_GetMetaData(&raw, list.Msgs[i]), what("reading"));
             const Handle<jsMsgMetaData, jsMsgMetaData_Destroy> meta(raw);
-            messages.push_back({meta->Sequence.Stream, bytes_of(list.Msgs[i])});
+            messages.push_back(
+                {meta->Sequence.Stream, bytes_of(list.Msgs[i]), natsMsg_GetSubject(list.Msgs[i])});
         }
         if (!messages.empty()) {
             current.next_sequence = messages.back().sequence + 1;
@@ -255,7 +256,7 @@ std::optional<StoredMessage> JetStream::get(uint64_t sequence) {
             return std::nullopt;
         }
         check(status, state_->what("reading"));
-        return StoredMessage{sequence, bytes_of(message.get())};
+        return StoredMessage{sequence, bytes_of(message.get()), natsMsg_GetSubject(message.get())};
     });
 }
 

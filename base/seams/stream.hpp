@@ -12,6 +12,7 @@ namespace antipode {
 struct StoredMessage {
     uint64_t sequence = 0;  ///< the broker's; never used as a position
     std::string bytes;
+    std::string subject{};
 };
 
 struct OutgoingMessage {

@@ -19,9 +19,7 @@ Stream::Info MemoryStream::info() {
 
 std::optional<StoredMessage> MemoryStream::get(uint64_t sequence) {
     call("get");
-    const auto found = messages_.find(sequence);
-    return found == messages_.end() ? std::nullopt
-                                    : std::optional(StoredMessage{sequence, found->second});
+    return messages_.contains(sequence) ? std::optional(stored(sequence)) : std::nullopt;
 }
 
 uint64_t MemoryStream::append(uint64_t expected_last, std::span<const OutgoingMessage> messages) {
@@ -32,7 +30,7 @@ uint64_t MemoryStream::append(uint64_t expected_last, std::span<const OutgoingMe
     const auto stored_before_failing = fail_append ? fail_append(messages.size()) : std::nullopt;
     const size_t count = std::min(stored_before_failing.value_or(messages.size()), messages.size());
     for (const OutgoingMessage& message : messages.first(count)) {
-        put(message.bytes);
+        put(message.bytes, message.subject);
     }
     if (stored_before_failing) {
         throw Error(Reaction::Retry, "no acknowledgement");
@@ -45,7 +43,7 @@ std::vector<StoredMessage> MemoryStream::read(uint64_t sequence, std::chrono::mi
     std::vector<StoredMessage> found;
     for (auto message = messages_.lower_bound(sequence);
          message != messages_.end() && found.size() < limits::read_messages; ++message) {
-        found.push_back({message->first, message->second});
+        found.push_back(stored(message->first));
     }
     if (cut_read) {
         found.resize(std::min(found.size(), cut_read(found.size())));
@@ -56,6 +54,7 @@ std::vector<StoredMessage> MemoryStream::read(uint64_t sequence, std::chrono::mi
 void MemoryStream::purge_below(uint64_t sequence) {
     call("purge");
     messages_.erase(messages_.begin(), messages_.lower_bound(sequence));
+    subjects_.erase(subjects_.begin(), subjects_.lower_bound(sequence));
 }
 
 void MemoryStream::lose_tail(uint64_t count) {

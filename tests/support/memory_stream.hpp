@@ -38,7 +38,10 @@ class MemoryStream final : public Stream {
     /// One message holds other bytes.
     void replace(uint64_t sequence, const std::string& bytes) { messages_.at(sequence) = bytes; }
     /// As another writer does it.
-    void put(const std::string& bytes) { messages_[++last_] = bytes; }
+    void put(const std::string& bytes, const std::string& subject = {}) {
+        messages_[++last_] = bytes;
+        subjects_[last_] = subject;
+    }
 
     const std::map<uint64_t, std::string>& messages() const { return messages_; }
     uint64_t last() const { return last_; }
@@ -46,7 +49,12 @@ class MemoryStream final : public Stream {
   private:
     void call(const std::string& operation) const;
 
+    StoredMessage stored(uint64_t sequence) const {
+        return {sequence, messages_.at(sequence), subjects_.at(sequence)};
+    }
+
     std::map<uint64_t, std::string> messages_;
+    std::map<uint64_t, std::string> subjects_;  ///< of those and earlier ones
     uint64_t last_ = 0;
 };
 
