@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "adapters/postgres/handover.hpp"
+#include "failover/durable.hpp"
 #include "primary/bulk.hpp"
 #include "primary/database/bodies.hpp"
 
@@ -13,6 +14,15 @@ constexpr size_t batch = 1000;
 
 std::filesystem::path file_of(const Config& config) {
     return config.state_dir / "cut.db";
+}
+
+/// nullptr: there is none of that epoch.
+std::shared_ptr<primary::Inventory> open_cut(const Config& config, uint64_t epoch) {
+    if (!std::filesystem::exists(file_of(config))) {
+        return nullptr;
+    }
+    auto cut = std::make_shared<primary::Inventory>(file_of(config));
+    return cut->recorded_through().epoch == epoch ? cut : nullptr;
 }
 
 void copy(const StoreId& store, const primary::Inventory& from, primary::Inventory& to) {
@@ -54,11 +64,31 @@ void keep_cut(const Config& config, const v1::EpochRecord& record,
 }
 
 std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch) {
-    if (!std::filesystem::exists(file_of(config))) {
-        return nullptr;
+    if (auto cut = open_cut(config, epoch)) {
+        return cut;
     }
-    auto cut = std::make_shared<primary::Inventory>(file_of(config));
-    return cut->recorded_through().epoch == epoch ? cut : nullptr;
+    drop_cut(config);
+    return nullptr;
+}
+
+void drop_cut(const Config& config, uint64_t epoch) {
+    if (open_cut(config, epoch)) {
+        drop_cut(config);
+    }
+}
+
+void drop_cut(const Config& config) {
+    remove_inventory(file_of(config));
+}
+
+void remove_inventory(const std::filesystem::path& file) {
+    // In this order: a log that was left would be taken for that of the next one.
+    for (const char* part : {"-wal", "-shm", ""}) {
+        const std::filesystem::path name = file.string() + part;
+        if (std::filesystem::exists(name)) {
+            failover::remove_durably(name);
+        }
+    }
 }
 
 std::unique_ptr<BulkBody> CutBulk::open(const BulkRequest& request) {

@@ -21,8 +21,16 @@ inline constexpr const char* lsn_algorithm = "lsn";
 void keep_cut(const Config& config, const v1::EpochRecord& record,
               const primary::Inventory& inventory);
 
-/// What was kept for `epoch`; nullptr: nothing was.
+/// What was kept for `epoch`; nullptr: nothing was. What was kept for another one is deleted.
 std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch);
+
+/// Its old primary is back. Whoever has it open may go on reading.
+void drop_cut(const Config& config, uint64_t epoch);
+/// Whatever epoch it is of: this site is no primary any more.
+void drop_cut(const Config& config);
+
+/// Deletes an inventory, with what SQLite keeps beside it. Durable when it returns.
+void remove_inventory(const std::filesystem::path& file);
 
 /// Answers "<store>/cut" and "<store>/cut-state?item=hex" from it, and leaves everything else to
 /// the store's own handler. Thread-safe.

@@ -11,6 +11,7 @@
 #include "apps/antipoded/open_files.hpp"
 #include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/limits.hpp"
 #include "protocol/message.hpp"
@@ -158,6 +159,7 @@ void Daemon::take_role() {
     if (wanted == failover::Half::None) {
         return;
     }
+    Rejoin::forget(config_);
     const bool primary = wanted == failover::Half::Primary;
     spdlog::info("epoch {}: this site, {}, is {}", epoch, config_.site,
                  primary ? "the primary" : "a secondary of " + conductor_.primary());

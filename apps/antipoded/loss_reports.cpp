@@ -5,6 +5,7 @@
 
 #include "adapters/http/client.hpp"
 #include "adapters/nats/jetstream.hpp"
+#include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -105,6 +106,9 @@ void LossReports::complete(const std::filesystem::path& file) {
     const Config::Site* const old_primary = config_.find_site(from);
     if (is_rejoined(report) || old_primary == nullptr || from == config_.site ||
         report.value("new_primary", "") != config_.site) {
+        if (is_rejoined(report)) {
+            drop_cut(config_, report.value("epoch_ended", uint64_t{0}) + 1);
+        }
         completed_.insert(file);
         return;
     }
@@ -113,10 +117,12 @@ void LossReports::complete(const std::filesystem::path& file) {
     if (theirs.value("state", "") == "final" && theirs.value("operation", "") == operation &&
         answer != *text) {
         if (is_rejoined(theirs)) {
-            // What was set aside is in quarantine now. A nats-server has room for few streams.
+            // What was set aside is in quarantine now, and what was here is not asked for again. A
+            // nats-server has room for few streams.
             nats::remove_stream(
                 own_endpoint(config_, "loss reports"),
                 protocol::stream_name(config_.cluster, report.value("epoch_ended", uint64_t{0})));
+            drop_cut(config_, report.value("epoch_ended", uint64_t{0}) + 1);
         }
         failover::replace_durably(file, answer);
         spdlog::info("{}: {} was looked at; the loss report is final: {} lost", operation, from,

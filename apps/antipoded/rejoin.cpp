@@ -25,6 +25,10 @@ namespace {
 /// In here(), of a database: every commit up to this LSN was looked at.
 constexpr const char* kept_item = "kept";
 
+std::filesystem::path file_of(const Config& config) {
+    return config.state_dir / "rejoin.db";
+}
+
 StoreId id_of(const Config::Database& store) {
     return {StoreKind::Database, store.name};
 }
@@ -141,7 +145,11 @@ std::filesystem::path Rejoin::directory() const {
 }
 
 std::shared_ptr<primary::Inventory> Rejoin::here() const {
-    return std::make_shared<primary::Inventory>(config_.state_dir / "rejoin.db");
+    return std::make_shared<primary::Inventory>(file_of(config_));
+}
+
+void Rejoin::forget(const Config& config) {
+    remove_inventory(file_of(config));
 }
 
 /// Also the proof that it is this site whose epoch was ended.

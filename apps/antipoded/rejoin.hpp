@@ -43,6 +43,8 @@ class Rejoin {
     bool is_kept(const std::stop_token& stop);
     /// Each store is a replica that compares what it has with the new primary's. May run again.
     void rewind();
+    /// The way back has ended, or was none: deletes what it remembered.
+    static void forget(const Config& config);
 
   private:
     std::string preliminary_report();

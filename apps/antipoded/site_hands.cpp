@@ -129,6 +129,7 @@ void SiteHands::follow(const v1::EpochRecord& record) {
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
     remove_stream_before(record);
+    drop_cut(config_);
 }
 
 /// A nats-server has room for few streams.
@@ -350,6 +351,7 @@ void SiteHands::rewind(const v1::EpochRecord& record) {
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
     remove_stream_before(record);
+    drop_cut(config_);
 }
 
 }  // namespace antipode

@@ -86,6 +86,11 @@ TEST_F(Rejoin, KeepsWhatWasLostTellsItExactlyAndSwitchesBack) {
         << "it was copied again";
     expect_quarantine_is_whole();
     expect_final_report(london());
+    // What was only needed on the way is gone, on both sites.
+    EXPECT_FALSE(std::filesystem::exists(london().directory / "state/rejoin.db"));
+    EXPECT_TRUE(eventually([&] {
+        return !std::filesystem::exists(sydney().directory / "state/cut.db");
+    })) << pair_->describe();
     EXPECT_THAT(london().antipode({"quarantine", "list"}).output, HasSubstr(promotion_));
     EXPECT_THAT(london().antipode({"quarantine", "show"}).output,
                 HasSubstr("lost: 3 transactions (4 changes), 3 refs of 2 repositories, 3 files, 1 "
