@@ -52,6 +52,20 @@ std::vector<StoreId> item_stores(const Config& config) {
     return stores;
 }
 
+/// An earlier way back may have begun to overwrite what they hold. Empty: there is none.
+std::string whole_quarantines(const Config& config) {
+    std::string text;
+    std::error_code none;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(config.state_dir / "quarantine", none)) {
+        if (std::filesystem::exists(failover::Quarantine::manifest_of(entry.path()))) {
+            text += (text.empty() ? "; what only this site had before is whole in " : ", ") +
+                    printable(entry.path().native());
+        }
+    }
+    return text;
+}
+
 std::string summary_of(const failover::FinalLoss::Counts& lost, const std::string& primary) {
     return "only this site has " + counted(lost.transactions, "transaction", "transactions") +
            ", " + counted(lost.refs, "ref", "refs") + " of " +
@@ -167,7 +181,8 @@ std::string Rejoin::preliminary_report() {
         report.value("epoch_ended", uint64_t{0}) + 1 != record_.epoch()) {
         throw Error(Reaction::Stop,
                     record_.operation_id() + " did not end this site's primaryship, but " +
-                        printable(report.value("old_primary", "?")) + "'s",
+                        printable(report.value("old_primary", "?")) + "'s" +
+                        whole_quarantines(config_),
                     "keep a copy of what you need and empty this site "
                     "(docs/runbooks/old-primary.md)");
     }
