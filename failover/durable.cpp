@@ -23,8 +23,8 @@ namespace {
 /// An open file, closed at the end.
 class File {
   public:
-    File(const std::filesystem::path& path, int flags)
-        : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, 0640)) {
+    File(const std::filesystem::path& path, int flags, mode_t mode = 0640)
+        : path_(path), fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {
         if (fd_ < 0) {
             fail(path_, "opening");
         }
@@ -46,8 +46,8 @@ class File {
             }
         }
     }
-    std::string read_all() const {
-        std::string bytes;
+    template <typename Use>
+    void for_each_block(const Use& use) const {
         char block[64 * 1024];
         while (true) {
             const ssize_t count = read(fd_, block, sizeof(block));
@@ -55,9 +55,9 @@ class File {
                 fail(path_, "reading");
             }
             if (count == 0) {
-                return bytes;
+                return;
             }
-            bytes.append(block, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+            use(std::string_view(block, static_cast<size_t>(std::max<ssize_t>(count, 0))));
         }
     }
     void set_mode(std::filesystem::perms mode) const {
@@ -136,7 +136,25 @@ std::optional<std::string> read_whole(const std::filesystem::path& file) {
     if (access(file.c_str(), F_OK) != 0 && errno == ENOENT) {
         return std::nullopt;
     }
-    return File(file, O_RDONLY).read_all();
+    std::string bytes;
+    File(file, O_RDONLY).for_each_block([&](std::string_view block) { bytes += block; });
+    return bytes;
+}
+
+uint64_t copy_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const File source(from, O_RDONLY | O_NOFOLLOW);
+    const File copy(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    uint64_t bytes = 0;
+    source.for_each_block([&](std::string_view block) {
+        copy.write_at(bytes, block);
+        bytes += block.size();
+    });
+    copy.sync();
+    return bytes;
+}
+
+void sync_directory(const std::filesystem::path& directory) {
+    File(directory, O_RDONLY | O_DIRECTORY).sync();
 }
 
 void remove_durably(const std::filesystem::path& file) {

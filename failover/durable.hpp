@@ -20,6 +20,11 @@ void replace_durably(const std::filesystem::path& file, std::string_view bytes,
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 /// nullopt: there is no such file. One that cannot be read is an error, not a missing one.
 std::optional<std::string> read_whole(const std::filesystem::path& file);
+/// A new file with the content of another, which is no symbolic link; mode 0600. Its bytes. The
+/// directory that names it is not synced.
+uint64_t copy_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+/// The names in it.
+void sync_directory(const std::filesystem::path& directory);
 /// Everything that was written to the file system of `directory` until now.
 void sync_file_system(const std::filesystem::path& directory);
 /// No effect when it is not there.

@@ -215,6 +215,9 @@ Json row_of(const Loss& loss) {
                 {"captured_at_us", time_of(loss.captured_at)},
                 {"reason", loss.reason},
                 {"refs", refs}};
+    if (printable(loss.item) != loss.item) {
+        row["item_hex"] = to_hex(loss.item);
+    }
     if (loss.changes > 0) {
         row["changes"] = loss.changes;
     }

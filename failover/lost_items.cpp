@@ -217,7 +217,7 @@ void LostItems::keep(const std::string& item, const v1::Payload& payload, Quaran
 }
 
 void LostItems::keep_file(const v1::BlobPut& put, Loss& loss, const Quarantine& quarantine) {
-    loss.kept = store().to_string() + "/" + put.path();
+    loss.kept = kept_path(store(), put.path());
     if (names_directory(put.path())) {
         return quarantine.create_directory(loss.kept);
     }
@@ -246,7 +246,7 @@ void LostItems::keep_repository(const std::string& item, const v1::RefUpdate& up
     if (!update.has_pack()) {
         return;  // what the refs lead to is on both sites
     }
-    loss.kept = store().to_string() + "/" + item + ".bundle";
+    loss.kept = kept_path(store(), item);
     quarantine.keep(loss.kept, update.pack().size(), [&](std::ostream& file) {
         write_bundle(file, update, {needed.begin(), needed.end()},
                      [&](const auto& use) { read(update.pack(), use); });

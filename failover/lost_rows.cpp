@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "failover/quarantine.hpp"
 #include "primary/database/transaction_cutter.hpp"
 #include "protocol/message.hpp"
 #include "protocol/rows.hpp"
@@ -183,7 +184,7 @@ void LostRows::end(const Place& place, Lsn end) {
     loss.captured_at = from_microseconds(place.commit_time_us);
     loss.reason = "it never came to the new primary";
     loss.changes = std::exchange(changes_, 0);
-    loss.kept = store_.to_string() + ".jsonl";
+    loss.kept = kept_path(store_, loss.item);
     found_(loss);
 }
 

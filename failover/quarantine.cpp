@@ -28,10 +28,11 @@ void make_directories(const std::filesystem::path& directory) {
     }
 }
 
-/// What an earlier call left half made.
-void empty(const std::filesystem::path& directory) {
-    if (std::filesystem::exists(Quarantine::manifest_of(directory))) {
-        remove_durably(Quarantine::manifest_of(directory));
+}  // namespace
+
+void Quarantine::drop(const std::filesystem::path& directory) {
+    if (std::filesystem::exists(manifest_of(directory))) {
+        remove_durably(manifest_of(directory));
     }
     std::error_code code;
     std::filesystem::remove_all(directory, code);
@@ -39,14 +40,24 @@ void empty(const std::filesystem::path& directory) {
         throw Error(Reaction::Retry, "emptying " + directory.string() + ": " + code.message(),
                     remedy);
     }
-    make_directories(directory);
-    std::filesystem::permissions(directory, std::filesystem::perms::owner_all);
 }
 
-}  // namespace
+std::string kept_path(const StoreId& store, const std::string& item) {
+    switch (store.kind) {
+        case StoreKind::Database:
+            return store.to_string() + ".jsonl";
+        case StoreKind::Repositories:
+            return store.to_string() + "/" + item + ".bundle";
+        case StoreKind::Blobs:
+            return store.to_string() + "/" + item;
+    }
+    return {};
+}
 
 Quarantine::Quarantine(std::filesystem::path directory) : directory_(std::move(directory)) {
-    empty(directory_);
+    drop(directory_);  // what an earlier call left half made
+    make_directories(directory_);
+    std::filesystem::permissions(directory_, std::filesystem::perms::owner_all);
     losses_ = create("losses.jsonl");
     loss_.quarantine = directory_;
 }

@@ -39,6 +39,9 @@ class Quarantine {
     /// Writes the manifest. Returns it.
     std::string finish(const std::string& preliminary, const std::string& site, TimePoint now);
 
+    /// Deletes one. What a crash leaves of it is half made.
+    static void drop(const std::filesystem::path& directory);
+
     static std::filesystem::path manifest_of(const std::filesystem::path& directory) {
         return directory / "manifest.json";
     }
@@ -48,6 +51,9 @@ class Quarantine {
     std::ofstream losses_;
     FinalLoss loss_;
 };
+
+/// Where an item of a store is kept, below the quarantine. A database's transactions share a file.
+std::string kept_path(const StoreId& store, const std::string& item);
 
 /// Throws Error{Retry} unless all that was written has arrived, as far as the kernel says.
 void close(std::ofstream& file, const std::string& name);

@@ -66,6 +66,11 @@ std::string final_head(const Json& report) {
 
 }  // namespace
 
+Json report_of(const std::string& text) {
+    Json report = Json::parse(text, nullptr, false);
+    return report.is_object() ? report : Json::object();
+}
+
 std::string render_one_loss(const Json& loss) {
     const Json item = loss.value("item", Json());
     const std::string kept = loss.value("kept", "");

@@ -6,6 +6,9 @@
 
 namespace antipode::cli {
 
+/// An empty object when it is no JSON.
+nlohmann::ordered_json report_of(const std::string& text);
+
 /// A loss report ("antipode.loss-report/1") for people.
 std::string render_loss(const nlohmann::ordered_json& report);
 /// Without the losses one by one.

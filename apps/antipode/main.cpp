@@ -25,6 +25,7 @@
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
 #include "apps/antipode/pause.hpp"
+#include "apps/antipode/quarantine.hpp"
 #include "apps/antipode/rejoin.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
@@ -297,6 +298,17 @@ class Program {
         add(*quarantine, "show", "what is in one, and where", [this] {
             return show_quarantine(config(), output_, name_);
         })->add_option("OPERATION", name_, "the promotion's; default: the only one");
+        CLI::App* const copy = add(*quarantine, "export", "copies one into a directory", [this] {
+            return export_quarantine(config(), output_, *path_, name_);
+        });
+        copy->add_option("DIR", path_, "that is not there, or empty")->required();
+        copy->add_option("OPERATION", name_, "the promotion's; default: the only one");
+        CLI::App* const drop = add(*quarantine, "drop", "deletes one for good", [this] {
+            return drop_quarantine(config(), fetch_over_http, output_, name_, change_);
+        });
+        drop->add_option("OPERATION", name_, "the promotion's")->required();
+        drop->add_flag("--yes", change_.yes, "do not ask");
+        drop->add_option("--confirm", change_.confirmed, "the operation, instead of typing it");
         CLI::App* const loss = add(app_, "loss", "what a promotion has lost", [this] {
             return show_loss(config(), fetch_over_http, output_, name_, site_);
         });

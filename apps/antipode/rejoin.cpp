@@ -1,51 +1,21 @@
 #include "apps/antipode/rejoin.hpp"
 
-#include <fstream>
 #include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/format.hpp"
 #include "apps/antipode/loss_view.hpp"
+#include "apps/antipode/standing.hpp"
 #include "apps/antipode/status.hpp"
 #include "base/error.hpp"
-#include "failover/durable.hpp"
 #include "failover/epoch.hpp"
-#include "failover/machine.hpp"
 
 namespace antipode::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
 using failover::State;
-
-constexpr size_t losses_shown = 100;
-
-/// What a site's daemon says of itself.
-struct Standing {
-    std::optional<State> state;
-    uint64_t epoch = 0;
-    std::string operation;
-    std::string problem;
-    std::string next_step;
-};
-
-Standing standing_of(const Config& config, const Fetch& fetch, const Config::Site& site) {
-    Standing standing;
-    const Json status =
-        Json::parse(get(fetch, daemon_of(config, site), "/v1/status"), nullptr, false);
-    if (!status.is_object() || !status.contains("failover")) {
-        return standing;
-    }
-    const Json& change = status["failover"];
-    standing.state = failover::parse_state(
-        change["state"].is_string() ? change["state"].get<std::string>() : "");
-    standing.epoch = change.value("epoch", uint64_t{0});
-    standing.operation = change.value("operation", "");
-    standing.problem = change.value("problem", "");
-    standing.next_step = change.value("next_step", "");
-    return standing;
-}
 
 void say(const Output& output, const std::string& line) {
     if (!output.json()) {
@@ -56,11 +26,6 @@ void say(const Output& output, const std::string& line) {
 
 void print(const Output& output, const Json& json) {
     output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
-}
-
-bool comes_back(State state) {
-    return state == State::Fenced || state == State::Quarantining || state == State::Quarantined ||
-           state == State::Rewinding;
 }
 
 /// Until `enough` says so; each change is printed.
@@ -142,67 +107,9 @@ void tell(const OpenBucket& open, const Config::Site& site, const char* key, uin
     }
 }
 
-Json report_of(const std::string& text) {
-    Json report = Json::parse(text, nullptr, false);
-    return report.is_object() ? report : Json::object();
-}
-
 Json fetch_report(const Config& config, const Fetch& fetch, const Config::Site& site,
                   const std::string& operation) {
     return report_of(get(fetch, daemon_of(config, site), "/v1/loss?operation=" + operation));
-}
-
-std::filesystem::path quarantines_of(const Config& config) {
-    return config.state_dir / "quarantine";
-}
-
-std::optional<std::string> manifest_in(const std::filesystem::path& directory) {
-    return failover::read_whole(directory / "manifest.json");
-}
-
-std::set<std::filesystem::path> directories_in(const std::filesystem::path& parent) {
-    std::set<std::filesystem::path> found;
-    std::error_code code;
-    for (const auto& entry : std::filesystem::directory_iterator(parent, code)) {
-        if (entry.is_directory()) {
-            found.insert(entry.path());
-        }
-    }
-    if (code && code != std::errc::no_such_file_or_directory) {
-        throw CommandError(ExitCode::Failed, parent.string() + ": " + code.message(),
-                           "the same command as the daemon's user");
-    }
-    return found;
-}
-
-Json row_of(const std::filesystem::path& directory) {
-    const auto manifest = manifest_in(directory);
-    const Json report = report_of(manifest.value_or(""));
-    return {{"operation", directory.filename().string()},
-            {"path", directory.string()},
-            {"complete", manifest.has_value()},
-            {"epoch_ended", report.value("epoch_ended", Json())},
-            {"completed_at_us", report.value("completed_at_us", Json())},
-            {"lost", report.value("lost", Json())}};
-}
-
-Table::Cell number_in(const Json& row, const char* name) {
-    const Json& lost = row["lost"];
-    return lost.is_object() ? std::to_string(lost.value(name, uint64_t{0})) : std::string(unknown);
-}
-
-void print_losses(const std::filesystem::path& directory, const Output& output) {
-    std::ifstream lines(directory / "losses.jsonl");
-    size_t count = 0;
-    for (std::string line; std::getline(lines, line); ++count) {
-        if (count < losses_shown) {
-            output.out << render_one_loss(report_of(line));
-        }
-    }
-    if (count > losses_shown) {
-        output.out << "  ... and " << count - losses_shown
-                   << " more: " << (directory / "losses.jsonl").string() << "\n";
-    }
 }
 
 }  // namespace
@@ -251,63 +158,6 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
     say(output, site.name + " follows epoch " + std::to_string(now.epoch) +
                     "; what differs is compared and transferred now: antipode status " + site.name);
     output.out << render_loss(report);
-    return ExitCode::Ok;
-}
-
-ExitCode list_quarantines(const Config& config, const Output& output) {
-    Json rows = Json::array();
-    Table table({{"OPERATION"},
-                 {"EPOCH ENDED", Table::Align::Right},
-                 {"TRANSACTIONS", Table::Align::Right},
-                 {"ROW CHANGES", Table::Align::Right},
-                 {"REFS", Table::Align::Right},
-                 {"FILES", Table::Align::Right},
-                 {"PATH"}});
-    for (const auto& directory : directories_in(quarantines_of(config))) {
-        Json row = row_of(directory);
-        table.add(
-            {harmless(row["operation"].get<std::string>()),
-             row["epoch_ended"].is_number() ? row["epoch_ended"].dump() : std::string(unknown),
-             number_in(row, "transactions"), number_in(row, "changes"), number_in(row, "refs"),
-             number_in(row, "files"),
-             harmless(directory.string()) + (row["complete"].get<bool>() ? "" : " (half made)")});
-        rows.push_back(std::move(row));
-    }
-    if (output.json()) {
-        print(output, {{"schema", "antipode.quarantines/1"}, {"quarantines", rows}});
-    } else {
-        output.out << (rows.empty() ? "no quarantine: nothing was lost to this site\n"
-                                    : table.render(output.coloured));
-    }
-    return ExitCode::Ok;
-}
-
-ExitCode show_quarantine(const Config& config, const Output& output, const std::string& operation) {
-    const auto all = directories_in(quarantines_of(config));
-    std::filesystem::path directory = quarantines_of(config) / operation;
-    if (operation.empty() && all.size() == 1) {
-        directory = *all.begin();
-    }
-    if (!all.contains(directory)) {
-        throw CommandError(
-            ExitCode::Usage,
-            operation.empty() ? "there are " + std::to_string(all.size()) + " quarantines; name one"
-                              : "there is no quarantine of " + harmless(operation),
-            "antipode quarantine list");
-    }
-    const auto manifest = manifest_in(directory);
-    if (!manifest) {
-        throw CommandError(ExitCode::Unknown, directory.string() + " is half made",
-                           "antipode status: the daemon goes on with it");
-    }
-    if (output.json()) {
-        Json report = report_of(*manifest);
-        report["path"] = directory.string();
-        print(output, report);
-    } else {
-        output.out << render_loss_head(report_of(*manifest));
-        print_losses(directory, output);
-    }
     return ExitCode::Ok;
 }
 

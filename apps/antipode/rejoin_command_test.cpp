@@ -1,14 +1,11 @@
-#include <filesystem>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/antipode/loss_view.hpp"
 #include "apps/antipode/rejoin.hpp"
 #include "failover/epoch.hpp"
-#include "failover/quarantine.hpp"
 #include "tests/support/memory_bucket.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -142,40 +139,6 @@ TEST_F(RejoinCommand, NamesTheServerThatDoesNotAnswer) {
     server_.down = true;
     EXPECT_EQ(ask(), ExitCode::Unreachable);
     EXPECT_THAT(error_.str(), HasSubstr("the nats-server of london does not answer"));
-}
-
-TEST_F(RejoinCommand, QuarantinesAreListedAndShown) {
-    const auto list = [&] { return list_quarantines(config_, output_); };
-    const auto show = [&](const std::string& operation) {
-        return code_of([&] { return show_quarantine(config_, output_, operation); });
-    };
-    EXPECT_EQ(list(), ExitCode::Ok);
-    EXPECT_THAT(out_.str(), HasSubstr("no quarantine"));
-    std::filesystem::create_directories(temporary_ / "quarantine/promote-0");
-    EXPECT_EQ(show("promote-0"), ExitCode::Unknown) << "it is half made";
-    failover::Quarantine quarantine(temporary_ / "quarantine/promote-1");
-    failover::Loss loss;
-    loss.kind = failover::Loss::Kind::Quarantined;
-    loss.store = {StoreKind::Blobs, "uploads"};
-    loss.item = "a\x1b[2J";
-    loss.kept = "blobs/uploads/a";
-    quarantine.add(loss);
-    quarantine.finish(preliminary().dump(), "london", clock_.now());
-    EXPECT_EQ(show(""), ExitCode::Usage) << "there are two";
-    EXPECT_EQ(show("../x"), ExitCode::Usage);
-    EXPECT_EQ(show("promote-1"), ExitCode::Ok);
-    EXPECT_THAT(out_.str(), HasSubstr("1 file, 0 removals"));
-    EXPECT_THAT(out_.str(), HasSubstr("; blobs/uploads/a"));
-    EXPECT_EQ(out_.str().find('\x1b'), std::string::npos);
-    out_.str({});
-    EXPECT_EQ(list(), ExitCode::Ok);
-    EXPECT_THAT(out_.str(), HasSubstr("promote-0"));
-    EXPECT_THAT(out_.str(), HasSubstr("(half made)"));
-    output_.format = Format::Json;
-    EXPECT_EQ(show("promote-1"), ExitCode::Ok);
-    const Json shown = Json::parse(out_.str());
-    EXPECT_EQ(shown["state"], "final");
-    EXPECT_EQ(shown["lost"]["files"], 1);
 }
 
 }  // namespace

@@ -218,7 +218,7 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
                     record_.primary() + " does not say where " + id.to_string() + " ended",
                     "configure the same stores on all sites");
     }
-    const std::string file = id.to_string() + ".jsonl";
+    const std::string file = failover::kept_path(id, {});
     std::ofstream out = quarantine.create(file);
     std::set<std::string> found;
     failover::LostRows rows(id, *applied, out, [&](const failover::Loss& loss) {
