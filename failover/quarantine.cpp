@@ -28,6 +28,18 @@ void make_directories(const std::filesystem::path& directory) {
     }
 }
 
+std::filesystem::path aside(const std::filesystem::path& directory, size_t number) {
+    return directory.string() + ".before-" + std::to_string(number);
+}
+
+size_t count_aside(const std::filesystem::path& directory) {
+    size_t count = 0;
+    while (std::filesystem::exists(aside(directory, count + 1))) {
+        ++count;
+    }
+    return count;
+}
+
 }  // namespace
 
 void Quarantine::drop(const std::filesystem::path& directory) {
@@ -55,6 +67,9 @@ std::string kept_path(const StoreId& store, const std::string& item) {
 }
 
 Quarantine::Quarantine(std::filesystem::path directory) : directory_(std::move(directory)) {
+    if (std::filesystem::exists(manifest_of(directory_))) {
+        rename_durably(directory_, aside(directory_, count_aside(directory_) + 1));
+    }
     drop(directory_);  // what an earlier call left half made
     make_directories(directory_);
     std::filesystem::permissions(directory_, std::filesystem::perms::owner_all);
@@ -109,6 +124,11 @@ std::string Quarantine::finish(const std::string& preliminary, const std::string
     replace_durably(manifest_of(directory_), manifest);
     // Whoever reads the manifest after a power cut finds the directory, too.
     sync_file_system(directory_.parent_path());
+    // The newest first: those that a crash leaves are still counted.
+    for (size_t left = loss_.counts.unreadable == 0 ? count_aside(directory_) : 0; left > 0;
+         --left) {
+        drop(aside(directory_, left));
+    }
     return manifest;
 }
 

@@ -20,8 +20,9 @@ namespace antipode::failover {
 ///     repositories/git/<name>.bundle   what the lost refs lead to (git bundle)
 ///     manifest.json              the final loss report; last: without it the rest is half made
 ///
-/// Made from nothing each time; durable when finish() returns. One thread. Throws Error{Retry} when
-/// the disk refuses.
+/// Made from nothing each time; durable when finish() returns. A whole one that is made anew is put
+/// aside until then (<directory>.before-1, ...), and longer if something could not be read any
+/// more: it may hold that. One thread. Throws Error{Retry} when the disk refuses.
 class Quarantine {
   public:
     explicit Quarantine(std::filesystem::path directory);

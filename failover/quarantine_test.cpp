@@ -79,6 +79,33 @@ TEST(Quarantine, IsMadeAnewFromNothing) {
     EXPECT_EQ(second["preliminary"]["known_lost"], 2) << "what was known before is forgotten";
 }
 
+TEST(Quarantine, OneThatWasWholeIsThereUntilAllOfItIsKeptAgain) {
+    const test::TemporaryDirectory temporary;
+    const auto directory = temporary / "promote-1";
+    const auto make = [&](Loss::Kind kind, bool ends = true) {
+        Quarantine quarantine(directory);
+        if (kind == Loss::Kind::Quarantined) {
+            quarantine.keep("blobs/uploads/a", 0, [](std::ostream& out) { out << "as it was"; });
+        }
+        quarantine.add(file("a", kind));
+        if (ends) {
+            quarantine.finish(preliminary(), "london", from_microseconds(9));
+        }
+    };
+    const auto before = temporary / "promote-1.before-1";
+    make(Loss::Kind::Quarantined);
+    EXPECT_FALSE(std::filesystem::exists(before));
+    make(Loss::Kind::Unreadable, false);  // it dies
+    make(Loss::Kind::Unreadable);
+    EXPECT_EQ(test::read_file(before / "blobs/uploads/a"), "as it was");
+    EXPECT_TRUE(std::filesystem::exists(Quarantine::manifest_of(before)));
+    make(Loss::Kind::Unreadable);
+    EXPECT_EQ(test::read_file(before / "blobs/uploads/a"), "as it was");
+    make(Loss::Kind::Quarantined);
+    EXPECT_EQ(test::read_file(directory / "blobs/uploads/a"), "as it was");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary.path()), {}), 1);
+}
+
 TEST(Quarantine, RefusesWhatIsNoLossReport) {
     EXPECT_THROW(complete_report("{}", {}), Error);
     EXPECT_THROW(complete_report("<html>", {}), Error);
