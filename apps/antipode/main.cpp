@@ -17,6 +17,7 @@
 #include "apps/antipode/deletions.hpp"
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/events.hpp"
+#include "apps/antipode/history.hpp"
 #include "apps/antipode/hooks.hpp"
 #include "apps/antipode/item_list.hpp"
 #include "apps/antipode/items.hpp"
@@ -278,6 +279,12 @@ class Program {
                               "how you know that the old primary takes no writes");
         add_confirmation(*unplanned);
         add_return();
+        add(app_, "history", "changes of the primary that the sites remember",
+            [this] { return show_history(config(), fetch_over_http, output_); });
+        CLI::App* const op = add(app_, "op", "one change of the primary", {});
+        add(*op, "show", "each of its steps on each site", [this] {
+            return show_operation(config(), fetch_over_http, output_, name_);
+        })->add_option("OPERATION", name_, "default: the newest");
     }
 
     void add_return() {

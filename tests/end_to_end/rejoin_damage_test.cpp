@@ -55,6 +55,8 @@ TEST_F(DamagedRejoin, WhatCannotBeReadIsNamedKeptOnceItCanBeAndGivenUpOnlyOnTheO
     ASSERT_TRUE(eventually([&] { return problem().find("1 cannot be read") != std::string::npos; }))
         << problem();
     EXPECT_THAT(problem(), Not(HasSubstr("mended.git")));
+    const CommandResult refused = london().antipode({"quarantine", "drop", promotion_, "--yes"});
+    EXPECT_EQ(refused.status, 4) << refused.error << refused.output;
 
     const CommandResult done =
         london().antipode({"rejoin", "--without-unreadable", "--yes", "-o", "json"});
@@ -71,6 +73,16 @@ TEST_F(DamagedRejoin, WhatCannotBeReadIsNamedKeptOnceItCanBeAndGivenUpOnlyOnTheO
         return !std::filesystem::exists(london().git_root / "broken.git");
     })) << pair_->describe();
     pair_->expect_equal();
+    EXPECT_THAT(sydney().antipode({"history"}).output,
+                HasSubstr("sydney is the primary of epoch 2"));
+    EXPECT_THAT(sydney().antipode({"op", "show", promotion_}).output, HasSubstr("quarantining"));
+
+    const std::string copy = (pair_->temporary / "export").string();
+    const CommandResult exported = london().antipode({"quarantine", "export", copy});
+    EXPECT_EQ(exported.status, 0) << exported.error;
+    EXPECT_EQ(must_run({"diff", "-r", quarantine().string(), copy}), "");
+    EXPECT_EQ(london().antipode({"quarantine", "drop", promotion_, "--yes"}).status, 0);
+    EXPECT_THAT(london().antipode({"quarantine", "list"}).output, HasSubstr("no quarantine"));
 }
 
 }  // namespace

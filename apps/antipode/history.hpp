@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apps/antipode/daemon.hpp"
+#include "apps/antipode/output.hpp"
+#include "failover/journal.hpp"
+
+/// `antipode history`, `antipode op`: changes of the primary, as the sites' journals say.
+namespace antipode::cli {
+
+struct OperationStep {
+    std::string site;
+    failover::JournalEntry entry;
+};
+
+enum class OperationOutcome {
+    Runs,
+    Done,     ///< a site serves because of it
+    GivenUp,  ///< before the point of no return
+};
+
+struct Operation {
+    std::string id;
+    std::vector<OperationStep> steps;  ///< in the order of their times
+    OperationOutcome outcome = OperationOutcome::Runs;
+    std::string primary;  ///< Done: that serves
+    uint64_t epoch = 0;   ///< Done: that it began
+    std::string reason;   ///< GivenUp
+    TimePoint ended{};    ///< of the step that decided; of one that runs: of its newest
+};
+
+/// What each site's journal holds (its newest steps), put together by operation, oldest first. A
+/// site that was fenced by an operation of which it had not heard counts for that one.
+std::vector<Operation> operations_of(
+    const std::map<std::string, std::vector<failover::JournalEntry>>& journals);
+
+/// All that the sites' daemons remember. Throws CommandError{Unreachable} when none answers; one
+/// that does not is named.
+ExitCode show_history(const Config& config, const Fetch& fetch, const Output& output);
+/// Each step of one. `operation` empty: the newest. Throws CommandError: Unreachable, Usage.
+ExitCode show_operation(const Config& config, const Fetch& fetch, const Output& output,
+                        const std::string& operation);
+
+}  // namespace antipode::cli
