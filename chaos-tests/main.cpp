@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "chaos-tests/report.hpp"
+#include "chaos-tests/supervisor.hpp"
 
 namespace antipode::chaos {
 namespace {
@@ -82,17 +83,7 @@ std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
     return outcomes;
 }
 
-int run(int argc, char** argv) {
-    CLI::App app{"Two whole sites under load and under faults"};
-    Options options;
-    declare(app, options);
-    CLI11_PARSE(app, argc, argv);
-    if (options.list) {
-        return list_faults();
-    }
-    if (!are_known(options.only)) {
-        return 2;
-    }
+int run_and_report(const Options& options) {
     const Probe probe;
     const std::vector<Outcome> outcomes = run_trials(options, probe);
     if (options.json == "-") {
@@ -104,14 +95,33 @@ int run(int argc, char** argv) {
     return sums_of(outcomes).failed == 0 ? 0 : 1;
 }
 
-}  // namespace
-}  // namespace antipode::chaos
-
-int main(int argc, char** argv) {
+/// Prints what went wrong.
+int guarded(const std::function<int()>& work) {
     try {
-        return antipode::chaos::run(argc, argv);
+        return work();
     } catch (const std::exception& error) {
         std::cerr << error.what() << "\n";
         return 1;
     }
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{"Two whole sites under load and under faults"};
+    Options options;
+    declare(app, options);
+    CLI11_PARSE(app, argc, argv);
+    if (options.list) {
+        return list_faults();
+    }
+    if (!are_known(options.only)) {
+        return 2;
+    }
+    return supervise([&] { return guarded([&] { return run_and_report(options); }); });
+}
+
+}  // namespace
+}  // namespace antipode::chaos
+
+int main(int argc, char** argv) {
+    return antipode::chaos::guarded([&] { return antipode::chaos::run(argc, argv); });
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <fstream>
 #include <stdexcept>
 #include <vector>
 
@@ -106,15 +105,8 @@ bool PostgresServer::stop(std::chrono::milliseconds timeout) {
 void PostgresServer::signal_all(int number) {
     // The postmaster first: it makes no new children then.
     process_.signal(number);
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        std::ifstream stat(entry.path() / "stat");
-        std::string line;
-        std::getline(stat, line);
-        // "pid (name) state parent ...": the name may hold anything.
-        const size_t after = line.rfind(") ");
-        if (after != std::string::npos && std::atoi(line.c_str() + after + 4) == process_.pid()) {
-            ::kill(std::atoi(line.c_str()), number);
-        }
+    for (const pid_t child : children_of(process_.pid())) {
+        ::kill(child, number);
     }
 }
 

@@ -34,6 +34,7 @@ struct Prepared {
     uid_t uid = 0;
     gid_t gid = 0;
     bool change_user = false;
+    pid_t parent = getpid();
 };
 
 Prepared prepare(std::vector<std::string>& command, const Process::Options& options) {
@@ -69,12 +70,15 @@ Prepared prepare(std::vector<std::string>& command, const Process::Options& opti
 
 [[noreturn]] void become(const Prepared& prepared, const Process::Options& options, int input,
                          int output, int error) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(input, 0);
     dup2(output, 1);
     dup2(error, 2);
     if (prepared.change_user &&
         (setgroups(0, nullptr) != 0 || setgid(prepared.gid) != 0 || setuid(prepared.uid) != 0)) {
+        _exit(126);
+    }
+    // Only now: the kernel forgets it when the user changes. The parent may have died before.
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != prepared.parent) {
         _exit(126);
     }
     if (!options.directory.empty() && chdir(options.directory.c_str()) != 0) {
@@ -201,6 +205,21 @@ std::string must_run(const std::vector<std::string>& command, const std::string&
         result.output.pop_back();
     }
     return result.output;
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> children;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        std::ifstream stat(entry.path() / "stat");
+        std::string line;
+        std::getline(stat, line);
+        // "pid (name) state parent ...": the name may hold anything.
+        const size_t after = line.rfind(") ");
+        if (after != std::string::npos && std::atoi(line.c_str() + after + 4) == parent) {
+            children.push_back(std::atoi(line.c_str()));
+        }
+    }
+    return children;
 }
 
 int kill_after(pid_t child, std::chrono::microseconds delay) {

@@ -58,6 +58,9 @@ CommandResult run(const std::vector<std::string>& command, const std::string& in
 std::string must_run(const std::vector<std::string>& command, const std::string& input = {},
                      const Process::Options& options = {});
 
+/// Those that `parent` has now, dead ones that nobody has waited for among them.
+std::vector<pid_t> children_of(pid_t parent);
+
 /// kill -9 for a child of this process after `delay`, wherever it is then. Its wait status.
 int kill_after(pid_t child, std::chrono::microseconds delay);
 
