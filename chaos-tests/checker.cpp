@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
+#include "chaos-tests/difference.hpp"
+
 namespace antipode::chaos {
 namespace {
 
 using Kind = Operation::Kind;
 using Outcome = Operation::Outcome;
-
-std::string text_of(const View::Key& key) {
-    return "write " + std::to_string(key.first) + "/" + std::to_string(key.second);
-}
 
 View::Key key_of(const Operation& operation) {
     return {operation.writer, operation.number};
@@ -42,27 +40,28 @@ std::string difference(const std::string& one, const std::string& other) {
     return "\"" + line(one, left) + "\" and \"" + line(other, right) + "\"";
 }
 
-/// The first entry that only one of two maps has, or that differs.
-template <typename Map>
-std::optional<std::string> first_difference(const Map& one, const Map& other) {
-    for (const auto& [key, value] : one) {
-        const auto there = other.find(key);
-        if (there == other.end()) {
-            return key + " is on the first site only";
-        }
-        if (there->second != value) {
-            return key + " is " + value + " and " + there->second;
-        }
+/// What names, in Loss::exactly, that the operation has not happened.
+std::set<std::string> names_of(const Operation& operation) {
+    switch (operation.kind) {
+        case Kind::Put:
+            return {text_of(key_of(operation))};
+        case Kind::Remove:
+            return {text_of(key_of(operation)), operation.path};
+        case Kind::Overwrite:
+            return {operation.path};
+        case Kind::Move:
+            return {operation.repository + " refs/heads/side"};
+        case Kind::Transfer:
+            return {};
     }
-    for (const auto& [key, value] : other) {
-        if (!one.contains(key)) {
-            return key + " is on the second site only";
-        }
-    }
-    return std::nullopt;
+    return {};
 }
 
 }  // namespace
+
+std::string text_of(const View::Key& key) {
+    return "write " + std::to_string(key.first) + "/" + std::to_string(key.second);
+}
 
 const char* name_of(Invariant invariant) {
     switch (invariant) {
@@ -90,6 +89,10 @@ const char* name_of(Invariant invariant) {
             return "damage is named and mended";
         case Invariant::NoFalseAlarm:
             return "no false alarm";
+        case Invariant::Kept:
+            return "what only the old one has is kept once";
+        case Invariant::Stated:
+            return "the stated loss is the actual one";
     }
     return "";
 }
@@ -103,12 +106,24 @@ Checker::Checker(std::vector<Operation> history, int64_t total, std::vector<Loss
     }
 }
 
+/// As far as the promotion's report tells.
+bool Checker::is_at_risk(const Operation& operation, const Loss& loss) {
+    return operation.site == loss.old_primary && operation.invoked_us < loss.promoted_us &&
+           (operation.done_us == 0 || operation.done_us > loss.unknown_since_us ||
+            loss.named.contains(operation.path) || loss.named.contains(operation.repository));
+}
+
+/// As far as is known now.
+bool Checker::may_be_lost(const Operation& operation, const Loss& loss) {
+    const std::set<std::string> names = names_of(operation);
+    const auto is_kept = [&](const std::string& name) { return loss.exactly->contains(name); };
+    return is_at_risk(operation, loss) &&
+           (!loss.exactly || std::any_of(names.begin(), names.end(), is_kept));
+}
+
 bool Checker::may_be_lost(const Operation& operation) const {
-    return std::any_of(losses_.begin(), losses_.end(), [&](const Loss& loss) {
-        return operation.site == loss.old_primary && operation.invoked_us < loss.promoted_us &&
-               (operation.done_us == 0 || operation.done_us > loss.unknown_since_us ||
-                loss.named.contains(operation.path) || loss.named.contains(operation.repository));
-    });
+    return std::any_of(losses_.begin(), losses_.end(),
+                       [&](const Loss& loss) { return may_be_lost(operation, loss); });
 }
 
 Violations Checker::check_kept(const View& view) const {
@@ -183,18 +198,27 @@ Violations Checker::check_known(const View& view) const {
 
 Violations Checker::check_prefixes(const View& view) const {
     Violations found;
-    std::map<std::pair<int, std::string>, int> first_lost;
+    for (const Loss& loss : losses_) {
+        append(found, check_prefixes(view, loss));
+    }
+    return found;
+}
+
+/// Of a writer nothing is there that is later than what is lost.
+Violations Checker::check_prefixes(const View& view, const Loss& loss) const {
+    Violations found;
+    std::map<int, int> first_lost;
     for (const Operation& operation : history_) {
-        if (operation.kind != Kind::Put || being_removed_.contains(key_of(operation))) {
+        if (operation.kind != Kind::Put || being_removed_.contains(key_of(operation)) ||
+            !is_at_risk(operation, loss)) {
             continue;
         }
-        const std::pair writer(operation.writer, operation.site);
         const bool here = view.rows.contains(key_of(operation));
-        if (!here && operation.outcome == Outcome::Ok && may_be_lost(operation)) {
-            first_lost.emplace(writer, operation.number);
+        if (!here && operation.outcome == Outcome::Ok && may_be_lost(operation, loss)) {
+            first_lost.emplace(operation.writer, operation.number);
         }
-        const auto lost = first_lost.find(writer);
-        if (here && may_be_lost(operation) && lost != first_lost.end()) {
+        const auto lost = first_lost.find(operation.writer);
+        if (here && lost != first_lost.end()) {
             found.push_back({Invariant::WholePrefix, text_of(key_of(operation)) + " is here, " +
                                                          text_of({operation.writer, lost->second}) +
                                                          ", acknowledged before it, is lost"});
@@ -286,13 +310,15 @@ Violations Checker::check_recovery_point(const View& view, int64_t point_us) con
 Violations Checker::check_equal(const View& one, const View& other) {
     Violations found;
     const auto add = [&](const std::string& text) { found.push_back({Invariant::Equal, text}); };
+    const std::string here = "the first site";
+    const std::string there = "the second site";
     if (one.dump != other.dump) {
         add("the databases differ: " + difference(one.dump, other.dump));
     }
-    if (const auto file = first_difference(one.files, other.files)) {
+    if (const auto file = first_difference(one.files, other.files, here, there)) {
         add("files differ: " + *file);
     }
-    if (const auto ref = first_difference(one.refs, other.refs)) {
+    if (const auto ref = first_difference(one.refs, other.refs, here, there)) {
         add("repositories differ: " + *ref);
     }
     for (const View* view : {&one, &other}) {
@@ -307,8 +333,10 @@ Violations Checker::check_one_writer() const {
     Violations found;
     for (const Operation& operation : history_) {
         for (const Loss& loss : losses_) {
+            const bool has_returned =
+                loss.returned_us != 0 && operation.invoked_us > loss.returned_us;
             if (operation.outcome == Outcome::Ok && operation.site == loss.old_primary &&
-                operation.invoked_us > loss.promoted_us) {
+                operation.invoked_us > loss.promoted_us && !has_returned) {
                 found.push_back({Invariant::OneWriter, operation.site + " acknowledged " +
                                                            text_of(key_of(operation)) +
                                                            " after another site was promoted"});

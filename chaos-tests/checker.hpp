@@ -26,6 +26,7 @@ struct View {
     std::map<std::string, std::set<std::string>> commits;  ///< repository -> those of its main
     std::map<std::string, std::string> refs;               ///< "repository ref" -> object
     std::vector<std::string> broken;                       ///< what git fsck said
+    std::map<int, int64_t> accounts;                       ///< id -> balance
     int64_t sum = 0;                                       ///< of all accounts
     std::string dump;                                      ///< the database, ordered
 };
@@ -44,6 +45,8 @@ enum class Invariant {
     Recovers,
     Named,
     NoFalseAlarm,
+    Kept,
+    Stated,
 };
 const char* name_of(Invariant invariant);
 
@@ -53,14 +56,7 @@ struct Violation {
 };
 using Violations = std::vector<Violation>;
 
-/// A promotion without the old primary: what may be lost.
-struct Loss {
-    std::string old_primary;
-    int64_t promoted_us = 0;       ///< what was acknowledged there later is the fence's failure
-    int64_t unknown_since_us = 0;  ///< as the loss report says: all before that is here
-    /// Items and rows that the report names as lost though they are older.
-    std::set<std::string> named;
-};
+std::string text_of(const View::Key& key);
 
 /// Measures what is seen against all that was ever tried. Pure; knows nothing of how the daemons
 /// work.
@@ -83,11 +79,14 @@ class Checker {
     Violations check_one_writer() const;
 
   private:
+    static bool is_at_risk(const Operation& operation, const Loss& loss);
+    static bool may_be_lost(const Operation& operation, const Loss& loss);
     bool may_be_lost(const Operation& operation) const;
     Violations check_put(const Operation& put, const View& view) const;
     Violations check_removed(const Operation& removal, const View& view) const;
     Violations check_known(const View& view) const;
     Violations check_prefixes(const View& view) const;
+    Violations check_prefixes(const View& view, const Loss& loss) const;
     Violations check_latest(const View& view) const;
 
     std::vector<Operation> history_;

@@ -86,7 +86,11 @@ class World {
 
 /// london was lost at 1000, and what it acknowledged after `unknown_since` may be.
 Loss loss_since(int64_t unknown_since) {
-    return {"london", 1000, unknown_since, {}};
+    Loss loss;
+    loss.old_primary = "london";
+    loss.promoted_us = 1000;
+    loss.unknown_since_us = unknown_since;
+    return loss;
 }
 
 MATCHER_P(Breaks, invariant, std::string("breaks: ") + name_of(invariant)) {
@@ -313,6 +317,66 @@ TEST(BadPromotion, LeavesTheOldPrimaryTakingWrites) {
     late.invoked_us = 1001;
     late.done_us = 1010;
     EXPECT_THAT(world.checker({loss_since(25)}).check_one_writer(), Breaks(Invariant::OneWriter));
+}
+
+// Once the old primary is back, it is known what was lost.
+
+TEST(BadReturn, WhatIsInNoQuarantineIsNotThere) {
+    World world;
+    world.hide(3);
+    Loss loss = loss_since(25);
+    loss.exactly = {"write 0/3", World::path(3)};
+    EXPECT_THAT(texts(world.kept({loss})), testing::IsEmpty());
+    loss.exactly = {"write 0/2"};
+    EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingLost));
+}
+
+TEST(BadReturn, ARemovalHasNotHappenedAndIsNotNamed) {
+    World world;
+    world.remove(0, Outcome::Ok);
+    Loss loss = loss_since(45);
+    loss.exactly = {"write 0/0", World::path(0)};
+    EXPECT_THAT(texts(world.kept({loss})), testing::IsEmpty());
+    loss.exactly = {""};
+    EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingResurrected));
+}
+
+TEST(BadReturn, AnOverwrittenFileIsOldAndNotNamed) {
+    World world;
+    world.overwrite("old", Outcome::Ok);
+    world.overwrite("new", Outcome::Ok);
+    world.view.files["mutable/0"] = "old";
+    Loss loss = loss_since(55);
+    loss.exactly = {"mutable/0"};
+    EXPECT_THAT(texts(world.kept({loss})), testing::IsEmpty());
+    loss.exactly = {"mutable/1"};
+    EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingLost));
+}
+
+TEST(Promotion, OfTheSameSiteLaterDoesNotMakeAnEarlierLossOneInTheMiddle) {
+    World world(8);
+    world.hide(3);
+    Loss first = loss_since(35);
+    first.promoted_us = 41;  // 4 to 7 were acknowledged once london was the primary again
+    first.exactly = {"write 0/3"};
+    Loss second = loss_since(65);
+    second.exactly.emplace();
+    EXPECT_THAT(texts(world.kept({first, second})), testing::IsEmpty());
+    second.exactly = {"write 0/6"};
+    world.hide(6);
+    EXPECT_THAT(world.kept({first, second}), Breaks(Invariant::WholePrefix));
+}
+
+TEST(BadReturn, ItTakesWritesBeforeItFollows) {
+    World world;
+    Operation& late = world.put(4, Outcome::Ok);
+    late.invoked_us = 1001;
+    late.done_us = 1010;
+    Loss loss = loss_since(25);
+    loss.returned_us = 1000;
+    EXPECT_THAT(texts(world.checker({loss}).check_one_writer()), testing::IsEmpty());
+    loss.returned_us = 1002;
+    EXPECT_THAT(world.checker({loss}).check_one_writer(), Breaks(Invariant::OneWriter));
 }
 
 TEST(History, IsKeptAsALineOfJsonForEachOperation) {

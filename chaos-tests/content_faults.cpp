@@ -117,11 +117,11 @@ void fill_disk(Stage& stage) {
 std::vector<Fault> content_faults() {
     return {
         {"disk-full", "the file system of either site's files is full for a while", Need::Mounts,
-         false, fill_disk},
+         fill_disk},
         {"damage-file", "a mirror's file is flipped, cut or removed; antipode verify",
-         Need::Nothing, false, damage_file},
+         Need::Nothing, damage_file},
         {"damage-row", "a mirror's row is changed or deleted; antipode database check",
-         Need::Nothing, false, damage_row},
+         Need::Nothing, damage_row},
     };
 }
 

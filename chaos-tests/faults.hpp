@@ -15,7 +15,6 @@ struct Fault {
     const char* name;
     const char* how;
     Need need;
-    bool ends_the_trial;  ///< the old primary stays fenced behind it
     void (*inject)(Stage&);
 };
 

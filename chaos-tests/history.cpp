@@ -65,6 +65,22 @@ std::vector<Operation> History::operations() const {
     return operations_;
 }
 
+size_t History::lose(Loss loss) {
+    const std::lock_guard lock(mutex_);
+    losses_.push_back(std::move(loss));
+    return losses_.size() - 1;
+}
+
+void History::learn(size_t place, Loss loss) {
+    const std::lock_guard lock(mutex_);
+    losses_.at(place) = std::move(loss);
+}
+
+std::vector<Loss> History::losses() const {
+    const std::lock_guard lock(mutex_);
+    return losses_;
+}
+
 std::string to_json_lines(const std::vector<Operation>& operations) {
     std::string lines;
     for (const Operation& operation : operations) {

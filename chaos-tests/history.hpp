@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,19 @@ struct Operation {
     std::string error;  ///< why it failed
 };
 
+/// What an unplanned promotion lost.
+struct Loss {
+    std::string old_primary;
+    int64_t promoted_us = 0;       ///< what was acknowledged there later is the fence's failure
+    int64_t unknown_since_us = 0;  ///< as the loss report says: all before that is here
+    /// Items and rows that the report names as lost though they are older.
+    std::set<std::string> named;
+    /// Once the old primary has come back, what its quarantine holds, and nothing else: rows
+    /// ("write 0/12"), files, refs ("w0.git refs/heads/side").
+    std::optional<std::set<std::string>> exactly;
+    int64_t returned_us = 0;  ///< it follows, and may be made the primary again; 0: not yet
+};
+
 /// All that was tried, and what became of it. Any thread.
 class History {
   public:
@@ -47,10 +62,16 @@ class History {
     void end(size_t place, const Operation& operation);
     /// As it is now.
     std::vector<Operation> operations() const;
+    /// Its place, for learn().
+    size_t lose(Loss loss);
+    /// More is known of it.
+    void learn(size_t place, Loss loss);
+    std::vector<Loss> losses() const;
 
   private:
     mutable std::mutex mutex_;
     std::vector<Operation> operations_;
+    std::vector<Loss> losses_;
 };
 
 /// One operation a line, as JSON.

@@ -58,14 +58,13 @@ void lose_messages(Stage& stage) {
 
 std::vector<Fault> line_faults() {
     return {
-        {"partition", "both directions of the line hold back all bytes", Need::Nothing, false,
-         partition},
-        {"partition-one-way", "one direction holds back all bytes", Need::Nothing, false,
+        {"partition", "both directions of the line hold back all bytes", Need::Nothing, partition},
+        {"partition-one-way", "one direction holds back all bytes", Need::Nothing,
          partition_one_way},
-        {"flap", "one direction, again and again", Need::Nothing, false, flap},
-        {"reset", "connections are reset, new ones are refused", Need::Nothing, false, reset},
+        {"flap", "one direction, again and again", Need::Nothing, flap},
+        {"reset", "connections are reset, new ones are refused", Need::Nothing, reset},
         {"lose-messages", "the broker loses messages that were not relayed yet", Need::Nothing,
-         false, lose_messages},
+         lose_messages},
     };
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "chaos-tests/faults.hpp"
+#include "chaos-tests/quarantine.hpp"
 
 namespace antipode::chaos {
 namespace {
@@ -125,10 +126,28 @@ void lose_site(Stage& stage, Site& site) {
     site.postgres.kill();
 }
 
-void promote(Stage& stage) {
-    Site& old = stage.primary();
-    Site& to = stage.mirror();
-    lose_site(stage, old);
+/// The end of one site's primaryship, and its return.
+struct Promotion {
+    Site& old;
+    Site& to;
+    std::string operation;
+    size_t loss;                   ///< its place in the history
+    View cut;                      ///< the new primary before anybody wrote there
+    std::filesystem::path clones;  ///< of its repositories, then
+};
+
+/// Nobody writes yet.
+void look_at_cut(Stage& stage, Promotion& promotion) {
+    promotion.cut = look(promotion.to);
+    promotion.clones = stage.sites.pair.temporary / ("cut-" + promotion.operation);
+    for (int writer = 0; writer < Stage::writers; ++writer) {
+        const std::string name = Sites::repository(writer);
+        test::must_run({"git", "clone", "-q", "--mirror", (promotion.to.git_root / name).string(),
+                        (promotion.clones / name).string()});
+    }
+}
+
+Promotion promote(Stage& stage, Site& old, Site& to) {
     must_be_ready(stage, to, "failover");
     const int64_t word_us = now_us();
     const test::CommandResult done = to.antipode(
@@ -140,40 +159,124 @@ void promote(Stage& stage) {
     stage.expect(soon, Invariant::Recovers, "open for writes later than 30 s after the word");
     Loss loss = read_loss(done.output);
     loss.promoted_us = word_us;
-    stage.losses.push_back(loss);
-    stage.sites.heal();
-    stage.load(Stage::writers * 3);
-    // The old one returns as it was: it must not serve.
-    old.nats.start();
-    old.postgres.start();
-    old.start();
-    const bool fenced = test::eventually(
-        [&] {
-            const auto role = old.status(".role");
-            return (role == "fenced" || role == "secondary") && stage.sites.primary() == &to;
-        },
-        60s);
-    stage.expect(
-        fenced, Invariant::OneWriter,
-        "the old primary is not fenced: " + (fenced ? "" : old.antipode({"status"}).output));
+    return {old, to, nlohmann::json::parse(done.output).at("operation"), stage.history.lose(loss),
+            {},  {}};
+}
+
+void await_state(Stage& stage, Site& site, const std::string& state) {
+    const bool reached =
+        test::eventually([&] { return site.status(".failover.state") == state; }, 60s);
+    if (!reached) {
+        throw std::runtime_error(site.name + " is not " + state + ": " + stage.describe());
+    }
+}
+
+/// As it was: it must not serve.
+void bring_back(Stage& stage, Site& site) {
+    site.nats.start();
+    site.postgres.start();
+    site.start();
+    if (stage.chance.one_in(2)) {
+        stage.hold(1);
+        site.kill();
+        site.start();
+    }
+    await_state(stage, site, "quarantined");
     const test::CommandResult write =
         test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
-                   old.postgres.url("app", "app")});
-    stage.expect(write.status != 0, Invariant::OneWriter, "the old primary takes writes");
+                   site.postgres.url("app", "app")});
+    stage.expect(write.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
+                 Invariant::OneWriter, "the old primary takes writes");
+}
+
+/// The new primary gets it from the old one.
+std::string await_final_report(const Promotion& promotion) {
+    std::string report;
+    const bool final = test::eventually([&] {
+        report = promotion.to.antipode({"loss", promotion.operation, "-o", "json"}).output;
+        return report.find("\"state\":\"final\"") != std::string::npos;
+    });
+    if (!final) {
+        throw std::runtime_error("the loss report does not become final: " + report);
+    }
+    return report;
+}
+
+/// What only the old primary has is kept, and counted. `before`: all that was tried before it was
+/// lost.
+void check_what_is_kept(Stage& stage, const Promotion& promotion,
+                        const std::vector<Operation>& before) {
+    const View there = look(promotion.old);
+    const Quarantine kept =
+        read_quarantine(promotion.old.directory / "state/quarantine" / promotion.operation,
+                        promotion.clones, await_final_report(promotion));
+    Loss loss = stage.history.losses().at(promotion.loss);
+    stage.expect(check_quarantine(promotion.cut, there, kept));
+    // With that, everything that it acknowledged is there or here.
+    auto earlier = stage.history.losses();
+    earlier.erase(earlier.begin() + static_cast<std::ptrdiff_t>(promotion.loss));
+    stage.expect(Checker(before, Sites::total, earlier).check_kept(there));
+    loss.exactly = names_in(kept);
+    stage.lost += kept.stated.all;
+    stage.history.learn(promotion.loss, loss);
+}
+
+/// It follows the new primary, with the operator's word.
+void rejoin(Stage& stage, const Promotion& promotion) {
+    Site& old = promotion.old;
+    const auto place = old.directory / "state/quarantine" / promotion.operation;
+    const std::string losses = test::read_file(place / "losses.jsonl");
+    const test::CommandResult done =
+        stage.any().antipode({"rejoin", old.name, "--yes", "-o", "json"});
+    if (done.status != 0) {
+        throw std::runtime_error("rejoin: " + done.error + done.output);
+    }
+    if (stage.chance.one_in(2)) {
+        old.kill();
+        old.start();
+    }
+    await_state(stage, old, "following");
+    Loss loss = stage.history.losses().at(promotion.loss);
+    loss.returned_us = now_us();
+    stage.history.learn(promotion.loss, loss);
+    const bool caught_up = stage.sites.caught_up(old, 60s);
+    stage.expect(caught_up, Invariant::Recovers,
+                 "the old primary does not catch up: " + (caught_up ? "" : stage.describe()));
+    stage.expect(test::read_file(place / "losses.jsonl") == losses, Invariant::Kept,
+                 "the quarantine has changed meanwhile");
+}
+
+/// There, and back again.
+void promote_and_return(Stage& stage) {
+    Site& old = stage.primary();
+    Site& to = stage.mirror();
+    lose_site(stage, old);
+    // So that the new primary can be looked at before anybody writes.
+    stage.workload.stop();
+    const std::vector<Operation> before = stage.history.operations();
+    Promotion promotion = promote(stage, old, to);
+    look_at_cut(stage, promotion);
+    stage.sites.heal();
+    stage.workload.start();
+    stage.load(Stage::writers * 3);
+    bring_back(stage, old);
+    check_what_is_kept(stage, promotion, before);
     stage.load(Stage::writers);
+    rejoin(stage, promotion);
+    switch_over(stage);
 }
 
 }  // namespace
 
 std::vector<Fault> primary_faults() {
     return {
-        {"switchover", "antipode switchover under load", Need::Nothing, false, switch_over},
-        {"switchover-kill", "the same; a daemon dies in the middle", Need::Nothing, false,
+        {"switchover", "antipode switchover under load", Need::Nothing, switch_over},
+        {"switchover-kill", "the same; a daemon dies in the middle", Need::Nothing,
          switch_over_and_kill},
-        {"switchover-cut", "the same; the line is cut in the middle", Need::Nothing, false,
+        {"switchover-cut", "the same; the line is cut in the middle", Need::Nothing,
          switch_over_and_cut},
-        {"promotion", "the primary's machine is lost with unsent writes; antipode promote",
-         Need::Nothing, true, promote},
+        {"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
+         Need::Nothing, promote_and_return},
     };
 }
 

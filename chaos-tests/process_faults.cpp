@@ -80,17 +80,6 @@ void lose_broker(Stage& stage) {
     site.nats.start();
 }
 
-/// The daemon that strace runs; strace alone would leave it behind.
-void kill_traced(Site& site) {
-    const std::string tracer = std::to_string(site.daemon().pid());
-    const test::CommandResult found = test::run({"pgrep", "-P", tracer, "antipoded"});
-    if (found.status == 0) {
-        ::kill(std::stoi(found.output), SIGKILL);
-    }
-    test::eventually([&] { return !site.daemon().running(); }, 10s);
-    site.kill();
-}
-
 /// Between any two steps: strace kills it at its N-th call of a kind, in whichever thread.
 void kill_daemon_at_call(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync",  "renameat",
@@ -99,10 +88,11 @@ void kill_daemon_at_call(Stage& stage) {
     const std::string call = calls[stage.chance.below(std::size(calls))];
     const std::string count = std::to_string(1 + stage.chance.below(60));
     site.kill();
-    site.launch({"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+    // -D: the daemon is our child, strace is not, so that it dies with us.
+    site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
                  "inject=" + call + ":signal=SIGKILL:when=" + count});
     test::eventually([&] { return !site.daemon().running(); }, 10s);
-    kill_traced(site);
+    site.kill();
     site.start();
 }
 
@@ -132,23 +122,20 @@ void lose_slot(Stage& stage) {
 
 std::vector<Fault> process_faults() {
     return {
-        {"kill-daemon", "kill -9 of antipoded of either site", Need::Nothing, false, kill_daemon},
+        {"kill-daemon", "kill -9 of antipoded of either site", Need::Nothing, kill_daemon},
         {"kill-daemon-often", "the same again and again, as soon as it answers", Need::Nothing,
-         false, kill_daemon_again_and_again},
+         kill_daemon_again_and_again},
         {"kill-daemon-at-call", "kill -9 of antipoded at its N-th fsync, rename, write, send",
-         Need::Trace, false, kill_daemon_at_call},
-        {"kill-broker", "kill -9 of nats-server of either site", Need::Nothing, false, kill_broker},
-        {"kill-database", "kill -9 of PostgreSQL of either site", Need::Nothing, false,
-         kill_database},
-        {"kill-site", "kill -9 of everything of either site", Need::Nothing, false, kill_site},
-        {"stop-daemon", "SIGSTOP of antipoded, then SIGCONT", Need::Nothing, false, stop_daemon},
-        {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, false, stop_broker},
-        {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, false,
-         stop_database},
-        {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, false,
-         lose_broker},
+         Need::Trace, kill_daemon_at_call},
+        {"kill-broker", "kill -9 of nats-server of either site", Need::Nothing, kill_broker},
+        {"kill-database", "kill -9 of PostgreSQL of either site", Need::Nothing, kill_database},
+        {"kill-site", "kill -9 of everything of either site", Need::Nothing, kill_site},
+        {"stop-daemon", "SIGSTOP of antipoded, then SIGCONT", Need::Nothing, stop_daemon},
+        {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, stop_broker},
+        {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, stop_database},
+        {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, lose_broker},
         {"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
-         Need::Nothing, false, lose_slot},
+         Need::Nothing, lose_slot},
     };
 }
 

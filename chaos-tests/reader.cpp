@@ -111,8 +111,8 @@ bool Reader::is_excused(const Violation& violation, const std::set<std::string>&
 
 void Reader::check_point(int64_t point_us, const View& rows) {
     ++points_;
-    Violations found =
-        Checker(history_.operations(), Sites::total).check_recovery_point(rows, point_us);
+    Violations found = Checker(history_.operations(), Sites::total, history_.losses())
+                           .check_recovery_point(rows, point_us);
     for (Violation& violation : found) {
         violation.text = "on " + site_.name + ": " + violation.text;
     }

@@ -117,6 +117,7 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
     int looks = 0;
     int points = 0;
     int while_comparing = 0;
+    size_t lost = 0;
     std::string failures;
     for (const Outcome& outcome : outcomes) {
         add(outcome.faults, faults);
@@ -126,6 +127,7 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
         looks += outcome.looks;
         points += outcome.points;
         while_comparing += outcome.while_comparing;
+        lost += outcome.lost;
         failures += outcome.failed() ? " " + std::to_string(outcome.seed) : "";
     }
     text << std::setw(20) << "FAULT" << std::setw(68) << "HOW" << std::setw(12) << "RECOVERY"
@@ -141,6 +143,9 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
     }
     text << operations << " operations, " << acknowledged << " acknowledged; readers looked "
          << looks << " times, and compared " << points << " recovery points\n";
+    if (lost > 0) {
+        text << lost << " items and transactions were lost by promotions, and kept\n";
+    }
     if (while_comparing > 0) {
         text << "known: " << while_comparing << " times a row named what was not there while its "
              << "database was compared (TRACK_RECORD.md)\n";
@@ -175,6 +180,7 @@ std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
                           {"acknowledged", outcome.acknowledged},
                           {"looks", outcome.looks},
                           {"while_comparing", outcome.while_comparing},
+                          {"lost", outcome.lost},
                           {"recovery_points", outcome.points}});
     }
     const Json all = {

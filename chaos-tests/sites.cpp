@@ -112,6 +112,15 @@ void take_repositories(const Site& site, View& view) {
     }
 }
 
+void take_accounts(const Site& site, View& view) {
+    std::istringstream accounts(site.sql("SELECT id, balance FROM accounts"));
+    for (std::string line; std::getline(accounts, line);) {
+        const std::vector<std::string> parts = split(line, '|');
+        view.accounts[std::stoi(parts.at(0))] = std::stoll(parts.at(1));
+        view.sum += std::stoll(parts.at(1));
+    }
+}
+
 /// pg_dump, ordered, without what differs by design: its own settings, and publications.
 std::string ordered_dump(const Site& site) {
     const std::string dump =
@@ -259,7 +268,7 @@ View look(const Site& site) {
                      site.files_root),
                view);
     take_repositories(site, view);
-    view.sum = std::stoll(site.sql("SELECT coalesce(sum(balance), 0) FROM accounts"));
+    take_accounts(site, view);
     view.dump = ordered_dump(site);
     return view;
 }

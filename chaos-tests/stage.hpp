@@ -36,6 +36,8 @@ class Stage {
     /// What the readers and the faults have found since this was last asked.
     Violations take();
     void expect(bool holds, Invariant invariant, const std::string& text);
+    /// It is what a check found.
+    void expect(const Violations& none);
     /// The mirror has everything, within a minute, and nobody's help; its delay.
     std::chrono::milliseconds recover();
     /// Stops the load, compares everything.
@@ -47,7 +49,7 @@ class Stage {
     History history;
     Sites sites;
     Workload workload;
-    std::vector<Loss> losses;
+    size_t lost = 0;  ///< items and transactions, by promotions; all of them are in quarantine
     int looks() const;
     int points() const;
     int while_comparing() const;

@@ -11,10 +11,20 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr Invariant all_invariants[] = {
-    Invariant::NothingLost,     Invariant::WholePrefix, Invariant::NothingResurrected,
-    Invariant::NothingInvented, Invariant::References,  Invariant::Transactions,
-    Invariant::RecoveryPoint,   Invariant::Equal,       Invariant::OneWriter,
-    Invariant::Recovers,        Invariant::Named,       Invariant::NoFalseAlarm,
+    Invariant::NothingLost,
+    Invariant::WholePrefix,
+    Invariant::NothingResurrected,
+    Invariant::NothingInvented,
+    Invariant::References,
+    Invariant::Transactions,
+    Invariant::RecoveryPoint,
+    Invariant::Equal,
+    Invariant::OneWriter,
+    Invariant::Recovers,
+    Invariant::Named,
+    Invariant::NoFalseAlarm,
+    Invariant::Kept,
+    Invariant::Stated,
 };
 
 std::string text_of(const Violations& violations) {
@@ -75,6 +85,7 @@ void count(Stage& stage, Outcome& outcome) {
     }
     outcome.looks = stage.looks();
     outcome.points = stage.points();
+    outcome.lost = stage.lost;
     outcome.while_comparing = stage.while_comparing();
 }
 
@@ -114,7 +125,7 @@ void run_on(Stage& stage, const Plan& plan, const Probe& probe, Outcome& outcome
         }
         outcome.faults.push_back(result);
         // What did not recover would fail everything behind it.
-        goes_on = !fault->ends_the_trial && found.empty();
+        goes_on = found.empty();
     }
     const Violations at_the_end = stage.compare_at_the_end();
     all.insert(all.end(), at_the_end.begin(), at_the_end.end());
@@ -131,11 +142,6 @@ bool Outcome::failed() const {
 }
 
 std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
-    std::vector<const Fault*> possible;
-    std::vector<const Fault*> last;
-    for (const Fault& fault : all_faults()) {
-        (fault.ends_the_trial ? last : possible).push_back(&fault);
-    }
     std::vector<const Fault*> schedule;
     if (!plan.only.empty()) {
         for (const std::string& name : plan.only) {
@@ -148,15 +154,16 @@ std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
         return schedule;
     }
     simulation::Chance chance(plan.seed ^ 0xFA017);
+    std::vector<const Fault*> possible;
+    for (const Fault& fault : all_faults()) {
+        possible.push_back(&fault);
+    }
     // Those that are skipped do not take a place, so that others have their turn.
     for (int taken = 0; taken < plan.faults && !possible.empty();) {
         const size_t at = chance.below(possible.size());
         schedule.push_back(possible[at]);
         taken += probe.missing(possible[at]->need) ? 0 : 1;
         possible.erase(possible.begin() + static_cast<std::ptrdiff_t>(at));
-    }
-    if (chance.one_in(2)) {
-        schedule.insert(schedule.end(), last.begin(), last.end());
     }
     return schedule;
 }

@@ -24,7 +24,7 @@ struct Plan {
     uint64_t seed = 1;
     int faults = 8;                 ///< at most
     std::vector<std::string> only;  ///< names of faults, in this order; empty: drawn by the seed
-    /// No further fault after it; a promotion still ends the trial.
+    /// No further fault after it.
     std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
     std::filesystem::path failures;  ///< where a failed trial's history and logs go
     std::function<void(const std::string&)> say = [](const std::string&) {};
@@ -38,6 +38,7 @@ struct Outcome {
     size_t acknowledged = 0;
     int looks = 0;            ///< of readers
     int while_comparing = 0;  ///< as of Reader
+    size_t lost = 0;          ///< as of Stage
     int points = 0;           ///< recovery points that were compared with what was acknowledged
 
     bool failed() const;
