@@ -318,6 +318,42 @@ TEST_F(RepositoriesLane, ACorruptRepositoryIsNamedAndOthersGoOn) {
     EXPECT_THAT(capture_->reconcile(stop_).removed, IsEmpty());
 }
 
+/// In each of its packs every bit of the byte in the middle is another.
+void flip_a_pack(const std::filesystem::path& repository) {
+    for (const auto& entry : std::filesystem::directory_iterator(repository / "objects/pack")) {
+        if (entry.path().extension() == ".pack") {
+            std::string bytes = read_file(entry.path());
+            bytes[bytes.size() / 2] = static_cast<char>(~bytes[bytes.size() / 2]);
+            std::filesystem::remove(entry.path());
+            write_file(entry.path(), bytes);
+        }
+    }
+}
+
+TEST_F(RepositoriesLane, AMirrorThatIsDamagedIsMadeAnewWhileTheApplicationPushes) {
+    create("r.git");
+    for (const bool looked_at : {false, true}) {
+        commit("r.git", "main", looked_at ? "1" : "0");
+        push("r.git", {"main"});
+        replicate("r.git");
+        flip_a_pack(on_secondary("r.git"));
+        if (looked_at) {
+            EXPECT_NE(apply_->look("r.git", {}, stop_).problem, "");
+        }
+        // What is asked for never finds the refs that are here.
+        int asked = 0;
+        secondary::Result result;
+        do {
+            commit("r.git", "main", std::to_string(asked) + (looked_at ? "b" : "a"));
+            push("r.git", {"main"});
+            result = apply(*capture("r.git", true));
+            EXPECT_NE(result.kind, secondary::Result::Kind::Failed) << result.reason;
+        } while (result.kind == secondary::Result::Kind::NeedsWhole && ++asked < 3);
+        EXPECT_EQ(result.kind, secondary::Result::Kind::Applied) << result.reason;
+        expect_equal("r.git");
+    }
+}
+
 TEST_F(RepositoriesLane, FaithfullyMirrorsWhatFsckComplainsOf) {
     create("old.git");
     const std::string place = on_primary("old.git").string();

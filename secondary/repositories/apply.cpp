@@ -130,7 +130,7 @@ Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop
         }
         return {{}, error.what()};
     }
-    return refs ? Look{verify::refs_digest(*refs), repositories_.defect(item, stop)} : Look{};
+    return refs ? Look{verify::refs_digest(*refs), defect(item, stop)} : Look{};
 }
 
 void RepositoryApply::for_each(const std::function<bool(const std::string& name)>& use,
@@ -215,23 +215,41 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
     }
     const std::string& name = update.repository();
     const RepositoryRefs here = make_ready(name, update.object_format(), stop);
-    return take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
+    const Result result = take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
+    // What is whole on the primary and cannot be taken in here stumbles over what is here.
+    const bool stumbles =
+        result.kind == Result::Kind::Failed && !here.refs.empty() && !defect(name, stop).empty();
+    return stumbles ? Result::needs_whole(result.reason) : result;
 }
 
-/// Why the primary was asked for what is here already.
+std::string RepositoryApply::defect(const std::string& name, const std::stop_token& stop) {
+    std::string found = repositories_.defect(name, stop);
+    broken_.with([&](auto& names) {
+        if (found.empty()) {
+            names.erase(name);
+        } else {
+            names.insert(name);
+        }
+    });
+    return found;
+}
+
+/// Why the primary was asked for what is here already, or was while the application pushes.
 bool RepositoryApply::is_broken(const v1::RefUpdate& update, const std::stop_token& stop) {
-    if (repositories_.presence(update.repository()) == Presence::Damaged) {
+    const std::string& name = update.repository();
+    const bool known = broken_.with([&](const auto& names) { return names.contains(name); });
+    if (known || repositories_.presence(name) == Presence::Damaged) {
         return true;
     }
     try {
-        const auto here = repositories_.read_refs(update.repository());
+        const auto here = repositories_.read_refs(name);
         return here && verify::refs_digest(*here).value == update.digest_after() &&
-               !repositories_.defect(update.repository(), stop).empty();
+               !defect(name, stop).empty();
     } catch (const Error& error) {
         if (error.reaction() != Reaction::Resync) {
             throw;
         }
-        return repositories_.presence(update.repository()) == Presence::Repository;
+        return repositories_.presence(name) == Presence::Repository;
     }
 }
 
@@ -246,6 +264,7 @@ Result RepositoryApply::rebuild(const v1::RefUpdate& update, const ItemTask& tas
     Result result = take_in_and_move(beside, update, task, empty.refs, wanted.refs, stop);
     if (result.kind == Result::Kind::Applied) {
         repositories_.replace(name, beside);
+        broken_.with([&](auto& names) { names.erase(name); });
     }
     return result;
 }

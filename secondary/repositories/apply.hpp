@@ -3,11 +3,14 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "base/seams/repositories.hpp"
+#include "base/synchronized.hpp"
 #include "secondary/apply.hpp"
 #include "secondary/look.hpp"
 
@@ -45,6 +48,8 @@ class RepositoryApply final : public ItemApply, public ItemLook {
                             const ItemTask& task, const RefMap& here, const RefMap& wanted,
                             const std::stop_token& stop);
     bool is_broken(const v1::RefUpdate& update, const std::stop_token& stop);
+    /// What git says against the objects that are here; empty: nothing. It is remembered.
+    std::string defect(const std::string& name, const std::stop_token& stop);
     Result rebuild(const v1::RefUpdate& update, const ItemTask& task, const RepositoryRefs& wanted,
                    const std::stop_token& stop);
     Result remove(const std::string& name);
@@ -57,6 +62,8 @@ class RepositoryApply final : public ItemApply, public ItemLook {
     Repositories& repositories_;
     const std::function<void(const std::string& name)> on_change_;
     std::filesystem::path incoming_directory_;
+    /// Repositories with a defect: made anew by the next update that brings them whole.
+    Synchronized<std::set<std::string>> broken_;
 };
 
 }  // namespace antipode::secondary
