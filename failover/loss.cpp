@@ -378,7 +378,7 @@ std::string rejoined_report(const std::string& completed, TimePoint now) {
 
 std::string complete_report(const std::string& preliminary, const FinalLoss& loss) {
     Json report = Json::parse(preliminary, nullptr, false);
-    if (!report.is_object() || report.value("schema", "") != "antipode.loss-report/1") {
+    if (!report.is_object() || report["schema"] != "antipode.loss-report/1") {
         throw Error(Reaction::Stop, "the loss report of the promotion cannot be read",
                     "compare the versions of Antipode on both sites (antipode version)");
     }

@@ -34,6 +34,13 @@ Loss file(const std::string& item, Loss::Kind kind) {
     return loss;
 }
 
+TEST(Quarantine, RefusesWhatIsNoReport) {
+    for (const char* text :
+         {"", "7", "{}", R"({"schema":1})", R"({"schema":"antipode.status/1"})"}) {
+        EXPECT_THROW(complete_report(text, {}), Error) << text;
+    }
+}
+
 TEST(Quarantine, ItsManifestIsTheFinalReportAndComesLast) {
     const test::TemporaryDirectory temporary;
     const auto directory = temporary / "promote-1";

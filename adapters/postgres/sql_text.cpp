@@ -13,12 +13,17 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// The tree as JSON; null when the parser refuses.
+/// The tree as JSON; null when the parser refuses the text, or it is no UTF-8.
 Json parse(const std::string& script) {
     const PgQueryParseResult result = pg_query_parse(script.c_str());
     const std::unique_ptr<const PgQueryParseResult, void (*)(const PgQueryParseResult*)> freed(
         &result, [](const PgQueryParseResult* used) { pg_query_free_parse_result(*used); });
-    return result.error == nullptr ? Json::parse(result.parse_tree) : Json();
+    if (result.error != nullptr) {
+        return {};
+    }
+    // Names that are no UTF-8 stand in the tree as they are, and make it no JSON.
+    Json tree = Json::parse(result.parse_tree, nullptr, false);
+    return tree.is_discarded() ? Json() : tree;
 }
 
 struct Tag {

@@ -88,6 +88,10 @@ TEST(SqlText, MakesTablesWithoutTheirRows) {
     EXPECT_TRUE(only("SELECT 1 INTO TEMP t").temporary);
 }
 
+TEST(SqlText, DoesNotUnderstandWhatIsNoUtf8) {
+    EXPECT_FALSE(split_sql("CREATE TABLE \"\xe9t\xe9\" (id int)"));
+}
+
 TEST(SqlText, NamesAddedColumns) {
     const SqlStatement statement =
         only("ALTER TABLE t ADD a int, ADD COLUMN IF NOT EXISTS \"B b\" text, DROP c, SET LOGGED");

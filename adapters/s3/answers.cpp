@@ -1,6 +1,7 @@
 #include "adapters/s3/answers.hpp"
 
 #include <charconv>
+#include <cstdlib>
 #include <ctime>
 
 #include <pugixml.hpp>
@@ -41,7 +42,9 @@ std::optional<int64_t> parse_time_ns(const std::string& text, const char* format
     if (strptime(text.c_str(), format, &parts) == nullptr) {
         return std::nullopt;
     }
-    return timegm(&parts) * nanoseconds;
+    const int64_t seconds = timegm(&parts);
+    const bool fits = std::abs(seconds) <= INT64_MAX / nanoseconds;
+    return fits ? std::optional(seconds * nanoseconds) : std::nullopt;
 }
 
 Object parse_object(const pugi::xml_node& node, bool encoded) {

@@ -45,6 +45,8 @@ TEST(Answers, HeadersAndListingsAgreeOnTimes) {
     EXPECT_EQ(parse_iso_time_ns("2024-01-02T03:04:05.999Z"), 1'704'164'645'000'000'000);
     EXPECT_EQ(parse_http_time_ns("yesterday"), std::nullopt);
     EXPECT_EQ(parse_iso_time_ns(""), std::nullopt);
+    // What counts nanoseconds ends in the year 2262.
+    EXPECT_EQ(parse_iso_time_ns("9999-12-31T23:59:59Z"), std::nullopt);
 }
 
 TEST(Answers, AnErrorIsReadAndNothingElseIsOne) {
