@@ -78,6 +78,56 @@ void damage_file(Stage& stage) {
                  "verify finds more after the repair: " + again.output + again.error);
 }
 
+/// A pack, or a loose object.
+fs::path any_objects(Stage& stage, const fs::path& repository) {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::recursive_directory_iterator(repository / "objects")) {
+        const bool loose = entry.path().filename().string().size() == 38;
+        if (entry.is_regular_file() && (loose || entry.path().extension() == ".pack")) {
+            files.push_back(entry.path());
+        }
+    }
+    std::sort(files.begin(), files.end());
+    return files.at(stage.chance.below(files.size()));
+}
+
+/// The load goes on in it.
+void damage_repository(Stage& stage) {
+    Site& mirror = stage.mirror();
+    const std::string name =
+        Sites::repository(static_cast<int>(stage.chance.below(Stage::writers)));
+    const fs::path repository = mirror.git_root / name;
+    const size_t before = log_size(mirror);
+    const fs::path file = any_objects(stage, repository);
+    if (stage.chance.one_in(2)) {
+        flip(file);
+    } else {
+        fs::remove(file);
+    }
+    const auto verify = [&] {
+        return mirror.antipode({"verify", "repositories/git", "--timeout", "60"});
+    };
+    const test::CommandResult found = verify();
+    // An update that stumbles over it may be faster than the check.
+    const bool named = said_since(mirror, before).find(name) != std::string::npos ||
+                       found.output.find("is brought again") != std::string::npos;
+    stage.expect(named, Invariant::Named,
+                 "verify does not find " + file.string() + ": " + found.output + found.error);
+    const bool mended = test::eventually(
+        [&] {
+            return test::run({"git", "-c", "safe.directory=*", "-C", repository.string(), "fsck",
+                              "--full", "--no-dangling", "--no-progress"})
+                       .status == 0;
+        },
+        std::chrono::seconds(60));
+    stage.expect(mended, Invariant::Named, name + " is not mended");
+    const test::CommandResult again = verify();
+    stage.expect(again.status == equal, Invariant::NoFalseAlarm,
+                 "verify finds more after the repair: " + again.output + again.error);
+    // It was the fault that took away what rows name.
+    stage.forgive(Invariant::References, name);
+}
+
 void damage_row(Stage& stage) {
     Site& mirror = stage.mirror();
     const std::string id = std::to_string(stage.chance.below(Sites::ballast));
@@ -120,6 +170,8 @@ std::vector<Fault> content_faults() {
          fill_disk},
         {"damage-file", "a mirror's file is flipped, cut or removed; antipode verify",
          Need::Nothing, damage_file},
+        {"damage-repository", "a mirror's pack or object is flipped or removed; antipode verify",
+         Need::Nothing, damage_repository},
         {"damage-row", "a mirror's row is changed or deleted; antipode database check",
          Need::Nothing, damage_row},
     };

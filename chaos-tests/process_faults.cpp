@@ -96,6 +96,56 @@ void kill_daemon_at_call(Stage& stage) {
     site.start();
 }
 
+/// Of a site whose daemon is down: what it remembers of its stores, whichever half it is.
+std::vector<std::filesystem::path> state_of(const Site& site) {
+    std::vector<std::filesystem::path> files;
+    for (const char* database : {"registry.db", "inventory.db"}) {
+        for (const char* end : {"", "-wal", "-shm"}) {
+            files.push_back(site.directory / "state" / (std::string(database) + end));
+        }
+    }
+    return files;
+}
+
+void remove_state(const Site& site) {
+    for (const auto& file : state_of(site)) {
+        std::filesystem::remove(file);
+    }
+}
+
+void lose_state(Stage& stage) {
+    Site& site = stage.any();
+    site.kill();
+    stage.hold(stage.some(6));
+    remove_state(site);
+    site.start();
+}
+
+/// Every page but the first is overwritten; the operator does what the log says.
+void damage_state(Stage& stage) {
+    Site& site = stage.any();
+    site.daemon().stop();
+    const auto place = std::filesystem::file_size(site.directory / "antipoded.log");
+    for (const auto& file : state_of(site)) {
+        if (std::filesystem::exists(file)) {
+            const std::string bytes = test::read_file(file);
+            test::write_file(file, bytes.substr(0, 100) + std::string(bytes.size() - 100, 'x'));
+        }
+    }
+    site.launch({});
+    const bool told = test::eventually(
+        [&] {
+            const std::string said = test::read_file(site.directory / "antipoded.log");
+            return said.find("stop antipoded, move ", place) != std::string::npos;
+        },
+        30s);
+    stage.expect(told, Invariant::Named,
+                 "the log of " + site.name + " does not say that its state is damaged");
+    site.daemon().stop();
+    remove_state(site);
+    site.start();
+}
+
 /// The slot is gone and the operator does what status says.
 void lose_slot(Stage& stage) {
     Site& primary = stage.primary();
@@ -134,6 +184,10 @@ std::vector<Fault> process_faults() {
         {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, stop_broker},
         {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, stop_database},
         {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, lose_broker},
+        {"lose-state", "what either daemon remembers of its stores is deleted", Need::Nothing,
+         lose_state},
+        {"damage-state", "the same is overwritten; what the log says is done", Need::Nothing,
+         damage_state},
         {"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
          Need::Nothing, lose_slot},
     };

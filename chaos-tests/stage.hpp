@@ -38,6 +38,8 @@ class Stage {
     void expect(bool holds, Invariant invariant, const std::string& text);
     /// It is what a check found.
     void expect(const Violations& none);
+    /// What was found against it until now, and names `name`, is the fault's own work.
+    void forgive(Invariant invariant, const std::string& name);
     /// The mirror has everything, within a minute, and nobody's help; its delay.
     std::chrono::milliseconds recover();
     /// Stops the load, compares everything.

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include <SQLiteCpp/SQLiteCpp.h>
+#include <sqlite3.h>
 
 #include "base/error.hpp"
 
@@ -30,6 +31,17 @@ void bind(SQLite::Statement& statement, const std::vector<Value>& parameters) {
             statement.bind(index);
         }
     }
+}
+
+/// `doing` is refused by SQLite. A file that is damaged stays so, and can be done without.
+Error refused(const std::string& doing, const std::string& file, const SQLite::Exception& error,
+              const std::string& next_step) {
+    const int code = error.getErrorCode();
+    const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    return {Reaction::Retry, doing + ": " + error.what(),
+            damaged ? "stop antipoded, move " + file + ", " + file + "-wal and " + file +
+                          "-shm away, and start it: what stood there is found anew by comparing"
+                    : next_step};
 }
 
 /// A cached statement must not keep a read transaction open, however its use ends.
@@ -69,8 +81,8 @@ struct Database::State {
         try {
             return use();
         } catch (const SQLite::Exception& error) {
-            throw Error(Reaction::Retry, "state database " + name + ": " + error.what(),
-                        "check free space and permissions of its directory");
+            throw refused("state database " + name, name, error,
+                          "check free space and permissions of its directory");
         }
     }
 };
@@ -93,9 +105,8 @@ Database::Database(const std::filesystem::path& file, Sync sync) {
                                                  : "PRAGMA synchronous = NORMAL");
         state_->database.exec("PRAGMA foreign_keys = ON");
     } catch (const SQLite::Exception& error) {
-        throw Error(Reaction::Retry,
-                    "opening the state database " + file.string() + ": " + error.what(),
-                    "check that its directory exists and that this user may write there");
+        throw refused("opening the state database " + file.string(), file.string(), error,
+                      "check that its directory exists and that this user may write there");
     }
 }
 Database::~Database() = default;

@@ -36,6 +36,37 @@ TEST(Database, KeepsBytesAndMigratesOnce) {
     EXPECT_THROW(database.migrate({migrations[0]}), Error) << "written by a newer version";
 }
 
+/// What the operator is told to do about it.
+std::string step_of(const std::function<void()>& use) {
+    try {
+        use();
+    } catch (const Error& error) {
+        return error.next_step();
+    }
+    return "nothing: it is good";
+}
+
+TEST(Database, TellsToMoveADamagedFileAway) {
+    const test::TemporaryDirectory directory;
+    const auto file = directory / "state.db";
+    {
+        Database database(file, Database::Sync::Full);
+        database.migrate({"CREATE TABLE t (a BLOB) STRICT", "INSERT INTO t VALUES (x'00ff')"});
+    }
+    const auto use = [&] {
+        Database database(file, Database::Sync::Full);
+        database.query("SELECT * FROM t", {}, [](const RowView&) { return true; });
+    };
+    EXPECT_EQ(step_of(use), "nothing: it is good");
+    std::string bytes = test::read_file(file);
+    test::write_file(file, "no " + bytes);
+    EXPECT_NE(step_of(use).find("move " + file.string()), std::string::npos) << step_of(use);
+    // Behind the header: pages that are none.
+    bytes.replace(100, bytes.size() - 100, std::string(bytes.size() - 100, 'x'));
+    test::write_file(file, bytes);
+    EXPECT_NE(step_of(use).find("move " + file.string()), std::string::npos) << step_of(use);
+}
+
 TEST(Database, NamesTheFileThatCannotBeOpened) {
     try {
         Database database("/nonexistent/state.db", Database::Sync::Full);
