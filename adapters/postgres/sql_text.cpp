@@ -173,19 +173,24 @@ std::string tag_of(const std::string& kind, const Json& node) {
     return "";
 }
 
-/// The functions that an expression calls.
+/// The functions that an expression calls. It may be as deep as its text is long.
 void read_calls(const Json& expression, SqlStatement& statement) {
-    if (!expression.is_structured()) {
-        return;
-    }
-    for (const auto& [key, node] : expression.items()) {
-        if (key == "FuncCall") {
-            const Json names = node.value("funcname", Json::array());
-            const Json last = names.empty() ? Json() : names.back().value("String", Json());
-            statement.using_functions.push_back(text_of(last, "sval"));
+    std::vector<const Json*> left = {&expression};
+    while (!left.empty()) {
+        const Json& part = *left.back();
+        left.pop_back();
+        if (!part.is_structured()) {
+            continue;
         }
-        statement.using_clock = statement.using_clock || key == "SQLValueFunction";
-        read_calls(node, statement);
+        for (const auto& [key, node] : part.items()) {
+            if (key == "FuncCall") {
+                const Json names = node.value("funcname", Json::array());
+                const Json last = names.empty() ? Json() : names.back().value("String", Json());
+                statement.using_functions.push_back(text_of(last, "sval"));
+            }
+            statement.using_clock = statement.using_clock || key == "SQLValueFunction";
+            left.push_back(&node);
+        }
     }
 }
 

@@ -88,6 +88,15 @@ TEST(SqlText, MakesTablesWithoutTheirRows) {
     EXPECT_TRUE(only("SELECT 1 INTO TEMP t").temporary);
 }
 
+TEST(SqlText, ReadsDeepExpressions) {
+    std::string sum = "f(1)";
+    for (int i = 0; i < 12'000; ++i) {
+        sum += "+1";
+    }
+    const SqlStatement statement = only("ALTER TABLE t ALTER v TYPE int USING " + sum);
+    EXPECT_THAT(statement.using_functions, ElementsAre("f"));
+}
+
 TEST(SqlText, DoesNotUnderstandWhatIsNoUtf8) {
     EXPECT_FALSE(split_sql("CREATE TABLE \"\xe9t\xe9\" (id int)"));
 }
