@@ -183,7 +183,8 @@ std::optional<std::string> why_no_prefix(const std::string& prefix) {
 void read_bucket(TableReader& store, Config::Blobs& value) {
     constexpr std::array files_keys = {"root", "directories", "owner", "keep_deleted"};
     refuse_keys(store, files_keys, "is only for a store of type \"files\"");
-    Config::Bucket& bucket = value.bucket.emplace();
+    value.bucket = Config::Bucket{};
+    Config::Bucket& bucket = *value.bucket;
     store.read("endpoint", bucket.endpoint);
     store.require("endpoint", bucket.endpoint);
     store.check("endpoint", why_no_bucket_endpoint(bucket.endpoint));

@@ -95,8 +95,9 @@ std::string why_rows_differ(const Json& message, const SqlStatement& statement) 
     }
     for (const Json& function : message.value("changing", Json::array())) {
         const auto& called = statement.using_functions;
-        if (std::find(called.begin(), called.end(), function) != called.end()) {
-            return "it rewrites rows with what " + function.get<std::string>() +
+        const auto name = function.get<std::string>();
+        if (std::find(called.begin(), called.end(), name) != called.end()) {
+            return "it rewrites rows with what " + name +
                    "() returned, which differs on each server";
         }
     }
