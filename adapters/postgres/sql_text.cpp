@@ -7,15 +7,55 @@
 
 #include <nlohmann/json.hpp>
 #include <pg_query.h>
+#include <pthread.h>
 
 namespace antipode::postgres {
 namespace {
 
 using Json = nlohmann::json;
 
-/// The tree as JSON; null when the parser refuses the text, or it is no UTF-8.
+/// The parser recurses as deep as an expression is, and what a client sent holds also what the
+/// server has refused for its depth. Measured are 420 bytes of stack for a level, which takes a
+/// byte of text at least.
+constexpr size_t stack_per_byte = 1024;
+/// What the stack of any thread suffices for.
+constexpr size_t short_text = 4096;
+
+struct Parsing {
+    const std::string& script;
+    std::optional<PgQueryParseResult> result{};
+};
+
+void* run_parser(void* argument) {
+    auto& parsing = *static_cast<Parsing*>(argument);
+    parsing.result = pg_query_parse(parsing.script.c_str());
+    return nullptr;
+}
+
+void run_parser_in_thread(Parsing& parsing) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, parsing.script.size() * stack_per_byte);
+    pthread_t thread{};
+    if (pthread_create(&thread, &attributes, run_parser, &parsing) == 0) {
+        pthread_join(thread, nullptr);
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+/// The tree as JSON; null when the parser refuses the text, there is no memory for its depth, or it
+/// is no UTF-8.
 Json parse(const std::string& script) {
-    const PgQueryParseResult result = pg_query_parse(script.c_str());
+    Parsing parsing{script};
+    if (script.size() <= short_text) {
+        run_parser(&parsing);
+    } else {
+        run_parser_in_thread(parsing);
+    }
+    if (!parsing.result) {
+        return {};
+    }
+    const PgQueryParseResult& result = *parsing.result;
     const std::unique_ptr<const PgQueryParseResult, void (*)(const PgQueryParseResult*)> freed(
         &result, [](const PgQueryParseResult* used) { pg_query_free_parse_result(*used); });
     if (result.error != nullptr) {
@@ -23,7 +63,17 @@ Json parse(const std::string& script) {
     }
     // Names that are no UTF-8 stand in the tree as they are, and make it no JSON.
     Json tree = Json::parse(result.parse_tree, nullptr, false);
-    return tree.is_discarded() ? Json() : tree;
+    if (tree.is_discarded()) {
+        return {};
+    }
+    return tree;
+}
+
+/// Null when there is none. No copy: that would recurse as deep as the tree is.
+const Json& part_of(const Json& node, const char* key) {
+    static const Json none;
+    const auto found = node.find(key);
+    return found == node.end() ? none : *found;
 }
 
 struct Tag {
@@ -123,7 +173,8 @@ std::string prefixed(const std::string& verb, const std::string& object) {
 }
 
 std::string text_of(const Json& node, const char* key) {
-    return node.value(key, std::string());
+    const Json& text = part_of(node, key);
+    return text.is_string() ? text.get<std::string>() : "";
 }
 
 /// What is renamed, moved or given away: a column's table stands beside its type.
@@ -195,15 +246,15 @@ void read_calls(const Json& expression, SqlStatement& statement) {
 }
 
 void read_alter_table(const Json& node, SqlStatement& statement) {
-    for (const Json& entry : node.value("cmds", Json::array())) {
-        const Json command = entry.value("AlterTableCmd", Json::object());
+    for (const Json& entry : part_of(node, "cmds")) {
+        const Json& command = part_of(entry, "AlterTableCmd");
         const std::string subtype = text_of(command, "subtype");
-        const Json definition = command.value("def", Json::object());
+        const Json& definition = part_of(command, "def");
         if (subtype == "AT_AddColumn" && definition.contains("ColumnDef")) {
             statement.added_columns.push_back(definition.at("ColumnDef").at("colname"));
         }
         if (subtype == "AT_AlterColumnType" && definition.contains("ColumnDef")) {
-            read_calls(definition.at("ColumnDef").value("raw_default", Json()), statement);
+            read_calls(part_of(definition.at("ColumnDef"), "raw_default"), statement);
         }
         statement.sets_logged = statement.sets_logged || subtype == "AT_SetLogged";
         if (definition.contains("PartitionCmd")) {
@@ -314,7 +365,7 @@ std::optional<std::vector<SqlStatement>> split_sql(const std::string& script) {
         return std::nullopt;
     }
     std::vector<SqlStatement> statements;
-    for (const Json& entry : tree.value("stmts", Json::array())) {
+    for (const Json& entry : part_of(tree, "stmts")) {
         const size_t begin = entry.value("stmt_location", size_t{0});
         const size_t length = entry.value("stmt_len", size_t{0});
         const auto node = entry.at("stmt").begin();

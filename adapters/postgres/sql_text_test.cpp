@@ -88,13 +88,17 @@ TEST(SqlText, MakesTablesWithoutTheirRows) {
     EXPECT_TRUE(only("SELECT 1 INTO TEMP t").temporary);
 }
 
+/// What a client sent may hold more than what the server took: this is refused for its depth.
 TEST(SqlText, ReadsDeepExpressions) {
     std::string sum = "f(1)";
-    for (int i = 0; i < 12'000; ++i) {
+    for (int i = 0; i < 40'000; ++i) {
         sum += "+1";
     }
     const SqlStatement statement = only("ALTER TABLE t ALTER v TYPE int USING " + sum);
     EXPECT_THAT(statement.using_functions, ElementsAre("f"));
+    const auto statements = split_sql("CREATE TABLE a (id int); COMMIT; SELECT " + sum);
+    ASSERT_TRUE(statements);
+    EXPECT_EQ(statements->size(), 3U);
 }
 
 TEST(SqlText, DoesNotUnderstandWhatIsNoUtf8) {
