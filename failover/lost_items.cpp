@@ -157,8 +157,13 @@ void LostItems::try_item(const std::string& item, Quarantine& quarantine,
 std::optional<primary::Reading> LostItems::capture(const std::string& item,
                                                    const std::stop_token& stop) {
     // Whole, so that a file which was moved is not only said to be a copy.
-    return read_content(
-        [&] { return capture_.read(item, store().kind == StoreKind::Blobs, stop); });
+    const bool whole = store().kind == StoreKind::Blobs;
+    auto reading = read_content([&] { return capture_.read(item, whole, stop); });
+    if (reading && reading->payload.ref_update().has_base()) {
+        // A bundle is one pack, which is what a second look gives.
+        reading = read_content([&] { return capture_.read(item, true, stop); });
+    }
+    return reading;
 }
 
 void LostItems::look_at(const std::string& item, Quarantine& quarantine,

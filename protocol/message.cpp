@@ -96,8 +96,9 @@ Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captu
         envelope.set_captured_at_us(to_microseconds(captured_at));
         envelope.set_fragment(static_cast<uint32_t>(fragment));
         envelope.set_fragments(static_cast<uint32_t>(fragments));
-        if (const v1::Content* content = pulled_content(payload)) {
-            envelope.set_pull_bytes(std::max<uint64_t>(content->size(), 1));
+        for (const v1::Content* content : pulled_contents(payload)) {
+            envelope.set_pull_bytes(envelope.pull_bytes() +
+                                    std::max<uint64_t>(content->size(), 1));
         }
         if (fragment + 1 == fragments && payload.has_transaction()) {
             envelope.set_end_lsn(payload.transaction().end_lsn());
@@ -203,14 +204,17 @@ void Assembler::reset() {
     next_ = 0;
 }
 
-const v1::Content* pulled_content(const v1::Payload& payload) {
-    const v1::Content* content = nullptr;
+std::vector<const v1::Content*> pulled_contents(const v1::Payload& payload) {
+    std::vector<const v1::Content*> contents;
     if (payload.has_blob_put()) {
-        content = &payload.blob_put().content();
-    } else if (payload.has_ref_update() && payload.ref_update().has_pack()) {
-        content = &payload.ref_update().pack();
+        contents = {&payload.blob_put().content()};
+    } else if (payload.has_ref_update()) {
+        contents = {&payload.ref_update().base(), &payload.ref_update().pack()};
     }
-    return content != nullptr && content->place_case() == v1::Content::kPull ? content : nullptr;
+    std::erase_if(contents, [](const v1::Content* content) {
+        return content->place_case() != v1::Content::kPull;
+    });
+    return contents;
 }
 
 v1::Fulfils* mutable_fulfils(v1::Payload& payload) {

@@ -27,8 +27,8 @@ struct Event {
 /// In place of an item's name: all of the store (see Announcement in antipode.proto).
 inline constexpr const char* whole_store = "";
 
-/// The content of an event that does not travel inside it; nullptr: none.
-const v1::Content* pulled_content(const v1::Payload& payload);
+/// The contents of an event that do not travel inside it.
+std::vector<const v1::Content*> pulled_contents(const v1::Payload& payload);
 /// The announcements that an event fulfils; nullptr: it can fulfil none.
 const v1::Fulfils* fulfils(const v1::Payload& payload);
 v1::Fulfils* mutable_fulfils(v1::Payload& payload);

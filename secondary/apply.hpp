@@ -59,12 +59,13 @@ struct Result {
 /// One event to apply. `content` is the pulled file (hash checked) when the event's content does
 /// not travel inside it; the store may rename it away. While that file looks like `checked`, it is
 /// what was hashed as it came, and need not be read for that again. Small content may be in memory
-/// instead: `bytes` (hash checked).
+/// instead: `bytes` (hash checked). `base`: the pulled file of a repository's base, the same way.
 struct ItemTask {
     const protocol::Event* event = nullptr;
     std::filesystem::path content;
     std::optional<FileStat> checked{};
     std::shared_ptr<const std::string> bytes{};
+    std::filesystem::path base{};
 };
 
 class ItemApply {

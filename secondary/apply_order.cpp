@@ -229,8 +229,10 @@ std::vector<ApplyOrder::Task> ApplyOrder::take_items(
             continue;
         }
         tasks.push_back({&pending.event});
-        const v1::Content* pulled = protocol::pulled_content(pending.event.payload);
-        bytes += pending.bytes + (pulled == nullptr ? 0 : pulled->size());
+        bytes += pending.bytes;
+        for (const v1::Content* pulled : protocol::pulled_contents(pending.event.payload)) {
+            bytes += pulled->size();
+        }
     }
     return tasks;
 }

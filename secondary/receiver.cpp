@@ -221,18 +221,40 @@ void Receiver::look_at_rows(const StoreId& store, const std::optional<Registry::
 }
 
 bool Receiver::content_is_ready(const StoreId& store, const protocol::Event& event) {
-    const v1::Content* content = protocol::pulled_content(event.payload);
-    if (content == nullptr) {
-        return true;
+    bool all_ready = true;
+    for (const v1::Content* content : protocol::pulled_contents(event.payload)) {
+        const auto state = pulls_.state(store, *content);
+        const bool ready = !std::holds_alternative<Pulls::Unknown>(state) &&
+                           !std::holds_alternative<Pulls::Pending>(state);
+        if (!ready) {
+            // Also when it is pulled already: that may be for another event, which lets it go.
+            pulls_.want(store, event.position, *content);
+        }
+        all_ready = all_ready && ready;
     }
-    const auto state = pulls_.state(store, *content);
-    const bool ready = !std::holds_alternative<Pulls::Unknown>(state) &&
-                       !std::holds_alternative<Pulls::Pending>(state);
-    if (!ready) {
-        // Also when it is pulled already: that may be for another event, which lets it go.
-        pulls_.want(store, event.position, *content);
+    return all_ready;
+}
+
+/// Where the pulled contents of an event are; what the primary does not have any more is its
+/// defect.
+std::variant<ItemTask, Result> Receiver::task_of(const StoreId& store,
+                                                 const protocol::Event& event) const {
+    ItemTask item{&event, {}};
+    for (const v1::Content* content : protocol::pulled_contents(event.payload)) {
+        const auto state = pulls_.state(store, *content);
+        if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
+            return Result::failed(FailureClass::PrimaryDefect, gone->reason);
+        }
+        const auto* here = std::get_if<ContentStore::Here>(&state);
+        if (here != nullptr && content == &event.payload.ref_update().base()) {
+            item.base = here->path;
+        } else if (here != nullptr) {
+            item.content = here->path;
+            item.checked = here->checked;
+            item.bytes = here->bytes;
+        }
     }
-    return ready;
+    return item;
 }
 
 std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
@@ -248,19 +270,10 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
             finished.push_back({task, {Result::Kind::Superseded, {}, {}, {}, {}}});
             continue;
         }
-        const v1::Content* content = protocol::pulled_content(task.event->payload);
-        ItemTask item{task.event, {}};
-        if (content != nullptr) {
-            const auto state = pulls_.state(apply.store(), *content);
-            if (const auto* here = std::get_if<ContentStore::Here>(&state)) {
-                item.content = here->path;
-                item.checked = here->checked;
-                item.bytes = here->bytes;
-            } else if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
-                finished.push_back(
-                    {task, Result::failed(FailureClass::PrimaryDefect, gone->reason)});
-                continue;
-            }
+        auto item = task_of(apply.store(), *task.event);
+        if (auto* const failed = std::get_if<Result>(&item)) {
+            finished.push_back({task, std::move(*failed)});
+            continue;
         }
         if (task.event->payload.has_unreadable()) {
             finished.push_back({task, Result::unreadable(task.event->payload.unreadable())});
@@ -271,7 +284,7 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
             continue;
         }
         to_apply.push_back(task);
-        items.push_back(std::move(item));
+        items.push_back(std::get<ItemTask>(std::move(item)));
     }
     if (!items.empty()) {
         auto results = apply.apply(items, stop);
@@ -308,7 +321,8 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     // finish_items() lets go of the events.
     std::vector<std::pair<Position, v1::Content>> contents;
     for (const ApplyOrder::Finished& task : finished) {
-        if (const v1::Content* content = protocol::pulled_content(task.task.event->payload)) {
+        for (const v1::Content* content :
+             protocol::pulled_contents(task.task.event->payload)) {
             contents.emplace_back(task.task.event->position, *content);
         }
     }

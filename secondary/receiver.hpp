@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -96,6 +97,8 @@ class Receiver {
     void look_at_rows(const StoreId& store, const std::optional<Registry::Gap>& gap);
     void stands_at(const StoreId& store, const DatabasePosition& position);
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
+    std::variant<ItemTask, Result> task_of(const StoreId& store,
+                                           const protocol::Event& event) const;
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,
                                               const std::stop_token& stop);

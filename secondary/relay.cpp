@@ -187,7 +187,7 @@ void Relay::want_content(const protocol::Message& message) {
     }
     // Such an event is small: it carries a reference instead of the content.
     if (const auto payload = payload_of(message)) {
-        if (const v1::Content* content = protocol::pulled_content(*payload)) {
+        for (const v1::Content* content : protocol::pulled_contents(*payload)) {
             pulls_.want(*message.store, message.position(), *content);
         }
     }

@@ -93,8 +93,8 @@ std::optional<protocol::Event> RepositoriesLane::capture(const std::string& item
 
 secondary::Result RepositoriesLane::apply(const protocol::Event& event) {
     secondary::ItemTask task{&event, {}};
-    if (event.payload.ref_update().pack().has_pull()) {
-        const auto& pack = event.payload.ref_update().pack();
+    for (const v1::Content* content : protocol::pulled_contents(event.payload)) {
+        const v1::Content& pack = *content;
         const auto body =
             packs_->open({"repositories/code/content", {{"ref", to_hex(pack.pull())}}});
         if (!body) {
@@ -107,8 +107,10 @@ secondary::Result RepositoriesLane::apply(const protocol::Event& event) {
         }
         bytes.resize(size);
         EXPECT_EQ(std::string(view(sha256(bytes))), pack.sha256());
-        task.content = apply_->incoming_directory() / to_hex(pack.sha256());
-        write_file(task.content, bytes);
+        const auto file = apply_->incoming_directory() / to_hex(pack.sha256());
+        std::filesystem::remove(file);
+        write_file(file, bytes);
+        (content == &event.payload.ref_update().base() ? task.base : task.content) = file;
     }
     return apply_->apply(std::span(&task, 1), stop_).front();
 }

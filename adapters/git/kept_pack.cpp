@@ -94,6 +94,35 @@ std::optional<Pack> keep_pack(const std::filesystem::path& file,
     return pack;
 }
 
+std::optional<Pack> link_pack(const std::filesystem::path& file,
+                              const std::filesystem::path& directory, const std::stop_token& stop) {
+    const std::filesystem::path work = make_unique_directory(directory, "making-");
+    const TreeRemover remover(work);
+    const std::filesystem::path linked = work / "pack";
+    if (link(file.c_str(), linked.c_str()) != 0) {
+        return std::nullopt;
+    }
+    const Fd fd = open_file(linked, O_RDONLY);
+    Pack pack;
+    pack.size = file_size(fd, file);
+    Sha256Stream hash;
+    std::vector<char> buffer(chunk_bytes);
+    while (const size_t count = read_some(fd, buffer, file)) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        hash.update(std::string_view(buffer.data(), count));
+    }
+    pack.sha256 = hash.finish();
+    if (fsync(fd.get()) != 0) {
+        throw_errno("syncing", file);
+    }
+    // Nothing happens when it is kept already.
+    rename_path(linked, directory / (to_hex(pack.sha256) + std::string(extension)));
+    sync_path(directory);
+    return pack;
+}
+
 std::unique_ptr<BulkBody> open_pack(const std::filesystem::path& directory, const Sha256& hash) {
     std::filesystem::path path = directory / (to_hex(hash) + std::string(extension));
     Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
@@ -114,8 +143,9 @@ size_t drop_packs(const std::filesystem::path& directory, TimePoint time) {
         if (entry.path().extension() != extension || stat(entry.path().c_str(), &info) != 0) {
             continue;
         }
-        const auto made = TimePoint(std::chrono::seconds(info.st_mtim.tv_sec));
-        if (made < time && std::filesystem::remove(entry.path(), error)) {
+        // When it got its last name: a pack of a repository may be old.
+        const auto kept = TimePoint(std::chrono::seconds(info.st_ctim.tv_sec));
+        if (kept < time && std::filesystem::remove(entry.path(), error)) {
             ++dropped;
         }
     }

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 
 #include "base/clock.hpp"
 #include "base/seams/bulk.hpp"
@@ -16,10 +17,15 @@ namespace antipode::git {
 std::optional<Pack> keep_pack(const std::filesystem::path& file,
                               const std::filesystem::path& directory);
 
+/// Gives a repository's pack a second name in `directory`, on the same file system: it stays when
+/// the repository lets go of it. nullopt: the system refuses. Throws Stopped.
+std::optional<Pack> link_pack(const std::filesystem::path& file,
+                              const std::filesystem::path& directory, const std::stop_token& stop);
+
 /// nullptr when it is not there.
 std::unique_ptr<BulkBody> open_pack(const std::filesystem::path& directory, const Sha256& hash);
 
-/// Deletes packs that were made before `time`; returns how many.
+/// Deletes packs that were kept before `time`; returns how many.
 size_t drop_packs(const std::filesystem::path& directory, TimePoint time);
 
 }  // namespace antipode::git

@@ -1,16 +1,25 @@
 #include "adapters/git/quarantine.hpp"
 
 #include <algorithm>
+#include <thread>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "adapters/git/files.hpp"
+#include "adapters/git/pack_file.hpp"
 #include "adapters/git/small_push.hpp"
 #include "base/error.hpp"
+#include "base/limits.hpp"
 
 namespace antipode::git {
 namespace {
 
 /// git itself deletes old directories of this name (git-prune(1)), should we never come back.
 constexpr std::string_view prefix = "tmp_objdir-antipode-";
+
+constexpr uint64_t bytes_per_thread = 4 * limits::mib;
+constexpr unsigned most_threads = 4;
 
 /// A colon separates the entries of GIT_ALTERNATE_OBJECT_DIRECTORIES; a quoted entry may hold any.
 std::string quoted(const std::filesystem::path& path) {
@@ -22,6 +31,29 @@ std::string quoted(const std::filesystem::path& path) {
         text += c;
     }
     return text + '"';
+}
+
+/// As many as pay for a pack of this size.
+std::string threads_for(const PackInput& pack) {
+    std::error_code ignored;
+    const uint64_t bytes =
+        pack.file.empty() ? pack.bytes.size() : std::filesystem::file_size(pack.file, ignored);
+    const uint64_t most = std::clamp(std::thread::hardware_concurrency(), 1U, most_threads);
+    return "--threads=" + std::to_string(std::clamp<uint64_t>(bytes / bytes_per_thread, 1, most));
+}
+
+bool has_no_objects(const std::filesystem::path& git_dir) {
+    std::error_code error;
+    const auto is_known = [](const auto& entry) {
+        return entry.path().filename() == "info" || entry.path().filename() == "pack";
+    };
+    const std::filesystem::directory_iterator objects(git_dir / "objects", error);
+    if (error || !std::all_of(begin(objects), end(objects), is_known) ||
+        std::filesystem::exists(git_dir / "objects/info/alternates")) {
+        return false;
+    }
+    const std::filesystem::directory_iterator packs(git_dir / "objects/pack", error);
+    return error || begin(packs) == end(packs);
 }
 
 }  // namespace
@@ -58,18 +90,61 @@ void Quarantine::make_directory() {
     }
 }
 
-Intake Quarantine::index(const PackInput& pack, bool strict, const std::stop_token& stop) {
+Intake Quarantine::index(const PackInput& pack, const Needed& needed, bool strict,
+                         const std::stop_token& stop) {
+    const bool is_whole = needed.prove_all && needed.pool.empty();  // no thin pack
+    is_closed_ = is_whole && needed.shallow.empty() && has_no_objects(git_dir_);
     make_directory();
-    std::vector<std::string> arguments{"index-pack", "--stdin", "--fix-thin"};
-    if (strict) {
-        arguments.emplace_back("--strict");
+    const auto index_it = [&](const PackInput& part, bool in_place, bool is_first) {
+        std::vector<std::string> arguments{"index-pack", threads_for(part)};
+        if (strict) {
+            arguments.emplace_back("--strict");
+        }
+        const std::filesystem::path linked = in_place && !needed.oids.empty()
+                                                 ? link(part.file, needed.oids.front().size())
+                                                 : std::filesystem::path();
+        if (linked.empty()) {
+            arguments.insert(arguments.end(), {"--stdin", "--fix-thin"});
+        } else {
+            arguments.push_back(linked.string());
+        }
+        return index_one(part, std::move(arguments), is_first, stop);
+    };
+    if (!pack.base.empty()) {
+        const Intake intake = index_it({{}, pack.base, {}}, true, true);
+        if (intake.kind != Intake::Kind::Stored || (pack.bytes.empty() && pack.file.empty())) {
+            return intake;
+        }
     }
-    const Outcome outcome = program_.run(git_dir_,
-                                         {.arguments = arguments,
-                                          .environment = environment(),
-                                          .input = pack.bytes,
-                                          .input_file = pack.file},
-                                         stop);
+    const bool is_only = pack.base.empty();
+    return index_it({pack.bytes, pack.file, {}}, is_only && is_whole && !pack.file.empty(),
+                    is_only);
+}
+
+Intake Quarantine::index_one(const PackInput& pack, std::vector<std::string> arguments,
+                             bool is_first, const std::stop_token& stop) {
+    const auto run = [&] {
+        std::vector<std::string> variables = environment();
+        variables.emplace_back("GIT_SHALLOW_FILE=");
+        return program_.run(git_dir_,
+                            {.arguments = arguments,
+                             .environment = variables,
+                             .input = pack.bytes,
+                             .input_file = pack.file},
+                            stop);
+    };
+    if (is_closed_) {
+        arguments.emplace_back("--check-self-contained-and-connected");
+        const Outcome outcome = run();
+        // 1: it is taken in, every object that it leads to is there, and some are outside of it.
+        const bool leads_out = outcome.status == 1 && !outcome.output.empty();
+        is_closed_ = outcome.ok() || (leads_out && !is_first);
+        if (outcome.ok() || leads_out) {
+            return {};
+        }
+        arguments.pop_back();  // what no ref leads to may be in pieces
+    }
+    const Outcome outcome = run();
     if (outcome.ok()) {
         return {};
     }
@@ -78,6 +153,34 @@ Intake Quarantine::index(const PackInput& pack, bool strict, const std::stop_tok
     }
     const bool base_missing = outcome.error.find("unresolved delta") != std::string::npos;
     return {base_missing ? Intake::Kind::Incomplete : Intake::Kind::BadPack, outcome.complaint()};
+}
+
+/// The pack, here under the name that git gives it: then only its index is written. Empty: the file
+/// system has no second names, and the pack is copied.
+std::filesystem::path Quarantine::link(const std::filesystem::path& pack, size_t oid_bytes) {
+    const std::filesystem::path directory = directory_ / "pack";
+    std::filesystem::create_directories(directory);
+    std::filesystem::path linked = directory / (name_of_pack(pack, oid_bytes) + ".pack");
+    if (::link(pack.c_str(), linked.c_str()) != 0) {
+        return {};
+    }
+    if (chmod(linked.c_str(), 0444) != 0) {  // whoever reads the mirror
+        throw_errno("giving its mode to", linked);
+    }
+    return linked;
+}
+
+bool Quarantine::is_proven(const Needed& needed) const {
+    if (!is_closed_) {
+        return false;
+    }
+    std::vector<std::string> missing = needed.oids;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_ / "pack")) {
+        if (entry.path().extension() == ".idx") {
+            missing = not_named(entry.path(), missing);
+        }
+    }
+    return missing.empty();
 }
 
 /// Where history will end, for git to read (git(1), --shallow-file); the repository's own file
@@ -120,7 +223,7 @@ Intake Quarantine::prove(const Needed& needed, const std::vector<std::string>& k
 
 bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
                             const std::vector<std::string>& known) {
-    if (!pack.file.empty() || needed.prove_all || !needed.shallow.empty()) {
+    if (!pack.file.empty() || !pack.base.empty() || needed.prove_all || !needed.shallow.empty()) {
         return false;
     }
     const auto push = SmallPush::open(git_dir_);

@@ -21,9 +21,13 @@ class Quarantine {
     Quarantine(const Quarantine&) = delete;
     Quarantine& operator=(const Quarantine&) = delete;
 
-    /// Checks the pack's own sums, every object's hash, and completes a thin pack from what is in
-    /// the repository. `strict` refuses also what git-fsck(1) complains of.
-    Intake index(const PackInput& pack, bool strict, const std::stop_token& stop);
+    /// Checks the packs' own sums, every object's hash, and completes a thin pack from what is in
+    /// the repository. `strict` refuses also what git-fsck(1) complains of. Where nothing else is
+    /// in the repository, it proves in the same pass that every link leads to what came.
+    Intake index(const PackInput& pack, const Needed& needed, bool strict,
+                 const std::stop_token& stop);
+    /// index() proved what prove() would: the packs are closed, and what is needed is in them.
+    bool is_proven(const Needed& needed) const;
     /// Proves that what is needed is in the quarantine or in the repository: down to what existing
     /// refs lead to, or (`prove_all`) down to the last object.
     /// What `known` (raw ids) lead to is there.
@@ -39,11 +43,15 @@ class Quarantine {
   private:
     std::vector<std::string> environment() const;
     void make_directory();
+    Intake index_one(const PackInput& pack, std::vector<std::string> arguments, bool is_first,
+                     const std::stop_token& stop);
+    std::filesystem::path link(const std::filesystem::path& pack, size_t oid_bytes);
     std::string shallow_file(const std::vector<std::string>& shallow);
 
     const Program& program_;
     std::filesystem::path git_dir_;
     std::filesystem::path directory_;  ///< empty until there is something to keep apart
+    bool is_closed_ = false;           ///< every link of what was indexed leads to what was indexed
 };
 
 }  // namespace antipode::git

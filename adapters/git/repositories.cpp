@@ -6,6 +6,8 @@
 #include <regex>
 #include <sstream>
 
+#include <spdlog/spdlog.h>
+
 #include "adapters/git/borrowing.hpp"
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
@@ -20,6 +22,9 @@ namespace {
 /// File times come from a clock that ticks every few milliseconds, and may be coarser on some file
 /// systems: a change this young can be followed by another with the same times.
 constexpr std::chrono::seconds time_resolution{2};
+
+/// Below own_directory.
+constexpr const char* linked_packs = "packs";
 
 bool is_temporary(const std::string& name) {
     return name.starts_with("making-");
@@ -179,24 +184,65 @@ std::optional<Pack> GitRepositories::make_pack(const std::string& name,
                                   : std::optional(Pack{sha256(*bytes), bytes->size(), *bytes});
         }
     }
+    return pack(git_dir, wants, haves, std::nullopt, stop);
+}
+
+/// What the base holds is left out of the other pack.
+WholePacks GitRepositories::make_whole_packs(const std::string& name,
+                                             const std::vector<std::string>& wants,
+                                             const std::vector<std::string>& haves,
+                                             const std::stop_token& stop) {
+    const std::filesystem::path git_dir = path_of(name);
+    const auto base = find_base(git_dir);
+    WholePacks packs;
+    if (base) {
+        packs.base = keep_base(base->file, stop);
+    }
+    if (!packs.base) {
+        packs.rest = make_pack(name, wants, haves, stop);
+    } else if (!base->is_all) {
+        packs.rest = pack(git_dir, wants, haves, base, stop);
+    }
+    return packs;
+}
+
+/// nullopt: this cannot be done here, or git takes the pack away just now.
+std::optional<Pack> GitRepositories::keep_base(const std::filesystem::path& file,
+                                               const std::stop_token& stop) {
+    try {
+        return link_pack(file, work_directory(linked_packs), stop);
+    } catch (const Error& error) {
+        spdlog::debug("{} is not sent as it is: {}", printable(file.native()), error.what());
+        return std::nullopt;
+    }
+}
+
+std::optional<Pack> GitRepositories::pack(const std::filesystem::path& git_dir,
+                                          const std::vector<std::string>& wants,
+                                          const std::vector<std::string>& haves,
+                                          const std::optional<BasePack>& base,
+                                          const std::stop_token& stop) {
     const std::filesystem::path work = make_unique_directory(options_.packs_directory, "making-");
     const TreeRemover remover(work);
     const std::filesystem::path file = work / "pack";
     const std::string known = existing_lines(program_, git_dir, haves, stop);
     const std::string wanted = hex_lines(wants);
-    const auto pack = [&](const std::string& input, bool thin) {
+    const auto run = [&](const std::string& input, bool thin) {
         std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--quiet",
                                            "--delta-base-offset"};
         if (thin) {
             arguments.emplace_back("--thin");
         }
+        if (base) {
+            arguments.push_back("--keep-pack=" + base->file.filename().string());
+        }
         return program_.run(git_dir, {.arguments = arguments, .input = input, .output_file = file},
                             stop);
     };
-    Outcome outcome = pack(known.empty() ? wanted : wanted + "--not\n" + known, !known.empty());
+    Outcome outcome = run(known.empty() ? wanted : wanted + "--not\n" + known, !known.empty());
     if (!outcome.ok() && !known.empty() && !is_system_trouble(outcome)) {
         // What was published before may be half pruned after a forced push: leave it out.
-        outcome = pack(wanted, false);
+        outcome = run(wanted, false);
     }
     if (!outcome.ok()) {
         throw_failure("packing repository " + printable(git_dir.native()), outcome);
@@ -205,11 +251,28 @@ std::optional<Pack> GitRepositories::make_pack(const std::string& name,
 }
 
 std::unique_ptr<BulkBody> GitRepositories::open_kept_pack(const Sha256& hash) {
-    return options_.packs_directory.empty() ? nullptr : open_pack(options_.packs_directory, hash);
+    for (const auto& directory : kept_packs()) {
+        if (auto body = open_pack(directory, hash)) {
+            return body;
+        }
+    }
+    return nullptr;
 }
 
 size_t GitRepositories::drop_kept_packs_before(TimePoint time) {
-    return options_.packs_directory.empty() ? 0 : drop_packs(options_.packs_directory, time);
+    size_t dropped = 0;
+    for (const auto& directory : kept_packs()) {
+        dropped += drop_packs(directory, time);
+    }
+    return dropped;
+}
+
+/// Where a pack that waits to be pulled can be: those of repositories stay on their file system.
+std::vector<std::filesystem::path> GitRepositories::kept_packs() const {
+    if (options_.packs_directory.empty()) {
+        return {};
+    }
+    return {options_.packs_directory, options_.root / own_directory / linked_packs};
 }
 
 std::filesystem::path GitRepositories::work_directory(const std::string& name) {
@@ -227,11 +290,13 @@ void GitRepositories::clean_leftovers() {
         std::filesystem::remove_all(options_.root / own_directory / name, ignored);
     }
     if (options_.packs_directory.empty()) {
-        return;
+        std::filesystem::remove_all(options_.root / own_directory / linked_packs, ignored);
     }
-    for (const auto& entry : std::filesystem::directory_iterator(options_.packs_directory)) {
-        if (is_temporary(entry.path().filename().string())) {
-            std::filesystem::remove_all(entry.path(), ignored);
+    for (const auto& directory : kept_packs()) {
+        for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+            if (is_temporary(entry.path().filename().string())) {
+                std::filesystem::remove_all(entry.path(), ignored);
+            }
         }
     }
 }

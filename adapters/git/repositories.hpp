@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/git/base_pack.hpp"
 #include "adapters/git/hooks.hpp"
 #include "adapters/git/house_turns.hpp"
 #include "adapters/git/program.hpp"
@@ -48,6 +49,9 @@ class GitRepositories final : public Repositories {
     std::optional<Pack> make_pack(const std::string& name, const std::vector<std::string>& wants,
                                   const std::vector<std::string>& haves,
                                   const std::stop_token& stop) override;
+    WholePacks make_whole_packs(const std::string& name, const std::vector<std::string>& wants,
+                                const std::vector<std::string>& haves,
+                                const std::stop_token& stop) override;
     std::unique_ptr<BulkBody> open_kept_pack(const Sha256& hash) override;
     size_t drop_kept_packs_before(TimePoint time) override;
 
@@ -71,6 +75,12 @@ class GitRepositories final : public Repositories {
 
   private:
     std::filesystem::path work_directory(const std::string& name);
+    std::vector<std::filesystem::path> kept_packs() const;
+    std::optional<Pack> keep_base(const std::filesystem::path& file, const std::stop_token& stop);
+    std::optional<Pack> pack(const std::filesystem::path& git_dir,
+                             const std::vector<std::string>& wants,
+                             const std::vector<std::string>& haves,
+                             const std::optional<BasePack>& base, const std::stop_token& stop);
     void guard(const std::filesystem::path& repository) const;
     std::vector<std::string> lean_on(const std::string& name, const std::string& pool,
                                      const std::stop_token& stop);

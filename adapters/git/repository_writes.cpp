@@ -79,14 +79,15 @@ Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
     const std::filesystem::path git_dir = path_of(name);
     const std::vector<std::string> known = lean_on(name, needed.pool, stop);
     Quarantine quarantine(program_, git_dir);
-    const bool taken = !options_.strict_objects && quarantine.take_plain(pack, needed, known);
-    if (!taken && !pack.empty()) {
-        const Intake intake = quarantine.index(pack, options_.strict_objects, stop);
+    bool proven = !options_.strict_objects && quarantine.take_plain(pack, needed, known);
+    if (!proven && !pack.empty()) {
+        const Intake intake = quarantine.index(pack, needed, options_.strict_objects, stop);
         if (intake.kind != Intake::Kind::Stored) {
             return intake;
         }
+        proven = quarantine.is_proven(needed);
     }
-    const Intake intake = taken ? Intake{} : quarantine.prove(needed, known, stop);
+    const Intake intake = proven ? Intake{} : quarantine.prove(needed, known, stop);
     if (intake.kind == Intake::Kind::Stored && !pack.empty()) {
         quarantine.release();
         join_if_too_many(name, stop);

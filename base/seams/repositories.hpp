@@ -40,11 +40,19 @@ struct Pack {
     std::string bytes;  ///< when not larger than limits::inline_content_bytes; else it is kept
 };
 
+/// What a site that has nothing of a repository needs of it.
+struct WholePacks {
+    /// A pack that is there: kept as it is, with what else it holds.
+    std::optional<Pack> base;
+    std::optional<Pack> rest;  ///< what the base lacks
+};
+
 /// Where a pack to be taken in is.
 struct PackInput {
     std::string_view bytes;      ///< used when `file` is empty; both empty: no new objects
     std::filesystem::path file;  ///< stays where it is
-    bool empty() const { return bytes.empty() && file.empty(); }
+    std::filesystem::path base;  ///< a whole pack that comes first; empty: none
+    bool empty() const { return bytes.empty() && file.empty() && base.empty(); }
 };
 
 /// What has to be here once a pack was taken in.
@@ -107,6 +115,12 @@ class Repositories {
                                           const std::vector<std::string>& wants,
                                           const std::vector<std::string>& haves,
                                           const std::stop_token& stop) = 0;
+    /// The same without packing again what most of the repository is in: the largest pack, if it
+    /// can be kept without a copy.
+    virtual WholePacks make_whole_packs(const std::string& name,
+                                        const std::vector<std::string>& wants,
+                                        const std::vector<std::string>& haves,
+                                        const std::stop_token& stop) = 0;
     /// A kept pack; nullptr when it is not kept (any more).
     virtual std::unique_ptr<BulkBody> open_kept_pack(const Sha256& hash) = 0;
     /// Drops kept packs that were made before `time`; returns how many.

@@ -399,13 +399,34 @@ Reading RepositoryCapture::read_refs(const std::string& item, const RepositorySt
     if (!wants.empty()) {
         std::set<std::string> haves = lent ? oids_of(*lent) : std::set<std::string>();
         haves.insert(old_oids.begin(), old_oids.end());
-        // Packed for exactly the refs that the event names, wherever they have moved since.
-        if (const auto pack =
-                repositories_.make_pack(item, wants, {haves.begin(), haves.end()}, stop)) {
-            fill(*update.mutable_pack(), *pack);
-        }
+        add_packs(update, wants, {haves.begin(), haves.end()}, stop);
     }
     return reading;
+}
+
+/// Packed for exactly the refs that the event names, wherever they have moved since.
+void RepositoryCapture::add_packs(v1::RefUpdate& update, const std::vector<std::string>& wants,
+                                  const std::vector<std::string>& haves,
+                                  const std::stop_token& stop) {
+    const std::string& item = update.repository();
+    const bool base_failed =
+        on_a_base_.with([&](auto& items) { return update.full() && items.erase(item) > 0; });
+    WholePacks packs;
+    if (update.full() && !base_failed) {
+        packs = repositories_.make_whole_packs(item, wants, haves, stop);
+    } else {
+        packs.rest = repositories_.make_pack(item, wants, haves, stop);
+    }
+    if (packs.base) {
+        v1::Content& base = *update.mutable_base();
+        base.set_sha256(std::string(view(packs.base->sha256)));
+        base.set_size(packs.base->size);
+        base.set_pull(base.sha256());
+        on_a_base_.with([&](auto& items) { items.insert(item); });
+    }
+    if (packs.rest) {
+        fill(*update.mutable_pack(), *packs.rest);
+    }
 }
 
 void RepositoryCapture::refuse_empty_root() const {

@@ -71,6 +71,8 @@ class RepositoryCapture final : public ItemCapture {
     Reading read_refs(const std::string& item, const RepositoryState& now,
                       const std::optional<RepositoryState>& before, const Digest& digest_before,
                       const std::optional<RefMap>& lent, const std::stop_token& stop);
+    void add_packs(v1::RefUpdate& update, const std::vector<std::string>& wants,
+                   const std::vector<std::string>& haves, const std::stop_token& stop);
     [[noreturn]] void refuse_empty_root() const;
 
     const StoreId store_;
@@ -81,6 +83,9 @@ class RepositoryCapture final : public ItemCapture {
     Synchronized<std::map<std::string, Seen>> seen_;
     /// How long readings have waited for a pool to be published, all in all.
     Synchronized<std::map<std::string, std::chrono::milliseconds>> waited_;
+    /// Items that were last sent on a base. Who asks for such a one again could not use it, as far
+    /// as is known, and gets a pack that is made anew.
+    Synchronized<std::set<std::string>> on_a_base_;
     std::set<std::string> unfinished_;  ///< by drain()
     std::atomic<bool> all_covered_ = false;
 };

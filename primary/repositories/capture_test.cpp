@@ -127,6 +127,21 @@ TEST_F(RepositoryCaptureTest, ASecondaryCanAskForTheWhole) {
     EXPECT_TRUE(read("gone.git", true)->payload.has_repository_removed());
 }
 
+TEST_F(RepositoryCaptureTest, WhatCameOnABaseAndIsAskedForAgainIsPackedAnew) {
+    repositories_.has_bases = true;
+    repositories_.inline_bytes = 0;
+    make("a.git");
+    const v1::RefUpdate first = publish("a.git").payload.ref_update();
+    EXPECT_TRUE(first.has_base());
+    EXPECT_FALSE(first.has_pack());
+    const v1::RefUpdate again = read("a.git", true)->payload.ref_update();
+    EXPECT_FALSE(again.has_base());
+    EXPECT_TRUE(again.has_pack());
+    EXPECT_TRUE(read("a.git", true)->payload.ref_update().has_base());
+    commit("a.git", "second", {refs("a.git").refs["refs/heads/main"].oid});
+    EXPECT_FALSE(publish("a.git").payload.ref_update().has_base());  // only what is new
+}
+
 TEST_F(RepositoryCaptureTest, PublishesWhatWasForgottenWhole) {
     make("a.git");
     make("b.git");

@@ -67,6 +67,7 @@ std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
 
 PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
     PackInput input;
+    input.base = task.base;
     if (update.has_pack() && update.pack().has_pull()) {
         input.file = task.content;
     } else if (update.has_pack()) {
@@ -78,6 +79,9 @@ PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
 /// Why the pack is not what the event says; empty when it is. A pulled file was checked when it
 /// was pulled.
 std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
+    if (update.has_base() && task.base.empty()) {
+        return "its base was not pulled";
+    }
     if (!update.has_pack()) {
         return {};
     }

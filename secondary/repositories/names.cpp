@@ -77,6 +77,9 @@ std::string refuse_update(const v1::RefUpdate& update) {
         (!update.full() && !sha256_from_bytes(update.digest_before()))) {
         return "a digest is missing";
     }
+    if (update.has_base() && (!update.full() || !update.base().has_pull())) {
+        return "a base that is not pulled, or of an update that is not whole";
+    }
     std::set<std::string_view> names;
     for (const v1::Ref& ref : update.refs()) {
         std::string reason = refuse_ref(ref, oid_size);

@@ -68,6 +68,13 @@ TEST(RefUpdates, AreRefusedWhenMalformed) {
     EXPECT_TRUE(refused([](auto& u) { u.mutable_refs(0)->set_new_oid(std::string(20, '\0')); }));
     EXPECT_TRUE(refused([](auto& u) { u.mutable_refs(0)->set_new_target("refs/heads/x"); }));
     EXPECT_TRUE(refused([](auto& u) { u.mutable_refs(0)->set_old_target("../x"); }));
+    EXPECT_FALSE(refused([](auto& u) { u.mutable_base()->set_pull("hash"); }));
+    EXPECT_TRUE(refused([](auto& u) { u.mutable_base()->set_inline_("bytes"); }));
+    EXPECT_TRUE(refused([](auto& u) {
+        u.set_full(false);
+        u.set_digest_before(std::string(32, 'b'));
+        u.mutable_base()->set_pull("hash");
+    }));
     EXPECT_TRUE(refused([](auto& u) {
         u.mutable_refs(0)->set_name("HEAD");
         u.mutable_refs(0)->clear_new_oid();

@@ -192,6 +192,15 @@ std::optional<Pack> MemoryRepositories::make_pack(const std::string& name,
     return pack;
 }
 
+WholePacks MemoryRepositories::make_whole_packs(const std::string& name,
+                                                const std::vector<std::string>& wants,
+                                                const std::vector<std::string>& haves,
+                                                const std::stop_token& stop) {
+    auto pack = make_pack(name, wants, haves, stop);
+    return has_bases ? WholePacks{std::move(pack), std::nullopt}
+                     : WholePacks{std::nullopt, std::move(pack)};
+}
+
 std::unique_ptr<BulkBody> MemoryRepositories::open_kept_pack(const Sha256& hash) {
     const auto found = kept_.find(hash);
     return found == kept_.end() ? nullptr : std::make_unique<MemoryBody>(found->second);
@@ -210,8 +219,11 @@ void MemoryRepositories::create(const std::string& name, const std::string& obje
 Intake MemoryRepositories::take_in(const std::string& name, const PackInput& pack,
                                    const Needed& needed, const std::stop_token& /*stop*/) {
     step("take_in");
-    const auto objects =
-        parse_pack(pack.file.empty() ? std::string(pack.bytes) : read_file(pack.file));
+    const auto read = [](const std::filesystem::path& file) {
+        return file.empty() ? std::string() : read_file(file);
+    };
+    const std::string rest = pack.file.empty() ? std::string(pack.bytes) : read(pack.file);
+    const auto objects = parse_pack(read(pack.base) + rest);
     if (!objects) {
         return {Intake::Kind::BadPack, "not a pack"};
     }

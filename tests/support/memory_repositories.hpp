@@ -27,6 +27,7 @@ class MemoryRepositories : public Repositories {
     bool root_missing = false;
     std::vector<std::string> unreadable;
     size_t inline_bytes = 256 * 1024;
+    bool has_bases = false;
     unsigned ref_reads = 0;
     /// Called before a step that changes something; may throw, as a crash would cut it short.
     std::function<void(const std::string& step)> before_step;
@@ -50,6 +51,10 @@ class MemoryRepositories : public Repositories {
     std::optional<Pack> make_pack(const std::string& name, const std::vector<std::string>& wants,
                                   const std::vector<std::string>& haves,
                                   const std::stop_token& stop) override;
+    /// No base, or, where `has_bases`, everything is in one.
+    WholePacks make_whole_packs(const std::string& name, const std::vector<std::string>& wants,
+                                const std::vector<std::string>& haves,
+                                const std::stop_token& stop) override;
     std::unique_ptr<BulkBody> open_kept_pack(const Sha256& hash) override;
     size_t drop_kept_packs_before(TimePoint time) override;
     std::filesystem::path incoming_directory() override { return "/memory/incoming"; }

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+/// What packs and their indexes say of themselves: gitformat-pack(5).
+namespace antipode::git {
+
+/// "pack-<its checksum>", as git names it; `oid_bytes`: of the repository's object format. Throws
+/// Error{Retry} when it cannot be read; of a file that is no pack the name is as good as any.
+std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes);
+
+/// Those of `oids` (raw, of one size) that an index which git wrote here does not name. All of them
+/// when its layout is not known.
+std::vector<std::string> not_named(const std::filesystem::path& index,
+                                   const std::vector<std::string>& oids);
+
+}  // namespace antipode::git
