@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "adapters/git/pack_progress.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
 #include "tests/repositories_lane.hpp"
@@ -229,6 +230,53 @@ TEST_F(RepositoriesInitial, AForkComesOnItsOwnPackAndItsPool) {
     EXPECT_LT(update.base().size(), 500 * limits::kib);
     EXPECT_EQ(apply(*event).kind, Result::Kind::Applied);
     expect_equal("fork.git");
+}
+
+TEST_F(RepositoriesInitial, WhatWasPackedBeforeACrashIsNotPackedAgain) {
+    create("r.git");
+    const std::string oid = commit("r.git", "main", noise(600 * limits::kib, 1), "large");
+    push("r.git", {"main"});
+    const auto pack = [&](git::GitRepositories& repositories) {
+        return repositories.make_pack("r.git", {from_hex(oid).value()}, {}, stop_)->sha256;
+    };
+    const auto kept = [&](const Sha256& hash) {
+        return directory_ / "packs/code" / (to_hex(hash) + ".pack");
+    };
+    const Sha256 made = pack(*source_);
+    git::GitRepositories next({root_, directory_ / "packs/code"}, clock_);
+    next.clean_leftovers();
+    // Nothing is left that it could be made of.
+    fs::rename(on_primary("r.git") / "objects", directory_ / "aside");
+    EXPECT_EQ(pack(next), made);
+    EXPECT_THROW(pack(next), Error);  // once
+    fs::rename(directory_ / "aside", on_primary("r.git") / "objects");
+
+    EXPECT_EQ(pack(next), made);
+    const std::string bytes = read_file(kept(made));
+    write_file(kept(made), "broken since");
+    EXPECT_EQ(pack(next), made);
+    EXPECT_EQ(read_file(kept(made)), bytes);
+}
+
+TEST_F(RepositoriesInitial, PackingSaysHowFarItIs) {
+    make_packed("r.git");
+    ManualClock clock;
+    git::PackProgress progress(clock);
+    {
+        git::PackProgress::Running running(progress, "r.git");
+        EXPECT_EQ(progress.describe(), "");  // too short to be noticed
+        const auto outcome =
+            git::Program().run(on_primary("r.git"),
+                               {.arguments = {"pack-objects", "--all", "--stdout", "--progress"},
+                                .output_file = directory_ / "pack",
+                                .on_error = [&](std::string_view piece) { running.hear(piece); }},
+                               stop_);
+        ASSERT_TRUE(outcome.ok()) << outcome.error;
+        clock.advance(std::chrono::seconds(3));
+        EXPECT_THAT(progress.describe(),
+                    testing::StartsWith("packing r.git for 3s: Writing objects: 100% (9/9)"));
+    }
+    EXPECT_EQ(progress.describe(), "");
 }
 
 TEST_F(RepositoriesInitial, KilledAtAnyMomentItIsFinishedByTheNext) {

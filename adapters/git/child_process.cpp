@@ -150,7 +150,11 @@ class Pump {
                 check_limit();
             }
             if (fds[2].revents != 0) {
+                const size_t before = outcome_.error.size();
                 drain(error_, outcome_.error);
+                if (command_.on_error) {
+                    command_.on_error(std::string_view(outcome_.error).substr(before));
+                }
                 shorten_error();
             }
         }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@ struct Command {
     std::filesystem::path output_file;  ///< where stdout goes (made anew); empty: into Outcome
     size_t output_limit = 256UL << 20;  ///< more on stdout is an Error
     size_t error_limit = 16UL << 10;    ///< what is kept of stderr, the end
+    /// Gets each piece of stderr as it comes; may be empty.
+    std::function<void(std::string_view piece)> on_error{};
 };
 
 struct Outcome {

@@ -10,6 +10,7 @@
 #include "adapters/git/child_process.hpp"
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
+#include "adapters/git/pack_progress.hpp"
 #include "adapters/git/program.hpp"
 #include "adapters/git/ref_update.hpp"
 #include "base/error.hpp"
@@ -79,6 +80,27 @@ TEST(GitMessages, AreToldApart) {
     EXPECT_EQ(held_lock(saying("fatal: Unable to create '/a b/refs/heads/x.lock': File exists.")),
               "/a b/refs/heads/x.lock");
     EXPECT_EQ(held_lock(saying("fatal: Unable to create '/a/x.lock': Permission denied")), "");
+}
+
+TEST(PackProgress, TellsOfTheFirstAndOfWhatIsLeft) {
+    ManualClock clock;
+    PackProgress progress(clock);
+    PackProgress::Running first(progress, "a\nb.git");
+    PackProgress::Running second(progress, "c.git");
+    first.hear("Enumerating objects: 400, done.\nCounting objects: 100% (400/400), do");
+    first.hear("ne.\nWriting objects:   0% (1/400)\r");
+    clock.advance(std::chrono::seconds(10));
+    first.hear("Writing objects:  25% (100/400), 3.00 MiB | 0.30 MiB/s\r");
+    EXPECT_EQ(
+        progress.describe(),
+        "packing a\\x0ab.git for 10s: Writing objects:  25% (100/400), 3.00 MiB | 0.30 MiB/s, "
+        "about 30s left; and 1 more");
+}
+
+TEST(PackProgress, IsNotTakenForWhatIsWrong) {
+    EXPECT_EQ(without_progress("Counting objects: 1\rCounting objects: 2\nfatal: bad object x\n"),
+              "fatal: bad object x\n");
+    EXPECT_EQ(without_progress("killed"), "killed");
 }
 
 RefChange created(const std::string& name) {

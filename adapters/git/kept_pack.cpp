@@ -16,6 +16,7 @@ namespace antipode::git {
 namespace {
 
 constexpr std::string_view extension = ".pack";
+constexpr std::string_view note_extension = ".made";
 constexpr size_t header_bytes = 12;  // gitformat-pack(5): "PACK", version, number of objects
 constexpr size_t chunk_bytes = 1 << 18;
 
@@ -57,6 +58,27 @@ class FileBody final : public BulkBody {
     uint64_t size_;
 };
 
+Sha256 hash_of(const Fd& fd, const std::filesystem::path& path, const std::stop_token& stop) {
+    Sha256Stream hash;
+    std::vector<char> buffer(chunk_bytes);
+    while (const size_t count = read_some(fd, buffer, path)) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        hash.update(std::string_view(buffer.data(), count));
+    }
+    return hash.finish();
+}
+
+std::filesystem::path path_of(const std::filesystem::path& directory, const Sha256& hash) {
+    return directory / (to_hex(hash) + std::string(extension));
+}
+
+/// A line: the pack's SHA-256.
+std::filesystem::path note_of(const std::filesystem::path& directory, const std::string& request) {
+    return directory / (to_hex(sha256(request)) + std::string(note_extension));
+}
+
 bool has_objects(std::string_view header) {
     return header.size() >= header_bytes && header.substr(8, 4) != std::string_view("\0\0\0\0", 4);
 }
@@ -88,7 +110,7 @@ std::optional<Pack> keep_pack(const std::filesystem::path& file,
         if (fsync(fd.get()) != 0) {
             throw_errno("syncing", file);
         }
-        rename_path(file, directory / (to_hex(pack.sha256) + std::string(extension)));
+        rename_path(file, path_of(directory, pack.sha256));
         sync_path(directory);
     }
     return pack;
@@ -103,28 +125,44 @@ std::optional<Pack> link_pack(const std::filesystem::path& file,
         return std::nullopt;
     }
     const Fd fd = open_file(linked, O_RDONLY);
-    Pack pack;
-    pack.size = file_size(fd, file);
-    Sha256Stream hash;
-    std::vector<char> buffer(chunk_bytes);
-    while (const size_t count = read_some(fd, buffer, file)) {
-        if (stop.stop_requested()) {
-            throw Stopped{};
-        }
-        hash.update(std::string_view(buffer.data(), count));
-    }
-    pack.sha256 = hash.finish();
+    const Pack pack{hash_of(fd, file, stop), file_size(fd, file), {}};
     if (fsync(fd.get()) != 0) {
         throw_errno("syncing", file);
     }
     // Nothing happens when it is kept already.
-    rename_path(linked, directory / (to_hex(pack.sha256) + std::string(extension)));
+    rename_path(linked, path_of(directory, pack.sha256));
     sync_path(directory);
     return pack;
 }
 
+void note_made(const std::filesystem::path& directory, const std::string& request,
+               const Pack& pack) {
+    write_file_durably(note_of(directory, request), to_hex(pack.sha256) + "\n", 0600);
+}
+
+std::optional<Pack> take_made(const std::filesystem::path& directory, const std::string& request,
+                              const std::stop_token& stop) {
+    const std::filesystem::path note = note_of(directory, request);
+    if (!std::filesystem::exists(note)) {
+        return std::nullopt;
+    }
+    const std::string text = read_small_file(note, 100);
+    unlink(note.c_str());
+    const auto bytes = from_hex(text.substr(0, text.find('\n')));
+    const auto hash = bytes ? sha256_from_bytes(*bytes) : std::nullopt;
+    const std::filesystem::path path = hash ? path_of(directory, *hash) : note;
+    const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd.valid() || hash_of(fd, path, stop) != *hash) {
+        return std::nullopt;
+    }
+    if (futimens(fd.get(), nullptr) != 0) {  // from now on it is kept anew
+        throw_errno("touching", path);
+    }
+    return Pack{*hash, file_size(fd, path), {}};
+}
+
 std::unique_ptr<BulkBody> open_pack(const std::filesystem::path& directory, const Sha256& hash) {
-    std::filesystem::path path = directory / (to_hex(hash) + std::string(extension));
+    std::filesystem::path path = path_of(directory, hash);
     Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) {
         if (errno == ENOENT) {
@@ -140,13 +178,15 @@ size_t drop_packs(const std::filesystem::path& directory, TimePoint time) {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
         struct stat info {};
-        if (entry.path().extension() != extension || stat(entry.path().c_str(), &info) != 0) {
+        const bool is_pack = entry.path().extension() == extension;
+        if ((!is_pack && entry.path().extension() != note_extension) ||
+            stat(entry.path().c_str(), &info) != 0) {
             continue;
         }
         // When it got its last name: a pack of a repository may be old.
         const auto kept = TimePoint(std::chrono::seconds(info.st_ctim.tv_sec));
         if (kept < time && std::filesystem::remove(entry.path(), error)) {
-            ++dropped;
+            dropped += is_pack ? 1 : 0;
         }
     }
     return dropped;

@@ -83,6 +83,7 @@ Outcome Program::run(const std::filesystem::path& git_dir, const Call& call,
     command.input_file = call.input_file;
     command.output_file = call.output_file;
     command.error_limit = call.error_limit;
+    command.on_error = call.on_error;
     return git::run(command, stop);
 }
 

@@ -22,6 +22,7 @@ class Program {
         std::filesystem::path input_file = {};
         std::filesystem::path output_file = {};
         size_t error_limit = Command{}.error_limit;
+        std::function<void(std::string_view piece)> on_error{};
     };
 
     /// Finds git on this process's PATH. Throws Error{Stop} when there is none.

@@ -1,7 +1,11 @@
 #include "adapters/git/ref_update.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "adapters/git/beside_refs.hpp"
 #include "adapters/git/files.hpp"
@@ -109,8 +113,18 @@ void RefUpdater::run_refs(const std::vector<RefChange>& changes, const std::stop
     if (changes.empty()) {
         return;
     }
+    const auto sets_head = [](const RefChange& change) {
+        return change.name == "HEAD" && change.after.is_symbolic();
+    };
+    std::vector<RefChange> refs;
+    std::remove_copy_if(changes.begin(), changes.end(), std::back_inserter(refs), sets_head);
     const auto push = SmallPush::open(git_dir_);
-    if (push != nullptr && push->move(changes)) {
+    if (push != nullptr && push->move(refs)) {
+        for (const RefChange& change : changes) {
+            if (sets_head(change)) {
+                set_symbolic(change, stop);
+            }
+        }
         sync_directories(changes);
         return;
     }
@@ -171,7 +185,31 @@ void RefUpdater::transaction(const std::vector<const RefChange*>& changes,
     throw_failure(doing, outcome);
 }
 
+/// As git does it. False, with nothing changed: git is asked, and says what is wrong.
+bool RefUpdater::set_head(const std::string& target) {
+    const std::filesystem::path head = git_dir_ / "HEAD";
+    const std::filesystem::path lock = git_dir_ / "HEAD.lock";
+    if (!target.starts_with("refs/")) {
+        return false;
+    }
+    const Fd fd(open(lock.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!fd.valid()) {
+        return false;
+    }
+    try {
+        write_and_sync(fd, "ref: " + target + "\n", lock);
+        rename_path(lock, head);
+    } catch (...) {
+        unlink(lock.c_str());
+        throw;
+    }
+    return true;
+}
+
 void RefUpdater::set_symbolic(const RefChange& change, const std::stop_token& stop) {
+    if (change.name == "HEAD" && set_head(change.after.target)) {
+        return;  // its directory is synced with the others'
+    }
     const Outcome outcome =
         run_past_leftovers(program_, git_dir_,
                            {.arguments = {"symbolic-ref", change.name, change.after.target}}, stop);

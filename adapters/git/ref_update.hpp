@@ -23,6 +23,7 @@ class RefUpdater {
     void move_many(const std::vector<RefChange>& changes, const std::stop_token& stop);
     void transaction(const std::vector<const RefChange*>& changes, const std::stop_token& stop);
     void set_symbolic(const RefChange& change, const std::stop_token& stop);
+    bool set_head(const std::string& target);
     void sync_directories(const std::vector<RefChange>& changes) const;
 
     const Program& program_;

@@ -85,7 +85,7 @@ std::string first_defect(const Outcome& outcome) {
 }  // namespace
 
 GitRepositories::GitRepositories(Options options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
+    : options_(std::move(options)), clock_(clock), progress_(clock) {
     if (!options_.packs_directory.empty()) {
         std::filesystem::create_directories(options_.packs_directory);
     }
@@ -184,7 +184,7 @@ std::optional<Pack> GitRepositories::make_pack(const std::string& name,
                                   : std::optional(Pack{sha256(*bytes), bytes->size(), *bytes});
         }
     }
-    return pack(git_dir, wants, haves, std::nullopt, stop);
+    return pack(name, wants, haves, std::nullopt, stop);
 }
 
 /// What the base holds is left out of the other pack.
@@ -201,7 +201,7 @@ WholePacks GitRepositories::make_whole_packs(const std::string& name,
     if (!packs.base) {
         packs.rest = make_pack(name, wants, haves, stop);
     } else if (!base->is_all) {
-        packs.rest = pack(git_dir, wants, haves, base, stop);
+        packs.rest = pack(name, wants, haves, base, stop);
     }
     return packs;
 }
@@ -217,27 +217,42 @@ std::optional<Pack> GitRepositories::keep_base(const std::filesystem::path& file
     }
 }
 
-std::optional<Pack> GitRepositories::pack(const std::filesystem::path& git_dir,
+/// What was packed and not published before a crash is not packed again.
+std::optional<Pack> GitRepositories::pack(const std::string& name,
                                           const std::vector<std::string>& wants,
                                           const std::vector<std::string>& haves,
                                           const std::optional<BasePack>& base,
                                           const std::stop_token& stop) {
+    const std::filesystem::path git_dir = path_of(name);
     const std::filesystem::path work = make_unique_directory(options_.packs_directory, "making-");
     const TreeRemover remover(work);
     const std::filesystem::path file = work / "pack";
     const std::string known = existing_lines(program_, git_dir, haves, stop);
     const std::string wanted = hex_lines(wants);
+    const std::string base_name = base ? base->file.filename().string() : std::string();
+    const std::string request = name + '\0' + base_name + '\n' + wanted + "--not\n" + known;
+    if (auto kept = take_made(options_.packs_directory, request, stop)) {
+        return kept;
+    }
+    PackProgress::Running progress(progress_, name);
     const auto run = [&](const std::string& input, bool thin) {
-        std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--quiet",
+        std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--progress",
                                            "--delta-base-offset"};
         if (thin) {
             arguments.emplace_back("--thin");
         }
         if (base) {
-            arguments.push_back("--keep-pack=" + base->file.filename().string());
+            arguments.push_back("--keep-pack=" + base_name);
         }
-        return program_.run(git_dir, {.arguments = arguments, .input = input, .output_file = file},
-                            stop);
+        Outcome outcome =
+            program_.run(git_dir,
+                         {.arguments = arguments,
+                          .input = input,
+                          .output_file = file,
+                          .on_error = [&](std::string_view piece) { progress.hear(piece); }},
+                         stop);
+        outcome.error = without_progress(outcome.error);
+        return outcome;
     };
     Outcome outcome = run(known.empty() ? wanted : wanted + "--not\n" + known, !known.empty());
     if (!outcome.ok() && !known.empty() && !is_system_trouble(outcome)) {
@@ -247,7 +262,11 @@ std::optional<Pack> GitRepositories::pack(const std::filesystem::path& git_dir,
     if (!outcome.ok()) {
         throw_failure("packing repository " + printable(git_dir.native()), outcome);
     }
-    return keep_pack(file, options_.packs_directory);
+    auto made = keep_pack(file, options_.packs_directory);
+    if (made && made->bytes.empty()) {
+        note_made(options_.packs_directory, request, *made);
+    }
+    return made;
 }
 
 std::unique_ptr<BulkBody> GitRepositories::open_kept_pack(const Sha256& hash) {

@@ -9,6 +9,7 @@
 #include "adapters/git/base_pack.hpp"
 #include "adapters/git/hooks.hpp"
 #include "adapters/git/house_turns.hpp"
+#include "adapters/git/pack_progress.hpp"
 #include "adapters/git/program.hpp"
 #include "base/clock.hpp"
 #include "base/seams/repositories.hpp"
@@ -70,6 +71,9 @@ class GitRepositories final : public Repositories {
     /// among the kept packs. Call it once, before anything else uses the root.
     void clean_leftovers();
 
+    /// What is being packed now, for people; empty: nothing that takes long. Any thread.
+    std::string packing() const { return progress_.describe(); }
+
     /// Where a repository is. Throws Error{Stop} for a name that could leave the root.
     std::filesystem::path path_of(const std::string& name) const;
 
@@ -77,8 +81,7 @@ class GitRepositories final : public Repositories {
     std::filesystem::path work_directory(const std::string& name);
     std::vector<std::filesystem::path> kept_packs() const;
     std::optional<Pack> keep_base(const std::filesystem::path& file, const std::stop_token& stop);
-    std::optional<Pack> pack(const std::filesystem::path& git_dir,
-                             const std::vector<std::string>& wants,
+    std::optional<Pack> pack(const std::string& name, const std::vector<std::string>& wants,
                              const std::vector<std::string>& haves,
                              const std::optional<BasePack>& base, const std::stop_token& stop);
     void guard(const std::filesystem::path& repository) const;
@@ -93,6 +96,7 @@ class GitRepositories final : public Repositories {
     const Clock& clock_;
     Program program_;
     HouseTurns turns_;
+    PackProgress progress_;
 };
 
 }  // namespace antipode::git

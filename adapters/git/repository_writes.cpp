@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "adapters/git/borrowing.hpp"
+#include "adapters/git/empty_repository.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/housekeeping.hpp"
 #include "adapters/git/quarantine.hpp"
@@ -32,22 +33,13 @@ std::string parent_of(const std::string& name) {
 }  // namespace
 
 void GitRepositories::create(const std::string& name, const std::string& object_format,
-                             const std::stop_token& stop) {
+                             const std::stop_token& /*stop*/) {
     const std::filesystem::path place = path_of(name);
     const std::filesystem::path made = make_unique_directory(work_directory("new"), "repository-");
     const TreeRemover remover(made);
     const std::filesystem::path repository = made / "repository.git";
-    const Outcome outcome =
-        program_.run({},
-                     {.arguments = {"init", "--quiet", "--bare",
-                                    "--template=", "--object-format=" + object_format,
-                                    "--initial-branch=main", repository.string()}},
-                     stop);
-    if (!outcome.ok()) {
-        throw_failure("creating repository " + printable(place.native()), outcome);
-    }
+    make_empty_repository(repository, object_format);
     guard(repository);
-    sync_file_system(repository);
     const std::string parent = parent_of(name);
     bool foreign = false;
     open_beneath(options_.root, parent, foreign);

@@ -101,7 +101,10 @@ class GitPrimary final : public PrimaryItems {
                      return changed;
                  }}};
     }
-    std::string remark() const override { return capture_.problem(); }
+    std::string remark() const override {
+        const std::string packing = repositories_.packing();
+        return packing.empty() ? capture_.problem() : packing;
+    }
     std::chrono::milliseconds check_every() const override { return check_every_; }
     void applied_everywhere(TimePoint time) override { repositories_.drop_kept_packs_before(time); }
 
