@@ -82,10 +82,13 @@ class Bench {
         RepositoriesLoad load(directory, tool.source(), options_.repositories,
                               options_.pushes + options_.missed, options_.files);
         sync();
+        const double cpu = cpu_of_all(tool);
         const auto begin = SteadyClock::now();
         tool.copy(load);
         if (tool.name() != "none") {
             note(tool, "initial sync, MiB/s", load.mebibytes() / seconds_since(begin));
+            note(tool, "CPU of the initial sync, ms per MiB",
+                 (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
         }
         sleep(1);
         if (wanted("live")) {
