@@ -265,12 +265,12 @@ TEST_F(RepositoriesInitial, PackingSaysHowFarItIs) {
     {
         git::PackProgress::Running running(progress, "r.git");
         EXPECT_EQ(progress.describe(), "");  // too short to be noticed
-        const auto outcome =
-            git::Program().run(on_primary("r.git"),
-                               {.arguments = {"pack-objects", "--all", "--stdout", "--progress"},
-                                .output_file = directory_ / "pack",
-                                .on_error = [&](std::string_view piece) { running.hear(piece); }},
-                               stop_);
+        const auto outcome = git::Program().run(
+            on_primary("r.git"),
+            {.arguments = {"pack-objects", "--all", "--stdout", "--all-progress"},
+             .output_file = directory_ / "pack",
+             .on_error = [&](std::string_view piece) { running.hear(piece); }},
+            stop_);
         ASSERT_TRUE(outcome.ok()) << outcome.error;
         clock.advance(std::chrono::seconds(3));
         EXPECT_THAT(progress.describe(),

@@ -21,7 +21,7 @@ class PackProgress {
         ~Running();
         Running(const Running&) = delete;
         Running& operator=(const Running&) = delete;
-        /// The next piece of what git-pack-objects(1) says under --progress.
+        /// The next piece of what git-pack-objects(1) says under --all-progress.
         void hear(std::string_view piece);
 
       private:

@@ -236,7 +236,7 @@ std::optional<Pack> GitRepositories::pack(const std::string& name,
     }
     PackProgress::Running progress(progress_, name);
     const auto run = [&](const std::string& input, bool thin) {
-        std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--progress",
+        std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--all-progress",
                                            "--delta-base-offset"};
         if (thin) {
             arguments.emplace_back("--thin");
