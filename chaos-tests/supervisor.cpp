@@ -17,11 +17,18 @@ namespace {
 
 constexpr int ended_by_signal = 128;  ///< as shells say it
 
+/// Those that the caller ignores (nohup(1)) stay ignored.
 sigset_t awaited_signals() {
     sigset_t signals;
     sigemptyset(&signals);
-    for (const int number : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) {
-        sigaddset(&signals, number);
+    signal(SIGCHLD, SIG_DFL);
+    sigaddset(&signals, SIGCHLD);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+        struct sigaction action {};
+        sigaction(number, nullptr, &action);
+        if (action.sa_handler != SIG_IGN) {
+            sigaddset(&signals, number);
+        }
     }
     return signals;
 }

@@ -71,6 +71,8 @@ std::string_view to_string(OperationOutcome outcome) {
             return "done";
         case OperationOutcome::GivenUp:
             return "given-up";
+        case OperationOutcome::Unknown:
+            return "unknown";
     }
     return "?";
 }
@@ -83,6 +85,8 @@ std::string outcome_of(const Operation& operation) {
                    std::to_string(operation.epoch);
         case OperationOutcome::GivenUp:
             return "given up" + (operation.reason.empty() ? "" : ": " + operation.reason);
+        case OperationOutcome::Unknown:
+            return "not known: " + operation.reason;
         case OperationOutcome::Runs:
             break;
     }
@@ -167,14 +171,15 @@ Json json_of(const Operation& operation) {
                          {"detail", entry.detail}});
     }
     const bool done = operation.outcome == OperationOutcome::Done;
-    const bool runs = operation.outcome == OperationOutcome::Runs;
+    const bool ended = operation.outcome == OperationOutcome::Done ||
+                       operation.outcome == OperationOutcome::GivenUp;
     return {{"operation", operation.id},
             {"outcome", to_string(operation.outcome)},
             {"primary", done ? Json(operation.primary) : Json()},
             {"epoch", done ? Json(operation.epoch) : Json()},
             {"reason", operation.reason.empty() ? Json() : Json(operation.reason)},
             {"began_at_us", to_microseconds(operation.steps.front().entry.at)},
-            {"ended_at_us", runs ? Json() : Json(to_microseconds(operation.ended))},
+            {"ended_at_us", ended ? Json(to_microseconds(operation.ended)) : Json()},
             {"steps", steps}};
 }
 
@@ -215,6 +220,12 @@ std::vector<Operation> operations_of(const Journals& journals) {
                      [](const Operation& one, const Operation& other) {
                          return one.steps.front().entry.at < other.steps.front().entry.at;
                      });
+    for (size_t i = 0; i + 1 < operations.size(); ++i) {
+        if (operations[i].outcome == OperationOutcome::Runs) {
+            operations[i].outcome = OperationOutcome::Unknown;
+            operations[i].reason = operations[i + 1].id + " came after it";
+        }
+    }
     return operations;
 }
 
@@ -225,8 +236,11 @@ ExitCode show_history(const Config& config, const Fetch& fetch, const Output& ou
     for (const Operation& operation : history.operations) {
         const TimePoint began = operation.steps.front().entry.at;
         const bool runs = operation.outcome == OperationOutcome::Runs;
+        const bool is_known = operation.outcome != OperationOutcome::Unknown;
         table.add({harmless(operation.id), to_iso8601(began),
-                   runs ? std::string(not_applicable) : format_duration(operation.ended - began),
+                   runs       ? std::string(not_applicable)
+                   : is_known ? format_duration(operation.ended - began)
+                              : std::string(unknown),
                    harmless(outcome_of(operation))});
         rows.push_back(json_of(operation));
     }

@@ -20,6 +20,7 @@ enum class OperationOutcome {
     Runs,
     Done,     ///< a site serves because of it
     GivenUp,  ///< before the point of no return
+    Unknown,  ///< another one began later, and no site remembers how this one ended
 };
 
 struct Operation {

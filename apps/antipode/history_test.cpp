@@ -83,6 +83,20 @@ TEST_F(History, TellsWhyOneWasGivenUpAndWhichRuns) {
     EXPECT_EQ(found[2].outcome, OperationOutcome::Runs);
 }
 
+TEST_F(History, DoesNotSayThatOneRunsWhichAnotherCameAfter) {
+    step("london", State::Fencing, 1, "switchover-1", "asked", "sydney");
+    step("sydney", State::Cutting, 1, "promote-2", "asked-claim");
+    step("sydney", State::Preparing, 2, "promote-2");
+    step("sydney", State::Opening, 2, "promote-2");
+    step("sydney", State::Serving, 2, "promote-2");
+    step("london", State::Fenced, 2, "switchover-1", "superseded");
+    const auto found = operations_of(journals_);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].outcome, OperationOutcome::Unknown);
+    EXPECT_EQ(found[0].reason, "promote-2 came after it");
+    EXPECT_EQ(found[1].outcome, OperationOutcome::Done);
+}
+
 /// As the daemons give their journals.
 class HistoryCommand : public History {
   protected:

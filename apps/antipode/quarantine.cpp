@@ -322,6 +322,10 @@ ExitCode export_quarantine(const Config& config, const Output& output,
 
 ExitCode drop_quarantine(const Config& config, const Fetch& fetch, const Output& output,
                          const std::string& operation, const ChangeOptions& options) {
+    if (operation.empty()) {
+        throw CommandError(ExitCode::Usage, "which quarantine is to be dropped is not said",
+                           "antipode quarantine list");
+    }
     const std::filesystem::path directory = find(config, operation);
     refuse_while_coming_back(config, fetch);
     const std::string name = directory.filename().string();

@@ -238,6 +238,9 @@ TEST_F(QuarantineCommand, DropsOneOnceItsNameIsTyped) {
     EXPECT_TRUE(std::filesystem::exists(quarantine_of("promote-2") / "manifest.json"));
     output_.format = Format::Json;
     options_.yes = true;
+    EXPECT_EQ(drop(""), ExitCode::Usage) << "the only one is not meant by nothing";
+    EXPECT_TRUE(std::filesystem::exists(quarantine_of("promote-2") / "manifest.json"));
+    out_.str("");
     EXPECT_EQ(drop("promote-2"), ExitCode::Ok);
     EXPECT_EQ(Json::parse(out_.str())["operation"], "promote-2");
 }
