@@ -25,7 +25,7 @@ if(ANTIPODE_SANITIZE)
   target_compile_options(antipode_options INTERFACE
     -fsanitize=${ANTIPODE_SANITIZE} -fno-omit-frame-pointer
     # What gcc 12 says of std::regex and of fences is not so.
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan;-Wno-maybe-uninitialized>)
+    "$<$<CXX_COMPILER_ID:GNU>:-Wno-tsan;-Wno-maybe-uninitialized>")
   target_link_options(antipode_options INTERFACE -fsanitize=${ANTIPODE_SANITIZE})
 endif()
 
