@@ -262,9 +262,15 @@ void Rejoin::note_let_go(const StoreId& store, const std::string& preliminary,
                          const std::set<std::string>& found,
                          failover::Quarantine& quarantine) const {
     const auto report = nlohmann::json::parse(preliminary, nullptr, false);
-    for (const auto& said : report["losses"]) {
-        const std::string item = said["item"].is_string() ? said["item"].get<std::string>() : "";
-        if (said["store"] != store.to_string() || !item.starts_with("xid ") ||
+    // The other site's: any part of it may lack.
+    const auto text_of = [](const nlohmann::json& loss, const char* key) {
+        const auto text = loss.find(key);
+        return text != loss.end() && text->is_string() ? text->get<std::string>() : std::string();
+    };
+    const auto losses = report.find("losses");
+    for (const auto& said : losses == report.end() ? nlohmann::json::array() : *losses) {
+        const std::string item = text_of(said, "item");
+        if (text_of(said, "store") != store.to_string() || !item.starts_with("xid ") ||
             found.contains(item)) {
             continue;
         }

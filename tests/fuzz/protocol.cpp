@@ -43,7 +43,7 @@ void read_changes(std::string_view bytes) {
 void look_at(const protocol::Event& event) {
     static_cast<void>(protocol::item_of(event.payload));
     static_cast<void>(protocol::fulfils(event.payload));
-    static_cast<void>(protocol::pulled_content(event.payload));
+    static_cast<void>(protocol::pulled_contents(event.payload));
     static_cast<void>(protocol::is_removal(event.payload));
     require(!protocol::kind_of(event.payload).empty(), "each event has a kind");
     read_changes(event.payload.transaction().changes());
