@@ -38,7 +38,7 @@ void Pulls::Shared::let_go(const Entry& entry) {
         missing_bytes -= entry.content.size();
     }
     if (entry.held()) {
-        held_bytes -= entry.content.size();
+        stores[entry.store].held_bytes -= entry.content.size();
     }
 }
 
@@ -61,9 +61,10 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
         const auto [found, fresh] = shared.entries.try_emplace(key);
         Entry& entry = found->second;
         if (fresh) {
+            entry.store = store;
             entry.content = content;
-            (comes_together(content) ? shared.small_queue : shared.stores[store].queue)
-                .push_back(key);
+            OfStore& of_store = shared.stores[store];
+            (comes_together(content) ? of_store.small_queue : of_store.queue).push_back(key);
             shared.missing_bytes += content.size();
         }
         if (entry.wanted_by.insert(position).second && !entry.is_safe()) {
@@ -86,6 +87,7 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
         const bool in_memory = entry.held() != nullptr;
         if (in_memory) {
             shared.stores[store].applied_at = clock_.steady_now();
+            shared.mark_tried(store, false, clock_.steady_now());
         }
         if (entry.wanted_by.empty() && !entry.running && entry.outcome) {
             shared.let_go(entry);
@@ -271,7 +273,12 @@ std::optional<Error> Pulls::problem(const StoreId& store) const {
 }
 
 void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std::stop_token& stop) {
-    if (pull_some_together(primary, stop) || save_one(stop)) {
+    if (pull_some_together(primary, stop)) {
+        return;
+    }
+    const bool others_first =
+        shared_.with([](Shared& shared) { return std::exchange(shared.others_first, false); });
+    if (!others_first && save_one(stop)) {
         return;
     }
     const auto next = begin_next();
@@ -279,7 +286,7 @@ void Pulls::step(BulkSource& primary, std::chrono::milliseconds wait, const std:
         const bool helped = std::any_of(stores_.begin(), stores_.end(), [&](const auto& store) {
             return store.second->help(primary, stop);
         });
-        if (!helped) {
+        if (!helped && !save_one(stop)) {
             wake_.take(1, wait, stop);
         }
         return;

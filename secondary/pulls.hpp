@@ -74,6 +74,7 @@ class Pulls {
     };
     static Key key_of(const StoreId& store, const v1::Content& content);
     struct Entry {
+        StoreId store;
         v1::Content content;
         std::set<Position> wanted_by;
         bool running = false;
@@ -90,7 +91,9 @@ class Pulls {
             SteadyTime since{};
         };
         std::deque<Key> queue;
-        std::deque<Held> held;    ///< oldest first; also some that are not in memory any more
+        std::deque<Key> small_queue;  ///< of what comes together
+        std::deque<Held> held;        ///< oldest first; also some that are not in memory any more
+        uint64_t held_bytes = 0;
         SteadyTime applied_at{};  ///< when one of `held` was applied last
         // After a failure one is tried at a time, and others have their turn meanwhile:
         Backoff backoff;
@@ -103,13 +106,14 @@ class Pulls {
         std::map<Key, Entry> entries;
         std::map<StoreId, OfStore> stores;
         StoreId last_served;
+        StoreId last_pulled_together;
+        bool small_running = false;
+        bool others_first = false;  ///< what is held was saved just now: large content has its turn
         std::set<std::pair<Position, Key>> missing;
         uint64_t missing_bytes = 0;
-        // Of what comes together:
-        std::deque<Key> small_queue;
-        bool small_running = false;
-        uint64_t held_bytes = 0;
 
+        uint64_t held_bytes() const;
+        void let_go_of_held(OfStore& of_store);
         std::optional<Key> take_queued(OfStore& of_store);
         void forget_applied(OfStore& of_store) const;
         /// Takes what has waited for apply for too long.
@@ -129,6 +133,8 @@ class Pulls {
         std::vector<v1::Content> contents;
     };
     Together begin_together();
+    Together take_together(Shared& shared, OfStore& of_store) const;
+    bool has_room(const Shared& shared, const OfStore& of_store) const;
     void finish_together(const Together& batch,
                          const std::vector<std::shared_ptr<const std::string>>& pulled);
     void give_back(const Together& batch, const std::optional<Error>& problem);

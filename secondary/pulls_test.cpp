@@ -291,6 +291,71 @@ TEST_F(PullsTogether, OfAStoreThatIsPausedGoToDiskWhileOthersAreBusy) {
     EXPECT_TRUE(is_on_disk("paused"));
 }
 
+TEST_F(PullsTogether, ThatGoToDiskDoNotHoldUpLargeContentOfOthers) {
+    const StoreId other{StoreKind::Blobs, "other"};
+    const test::TemporaryDirectory other_root;
+    files::PosixTree other_tree(other_root.path());
+    ContentStore other_contents(other, other_tree, "incoming");
+    Pulls both(
+        {{store, contents.get()}, {other, &other_contents}}, [](const StoreId&) {}, clock);
+    for (uint64_t i = 0; i < 500; ++i) {
+        both.want(store, {1, 1, i + 1}, small("paused " + std::to_string(i)));
+    }
+    both.step(primary, std::chrono::milliseconds(0), {});
+    clock.advance(std::chrono::seconds(2));
+    put("a");
+    both.want(other, {1, 1, 1000}, at("a"));
+    for (int i = 0; i < 3; ++i) {
+        both.step(primary, std::chrono::milliseconds(0), {});
+    }
+    EXPECT_TRUE(std::holds_alternative<ContentStore::Here>(both.state(other, at("a"))));
+    for (int i = 0; i < 1000; ++i) {
+        both.step(primary, std::chrono::milliseconds(0), {});
+    }
+    EXPECT_FALSE(both.oldest_missing()) << "and all are safe";
+}
+
+TEST_F(PullsTogether, OfAStoreThatCannotBeWrittenLeaveRoomForOthers) {
+    const StoreId other{StoreKind::Blobs, "other"};
+    const test::TemporaryDirectory other_root;
+    files::PosixTree other_tree(other_root.path());
+    ContentStore other_contents(other, other_tree, "incoming");
+    Pulls both(
+        {{store, contents.get()}, {other, &other_contents}}, [](const StoreId&) {}, clock);
+    test::write_file(root / "incoming", "no directory");
+    const auto try_step = [&] {
+        try {
+            both.step(primary, std::chrono::milliseconds(0), {});
+        } catch (const Error&) {
+            // Its disk.
+        }
+        clock.advance(std::chrono::milliseconds(300));
+    };
+    const std::string large(limits::inline_content_bytes, 'x');
+    for (uint64_t i = 0; i < 2 * limits::contents_held_bytes / large.size(); ++i) {
+        std::string text = large;
+        text.replace(0, 8, std::to_string(10'000'000 + i));
+        both.want(store, {1, 1, i + 1}, small(text));
+    }
+    for (int i = 0; i < 50; ++i) {
+        try_step();
+    }
+    const int requests = primary.requests;
+    const auto wanted = small("of the other");
+    both.want(other, {1, 1, 1000}, wanted);
+    for (int i = 0; i < 3; ++i) {
+        try_step();
+    }
+    EXPECT_TRUE(std::holds_alternative<ContentStore::Here>(both.state(other, wanted)));
+    EXPECT_LT(requests, 20) << "what cannot be written is not pulled all the time";
+    both.release(other, {1, 1, 1000}, wanted);
+    std::filesystem::remove(root / "incoming");
+    for (int i = 0; i < 2000 && both.oldest_missing(); ++i) {
+        try_step();
+    }
+    EXPECT_FALSE(both.oldest_missing()) << "once it can be written, all of it comes";
+}
+
 TEST_F(PullsTogether, ThatOthersOvertakeGoToDisk) {
     const auto first = small("first");
     pulls.want(store, {1, 1, 1}, first);
@@ -332,6 +397,7 @@ TEST_F(PullsTogether, AreAskedForAgainWhenThePrimaryWasAway) {
     EXPECT_THROW(step(), Error);
     EXPECT_EQ(pulls.problem(store)->what(), std::string("the primary is away"));
     primary.away = false;
+    clock.advance(std::chrono::seconds(1));
     step();
     EXPECT_TRUE(held(one));
     EXPECT_FALSE(pulls.problem(store));

@@ -36,39 +36,87 @@ bool Pulls::pull_some_together(BulkSource& primary, const std::stop_token& stop)
     return true;
 }
 
-/// One request at a time: while it runs, the next ones gather.
+/// One request at a time: while it runs, the next ones gather. The stores take turns.
 Pulls::Together Pulls::begin_together() {
     return shared_.with([&](Shared& shared) {
         Together batch;
-        uint64_t bytes = 0;
-        const bool room = shared.held_bytes + limits::contents_bytes <= most_held_bytes_;
-        while (room && !shared.small_running && !shared.small_queue.empty() &&
-               batch.keys.size() < limits::contents_at_once) {
-            const Key key = shared.small_queue.front();
-            const auto found = shared.entries.find(key);
-            if (found == shared.entries.end() || found->second.outcome || found->second.running) {
-                shared.small_queue.pop_front();
-                continue;
-            }
-            Entry& entry = found->second;
-            if (bytes + entry.content.size() > limits::contents_bytes ||
-                (!batch.keys.empty() && key.store != batch.keys.front().store)) {
-                break;
-            }
-            shared.small_queue.pop_front();
-            if (entry.wanted_by.empty()) {
-                shared.let_go(entry);
-                shared.entries.erase(found);
-                continue;
-            }
-            bytes += entry.content.size();
-            entry.running = true;
-            batch.keys.push_back(key);
-            batch.contents.push_back(entry.content);
+        if (shared.small_running) {
+            return batch;
         }
-        shared.small_running = shared.small_running || !batch.keys.empty();
+        const SteadyTime now = clock_.steady_now();
+        auto next = shared.stores.upper_bound(shared.last_pulled_together);
+        for (size_t i = 0; i < shared.stores.size() && batch.keys.empty(); ++i, ++next) {
+            if (next == shared.stores.end()) {
+                next = shared.stores.begin();
+            }
+            OfStore& of_store = next->second;
+            if (now >= of_store.rest_until && has_room(shared, of_store)) {
+                batch = take_together(shared, of_store);
+                if (!batch.keys.empty()) {
+                    of_store.begin_try(now);
+                    shared.last_pulled_together = next->first;
+                    shared.small_running = true;
+                }
+            }
+        }
         return batch;
     });
+}
+
+/// One store alone, which may be paused, leaves room for the others.
+bool Pulls::has_room(const Shared& shared, const OfStore& of_store) const {
+    const uint64_t most = stores_.size() > 1 ? most_held_bytes_ / 2 : most_held_bytes_;
+    return of_store.held_bytes + limits::contents_bytes <= most &&
+           shared.held_bytes() + limits::contents_bytes <= most_held_bytes_;
+}
+
+Pulls::Together Pulls::take_together(Shared& shared, OfStore& of_store) const {
+    Together batch;
+    uint64_t bytes = 0;
+    const size_t most = of_store.failed ? 1 : limits::contents_at_once;
+    while (!of_store.small_queue.empty() && batch.keys.size() < most) {
+        const Key key = of_store.small_queue.front();
+        const auto found = shared.entries.find(key);
+        if (found == shared.entries.end() || found->second.outcome || found->second.running) {
+            of_store.small_queue.pop_front();
+            continue;
+        }
+        Entry& entry = found->second;
+        if (bytes + entry.content.size() > limits::contents_bytes) {
+            break;
+        }
+        of_store.small_queue.pop_front();
+        if (entry.wanted_by.empty()) {
+            shared.let_go(entry);
+            shared.entries.erase(found);
+            continue;
+        }
+        bytes += entry.content.size();
+        entry.running = true;
+        batch.keys.push_back(key);
+        batch.contents.push_back(entry.content);
+    }
+    return batch;
+}
+
+uint64_t Pulls::Shared::held_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& [store, of_store] : stores) {
+        bytes += of_store.held_bytes;
+    }
+    return bytes;
+}
+
+/// None of it can be saved: it is pulled again, and its room is others'.
+void Pulls::Shared::let_go_of_held(OfStore& of_store) {
+    for (const OfStore::Held& held : std::exchange(of_store.held, {})) {
+        const auto found = entries.find(held.key);
+        if (found != entries.end() && found->second.held() && !found->second.running) {
+            of_store.held_bytes -= found->second.content.size();
+            found->second.outcome.reset();
+            of_store.small_queue.push_back(held.key);
+        }
+    }
 }
 
 void Pulls::Shared::forget_applied(OfStore& of_store) const {
@@ -117,7 +165,7 @@ void Pulls::finish_together(const Together& batch,
                 shared.entries.erase(key);
             } else {
                 entry.outcome = ContentStore::Here{{}, {}, pulled[i]};
-                shared.held_bytes += entry.content.size();
+                of_store.held_bytes += entry.content.size();
                 of_store.held.push_back({key, now});
             }
         }
@@ -127,11 +175,13 @@ void Pulls::finish_together(const Together& batch,
 void Pulls::give_back(const Together& batch, const std::optional<Error>& problem) {
     shared_.with([&](Shared& shared) {
         shared.small_running = false;
+        const StoreId& store = batch.keys.front().store;
+        shared.mark_tried(store, problem.has_value(), clock_.steady_now());
         for (const Key& key : batch.keys) {
             Entry& entry = shared.entries.at(key);
             entry.running = false;
             entry.problem = problem;
-            shared.small_queue.push_back(key);
+            shared.stores[store].small_queue.push_back(key);
         }
     });
 }
@@ -158,8 +208,8 @@ bool Pulls::save_one(const std::stop_token& stop) {
     }
     const auto give_up = [&](const std::optional<Error>& problem) {
         shared_.with([&](Shared& shared) {
-            const SteadyTime now = clock_.steady_now();
-            shared.mark_tried(saving->key.store, problem.has_value(), now);
+            OfStore& of_store = shared.stores[saving->key.store];
+            shared.mark_tried(saving->key.store, problem.has_value(), clock_.steady_now());
             Entry& entry = shared.entries.at(saving->key);
             entry.running = false;
             entry.problem = problem;
@@ -167,11 +217,15 @@ bool Pulls::save_one(const std::stop_token& stop) {
                 shared.let_go(entry);
                 shared.entries.erase(saving->key);
             } else {
-                shared.stores[saving->key.store].held.push_back({saving->key, now});
+                of_store.held.push_back({saving->key, clock_.steady_now()});
+            }
+            if (problem) {
+                shared.let_go_of_held(of_store);
             }
         });
     };
     try {
+        shared_.with([](Shared& shared) { shared.others_first = true; });
         finish(saving->key,
                stores_.at(saving->key.store)->keep(saving->content, *saving->bytes, stop));
     } catch (const Error& error) {

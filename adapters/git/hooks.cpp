@@ -1,6 +1,7 @@
 #include "adapters/git/hooks.hpp"
 
 #include <cerrno>
+#include <mutex>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,6 +23,9 @@ constexpr const char* settings_name = "antipode-hook";
 constexpr const char* chained_directory = "antipode-chained";
 constexpr std::string_view program_name = "antipode-git-hook";
 constexpr size_t settings_bytes = 64 * 1024;
+
+/// Two threads may find the same hook outdated: the second must not take ours for another's.
+std::mutex installing;
 
 struct Places {
     explicit Places(const std::filesystem::path& git_dir, const char* name = hook_name)
@@ -209,6 +213,7 @@ HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings&
 }
 
 void install_hook(const std::filesystem::path& git_dir, const HookSettings& settings) {
+    const std::scoped_lock lock(installing);
     make_hooks_directory(git_dir);
     install_at(Places(git_dir), settings);
     const Places early(git_dir, mirror_hook_name);
@@ -224,6 +229,7 @@ void guard_mirror(const std::filesystem::path& git_dir, const HookSettings& sett
     if (link_target(places.hook) != settings.program ||
         link_target(early.hook) != settings.program || !is_there(places.settings) ||
         read_small_file(places.settings, settings_bytes) != settings_text(settings)) {
+        const std::scoped_lock lock(installing);
         make_hooks_directory(git_dir);
         install_at(places, settings);
         install_at(early, settings);

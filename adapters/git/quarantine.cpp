@@ -248,7 +248,11 @@ void Quarantine::release() {
     const std::filesystem::path to = git_dir_ / "objects" / "pack";
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(from)) {
-        names.push_back(entry.path().filename().string());
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with("tmp_")) {
+            continue;  // what a run of git that failed has left
+        }
+        names.push_back(name);
         sync_path(entry.path());
     }
     // A pack is there for readers as soon as its index is: that comes last.

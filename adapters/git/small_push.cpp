@@ -88,12 +88,13 @@ class Walk {
     }
 
     void want(const git_oid& id) {
-        if (border_.contains(raw(id))) {
-            return;
-        }
+        // Also of the border: a ref of a damaged repository may name what is not there.
         size_t size = 0;
         git_object_t type = GIT_OBJECT_INVALID;
         check(git_odb_read_header(&size, &type, odb_, &id));
+        if (border_.contains(raw(id))) {
+            return;
+        }
         if (type == GIT_OBJECT_COMMIT) {
             commits_.push_back(id);
         } else if (type == GIT_OBJECT_TAG) {

@@ -110,6 +110,14 @@ TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
     }
 }
 
+TEST_F(SmallPushes, ProveNothingByARefWhoseObjectIsGone) {
+    on(from_, {"update-ref", "refs/heads/lost", second_});
+    const auto push = SmallPush::open(from_);
+    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    std::filesystem::remove(from_ / "objects" / second_.substr(0, 2) / second_.substr(2));
+    EXPECT_FALSE(SmallPush::open(from_)->prove({raw(second_)}, {}));
+}
+
 TEST_F(SmallPushes, RefuseADamagedPack) {
     std::string pack = pack_of(second_, {raw(first_)});
     EXPECT_FALSE(SmallPush::open(to_)->index(pack.substr(0, pack.size() - 5), quarantine_));

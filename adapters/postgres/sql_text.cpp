@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <pg_query.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 namespace antipode::postgres {
 namespace {
@@ -16,8 +17,11 @@ using Json = nlohmann::json;
 
 /// The parser recurses as deep as an expression is, and what a client sent holds also what the
 /// server has refused for its depth. Measured are 420 bytes of stack for a level, which takes a
-/// byte of text at least.
-constexpr size_t stack_per_byte = 1024;
+/// token at least.
+constexpr size_t stack_per_token = 1024;
+/// Deeper than anybody writes, or some 10 MB of flat text.
+constexpr size_t most_stack = size_t{2} * 1024 * 1024 * 1024;
+constexpr size_t least_stack = size_t{4} * 1024 * 1024;
 /// What the stack of any thread suffices for.
 constexpr size_t short_text = 4096;
 
@@ -32,10 +36,73 @@ void* run_parser(void* argument) {
     return nullptr;
 }
 
+/// At most so many: what stands in strings and comments is counted, too.
+size_t count_tokens(const std::string& text) {
+    enum class Class { Space, Letters, Digits, Sign };
+    const auto class_of = [](unsigned char c) {
+        if (std::isspace(c) != 0) {
+            return Class::Space;
+        }
+        if (std::isdigit(c) != 0) {
+            return Class::Digits;
+        }
+        return std::isalpha(c) != 0 || c == '_' || c == '$' || c >= 0x80 ? Class::Letters
+                                                                         : Class::Sign;
+    };
+    size_t tokens = 0;
+    Class before = Class::Space;
+    for (const char c : text) {
+        const Class now = class_of(static_cast<unsigned char>(c));
+        if (now == Class::Sign || (now != Class::Space && now != before)) {
+            ++tokens;
+        }
+        before = now;
+    }
+    return tokens;
+}
+
+/// A thread's, with a guard below it. Takes memory only as it is used, and is not reserved.
+class Stack {
+  public:
+    explicit Stack(size_t size) : size_(size) {
+        void* const place = mmap(nullptr, guard + size_, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+        if (place != MAP_FAILED) {
+            place_ = static_cast<char*>(place);
+            mprotect(place_, guard, PROT_NONE);
+        }
+    }
+    ~Stack() {
+        if (place_ != nullptr) {
+            munmap(place_, guard + size_);
+        }
+    }
+    Stack(const Stack&) = delete;
+    Stack& operator=(const Stack&) = delete;
+
+    /// nullptr: there is no room for it.
+    char* begin() const { return place_ == nullptr ? nullptr : place_ + guard; }
+    size_t size() const { return size_; }
+
+  private:
+    static constexpr size_t guard = size_t{1} << 20;
+    const size_t size_;
+    char* place_ = nullptr;
+};
+
 void run_parser_in_thread(Parsing& parsing) {
+    constexpr size_t page = 4096;
+    const size_t wanted = least_stack + count_tokens(parsing.script) * stack_per_token;
+    if (wanted > most_stack) {
+        return;
+    }
+    const Stack stack((wanted + page - 1) / page * page);
+    if (stack.begin() == nullptr) {
+        return;
+    }
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, parsing.script.size() * stack_per_byte);
+    pthread_attr_setstack(&attributes, stack.begin(), stack.size());
     pthread_t thread{};
     if (pthread_create(&thread, &attributes, run_parser, &parsing) == 0) {
         pthread_join(thread, nullptr);
@@ -43,8 +110,8 @@ void run_parser_in_thread(Parsing& parsing) {
     pthread_attr_destroy(&attributes);
 }
 
-/// The tree as JSON; null when the parser refuses the text, there is no memory for its depth, or it
-/// is no UTF-8.
+/// The tree as JSON; null when the parser refuses the text, it may be deeper than there
+/// is memory for, or it is no UTF-8.
 Json parse(const std::string& script) {
     Parsing parsing{script};
     if (script.size() <= short_text) {

@@ -101,6 +101,16 @@ TEST(SqlText, ReadsDeepExpressions) {
     EXPECT_EQ(statements->size(), 3U);
 }
 
+TEST(SqlText, ReadsLargeTextsThatAreFlat) {
+    std::string rows = "INSERT INTO t VALUES ('" + std::string(30'000'000, 'x') + "')";
+    for (int i = 0; i < 100'000; ++i) {
+        rows += ", (" + std::to_string(i) + ", 'x')";
+    }
+    const auto statements = split_sql("CREATE TABLE t (id int); " + rows);
+    ASSERT_TRUE(statements);
+    EXPECT_EQ(statements->size(), 2U);
+}
+
 TEST(SqlText, DoesNotUnderstandWhatIsNoUtf8) {
     EXPECT_FALSE(split_sql("CREATE TABLE \"\xe9t\xe9\" (id int)"));
 }

@@ -51,6 +51,12 @@ json items_row(const json& store, const std::string& site) {
     return row;
 }
 
+/// Another site's daemon may be of another version.
+bool is_check(const json& row) {
+    return row.is_object() && row.contains("store") && row["store"].is_string() &&
+           (!row.contains("what") || row["what"].is_string());
+}
+
 std::string result_of(const json& row) {
     const auto what = row.value("what", std::string());
     return what.empty() ? "equal to the primary's" : what;
@@ -84,7 +90,10 @@ std::vector<CheckNews::News> CheckNews::hear(const std::vector<v1::SiteReport>& 
             continue;
         }
         for (const json& row : *rows) {
-            const auto store = StoreId::parse(row.value("store", std::string()));
+            if (!is_check(row)) {
+                continue;
+            }
+            const auto store = StoreId::parse(row["store"].get<std::string>());
             if (!store || store->kind != StoreKind::Database) {
                 continue;
             }

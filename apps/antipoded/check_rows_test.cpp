@@ -86,7 +86,8 @@ TEST(CheckNews, TellsEachResultOnce) {
 TEST(CheckNews, PassesOverWhatItDoesNotUnderstand) {
     CheckNews news;
     for (const char* text :
-         {"", "3", "{}", R"({"checks":null})", R"({"checks":[{"store":"x"}]})"}) {
+         {"", "3", "{}", R"({"checks":null})", R"({"checks":[{"store":"x"}]})",
+          R"({"checks":[3,{"store":null},{"store":"database/app","what":null}]})"}) {
         v1::SiteReport report;
         report.set_site("sydney");
         report.set_role("secondary");

@@ -102,8 +102,9 @@ class GitPrimary final : public PrimaryItems {
                  }}};
     }
     std::string remark() const override {
+        const std::string problem = capture_.problem();
         const std::string packing = repositories_.packing();
-        return packing.empty() ? capture_.problem() : packing;
+        return problem.empty() || packing.empty() ? problem + packing : problem + "; " + packing;
     }
     std::chrono::milliseconds check_every() const override { return check_every_; }
     void applied_everywhere(TimePoint time) override { repositories_.drop_kept_packs_before(time); }

@@ -118,6 +118,9 @@ std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
                 error.reaction() == Reaction::Resync
                     ? Result::needs_whole(error.what())
                     : Result::failed(FailureClass::Transient, error.what(), error.next_step()));
+        } catch (const std::filesystem::filesystem_error& error) {
+            results.push_back(Result::failed(FailureClass::Transient, error.what(),
+                                             "check the disk and the permissions"));
         }
     }
     return results;
@@ -241,8 +244,13 @@ std::string RepositoryApply::defect(const std::string& name, const std::stop_tok
 /// Why the primary was asked for what is here already, or was while the application pushes.
 bool RepositoryApply::is_broken(const v1::RefUpdate& update, const std::stop_token& stop) {
     const std::string& name = update.repository();
+    const Presence presence = repositories_.presence(name);
+    if (presence == Presence::Absent) {
+        broken_.with([&](auto& names) { names.erase(name); });
+        return false;
+    }
     const bool known = broken_.with([&](const auto& names) { return names.contains(name); });
-    if (known || repositories_.presence(name) == Presence::Damaged) {
+    if (known || presence == Presence::Damaged) {
         return true;
     }
     try {
