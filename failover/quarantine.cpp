@@ -1,7 +1,11 @@
 #include "failover/quarantine.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <set>
+#include <vector>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -13,6 +17,7 @@ namespace {
 
 /// A full disk would stop this site's servers, too.
 constexpr uint64_t left_free = 64 * limits::mib;
+constexpr const char* losses_name = "losses.jsonl";
 constexpr const char* remedy = "check free space and permissions of the state directory";
 
 [[noreturn]] void fail(const std::string& what) {
@@ -32,12 +37,72 @@ std::filesystem::path aside(const std::filesystem::path& directory, size_t numbe
     return directory.string() + ".before-" + std::to_string(number);
 }
 
-size_t count_aside(const std::filesystem::path& directory) {
-    size_t count = 0;
-    while (std::filesystem::exists(aside(directory, count + 1))) {
-        ++count;
+std::filesystem::path free_aside(const std::filesystem::path& directory) {
+    size_t number = 1;
+    while (std::filesystem::exists(aside(directory, number))) {
+        ++number;
     }
-    return count;
+    return aside(directory, number);
+}
+
+std::vector<std::filesystem::path> all_aside(const std::filesystem::path& directory) {
+    const std::string begin = directory.filename().string() + ".before-";
+    std::vector<std::filesystem::path> found;
+    for (const auto& entry : std::filesystem::directory_iterator(directory.parent_path())) {
+        if (entry.path().filename().string().starts_with(begin)) {
+            found.push_back(entry.path());
+        }
+    }
+    return found;
+}
+
+/// What is kept of a directory's losses, as its lines name it. nullopt: they cannot be read.
+std::optional<std::set<Sha256>> kept_in(const std::filesystem::path& directory) {
+    std::ifstream lines(directory / losses_name);
+    std::set<Sha256> kept;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(R"({"kind":"quarantined",)")) {
+            kept.insert(sha256(line));
+        }
+    }
+    return lines.eof() ? std::optional(std::move(kept)) : std::nullopt;
+}
+
+/// Whatever was only written on since holds what it held.
+bool begins_with(const std::filesystem::path& file, const std::filesystem::path& before) {
+    std::ifstream now(file, std::ios::binary);
+    std::ifstream then(before, std::ios::binary);
+    std::vector<char> has(limits::mib);
+    std::vector<char> had(limits::mib);
+    while (now.is_open() && then.read(had.data(), std::ssize(had)).gcount() > 0) {
+        const std::streamsize size = then.gcount();
+        if (now.read(has.data(), size).gcount() != size ||
+            !std::equal(had.begin(), had.begin() + size, has.begin())) {
+            return false;
+        }
+    }
+    return now.is_open() && then.eof();
+}
+
+/// Everything that `before` keeps is in `directory`, too: of rows and refs the lines of the losses
+/// say so, of files their bytes.
+bool holds(const std::filesystem::path& directory, const std::filesystem::path& before) try {
+    const auto now = kept_in(directory);
+    const auto then = kept_in(before);
+    if (!now || !then || !std::includes(now->begin(), now->end(), then->begin(), then->end())) {
+        return false;
+    }
+    const auto files = before / std::string(to_string(StoreKind::Blobs));
+    if (!std::filesystem::exists(files)) {
+        return true;
+    }
+    const std::filesystem::recursive_directory_iterator all(files);
+    return std::all_of(begin(all), end(all), [&](const auto& entry) {
+        return entry.is_directory() ||
+               begins_with(directory / entry.path().lexically_relative(before), entry.path());
+    });
+} catch (const std::filesystem::filesystem_error&) {
+    return false;
 }
 
 }  // namespace
@@ -68,12 +133,12 @@ std::string kept_path(const StoreId& store, const std::string& item) {
 
 Quarantine::Quarantine(std::filesystem::path directory) : directory_(std::move(directory)) {
     if (std::filesystem::exists(manifest_of(directory_))) {
-        rename_durably(directory_, aside(directory_, count_aside(directory_) + 1));
+        rename_durably(directory_, free_aside(directory_));
     }
     drop(directory_);  // what an earlier call left half made
     make_directories(directory_);
     std::filesystem::permissions(directory_, std::filesystem::perms::owner_all);
-    losses_ = create("losses.jsonl");
+    losses_ = create(losses_name);
     loss_.quarantine = directory_;
 }
 
@@ -116,7 +181,7 @@ void Quarantine::add(const Loss& loss) {
 
 std::string Quarantine::finish(const std::string& preliminary, const std::string& site,
                                TimePoint now) {
-    close(losses_, "losses.jsonl");
+    close(losses_, losses_name);
     loss_.site = site;
     loss_.at = now;
     const std::string manifest = complete_report(preliminary, loss_);
@@ -124,10 +189,11 @@ std::string Quarantine::finish(const std::string& preliminary, const std::string
     replace_durably(manifest_of(directory_), manifest);
     // Whoever reads the manifest after a power cut finds the directory, too.
     sync_file_system(directory_.parent_path());
-    // The newest first: those that a crash leaves are still counted.
-    for (size_t left = loss_.counts.unreadable == 0 ? count_aside(directory_) : 0; left > 0;
-         --left) {
-        drop(aside(directory_, left));
+    for (const auto& before : all_aside(directory_)) {
+        // Without a manifest it was being deleted.
+        if (!std::filesystem::exists(manifest_of(before)) || holds(directory_, before)) {
+            drop(before);
+        }
     }
     return manifest;
 }

@@ -21,8 +21,8 @@ namespace antipode::failover {
 ///     manifest.json              the final loss report; last: without it the rest is half made
 ///
 /// Made from nothing each time; durable when finish() returns. A whole one that is made anew is put
-/// aside until then (<directory>.before-1, ...), and longer if something could not be read any
-/// more: it may hold that. One thread. Throws Error{Retry} when the disk refuses.
+/// aside (<directory>.before-1, ...) until one holds everything that it holds. One thread. Throws
+/// Error{Retry} when the disk refuses.
 class Quarantine {
   public:
     explicit Quarantine(std::filesystem::path directory);

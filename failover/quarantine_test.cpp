@@ -1,6 +1,7 @@
 #include "failover/quarantine.hpp"
 
 #include <sstream>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -86,31 +87,94 @@ TEST(Quarantine, IsMadeAnewFromNothing) {
     EXPECT_EQ(second["preliminary"]["known_lost"], 2) << "what was known before is forgotten";
 }
 
-TEST(Quarantine, OneThatWasWholeIsThereUntilAllOfItIsKeptAgain) {
-    const test::TemporaryDirectory temporary;
-    const auto directory = temporary / "promote-1";
-    const auto make = [&](Loss::Kind kind, bool ends = true) {
-        Quarantine quarantine(directory);
-        if (kind == Loss::Kind::Quarantined) {
-            quarantine.keep("blobs/uploads/a", 0, [](std::ostream& out) { out << "as it was"; });
+/// One that was whole, and is made anew.
+class Aside : public testing::Test {
+  protected:
+    static Loss transaction(Loss::Kind kind) {
+        Loss loss;
+        loss.kind = kind;
+        loss.store = {StoreKind::Database, "app"};
+        loss.item = "xid 7 at 0/7";
+        return loss;
+    }
+    /// With the file, unless `content` is empty.
+    void make(const std::string& content, const std::vector<Loss>& more = {}, bool ends = true) {
+        Quarantine quarantine(directory_);
+        if (!content.empty()) {
+            quarantine.keep("blobs/uploads/a", 0, [&](std::ostream& out) { out << content; });
+            quarantine.add(file("a", Loss::Kind::Quarantined));
         }
-        quarantine.add(file("a", kind));
+        for (const Loss& loss : more) {
+            quarantine.add(loss);
+        }
         if (ends) {
             quarantine.finish(preliminary(), "london", from_microseconds(9));
         }
-    };
-    const auto before = temporary / "promote-1.before-1";
-    make(Loss::Kind::Quarantined);
-    EXPECT_FALSE(std::filesystem::exists(before));
-    make(Loss::Kind::Unreadable, false);  // it dies
-    make(Loss::Kind::Unreadable);
-    EXPECT_EQ(test::read_file(before / "blobs/uploads/a"), "as it was");
-    EXPECT_TRUE(std::filesystem::exists(Quarantine::manifest_of(before)));
-    make(Loss::Kind::Unreadable);
-    EXPECT_EQ(test::read_file(before / "blobs/uploads/a"), "as it was");
-    make(Loss::Kind::Quarantined);
-    EXPECT_EQ(test::read_file(directory / "blobs/uploads/a"), "as it was");
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(temporary.path()), {}), 1);
+    }
+    std::filesystem::path before(int number) const {
+        return directory_.string() + ".before-" + std::to_string(number);
+    }
+    std::ptrdiff_t directories() const {
+        return std::distance(std::filesystem::directory_iterator(temporary_.path()), {});
+    }
+
+    const test::TemporaryDirectory temporary_;
+    const std::filesystem::path directory_ = temporary_ / "promote-1";
+    const Loss unreadable_ = file("a", Loss::Kind::Unreadable);
+};
+
+TEST_F(Aside, IsThereUntilAllOfItIsKeptAgain) {
+    make("as it was");
+    EXPECT_EQ(directories(), 1);
+    make("", {unreadable_}, false);  // it dies
+    make("", {unreadable_});
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+    EXPECT_TRUE(std::filesystem::exists(Quarantine::manifest_of(before(1))));
+    make("", {unreadable_});
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+    EXPECT_EQ(directories(), 2) << "what holds nothing more is left";
+    make("as it was", {unreadable_});
+    EXPECT_EQ(test::read_file(directory_ / "blobs/uploads/a"), "as it was");
+    EXPECT_EQ(directories(), 1);
+}
+
+TEST_F(Aside, IsThereWhenWhatItKeepsIsGoneAndNobodyHadIt) {
+    make("as it was");
+    make("");
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+}
+
+TEST_F(Aside, IsThereWhenItAloneHasATransaction) {
+    make("", {transaction(Loss::Kind::Quarantined)});
+    make("", {transaction(Loss::Kind::LetGo)});
+    EXPECT_TRUE(std::filesystem::exists(Quarantine::manifest_of(before(1))));
+    make("", {transaction(Loss::Kind::Quarantined)});
+    EXPECT_EQ(directories(), 1);
+}
+
+TEST_F(Aside, IsThereWhenAFileIsNotWhatItWas) {
+    make("as it was");
+    make("as it is!");
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+    make("as it is! more");
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+    EXPECT_EQ(directories(), 2) << "a file that was only written on is there twice";
+}
+
+TEST_F(Aside, IsThereWhenItsLossesCannotBeRead) {
+    make("as it was");
+    std::filesystem::remove(directory_ / "losses.jsonl");
+    make("as it was");
+    EXPECT_EQ(test::read_file(before(1) / "blobs/uploads/a"), "as it was");
+}
+
+TEST_F(Aside, IsDeletedToItsEndAfterACrash) {
+    make("as it was");
+    std::filesystem::rename(directory_, before(2));
+    std::filesystem::remove(Quarantine::manifest_of(before(2)));
+    std::filesystem::remove(before(2) / "losses.jsonl");
+    make("");
+    EXPECT_EQ(directories(), 1);
 }
 
 TEST(Quarantine, RefusesWhatIsNoLossReport) {

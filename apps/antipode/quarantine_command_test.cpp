@@ -186,6 +186,7 @@ TEST_F(QuarantineCommand, ExportsNothingFromOrToWhereADamagedLineLeads) {
     test::write_file(temporary_ / "secret", "secret");
     int number = 0;
     for (const char* item : {"../../../../secret", "/etc/passwd", "a/../../../../../secret", ""}) {
+        failover::Quarantine::drop(quarantine_of("promote-1"));
         keep("promote-1", {{uploads_, "a"}});
         const Json line = {{"kind", "quarantined"},
                            {"store", "blobs/uploads"},
@@ -198,6 +199,7 @@ TEST_F(QuarantineCommand, ExportsNothingFromOrToWhereADamagedLineLeads) {
         EXPECT_FALSE(std::filesystem::exists(out / "manifest.json")) << "it looks whole";
     }
     // What stands there in the place of a file is not followed.
+    failover::Quarantine::drop(quarantine_of("promote-1"));
     keep("promote-1", {{uploads_, "a"}});
     std::filesystem::remove(quarantine_of("promote-1") / "blobs/uploads/a");
     std::filesystem::create_symlink(temporary_ / "secret",
