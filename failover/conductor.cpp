@@ -478,8 +478,8 @@ void Conductor::shut() {
 
 void Conductor::quarantine() {
     shut();
-    const bool without_unreadable = records_.is_asked(without_unreadable_key, epoch_);
-    if (const auto kept = hands_.quarantine(must_know_successor(), without_unreadable)) {
+    const std::string without = records_.asked_for(without_unreadable_key, epoch_);
+    if (const auto kept = hands_.quarantine(must_know_successor(), without)) {
         feed(Event::Done, *kept);
     }
 }
@@ -514,6 +514,7 @@ void Conductor::show() {
     if (problem_) {
         fresh.problem = problem_->what();
         fresh.next_step = problem_->next_step();
+        fresh.unreadable = fresh.state == State::Quarantining ? hands_.unreadable() : std::string();
     } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
         fresh.problem = detail_;
         fresh.next_step = fresh.state == State::Fenced ? fenced_remedy : refused_remedy;

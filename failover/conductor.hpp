@@ -59,10 +59,13 @@ class Hands {
     // A former primary that was shut, and that `record` tells where its epoch ended. No half runs.
 
     /// Keeps what only this site has, durably, with the final loss report; what it was, in a few
-    /// words. nullopt: not done yet. Everything stays as it is. `without_unreadable`: the operator
-    /// says that it need not wait for items that cannot be read.
+    /// words. nullopt: not done yet. Everything stays as it is. It need not wait for items that
+    /// cannot be read when `without` is what unreadable() says of them: the operator's word.
     virtual std::optional<std::string> quarantine(const v1::EpochRecord& record,
-                                                  bool without_unreadable) = 0;
+                                                  const std::string& without) = 0;
+    /// A name for the items that quarantine() found to be unreadable and waits for: other ones have
+    /// another name. Empty: there are none.
+    virtual std::string unreadable() = 0;
     /// Nothing was written since quarantine() has ended. nullopt: not known yet.
     virtual std::optional<bool> is_kept(const v1::EpochRecord& record) = 0;
     /// This site follows the new primary, and gives up what differs from it.
@@ -77,8 +80,9 @@ struct ConductorStatus {
     TimePoint since{};
     std::string problem;
     std::string next_step;
-    bool known = false;   ///< false: the cluster has no primary yet
-    std::string primary;  ///< of the newest record
+    std::string unreadable;  ///< Hands::unreadable()
+    bool known = false;      ///< false: the cluster has no primary yet
+    std::string primary;     ///< of the newest record
     std::vector<JournalEntry> journal;
     /// What this site tells the primary about it.
     v1::OperationReport report;

@@ -89,17 +89,20 @@ TEST(Conductor, KeepsAlsoWhatIsWrittenBehindTheFenceOfAnOldPrimary) {
 TEST(Conductor, WaitsForWhatCannotBeReadUntilTheOperatorGoesOnWithoutIt) {
     Return again(0);
     World& world = again.world;
-    world.london.unreadable = true;
+    world.london.unreadable = "broken";
     again.let_it_follow();
     for (int i = 0; i < 20; ++i) {
         world.turn();
     }
     EXPECT_EQ(world.state_of(world.london_process), State::Quarantining);
     EXPECT_EQ(world.london_process->conductor.status().problem, "something cannot be read");
-    test::MemoryBucket(world.london.server).put(without_unreadable_key, "1");
-    world.turn();
-    EXPECT_EQ(world.state_of(world.london_process), State::Quarantining) << "of another epoch";
-    test::MemoryBucket(world.london.server).put(without_unreadable_key, "2");
+    EXPECT_EQ(world.london_process->conductor.status().unreadable, "broken");
+    for (const char* word : {"1 broken", "2", "2 ", "2 something else"}) {
+        test::MemoryBucket(world.london.server).put(without_unreadable_key, word);
+        world.turn();
+        EXPECT_EQ(world.state_of(world.london_process), State::Quarantining) << word;
+    }
+    test::MemoryBucket(world.london.server).put(without_unreadable_key, "2 broken");
     ASSERT_TRUE(world.settled(State::Following, State::Serving));
     again.expect_all_rows_once();
 }

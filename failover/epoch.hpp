@@ -25,7 +25,8 @@ inline constexpr const char* opening = "opening";      ///< a new epoch that is 
 /// In a fenced site's own bucket: the epoch whose primary it is to follow, in decimal, as an
 /// operator has asked.
 inline constexpr const char* rejoin_key = "rejoin";
-/// The same: what cannot be read there need not be kept before.
+/// The same, and after a space what cannot be read there and need not be kept before:
+/// ConductorStatus.unreadable, as the operator was shown it.
 inline constexpr const char* without_unreadable_key = "rejoin-without-unreadable";
 
 /// The epoch record says which site is the primary, and since which number of primaryship. It is

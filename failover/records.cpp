@@ -101,6 +101,13 @@ bool Records::is_asked(const char* key, uint64_t epoch) {
     return entry && entry->value == std::to_string(epoch);
 }
 
+std::string Records::asked_for(const char* key, uint64_t epoch) {
+    const auto entry = bucket_->get(key);
+    const std::string begin = std::to_string(epoch) + " ";
+    return entry && entry->value.starts_with(begin) ? entry->value.substr(begin.size())
+                                                    : std::string();
+}
+
 std::optional<v1::SiteReport> Records::report_of(const std::string& site) {
     const auto entry = bucket_->get("site." + site);
     v1::SiteReport report;

@@ -40,6 +40,8 @@ class Records {
     bool change(const v1::EpochRecord& record);
     /// An operator has put this epoch, which has fenced this site, under `key` (see epoch.hpp).
     bool is_asked(const char* key, uint64_t epoch);
+    /// The same, followed by a space and what is returned. Empty: nobody has.
+    std::string asked_for(const char* key, uint64_t epoch);
     /// What the site last reported to this one's bucket.
     std::optional<v1::SiteReport> report_of(const std::string& site);
 

@@ -1,5 +1,6 @@
 #include "apps/antipode/rejoin.hpp"
 
+#include <functional>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -42,9 +43,12 @@ class Watch {
           end_(clock.steady_now() + options.patience) {}
 
     Standing until(const std::set<State>& enough) {
+        return until([&](const Standing& now) { return enough.contains(*now.state); });
+    }
+    Standing until(const std::function<bool(const Standing& now)>& enough) {
         while (clock_.steady_now() < end_) {
             const Standing now = look();
-            if (now.state && enough.contains(*now.state)) {
+            if (now.state && enough(now)) {
                 return now;
             }
             options_.pause();
@@ -87,9 +91,8 @@ void confirm(const Output& output, const ChangeOptions& options, const std::stri
     if (options.yes || options.confirmed == site) {
         return;
     }
-    output.error << harmless(what) << ". It is kept in quarantine; behind this, " << site
-                 << " has what its primary has.\nType the name of the site that comes back, "
-                 << site << ", to go on: ";
+    output.error << harmless(what) << ".\nType the name of the site that comes back, " << site
+                 << ", to go on: ";
     output.error.flush();
     if (!options.read_line || options.read_line() != site) {
         throw CommandError(ExitCode::Usage, "not confirmed; nothing was changed",
@@ -97,9 +100,10 @@ void confirm(const Output& output, const ChangeOptions& options, const std::stri
     }
 }
 
-void tell(const OpenBucket& open, const Config::Site& site, const char* key, uint64_t epoch) {
+void tell(const OpenBucket& open, const Config::Site& site, const char* key,
+          const std::string& word) {
     try {
-        open(site, false)->put(key, std::to_string(epoch));
+        open(site, false)->put(key, word);
     } catch (const Error& error) {
         throw CommandError(ExitCode::Unreachable,
                            "the nats-server of " + site.name + " does not answer: " + error.what(),
@@ -125,12 +129,21 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
                 (begun.state ? std::string(failover::to_string(*begun.state)) : "of no cluster"),
             "antipode status " + site.name);
     }
-    if (options.without_unreadable && !options.dry_run) {
-        // Nothing is overwritten yet: what is given up is named before that is confirmed.
-        tell(open, site, failover::without_unreadable_key, begun.epoch);
-    }
     Watch watch(config, fetch, clock, output, options, site);
-    Standing now = watch.until({State::Quarantined, State::Rewinding, State::Following});
+    const std::set<State> kept = {State::Quarantined, State::Rewinding, State::Following};
+    Standing now = watch.until([&](const Standing& seen) {
+        return kept.contains(*seen.state) ||
+               (options.without_unreadable && !options.dry_run && !seen.unreadable.empty());
+    });
+    if (!kept.contains(*now.state)) {
+        confirm(output, options, site.name,
+                now.problem +
+                    ". They are given up: they are replaced by what its primary has, or "
+                    "removed");
+        tell(open, site, failover::without_unreadable_key,
+             std::to_string(now.epoch) + " " + now.unreadable);
+        now = watch.until(kept);
+    }
     if (options.dry_run) {
         if (output.json()) {
             print(output, fetch_report(config, fetch, site, now.operation));
@@ -140,8 +153,10 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
         return ExitCode::Ok;
     }
     if (now.state == State::Quarantined) {
-        confirm(output, options, site.name, now.problem);
-        tell(open, site, failover::rejoin_key, now.epoch);
+        confirm(output, options, site.name,
+                now.problem + ". It is kept in quarantine; behind this, " + site.name +
+                    " has what its primary has");
+        tell(open, site, failover::rejoin_key, std::to_string(now.epoch));
         now = watch.until({State::Following});
     } else if (now.state == State::Rewinding) {
         now = watch.until({State::Following});

@@ -60,6 +60,7 @@ class RejoinCommand : public testing::Test {
     test::MemoryBucket::Server server_;
     std::string state_ = "quarantined";
     std::string next_step_;
+    std::string unreadable_;
     std::ostringstream out_;
     std::ostringstream error_;
     Output output_{out_, error_};
@@ -78,7 +79,8 @@ class RejoinCommand : public testing::Test {
                             {"epoch", 2},
                             {"operation", "promote-1"},
                             {"problem", "only this site has 2 files"},
-                            {"next_step", next_step_}}}}
+                            {"next_step", next_step_},
+                            {"unreadable", unreadable_}}}}
                          .dump()};
     };
 };
@@ -120,14 +122,25 @@ TEST_F(RejoinCommand, GoesOnWithoutWhatCannotBeReadOnlyWhenToldSo) {
     options_.yes = true;
     EXPECT_EQ(ask(), ExitCode::TimedOut);
     EXPECT_THAT(error_.str(), HasSubstr("Try: mend it"));
+    unreadable_ = "broken";
+    EXPECT_EQ(ask(), ExitCode::TimedOut);
     EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt);
     options_.without_unreadable = true;
     options_.dry_run = true;
     EXPECT_EQ(ask(), ExitCode::TimedOut);
     EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt);
     options_.dry_run = false;
+    options_.yes = false;
+    EXPECT_EQ(ask(), ExitCode::Usage);
+    EXPECT_THAT(error_.str(), HasSubstr("only this site has 2 files. They are given up"));
+    EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt) << "nobody confirmed it";
+    options_.yes = true;
+    unreadable_.clear();
     EXPECT_EQ(ask(), ExitCode::TimedOut);
-    EXPECT_EQ(word(failover::without_unreadable_key), "2");
+    EXPECT_EQ(word(failover::without_unreadable_key), std::nullopt) << "nothing was shown";
+    unreadable_ = "broken";
+    EXPECT_EQ(ask(), ExitCode::TimedOut);
+    EXPECT_EQ(word(failover::without_unreadable_key), "2 broken");
     EXPECT_EQ(word(), std::nullopt) << "nothing is kept yet";
 }
 

@@ -23,6 +23,7 @@ Standing standing_of(const Config& config, const Fetch& fetch, const Config::Sit
     standing.operation = change.value("operation", "");
     standing.problem = change.value("problem", "");
     standing.next_step = change.value("next_step", "");
+    standing.unreadable = change.value("unreadable", "");
     return standing;
 }
 

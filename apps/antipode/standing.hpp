@@ -16,6 +16,7 @@ struct Standing {
     std::string operation;
     std::string problem;
     std::string next_step;
+    std::string unreadable;  ///< a name for what it cannot read and waits for; empty: nothing
 };
 /// Throws CommandError{Unreachable}.
 Standing standing_of(const Config& config, const Fetch& fetch, const Config::Site& site);

@@ -232,6 +232,7 @@ nlohmann::json Daemon::failover() const {
                             {"since_us", to_microseconds(now.since)},
                             {"problem", now.problem},
                             {"next_step", now.next_step},
+                            {"unreadable", now.unreadable},
                             {"ddl_captured", nullptr},
                             {"blockers", nullptr},
                             {"warnings", nullptr}};

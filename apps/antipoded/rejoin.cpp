@@ -103,10 +103,22 @@ std::string unreadable_in(const ItemStores& stores) {
                             (count > unreadable_shown ? "; ..." : "");
 }
 
-/// False: not within `retry_interval`.
-bool hears_word(const QuarantineProgress& progress, const std::stop_token& stop) {
+std::string name_of_unreadable(const ItemStores& stores) {
+    Sha256Stream name;
+    for (const auto& store : stores) {
+        for (const auto& [item, reason] : store->unreadable()) {
+            name.update(store->store().to_string() + std::string(1, '\0') + item +
+                        std::string(1, '\0'));
+        }
+    }
+    return to_hex(name.finish());
+}
+
+/// False: not within `retry_interval`. A word for what was unreadable at another time is none.
+bool hears_word(const QuarantineProgress& progress, const std::string& name,
+                const std::stop_token& stop) {
     for (auto waited = word_interval; waited <= retry_interval; waited += word_interval) {
-        if (progress.without_unreadable) {
+        if (progress.without.copy() == name) {
             return true;
         }
         if (sleep_unless_stopped(word_interval, stop)) {
@@ -119,9 +131,10 @@ bool hears_word(const QuarantineProgress& progress, const std::stop_token& stop)
 /// The other items are kept by now.
 void await_unreadable(const ItemStores& stores, failover::Quarantine& quarantine,
                       QuarantineProgress& progress, const std::stop_token& stop) {
+    const std::string name = name_of_unreadable(stores);
     for (std::string left = unreadable_in(stores); !left.empty(); left = unreadable_in(stores)) {
-        progress.unreadable.with([&](std::string& shown) { shown = left; });
-        const bool without = hears_word(progress, stop);
+        progress.unreadable.with([&](auto& unreadable) { unreadable = {name, left}; });
+        const bool without = hears_word(progress, name, stop);
         for (const auto& store : stores) {
             store->retry(quarantine, stop);
             if (without) {
@@ -129,7 +142,7 @@ void await_unreadable(const ItemStores& stores, failover::Quarantine& quarantine
             }
         }
     }
-    progress.unreadable.with([](std::string& shown) { shown.clear(); });
+    progress.unreadable.with([](auto& unreadable) { unreadable = {}; });
 }
 
 /// One that could not be read may be what it was: unreadable.
@@ -190,7 +203,7 @@ std::string Rejoin::preliminary_report() {
 }
 
 std::string Rejoin::quarantine(QuarantineProgress& progress, const std::stop_token& stop) {
-    progress.unreadable.with([](std::string& shown) { shown.clear(); });
+    progress.unreadable.with([](auto& unreadable) { unreadable = {}; });
     const std::string preliminary = preliminary_report();
     failover::CutSource cut(bulk_, stop);
     failover::Quarantine quarantine(directory());

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -23,8 +22,12 @@ namespace antipode {
 
 /// Of a quarantine that runs, any thread.
 struct QuarantineProgress {
-    Synchronized<std::string> unreadable;          ///< items, for people; empty: none is left
-    std::atomic<bool> without_unreadable = false;  ///< an operator's word: it need not have them
+    struct Unreadable {
+        std::string name;   ///< of all items that were found to be; empty: none is left
+        std::string shown;  ///< those that are left, for people
+    };
+    Synchronized<Unreadable> unreadable;
+    Synchronized<std::string> without;  ///< an operator's word: the name of what it need not have
 };
 
 /// Brings an old primary back to the epoch that fenced it (FAILOVER, "Rejoin of A"): keeps what

@@ -327,17 +327,21 @@ void SiteHands::shut(const v1::EpochRecord& record) {
 }
 
 std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record,
-                                                 bool without_unreadable) {
-    progress_.without_unreadable = without_unreadable;
+                                                 const std::string& without) {
+    progress_.without.with([&](std::string& heard) { heard = without; });
     auto kept = quarantining_.poll(record.operation_id(), [this, record](const auto& stop) {
         return Rejoin(config_, record, clock_).quarantine(progress_, stop);
     });
-    const std::string unreadable = kept ? std::string() : progress_.unreadable.copy();
-    if (!unreadable.empty()) {
-        throw Error(Reaction::Retry, "everything else is kept; " + unreadable,
+    const auto unreadable = progress_.unreadable.copy();
+    if (!kept && !unreadable.name.empty()) {
+        throw Error(Reaction::Retry, "everything else is kept; " + unreadable.shown,
                     "mend them, or: antipode rejoin " + config_.site + " --without-unreadable");
     }
     return kept;
+}
+
+std::string SiteHands::unreadable() {
+    return progress_.unreadable.copy().name;
 }
 
 std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {

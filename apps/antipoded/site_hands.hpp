@@ -33,7 +33,8 @@ class SiteHands final : public failover::Hands {
     void open(const v1::EpochRecord& record) override;
     void shut(const v1::EpochRecord& record) override;
     std::optional<std::string> quarantine(const v1::EpochRecord& record,
-                                          bool without_unreadable) override;
+                                          const std::string& without) override;
+    std::string unreadable() override;
     std::optional<bool> is_kept(const v1::EpochRecord& record) override;
     void rewind(const v1::EpochRecord& record) override;
 

@@ -76,7 +76,7 @@ struct Disk {
     bool corrupt = false;      ///< compares as different
     bool fence_fails = false;  ///< for good
     bool stuck = false;        ///< never reaches a handoff
-    bool unreadable = false;   ///< something in it
+    std::string unreadable;    ///< the name of something in it
     int prepared = 0;
     std::vector<int> kept;  ///< in quarantine
 };
@@ -158,10 +158,10 @@ class FakeHands final : public Hands {
         fault_.call([&] { own_.open = false; });
     }
     std::optional<std::string> quarantine(const v1::EpochRecord& record,
-                                          bool without_unreadable) override {
+                                          const std::string& without) override {
         return fault_.call([&]() -> std::optional<std::string> {
             EXPECT_FALSE(own_.open);
-            if (own_.unreadable && !without_unreadable) {
+            if (own_.unreadable != without && !own_.unreadable.empty()) {
                 throw Error(Reaction::Retry, "something cannot be read", "mend it");
             }
             own_.kept.assign(own_.rows.begin() + static_cast<ptrdiff_t>(record.cuts(0).lsn()),
@@ -169,6 +169,7 @@ class FakeHands final : public Hands {
             return std::optional(std::to_string(own_.kept.size()) + " rows");
         });
     }
+    std::string unreadable() override { return own_.unreadable; }
     std::optional<bool> is_kept(const v1::EpochRecord& record) override {
         return fault_.call([&] {
             return std::optional(own_.rows.size() == record.cuts(0).lsn() + own_.kept.size());
