@@ -2,7 +2,10 @@
 
 #include <vector>
 
+#include <spdlog/spdlog.h>
+
 #include "adapters/postgres/handover.hpp"
+#include "base/error.hpp"
 #include "failover/durable.hpp"
 #include "primary/bulk.hpp"
 #include "primary/database/bodies.hpp"
@@ -25,6 +28,11 @@ std::shared_ptr<primary::Inventory> open_cut(const Config& config, uint64_t epoc
     return cut->recorded_through().epoch == epoch ? cut : nullptr;
 }
 
+/// This site serves without it. The file stays: the error may pass.
+void log_unusable(const Error& error) {
+    spdlog::error("what this site had when it was promoted cannot be read: {}", error.what());
+}
+
 void copy(const StoreId& store, const primary::Inventory& from, primary::Inventory& to) {
     std::vector<primary::Inventory::Record> records;
     const auto write = [&] {
@@ -45,8 +53,8 @@ void copy(const StoreId& store, const primary::Inventory& from, primary::Invento
 
 void keep_cut(const Config& config, const v1::EpochRecord& record,
               const primary::Inventory& inventory) {
+    drop_cut(config);
     primary::Inventory cut(file_of(config));
-    cut.clear();
     for (const StoreId& store : config.stores()) {
         copy(store, inventory, cut);
     }
@@ -63,18 +71,23 @@ void keep_cut(const Config& config, const v1::EpochRecord& record,
     cut.set_recorded_through({record.epoch(), 0, 0});
 }
 
-std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch) {
+std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch) try {
     if (auto cut = open_cut(config, epoch)) {
         return cut;
     }
     drop_cut(config);
     return nullptr;
+} catch (const Error& error) {
+    log_unusable(error);
+    return nullptr;
 }
 
-void drop_cut(const Config& config, uint64_t epoch) {
+void drop_cut(const Config& config, uint64_t epoch) try {
     if (open_cut(config, epoch)) {
         drop_cut(config);
     }
+} catch (const Error& error) {
+    log_unusable(error);
 }
 
 void drop_cut(const Config& config) {

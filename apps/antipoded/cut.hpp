@@ -21,7 +21,8 @@ inline constexpr const char* lsn_algorithm = "lsn";
 void keep_cut(const Config& config, const v1::EpochRecord& record,
               const primary::Inventory& inventory);
 
-/// What was kept for `epoch`; nullptr: nothing was. What was kept for another one is deleted.
+/// What was kept for `epoch`; nullptr: nothing was, or it cannot be read. What was kept for another
+/// one is deleted.
 std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch);
 
 /// Its old primary is back. Whoever has it open may go on reading.

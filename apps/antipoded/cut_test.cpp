@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode {
@@ -47,6 +48,18 @@ TEST_F(Cut, OfAnotherEpochIsDeleted) {
     keep_cut(config_, record_, inventory_);
     EXPECT_EQ(kept_cut(config_, 3), nullptr);
     EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(Cut, ThatIsDamagedStopsNeitherThePrimaryNorItsNextPromotion) {
+    const auto file = temporary_ / "cut.db";
+    keep_cut(config_, record_, inventory_);
+    test::write_file(file, std::string(8192, 'x'));
+    EXPECT_EQ(kept_cut(config_, 2), nullptr);
+    drop_cut(config_, 2);
+    EXPECT_TRUE(std::filesystem::exists(file)) << "the disk may be full, not the file damaged";
+    record_.set_epoch(4);
+    keep_cut(config_, record_, inventory_);
+    EXPECT_NE(kept_cut(config_, 4), nullptr);
 }
 
 }  // namespace
