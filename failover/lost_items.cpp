@@ -1,5 +1,6 @@
 #include "failover/lost_items.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -32,6 +33,20 @@ auto read_content(const Read& read) try {
         throw;
     }
     throw Unreadable{error.what()};
+}
+
+/// It is what it was when it was kept, or given up.
+bool is_same(primary::ItemCapture& capture, const primary::Inventory& here, const std::string& item,
+             const std::stop_token& stop) {
+    const auto known = here.find(capture.store(), item);
+    const bool given_up = known && is_unreadable(*known);
+    try {
+        // Its times may be too young to prove that it has not changed.
+        const auto reading = read_content([&] { return capture.read(item, given_up, stop); });
+        return !given_up && (!reading || (known && known->digest == reading->published.digest));
+    } catch (const Unreadable&) {
+        return given_up;
+    }
 }
 
 [[noreturn]] void nothing_kept(const StoreId& store) {
@@ -285,6 +300,16 @@ void LostItems::read(const v1::Content& content, const std::function<void(std::s
 void LostItems::record(const std::string& item, const primary::Published& published) {
     const primary::Inventory::Record record{store(), item, published, Position{}};
     here_.record({&record, 1});
+}
+
+bool is_kept(primary::ItemCapture& capture, const primary::Inventory& here,
+             const std::stop_token& stop) {
+    const primary::Noticed noticed = capture.reconcile(stop);
+    if (!noticed.complete || !noticed.removed.empty() || !noticed.moved.empty()) {
+        return false;
+    }
+    return std::all_of(noticed.changed.begin(), noticed.changed.end(),
+                       [&](const std::string& item) { return is_same(capture, here, item, stop); });
 }
 
 }  // namespace antipode::failover

@@ -86,4 +86,8 @@ class LostItems {
     std::map<std::string, std::string> unreadable_;
 };
 
+/// Nothing of the store has changed since `here`, the inventory of the capture, was filled.
+bool is_kept(primary::ItemCapture& capture, const primary::Inventory& here,
+             const std::stop_token& stop);
+
 }  // namespace antipode::failover

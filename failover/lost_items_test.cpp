@@ -181,6 +181,32 @@ TEST_F(LostItem, AFileThatChangesWhileItIsKeptIsNotKeptHalf) {
     EXPECT_EQ(test::read_file(kept("is-written")), after);
 }
 
+TEST_F(LostItem, IsKeptUntilItChanges) {
+    put("a", "first");
+    lost_.run(quarantine_, stop_);
+    EXPECT_TRUE(is_kept(capture_, here_, stop_));
+    put("a", "other");
+    EXPECT_FALSE(is_kept(capture_, here_, stop_));
+}
+
+TEST_F(LostItem, ThatCannotBeReadAnyMoreIsNotSeenToBeKept) {
+    put("a", "first");
+    lost_.run(quarantine_, stop_);
+    put("a", "other");
+    capture_.unreadable = {"a"};
+    EXPECT_FALSE(is_kept(capture_, here_, stop_)) << "it is shown to the operator again";
+}
+
+TEST_F(LostItem, ThatWasGivenUpIsLookedAtAgainOnceItCanBeRead) {
+    put("bad", "second");
+    capture_.unreadable = {"bad"};
+    lost_.run(quarantine_, stop_);
+    lost_.give_up(quarantine_, stop_);
+    EXPECT_TRUE(is_kept(capture_, here_, stop_));
+    capture_.unreadable.clear();
+    EXPECT_FALSE(is_kept(capture_, here_, stop_));
+}
+
 TEST_F(LostItem, NothingIsGivenUpWhileTheStoreCannotBeLookedAt) {
     put("bad", "second");
     capture_.unreadable = {"bad"};

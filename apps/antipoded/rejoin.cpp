@@ -145,18 +145,6 @@ void await_unreadable(const ItemStores& stores, failover::Quarantine& quarantine
     progress.unreadable.with([](auto& unreadable) { unreadable = {}; });
 }
 
-/// One that could not be read may be what it was: unreadable.
-bool is_readable(primary::ItemCapture& capture, const std::string& item,
-                 const std::stop_token& stop) try {
-    static_cast<void>(capture.read(item, true, stop));
-    return true;
-} catch (const Error& error) {
-    if (error.reaction() != Reaction::Retry) {
-        throw;
-    }
-    return false;
-}
-
 }  // namespace
 
 Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock)
@@ -339,23 +327,8 @@ bool Rejoin::is_kept(const std::stop_token& stop) {
     const auto here = this->here();
     const PrimaryStores stores = make_primary_stores(config_, here, clock_);
     for (const auto& store : stores.items) {
-        const primary::Noticed noticed = store->capture().reconcile(stop);
-        if (!noticed.complete || !noticed.removed.empty() || !noticed.moved.empty()) {
+        if (!failover::is_kept(store->capture(), *here, stop)) {
             return false;
-        }
-        for (const std::string& item : noticed.changed) {
-            const auto known = here->find(store->capture().store(), item);
-            if (known && failover::is_unreadable(*known)) {
-                if (is_readable(store->capture(), item, stop)) {
-                    return false;
-                }
-                continue;
-            }
-            // Its times may be too young to prove that it has not changed.
-            const auto reading = store->capture().read(item, false, stop);
-            if (reading && (!known || known->digest != reading->published.digest)) {
-                return false;
-            }
         }
     }
     return true;
