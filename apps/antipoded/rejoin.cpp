@@ -195,11 +195,13 @@ std::string Rejoin::quarantine(QuarantineProgress& progress, const std::stop_tok
     const std::string preliminary = preliminary_report();
     failover::CutSource cut(bulk_, stop);
     failover::Quarantine quarantine(directory());
-    here()->clear();
+    forget(config_);
     for (const Config::Database& store : config_.databases) {
         keep_rows(store, cut, quarantine, preliminary, stop);
     }
     keep_items(cut, quarantine, progress, stop);
+    // Last, and durable with the quarantine: without it nobody knows what is in `here`.
+    here()->set_recorded_through({record_.epoch(), 0, 0});
     const std::string report = quarantine.finish(preliminary, config_.site, clock_.now());
     LossReports::write(config_, record_.operation_id(), report);
     return summary_of(quarantine.loss().counts, record_.primary());
@@ -302,21 +304,31 @@ void Rejoin::keep_items(failover::CutSource& cut, failover::Quarantine& quaranti
     }
 }
 
-Lsn Rejoin::kept_through(const Config::Database& store) const {
+std::optional<Lsn> Rejoin::kept_through(const Config::Database& store) const {
     const auto kept = here()->find(id_of(store), kept_item);
-    const auto lsn = kept ? Lsn::parse(kept->digest.value) : std::nullopt;
-    if (!lsn) {
-        throw Error(Reaction::Retry,
-                    "what was looked at of " + id_of(store).to_string() + " is not known any more");
-    }
-    return *lsn;
+    return kept ? Lsn::parse(kept->digest.value) : std::nullopt;
+}
+
+bool Rejoin::remembers() const try {
+    return std::filesystem::exists(file_of(config_)) &&
+           here()->recorded_through().epoch == record_.epoch();
+} catch (const Error& error) {
+    spdlog::error("what was kept of this site cannot be read: {}", error.what());
+    return false;
 }
 
 bool Rejoin::is_kept(const std::stop_token& stop) {
+    if (!remembers()) {
+        return false;
+    }
     for (const Config::Database& store : config_.databases) {
+        const std::optional<Lsn> through = kept_through(store);
+        if (!through) {
+            return false;
+        }
         bool more = false;
         std::ostringstream nowhere;
-        failover::LostRows rows(id_of(store), kept_through(store), nowhere,
+        failover::LostRows rows(id_of(store), *through, nowhere,
                                 [&](const failover::Loss&) { more = true; });
         read_rows(
             store, rows, [](Lsn) {}, stop);
@@ -335,6 +347,14 @@ bool Rejoin::is_kept(const std::stop_token& stop) {
 }
 
 void Rejoin::rewind() {
+    if (!remembers()) {
+        throw Error(Reaction::Stop,
+                    "what this site had when it was looked at is not known any more: " +
+                        file_of(config_).string() + " is lost, or cannot be read" +
+                        whole_quarantines(config_),
+                    "keep a copy of what you need and empty this site "
+                    "(docs/runbooks/old-primary.md)");
+    }
     {
         secondary::Registry registry(config_.state_dir / "registry.db", clock_);
         failover::seed_registry(*here(), item_stores(config_), record_.starts(), registry);

@@ -42,9 +42,10 @@ class Rejoin {
     /// people. Everything else stays as it is. Items that cannot be read are tried again until all
     /// can be, or until the operator's word. Throws Error: Retry; Stop (an operator is needed).
     std::string quarantine(QuarantineProgress& progress, const std::stop_token& stop);
-    /// Nothing was written since.
+    /// Nothing was written since, as far as this site remembers.
     bool is_kept(const std::stop_token& stop);
     /// Each store is a replica that compares what it has with the new primary's. May run again.
+    /// Throws Error{Stop} when what it has is not known any more.
     void rewind();
     /// The way back has ended, or was none: deletes what it remembered.
     static void forget(const Config& config);
@@ -60,7 +61,10 @@ class Rejoin {
                     QuarantineProgress& progress, const std::stop_token& stop);
     void note_let_go(const StoreId& store, const std::string& preliminary,
                      const std::set<std::string>& found, failover::Quarantine& quarantine) const;
-    Lsn kept_through(const Config::Database& store) const;
+    /// nullopt: it was not looked at.
+    std::optional<Lsn> kept_through(const Config::Database& store) const;
+    /// here() is whole.
+    bool remembers() const;
     std::filesystem::path directory() const;
     /// What is here, as the quarantine was made.
     std::shared_ptr<primary::Inventory> here() const;
