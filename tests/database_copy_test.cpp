@@ -1,12 +1,16 @@
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <future>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/worker.hpp"
 #include "tests/support/database_lane.hpp"
 
 namespace antipode::test {
@@ -111,16 +115,28 @@ TEST_F(DatabaseCopy, RepeatsNoFinishedRangeAfterAnyKill) {
     start_capture();
     DirectBulk bulk(primary_->bulk);
     std::atomic<int> requests = 0;
+    // A server dies with the thread that started it; those of a copy end with it.
+    std::vector<std::jthread> starters;
+    const auto start_for_good = [&](PostgresServer& server) {
+        const auto started = std::make_shared<std::promise<void>>();
+        starters.emplace_back([&server, started](const std::stop_token& stop) {
+            server.start();
+            started->set_value();
+            while (!sleep_unless_stopped(std::chrono::hours(1), stop)) {
+            }
+        });
+        started->get_future().wait();
+    };
     // One after the other: the connection is cut, each server is killed, the daemon starts anew.
     const std::vector<std::function<void()>> troubles = {
         [] { throw Error(Reaction::Retry, "the connection was cut"); },
         [&] {
             b_.kill();
-            b_.start();
+            start_for_good(b_);
         },
         [&] {
             a_.kill();
-            a_.start();
+            start_for_good(a_);
             throw Error(Reaction::Retry, "the primary is gone");
         }};
     size_t trouble = 0;
