@@ -95,7 +95,7 @@ class SupervisedAndTold : public Supervised, public testing::WithParamInterface<
 TEST_P(SupervisedAndTold, EndsWhatItStarted) {
     const pid_t supervisor = start(wait_for_ever);
     ASSERT_TRUE(is_ready());
-    ASSERT_GE(processes_in(place_.path()).size(), 2U);
+    EXPECT_TRUE(test::eventually([&] { return processes_in(place_.path()).size() >= 2; }));
     kill(supervisor, GetParam());
     EXPECT_EQ(status_of(supervisor), 128 + GetParam());
     expect_nothing_left();
