@@ -86,13 +86,19 @@ std::vector<Position> Announcements::fulfil_before_removals(const StoreId& store
 
 void Announcements::removal_follows(const StoreId& store, const std::string& item,
                                     const Position& through) {
+    stop_waiting(store, item, [&](const Open& open) { return open.position <= through; });
+}
+
+void Announcements::stop_waiting(const StoreId& store, const std::string& item,
+                                 const std::function<bool(const Open&)>& which) {
     auto& items = items_[store];
     const auto found = items.find(item);
     if (found == items.end()) {
         return;
     }
     for (Open& open : found->second) {
-        if (open.position <= through && std::exchange(open.waited_for, false)) {
+        if (open.waited_for && which(open)) {
+            open.waited_for = false;
             end_wait(open.position);
         }
     }
@@ -132,16 +138,26 @@ Announcements::Lost Announcements::fulfil_before_session(
         const bool again = open.back().position > end;
         const Position change = coming(item, false);
         const Position removal = coming(item, true);
+        const auto no_row_needs = [&](const Open& place) {
+            return place.position < end && place.waited_for && !changed_again &&
+                   place.position > change;
+        };
+        for (const Open& place : open) {
+            if (no_row_needs(place)) {
+                lost.oldest = std::min(lost.oldest.value_or(place.position), place.position);
+                break;
+            }
+        }
+        if (again) {
+            // It is not as it was then before it is gone here, too.
+            stop_waiting(store, item, no_row_needs);
+            continue;
+        }
         fulfil_where(
             store, item,
             [&](const Open& place) {
-                const bool given_up = place.position < end &&
-                                      (place.waited_for ? !changed_again && place.position > change
-                                                        : !again && place.position > removal);
-                if (given_up && place.waited_for) {
-                    lost.oldest = std::min(lost.oldest.value_or(place.position), place.position);
-                }
-                return given_up;
+                return place.waited_for ? no_row_needs(place)
+                                        : place.position < end && place.position > removal;
             },
             lost.complete);
     }

@@ -38,13 +38,13 @@ class Announcements {
     void removal_follows(const StoreId& store, const std::string& item, const Position& through);
 
     /// Everything that `store` announced before `session` began is fulfilled or announced again,
-    /// but for the whole store. What is announced again stays open until that is fulfilled, and
-    /// what an event that is here fulfils until that is applied: `coming` says up to where
-    /// (`removals`: also by removals).
+    /// but for the whole store. What is announced again stays open until that is fulfilled (if it
+    /// is gone now, rows wait for it no longer), and what an event that is here fulfils until that
+    /// is applied: `coming` says up to where (`removals`: also by removals).
     struct Lost {
         std::vector<Position> complete;
-        /// Place that was given up and that rows waited for: without a gap what was announced there
-        /// is here, with one the event may be lost.
+        /// Place that rows waited for, and wait for no longer: without a gap what was announced
+        /// there is here, with one the event may be lost.
         std::optional<Position> oldest;
     };
     Lost fulfil_before_session(
@@ -85,6 +85,9 @@ class Announcements {
     };
     void close(const Open& open, std::vector<Position>& complete);
     void end_wait(const Position& position);
+    /// Rows no longer wait for the item's open announcements for which `which` holds.
+    void stop_waiting(const StoreId& store, const std::string& item,
+                      const std::function<bool(const Open&)>& which);
     /// The store's items all of whose announcements are older than `end`.
     std::vector<std::string> items_before(const StoreId& store, const Position& end) const;
     /// Closes the item's open announcements for which `which` holds.

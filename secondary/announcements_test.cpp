@@ -95,9 +95,11 @@ TEST_F(AnnouncementsTest, ANewSessionEndsWhatIsNotAnnouncedAgain) {
         return item == "c" ? at(12) : Position{};
     };
     const auto lost = announcements_.fulfil_before_session(blobs, 1, 2, coming);
-    EXPECT_THAT(lost.complete, ElementsAre(at(11), at(13)))
-        << "c's event is here; d is gone, which no row waits for";
+    EXPECT_THAT(lost.complete, ElementsAre(at(11))) << "c's event is here";
     EXPECT_EQ(lost.oldest, at(11));
+    EXPECT_FALSE(announcements_.is_waited_for(at(13))) << "no row waits for what is gone";
+    EXPECT_THAT(announcements_.fulfil(blobs, "d", at(4, 2)), ElementsAre(at(13), at(4, 2)))
+        << "but the site is not as it was then before it is gone here";
     EXPECT_EQ(announcements_.oldest(), at(10)) << "its rows wait for the new announcement's event";
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3, 2)), ElementsAre(at(10), at(3, 2)));
 }

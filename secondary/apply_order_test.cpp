@@ -243,5 +243,19 @@ TEST_F(ApplyOrderTest, ANewSessionsReconcileEndsTheWaitForWhatItDidNotAnnounce) 
     EXPECT_THAT(apply_rows(), ElementsAre(waiting));
 }
 
+TEST_F(ApplyOrderTest, WhatIsGoneInANewSessionHoldsTheRecoveryPointUntilItIsGoneHere) {
+    announce({"read by nobody"});
+    const uint64_t waiting = row();
+    marker(1, 50);
+    new_session();
+    const uint64_t gone = announce({"read by nobody"}, true);
+    reconciled();
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting)) << "it will not come";
+    EXPECT_FALSE(order_->recovery().value()) << "at 50 it was there";
+    remove("read by nobody", gone);
+    apply_items();
+    EXPECT_EQ(order_->recovery().value(), from_microseconds(50'000'000));
+}
+
 }  // namespace
 }  // namespace antipode::secondary
