@@ -169,6 +169,19 @@ std::optional<Position> ApplyOrder::removal_limit() const {
     return limit;
 }
 
+std::optional<Position> ApplyOrder::rows_to_come() const {
+    std::optional<Position> oldest = removal_limit();
+    for (const auto& [store, lane] : lanes_) {
+        if (options_.causal && is_database(store)) {
+            // What is not read yet may bring rows.
+            const Position read = std::max(accepted_, lane.begun);
+            const Position next{read.epoch, read.session, read.number + 1};
+            oldest = std::min(oldest.value_or(next), next);
+        }
+    }
+    return oldest;
+}
+
 void ApplyOrder::release_removals() {
     const auto none_blocked = [](const auto& entry) {
         return entry.second.blocked_removals.empty();
@@ -538,7 +551,7 @@ void ApplyOrder::look_at_time() {
 void ApplyOrder::update_recovery() {
     const auto finished_lanes = finished();
     // An item that was asked for again can be newer than the rows: they may name what it was.
-    registry_.remove_mended(removal_limit(), finished_lanes);
+    registry_.remove_mended(rows_to_come(), finished_lanes);
     recovery_.advance(finished_lanes, registry_.oldest_exception());
 }
 

@@ -215,6 +215,8 @@ class ApplyOrder {
     /// first event is now one that can be applied.
     bool pass_removals(Lane& lane, const std::string& item);
     std::optional<Position> removal_limit() const;
+    /// The oldest place at which a row may stand that is not applied; nullopt: no matter.
+    std::optional<Position> rows_to_come() const;
     void release_removals();
     void record(Lane& lane, const std::vector<Finished>& finished);
     Registry::Outcome judge(Lane& lane, const Finished& finished);

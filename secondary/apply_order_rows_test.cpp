@@ -284,6 +284,13 @@ TEST_F(ApplyOrderTest, ARepairedItemIsAnExceptionUntilTheRowsBeforeTheRepairAreA
     apply_items();
     EXPECT_EQ(registry_.exception_count(blobs), 0U);
     EXPECT_TRUE(registry_.is_exception(blobs, "a")) << "the row before may name what it was";
+    order_->begin(order_->finished());
+    order_->update_recovery();
+    EXPECT_TRUE(registry_.is_exception(blobs, "a")) << "the row before is to be read again";
+    number_ = 2;
+    row();
+    put("a", 0, announced);
+    apply_items();
     apply_rows();
     EXPECT_FALSE(registry_.oldest_exception());
 }
