@@ -295,6 +295,13 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
     return finished;
 }
 
+void Receiver::wait_for_change(std::unique_lock<std::mutex>& lock) {
+    // The kernel would make a wait of no time one of its timer's slack.
+    if (options_.wait > std::chrono::milliseconds(0)) {
+        changed_.wait_for(lock, options_.wait);
+    }
+}
+
 void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     const StoreId& store = apply.store();
     const auto ready = [&](const protocol::Event& event) { return content_is_ready(store, event); };
@@ -303,7 +310,7 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
                            ? std::vector<ApplyOrder::Task>{}
                            : order_.take_items(store, items_at_once, item_bytes_at_once, ready);
     if (tasks.empty()) {
-        changed_.wait_for(lock, options_.wait);
+        wait_for_change(lock);
         return;
     }
     ++out_;
@@ -321,8 +328,7 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     // finish_items() lets go of the events.
     std::vector<std::pair<Position, v1::Content>> contents;
     for (const ApplyOrder::Finished& task : finished) {
-        for (const v1::Content* content :
-             protocol::pulled_contents(task.task.event->payload)) {
+        for (const v1::Content* content : protocol::pulled_contents(task.task.event->payload)) {
             contents.emplace_back(task.task.event->position, *content);
         }
     }
@@ -386,7 +392,7 @@ void Receiver::apply_database(DatabaseApply& apply) {
             ? std::vector<const protocol::Event*>{}
             : order_.take_transactions(store, transactions_at_once, transaction_bytes_at_once);
     if (events.empty()) {
-        changed_.wait_for(lock, options_.wait);
+        wait_for_change(lock);
         return;
     }
     ++out_;

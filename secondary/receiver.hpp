@@ -92,6 +92,8 @@ class Receiver {
     bool accept(const protocol::Message& message, const StoredMessage& stored);
     /// Looks where the stream goes on behind the last message.
     void search();
+    /// Until somebody changes something, for a while; `lock` holds mutex_.
+    void wait_for_change(std::unique_lock<std::mutex>& lock);
     void persist(SteadyTime now);
     void look_at_gaps();
     void look_at_rows(const StoreId& store, const std::optional<Registry::Gap>& gap);

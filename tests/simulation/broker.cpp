@@ -22,6 +22,14 @@ std::vector<std::string> versions_in(const v1::Payload& payload) {
     return versions;
 }
 
+std::optional<Broker::Part> part_in(const protocol::Event& event) {
+    if (!event.payload.has_transaction()) {
+        return std::nullopt;
+    }
+    const v1::Transaction& part = event.payload.transaction();
+    return Broker::Part{event.position.session, part.commit_lsn(), part.part(), part.end_lsn()};
+}
+
 std::string words_of(const protocol::Event& event) {
     const v1::Payload& payload = event.payload;
     std::string words = event.position.to_string() + " " + protocol::kind_of(payload);
@@ -75,10 +83,11 @@ void Broker::learn() {
         if (message == nullptr) {
             continue;
         }
-        Carried carried{message->position(), message->envelope.end_lsn(), {}};
+        Carried carried{message->position(), {}, {}};
         protocol::Assembler assembler;
         auto event = assembler.add(*message);
         if (auto* whole = std::get_if<std::optional<protocol::Event>>(&event); whole && *whole) {
+            carried.part = part_in(**whole);
             carried.versions = versions_in((*whole)->payload);
             faults_.journal().note(name_ + " broker holds " + std::to_string(sequence) + ": " +
                                    words_of(**whole));
@@ -127,14 +136,31 @@ void Broker::lose(uint64_t sequence) {
     forget(sequence);
 }
 
-std::set<uint64_t> Broker::transactions(const Position& position,
-                                        const std::function<bool(uint64_t)>& would_stay) {
+std::set<Broker::Part> Broker::parts(const Position& position,
+                                     const std::function<bool(uint64_t)>& would_stay) {
     learn();
-    std::set<uint64_t> ends;
+    std::set<Part> parts;
     for (const auto& [sequence, carried] : carried_) {
-        if (carried.transaction != 0 && carried.position > position && would_stay(sequence)) {
-            ends.insert(carried.transaction);
+        if (carried.part && carried.position > position && would_stay(sequence)) {
+            parts.insert(*carried.part);
         }
+    }
+    return parts;
+}
+
+std::set<uint64_t> Broker::whole(const std::set<Part>& parts) {
+    std::set<uint64_t> ends;
+    Part expected;
+    for (const Part& part : parts) {
+        const bool follows = part.session == expected.session && part.commit == expected.commit &&
+                             part.number == expected.number;
+        if (part.number != 0 && !follows) {
+            continue;
+        }
+        if (part.end != 0) {
+            ends.insert(part.end);
+        }
+        expected = {part.session, part.commit, part.number + 1, 0};
     }
     return ends;
 }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,9 +28,20 @@ class Broker {
     void make_anew();
     void lose(uint64_t sequence);
 
-    /// Ends of the transactions behind `position` whose messages `would_stay`.
-    std::set<uint64_t> transactions(const Position& position,
-                                    const std::function<bool(uint64_t sequence)>& would_stay);
+    /// A part of a transaction, as a session published it.
+    struct Part {
+        uint64_t session = 0;
+        uint64_t commit = 0;
+        uint32_t number = 0;
+        uint64_t end = 0;  ///< the transaction's, in its last part; 0: not the last
+
+        auto operator<=>(const Part&) const = default;
+    };
+    /// Those behind `position` whose messages `would_stay`.
+    std::set<Part> parts(const Position& position,
+                         const std::function<bool(uint64_t sequence)>& would_stay);
+    /// Ends of the transactions all of whose parts are among `parts`.
+    static std::set<uint64_t> whole(const std::set<Part>& parts);
     /// Of the newest message up to `sequence`.
     Position newest(uint64_t sequence);
     /// True when a version of an item is in a message: see version_of_blob(); of a repository, it
@@ -39,7 +51,7 @@ class Broker {
   private:
     struct Carried {
         Position position;
-        uint64_t transaction = 0;  ///< its end
+        std::optional<Part> part;
         std::vector<std::string> versions;
     };
     void learn();

@@ -335,21 +335,21 @@ Position Simulation::applied_everywhere() const {
 }
 
 bool Simulation::survives(uint64_t upstream_last, uint64_t local_last, uint64_t damaged) {
-    const auto in_local =
-        local_.transactions(Position{}, [&](uint64_t sequence) { return sequence <= local_last; });
-    const auto to_come = upstream_.transactions(local_.newest(local_last), [&](uint64_t sequence) {
+    auto stays =
+        local_.parts(Position{}, [&](uint64_t sequence) { return sequence <= local_last; });
+    stays.merge(upstream_.parts(local_.newest(local_last), [&](uint64_t sequence) {
         return sequence <= upstream_last && sequence != damaged;
-    });
+    }));
+    const std::set<uint64_t> whole = Broker::whole(stays);
     // What the secondary's broker ever held may be reported before the relay looks at it again.
-    for (const uint64_t end : local_.transactions(Position{}, [](uint64_t) { return true; })) {
-        promised_ = std::max(promised_, Lsn{end});
+    for (const Broker::Part& part : local_.parts(Position{}, [](uint64_t) { return true; })) {
+        promised_ = std::max(promised_, Lsn{part.end});
     }
     const Lsn promised = std::max(promised_, service_.confirmed);
     return std::all_of(
         service_.log.begin(), service_.log.end(), [&](const Service::Transaction& transaction) {
             return transaction.end > promised || transaction.end <= replica_.position.lsn ||
-                   in_local.contains(transaction.end.value) ||
-                   to_come.contains(transaction.end.value);
+                   whole.contains(transaction.end.value);
         });
 }
 
