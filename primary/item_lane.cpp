@@ -121,6 +121,7 @@ bool ItemLane::is_unreadable(const std::string& name) const {
 }
 
 void ItemLane::said_unreadable(const std::string& name) {
+    settle(name);
     Item& item = items_[name];
     close(item.first);
     item.first = std::exchange(item.next_first, 0);
@@ -133,9 +134,27 @@ void ItemLane::publishing(const std::string& name) {
     items_[name].phase = Phase::Publishing;
 }
 
+void ItemLane::removal_follows(const std::string& name) {
+    Item& item = items_[name];
+    item.owes_removal = true;
+    if (item.first != 0 && owed_.emplace(name, item.first).second) {
+        open(item.first);
+    }
+}
+
+void ItemLane::settle(const std::string& name) {
+    if (const auto owed = owed_.find(name); owed != owed_.end()) {
+        close(owed->second);
+        owed_.erase(owed);
+    }
+}
+
 void ItemLane::finished(const std::string& name) {
     Item& item = items_[name];
     close(item.first);
+    if (!std::exchange(item.owes_removal, false)) {
+        settle(name);
+    }
     if (item.next_first == 0) {
         items_.erase(name);
         return;
@@ -147,6 +166,16 @@ void ItemLane::finished(const std::string& name) {
     item.tries = 0;
     item.problem.clear();
     queue(name, item);
+}
+
+std::vector<std::string> ItemLane::in_flight() const {
+    std::vector<std::string> names;
+    for (const auto& [name, item] : items_) {
+        if (item.phase == Phase::Reading || item.phase == Phase::Publishing) {
+            names.push_back(name);
+        }
+    }
+    return names;
 }
 
 void ItemLane::hold_removal(HeldRemoval removal, bool anew) {
@@ -170,6 +199,9 @@ std::vector<ItemLane::HeldRemoval> ItemLane::withdraw_removals() {
                                        std::make_move_iterator(removals_.end()));
     removals_.clear();
     held_.clear();
+    for (const HeldRemoval& removal : withdrawn) {
+        settle(removal.item);
+    }
     return withdrawn;
 }
 

@@ -66,6 +66,11 @@ class ItemLane {
     void publishing(const std::string& item);
     /// The item's event is stored, or none was needed.
     void finished(const std::string& item);
+    /// Rows wait no longer for what was announced of `item`, and its removal is still to come:
+    /// oldest_open() counts it until that is stored, or will not come.
+    void removal_follows(const std::string& item);
+    /// What is being read or published: the inventory does not know yet what they are.
+    std::vector<std::string> in_flight() const;
 
     /// A removal that must not be announced before decoding passed `needed` in every database; a
     /// database that could not be asked yet has no entry.
@@ -130,6 +135,9 @@ class ItemLane {
         uint64_t losses = 0;                      ///< how often the watch lost events,
         uint64_t losses_at_start = 0;             ///< when the running reconcile began,
         uint64_t losses_mended = 0;               ///< and what a reconcile has made up for
+        /// What was read or published when the running reconcile began, which compares with the
+        /// inventory: it may miss that one of them has changed since it was read.
+        std::vector<std::string> in_flight_at_start;
         /// The open announcement that anything may have changed unnoticed; 0: there is none.
         uint64_t unsure_since = 0;
         bool said_unreadable = false;  ///< rows do not wait for it: the store cannot be looked at
@@ -165,6 +173,7 @@ class ItemLane {
         bool next_changed = false;     ///< announced as changed since the reading began
         bool whole = false;            ///< the next reading must be
         bool reading_whole = false;    ///< this one is
+        bool owes_removal = false;     ///< what ends this reading is not its removal yet
         unsigned tries = 0;
         SteadyTime not_before{};
         std::string problem;
@@ -174,13 +183,16 @@ class ItemLane {
     void queue(const std::string& name, Item& item);
     void open(uint64_t first) { ++open_[first]; }
     void close(uint64_t first);
+    void settle(const std::string& name);
 
     ItemCapture& capture_;
     DeletionGuard deletions_;
     std::map<std::string, Item> items_;
     std::deque<std::string> ready_;
     std::set<std::pair<SteadyTime, std::string>> delayed_;
-    std::map<uint64_t, size_t> open_;  ///< how many items' `first` it is
+    std::map<uint64_t, size_t> open_;  ///< how many items' `first` it is, or place in owed_
+    /// The oldest announcements of items whose removals are still to come.
+    std::map<std::string, uint64_t> owed_;
     std::list<HeldRemoval> removals_;
     std::map<std::string, std::list<HeldRemoval>::iterator> held_;  ///< by item
     uint64_t removals_held_ = 0;

@@ -216,6 +216,14 @@ void Sequencer::announce(ItemLane& lane, const std::vector<std::string>& items, 
     }
 }
 
+/// As changed, but for those that are to be read anyway.
+void Sequencer::announce_unread(ItemLane& lane, const std::vector<std::string>& items) {
+    std::vector<std::string> unannounced;
+    std::copy_if(items.begin(), items.end(), std::back_inserter(unannounced),
+                 [&](const std::string& item) { return !lane.is_to_be_read(item); });
+    announce(lane, unannounced, false);
+}
+
 std::optional<Lsn> Sequencer::wal_position(DatabaseLane& lane) {
     try {
         return lane.capture->wal_position();
@@ -318,9 +326,11 @@ void Sequencer::add(ReadOutcome outcome) {
         const bool whole = lane.was_read_whole(item);
         if (lane.removal_is_announced_since(item)) {
             emit_unchanged(lane, item, true);
+            lane.removal_follows(item);
         } else if (may_be_deleted(lane, item)) {
             lane.hold_removal({item, lane.completeness.drained_at, whole, {}});
             emit_unchanged(lane, item, true);
+            lane.removal_follows(item);
         } else if (whole) {
             say_unreadable(lane, item, lane.fulfils(item),
                            "it is gone on the primary, where its deletion is held",
@@ -394,6 +404,7 @@ void Sequencer::add(ReconcileOutcome outcome) {
         return;
     }
     take_notice(lane, outcome.noticed, false, state.drained_at, state.proven_at);
+    announce_unread(lane, std::exchange(state.in_flight_at_start, {}));
     if (!outcome.noticed.complete) {
         reconcile_failed(lane, "a part of the store could not be looked at", {});
         return;
@@ -457,10 +468,7 @@ std::optional<StoreId> Sequencer::add(const v1::Want& want) {
 uint64_t Sequencer::notified(const StoreId& store, const std::vector<std::string>& items) {
     ItemLane& lane = lanes_.at(store);
     drain(lane);
-    std::vector<std::string> unannounced;
-    std::copy_if(items.begin(), items.end(), std::back_inserter(unannounced),
-                 [&](const std::string& item) { return !lane.is_to_be_read(item); });
-    announce(lane, unannounced, false);
+    announce_unread(lane, items);
     return head().number;
 }
 
@@ -510,6 +518,7 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
         state.running = true;
         state.asked = false;
         state.losses_at_start = state.losses;
+        state.in_flight_at_start = lane.in_flight();
         state.started_at = clock_.now();
         state.steady_started_at = now;
         due.push_back(store);

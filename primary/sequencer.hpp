@@ -125,6 +125,7 @@ class Sequencer {
   private:
     uint64_t emit(const std::optional<StoreId>& store, const v1::Payload& payload);
     void announce(ItemLane& lane, const std::vector<std::string>& items, bool removals);
+    void announce_unread(ItemLane& lane, const std::vector<std::string>& items);
     void announce_whole(ItemLane& lane);
     /// `anew`: what is gone went since the last look; else it may have been noticed before.
     void take_notice(ItemLane& lane, const Noticed& noticed, bool anew, TimePoint now,

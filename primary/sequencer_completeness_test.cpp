@@ -42,6 +42,22 @@ TEST_F(SequencerTest, ALossDuringAReconcileNeedsAnotherOne) {
     EXPECT_THAT(out(), ElementsAre("reconciled"));
 }
 
+TEST_F(SequencerTest, WhatIsOnItsWayWhileAReconcileBeginsIsReadAgainBehindIt) {
+    settle();
+    notice({"a", "b", "c"});
+    const ReadTask a = task();
+    const ReadTask b = task();
+    put(a);
+    items_.noticed.complete = false;
+    sequencer_->look_around();
+    sequencer_->begin_reconciles();
+    put(b);
+    out();
+    // The inventory did not know a and b when it was compared: that they are gone was not seen.
+    reconciled({});
+    EXPECT_THAT(out(), ElementsAre("announce a b", "reconciled"));
+}
+
 TEST_F(SequencerTest, AReconcileThatDidNotSeeEverythingProvesNothing) {
     sequencer_->begin_reconciles();
     out();
@@ -179,6 +195,27 @@ TEST_F(SequencerTest, AMarkerNamesTheOldestOpenAnnouncement) {
     unchanged(task());
     const auto none = next_marker();
     EXPECT_EQ(lane_of(*none, blobs_id).open_from(), sequencer_->head().number);
+}
+
+TEST_F(SequencerTest, AMarkerNamesAnAnnouncementWhoseRemovalIsStillToCome) {
+    settle();
+    notice({"a"});
+    const uint64_t announced = sequencer_->head().number;
+    const ReadTask read = task();
+    database_.wal = {200};
+    gone(read);
+    EXPECT_THAT(out(), ElementsAre("announce a", testing::StartsWith("gone later a")));
+    notice({"b"});
+    put(task());
+    out();
+    EXPECT_FALSE(next_marker()) << "it waits for what is to be decoded";
+    EXPECT_EQ(lane_of(next_marker().value(), blobs_id).open_from(), announced)
+        << "a secondary must not take the removal for lost";
+    decode(200);
+    gone(task());
+    out();
+    const auto none = next_marker();
+    EXPECT_EQ(lane_of(none.value(), blobs_id).open_from(), sequencer_->head().number);
 }
 
 }  // namespace

@@ -109,9 +109,20 @@ bool ApplyOrder::is_blocked_removal(const protocol::Event& event) const {
 bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
     // Rows may wait for what stands behind a removal that waits for rows.
     std::deque<Pending*>& events = lane.by_item.at(item);
+    std::optional<size_t> change;  // builds on what was lost: it fails, and a whole one mends that
     for (size_t i = 1; i < events.size();) {
         const protocol::Event& event = events[i]->event;
-        if (event.payload.has_unchanged()) {
+        if (stands_alone(event.payload)) {
+            Pending& whole = *events[i];
+            for (size_t left = change.value_or(i); left > 0; --left) {
+                whole.instead_of.push_back(events.front()->event.position);
+                events.pop_front();
+            }
+            return true;
+        }
+        if (change || protocol::is_removal(event.payload)) {
+            ++i;
+        } else if (event.payload.has_unchanged()) {
             const Position position = event.position;
             Position removed;
             for (size_t before = 0; before < i; ++before) {
@@ -122,16 +133,8 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
             events.erase(events.begin() + static_cast<ptrdiff_t>(i));
             done(lane, position);
             fulfil_found(lane);
-        } else if (stands_alone(event.payload)) {
-            for (; i > 0; --i) {
-                events[i]->instead_of.push_back(events.front()->event.position);
-                events.pop_front();
-            }
-            return true;
-        } else if (protocol::is_removal(event.payload)) {
-            ++i;
         } else {
-            return false;
+            change = i;
         }
     }
     return false;
@@ -332,7 +335,9 @@ void ApplyOrder::judge_unchanged(Lane& lane, const protocol::Event& event,
         return;
     }
     if (known && known->digest == expected) {
-        outcome.applied = expected;
+        if (!registry_.may_be_damaged(lane.store, outcome.item)) {
+            outcome.applied = expected;
+        }
     } else if (!registry_.is_awaited(lane.store, outcome.item)) {
         outcome.parked =
             park(lane, event, Result::needs_whole("it is not here as the primary published it"));

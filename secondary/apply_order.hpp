@@ -188,6 +188,8 @@ class ApplyOrder {
     Position fulfilled_by_coming(const Lane& lane, const std::string& item, bool removals) const;
     void accept_control(const protocol::Event& event, const Position& before);
     void look_at_marker(const v1::Marker::Lane& said, const Position& marker);
+    /// `oldest`: the announcement of something that was lost in a gap.
+    void let_rows_wait_for_lost(const StoreId& store, const Position& oldest);
     /// False: that is known already.
     static bool add_found(Lane& lane, const Position& before, const Position& through);
     /// Ends waiting for the whole store when all that the reconcile found is here.

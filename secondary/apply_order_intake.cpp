@@ -106,7 +106,7 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         return item == protocol::whole_store || lane->second.by_item.contains(item);
     });
     if (lost.oldest) {
-        registry_.let_rows_wait_from(*store, *lost.oldest);
+        let_rows_wait_for_lost(*store, *lost.oldest);
     }
     close(lane->second, lost.complete);
     // So may have been a reconcile; what it found came before this marker.
@@ -115,6 +115,12 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         registry_.let_rows_wait_from(*store, whole->oldest);
     }
     fulfil_found(lane->second);
+}
+
+void ApplyOrder::let_rows_wait_for_lost(const StoreId& store, const Position& oldest) {
+    // Where the whole store was announced, rows may name what a reconcile announced behind them.
+    const auto whole = announcements_.range(store, protocol::whole_store);
+    registry_.let_rows_wait_from(store, whole ? std::min(whole->oldest, oldest) : oldest);
 }
 
 void ApplyOrder::accept_announcement(Lane& lane, Pending& pending) {
@@ -187,7 +193,7 @@ void ApplyOrder::accept_item_event(Lane& lane, Pending& pending) {
             });
         if (lost.oldest && registry_.gap(lane.store)) {
             // The primary published it; that event may be what is missing.
-            registry_.let_rows_wait_from(lane.store, *lost.oldest);
+            let_rows_wait_for_lost(lane.store, *lost.oldest);
         }
         close(lane, lost.complete);
         // What it found is announced behind rows that may name it: they wait for that, too.

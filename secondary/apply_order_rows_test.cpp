@@ -226,6 +226,20 @@ TEST_F(ApplyOrderTest, AnAnnouncementWhoseEventWasLostInAGapDoesNotHoldForEver) 
     EXPECT_THAT(apply_rows(), ElementsAre(waiting));
 }
 
+TEST_F(ApplyOrderTest, RowsBeforeTheAnnouncementOfWhatWasLostWaitWhereTheWholeStoreWasAnnounced) {
+    const uint64_t everything = announce({protocol::whole_store});
+    const uint64_t waiting = row();
+    announce({"lost"});
+    reconciled(everything);
+    number_ += 5;
+    registry_.set_gap(blobs, at(number_ + 1), clock_.now());
+    marker(number_ + 1);
+    EXPECT_EQ(finished(blobs), at(number_));
+    EXPECT_THAT(apply_rows(), IsEmpty()) << "the row may name what was lost";
+    registry_.let_rows_pass(blobs, registry_.gap(blobs)->at);
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+}
+
 TEST_F(ApplyOrderTest, RowsWaitForAWholeStoreUntilWhatTheReconcileFoundIsHere) {
     const uint64_t everything = announce({protocol::whole_store});
     const uint64_t waiting = row();
@@ -335,6 +349,20 @@ TEST_F(ApplyOrderTest, AnUnchangedItemMendsItsExceptionOnlyWhenItIsHereAsItWasPu
     }
     EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
     EXPECT_TRUE(registry_.is_awaited(blobs, "b")) << "its event was lost";
+}
+
+TEST_F(ApplyOrderTest, AnUnchangedItemDoesNotMendWhatAFailedEventMayHaveLeft) {
+    const uint64_t announced = announce({"a"});
+    put("a", announced, announced);
+    apply_items();
+    put("a", 0, announced);
+    finish(take().at(0), Result::applied({"test-1", "wrong"}));
+    unchanged("a");
+    finish(take().at(0), {Result::Kind::Unneeded, {}, {}, {}, {}});
+    EXPECT_TRUE(registry_.is_awaited(blobs, "a")) << "what is known is not what is here";
+    put("a", 0, announced);
+    apply_items();
+    EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
 }
 
 TEST_F(ApplyOrderTest, AnEventOfAnUnknownKindHoldsItsLane) {

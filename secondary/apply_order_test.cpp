@@ -75,6 +75,29 @@ TEST_F(ApplyOrderTest, ABlockedRemovalIsLeftOutWhenTheItemComesWholeBehindIt) {
     EXPECT_EQ(finished(blobs), at(number));
 }
 
+TEST_F(ApplyOrderTest, ABlockedRemovalIsLeftOutAlthoughAChangeOfWhatWasLostStandsBetween) {
+    const auto update = [&](bool full, uint64_t announced) {
+        v1::Payload payload;
+        payload.mutable_ref_update()->set_repository("a");
+        payload.mutable_ref_update()->set_full(full);
+        payload.mutable_ref_update()->mutable_fulfils()->set_through(announced);
+        return accept(blobs, payload);
+    };
+    row();
+    remove("a", announce({"a"}, true));
+    const uint64_t change = update(false, announce({"a"}));
+    EXPECT_THAT(apply_items(), IsEmpty()) << "it needs what came behind the removal";
+    const uint64_t again = announce({"a"});
+    const uint64_t whole = update(true, again);
+    const auto tasks = take();
+    EXPECT_THAT(numbers(tasks), ElementsAre(change));
+    finish(tasks[0], Result::needs_whole("it is another one here"));
+    EXPECT_THAT(apply_items(), ElementsAre(whole));
+    EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
+    apply_rows();
+    EXPECT_EQ(finished(blobs), at(whole));
+}
+
 TEST_F(ApplyOrderTest, RowsDoNotWaitForWhatStandsBehindABlockedRemoval) {
     registry_.set_gap(rows, at(1), clock_.now());
     remove("a", announce({"a"}, true));

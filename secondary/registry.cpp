@@ -294,6 +294,16 @@ bool Registry::is_awaited(const StoreId& store, const std::string& item) const {
     return !state_->items(sql, {store.to_string(), Bytes{item}, mended}).empty();
 }
 
+bool Registry::may_be_damaged(const StoreId& store, const std::string& item) const {
+    const char* const sql =
+        "SELECT item FROM exception WHERE store = ? AND item = ? AND kind = ? AND failure <> ?";
+    return !state_
+                ->items(sql, {store.to_string(), Bytes{item},
+                              static_cast<int64_t>(ExceptionKind::Parked),
+                              static_cast<int64_t>(FailureClass::PrimaryDefect)})
+                .empty();
+}
+
 std::optional<Position> Registry::oldest_exception() const {
     std::scoped_lock lock(state_->mutex);
     if (state_->database.query_integer("SELECT 1 FROM gap LIMIT 1")) {

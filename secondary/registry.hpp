@@ -161,6 +161,8 @@ class Registry {
     bool is_exception(const StoreId& store, const std::string& item) const;
     /// It is asked for again when it is due.
     bool is_awaited(const StoreId& store, const std::string& item) const;
+    /// An event of it failed here, or its content was found to differ: only content mends that.
+    bool may_be_damaged(const StoreId& store, const std::string& item) const;
     /// The place in the order that the recovery point must not pass; the origin while a store needs
     /// an inventory.
     std::optional<Position> oldest_exception() const;
