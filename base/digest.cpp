@@ -12,7 +12,7 @@ constexpr std::string_view hex_digits = "0123456789abcdef";
 
 void require(int openssl_result) {
     if (openssl_result != 1) {
-        throw Error(Reaction::Stop, "OpenSSL refused to compute SHA-256");
+        throw Error(Reaction::Stop, "OpenSSL refused to compute a hash");
     }
 }
 
@@ -78,6 +78,12 @@ Sha256 sha256(std::string_view bytes) {
     Sha256 hash{};
     require(EVP_Digest(bytes.data(), bytes.size(), hash.data(), nullptr, EVP_sha256(), nullptr));
     return hash;
+}
+
+std::string sha1(std::string_view bytes) {
+    std::array<unsigned char, 20> hash{};
+    require(EVP_Digest(bytes.data(), bytes.size(), hash.data(), nullptr, EVP_sha1(), nullptr));
+    return {hash.begin(), hash.end()};
 }
 
 std::optional<Sha256> sha256_from_bytes(std::string_view bytes) {

@@ -169,6 +169,7 @@ function lookedAt(store, nowUs) {
   const content = store.content_check;
   if (content) {
     const readAgain = content.asked > 0 ? `${format.count(content.asked)} left`
+      : content.unproven > 0 ? `${format.count(content.unproven)} not read yet`
       : known(content.oldest_us) ? `oldest ${format.age((nowUs - content.oldest_us) / 1e6)} ago`
         : "not all yet";
     return [...inventoryOf(store, nowUs), ["Read again", readAgain]];

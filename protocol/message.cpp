@@ -97,8 +97,7 @@ Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captu
         envelope.set_fragment(static_cast<uint32_t>(fragment));
         envelope.set_fragments(static_cast<uint32_t>(fragments));
         for (const v1::Content* content : pulled_contents(payload)) {
-            envelope.set_pull_bytes(envelope.pull_bytes() +
-                                    std::max<uint64_t>(content->size(), 1));
+            envelope.set_pull_bytes(envelope.pull_bytes() + std::max<uint64_t>(content->size(), 1));
         }
         if (fragment + 1 == fragments && payload.has_transaction()) {
             envelope.set_end_lsn(payload.transaction().end_lsn());
@@ -209,7 +208,8 @@ std::vector<const v1::Content*> pulled_contents(const v1::Payload& payload) {
     if (payload.has_blob_put()) {
         contents = {&payload.blob_put().content()};
     } else if (payload.has_ref_update()) {
-        contents = {&payload.ref_update().base(), &payload.ref_update().pack()};
+        const v1::RefUpdate& update = payload.ref_update();
+        contents = {&update.base(), &update.base_index(), &update.pack()};
     }
     std::erase_if(contents, [](const v1::Content* content) {
         return content->place_case() != v1::Content::kPull;

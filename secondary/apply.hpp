@@ -42,6 +42,8 @@ struct Result {
     FailureClass failure = FailureClass::Transient;
     std::string reason;
     std::string next_step;
+    /// False: Applied, but what was believed of its content is still to be proven by a look at it.
+    bool proven = true;
 
     static Result applied(Digest digest) { return {Kind::Applied, std::move(digest), {}, {}, {}}; }
     static Result failed(FailureClass failure, std::string reason, std::string next_step = {}) {
@@ -59,13 +61,15 @@ struct Result {
 /// One event to apply. `content` is the pulled file (hash checked) when the event's content does
 /// not travel inside it; the store may rename it away. While that file looks like `checked`, it is
 /// what was hashed as it came, and need not be read for that again. Small content may be in memory
-/// instead: `bytes` (hash checked). `base`: the pulled file of a repository's base, the same way.
+/// instead: `bytes` (hash checked). `base`, `base_index`: the pulled files of a repository's base,
+/// the same way.
 struct ItemTask {
     const protocol::Event* event = nullptr;
     std::filesystem::path content;
     std::optional<FileStat> checked{};
     std::shared_ptr<const std::string> bytes{};
     std::filesystem::path base{};
+    std::filesystem::path base_index{};
 };
 
 class ItemApply {

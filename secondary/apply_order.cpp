@@ -321,7 +321,9 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
         outcome.applied = finished.result.digest;
         outcome.attributes = verify::expected_attributes(event.payload);
         // Of a repository an update shows the refs and what is new.
-        outcome.looked = !event.payload.has_ref_update() || event.payload.ref_update().full();
+        const bool is_all = !event.payload.has_ref_update() || event.payload.ref_update().full();
+        outcome.looked = is_all && finished.result.proven;
+        outcome.unproven = !finished.result.proven;
     }
     return outcome;
 }

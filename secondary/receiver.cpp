@@ -246,8 +246,11 @@ std::variant<ItemTask, Result> Receiver::task_of(const StoreId& store,
             return Result::failed(FailureClass::PrimaryDefect, gone->reason);
         }
         const auto* here = std::get_if<ContentStore::Here>(&state);
-        if (here != nullptr && content == &event.payload.ref_update().base()) {
+        const v1::RefUpdate& update = event.payload.ref_update();
+        if (here != nullptr && content == &update.base()) {
             item.base = here->path;
+        } else if (here != nullptr && content == &update.base_index()) {
+            item.base_index = here->path;
         } else if (here != nullptr) {
             item.content = here->path;
             item.checked = here->checked;
@@ -451,6 +454,7 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
         ReceiverLaneStatus lane;
         lane.store = store;
         lane.items = store.kind == StoreKind::Database ? 0 : registry_.count(store);
+        lane.unproven = store.kind == StoreKind::Database ? 0 : registry_.unproven(store);
         lane.exceptions = registry_.exception_count(store);
         lane.gap = registry_.gap(store).has_value();
         std::scoped_lock lock(mutex_);

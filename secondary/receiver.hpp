@@ -31,7 +31,8 @@ struct ReceiverLaneStatus {
     TimePoint copy_since;  ///< when this run of it began
     bool copying = false;
     bool gap = false;
-    uint64_t items = 0;  ///< that exist and were verified when they were applied
+    uint64_t items = 0;     ///< that exist, with the digest that the primary computed
+    uint64_t unproven = 0;  ///< of them: their content is still to be read
     uint64_t exceptions = 0;
 };
 

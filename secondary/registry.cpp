@@ -104,27 +104,45 @@ uint64_t Registry::looks_asked(const StoreId& store) const {
     return state_->counted(asked_fact + store.to_string());
 }
 
-void Registry::looked_at(const StoreId& store, std::span<const std::string> items) {
+void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
     if (items.empty()) {
         return;
     }
     const TimePoint now = state_->clock.now();
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        for (const std::string& item : items) {
-            state_->database.execute("UPDATE item SET looked_us = ? WHERE store = ? AND item = ?",
-                                     {to_microseconds(now), store.to_string(), Bytes{item}});
+        for (const Looked& looked : items) {
+            state_->database.execute(
+                "UPDATE item SET looked_us = ?, unproven_us = iif(unproven_us = ?, 0, unproven_us) "
+                "WHERE store = ? AND item = ?",
+                {to_microseconds(now),
+                 looked.unproven_since ? to_microseconds(*looked.unproven_since) : int64_t{0},
+                 store.to_string(), Bytes{looked.item}});
         }
     });
 }
 
 std::vector<std::string> Registry::due_for_look(const StoreId& store, TimePoint since,
                                                 size_t most) const {
-    return state_->items(
+    auto due = state_->items(
+        "SELECT item FROM item INDEXED BY item_unproven WHERE store = ? AND "
+        "unproven_us <> 0 AND " +
+            State::is_no_exception + " ORDER BY unproven_us LIMIT ?",
+        {store.to_string(), number(most)});
+    const auto others = state_->items(
         "SELECT item FROM item INDEXED BY item_by_look WHERE store = ? AND digest_algorithm <> '' "
-        "AND looked_us <= ? AND " +
+        "AND looked_us <= ? AND unproven_us = 0 AND " +
             State::is_no_exception + " ORDER BY looked_us LIMIT ?",
-        {store.to_string(), to_microseconds(since), number(most)});
+        {store.to_string(), to_microseconds(since), number(most - due.size())});
+    due.insert(due.end(), others.begin(), others.end());
+    return due;
+}
+
+uint64_t Registry::unproven(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    return state_->count(
+        "SELECT count(*) FROM item INDEXED BY item_unproven WHERE store = ? AND unproven_us <> 0",
+        {store.to_string()});
 }
 
 uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::string>& item) {

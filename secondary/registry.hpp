@@ -45,6 +45,8 @@ struct ItemState {
     Digest digest;                    ///< empty: the item does not exist
     Position position;                ///< of the event that made it so
     verify::Attributes attributes{};  ///< of a file or directory
+    /// It was applied on another site's word then, and its content was not found right since.
+    std::optional<TimePoint> unproven_since{};
 };
 
 /// What this site knows of itself: items and where they stand, the lanes' positions, exceptions.
@@ -67,6 +69,7 @@ class Registry {
         bool looked = false;  ///< `applied` was made from all of its content, as it is here now
         /// What the event says of them; what it does not say is as it was.
         verify::Attributes attributes{};
+        bool unproven = false;  ///< `applied` is to be proven by a look at all of its content
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
@@ -77,6 +80,8 @@ class Registry {
                                           size_t most) const;
     /// Items that exist.
     uint64_t count(const StoreId& store) const;
+    /// Those of them that are still to be proven.
+    uint64_t unproven(const StoreId& store) const;
     void for_each(const StoreId& store,
                   const std::function<void(const std::string& item, const ItemState&)>& use) const;
 
@@ -110,10 +115,14 @@ class Registry {
     /// is due for a look as soon as it is no exception any more.
     void differs(const Exception& exception, FoundBy by);
 
-    /// They are as they should be.
-    void looked_at(const StoreId& store, std::span<const std::string> items);
-    /// Items that exist and are no exceptions, last looked at no later than `since`; those that
-    /// were asked for first, then the oldest.
+    struct Looked {
+        std::string item;
+        std::optional<TimePoint> unproven_since;  ///< when the look began
+    };
+    /// They are as they should be. One that came anew meanwhile, unproven, stays so.
+    void looked_at(const StoreId& store, std::span<const Looked> items);
+    /// Items that exist and are no exceptions: those that are to be proven; then those last looked
+    /// at no later than `since`, the ones that were asked for first, then the oldest.
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
     /// They are due until they are found right, also when they change. Returns how many exist.
     uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});

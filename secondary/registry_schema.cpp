@@ -122,6 +122,11 @@ const std::vector<std::string>& registry_migrations() {
     -- Of files and directories, as they were applied; NULL: not known, or not mirrored.
     ALTER TABLE item ADD COLUMN mode INTEGER;
     ALTER TABLE item ADD COLUMN mtime_s INTEGER;
+)",
+        R"(
+    -- When it was applied on another site's word, until it was read here; 0: it is proven.
+    ALTER TABLE item ADD COLUMN unproven_us INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX item_unproven ON item (store, unproven_us) WHERE unproven_us <> 0;
 )"};
     return migrations;
 }

@@ -36,7 +36,12 @@ Value or_null(const std::optional<Number>& value) {
     return value ? Value(static_cast<int64_t>(*value)) : Value(nullptr);
 }
 
-/// "digest_algorithm, digest, epoch, session, number, mode, mtime_s"
+/// 0 and 1 stand for what is not known.
+inline std::optional<TimePoint> known_time(int64_t microseconds) {
+    return microseconds > 1 ? std::optional(from_microseconds(microseconds)) : std::nullopt;
+}
+
+/// "digest_algorithm, digest, epoch, session, number, mode, mtime_s, unproven_us"
 inline ItemState item_state_of(const RowView& row) {
     ItemState state{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
     if (!row.is_null(5)) {
@@ -45,12 +50,8 @@ inline ItemState item_state_of(const RowView& row) {
     if (!row.is_null(6)) {
         state.attributes.mtime_s = row.integer(6);
     }
+    state.unproven_since = known_time(row.integer(7));
     return state;
-}
-
-/// 0 and 1 stand for what is not known.
-inline std::optional<TimePoint> known_time(int64_t microseconds) {
-    return microseconds > 1 ? std::optional(from_microseconds(microseconds)) : std::nullopt;
 }
 
 inline const std::string exception_columns =
@@ -148,7 +149,8 @@ struct Registry::State {
         }
     }
 
-    /// One that is asked for stays so: it may have been written over something broken.
+    /// One that is asked for stays so: it may have been written over something broken. So does one
+    /// that is unproven, until all of it is read, or it is gone.
     void set_item(const StoreId& store, const Registry::Outcome& outcome) {
         const int64_t now = to_microseconds(clock.now());
         const auto known = find(store, outcome.item);
@@ -156,19 +158,22 @@ struct Registry::State {
                     outcome.position);
         database.execute(
             "INSERT INTO item (store, item, digest_algorithm, digest, epoch, session, number, "
-            "looked_us, applied_us, bucket, mode, mtime_s) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1), ?9, ?10, ?11, ?12) "
+            "looked_us, applied_us, bucket, mode, mtime_s, unproven_us) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, 1), ?9, ?10, ?11, ?12, ?13) "
             "ON CONFLICT (store, item) DO UPDATE "
             "SET digest_algorithm = excluded.digest_algorithm, digest = excluded.digest, "
             "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
-            "looked_us = iif(looked_us = 0 OR ?8 = 0, looked_us, ?8), "
+            "looked_us = CASE WHEN looked_us = 0 THEN 0 WHEN ?13 <> 0 THEN 1 WHEN ?8 = 0 THEN "
+            "looked_us ELSE ?8 END, "
             "applied_us = excluded.applied_us, mode = coalesce(excluded.mode, mode), "
-            "mtime_s = coalesce(excluded.mtime_s, mtime_s)",
+            "mtime_s = coalesce(excluded.mtime_s, mtime_s), "
+            "unproven_us = iif(?8 <> 0 OR ?13 <> 0 OR ?3 = '', ?13, unproven_us)",
             {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
              Bytes{outcome.applied->value}, number(outcome.position.epoch),
              number(outcome.position.session), number(outcome.position.number),
              outcome.looked ? now : int64_t{0}, now, number(verify::bucket_of(outcome.item)),
-             or_null(outcome.attributes.mode), or_null(outcome.attributes.mtime_s)});
+             or_null(outcome.attributes.mode), or_null(outcome.attributes.mtime_s),
+             outcome.unproven ? now : int64_t{0}});
     }
 
     uint64_t count(const std::string& sql, const std::vector<Value>& of) const {
@@ -202,8 +207,8 @@ struct Registry::State {
     std::optional<ItemState> find(const StoreId& store, const std::string& item) const {
         std::optional<ItemState> found;
         database.query(
-            "SELECT digest_algorithm, digest, epoch, session, number, mode, mtime_s FROM item "
-            "WHERE store = ? AND item = ?",
+            "SELECT digest_algorithm, digest, epoch, session, number, mode, mtime_s, unproven_us "
+            "FROM item WHERE store = ? AND item = ?",
             {store.to_string(), Bytes{item}}, [&](const RowView& row) {
                 found = item_state_of(row);
                 return false;

@@ -64,17 +64,20 @@ TEST(Registry, AnOldOneGetsWhatIsRecordedSince) {
     const Registry::Outcome old{"old", at(7), at(7), digest, {}};
     Registry(file, clock).record(blobs, {&old, 1}, at(7));
     {
-        // As the version before made it.
+        // As a version before these made it.
         sqlite::Database database(file, sqlite::Database::Sync::Normal);
+        database.execute("DROP INDEX item_unproven");
+        database.execute("ALTER TABLE item DROP COLUMN unproven_us");
         database.execute("ALTER TABLE item DROP COLUMN mode");
         database.execute("ALTER TABLE item DROP COLUMN mtime_s");
         database.execute("PRAGMA user_version = " +
-                         std::to_string(registry_migrations().size() - 1));
+                         std::to_string(registry_migrations().size() - 2));
     }
     Registry registry(file, clock);
     const auto total = registry.total(blobs);
     EXPECT_EQ(registry.find(blobs, "old")->digest, digest);
     EXPECT_EQ(registry.find(blobs, "old")->attributes, verify::Attributes{});
+    EXPECT_EQ(registry.unproven(blobs), 0U);
     const Registry::Outcome again{"old", at(8), at(8), digest, {}, true, {0640, 17}};
     registry.record(blobs, {&again, 1}, at(8));
     EXPECT_EQ(registry.find(blobs, "old")->attributes, (verify::Attributes{0640, 17}));

@@ -123,7 +123,7 @@ void Sweep::require_disk(const std::stop_token& stop) {
 std::vector<Sweep::Suspect> Sweep::look_at(const std::vector<std::string>& items,
                                            const std::stop_token& stop) {
     std::vector<Suspect> suspects;
-    std::vector<std::string> right;
+    std::vector<Registry::Looked> right;
     SteadyTime recorded = clock_.steady_now();
     const auto record = [&] {
         registry_.looked_at(options_.store, right);
@@ -139,7 +139,7 @@ std::vector<Sweep::Suspect> Sweep::look_at(const std::vector<std::string>& items
             Suspect suspect{item, *state, {}};
             const auto is_right = look_at(suspect, stop);
             if (is_right == true) {
-                right.push_back(item);
+                right.push_back({item, state->unproven_since});
             } else if (is_right == false) {
                 suspects.push_back(std::move(suspect));
             }
@@ -194,7 +194,7 @@ void Sweep::wait_for_what_is_coming(size_t suspects, const std::stop_token& stop
 }
 
 void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& stop) {
-    std::vector<std::string> right;
+    std::vector<Registry::Looked> right;
     for (Suspect suspect : suspects) {
         const auto now = registry_.find(options_.store, suspect.item);
         if (!now || registry_.is_exception(options_.store, suspect.item)) {
@@ -202,13 +202,14 @@ void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& s
         }
         if (now->position != suspect.state.position) {
             if (suspect.look.problem.empty()) {
-                right.push_back(suspect.item);  // it changed, and apply looked at what it became
+                // It changed, and apply looked at what it became.
+                right.push_back({suspect.item, suspect.state.unproven_since});
             }
             continue;
         }
         const auto is_right = look_at(suspect, stop);
         if (is_right == true) {
-            right.push_back(suspect.item);
+            right.push_back({suspect.item, suspect.state.unproven_since});
         } else if (is_right == false) {
             report(suspect);
         }

@@ -110,7 +110,10 @@ secondary::Result RepositoriesLane::apply(const protocol::Event& event) {
         const auto file = apply_->incoming_directory() / to_hex(pack.sha256());
         std::filesystem::remove(file);
         write_file(file, bytes);
-        (content == &event.payload.ref_update().base() ? task.base : task.content) = file;
+        const v1::RefUpdate& update = event.payload.ref_update();
+        (content == &update.base()         ? task.base
+         : content == &update.base_index() ? task.base_index
+                                           : task.content) = file;
     }
     return apply_->apply(std::span(&task, 1), stop_).front();
 }

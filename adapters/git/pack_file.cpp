@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <string_view>
 
 #include <fcntl.h>
@@ -17,7 +18,10 @@ namespace antipode::git {
 namespace {
 
 constexpr std::string_view index_head("\377tOc\0\0\0\2", 8);
-constexpr size_t fanout_bytes = 256 * 4;
+constexpr size_t fanout_entries = 256;
+constexpr size_t fanout_bytes = fanout_entries * 4;
+constexpr size_t pack_header_bytes = 12;
+constexpr size_t large_offset = size_t{1} << 31;
 
 uint64_t file_size(const Fd& fd, const std::filesystem::path& path) {
     struct stat info {};
@@ -55,9 +59,9 @@ class Mapped {
     size_t size_ = 0;
 };
 
-size_t number_at(std::string_view bytes, size_t at) {
+size_t number_at(std::string_view bytes, size_t at, size_t width = 4) {
     size_t number = 0;
-    for (size_t i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < width; ++i) {
         number = number << 8 | static_cast<unsigned char>(bytes[at + i]);
     }
     return number;
@@ -85,16 +89,113 @@ bool names(std::string_view index, const std::string& oid) {
     return false;
 }
 
+/// The tables of an index (gitformat-pack(5), version 2), whose size has been checked.
+struct Tables {
+    std::string_view fanout;
+    std::string_view oids;
+    std::string_view offsets;
+    std::string_view large_offsets;
+    std::string_view pack_sum;
+    std::string_view own_sum;
+    size_t count = 0;
+};
+
+std::optional<Tables> tables_of(std::string_view index, size_t oid_bytes) {
+    if (index.size() < index_head.size() + fanout_bytes || !index.starts_with(index_head)) {
+        return std::nullopt;
+    }
+    Tables tables;
+    tables.fanout = index.substr(index_head.size(), fanout_bytes);
+    tables.count = number_at(tables.fanout, fanout_bytes - 4);
+    const size_t begin = index_head.size() + fanout_bytes;
+    const size_t names = tables.count * oid_bytes;
+    const size_t numbers = tables.count * 4;  // of the offsets, and of the CRCs before them
+    const size_t fixed = begin + names + 2 * numbers + 2 * oid_bytes;
+    if (index.size() < fixed || (index.size() - fixed) % 8 != 0) {
+        return std::nullopt;
+    }
+    tables.oids = index.substr(begin, names);
+    tables.offsets = index.substr(begin + names + numbers, numbers);
+    tables.large_offsets = index.substr(begin + names + 2 * numbers, index.size() - fixed);
+    tables.pack_sum = index.substr(index.size() - 2 * oid_bytes, oid_bytes);
+    tables.own_sum = index.substr(index.size() - oid_bytes);
+    return tables;
+}
+
+bool are_in_order(const Tables& tables, size_t oid_bytes) {
+    size_t next = 0;
+    for (size_t byte = 0; byte < fanout_entries; ++byte) {
+        const size_t end = number_at(tables.fanout, byte * 4);
+        for (; next < end && next < tables.count; ++next) {
+            const std::string_view oid = tables.oids.substr(next * oid_bytes, oid_bytes);
+            if (static_cast<unsigned char>(oid[0]) != byte ||
+                (next > 0 && tables.oids.substr((next - 1) * oid_bytes, oid_bytes) >= oid)) {
+                return false;
+            }
+        }
+        if (next != end) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool are_within(const Tables& tables, size_t end) {
+    for (size_t i = 0; i < tables.count; ++i) {
+        size_t offset = number_at(tables.offsets, i * 4);
+        if (offset >= large_offset) {
+            const size_t at = (offset - large_offset) * 8;
+            offset = at < tables.large_offsets.size() ? number_at(tables.large_offsets, at, 8) : 0;
+        }
+        if (offset < pack_header_bytes || offset >= end) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string read_at(const Fd& fd, size_t at, size_t size, const std::filesystem::path& path) {
+    std::string bytes(size, '\0');
+    if (pread(fd.get(), bytes.data(), size, static_cast<off_t>(at)) < 0) {
+        throw_errno("reading", path);
+    }
+    return bytes;
+}
+
 }  // namespace
 
 std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes) {
     const Fd fd = open_file(file, O_RDONLY);
-    const auto begin = static_cast<off_t>(file_size(fd, file)) - static_cast<off_t>(oid_bytes);
-    std::string checksum(oid_bytes, '\0');
-    if (begin >= 0 && pread(fd.get(), checksum.data(), oid_bytes, begin) < 0) {
-        throw_errno("reading", file);
+    const uint64_t size = file_size(fd, file);
+    return "pack-" + to_hex(size < oid_bytes ? std::string(oid_bytes, '\0')
+                                             : read_at(fd, size - oid_bytes, oid_bytes, file));
+}
+
+std::string refuse_index(const std::filesystem::path& index, const std::filesystem::path& pack,
+                         size_t oid_bytes) {
+    const Mapped mapped(index);
+    const auto tables = tables_of(mapped.bytes(), oid_bytes);
+    if (!tables) {
+        return "its layout is not known";
     }
-    return "pack-" + to_hex(checksum);
+    const std::string_view summed = mapped.bytes().substr(0, mapped.bytes().size() - oid_bytes);
+    const std::string sum =
+        oid_bytes == sizeof(Sha256) ? std::string(view(sha256(summed))) : sha1(summed);
+    if (sum != tables->own_sum) {
+        return "its checksum is wrong";
+    }
+    const Fd fd = open_file(pack, O_RDONLY);
+    const uint64_t size = file_size(fd, pack);
+    if (size < pack_header_bytes + oid_bytes ||
+        read_at(fd, size - oid_bytes, oid_bytes, pack) != tables->pack_sum) {
+        return "it is another pack's";
+    }
+    if (number_at(read_at(fd, 0, pack_header_bytes, pack), 8) != tables->count) {
+        return "it does not name all objects";
+    }
+    return are_in_order(*tables, oid_bytes) && are_within(*tables, size - oid_bytes)
+               ? ""
+               : "what it says contradicts itself";
 }
 
 std::vector<std::string> not_named(const std::filesystem::path& index,

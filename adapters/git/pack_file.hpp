@@ -11,6 +11,12 @@ namespace antipode::git {
 /// Error{Retry} when it cannot be read; of a file that is no pack the name is as good as any.
 std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes);
 
+/// Why an index that somebody else wrote cannot be that of `pack`, as far as that shows without
+/// looking at objects: its own checksum, the pack's checksum and number of objects, names and
+/// offsets that are in no order, or outside of the pack. Empty: it may be. Throws Error{Retry}.
+std::string refuse_index(const std::filesystem::path& index, const std::filesystem::path& pack,
+                         size_t oid_bytes);
+
 /// Those of `oids` (raw, of one size) that an index which git wrote here does not name. All of them
 /// when its layout is not known.
 std::vector<std::string> not_named(const std::filesystem::path& index,

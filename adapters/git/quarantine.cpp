@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <thread>
 
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "adapters/git/files.hpp"
 #include "adapters/git/pack_file.hpp"
 #include "adapters/git/small_push.hpp"
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
 
@@ -100,9 +102,10 @@ Intake Quarantine::index(const PackInput& pack, const Needed& needed, bool stric
         if (strict) {
             arguments.emplace_back("--strict");
         }
-        const std::filesystem::path linked = in_place && !needed.oids.empty()
-                                                 ? link(part.file, needed.oids.front().size())
-                                                 : std::filesystem::path();
+        const std::filesystem::path linked =
+            in_place && !needed.oids.empty()
+                ? link(part.file, name_of_pack(part.file, needed.oids.front().size()) + ".pack")
+                : std::filesystem::path();
         if (linked.empty()) {
             arguments.insert(arguments.end(), {"--stdin", "--fix-thin"});
         } else {
@@ -155,13 +158,13 @@ Intake Quarantine::index_one(const PackInput& pack, std::vector<std::string> arg
     return {base_missing ? Intake::Kind::Incomplete : Intake::Kind::BadPack, outcome.complaint()};
 }
 
-/// The pack, here under the name that git gives it: then only its index is written. Empty: the file
-/// system has no second names, and the pack is copied.
-std::filesystem::path Quarantine::link(const std::filesystem::path& pack, size_t oid_bytes) {
+/// What was pulled, here under the name that git gives it: it is not written again. Empty: the file
+/// system has no second names.
+std::filesystem::path Quarantine::link(const std::filesystem::path& file, const std::string& name) {
     const std::filesystem::path directory = directory_ / "pack";
     std::filesystem::create_directories(directory);
-    std::filesystem::path linked = directory / (name_of_pack(pack, oid_bytes) + ".pack");
-    if (::link(pack.c_str(), linked.c_str()) != 0) {
+    std::filesystem::path linked = directory / name;
+    if (::link(file.c_str(), linked.c_str()) != 0) {
         return {};
     }
     if (chmod(linked.c_str(), 0444) != 0) {  // whoever reads the mirror
@@ -170,10 +173,42 @@ std::filesystem::path Quarantine::link(const std::filesystem::path& pack, size_t
     return linked;
 }
 
-bool Quarantine::is_proven(const Needed& needed) const {
-    if (!is_closed_) {
+bool Quarantine::believe(const PackInput& pack, const Needed& needed, const std::stop_token& stop) {
+    const bool is_whole = needed.prove_all && needed.pool.empty() && needed.shallow.empty();
+    if (pack.base_index.empty() || needed.oids.empty() || !is_whole || !has_no_objects(git_dir_)) {
         return false;
     }
+    make_directory();
+    const PackInput rest{pack.bytes, pack.file, {}};
+    if (believe_index(pack, needed) &&
+        (rest.empty() ||
+         index_one(rest, {"index-pack", threads_for(rest), "--stdin"}, false, stop).kind ==
+             Intake::Kind::Stored) &&
+        names_all(needed)) {
+        return true;
+    }
+    clear();
+    return false;
+}
+
+bool Quarantine::believe_index(const PackInput& pack, const Needed& needed) {
+    const size_t oid_bytes = needed.oids.front().size();
+    const std::string reason = refuse_index(pack.base_index, pack.base, oid_bytes);
+    if (!reason.empty()) {
+        spdlog::warn("{}: the index that came with its pack is not used: {}",
+                     printable(git_dir_.native()), reason);
+        return false;
+    }
+    const std::string name = name_of_pack(pack.base, oid_bytes);
+    return !link(pack.base, name + ".pack").empty() &&
+           !link(pack.base_index, name + ".idx").empty();
+}
+
+bool Quarantine::is_proven(const Needed& needed) const {
+    return is_closed_ && names_all(needed);
+}
+
+bool Quarantine::names_all(const Needed& needed) const {
     std::vector<std::string> missing = needed.oids;
     for (const auto& entry : std::filesystem::directory_iterator(directory_ / "pack")) {
         if (entry.path().extension() == ".idx") {
@@ -236,11 +271,15 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     if ((pack.empty() || push->index(pack.bytes, directory_)) && push->prove(needed.oids, known)) {
         return true;
     }
+    clear();
+    return false;
+}
+
+void Quarantine::clear() {
     if (!directory_.empty()) {
         std::filesystem::remove_all(directory_);
         directory_.clear();
     }
-    return false;
 }
 
 void Quarantine::release() {

@@ -26,6 +26,11 @@ class Quarantine {
     /// in the repository, it proves in the same pass that every link leads to what came.
     Intake index(const PackInput& pack, const Needed& needed, bool strict,
                  const std::stop_token& stop);
+    /// Instead of index() and prove(): where nothing is that could be harmed, and whatever is wrong
+    /// is found and replaced later, the index that came with the base is believed. What is needed
+    /// is named by it, or in what came beside, which is read. False: this cannot be done, or the
+    /// index is wrong at a glance.
+    bool believe(const PackInput& pack, const Needed& needed, const std::stop_token& stop);
     /// index() proved what prove() would: the packs are closed, and what is needed is in them.
     bool is_proven(const Needed& needed) const;
     /// Proves that what is needed is in the quarantine or in the repository: down to what existing
@@ -43,9 +48,12 @@ class Quarantine {
   private:
     std::vector<std::string> environment() const;
     void make_directory();
+    void clear();
+    bool believe_index(const PackInput& pack, const Needed& needed);
+    bool names_all(const Needed& needed) const;
     Intake index_one(const PackInput& pack, std::vector<std::string> arguments, bool is_first,
                      const std::stop_token& stop);
-    std::filesystem::path link(const std::filesystem::path& pack, size_t oid_bytes);
+    std::filesystem::path link(const std::filesystem::path& file, const std::string& name);
     std::string shallow_file(const std::vector<std::string>& shallow);
 
     const Program& program_;

@@ -197,8 +197,11 @@ WholePacks GitRepositories::make_whole_packs(const std::string& name,
     WholePacks packs;
     if (base) {
         packs.base = keep_base(base->file, stop);
+        packs.base_index =
+            keep_base(std::filesystem::path(base->file).replace_extension(".idx"), stop);
     }
     if (!packs.base) {
+        packs.base_index.reset();
         packs.rest = make_pack(name, wants, haves, stop);
     } else if (!base->is_all) {
         packs.rest = pack(name, wants, haves, base, stop);

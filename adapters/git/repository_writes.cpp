@@ -72,14 +72,17 @@ Intake GitRepositories::take_in(const std::string& name, const PackInput& pack,
     const std::vector<std::string> known = lean_on(name, needed.pool, stop);
     Quarantine quarantine(program_, git_dir);
     bool proven = !options_.strict_objects && quarantine.take_plain(pack, needed, known);
-    if (!proven && !pack.empty()) {
+    const bool believed =
+        !proven && !options_.strict_objects && quarantine.believe(pack, needed, stop);
+    if (!proven && !believed && !pack.empty()) {
         const Intake intake = quarantine.index(pack, needed, options_.strict_objects, stop);
         if (intake.kind != Intake::Kind::Stored) {
             return intake;
         }
         proven = quarantine.is_proven(needed);
     }
-    const Intake intake = proven ? Intake{} : quarantine.prove(needed, known, stop);
+    Intake intake = proven || believed ? Intake{} : quarantine.prove(needed, known, stop);
+    intake.proven = !believed;
     if (intake.kind == Intake::Kind::Stored && !pack.empty()) {
         quarantine.release();
         join_if_too_many(name, stop);

@@ -94,6 +94,7 @@ std::optional<ContentCheckRow> read_content_check(const json& row) {
     }
     return ContentCheckRow{.asked = get<uint64_t>(*found, "asked").value_or(0),
                            .failing = get<uint64_t>(*found, "failing").value_or(0),
+                           .unproven = get<uint64_t>(*found, "unproven").value_or(0),
                            .oldest = get<TimePoint>(*found, "oldest_us"),
                            .names_asked = get<bool>(*found, "names_asked").value_or(false),
                            .differed = get<uint64_t>(*found, "differed").value_or(0),

@@ -347,6 +347,13 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                    count(store.parked)});
     }
     std::string text = table.render(coloured);
+    for (const StoreRow& store : report.stores) {
+        if (store.content_check && store.content_check->unproven > 0) {
+            text += store.store + ": " +
+                    counted(store.content_check->unproven, "repository is", "repositories are") +
+                    " here and verified once the objects were read\n";
+        }
+    }
     if (report.recovery_point) {
         text += "Recovery point " + moment(*report.recovery_point, report.now) + "\n";
     }

@@ -65,6 +65,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
         gauge(registry, "antipode_store_content_check_differed",
               "Items that were ever found not to be as they were applied.", labels,
               check.value("found_by_reading", nlohmann::json()));
+        gauge(registry, "antipode_store_unproven",
+              "Repositories that are here and whose objects are still to be read.", labels,
+              check.value("unproven", nlohmann::json()));
         gauge(registry, "antipode_store_content_check_extras",
               "What is here and was never applied.", labels,
               check.value("extras", nlohmann::json()));

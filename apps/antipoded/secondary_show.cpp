@@ -57,6 +57,7 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto status = sweeps_.at(store)->status();
     nlohmann::json row = {{"asked", looks.asked},
                           {"failing", looks.failing},
+                          {"unproven", registry_.unproven(store)},
                           {"names_asked", registry_.looks_asked(store) != status.names_looked},
                           {"oldest_us", nullptr},
                           {"looked", status.looked},
@@ -100,7 +101,7 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
     row["position"] = lane.order.finished.to_string();
     row["safe_position"] = relay_.status().safe.position.to_string();
     row["applied"] = lane.order.applied;
-    row["verified"] = lane.items;
+    row["verified"] = lane.items - std::min(lane.unproven, lane.items);
     if (lane.database) {
         row["lsn"] = lane.database->lsn.to_string();
         row["applied"] = lane.database->transactions;

@@ -44,7 +44,8 @@ struct Pack {
 struct WholePacks {
     /// A pack that is there: kept as it is, with what else it holds.
     std::optional<Pack> base;
-    std::optional<Pack> rest;  ///< what the base lacks
+    std::optional<Pack> base_index;  ///< git's, of the base; kept, too, however small
+    std::optional<Pack> rest;        ///< what the base lacks
 };
 
 /// Where a pack to be taken in is.
@@ -52,6 +53,9 @@ struct PackInput {
     std::string_view bytes;      ///< used when `file` is empty; both empty: no new objects
     std::filesystem::path file;  ///< stays where it is
     std::filesystem::path base;  ///< a whole pack that comes first; empty: none
+    /// The index that another site has of `base`: believed for now where that is safe to undo.
+    /// Empty: it is made here.
+    std::filesystem::path base_index{};
     bool empty() const { return bytes.empty() && file.empty() && base.empty(); }
 };
 
@@ -72,6 +76,9 @@ struct Intake {
     };
     Kind kind = Kind::Stored;
     std::string reason;
+    /// False: stored, but the objects were not read: that they are what their names say, and lead
+    /// to nothing that is missing, is another site's word until defect() has looked.
+    bool proven = true;
 };
 
 /// Thread-safe for different repositories; one repository is changed by one thread at a time.
@@ -133,8 +140,9 @@ class Repositories {
     /// Makes an empty repository, whole or not at all, with the directories above it.
     virtual void create(const std::string& name, const std::string& object_format,
                         const std::stop_token& stop) = 0;
-    /// Takes a pack in: in quarantine, checked, what is needed proven to be there; then its objects
-    /// become visible, synced. Throws Error{Retry} when the pool is not here.
+    /// Takes a pack in: in quarantine, checked, what is needed proven to be there, but for what
+    /// Intake::proven says; then its objects become visible, synced. Throws Error{Retry} when the
+    /// pool is not here.
     virtual Intake take_in(const std::string& name, const PackInput& pack, const Needed& needed,
                            const std::stop_token& stop) = 0;
     /// Sets refs from their expected old values; synced. Where many change, all or none, whatever

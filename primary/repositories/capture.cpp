@@ -28,13 +28,17 @@ void fill(v1::Ref& ref, const RefChange& change) {
     ref.set_new_target(change.after.target);
 }
 
-void fill(v1::Content& content, const Pack& pack) {
+/// To be pulled.
+void refer(v1::Content& content, const Pack& pack) {
     content.set_sha256(std::string(view(pack.sha256)));
     content.set_size(pack.size);
+    content.set_pull(content.sha256());
+}
+
+void fill(v1::Content& content, const Pack& pack) {
+    refer(content, pack);
     if (pack.size <= limits::inline_content_bytes) {
         content.set_inline_(pack.bytes);
-    } else {
-        content.set_pull(std::string(view(pack.sha256)));
     }
 }
 
@@ -418,11 +422,11 @@ void RepositoryCapture::add_packs(v1::RefUpdate& update, const std::vector<std::
         packs.rest = repositories_.make_pack(item, wants, haves, stop);
     }
     if (packs.base) {
-        v1::Content& base = *update.mutable_base();
-        base.set_sha256(std::string(view(packs.base->sha256)));
-        base.set_size(packs.base->size);
-        base.set_pull(base.sha256());
+        refer(*update.mutable_base(), *packs.base);
         on_a_base_.with([&](auto& items) { items.insert(item); });
+    }
+    if (packs.base && packs.base_index) {
+        refer(*update.mutable_base_index(), *packs.base_index);
     }
     if (packs.rest) {
         fill(*update.mutable_pack(), *packs.rest);

@@ -68,6 +68,7 @@ std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
 PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
     PackInput input;
     input.base = task.base;
+    input.base_index = task.base_index;
     if (update.has_pack() && update.pack().has_pull()) {
         input.file = task.content;
     } else if (update.has_pack()) {
@@ -137,7 +138,16 @@ Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop
         }
         return {{}, error.what()};
     }
-    return refs ? Look{verify::refs_digest(*refs), defect(item, stop)} : Look{};
+    if (!refs) {
+        return {};
+    }
+    Look look{verify::refs_digest(*refs), defect(item, stop)};
+    const bool is_news =
+        look.problem.empty() && unproven_.with([&](auto& names) { return names.erase(item) > 0; });
+    if (is_news && on_change_) {
+        on_change_(item);
+    }
+    return look;
 }
 
 void RepositoryApply::for_each(const std::function<bool(const std::string& name)>& use,
@@ -180,10 +190,25 @@ Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& s
     }
     const Result result = update_event.full() ? update_whole(update_event, task, stop)
                                               : update(update_event, task, stop);
-    if (result.kind == Result::Kind::Applied && on_change_) {
+    note_change(name, result, update_event.full());
+    return result;
+}
+
+void RepositoryApply::note_change(const std::string& name, const Result& result, bool whole) {
+    if (result.kind != Result::Kind::Applied) {
+        return;
+    }
+    const bool is_unproven = unproven_.with([&](auto& names) {
+        if (!result.proven) {
+            names.insert(name);
+        } else if (whole) {
+            names.erase(name);
+        }
+        return names.contains(name);
+    });
+    if (!is_unproven && on_change_) {
         on_change_(name);
     }
-    return result;
 }
 
 Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task,
@@ -273,7 +298,10 @@ Result RepositoryApply::rebuild(const v1::RefUpdate& update, const ItemTask& tas
         std::string(private_directory) + "/new/" + to_hex(view(sha256(name)));
     repositories_.remove(beside);
     const RepositoryRefs empty = make_ready(beside, update.object_format(), stop);
-    Result result = take_in_and_move(beside, update, task, empty.refs, wanted.refs, stop);
+    // What has failed once is not believed again.
+    ItemTask without_index = task;
+    without_index.base_index.clear();
+    Result result = take_in_and_move(beside, update, without_index, empty.refs, wanted.refs, stop);
     if (result.kind == Result::Kind::Applied) {
         repositories_.replace(name, beside);
         broken_.with([&](auto& names) { names.erase(name); });
@@ -316,7 +344,9 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
     }
     repositories_.update_refs(name, changes, stop);
     const auto now = repositories_.read_refs(name);
-    return Result::applied(now ? verify::refs_digest(*now) : Digest{});
+    Result result = Result::applied(now ? verify::refs_digest(*now) : Digest{});
+    result.proven = intake.proven;
+    return result;
 }
 
 Result RepositoryApply::remove(const std::string& name) {

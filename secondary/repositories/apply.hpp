@@ -24,7 +24,8 @@ namespace antipode::secondary {
 class RepositoryApply final : public ItemApply, public ItemLook {
   public:
     /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
-    /// `on_change` is called with the name of each repository that got something; any thread.
+    /// `on_change` is called with the name of each repository that got something, of one whose
+    /// objects were believed as soon as look() has read them; any thread.
     RepositoryApply(StoreId store, Repositories& repositories,
                     std::function<void(const std::string& name)> on_change = {});
 
@@ -40,6 +41,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);
+    void note_change(const std::string& name, const Result& result, bool whole);
     Result update(const v1::RefUpdate& update, const ItemTask& task, const std::stop_token& stop);
     Result update_whole(const v1::RefUpdate& update, const ItemTask& task,
                         const std::stop_token& stop);
@@ -64,6 +66,8 @@ class RepositoryApply final : public ItemApply, public ItemLook {
     std::filesystem::path incoming_directory_;
     /// Repositories with a defect: made anew by the next update that brings them whole.
     Synchronized<std::set<std::string>> broken_;
+    /// What was applied in this run and not proven yet.
+    Synchronized<std::set<std::string>> unproven_;
 };
 
 }  // namespace antipode::secondary

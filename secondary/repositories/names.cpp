@@ -80,6 +80,9 @@ std::string refuse_update(const v1::RefUpdate& update) {
     if (update.has_base() && (!update.full() || !update.base().has_pull())) {
         return "a base that is not pulled, or of an update that is not whole";
     }
+    if (update.has_base_index() && (!update.has_base() || !update.base_index().has_pull())) {
+        return "an index that is not pulled, or of no base";
+    }
     std::set<std::string_view> names;
     for (const v1::Ref& ref : update.refs()) {
         std::string reason = refuse_ref(ref, oid_size);

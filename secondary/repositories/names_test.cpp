@@ -70,6 +70,15 @@ TEST(RefUpdates, AreRefusedWhenMalformed) {
     EXPECT_TRUE(refused([](auto& u) { u.mutable_refs(0)->set_old_target("../x"); }));
     EXPECT_FALSE(refused([](auto& u) { u.mutable_base()->set_pull("hash"); }));
     EXPECT_TRUE(refused([](auto& u) { u.mutable_base()->set_inline_("bytes"); }));
+    EXPECT_TRUE(refused([](auto& u) { u.mutable_base_index()->set_pull("hash"); }));
+    EXPECT_FALSE(refused([](auto& u) {
+        u.mutable_base()->set_pull("hash");
+        u.mutable_base_index()->set_pull("hash");
+    }));
+    EXPECT_TRUE(refused([](auto& u) {
+        u.mutable_base()->set_pull("hash");
+        u.mutable_base_index()->set_inline_("bytes");
+    }));
     EXPECT_TRUE(refused([](auto& u) {
         u.set_full(false);
         u.set_digest_before(std::string(32, 'b'));

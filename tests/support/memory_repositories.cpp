@@ -197,8 +197,8 @@ WholePacks MemoryRepositories::make_whole_packs(const std::string& name,
                                                 const std::vector<std::string>& haves,
                                                 const std::stop_token& stop) {
     auto pack = make_pack(name, wants, haves, stop);
-    return has_bases ? WholePacks{std::move(pack), std::nullopt}
-                     : WholePacks{std::nullopt, std::move(pack)};
+    return has_bases ? WholePacks{.base = std::move(pack), .base_index = {}, .rest = {}}
+                     : WholePacks{.base = {}, .base_index = {}, .rest = std::move(pack)};
 }
 
 std::unique_ptr<BulkBody> MemoryRepositories::open_kept_pack(const Sha256& hash) {
