@@ -3,6 +3,8 @@
 // medians.
 #include <algorithm>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <sys/resource.h>
@@ -24,6 +26,7 @@ struct Options {
     double rate = 5;
     size_t pushes = 200;
     size_t missed = 400;
+    std::optional<double> round_trip_ms;
     std::vector<std::string> only;
     std::vector<std::string> tools = {"none", "fetch", "push", "rsync", "antipode"};
 };
@@ -55,14 +58,20 @@ double cpu_of_all(const RepositoriesTool& tool) {
 
 class Bench {
   public:
-    explicit Bench(Options options) : options_(std::move(options)) {}
+    explicit Bench(Options options) : options_(std::move(options)) {
+        if (options_.round_trip_ms) {
+            wire_ = std::make_unique<Wire>(
+                std::chrono::microseconds(static_cast<int64_t>(*options_.round_trip_ms * 500)));
+        }
+    }
 
     void run() {
         for (int round = 1; round <= options_.rounds; ++round) {
             for (const std::string& name : options_.tools) {
                 std::cout << "round " << round << ", " << name << std::endl;
                 const test::TemporaryDirectory directory;
-                measure(*make_repositories_tool(name, directory.path()), directory.path());
+                measure(*make_repositories_tool(name, {directory.path(), wire_.get()}),
+                        directory.path());
             }
         }
         report();
@@ -89,6 +98,11 @@ class Bench {
             note(tool, "initial sync, MiB/s", load.mebibytes() / seconds_since(begin));
             note(tool, "CPU of the initial sync, ms per MiB",
                  (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
+            tool.prove(load);
+            note(tool, "until all objects were read, MiB/s",
+                 load.mebibytes() / seconds_since(begin));
+            note(tool, "CPU until then, ms per MiB",
+                 (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
         }
         sleep(1);
         if (wanted("live")) {
@@ -103,7 +117,7 @@ class Bench {
         RepositoriesMirror mirror(load, tool.mirror());
         std::vector<double> durations;
         const double cpu = cpu_of_all(tool);
-        const double bytes = tool.wire_bytes();
+        const uint64_t bytes = wire_ ? wire_->bytes() : 0;
         auto due = SteadyClock::now();
         for (size_t i = 0; i < options_.pushes; ++i) {
             due += std::chrono::microseconds(static_cast<int64_t>(1e6 / options_.rate));
@@ -124,7 +138,10 @@ class Bench {
         if (tool.name() != "none") {
             note(tool, "push returned to visible, p50 ms", quantile(latencies, 0.5));
             note(tool, "push returned to visible, p99 ms", quantile(latencies, 0.99));
-            note(tool, "bytes on the wire per push", (tool.wire_bytes() - bytes) / count);
+        }
+        if (tool.name() != "none" && wire_) {
+            note(tool, "bytes on the wire per push",
+                 static_cast<double>(wire_->bytes() - bytes) / count);
         }
     }
 
@@ -170,6 +187,7 @@ class Bench {
     }
 
     const Options options_;
+    std::unique_ptr<Wire> wire_;
     /// figure -> tool -> one value a round
     std::map<std::string, std::map<std::string, std::vector<double>>> figures_;
 };
@@ -183,13 +201,13 @@ int run(int argc, char** argv) {
     app.add_option("--rate", options.rate, "Pushes a second while latency is measured");
     app.add_option("--pushes", options.pushes, "While it is");
     app.add_option("--missed", options.missed, "Pushes during the outage");
+    app.add_option("--round-trip", options.round_trip_ms,
+                   "ms: the sites are in networks of their own, with a wire between them that "
+                   "delays and counts (root only)");
     app.add_option("--only", options.only, "Of: live, outage")->delimiter(',');
     app.add_option("--tools", options.tools, "Of: none, fetch, push, rsync, antipode")
         ->delimiter(',');
     CLI11_PARSE(app, argc, argv);
-    if (!enter_own_network()) {
-        std::cerr << "no network of its own (root only): others' bytes on loopback count, too\n";
-    }
     Bench(options).run();
     return 0;
 }

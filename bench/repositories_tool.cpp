@@ -1,14 +1,9 @@
 #include "bench/repositories_tool.hpp"
 
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
-#include <net/if.h>
 #include <nlohmann/json.hpp>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/support/git_program.hpp"
@@ -20,6 +15,8 @@ namespace antipode::bench {
 namespace {
 
 constexpr std::chrono::minutes patience(30);
+/// Servers that are not on loopback need one.
+constexpr const char* token = "5f1d0c9e8a7b6c5d4e3f2a1b0c9d8e7f";
 
 void wait_until(const std::string& what, const std::function<bool()>& condition) {
     if (!test::eventually(condition, patience)) {
@@ -41,21 +38,27 @@ class Nothing final : public RepositoriesTool {
 /// pushes.
 class HookTool final : public RepositoriesTool {
   public:
-    HookTool(std::filesystem::path directory, bool fetches)
-        : RepositoriesTool(std::move(directory)), fetches_(fetches), port_(test::free_port()) {
-        daemon_ =
-            test::Process({"git", "daemon", "--export-all", "--enable=receive-pack", "--reuseaddr",
-                           "--listen=127.0.0.1", "--port=" + std::to_string(port_),
-                           "--base-path=" + directory_.string(), directory_.string()},
-                          {});
+    HookTool(Ground ground, bool fetches)
+        : RepositoriesTool(std::move(ground)), fetches_(fetches), port_(test::free_port()) {
+        const std::vector<std::string> command = {"git",
+                                                  "daemon",
+                                                  "--export-all",
+                                                  "--enable=receive-pack",
+                                                  "--reuseaddr",
+                                                  "--listen=" + host(),
+                                                  "--port=" + std::to_string(port_),
+                                                  "--base-path=" + directory_.string(),
+                                                  directory_.string()};
+        daemon_ = test::Process(fetches_ ? command : ground_.on_mirror(command), {});
     }
     std::string name() const override { return fetches_ ? "fetch" : "push"; }
     void copy(const RepositoriesLoad& load) override {
         for (size_t i = 0; i < load.repositories(); ++i) {
             const std::string repository = RepositoriesLoad::name(i);
             wait_until("git clone", [&] {
-                return test::run({"git", "clone", "--quiet", "--mirror", url("source", repository),
-                                  (mirror() / repository).string()})
+                return test::run(
+                           calling({"git", "clone", "--quiet", "--mirror",
+                                    url("source", repository), (mirror() / repository).string()}))
                            .status == 0;
             });
             const auto hook = source() / repository / "hooks/post-receive";
@@ -79,15 +82,24 @@ class HookTool final : public RepositoriesTool {
 
   private:
     std::string flag() const { return (directory_ / "away").string(); }
+    /// Who answers; the other calls.
+    std::string host() const { return fetches_ ? ground_.primary_host() : ground_.mirror_host(); }
     std::string url(const std::string& root, const std::string& repository) const {
-        return "git://127.0.0.1:" + std::to_string(port_) + "/" + root + "/" + repository;
+        return "git://" + host() + ":" + std::to_string(port_) + "/" + root + "/" + repository;
+    }
+    std::vector<std::string> calling(const std::vector<std::string>& command) const {
+        return fetches_ ? ground_.on_mirror(command) : command;
     }
     std::string command(const std::string& repository) const {
-        return fetches_
-                   ? "git --git-dir=" + (mirror() / repository).string() +
-                         " fetch --quiet --prune " + url("source", repository) + " '+refs/*:refs/*'"
-                   : "git --git-dir=" + (source() / repository).string() +
-                         " push --quiet --mirror " + url("mirror", repository);
+        std::string before;
+        for (const std::string& word : calling({})) {
+            before += word + " ";
+        }
+        return before + (fetches_ ? "git --git-dir=" + (mirror() / repository).string() +
+                                        " fetch --quiet --prune " + url("source", repository) +
+                                        " '+refs/*:refs/*'"
+                                  : "git --git-dir=" + (source() / repository).string() +
+                                        " push --quiet --mirror " + url("mirror", repository));
     }
     const bool fetches_;
     const int port_;
@@ -96,26 +108,31 @@ class HookTool final : public RepositoriesTool {
 
 class RsyncTool final : public RepositoriesTool {
   public:
-    explicit RsyncTool(std::filesystem::path directory)
-        : RepositoriesTool(std::move(directory)), port_(test::free_port()) {
+    explicit RsyncTool(Ground ground)
+        : RepositoriesTool(std::move(ground)), port_(test::free_port()) {
         test::write_file(directory_ / "rsyncd.conf",
                          "use chroot = no\n[source]\npath = " + source().string() +
                              "\nread only = yes\nuid = " + std::to_string(getuid()) +
                              "\ngid = " + std::to_string(getgid()) + "\n");
-        daemon_ = test::Process({"rsync", "--daemon", "--no-detach", "--address=127.0.0.1",
-                                 "--port=" + std::to_string(port_),
-                                 "--config=" + (directory_ / "rsyncd.conf").string()},
-                                {});
+        daemon_ =
+            test::Process({"rsync", "--daemon", "--no-detach",
+                           "--address=" + ground_.primary_host(), "--port=" + std::to_string(port_),
+                           "--config=" + (directory_ / "rsyncd.conf").string()},
+                          {});
     }
     std::string name() const override { return "rsync"; }
     void copy(const RepositoriesLoad& load) override {
-        wait_until("rsync", [&] { return test::run({"sh", "-c", command()}).status == 0; });
+        wait_until("rsync", [&] {
+            return test::run(ground_.on_mirror({"sh", "-c", command()})).status == 0;
+        });
         resume(load);
     }
     void pause() override { loop_.stop(); }
     void resume(const RepositoriesLoad&) override {
         loop_ = test::Process(
-            {"sh", "-c", "trap 'exit 0' TERM; while :; do " + command() + "; done"}, {});
+            ground_.on_mirror(
+                {"sh", "-c", "trap 'exit 0' TERM; while :; do " + command() + "; done"}),
+            {});
     }
     std::vector<BlobsTool::Running> processes() const override {
         return {{"rsync", loop_.pid()}, {"rsync --daemon", daemon_.pid()}};
@@ -127,8 +144,8 @@ class RsyncTool final : public RepositoriesTool {
 
   private:
     std::string command() const {
-        return "rsync -a -@-1 --delete rsync://127.0.0.1:" + std::to_string(port_) + "/source/ " +
-               mirror().string() + "/";
+        return "rsync -a -@-1 --delete rsync://" + ground_.primary_host() + ":" +
+               std::to_string(port_) + "/source/ " + mirror().string() + "/";
     }
     const int port_;
     test::Process daemon_;
@@ -138,9 +155,13 @@ class RsyncTool final : public RepositoriesTool {
 /// A site with nothing but a root of repositories.
 class RepositoriesSite {
   public:
-    RepositoriesSite(std::filesystem::path directory, std::string name, std::filesystem::path root)
-        : http_port(test::free_port()),
-          nats(directory / "nats"),
+    /// `before`: words before its commands.
+    RepositoriesSite(std::filesystem::path directory, std::string name, std::filesystem::path root,
+                     std::string host, std::vector<std::string> before)
+        : host_(std::move(host)),
+          before_(std::move(before)),
+          http_port(test::free_port()),
+          nats(directory / "nats", host_, before_),
           directory_(std::move(directory)),
           name_(std::move(name)),
           root_(std::move(root)) {}
@@ -151,12 +172,15 @@ class RepositoriesSite {
              << (directory_ / "state").string() << "\"\n";
         for (const RepositoriesSite* site : sites) {
             text << "[[sites]]\nname = \"" << site->name_ << "\"\nnats = \"" << site->nats.url()
-                 << "\"\nhttp = \"http://127.0.0.1:" << site->http_port << "\"\n";
+                 << "\"\nhttp = \"" << site->http() << "\"\n";
         }
         text << "[nats]\nstore_dir = \"" << (directory_ / "nats").string() << "\"\n[http]\n"
-             << "listen = \"127.0.0.1:" << http_port << "\"\n"
+             << "listen = \"" << host_ << ":" << http_port << "\"\ntoken_file = \""
+             << (directory_ / "token").string() << "\"\n"
              << "[[repositories]]\nname = \"git\"\nroot = \"" << root_.string() << "\"\n";
         test::write_file(config(), text.str());
+        test::write_file(directory_ / "token", token);
+        std::filesystem::permissions(directory_ / "token", std::filesystem::perms(0600));
     }
     void antipode(const std::string& arguments) const {
         test::must_run(
@@ -164,28 +188,42 @@ class RepositoriesSite {
              std::string(ANTIPODE) + " --config " + config().string() + " " + arguments});
     }
     void start() {
-        daemon = test::Process({ANTIPODED, "--config", config().string()},
-                               {.log = directory_ / "antipoded.log",
-                                .directory = {},
-                                .environment = {},
-                                .as_unprivileged_user = false});
+        std::vector<std::string> command = before_;
+        command.insert(command.end(), {ANTIPODED, "--config", config().string()});
+        daemon = test::Process(command, {.log = directory_ / "antipoded.log",
+                                         .directory = {},
+                                         .environment = {},
+                                         .as_unprivileged_user = false});
     }
-    /// The store's items that are here, as the primary computed them.
-    size_t verified() const {
-        const auto answer = test::run(
-            {"curl", "-sf", "http://127.0.0.1:" + std::to_string(http_port) + "/v1/status"});
+    /// The store's items that are here with the primary's digest, and those of them whose objects
+    /// were read.
+    struct Items {
+        size_t here = 0;
+        size_t verified = 0;
+    };
+    Items items() const {
+        const auto answer =
+            test::run({"curl", "-sf", "-H", std::string("Authorization: Bearer ") + token,
+                       http() + "/v1/status"});
         if (answer.status != 0) {
-            return 0;
+            return {};
         }
         const auto status = nlohmann::json::parse(answer.output);
         for (const auto& store : status["stores"]) {
             if (store["verified"].is_number() && store["waiting"] == 0) {
-                return store["verified"].get<size_t>();
+                const auto verified = store["verified"].get<size_t>();
+                return {verified + store["content_check"].value("unproven", size_t{0}), verified};
             }
         }
-        return 0;
+        return {};
     }
 
+  private:
+    std::string http() const { return "http://" + host_ + ":" + std::to_string(http_port); }
+    const std::string host_;
+    const std::vector<std::string> before_;
+
+  public:
     const int http_port;
     test::NatsServer nats;
     test::Process daemon;
@@ -199,10 +237,11 @@ class RepositoriesSite {
 
 class AntipodeSites final : public RepositoriesTool {
   public:
-    explicit AntipodeSites(std::filesystem::path directory)
-        : RepositoriesTool(std::move(directory)),
-          primary_(directory_ / "london", "london", source()),
-          secondary_(directory_ / "sydney", "sydney", mirror()) {
+    explicit AntipodeSites(Ground ground)
+        : RepositoriesTool(std::move(ground)),
+          primary_(directory_ / "london", "london", source(), ground_.primary_host(), {}),
+          secondary_(directory_ / "sydney", "sydney", mirror(), ground_.mirror_host(),
+                     ground_.on_mirror({})) {
         primary_.configure({&primary_, &secondary_});
         secondary_.configure({&primary_, &secondary_});
         primary_.antipode("sites init --primary london");
@@ -212,11 +251,10 @@ class AntipodeSites final : public RepositoriesTool {
         primary_.antipode("hooks install");
         primary_.start();
         secondary_.start();
-        // Asking costs CPU: ten times a second, not two hundred times.
-        wait_until("the secondary has everything", [&] {
-            std::this_thread::sleep_for(std::chrono::milliseconds(100));
-            return secondary_.verified() >= load.repositories();
-        });
+        await([&] { return secondary_.items().here >= load.repositories(); });
+    }
+    void prove(const RepositoriesLoad& load) override {
+        await([&] { return secondary_.items().verified >= load.repositories(); });
     }
     void pause() override { secondary_.daemon.stop(std::chrono::seconds(60)); }
     void resume(const RepositoriesLoad&) override { secondary_.start(); }
@@ -226,80 +264,43 @@ class AntipodeSites final : public RepositoriesTool {
                 {"daemon sydney", secondary_.daemon.pid()},
                 {"nats-server sydney", secondary_.nats.process().pid(), true}};
     }
-    /// Of the secondary's connections to the primary's servers: what each site says to itself does
-    /// not go over the wire.
-    double wire_bytes() const override {
-        const std::string nats_url = primary_.nats.url();
-        const auto sockets =
-            test::run({"ss", "-tinpHO", "state", "established",
-                       "( dport = :" + nats_url.substr(nats_url.rfind(':') + 1) +
-                           " or dport = :" + std::to_string(primary_.http_port) + " )"});
-        double bytes = 0;
-        std::istringstream lines(sockets.output);
-        for (std::string line; std::getline(lines, line);) {
-            if (line.find("pid=" + std::to_string(secondary_.daemon.pid()) + ",") ==
-                std::string::npos) {
-                continue;
-            }
-            for (const std::string word : {"bytes_sent:", "bytes_received:"}) {
-                const size_t at = line.find(word);
-                bytes += at == std::string::npos ? 0 : std::stod(line.substr(at + word.size()));
-            }
-        }
-        return bytes;
-    }
 
   private:
+    /// Asking costs CPU: twenty times a second, not two hundred times.
+    static void await(const std::function<bool()>& condition) {
+        wait_until("the secondary has everything", [&] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            return condition();
+        });
+    }
     mutable RepositoriesSite primary_;
     mutable RepositoriesSite secondary_;
 };
 
 }  // namespace
 
-RepositoriesTool::RepositoriesTool(std::filesystem::path directory)
-    : directory_(std::move(directory)) {
+std::vector<std::string> Ground::on_mirror(const std::vector<std::string>& command) const {
+    std::vector<std::string> words = wire ? wire->on_mirror() : std::vector<std::string>();
+    words.insert(words.end(), command.begin(), command.end());
+    return words;
+}
+
+RepositoriesTool::RepositoriesTool(Ground ground) : ground_(std::move(ground)) {
     std::filesystem::create_directories(source());
     std::filesystem::create_directories(mirror());
 }
 
-/// Nothing else uses this network.
-double RepositoriesTool::wire_bytes() const {
-    std::ifstream devices("/proc/self/net/dev");
-    for (std::string line; std::getline(devices, line);) {
-        const size_t colon = line.find("lo:");
-        if (colon != std::string::npos) {
-            return std::stod(line.substr(colon + 3));
-        }
-    }
-    return 0;
-}
-
-std::unique_ptr<RepositoriesTool> make_repositories_tool(const std::string& name,
-                                                         const std::filesystem::path& directory) {
+std::unique_ptr<RepositoriesTool> make_repositories_tool(const std::string& name, Ground ground) {
     if (name == "none") {
-        return std::make_unique<Nothing>(directory);
+        return std::make_unique<Nothing>(std::move(ground));
     }
     if (name == "rsync") {
-        return std::make_unique<RsyncTool>(directory);
+        return std::make_unique<RsyncTool>(std::move(ground));
     }
     if (name == "antipode") {
-        return std::make_unique<AntipodeSites>(directory);
+        return std::make_unique<AntipodeSites>(std::move(ground));
     }
-    return std::make_unique<HookTool>(directory, name == "fetch");
-}
-
-bool enter_own_network() {
-    if (unshare(CLONE_NEWNET) != 0) {
-        return false;
-    }
-    const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ifreq request{};
-    request.ifr_name[0] = 'l';
-    request.ifr_name[1] = 'o';
-    request.ifr_flags = IFF_UP;
-    const bool up = ioctl(any, SIOCSIFFLAGS, &request) == 0;
-    close(any);
-    return up;
+    return std::make_unique<HookTool>(std::move(ground), name == "fetch");
 }
 
 }  // namespace antipode::bench

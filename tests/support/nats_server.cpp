@@ -10,12 +10,12 @@
 namespace antipode::test {
 namespace {
 
-bool greets(int port) {
+bool greets(const std::string& host, int port) {
     const int socket_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    inet_pton(AF_INET, host.c_str(), &address.sin_addr);
     char first = 0;
     const bool greeted =
         connect(socket_fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
@@ -26,20 +26,26 @@ bool greets(int port) {
 
 }  // namespace
 
-NatsServer::NatsServer(std::filesystem::path directory)
-    : directory_(std::move(directory)), port_(free_port()) {
+NatsServer::NatsServer(std::filesystem::path directory, std::string address,
+                       std::vector<std::string> before)
+    : directory_(std::move(directory)),
+      address_(std::move(address)),
+      before_(std::move(before)),
+      port_(free_port()) {
     std::filesystem::create_directories(directory_);
     start();
 }
 
 void NatsServer::start() {
-    process_ = Process({"nats-server", "--addr", "127.0.0.1", "--port", std::to_string(port_),
-                        "--jetstream", "--store_dir", directory_.string()},
-                       {.log = directory_ / "nats-server.log",
-                        .directory = {},
-                        .environment = {},
-                        .as_unprivileged_user = false});
-    if (!eventually([&] { return greets(port_); })) {
+    std::vector<std::string> command = before_;
+    command.insert(command.end(),
+                   {"nats-server", "--addr", address_, "--port", std::to_string(port_),
+                    "--jetstream", "--store_dir", directory_.string()});
+    process_ = Process(command, {.log = directory_ / "nats-server.log",
+                                 .directory = {},
+                                 .environment = {},
+                                 .as_unprivileged_user = false});
+    if (!eventually([&] { return greets(address_, port_); })) {
         throw std::runtime_error("nats-server does not answer; see " + directory_.string());
     }
 }

@@ -2,15 +2,19 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tests/support/process.hpp"
 
 namespace antipode::test {
 
-/// A real nats-server with JetStream on a free port of loopback.
+/// A real nats-server with JetStream on a free port of loopback, or of another address of this
+/// machine.
 class NatsServer {
   public:
-    explicit NatsServer(std::filesystem::path directory);
+    /// `before`: words before its command.
+    explicit NatsServer(std::filesystem::path directory, std::string address = "127.0.0.1",
+                        std::vector<std::string> before = {});
 
     /// Starts it, on the same port and store as before, and waits until it answers.
     void start();
@@ -18,11 +22,13 @@ class NatsServer {
     void kill() { process_.kill(); }
     Process& process() { return process_; }
 
-    std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+    std::string url() const { return "nats://" + address_ + ":" + std::to_string(port_); }
     std::filesystem::path store_directory() const { return directory_ / "jetstream"; }
 
   private:
     std::filesystem::path directory_;
+    std::string address_;
+    std::vector<std::string> before_;
     int port_;
     Process process_;
 };
