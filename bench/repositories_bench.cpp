@@ -18,6 +18,7 @@ namespace antipode::bench {
 namespace {
 
 constexpr std::chrono::seconds patience(600);
+constexpr std::chrono::seconds idle_time(5);
 
 struct Options {
     int rounds = 3;
@@ -104,12 +105,23 @@ class Bench {
             note(tool, "CPU until then, ms per MiB",
                  (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
         }
-        sleep(1);
+        idle(tool);
         if (wanted("live")) {
             live(tool, load);
         }
         if (wanted("outage") && tool.name() != "none") {
             outage(tool, load);
+        }
+    }
+
+    /// What goes over the wire when nobody pushes is part of what a push is seen to take.
+    void idle(const RepositoriesTool& tool) {
+        const uint64_t bytes = wire_ ? wire_->bytes() : 0;
+        std::this_thread::sleep_for(idle_time);
+        if (wire_ && tool.name() != "none") {
+            note(tool, "bytes on the wire in an idle second",
+                 static_cast<double>(wire_->bytes() - bytes) /
+                     static_cast<double>(idle_time.count()));
         }
     }
 
