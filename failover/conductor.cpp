@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t journal_shown = 50;
 constexpr std::chrono::seconds shut_interval(5);
+/// Of a step that fails while it may be the reason why nobody can write.
+constexpr std::chrono::milliseconds slowest_before_return(1000);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
     "primary serves (docs/runbooks/old-primary.md)";
@@ -161,17 +163,19 @@ void Conductor::look_at_own(const v1::EpochRecord& record) {
         operation_ = record.operation_id();
         deadline_ = clock_.steady_now() + options_.timeout;
         feed(Event::Asked, record.target());
-    } else if (*state_ == State::Serving &&
-               (said == record_state::handoff || said == record_state::aborting)) {
+    } else if (*state_ == State::Serving && said == record_state::handoff) {
         feed(Event::Aborted, "it was not finished");
     } else if (said == record_state::aborting) {
+        if (*state_ == State::Serving) {
+            operation_ = record.operation_id();  // of which this site has not heard before
+        }
         feed(Event::Aborted, "the operator has given it up");
     } else if (waits_for_handoff(*state_) && said == record_state::promoting &&
                record.target() == options_.site) {
         operation_ = record.operation_id();
         feed(Event::AskedClaim, "fenced by: " + record.fenced_by());
     } else if (*state_ == State::Cutting && said != record_state::promoting) {
-        feed(Event::Aborted, "the record says \"" + said + "\"");
+        feed(Event::Aborted, record.problem());
     }
 }
 
@@ -266,6 +270,8 @@ void Conductor::enter(State state, const std::string& event, const std::string& 
     unfenced_ = false;
     since_ = clock_.now();
     problem_.reset();
+    again_at_ = {};
+    again_.reset();
     show();
 }
 
@@ -274,13 +280,18 @@ void Conductor::act() {
         return;
     }
     const State before = *state_;
+    if (is_to_wait()) {
+        return;
+    }
     try {
-        act_on_state();
-        if (*state_ == before && before != State::CatchingUp) {
+        if (before != State::CatchingUp) {
             problem_.reset();
         }
+        act_on_state();
+        again_.reset();
     } catch (const Error& error) {
         problem_ = error;
+        try_again_later(before);
         if (error.reaction() == Reaction::Stop && may_roll_back(before)) {
             if (before == State::Cutting) {
                 give_up_promotion(error.describe());
@@ -289,6 +300,29 @@ void Conductor::act() {
         }
     }
     show();
+}
+
+/// A step that failed a moment ago, unless an operator has mended what it needs.
+bool Conductor::is_to_wait() {
+    if (clock_.steady_now() >= again_at_) {
+        return false;
+    }
+    try {
+        const std::string word = records_.asked_for(resume_key, epoch_);
+        return word.empty() || std::exchange(told_, word) == word;
+    } catch (const Error&) {
+        return true;  // it is tried again all the same
+    }
+}
+
+void Conductor::try_again_later(State failed) {
+    // Fences of a site that must not serve are looked at at once.
+    if (!is_busy(failed) || failed == State::Quarantining) {
+        return;
+    }
+    const auto delay = again_.next();
+    again_at_ = clock_.steady_now() +
+                (may_roll_back(failed) ? std::min(delay, slowest_before_return) : delay);
 }
 
 void Conductor::act_on_state() {
@@ -383,8 +417,9 @@ void Conductor::yield() {
     const bool begun = theirs && theirs->epoch() == epoch_ &&
                        (theirs->starts_size() > 0 || theirs->state() == record_state::serving);
     if (!begun) {
-        throw Error(Reaction::Retry, "waiting for " + target + " to prepare",
-                    "antipode status " + target);
+        problem_ = Error(Reaction::Retry, "waiting for " + target + " to prepare",
+                         "antipode status " + target);
+        return;
     }
     // It was promoted on somebody's word meanwhile, or what it stood at is not known any more.
     if (name_of(theirs->cuts()) != detail_) {
@@ -461,11 +496,11 @@ void Conductor::prepare() {
 }
 
 void Conductor::open() {
-    hands_.open(record());
+    const std::string written = hands_.open(record());
     if (record().state() != record_state::serving) {
         change(following(record_state::serving));
     }
-    feed(Event::Done);
+    feed(Event::Done, written);
 }
 
 /// Again and again: a service that somebody starts must not write.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/backoff.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/synchronized.hpp"
@@ -49,8 +50,9 @@ class Hands {
     /// What captures must be there before writes are: slots, publications, hooks. Where each lane
     /// of the new epoch begins. No half runs.
     virtual Cuts prepare(const v1::EpochRecord& record) = 0;
-    /// Lets writes in.
-    virtual void open(const v1::EpochRecord& record) = 0;
+    /// Lets writes in, and has written to every store when it returns: what took the write, in a
+    /// few words.
+    virtual std::string open(const v1::EpochRecord& record) = 0;
 
     /// A site that must not serve any more: writes are refused as far as it can do that. Called
     /// again every few seconds, to see that they still are.
@@ -109,7 +111,8 @@ class Conductor {
     /// Sees what has changed. Throws Error{Retry} when this site's nats-server does not answer;
     /// act() may then be called only if may_act_alone().
     void look();
-    /// Does what the state asks for, once. An Error that can be tried again is shown in status().
+    /// Does what the state asks for, once. An Error that can be tried again is shown in status(),
+    /// and the step is tried again after a while, or once an operator says so (resume_key).
     void act();
 
     /// nullopt: there is no primary yet.
@@ -139,6 +142,8 @@ class Conductor {
     void feed(Event event, const std::string& detail = {});
     void enter(State state, const std::string& event, const std::string& detail);
     void act_on_state();
+    bool is_to_wait();
+    void try_again_later(State failed);
     void write_handoff();
     void commit(const std::string& primary, const Cuts& cuts);
     void yield();
@@ -171,6 +176,10 @@ class Conductor {
     TimePoint since_{};
     SteadyTime deadline_{};
     std::optional<Error> problem_;
+    // Of a step that failed:
+    SteadyTime again_at_{};
+    Backoff again_;
+    std::string told_;                        ///< the last word of an operator
     std::optional<v1::EpochRecord> handoff_;  ///< that this site is to apply
     SteadyTime shut_again_{};
     bool unfenced_ = false;  ///< since the state was entered

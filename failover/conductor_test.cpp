@@ -113,6 +113,115 @@ TEST(Conductor, GivesUpWhenTheOperatorSaysSoUntilThePointOfNoReturn) {
     world.expect_all_rows(world.sydney);
 }
 
+TEST(Conductor, PutsBackWhatItHasNotHeardOfBefore) {
+    World world;
+    world.london_process.reset();
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    world.ask(world.london, record_state::aborting, "sydney", "op");
+    world.start_london();
+    world.london_process->conductor.look();
+    EXPECT_EQ(world.state_of(world.london_process), State::RollingBack);
+    ASSERT_TRUE(world.settled(State::Serving, State::Following));
+    EXPECT_EQ(world.problem_in(world.london), "the operator has given it up");
+    EXPECT_EQ(world.london_process->conductor.status().operation, "op");
+    EXPECT_TRUE(world.london.open);
+    EXPECT_EQ(world.epoch_of(world.london), 1U);
+}
+
+TEST(Conductor, GivesUpWhereverOneOfTheProcessesIsKilled) {
+    int crashes = 0;
+    for (const bool kill_london : {true, false}) {
+        for (int at = 1;; ++at) {
+            SCOPED_TRACE((kill_london ? "london" : "sydney") + std::string(" dies at call ") +
+                         std::to_string(at));
+            World world;
+            world.sydney.stuck = true;
+            ASSERT_TRUE(world.ask(world.london, record_state::switchover, "sydney", "op"));
+            while (world.state_of(world.london_process) != State::HandedOff) {
+                world.turn();
+            }
+            Fault& fault = kill_london ? world.london_fault : world.sydney_fault;
+            fault.calls = 0;
+            fault.crash_at = at;
+            ASSERT_TRUE(world.ask(world.london, record_state::aborting, "sydney", "op"));
+            world.turn();
+            ASSERT_TRUE(world.settled(State::Serving, State::Following));
+            EXPECT_TRUE(world.london.open);
+            EXPECT_EQ(world.problem_in(world.london), "the operator has given it up");
+            EXPECT_EQ(world.epoch_of(world.london), 1U);
+            world.sydney.stuck = false;
+            ASSERT_TRUE(world.ask(world.london, record_state::switchover, "sydney", "again"));
+            world.turn();
+            ASSERT_TRUE(world.settled(State::Following, State::Serving));
+            world.turn();
+            world.expect_all_rows(world.sydney);
+            if (!fault.crashed || at > 60) {
+                break;
+            }
+            ++crashes;
+        }
+    }
+    EXPECT_GT(crashes, 8);
+}
+
+TEST(Conductor, GivesUpAPromotionThatHasCutNothingYet) {
+    World world;
+    world.london_process.reset();
+    world.london.server.down = true;
+    world.london.open = false;
+    world.sydney.stuck = true;
+    world.ask(world.sydney, record_state::promoting, "sydney", "promote", "power is off");
+    const auto turn = [&] {
+        world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault, [] {});
+        world.clock.advance(std::chrono::milliseconds(100));
+    };
+    for (int i = 0; i < 10; ++i) {
+        turn();
+    }
+    ASSERT_EQ(world.state_of(world.sydney_process), State::Cutting);
+    test::MemoryBucket bucket(world.sydney.server);
+    const Epoch seen = *read_epoch(bucket, "demo");
+    v1::EpochRecord word = successor(seen.record, "cli", world.clock.now());
+    word.set_state(record_state::serving);
+    word.set_problem("the operator has given it up");
+    ASSERT_TRUE(change_epoch(bucket, seen, word));
+    turn();
+    EXPECT_EQ(world.state_of(world.sydney_process), State::Following);
+    EXPECT_EQ(world.sydney_process->journal.last()->detail, "the operator has given it up");
+    EXPECT_EQ(world.epoch_of(world.sydney), 1U);
+}
+
+TEST(Conductor, TriesAFailedStepAgainLessAndLessOftenAndAtOnceOnAnOperatorsWord) {
+    World world;
+    world.sydney.cannot_prepare = true;
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    while (world.state_of(world.sydney_process) != State::Preparing) {
+        world.turn();
+    }
+    for (int i = 0; i < 300; ++i) {  // 30 s
+        world.turn();
+    }
+    EXPECT_GE(world.sydney.preparing, 8);
+    EXPECT_LE(world.sydney.preparing, 15) << "its command runs all the time";
+    EXPECT_EQ(world.sydney_process->conductor.status().problem, "before_open_command failed");
+    // Just after it has failed again.
+    const int tried = world.sydney.preparing;
+    while (world.sydney.preparing == tried) {
+        world.turn();
+    }
+    world.sydney.cannot_prepare = false;
+    test::MemoryBucket bucket(world.sydney.server);
+    bucket.put(resume_key, "1 of another epoch");
+    world.turn();
+    EXPECT_EQ(world.sydney.prepared, 0);
+    bucket.put(resume_key, "2 now");
+    world.turn();
+    EXPECT_EQ(world.sydney.prepared, 1);
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    world.turn();
+    world.expect_all_rows(world.sydney);
+}
+
 TEST(Conductor, ServesOnWhenItsOwnServerIsAwayAndTellsSoWhenThatIsBack) {
     for (const bool restarted : {false, true}) {
         World world;
@@ -181,6 +290,13 @@ TEST(Conductor, PreparesAnewWhenItLostItsJournalBeforeItWasOpen) {
     ASSERT_TRUE(world.settled(State::Following, State::Serving));
     EXPECT_GT(world.sydney.prepared, 0);
     world.expect_all_rows(world.sydney);
+}
+
+TEST(Conductor, RemembersWhatTookAWriteBeforeItServed) {
+    World world;
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_EQ(world.sydney_process->journal.last()->detail, "database/app took a write");
 }
 
 TEST(Conductor, OfTwoOperatorsOneLoses) {

@@ -28,6 +28,9 @@ inline constexpr const char* rejoin_key = "rejoin";
 /// The same, and after a space what cannot be read there and need not be kept before:
 /// ConductorStatus.unreadable, as the operator was shown it.
 inline constexpr const char* without_unreadable_key = "rejoin-without-unreadable";
+/// In a site's own bucket: the epoch that it is in, and after a space a word that was not there
+/// before: an operator has mended what a step failed of, and it is to be tried again at once.
+inline constexpr const char* resume_key = "operation-resume";
 
 /// The epoch record says which site is the primary, and since which number of primaryship. It is
 /// one key of a bucket and is changed by compare-and-set only. Each record names the hash of the

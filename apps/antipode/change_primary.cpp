@@ -2,11 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/antipode/epoch_view.hpp"
 #include "apps/antipode/format.hpp"
 #include "apps/antipode/loss_view.hpp"
+#include "apps/antipode/operation.hpp"
+#include "apps/antipode/standing.hpp"
 #include "apps/antipode/status.hpp"
-#include "base/error.hpp"
-#include "failover/epoch.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -23,42 +24,6 @@ void say(const Output& output, const std::string& line) {
     if (!output.json()) {
         output.out << harmless(line) << "\n";
         output.out.flush();
-    }
-}
-
-std::optional<failover::Epoch> read_or_say_who(KeyValue& bucket, const Config& config,
-                                               const std::string& site) {
-    try {
-        return failover::read_epoch(bucket, config.cluster);
-    } catch (const Error& error) {
-        if (error.reaction() != Reaction::Retry) {
-            throw;
-        }
-        throw CommandError(ExitCode::Unreachable,
-                           "the nats-server of " + site + " does not answer: " + error.what(),
-                           "start it; the epoch record that says who is the primary is in it");
-    }
-}
-
-failover::Epoch read(KeyValue& bucket, const Config& config, const std::string& site) {
-    const auto epoch = read_or_say_who(bucket, config, site);
-    if (!epoch) {
-        throw CommandError(ExitCode::Failed, "there is no epoch record on " + site,
-                           "antipode sites init --primary NAME");
-    }
-    return *epoch;
-}
-
-/// An operator's word, by compare-and-set. nullopt: somebody else was faster.
-std::optional<failover::Epoch> change(KeyValue& bucket, const failover::Epoch& seen,
-                                      const v1::EpochRecord& record) {
-    try {
-        return failover::change_epoch(bucket, seen, record);
-    } catch (const Error& error) {
-        throw CommandError(
-            ExitCode::Unknown,
-            "it is not known whether " + record.operation_id() + " was asked for: " + error.what(),
-            "the same command again: it goes on with one that runs");
     }
 }
 
@@ -84,57 +49,10 @@ void require_clear(const Preflight& preflight, const Output& output) {
     }
 }
 
-/// What a site's daemon says of the operation; empty when it does not answer.
-std::string state_of(const Config& config, const Fetch& fetch, const std::string& site) {
-    try {
-        const Json status =
-            Json::parse(get_status(fetch, daemon_of(config, *config.find_site(site))).json);
-        const Json& state = status.at("failover").at("state");
-        const std::string problem = status["failover"].value("problem", "");
-        return (state.is_string() ? state.get<std::string>() : std::string(unknown)) +
-               (problem.empty() ? "" : " (" + problem + ")");
-    } catch (const CommandError&) {
-        return {};
-    } catch (const Json::exception&) {
-        return {};
-    }
-}
-
-/// Prints each change of what the daemons say.
-class Watch {
-  public:
-    Watch(const Config& config, const Fetch& fetch, const Output& output)
-        : config_(config), fetch_(fetch), output_(output) {}
-    void look(const std::vector<std::string>& sites) {
-        for (const std::string& site : sites) {
-            const std::string now = state_of(config_, fetch_, site);
-            if (!now.empty() && now != said_[site]) {
-                say(output_, site + ": " + now);
-                said_[site] = now;
-            }
-        }
-    }
-    const std::string& said(const std::string& site) { return said_[site]; }
-
-  private:
-    const Config& config_;
-    const Fetch& fetch_;
-    const Output& output_;
-    std::map<std::string, std::string> said_;
-};
-
-std::optional<failover::Epoch> try_read(KeyValue& bucket, const Config& config) {
-    try {
-        return failover::read_epoch(bucket, config.cluster);
-    } catch (const Error&) {
-        return std::nullopt;  // it is asked again
-    }
-}
-
 [[noreturn]] void time_out(const std::string& operation) {
     throw CommandError(ExitCode::TimedOut,
                        operation + " is not done yet; the daemons go on with it",
-                       "antipode status, or the same command again to watch it");
+                       "antipode op show; antipode op wait watches it");
 }
 
 std::string new_operation(const char* kind, const Clock& clock) {
@@ -149,10 +67,10 @@ void watch_switchover(const Config& config, const OpenBucket& open, const Fetch&
     const std::string operation = asked.record.operation_id();
     const auto new_bucket = open(*config.find_site(options.to), false);
     const SteadyTime end = clock.steady_now() + options.patience;
-    Watch watch(config, fetch, output);
+    ProgressWatch watch(config, fetch, output);
     while (clock.steady_now() < end) {
         watch.look({from, options.to});
-        const auto old = try_read(old_bucket, config);
+        const auto old = try_read_record(old_bucket, config);
         if (old && old->record.epoch() == asked.record.epoch() &&
             old->record.state() == record_state::serving) {
             const std::string why = old->record.operation_id() == operation
@@ -162,10 +80,10 @@ void watch_switchover(const Config& config, const OpenBucket& open, const Fetch&
                                "given up: " + why + "; " + from + " serves on as before",
                                "antipode preflight --to " + options.to);
         }
-        const auto fresh = try_read(*new_bucket, config);
+        const auto fresh = try_read_record(*new_bucket, config);
         if (fresh && fresh->record.epoch() > asked.record.epoch() &&
-            fresh->record.state() == record_state::serving &&
-            watch.said(from).starts_with("following")) {
+            fresh->record.state() == record_state::serving && watch.at(from) != nullptr &&
+            watch.at(from)->state == failover::State::Following) {
             return;
         }
         options.pause();
@@ -184,52 +102,11 @@ failover::Epoch ask_for_switchover(KeyValue& bucket, const failover::Epoch& seen
     record.set_operation_id(new_operation("switchover", clock));
     record.clear_problem();
     record.clear_fenced_by();
-    const auto asked = change(bucket, seen, record);
+    const auto asked = change_record(bucket, seen, record);
     if (!asked) {
         throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
     }
     return *asked;
-}
-
-ExitCode abort_switchover(KeyValue& bucket, const failover::Epoch& seen, const Config& config,
-                          const Clock& clock, const Output& output) {
-    const std::string& state = seen.record.state();
-    if (state != record_state::switchover && state != record_state::handoff) {
-        throw CommandError(ExitCode::Failed,
-                           "no switchover runs that could be given up (" + state + ")",
-                           "antipode status");
-    }
-    v1::EpochRecord record =
-        failover::successor(seen.record, "antipode switchover on " + config.site, clock.now());
-    record.set_state(record_state::aborting);
-    if (!change(bucket, seen, record)) {
-        throw CommandError(ExitCode::Conflict, "it has just passed the point of no return",
-                           "antipode status");
-    }
-    say(output,
-        seen.record.primary() + " is asked to serve on; antipode status tells when it does");
-    return ExitCode::Ok;
-}
-
-/// Who is the primary, as this site and the others say.
-std::string find_primary(const Config& config, const OpenBucket& open) {
-    std::optional<v1::EpochRecord> newest;
-    for (const Config::Site& site : config.sites) {
-        try {
-            const auto bucket = open(site, false);
-            const auto epoch = failover::read_epoch(*bucket, config.cluster);
-            if (epoch && (!newest || failover::is_later(epoch->record, *newest))) {
-                newest = epoch->record;
-            }
-        } catch (const Error&) {
-            // The others say it.
-        }
-    }
-    if (!newest) {
-        throw CommandError(ExitCode::Unreachable, "no site's nats-server says who is the primary",
-                           "antipode doctor");
-    }
-    return newest->primary();
 }
 
 Json fetch_json(const Config& config, const Fetch& fetch, const std::string& site,
@@ -248,7 +125,8 @@ failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
     record.set_operation_id(new_operation("promote", clock));
     record.set_fenced_by(options.fenced_by);
     record.clear_problem();
-    const auto asked = change(bucket, seen, record);
+    record.clear_cuts();  // the daemon's word that it passes the point of no return
+    const auto asked = change_record(bucket, seen, record);
     if (!asked) {
         throw CommandError(ExitCode::Conflict, "somebody else was faster", "antipode status");
     }
@@ -259,10 +137,10 @@ void watch_promotion(const Config& config, const Fetch& fetch, const Clock& cloc
                      const Output& output, const ChangeOptions& options, KeyValue& bucket,
                      const failover::Epoch& asked) {
     const SteadyTime end = clock.steady_now() + options.patience;
-    Watch watch(config, fetch, output);
+    ProgressWatch watch(config, fetch, output);
     while (clock.steady_now() < end) {
         watch.look({options.to});
-        const auto now = try_read(bucket, config);
+        const auto now = try_read_record(bucket, config);
         const bool serves = now && now->record.state() == record_state::serving;
         if (serves && now->record.epoch() == asked.record.epoch()) {
             throw CommandError(ExitCode::Failed, "given up: " + now->record.problem(),
@@ -281,12 +159,14 @@ void watch_promotion(const Config& config, const Fetch& fetch, const Clock& cloc
 ExitCode switchover(const Config& config, const OpenBucket& open, const Fetch& fetch,
                     const Clock& clock, const Output& output, const ChangeOptions& options) {
     require_site(config, options.to);
-    const std::string from = find_primary(config, open);
+    const std::string from = newest_record(config, open).primary();
     const auto bucket = open(*config.find_site(from), false);
-    failover::Epoch seen = read(*bucket, config, from);
+    failover::Epoch seen = read_record(*bucket, config, from);
     const auto& record = seen.record;
     if (options.abort) {
-        return abort_switchover(*bucket, seen, config, clock, output);
+        ask_to_abort(config, open, clock, {});
+        say(output, from + " is asked to serve on; antipode op wait tells when it does");
+        return ExitCode::Ok;
     }
     const bool runs =
         record.state() == record_state::switchover || record.state() == record_state::handoff;
@@ -334,7 +214,7 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
                  const Clock& clock, const Output& output, const ChangeOptions& options) {
     const Config::Site& site = require_site(config, options.to);
     const auto bucket = open(site, false);
-    failover::Epoch seen = read(*bucket, config, options.to);
+    failover::Epoch seen = read_record(*bucket, config, options.to);
     if (seen.record.state() != record_state::promoting) {
         const Preflight preflight = look_before(config, fetch, options.to, PreflightMode::Failover);
         if (!output.json()) {

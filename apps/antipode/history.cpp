@@ -77,31 +77,6 @@ std::string_view to_string(OperationOutcome outcome) {
     return "?";
 }
 
-/// In words, with what each site is at when it is not over.
-std::string outcome_of(const Operation& operation) {
-    switch (operation.outcome) {
-        case OperationOutcome::Done:
-            return operation.primary + " is the primary of epoch " +
-                   std::to_string(operation.epoch);
-        case OperationOutcome::GivenUp:
-            return "given up" + (operation.reason.empty() ? "" : ": " + operation.reason);
-        case OperationOutcome::Unknown:
-            return "not known: " + operation.reason;
-        case OperationOutcome::Runs:
-            break;
-    }
-    std::map<std::string, State> now;
-    for (const auto& [site, entry] : operation.steps) {
-        now[site] = entry.state;
-    }
-    std::string text;
-    for (const auto& [site, state] : now) {
-        text +=
-            (text.empty() ? "" : ", ") + site + " is " + std::string(failover::to_string(state));
-    }
-    return text;
-}
-
 /// Throws when it is no line of a journal.
 JournalEntry entry_of(const Json& line) {
     const auto state = failover::parse_state(line.at("state").get<std::string>());
@@ -131,33 +106,6 @@ std::vector<JournalEntry> journal_of(const Config& config, const Fetch& fetch,
                            "compare the versions of Antipode on all sites (antipode version)");
     }
     return entries;
-}
-
-struct History {
-    std::vector<Operation> operations;
-    std::vector<std::string> silent;  ///< sites
-};
-
-History history_of(const Config& config, const Fetch& fetch) {
-    Journals journals;
-    History history;
-    std::optional<CommandError> problem;
-    for (const Config::Site& site : config.sites) {
-        try {
-            journals[site.name] = journal_of(config, fetch, site);
-        } catch (const CommandError& error) {
-            if (error.code() != ExitCode::Unreachable) {
-                throw;
-            }
-            problem = error;
-            history.silent.push_back(site.name);
-        }
-    }
-    if (journals.empty() && problem) {
-        throw *problem;
-    }
-    history.operations = operations_of(journals);
-    return history;
 }
 
 Json json_of(const Operation& operation) {
@@ -229,6 +177,71 @@ std::vector<Operation> operations_of(const Journals& journals) {
     return operations;
 }
 
+std::string outcome_of(const Operation& operation) {
+    switch (operation.outcome) {
+        case OperationOutcome::Done:
+            return operation.primary + " is the primary of epoch " +
+                   std::to_string(operation.epoch);
+        case OperationOutcome::GivenUp:
+            return "given up" + (operation.reason.empty() ? "" : ": " + operation.reason);
+        case OperationOutcome::Unknown:
+            return "not known: " + operation.reason;
+        case OperationOutcome::Runs:
+            break;
+    }
+    std::map<std::string, State> now;
+    for (const auto& [site, entry] : operation.steps) {
+        now[site] = entry.state;
+    }
+    std::string text;
+    for (const auto& [site, state] : now) {
+        text +=
+            (text.empty() ? "" : ", ") + site + " is " + std::string(failover::to_string(state));
+    }
+    return text;
+}
+
+History history_of(const Config& config, const Fetch& fetch) {
+    Journals journals;
+    History history;
+    std::optional<CommandError> problem;
+    for (const Config::Site& site : config.sites) {
+        try {
+            std::vector<JournalEntry>& journal = journals[site.name] =
+                journal_of(config, fetch, site);
+            if (!journal.empty()) {
+                history.standings[site.name] = journal.back();
+            }
+        } catch (const CommandError& error) {
+            if (error.code() != ExitCode::Unreachable) {
+                throw;
+            }
+            journals.erase(site.name);
+            problem = error;
+            history.silent.push_back(site.name);
+        }
+    }
+    if (journals.empty() && problem) {
+        throw *problem;
+    }
+    history.operations = operations_of(journals);
+    return history;
+}
+
+const Operation* History::find(const std::string& operation) const {
+    const auto found = std::find_if(
+        operations.rbegin(), operations.rend(),
+        [&](const Operation& one) { return operation.empty() || one.id == operation; });
+    return found == operations.rend() ? nullptr : &*found;
+}
+
+nlohmann::ordered_json to_json(const Operation& operation, const History& history) {
+    Json row = {{"schema", "antipode.operation/1"}};
+    row.update(json_of(operation));
+    row["not_answering"] = history.silent;
+    return row;
+}
+
 ExitCode show_history(const Config& config, const Fetch& fetch, const Output& output) {
     const History history = history_of(config, fetch);
     Json rows = Json::array();
@@ -259,20 +272,15 @@ ExitCode show_history(const Config& config, const Fetch& fetch, const Output& ou
 ExitCode show_operation(const Config& config, const Fetch& fetch, const Output& output,
                         const std::string& operation) {
     const History history = history_of(config, fetch);
-    const auto found = std::find_if(
-        history.operations.rbegin(), history.operations.rend(),
-        [&](const Operation& one) { return operation.empty() || one.id == operation; });
-    if (found == history.operations.rend()) {
+    const Operation* const found = history.find(operation);
+    if (found == nullptr) {
         throw CommandError(ExitCode::Usage,
                            operation.empty() ? "the sites remember no operation"
                                              : "no site remembers " + harmless(operation),
                            "antipode history");
     }
     if (output.json()) {
-        Json row = {{"schema", "antipode.operation/1"}};
-        row.update(json_of(*found));
-        row["not_answering"] = history.silent;
-        print(output, row);
+        print(output, to_json(*found, history));
         return ExitCode::Ok;
     }
     Table table({{"TIME"}, {"SITE"}, {"EVENT"}, {"STATE"}, {"DETAIL"}});

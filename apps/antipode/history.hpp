@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "apps/antipode/daemon.hpp"
 #include "apps/antipode/output.hpp"
 #include "failover/journal.hpp"
@@ -37,6 +39,21 @@ struct Operation {
 /// site that was fenced by an operation of which it had not heard counts for that one.
 std::vector<Operation> operations_of(
     const std::map<std::string, std::vector<failover::JournalEntry>>& journals);
+
+struct History {
+    std::vector<Operation> operations;                        ///< oldest first
+    std::map<std::string, failover::JournalEntry> standings;  ///< each site's newest step
+    std::vector<std::string> silent;                          ///< sites that do not answer
+
+    /// The newest of that name, or of any; nullptr: no site remembers it.
+    const Operation* find(const std::string& operation) const;
+};
+/// What the sites' daemons remember. Throws CommandError{Unreachable} when none answers.
+History history_of(const Config& config, const Fetch& fetch);
+/// In words: what came of it, or where each site is.
+std::string outcome_of(const Operation& operation);
+/// "antipode.operation/1".
+nlohmann::ordered_json to_json(const Operation& operation, const History& history);
 
 /// All that the sites' daemons remember. Throws CommandError{Unreachable} when none answers; one
 /// that does not is named.

@@ -1,13 +1,10 @@
 // The command-line interface for operators: reads the arguments, calls one command, turns errors
 // into text and exit codes.
-#include <cstdlib>
 #include <iostream>
 #include <thread>
 
 #include <CLI/CLI.hpp>
-#include <unistd.h>
 
-#include "adapters/http/client.hpp"
 #include "apps/antipode/change_primary.hpp"
 #include "apps/antipode/compare_database.hpp"
 #include "apps/antipode/completion.hpp"
@@ -25,9 +22,11 @@
 #include "apps/antipode/manual.hpp"
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
+#include "apps/antipode/operation.hpp"
 #include "apps/antipode/pause.hpp"
 #include "apps/antipode/quarantine.hpp"
 #include "apps/antipode/rejoin.hpp"
+#include "apps/antipode/shell.hpp"
 #include "apps/antipode/sites.hpp"
 #include "apps/antipode/status.hpp"
 #include "apps/antipode/wait.hpp"
@@ -37,37 +36,6 @@ namespace antipode::cli {
 namespace {
 
 constexpr int64_t most_lines = 1'000'000'000;
-
-std::string default_config() {
-    const char* const named = std::getenv("ANTIPODE_CONFIG");
-    return named != nullptr && *named != '\0' ? named : "/etc/antipode/antipode.toml";
-}
-
-bool wants_colour() {
-    const char* const refused = std::getenv("NO_COLOR");
-    const char* const terminal = std::getenv("TERM");
-    return isatty(STDOUT_FILENO) == 1 && (refused == nullptr || *refused == '\0') &&
-           terminal != nullptr && std::string_view(terminal) != "dumb";
-}
-
-Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout) {
-    http::HttpAnswer answer = http::http_get(url, timeout);
-    return {answer.status, std::move(answer.body)};
-}
-
-/// For what is not told to everybody.
-Fetch fetch_with_token(const Config& config) {
-    return [token = token_of(config)](const std::string& url, std::chrono::milliseconds timeout) {
-        http::HttpAnswer answer = http::http_get(url, timeout, token);
-        return Answer{answer.status, std::move(answer.body)};
-    };
-}
-
-Answer post_to_socket(const std::filesystem::path& socket, const std::string& target,
-                      const std::string& body, std::chrono::milliseconds timeout) {
-    http::HttpAnswer answer = http::http_post(socket, target, body, timeout);
-    return {answer.status, std::move(answer.body)};
-}
 
 /// What the arguments say. Commands are set up with a function each; the last one that CLI11 saw
 /// runs after everything is parsed.
@@ -80,6 +48,7 @@ class Program {
             std::getline(std::cin, line);
             return line;
         };
+        operation_.pause = change_.pause;
         deletions_.read_line = change_.read_line;
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         items_.pause = compare_.pause;
@@ -279,12 +248,31 @@ class Program {
                               "how you know that the old primary takes no writes");
         add_confirmation(*unplanned);
         add_return();
+        add_operations();
+    }
+
+    void add_operations() {
         add(app_, "history", "changes of the primary that the sites remember",
             [this] { return show_history(config(), fetch_over_http, output_); });
         CLI::App* const op = add(app_, "op", "one change of the primary", {});
         add(*op, "show", "each of its steps on each site", [this] {
-            return show_operation(config(), fetch_over_http, output_, name_);
-        })->add_option("OPERATION", name_, "default: the newest");
+            return show_operation(config(), fetch_over_http, output_, operation_.operation);
+        })->add_option("OPERATION", operation_.operation, "default: the newest");
+        const auto add_action = [&](const char* name, const char* help, auto action) {
+            CLI::App* const command = add(*op, name, help, [this, action] {
+                const Config loaded = config();
+                return action(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                              operation_);
+            });
+            command->add_option("OPERATION", operation_.operation, "default: the one that runs");
+            command->add_option("--timeout", operation_.timeout_seconds, "seconds to watch at most")
+                ->check(CLI::NonNegativeNumber)
+                ->capture_default_str();
+        };
+        add_action("wait", "until it is over", wait_for_operation);
+        add_action("resume", "tries a step that has failed again at once, and waits",
+                   resume_operation);
+        add_action("abort", "gives it up, until the point of no return", abort_operation);
     }
 
     void add_return() {
@@ -579,6 +567,7 @@ class Program {
     NotifyOptions notify_;
     std::optional<std::string> store_;
     ChangeOptions change_;
+    OperationOptions operation_;
     bool failover_mode_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/antipode/format.hpp"
 #include "apps/antipode/status.hpp"
 
 namespace antipode::cli {
@@ -30,6 +31,42 @@ Standing standing_of(const Config& config, const Fetch& fetch, const Config::Sit
 bool comes_back(State state) {
     return state == State::Fenced || state == State::Quarantining || state == State::Quarantined ||
            state == State::Rewinding;
+}
+
+namespace {
+
+std::string described(const Standing& seen) {
+    std::string text(seen.state ? failover::to_string(*seen.state) : unknown);
+    if (!seen.problem.empty()) {
+        text += " (" + harmless(seen.problem) + ")";
+        text += seen.next_step.empty() ? "" : "\n  Try: " + harmless(seen.next_step);
+    }
+    return text;
+}
+
+}  // namespace
+
+void ProgressWatch::look(const std::vector<std::string>& sites) {
+    for (const std::string& site : sites) {
+        std::string now = "antipoded does not answer";
+        seen_.erase(site);
+        try {
+            const Standing seen = standing_of(config_, fetch_, *config_.find_site(site));
+            now = described(seen);
+            seen_[site] = seen;
+        } catch (const CommandError&) {
+            // It may be restarted.
+        }
+        if (std::exchange(said_[site], now) != now && !output_.json()) {
+            output_.out << harmless(site) << ": " << now << "\n";
+            output_.out.flush();
+        }
+    }
+}
+
+const Standing* ProgressWatch::at(const std::string& site) const {
+    const auto found = seen_.find(site);
+    return found == seen_.end() ? nullptr : &found->second;
 }
 
 }  // namespace antipode::cli

@@ -7,6 +7,7 @@
 #include "adapters/git/hooks.hpp"
 #include "adapters/postgres/handover.hpp"
 #include "adapters/postgres/source_control.hpp"
+#include "apps/antipoded/canary.hpp"
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/loss_reports.hpp"
@@ -302,14 +303,17 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
     return starts;
 }
 
-void SiteHands::open(const v1::EpochRecord& record) {
+std::string SiteHands::open(const v1::EpochRecord& record) {
     static_cast<void>(primary());  // which captures what comes
     fences_.open(false);
+    // Before the service is let in: it would find out in its users' hands.
+    std::string written = write_canaries(config_, record.operation_id());
     failover::must_run(fences_.command("after_open_command", config_.failover.after_open_command),
                        fences_.environment(config_.site));
     if (record.fenced_by().empty()) {
         remove_stream_before(record);
     }
+    return written;
 }
 
 void SiteHands::shut(const v1::EpochRecord& record) {

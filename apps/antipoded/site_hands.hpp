@@ -30,7 +30,7 @@ class SiteHands final : public failover::Hands {
     std::vector<std::string> differences(const failover::Cuts& cuts) override;
     std::optional<failover::Cuts> cut(const v1::EpochRecord& record) override;
     failover::Cuts prepare(const v1::EpochRecord& record) override;
-    void open(const v1::EpochRecord& record) override;
+    std::string open(const v1::EpochRecord& record) override;
     void shut(const v1::EpochRecord& record) override;
     std::optional<std::string> quarantine(const v1::EpochRecord& record,
                                           const std::string& without) override;

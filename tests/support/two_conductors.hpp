@@ -75,9 +75,11 @@ struct Disk {
     bool open = false;
     bool corrupt = false;      ///< compares as different
     bool fence_fails = false;  ///< for good
-    bool stuck = false;        ///< never reaches a handoff
+    bool stuck = false;        ///< never reaches a handoff, nor an end
     std::string unreadable;    ///< the name of something in it
+    bool cannot_prepare = false;
     int prepared = 0;
+    int preparing = 0;      ///< how often it was tried
     std::vector<int> kept;  ///< in quarantine
 };
 
@@ -134,25 +136,33 @@ class FakeHands final : public Hands {
         });
     }
     std::optional<Cuts> cut(const v1::EpochRecord&) override {
-        return fault_.call([&] {
+        return fault_.call([&]() -> std::optional<Cuts> {
+            if (own_.stuck) {
+                return std::nullopt;
+            }
             Cuts cuts;
             cuts.Add()->set_lsn(own_.rows.size());
-            return std::optional(cuts);
+            return cuts;
         });
     }
     Cuts prepare(const v1::EpochRecord& record) override {
         return fault_.call([&] {
             EXPECT_FALSE(own_.open);
+            ++own_.preparing;
+            if (own_.cannot_prepare) {
+                throw Error(Reaction::Retry, "before_open_command failed", "run it by hand");
+            }
             ++own_.prepared;
             Cuts starts = record.cuts();
             starts[0].set_lsn(own_.rows.size());
             return starts;
         });
     }
-    void open(const v1::EpochRecord& record) override {
+    std::string open(const v1::EpochRecord& record) override {
         EXPECT_EQ(record.starts_size(), 1) << "open before the others can follow";
         EXPECT_GT(own_.prepared, 0);
         fault_.call([&] { open_own(); });
+        return "database/app took a write";
     }
     void shut(const v1::EpochRecord&) override {
         fault_.call([&] { own_.open = false; });

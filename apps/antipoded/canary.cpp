@@ -1,0 +1,77 @@
+#include "apps/antipoded/canary.hpp"
+
+#include <chrono>
+
+#include "adapters/postgres/canary.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "failover/durable.hpp"
+
+namespace antipode {
+namespace {
+
+constexpr const char* no_writes =
+    "see what the server says, and the room on its disk: antipode "
+    "doctor. It is tried again by itself; at once by antipode op "
+    "resume";
+
+[[noreturn]] void refuse(const std::string& store, const std::string& why) {
+    throw Error(Reaction::Retry, store + " takes no writes: " + why, no_writes);
+}
+
+void write_to_root(const std::string& store, const std::filesystem::path& root,
+                   const std::string& word) {
+    const auto file = root / private_directory / "canary";
+    try {
+        std::filesystem::create_directories(file.parent_path());
+        failover::replace_durably(file, word);
+        if (failover::read_whole(file) != word) {
+            refuse(store, "what was written to " + printable(file.native()) + " is not read again");
+        }
+        failover::remove_durably(file);
+    } catch (const std::filesystem::filesystem_error& error) {
+        refuse(store, error.what());
+    } catch (const Error& error) {
+        refuse(store, error.what());
+    }
+}
+
+}  // namespace
+
+std::string write_canaries(const Config& config, const std::string& operation) {
+    const auto begun = std::chrono::steady_clock::now();
+    std::string written;
+    const auto note = [&](const std::string& store) {
+        written += (written.empty() ? "" : ", ") + store;
+    };
+    for (const Config::Database& store : config.databases) {
+        const std::string id = "database/" + store.name;
+        try {
+            postgres::write_canary(
+                store.url,
+                "antipode " + config.cluster + " " + config.site + " " + store.name + " canary",
+                operation);
+        } catch (const Error& error) {
+            refuse(id, error.what());
+        }
+        note(id);
+    }
+    for (const Config::Repositories& store : config.repositories) {
+        write_to_root("repositories/" + store.name, store.root, operation);
+        note("repositories/" + store.name);
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        if (!store.bucket) {
+            write_to_root("blobs/" + store.name, store.root, operation);
+            note("blobs/" + store.name);
+        }
+    }
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - begun);
+    return written.empty() ? std::string()
+                           : written + " took a write and gave it back, " +
+                                 std::to_string(took.count()) + " ms";
+}
+
+}  // namespace antipode

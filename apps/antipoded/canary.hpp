@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "base/config.hpp"
+
+namespace antipode {
+
+/// Writes to every store of a site that was just opened, as the daemon, and reads it back: rows in
+/// PostgreSQL, a file in each root, beside what is replicated. Objects are not written to buckets.
+/// What took the writes, in a few words. Throws Error{Retry}: a store takes none.
+std::string write_canaries(const Config& config, const std::string& operation);
+
+}  // namespace antipode
