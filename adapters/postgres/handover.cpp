@@ -33,6 +33,18 @@ void drop_capture(const std::string& url, const std::string& application_name,
     });
 }
 
+void rehearse_capture(const std::string& url, const std::string& application_name,
+                      const std::string& slot) {
+    // A temporary one: it ends with the connection at the latest.
+    Control(url, application_name).transaction([&](Connection& connection) {
+        connection.query("making a temporary replication slot",
+                         "SELECT pg_create_logical_replication_slot($1, 'pgoutput', true)", {slot});
+        connection.query("dropping the temporary replication slot",
+                         "SELECT pg_drop_replication_slot($1)", {slot});
+        return true;
+    });
+}
+
 namespace {
 
 void become_replica(const std::string& url, const std::string& application_name,

@@ -12,6 +12,11 @@ namespace antipode::postgres {
 void drop_capture(const std::string& url, const std::string& application_name,
                   const std::string& slot, const std::string& publication);
 
+/// What takes time when a database becomes a primary's: makes a logical slot, which waits for the
+/// transactions that run, and drops it. Nothing stays. Throws Error: Retry, Stop.
+void rehearse_capture(const std::string& url, const std::string& application_name,
+                      const std::string& slot);
+
 /// Makes a database that is equal to the primary's a replica that stands at `position` and `lsn`
 /// of the primary's log: what it remembers of an earlier time as a replica is replaced.
 void stand_at(const std::string& url, const std::string& application_name, const StoreId& store,

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/antipode/drill.hpp"
 #include "apps/antipode/format.hpp"
 #include "apps/antipode/status.hpp"
 
@@ -135,6 +136,42 @@ void print(const Output& output, const Json& json) {
     output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 
+std::vector<Table::Cell> row_of(const Operation& operation) {
+    const TimePoint began = operation.steps.front().entry.at;
+    const bool runs = operation.outcome == OperationOutcome::Runs;
+    const bool is_known = operation.outcome != OperationOutcome::Unknown;
+    return {harmless(operation.id), to_iso8601(began),
+            runs       ? std::string(not_applicable)
+            : is_known ? format_duration(operation.ended - began)
+                       : std::string(unknown),
+            harmless(outcome_of(operation))};
+}
+
+std::vector<Table::Cell> row_of(const Json& drill) {
+    const int64_t began = drill.value("began_at_us", int64_t{0});
+    const Json ended = drill.value("ended_at_us", Json());
+    return {harmless(drill.value("drill", "")), to_iso8601(from_microseconds(began)),
+            ended.is_number_integer()
+                ? format_duration(std::chrono::microseconds(ended.get<int64_t>() - began))
+                : std::string(not_applicable),
+            harmless(drill.value("site", "") + " " + drill_in_words(drill))};
+}
+
+/// Of the sites that answer.
+std::vector<Json> all_drills(const Config& config, const Fetch& fetch) {
+    std::vector<Json> drills;
+    for (const Config::Site& site : config.sites) {
+        try {
+            for (Json& drill : drills_of(config, fetch, site)) {
+                drills.push_back(std::move(drill));
+            }
+        } catch (const CommandError&) {
+            // It is named already.
+        }
+    }
+    return drills;
+}
+
 void name_silent(const History& history, const Output& output) {
     for (const std::string& site : history.silent) {
         output.error << site << " does not answer: its steps are not known\n";
@@ -244,27 +281,33 @@ nlohmann::ordered_json to_json(const Operation& operation, const History& histor
 
 ExitCode show_history(const Config& config, const Fetch& fetch, const Output& output) {
     const History history = history_of(config, fetch);
-    Json rows = Json::array();
-    Table table({{"OPERATION"}, {"BEGAN"}, {"TOOK", Table::Align::Right}, {"OUTCOME"}});
-    for (const Operation& operation : history.operations) {
-        const TimePoint began = operation.steps.front().entry.at;
-        const bool runs = operation.outcome == OperationOutcome::Runs;
-        const bool is_known = operation.outcome != OperationOutcome::Unknown;
-        table.add({harmless(operation.id), to_iso8601(began),
-                   runs       ? std::string(not_applicable)
-                   : is_known ? format_duration(operation.ended - began)
-                              : std::string(unknown),
-                   harmless(outcome_of(operation))});
-        rows.push_back(json_of(operation));
-    }
+    const std::vector<Json> drills = all_drills(config, fetch);
     if (output.json()) {
+        Json rows = Json::array();
+        for (const Operation& operation : history.operations) {
+            rows.push_back(json_of(operation));
+        }
         print(output, {{"schema", "antipode.history/1"},
                        {"operations", rows},
+                       {"drills", drills},
                        {"not_answering", history.silent}});
         return ExitCode::Ok;
     }
-    output.out << (rows.empty() ? "the primary was never changed, as far as the sites remember\n"
-                                : table.render(output.coloured));
+    std::multimap<TimePoint, std::vector<Table::Cell>> rows;
+    for (const Operation& operation : history.operations) {
+        rows.emplace(operation.steps.front().entry.at, row_of(operation));
+    }
+    if (rows.empty()) {
+        output.out << "the primary was never changed, as far as the sites remember\n";
+    }
+    for (const Json& drill : drills) {
+        rows.emplace(from_microseconds(drill.value("began_at_us", int64_t{0})), row_of(drill));
+    }
+    Table table({{"OPERATION"}, {"BEGAN"}, {"TOOK", Table::Align::Right}, {"OUTCOME"}});
+    for (const auto& [began, row] : rows) {
+        table.add(row);
+    }
+    output.out << (rows.empty() ? "" : table.render(output.coloured));
     name_silent(history, output);
     return ExitCode::Ok;
 }

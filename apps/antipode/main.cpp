@@ -13,6 +13,7 @@
 #include "apps/antipode/database_skip.hpp"
 #include "apps/antipode/deletions.hpp"
 #include "apps/antipode/doctor.hpp"
+#include "apps/antipode/drill.hpp"
 #include "apps/antipode/events.hpp"
 #include "apps/antipode/history.hpp"
 #include "apps/antipode/hooks.hpp"
@@ -49,6 +50,8 @@ class Program {
             return line;
         };
         operation_.pause = change_.pause;
+        drill_.pause = change_.pause;
+        drill_.read_line = change_.read_line;
         deletions_.read_line = change_.read_line;
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         items_.pause = compare_.pause;
@@ -273,6 +276,23 @@ class Program {
         add_action("resume", "tries a step that has failed again at once, and waits",
                    resume_operation);
         add_action("abort", "gives it up, until the point of no return", abort_operation);
+        add_drill();
+    }
+
+    void add_drill() {
+        CLI::App* const command =
+            add(app_, "drill", "a secondary rehearses its promotion; nothing is promoted", [this] {
+                const Config loaded = config();
+                return run_drill(loaded, nats_buckets(loaded), fetch_over_http, clock_, output_,
+                                 drill_);
+            });
+        command->add_option("SITE", drill_.site, "default: this one");
+        command->add_flag("--with-commands", drill_.with_commands,
+                          "also runs its commands, which must heed ANTIPODE_REHEARSAL=1");
+        command->add_option("--confirm", drill_.confirmed, "the site's name, instead of typing it");
+        command->add_option("--timeout", drill_.timeout_seconds, "seconds to watch at most")
+            ->check(CLI::NonNegativeNumber)
+            ->capture_default_str();
     }
 
     void add_return() {
@@ -568,6 +588,7 @@ class Program {
     std::optional<std::string> store_;
     ChangeOptions change_;
     OperationOptions operation_;
+    DrillOptions drill_;
     bool failover_mode_ = false;
 };
 

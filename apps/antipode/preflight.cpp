@@ -106,7 +106,7 @@ class Look {
         found_.recovery_point = time_at(row, "recovery_point_us");
         found_.lag_seconds = number_at(row, "lag_seconds");
         at_readiness(to);
-        if (found_.mode == PreflightMode::Failover) {
+        if (found_.mode != PreflightMode::Switchover) {
             return;
         }
         if (!found_.recovery_point) {
@@ -139,6 +139,20 @@ class Look {
         if (captured(from).value_or(false) && captured(to) == false) {
             block("changes of the structure (DDL) would not be captured on " + to.site,
                   "antipode database setup, on " + to.site);
+        }
+    }
+    /// Of a drill: whether the primary could be fenced when it comes back.
+    void at_fences(const Daemon& from) {
+        const Json& change = from.change();
+        if (!change.contains("blockers") || !change["blockers"].is_array()) {
+            warn("whether " + from.site + " can be fenced is not known" + with_reason(from.problem),
+                 "antipode status " + from.site);
+            return;
+        }
+        for (const char* const key : {"blockers", "warnings"}) {
+            for (const Json& finding : change[key]) {
+                warn(from.site + ": " + text_at(finding, "what"), text_at(finding, "next_step"));
+            }
         }
     }
     void at_old_primary(const Daemon& from, const Daemon& to) {
@@ -258,6 +272,11 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
     }
     Look look(found, config);
     look.at_cluster();
+    if (mode == PreflightMode::Drill) {
+        look.at_target(target);
+        look.at_fences(daemon(found.from));
+        return found;
+    }
     const Daemon& primary = daemon(found.from);
     if (mode == PreflightMode::Switchover) {
         look.at_primary(primary);

@@ -22,6 +22,7 @@ struct Obstacle {
 enum class PreflightMode {
     Switchover,  ///< the primary hands over
     Failover,    ///< it is off
+    Drill,       ///< it is not, and nothing is to be changed
 };
 
 struct Preflight {

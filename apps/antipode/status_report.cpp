@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/antipode/drill.hpp"
 #include "apps/antipode/exit_code.hpp"
 
 namespace antipode::cli {
@@ -177,6 +178,16 @@ std::vector<std::string> read_changed_limits(const json& document) {
     return names;
 }
 
+std::optional<DrillRow> read_drill(const json& document) {
+    const auto found = document.find("drill");
+    const auto began = found != document.end() && found->is_object()
+                           ? get<TimePoint>(*found, "began_at_us")
+                           : std::nullopt;
+    return began ? std::optional(DrillRow{
+                       *began, drill_in_words(nlohmann::ordered_json::parse(found->dump()))})
+                 : std::nullopt;
+}
+
 WorkerRow read_worker(const json& row) {
     return {.name = text(row, "name"),
             .healthy = get<bool>(row, "healthy").value_or(false),
@@ -211,6 +222,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.recovery_point = get<TimePoint>(document, "recovery_point_us");
     report.recovery_point_reason = text(document, "recovery_point_reason");
     report.refused = read_refused(document);
+    report.drill = read_drill(document);
     report.limits = read_changed_limits(document);
     report.sites = rows<SiteRow>(document, "sites", read_site);
     report.stores = rows<StoreRow>(document, "stores", read_store);

@@ -37,6 +37,12 @@ struct SiteRow {
     std::vector<CheckRow> checks{};
 };
 
+/// The newest rehearsal of a promotion of the site.
+struct DrillRow {
+    TimePoint began{};
+    std::string words;  ///< what it found
+};
+
 struct CopyRow {
     uint64_t tables_done = 0;
     uint64_t tables = 0;
@@ -130,6 +136,7 @@ struct StatusReport {
     std::optional<TimePoint> recovery_point;
     std::string recovery_point_reason;
     RefusedRow refused;
+    std::optional<DrillRow> drill;
     std::vector<std::string> limits;  ///< names of those that were changed while it runs
     std::vector<SiteRow> sites;
     std::vector<StoreRow> stores;

@@ -305,6 +305,11 @@ std::string render_status(const StatusReport& report, const std::optional<std::s
     std::string text = table.render(coloured) + remarks;
     if (!only || *only == report.site) {
         text += render_problems(report);
+        if (report.drill && report.role == "secondary") {
+            text += "last drill of " + report.site + ", " +
+                    age_of(report.drill->began, report.now) +
+                    " ago: " + harmless(report.drill->words) + "\n";
+        }
     }
     return text;
 }

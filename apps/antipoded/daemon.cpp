@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "apps/antipoded/check_rows.hpp"
+#include "apps/antipoded/drill_files.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/item_list.hpp"
 #include "apps/antipoded/json.hpp"
@@ -395,6 +396,7 @@ nlohmann::json Daemon::status() const {
                              {"refused", nullptr},
                              {"pulls", nullptr},
                              {"limits", limits_.show()},
+                             {"drill", newest_drill(config_)},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},
@@ -549,6 +551,13 @@ void Daemon::add_routes() {
                            {"event", entry.event},
                            {"detail", entry.detail}}) +
                      "\n";
+        }
+        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
+    });
+    server_.route("/v1/drills", [this](const http::HttpRequest&) {
+        std::string lines;
+        for (const nlohmann::json& drill : kept_drills(config_)) {
+            lines += dump(drill) + "\n";
         }
         return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
     });

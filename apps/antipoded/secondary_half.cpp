@@ -103,12 +103,14 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
                                          protocol::bucket_name(config.cluster), true),
           [this](const v1::SiteRequest& request) {
               return RuntimeLimits::concerns(request) ? limits_.fulfil(request)
+                     : Drill::concerns(request)       ? drill_.fulfil(request)
                                                       : asked_.fulfil(request);
           },
           clock),
       pull_workers_(
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
+      drill_(config, *this, epoch, primary, clock),
       workers_(clock) {
     // Only a promotion opens them.
     Fences(config).close_hooks(primary);
@@ -236,7 +238,6 @@ std::string SecondaryHalf::why_no_item(const StoreId& store, const std::string& 
     return {};
 }
 
-/// Nothing behind it can have been applied.
 Position SecondaryHalf::newest_here() const {
     const secondary::RelayStatus relay = relay_.status();
     if (!relay.begun) {
@@ -244,6 +245,14 @@ Position SecondaryHalf::newest_here() const {
                     "antipode status");
     }
     return std::max(relay.relayed, receiver_.accepted());
+}
+
+bool SecondaryHalf::has_applied(const Position& position) const {
+    const auto lanes = receiver_.status();
+    return std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) {
+        return receiver_.passed(lane.store) >= position ||
+               (receiver_.accepted() >= position && lane.order.waiting == 0);
+    });
 }
 
 void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress progress) {

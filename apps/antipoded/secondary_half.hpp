@@ -6,6 +6,7 @@
 #include "adapters/nats/jetstream.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
+#include "apps/antipoded/drill.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/secondary_requests.hpp"
@@ -49,6 +50,10 @@ class SecondaryHalf final : public Half {
     /// Something of the lane is applied right now: nothing holds it up.
     bool is_at_work(const secondary::ReceiverLaneStatus& lane) const;
     const secondary::Registry& registry() const { return registry_; }
+    /// Nothing behind it can have come here. Throws Error{Retry} before the relay has begun.
+    Position newest_here() const;
+    /// Everything that came up to `position` is applied.
+    bool has_applied(const Position& position) const;
     /// This site is about to be the primary: it must have what is here.
     void resume_all();
 
@@ -64,7 +69,6 @@ class SecondaryHalf final : public Half {
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
-    Position newest_here() const;
     std::string why_no_item(const StoreId& store, const std::string& item) const;
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
@@ -110,6 +114,7 @@ class SecondaryHalf final : public Half {
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     WorkerGroup pull_workers_;
+    Drill drill_;
     Workers workers_;  // last: ends before what it uses
 };
 

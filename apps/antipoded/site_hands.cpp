@@ -10,10 +10,10 @@
 #include "apps/antipoded/canary.hpp"
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
+#include "apps/antipoded/expected_loss.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "base/places.hpp"
 #include "failover/handover.hpp"
-#include "failover/loss.hpp"
 #include "primary/database/requirements.hpp"
 #include "protocol/message.hpp"
 
@@ -22,8 +22,6 @@ namespace {
 
 /// One call of capture(); it is called again until the operation's own time is up.
 constexpr std::chrono::seconds capture_limit(10);
-/// Without a primary: nothing has moved for so long.
-constexpr std::chrono::seconds quiet_time(2);
 /// What was kept stays kept; that nothing was written since is true for a moment.
 constexpr std::chrono::hours kept_for(24 * 365);
 constexpr std::chrono::seconds look_counts_for(5);
@@ -182,27 +180,10 @@ bool SiteHands::is_quiet(const SecondaryHalf& half,
 }
 
 void SiteHands::write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half) {
-    failover::LossReport report;
-    report.cluster = config_.cluster;
+    failover::LossReport report =
+        find_expected_loss(config_, half, record.epoch(), record.primary(), clock_);
     report.operation = record.operation_id();
-    report.old_primary = record.primary();
-    report.new_primary = config_.site;
-    report.epoch = record.epoch();
     report.fenced_by = record.fenced_by();
-    report.at = clock_.now();
-    // After a restart no marker may come any more; the recovery point is proven for every lane.
-    const auto recovery_point = half.recovery_point();
-    for (const auto& lane : half.lanes()) {
-        report.lanes.push_back(
-            {lane.store, lane.order.finished, lane.database ? lane.database->lsn : Lsn{},
-             lane.times.captured_through ? lane.times.captured_through : recovery_point});
-        if (lane.times.captured_through) {
-            report.last_marker = std::max(report.last_marker.value_or(lane.times.marker_clock),
-                                          lane.times.marker_clock);
-        }
-    }
-    nats::JetStream stream(own_stream(config_, record.epoch(), false, "loss report"));
-    failover::find_losses(report, stream, half.registry());
     LossReports::write(config_, record.operation_id(), report.to_json());
 }
 

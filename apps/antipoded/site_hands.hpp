@@ -13,6 +13,9 @@
 
 namespace antipode {
 
+/// Without a primary: nothing more comes when nothing has moved for so long.
+inline constexpr std::chrono::seconds quiet_time(2);
+
 /// What this site does when the primary changes: with its halves, its fences, its databases and the
 /// commands of its configuration. Conductor's thread.
 class SiteHands final : public failover::Hands {
