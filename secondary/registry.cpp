@@ -143,6 +143,18 @@ uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::s
                          {store.to_string(), Bytes{*item}});
 }
 
+void Registry::ask_for_looks(const StoreId& store, const std::vector<std::string>& items) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const std::string& item : items) {
+            state_->database.execute(
+                "UPDATE item SET looked_us = 0 "
+                "WHERE store = ? AND digest_algorithm <> '' AND item = ?",
+                {store.to_string(), Bytes{item}});
+        }
+    });
+}
+
 Registry::Looks Registry::looks(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
     Looks looks;

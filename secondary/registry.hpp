@@ -117,6 +117,8 @@ class Registry {
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
     /// They are due until they are found right, also when they change. Returns how many exist.
     uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});
+    /// The same of several that exist.
+    void ask_for_looks(const StoreId& store, const std::vector<std::string>& items);
     /// How often all of the store were asked for.
     uint64_t looks_asked(const StoreId& store) const;
     struct Looks {

@@ -318,6 +318,33 @@ TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
     EXPECT_EQ(exceptions(), "");
 }
 
+TEST_F(SweepTest, WhatIsSeenIsNamedWithoutLookingThroughEverything) {
+    apply("a", "1");
+    ASSERT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 0U);
+    shelf_.here["dir/stray"] = {digest("x"), {}};
+    shelf_.here["another"] = {digest("x"), {}};
+    sweep_->seen("dir/stray", true);
+    sweep_->seen("a", true);  // it was applied
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 1U);
+    EXPECT_EQ(sweep_->status().first_extra, "dir/stray");
+    EXPECT_FALSE(sweep_->look_for_extras({}));
+    sweep_->seen("dir", false);
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 0U);
+
+    // What apply is just bringing is none.
+    newest_ = {1, 1, ++number_};
+    sweep_->seen("b", true);
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("b", "1");
+    };
+    sweep_->look_for_extras({});
+    EXPECT_EQ(sweep_->status().extras, 0U);
+}
+
 TEST_F(SweepTest, ItemsThatFailedAreLeftAlone) {
     apply("a", "1");
     clock_.advance(24h);

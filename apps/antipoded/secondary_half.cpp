@@ -212,6 +212,9 @@ void SecondaryHalf::start_sweeps() {
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
                          sweep->run(stop, progress);
                      });
+        if (config_.tuning.watch_mirrors && !store->root().empty()) {
+            start_mirror_watch(*store);
+        }
     }
     for (const auto& store : stores_.items) {
         for (SecondaryItems::Chore& chore : store->chores()) {
@@ -225,6 +228,19 @@ void SecondaryHalf::start_sweeps() {
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);
     });
+}
+
+void SecondaryHalf::start_mirror_watch(SecondaryItems& store) {
+    const StoreId& id = store.apply().store();
+    secondary::Sweep& sweep = *sweeps_.at(id);
+    auto& watching = mirror_watches_[id];
+    watching = std::make_unique<MirrorWatching>(
+        store, registry_, [&sweep](const std::string& name, bool here) { sweep.seen(name, here); },
+        clock_);
+    workers_.add("mirror watch " + id.to_string(),
+                 [&watching](const std::stop_token& stop, Worker::Progress progress) {
+                     watching->run(stop, progress);
+                 });
 }
 
 std::string SecondaryHalf::why_no_item(const StoreId& store, const std::string& item) const {

@@ -7,6 +7,7 @@
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/mirror_watching.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
@@ -64,6 +65,7 @@ class SecondaryHalf final : public Half {
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
+    void start_mirror_watch(SecondaryItems& store);
     Position newest_here() const;
     std::string why_no_item(const StoreId& store, const std::string& item) const;
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
@@ -105,6 +107,7 @@ class SecondaryHalf final : public Half {
     secondary::Repair repair_;
     secondary::InventoryCheck inventory_check_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
+    std::map<StoreId, std::unique_ptr<MirrorWatching>> mirror_watches_;
     Pauses pauses_;
     SecondaryRequests asked_;
     SiteRequests requests_;

@@ -64,7 +64,11 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
                           {"found_by_reading", registry_.found_by_reading(store)},
                           {"last_differing", status.last_differing},
                           {"extras", nullptr},
-                          {"first_extra", status.first_extra}};
+                          {"first_extra", status.first_extra},
+                          {"watch_problem", nullptr}};
+    if (const auto watching = mirror_watches_.find(store); watching != mirror_watches_.end()) {
+        row["watch_problem"] = watching->second->problem();
+    }
     if (looks.oldest) {
         row["oldest_us"] = to_microseconds(*looks.oldest);
     }
