@@ -107,8 +107,16 @@ class Registry {
     /// primary published.
     enum class FoundBy { Reading, Inventories };
     /// The item is not here as it was applied: it is an exception, counts as found_differing(), and
-    /// is due for a look as soon as it is no exception any more.
-    void differs(const Exception& exception, FoundBy by);
+    /// is due for a look as soon as it is no exception any more. What is found again within a day
+    /// is asked for later each time, and its reason says how often it was.
+    void differs(Exception exception, FoundBy by);
+    struct Repeated {
+        uint64_t items = 0;      ///< found differing alarming_times or more, the last within a day
+        std::string most_often;  ///< one of them
+        uint64_t times = 0;      ///< how often that was
+    };
+    static constexpr unsigned alarming_times = 3;
+    Repeated repeated(const StoreId& store) const;
 
     /// They are as they should be.
     void looked_at(const StoreId& store, std::span<const std::string> items);

@@ -122,6 +122,15 @@ const std::vector<std::string>& registry_migrations() {
     -- Of files and directories, as they were applied; NULL: not known, or not mirrored.
     ALTER TABLE item ADD COLUMN mode INTEGER;
     ALTER TABLE item ADD COLUMN mtime_s INTEGER;
+)",
+        R"(
+    -- How often within a day an item was found not to be as it should.
+    CREATE TABLE found (
+        store TEXT NOT NULL, item BLOB NOT NULL, times INTEGER NOT NULL, last_us INTEGER NOT NULL,
+        PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX found_by_time ON found (last_us);
+    CREATE INDEX found_by_times ON found (store, times);
 )"};
     return migrations;
 }

@@ -215,8 +215,8 @@ struct Registry::State {
         ListedItem item{name, {}, {}, {}, false, {}};
         const std::vector<Value> of = {store.to_string(), Bytes{name}};
         database.query(
-            "SELECT digest_algorithm, digest, epoch, session, number, applied_us, looked_us "
-            "FROM item WHERE store = ? AND item = ?",
+            "SELECT digest_algorithm, digest, epoch, session, number, mode, mtime_s, applied_us, "
+            "looked_us FROM item WHERE store = ? AND item = ?",
             of, [&](const RowView& row) {
                 item.state = item_state_of(row);
                 item.applied_at = known_time(row.integer(7));
@@ -232,6 +232,8 @@ struct Registry::State {
                        });
         return item;
     }
+
+    unsigned count_finding(const StoreId& store, const std::string& item);
 
     void set_finished(const StoreId& store, const Position& finished) {
         database.execute(

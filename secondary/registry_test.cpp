@@ -66,10 +66,11 @@ TEST(Registry, AnOldOneGetsWhatIsRecordedSince) {
     {
         // As the version before made it.
         sqlite::Database database(file, sqlite::Database::Sync::Normal);
+        database.execute("DROP TABLE found");
         database.execute("ALTER TABLE item DROP COLUMN mode");
         database.execute("ALTER TABLE item DROP COLUMN mtime_s");
         database.execute("PRAGMA user_version = " +
-                         std::to_string(registry_migrations().size() - 1));
+                         std::to_string(registry_migrations().size() - 2));
     }
     Registry registry(file, clock);
     const auto total = registry.total(blobs);

@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include "base/background.hpp"
-#include "base/backoff.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
 
@@ -20,11 +19,6 @@ constexpr std::chrono::minutes postponed_for(10);
 constexpr size_t most_failed_looks = 16;  ///< one after the other
 constexpr std::chrono::milliseconds look_interval(1000);
 constexpr std::chrono::milliseconds lane_interval(50);
-constexpr std::chrono::milliseconds first_delay(1000);
-constexpr std::chrono::milliseconds slowest_delay(24 * 3'600'000);
-/// A second time within it is a repetition.
-constexpr std::chrono::hours repeats_within(24);
-constexpr size_t most_repeated = 10'000;
 /// Sleeping for less is not worth it.
 constexpr uint64_t least_paced_ms = 20;
 
@@ -232,24 +226,16 @@ void Sweep::report(const Suspect& suspect) {
                        .position = suspect.state.position,
                        .since = now,
                        .tries = 0,
-                       .next_try = now + delay_of_repair(suspect.item)},
+                       .next_try = now},
                       Registry::FoundBy::Reading);
 }
 
-/// What breaks again and again is not brought again and again at once.
-std::chrono::milliseconds Sweep::delay_of_repair(const std::string& item) {
-    const SteadyTime now = clock_.steady_now();
-    if (repeated_.size() > most_repeated) {
-        repeated_.clear();
-    }
-    Repeated& repeated = repeated_[item];
-    if (repeated.times > 0 && now - repeated.last > repeats_within) {
-        repeated.times = 0;
-    }
-    repeated.last = now;
-    ++repeated.times;
-    return repeated.times == 1 ? std::chrono::milliseconds(0)
-                               : Backoff::after(repeated.times, first_delay, slowest_delay);
+void Sweep::seen(const std::string& name, bool here) {
+    seen_.with([&](auto& seen) {
+        if (seen.size() < most_extras) {
+            seen[name] = here;
+        }
+    });
 }
 
 bool Sweep::look_for_extras(const std::stop_token& stop) {

@@ -83,7 +83,6 @@ class Sweep {
     void wait_for_what_is_coming(size_t suspects, const std::stop_token& stop);
     void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
     void report(const Suspect& suspect);
-    std::chrono::milliseconds delay_of_repair(const std::string& item);
     std::vector<std::string> unknown_names(const std::stop_token& stop);
     bool is_unknown(const std::string& name) const;
     bool judge_seen(const std::stop_token& stop);
@@ -95,11 +94,6 @@ class Sweep {
     Registry& registry_;
     const Lane lane_;
     const Clock& clock_;
-    struct Repeated {
-        unsigned times = 0;
-        SteadyTime last{};
-    };
-    std::map<std::string, Repeated> repeated_;
     struct Postponed {
         SteadyTime until{};
         std::string why;

@@ -40,7 +40,13 @@ json items_row(const json& store, const std::string& site) {
                 {"extras", content["extras"]},
                 {"what", ""},
                 {"next_step", ""}};
-    if (content["extras"].is_number() && content["extras"] > 0) {
+    if (const uint64_t repeated = content.value("repeated", uint64_t{0}); repeated > 0) {
+        row["what"] =
+            counted(repeated, "item does", "items do") + " not stay as applied, the worst " +
+            content["most_repeated"].get<std::string>() + ": found to differ " +
+            std::to_string(content["most_repeated_times"].get<uint64_t>()) + " times within a day";
+        row["next_step"] = "look at that machine's disk and memory: dmesg, smartctl -a";
+    } else if (content["extras"].is_number() && content["extras"] > 0) {
         const auto extras = content["extras"].get<uint64_t>();
         row["what"] = counted(extras, "thing is", "things are") +
                       " there that were never applied, " + (extras > 1 ? "the first " : "") +

@@ -65,6 +65,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
         gauge(registry, "antipode_store_content_check_differed",
               "Items that were ever found not to be as they were applied.", labels,
               check.value("found_by_reading", nlohmann::json()));
+        gauge(registry, "antipode_store_repeated_mismatches",
+              "Items that were found to differ three times or more within a day.", labels,
+              check.value("repeated", nlohmann::json()));
         gauge(registry, "antipode_store_content_check_extras",
               "What is here and was never applied.", labels,
               check.value("extras", nlohmann::json()));

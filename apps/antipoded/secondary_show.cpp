@@ -55,6 +55,7 @@ nlohmann::json SecondaryHalf::show_inventory(const StoreId& store) const {
 nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto looks = registry_.looks(store);
     const auto status = sweeps_.at(store)->status();
+    const auto repeated = registry_.repeated(store);
     nlohmann::json row = {{"asked", looks.asked},
                           {"failing", looks.failing},
                           {"names_asked", registry_.looks_asked(store) != status.names_looked},
@@ -63,6 +64,9 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
                           {"differed", registry_.found_differing(store)},
                           {"found_by_reading", registry_.found_by_reading(store)},
                           {"last_differing", status.last_differing},
+                          {"repeated", repeated.items},
+                          {"most_repeated", printable(repeated.most_often)},
+                          {"most_repeated_times", repeated.times},
                           {"extras", nullptr},
                           {"first_extra", status.first_extra},
                           {"watch_problem", nullptr}};

@@ -255,6 +255,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_check_undecided",
                                             "antipode_store_content_check_differed",
                                             "antipode_store_content_check_extras",
+                                            "antipode_store_repeated_mismatches",
                                             "antipode_store_content_check_oldest_timestamp_seconds",
                                             "antipode_refused_events",
                                             "antipode_pulls_missing_bytes",
