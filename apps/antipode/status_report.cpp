@@ -127,6 +127,8 @@ StoreRow read_store(const json& row) {
             .delivery_lag_seconds = get<double>(row, "delivery_lag_seconds"),
             .apply_lag_seconds = get<double>(row, "apply_lag_seconds"),
             .total_lag_seconds = get<double>(row, "total_lag_seconds"),
+            .catches_up_seconds = get<double>(row, "catches_up_seconds"),
+            .apply_rate = get<double>(row, "apply_rate"),
             .backlog_events = get<uint64_t>(row, "backlog_events"),
             .backlog_bytes = get<uint64_t>(row, "backlog_bytes"),
             .applied = get<uint64_t>(row, "applied"),

@@ -75,6 +75,8 @@ struct StoreRow {
     std::optional<double> delivery_lag_seconds;
     std::optional<double> apply_lag_seconds;
     std::optional<double> total_lag_seconds;
+    std::optional<double> catches_up_seconds{};  ///< at the rate of the last minute
+    std::optional<double> apply_rate{};          ///< seconds of the primary's time applied in one
     std::optional<uint64_t> backlog_events;
     std::optional<uint64_t> backlog_bytes;
     std::optional<uint64_t> applied;

@@ -33,7 +33,8 @@ const std::string sydney = R"({
  "stores":[
   {"store":"database/app","state":"streaming","reason":"","next_step":"",
    "capture_lag_seconds":0.21,"delivery_lag_seconds":0.3,"apply_lag_seconds":1.3,
-   "total_lag_seconds":1.8,"backlog_events":63,"backlog_bytes":18200,"applied":77,"verified":77,
+   "total_lag_seconds":1.8,"catches_up_seconds":0.0,"backlog_events":63,
+   "backlog_bytes":18200,"applied":77,"verified":77,
    "mismatches":0,"parked":0,"waiting":0,"copy":null},
   {"store":"blobs/uploads","state":"catching-up","reason":"","next_step":"",
    "capture_lag_seconds":0.1,"delivery_lag_seconds":null,"apply_lag_seconds":null,
@@ -152,16 +153,25 @@ TEST(StatusView, ShowsWhatTheChecksOfOtherSitesFound) {
 
 TEST(StatusView, ShowsWhereLagComesFrom) {
     EXPECT_EQ(render_lag(parsed(), false),
-              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  APPLIED"
-              "  VERIFIED  FAILED\n"
-              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB       77"
-              "        77       0\n"
-              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?       43"
-              "        43       1\n"
+              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  "
+              "CATCHES UP  APPLIED  VERIFIED  FAILED\n"
+              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB         "
+              "now       77        77       0\n"
+              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?           "
+              "?       43        43       1\n"
               "Recovery point 14:40:05Z (2s ago)\n"
               "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n"
               "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for "
               "2m00s, next in 20s)\n");
+}
+
+TEST(StatusView, SaysWhenAStoreCatchesUp) {
+    StatusReport report = parsed();
+    report.stores[1].apply_rate = 5;
+    report.stores[1].catches_up_seconds = 372;
+    EXPECT_THAT(render_lag(report, false), HasSubstr("    in 6m12s       43"));
+    report.stores[1].catches_up_seconds.reset();
+    EXPECT_THAT(render_lag(report, false), HasSubstr("  not at this rate       43"));
 }
 
 TEST(StatusView, NeverShowsAStaleReportInGreen) {

@@ -279,6 +279,15 @@ std::string render_problems(const StatusReport& report) {
     return text;
 }
 
+/// Of a secondary's store.
+std::string catches_up(const StoreRow& store) {
+    if (store.catches_up_seconds) {
+        return *store.catches_up_seconds < 1 ? "now"
+                                             : "in " + format_seconds(store.catches_up_seconds);
+    }
+    return store.apply_rate ? "not at this rate" : std::string(unknown);
+}
+
 }  // namespace
 
 std::string render_status(const StatusReport& report, const std::optional<std::string>& only,
@@ -318,6 +327,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                  {"APPLY", Align::Right},
                  {"TOTAL", Align::Right},
                  {"BACKLOG", Align::Right},
+                 {"CATCHES UP", Align::Right},
                  {"APPLIED", Align::Right},
                  {"VERIFIED", Align::Right},
                  {"FAILED", Align::Right}});
@@ -342,6 +352,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                    lag(store.apply_lag_seconds),
                    lag(store.total_lag_seconds),
                    backlog,
+                   report.role == "primary" ? std::string(not_applicable) : catches_up(store),
                    count(store.applied),
                    count(store.verified),
                    count(store.parked)});

@@ -28,6 +28,16 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
     gauge(registry, "antipode_store_lag_seconds",
           "How far this site is behind the primary's capture and clock.", labels,
           store["total_lag_seconds"]);
+    for (const char* stage : {"capture", "delivery", "apply"}) {
+        Labels of_stage = labels;
+        of_stage["stage"] = stage;
+        gauge(registry, "antipode_store_stage_lag_seconds",
+              "The part of the lag that arises there, by the newest marker.", of_stage,
+              store[std::string(stage) + "_lag_seconds"]);
+    }
+    gauge(registry, "antipode_store_catches_up_seconds",
+          "Until the lag is gone at the rate of the last minute.", labels,
+          store["catches_up_seconds"]);
     gauge(registry, "antipode_store_backlog_events", "Events that wait here.", labels,
           store["backlog_events"]);
     gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels, store["backlog_bytes"]);

@@ -15,6 +15,7 @@
 #include "apps/antipoded/worker_group.hpp"
 #include "base/config.hpp"
 #include "base/recent_stream.hpp"
+#include "secondary/catch_up.hpp"
 #include "secondary/inventory_check.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/receiver.hpp"
@@ -71,6 +72,8 @@ class SecondaryHalf final : public Half {
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
+    void show_catch_up(const secondary::ReceiverLaneStatus& lane, TimePoint now,
+                       nlohmann::json& row) const;
     nlohmann::json show_inventory(const StoreId& store) const;
     nlohmann::json show_content_check(const StoreId& store) const;
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
@@ -106,6 +109,7 @@ class SecondaryHalf final : public Half {
     secondary::Relay relay_;
     secondary::Repair repair_;
     secondary::InventoryCheck inventory_check_;
+    mutable Synchronized<std::map<StoreId, secondary::CatchUp>> catch_ups_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
     std::map<StoreId, std::unique_ptr<MirrorWatching>> mirror_watches_;
     Pauses pauses_;

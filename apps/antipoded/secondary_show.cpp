@@ -82,6 +82,22 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     return row;
 }
 
+/// Whoever asks for the status makes the measurement, the daemon itself every few seconds.
+void SecondaryHalf::show_catch_up(const secondary::ReceiverLaneStatus& lane, TimePoint now,
+                                  nlohmann::json& row) const {
+    const auto applied_through = lane.times.applied_through;
+    catch_ups_.with([&](auto& lanes) {
+        secondary::CatchUp& catch_up = lanes[lane.store];
+        if (applied_through) {
+            catch_up.note(clock_.steady_now(), *applied_through);
+            const auto left = catch_up.seconds_left(seconds_between(*applied_through, now));
+            row["catches_up_seconds"] = left ? nlohmann::json(*left) : nlohmann::json();
+        }
+        const auto rate = catch_up.rate();
+        row["apply_rate"] = rate ? nlohmann::json(*rate) : nlohmann::json();
+    });
+}
+
 nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
                                         TimePoint now) const {
     nlohmann::json row = empty_store(lane.store);
@@ -103,6 +119,7 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
             std::max(0.0, seconds_between(*times.applied_through, *times.captured_through));
     }
     row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
+    show_catch_up(lane, now, row);
     row["backlog_events"] = lane.order.waiting;
     row["backlog_bytes"] = lane.order.waiting_bytes;
     row["position"] = lane.order.finished.to_string();

@@ -242,6 +242,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_recovery_point_timestamp_seconds",
                                             "antipode_store_captured_through_timestamp_seconds",
                                             "antipode_store_lag_seconds",
+                                            "antipode_store_stage_lag_seconds",
+                                            "antipode_store_catches_up_seconds",
                                             "antipode_store_inventory_differed",
                                             "antipode_store_inventory_equal_timestamp_seconds",
                                             "antipode_store_inventory_undecided",
