@@ -248,7 +248,12 @@ function isSaidByItsItems(store, status) {
 
 /** Everything that is not as it should be, the worst first, each said once: a list of problems. */
 export function attention(status, nowUs) {
-  const problems = status.exceptions.map((each) => exceptionView(each, nowUs));
+  const disks = (status.disks ?? []).filter((disk) => disk.problem);
+  const problems = disks.map((disk) => ({
+    key: `disk ${disk.path}`, what: `A disk of ${status.site}`, reason: disk.problem, details: "",
+    next: disk.next_step,
+  }));
+  problems.push(...status.exceptions.map((each) => exceptionView(each, nowUs)));
   const said = new Map();
   for (const store of status.stores) {
     const tone = toneOf(store.state);

@@ -178,6 +178,14 @@ std::vector<std::string> read_changed_limits(const json& document) {
     return names;
 }
 
+std::vector<DiskRow> read_disks(const json& document) {
+    auto disks = rows<DiskRow>(document, "disks", [](const json& row) {
+        return DiskRow{text(row, "problem"), text(row, "next_step")};
+    });
+    std::erase_if(disks, [](const DiskRow& disk) { return disk.problem.empty(); });
+    return disks;
+}
+
 WorkerRow read_worker(const json& row) {
     return {.name = text(row, "name"),
             .healthy = get<bool>(row, "healthy").value_or(false),
@@ -217,6 +225,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.stores = rows<StoreRow>(document, "stores", read_store);
     report.exceptions = rows<ExceptionRow>(document, "exceptions", read_exception);
     report.workers = rows<WorkerRow>(document, "workers", read_worker);
+    report.disks = read_disks(document);
     report.json = text_form;
     return report;
 }

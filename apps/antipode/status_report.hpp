@@ -111,6 +111,12 @@ struct WorkerRow {
     std::optional<TimePoint> since;
 };
 
+/// A file system that is full, or nearly.
+struct DiskRow {
+    std::string problem;
+    std::string next_step;
+};
+
 /// Events of the primary's stream that a secondary did not take.
 struct RefusedRow {
     uint64_t events = 0;
@@ -136,6 +142,7 @@ struct StatusReport {
     std::vector<StoreRow> stores;
     std::vector<ExceptionRow> exceptions;
     std::vector<WorkerRow> workers;
+    std::vector<DiskRow> disks{};  ///< those with a problem
 
     std::string json;  ///< the answer itself
 

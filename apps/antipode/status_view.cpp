@@ -192,9 +192,12 @@ bool is_repeated(const SiteRow& site, const StatusReport& report) {
                        [&](const StoreRow& store) {
                            return site.reason == store.store + ": " + store.reason;
                        }) ||
-           std::any_of(report.workers.begin(), report.workers.end(), [&](const WorkerRow& worker) {
-               return !worker.healthy && site.reason == worker.problem;
-           });
+           std::any_of(report.workers.begin(), report.workers.end(),
+                       [&](const WorkerRow& worker) {
+                           return !worker.healthy && site.reason == worker.problem;
+                       }) ||
+           std::any_of(report.disks.begin(), report.disks.end(),
+                       [&](const DiskRow& disk) { return site.reason == disk.problem; });
 }
 
 /// Of a database "compared", of files and repositories "read again"; ages, and what was ever found.
@@ -248,6 +251,9 @@ std::string render_problems(const StatusReport& report) {
         text += remark("recovery point of " + report.site +
                            " is unknown: " + or_unknown(report.recovery_point_reason),
                        "");
+    }
+    for (const DiskRow& disk : report.disks) {
+        text += remark(report.site + ": " + disk.problem, disk.next_step);
     }
     for (const Problem& problem : problems_of(report)) {
         text += problem.to_string(report.now);

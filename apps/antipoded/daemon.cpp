@@ -83,6 +83,7 @@ Daemon::Daemon(Config config, const Clock& clock)
           config_, [this] { return half(); }, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       losses_(config_),
+      disks_(config_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
       notify_(
@@ -101,6 +102,15 @@ Daemon::Daemon(Config config, const Clock& clock)
     workers_.loop("loss reports", [this](const std::stop_token& stop) {
         losses_.complete();
         sleep_unless_stopped(loss_interval, stop);
+    });
+    workers_.add("disks", [this](const std::stop_token& stop, Worker::Progress progress) {
+        disks_.run(stop, progress);
+    });
+    workers_.add("saved status", [this](const std::stop_token& stop, Worker::Progress progress) {
+        do {
+            save_status(config_.state_dir, status());
+            progress.healthy();
+        } while (!sleep_unless_stopped(save_interval, stop));
     });
     server_.start();
     notify_.start();
@@ -365,6 +375,13 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         row["reason"] = change["problem"];
         row["next_step"] = change["next_step"];
     }
+    for (const auto& disk : status["disks"]) {
+        if (disk["problem"] != "" && row["reason"] == "") {
+            row["reason"] = disk["problem"];
+            row["next_step"] = disk["next_step"];
+            state = badness(state) < badness("degraded") ? "degraded" : state;
+        }
+    }
     row["state"] = state;
     if (secondary) {
         if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
@@ -395,6 +412,7 @@ nlohmann::json Daemon::status() const {
                              {"refused", nullptr},
                              {"pulls", nullptr},
                              {"limits", limits_.show()},
+                             {"disks", disks_.show()},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},

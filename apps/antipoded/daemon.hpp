@@ -11,6 +11,7 @@
 
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
+#include "apps/antipoded/disks.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
@@ -74,6 +75,7 @@ class Daemon {
     std::optional<Readiness> readiness_;
     std::map<std::string, v1::SiteReport> reports_;
 
+    Disks disks_;
     StatusFeed feed_;
     NotifyService notify_;
     Workers workers_;  // last: ends before what it uses

@@ -127,6 +127,12 @@ std::string render_metrics(const nlohmann::json& status) {
     gauge(registry, "antipode_recovery_point_timestamp_seconds",
           "Everything captured up to here is applied on this site.", {},
           status["recovery_point_us"], microseconds_per_second);
+    for (const auto& disk : status["disks"]) {
+        const Labels labels = {{"path", disk["path"].get<std::string>()}};
+        gauge(registry, "antipode_disk_available_bytes",
+              "Room on a file system that this site writes to.", labels, disk["available_bytes"]);
+        gauge(registry, "antipode_disk_size_bytes", "Its size.", labels, disk["size_bytes"]);
+    }
     if (status["refused"].is_object()) {
         gauge(registry, "antipode_refused_events",
               "Events of the primary's stream that are not this cluster's and epoch's, or broken, "

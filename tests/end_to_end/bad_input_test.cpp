@@ -259,6 +259,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_content_check_extras",
                                             "antipode_store_repeated_mismatches",
                                             "antipode_store_content_check_oldest_timestamp_seconds",
+                                            "antipode_disk_available_bytes",
+                                            "antipode_disk_size_bytes",
                                             "antipode_refused_events",
                                             "antipode_pulls_missing_bytes",
                                             "antipode_pulls_received_bytes",
