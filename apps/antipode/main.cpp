@@ -202,7 +202,7 @@ class Program {
 
     void add_seeing() {
         add(app_, "status", "sites, recovery point, and what holds it back", [this] {
-            return show_status(config(), fetch_over_http, output_, site_);
+            return show_status(config(), fetch_over_http, clock_, output_, site_);
         })->add_option("SITE", site_, "only this site");
         add(app_, "lag", "where each store's lag comes from", [this] {
             return show_lag(config(), fetch_over_http, output_, site_);

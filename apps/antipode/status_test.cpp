@@ -7,6 +7,8 @@
 
 #include "apps/antipode/status_view.hpp"
 #include "base/error.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -64,6 +66,14 @@ name = "uploads"
 root = "/srv/uploads"
 )",
                                     "antipode.toml");
+
+/// A minute after sydney's answer.
+class LaterClock final : public Clock {
+  public:
+    TimePoint now() const override { return from_microseconds(1795358467000000); }
+    SteadyTime steady_now() const override { return {}; }
+};
+const LaterClock clock_now;
 
 StatusReport parsed() {
     return StatusReport::parse(sydney, "http://127.0.0.1:8840");
@@ -294,7 +304,8 @@ TEST(StatusReport, RefusesWhatIsNoStatus) {
 
 TEST(ShowStatus, AsksTheOtherSitesWhenTheLocalDaemonIsDown) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.table, std::nullopt), ExitCode::Unreachable);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.table, std::nullopt),
+              ExitCode::Unreachable);
     EXPECT_THAT(printed.error.str(),
                 HasSubstr("antipode: no antipoded answers at http://127.0.0.1:8840: connection "
                           "refused\nTry: systemctl status antipoded, or antipode doctor\n"
@@ -302,26 +313,56 @@ TEST(ShowStatus, AsksTheOtherSitesWhenTheLocalDaemonIsDown) {
     EXPECT_THAT(printed.out.str(), HasSubstr("sydney*  secondary"));
 }
 
+TEST(ShowStatus, TellsWhatTheDaemonSaidLastWhenNobodyAnswers) {
+    const test::TemporaryDirectory state;
+    Config of_sydney = config;
+    of_sydney.site = "sydney";
+    of_sydney.state_dir = state.path();
+    const Fetch nobody = [](const std::string&, std::chrono::milliseconds) -> Answer {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    Printed printed;
+    EXPECT_THROW(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+                 CommandError);
+    test::write_file(state.path() / "status.json", sydney);
+    EXPECT_EQ(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+              ExitCode::Unreachable);
+    EXPECT_THAT(printed.error.str(), HasSubstr("What antipoded of sydney said last, at 14:40:07Z"));
+    EXPECT_THAT(printed.out.str(),
+                HasSubstr("sydney*  secondary  unknown  14:40:05Z (1m02s ago)    ?       120       "
+                          "1  1m00s STALE\n"));
+    EXPECT_THAT(printed.out.str(), HasSubstr("sydney: it was degraded 1m00s ago: held back by "
+                                             "blobs/uploads: 1 item    Try: make room"));
+    EXPECT_THAT(printed.out.str(), HasSubstr("blobs/uploads a/b.txt is parked"));
+    EXPECT_THAT(printed.out.str(), Not(HasSubstr("primary    serving")));
+    EXPECT_EQ(show_status(of_sydney, nobody, clock_now, printed.json, std::nullopt),
+              ExitCode::Unreachable);
+    EXPECT_THAT(printed.out.str(), HasSubstr("\"saved_us\":1795358407000000"));
+    test::write_file(state.path() / "status.json", "{\"schema\":");
+    EXPECT_THROW(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+                 CommandError);
+}
+
 TEST(ShowStatus, FailsWhenNobodyAnswers) {
     Printed printed;
     const Fetch nobody = [](const std::string&, std::chrono::milliseconds) -> Answer {
         throw Error(Reaction::Retry, "connection refused");
     };
-    EXPECT_THROW(show_status(config, nobody, printed.table, std::nullopt), CommandError);
+    EXPECT_THROW(show_status(config, nobody, clock_now, printed.table, std::nullopt), CommandError);
     EXPECT_THAT(printed.out.str(), IsEmpty());
 }
 
 TEST(ShowStatus, ShowsOneSite) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.table, "sydney"), ExitCode::Ok);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.table, "sydney"), ExitCode::Ok);
     EXPECT_THAT(printed.out.str(), HasSubstr("\nsydney*"));
     EXPECT_THAT(printed.out.str(), testing::Not(HasSubstr("london")));
-    EXPECT_THROW(show_status(config, only_sydney, printed.table, "paris"), CommandError);
+    EXPECT_THROW(show_status(config, only_sydney, clock_now, printed.table, "paris"), CommandError);
 }
 
 TEST(ShowStatus, PassesTheDaemonsJsonOn) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.json, "sydney"), ExitCode::Ok);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.json, "sydney"), ExitCode::Ok);
     EXPECT_THAT(printed.out.str(), HasSubstr(R"({"schema":"antipode.status/1","cluster":"demo")"));
     EXPECT_THAT(printed.out.str(), HasSubstr(R"("sites":[{"site":"sydney")"));
     printed.out.str("");

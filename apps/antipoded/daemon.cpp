@@ -12,6 +12,7 @@
 #include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/rejoin.hpp"
+#include "apps/antipoded/saved_status.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/limits.hpp"
 #include "protocol/message.hpp"
@@ -29,6 +30,7 @@ constexpr std::chrono::milliseconds first_report_interval(50);
 /// While the primary waits for what this site says.
 constexpr std::chrono::milliseconds hurried_report_interval(50);
 constexpr std::chrono::seconds loss_interval(2);
+constexpr std::chrono::seconds save_interval(5);
 constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
