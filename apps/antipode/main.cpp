@@ -374,12 +374,14 @@ class Program {
     }
 
     void add_wait() {
-        CLI::App* const wait = add(
-            app_, "wait", "until a site has what was written on the primary",
-            [this] { return wait_for_site(config(), fetch_over_http, clock_, output_, wait_); });
-        wait->add_option("LSN", wait_.lsn, "of the primary's PostgreSQL; default: everything");
+        CLI::App* const wait =
+            add(app_, "wait", "until a site has what was written on the primary", [this] {
+                const Config loaded = config();
+                return wait_for_site(loaded, fetch_with_token(loaded), clock_, output_, wait_);
+            });
+        wait->add_option("LSN|REPOSITORY|FILE", wait_.what, "only this; default: everything");
         wait->add_option("--site", wait_.site, "default: this one");
-        wait->add_option("--store", wait_.store, "whose LSN, when there are several");
+        wait->add_option("--store", wait_.store, "whose that is, when there are several");
         wait->add_option("--timeout", wait_.timeout_seconds, "seconds to wait at most");
     }
 

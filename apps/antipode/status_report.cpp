@@ -123,6 +123,7 @@ StoreRow read_store(const json& row) {
             .state = text(row, "state"),
             .reason = text(row, "reason"),
             .next_step = text(row, "next_step"),
+            .captured_through = get<TimePoint>(row, "captured_through_us"),
             .capture_lag_seconds = get<double>(row, "capture_lag_seconds"),
             .delivery_lag_seconds = get<double>(row, "delivery_lag_seconds"),
             .apply_lag_seconds = get<double>(row, "apply_lag_seconds"),

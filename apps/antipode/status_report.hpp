@@ -71,6 +71,7 @@ struct StoreRow {
     std::string state;
     std::string reason;
     std::string next_step;
+    std::optional<TimePoint> captured_through{};
     std::optional<double> capture_lag_seconds;
     std::optional<double> delivery_lag_seconds;
     std::optional<double> apply_lag_seconds;
