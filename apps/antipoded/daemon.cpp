@@ -11,6 +11,7 @@
 #include "apps/antipoded/open_files.hpp"
 #include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/probes.hpp"
 #include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/saved_status.hpp"
 #include "apps/antipoded/secondary_half.hpp"
@@ -487,21 +488,6 @@ void Daemon::show_sites(nlohmann::json& status) const {
     }
 }
 
-http::HttpResponse Daemon::ready() const {
-    const nlohmann::json now = status();
-    std::string problems;
-    for (const auto& worker : now["workers"]) {
-        if (!worker["healthy"].get<bool>()) {
-            problems += worker["name"].get<std::string>() + ": " +
-                        worker["problem"].get<std::string>() + "\n";
-        }
-    }
-    const bool good = problems.empty() && (now["role"] == "primary" || now["role"] == "secondary");
-    return {.status = good ? 200U : 503U,
-            .content_type = "text/plain",
-            .body = good ? "ready\n" : "not ready\n" + problems};
-}
-
 std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
     const std::shared_ptr<Half> half = this->half();
     std::vector<nlohmann::json> events;
@@ -537,7 +523,11 @@ void Daemon::add_routes() {
     server_.route("/livez", [](const http::HttpRequest&) {
         return http::HttpResponse{.content_type = "text/plain", .body = "alive\n"};
     });
-    server_.route("/readyz", [this](const http::HttpRequest&) { return ready(); });
+    server_.route("/readyz", [this](const http::HttpRequest&) { return ready_probe(status()); });
+    server_.route("/primary", [this](const http::HttpRequest&) { return primary_probe(status()); });
+    server_.route("/secondary", [this](const http::HttpRequest& request) {
+        return secondary_probe(status(), request.query);
+    });
     server_.route("/v1/status", [this](const http::HttpRequest&) {
         return http::HttpResponse{.body = dump(status()) + "\n"};
     });

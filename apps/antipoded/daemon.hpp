@@ -48,7 +48,6 @@ class Daemon {
     void exchange_reports(const std::stop_token& stop, Worker::Progress progress);
     v1::SiteReport own_report() const;
     void add_routes();
-    http::HttpResponse ready() const;
     std::vector<nlohmann::json> events(uint64_t after, size_t most) const;
     void show_sites(nlohmann::json& status) const;
     nlohmann::json own_site(const nlohmann::json& status) const;
