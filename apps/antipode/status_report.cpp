@@ -55,6 +55,7 @@ CheckRow read_check(const json& row) {
             .equal = get<TimePoint>(row, "equal_us"),
             .differing = get<uint64_t>(row, "differing"),
             .differed = get<uint64_t>(row, "differed"),
+            .last_differing = text(row, "last_differing"),
             .what = text(row, "what"),
             .next_step = text(row, "next_step")};
 }

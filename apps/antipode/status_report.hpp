@@ -19,6 +19,7 @@ struct CheckRow {
     std::optional<TimePoint> equal{};     ///< the inventory, as a whole, last
     std::optional<uint64_t> differing{};  ///< parts of a database, or items by inventories
     std::optional<uint64_t> differed{};   ///< items that were ever read and found to differ
+    std::string last_differing{};         ///< of these, since the daemon's start: what was wrong
     std::string what;                     ///< is not as it should be; empty: nothing
     std::string next_step;                ///< on that site
 };

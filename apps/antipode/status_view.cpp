@@ -213,7 +213,8 @@ std::string describe(const CheckRow& check, TimePoint now) {
            ", inventory " +
            (check.equal ? "equal " + age_of(check.equal, now) + " ago" : "not equal yet") +
            (*check.differed > 0
-                ? "; found to differ so far: " + counted(*check.differed, "item", "items")
+                ? "; found to differ so far: " + counted(*check.differed, "item", "items") +
+                      (check.last_differing.empty() ? "" : ", last " + check.last_differing)
                 : "");
 }
 
