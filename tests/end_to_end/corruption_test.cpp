@@ -136,6 +136,11 @@ TEST_F(Corruption, OfEveryKindIsFoundNamedAndMended) {
         EXPECT_TRUE(is_told(each.store + ": " + each.item + ": found by a check of its content: "))
             << each.item << told();
     }
+    for (const char* refs : {"moved.git: refs/heads/old is ", "extra-ref.git: refs/heads/extra is ",
+                             "lost-ref.git: refs/tags/v1 is missing here and ",
+                             "head.git: HEAD is -> refs/heads/old"}) {
+        EXPECT_TRUE(is_told(refs)) << refs << told();
+    }
     for (const Kind& kind : kinds) {
         if (kind.name.starts_with("rows ")) {
             EXPECT_THAT(compared.output, HasSubstr("public." + kind.said + ": differs"));
