@@ -414,6 +414,7 @@ nlohmann::json Daemon::status() const {
                              {"recovery_point_reason", ""},
                              {"refused", nullptr},
                              {"pulls", nullptr},
+                             {"stream", nullptr},
                              {"limits", limits_.show()},
                              {"disks", disks_.show()},
                              {"sites", nlohmann::json::array()},

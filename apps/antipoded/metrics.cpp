@@ -127,6 +127,12 @@ std::string render_metrics(const nlohmann::json& status) {
     gauge(registry, "antipode_recovery_point_timestamp_seconds",
           "Everything captured up to here is applied on this site.", {},
           status["recovery_point_us"], microseconds_per_second);
+    if (status["stream"].is_object()) {
+        gauge(registry, "antipode_stream_bytes", "What this site's stream holds.", {},
+              status["stream"]["bytes"]);
+        gauge(registry, "antipode_stream_max_bytes", "What it may hold.", {},
+              status["stream"]["max_bytes"]);
+    }
     for (const auto& disk : status["disks"]) {
         const Labels labels = {{"path", disk["path"].get<std::string>()}};
         gauge(registry, "antipode_disk_available_bytes",

@@ -109,6 +109,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       pull_workers_(
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
+      stream_watch_(config, epoch),
       workers_(clock) {
     // Only a promotion opens them.
     Fences(config).close_hooks(primary);
@@ -173,6 +174,9 @@ void SecondaryHalf::start_workers() {
     });
     workers_.add("relay", [this](const std::stop_token& stop, Worker::Progress progress) {
         relay_.run(stop, progress);
+    });
+    workers_.add("stream watch", [this](const std::stop_token& stop, Worker::Progress progress) {
+        stream_watch_.run(stop, progress);
     });
     workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
         repair_.run(stop, progress);

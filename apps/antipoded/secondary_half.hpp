@@ -12,6 +12,7 @@
 #include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
 #include "apps/antipoded/site_requests.hpp"
+#include "apps/antipoded/stream_watch.hpp"
 #include "apps/antipoded/worker_group.hpp"
 #include "base/config.hpp"
 #include "base/recent_stream.hpp"
@@ -117,6 +118,7 @@ class SecondaryHalf final : public Half {
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     WorkerGroup pull_workers_;
+    StreamWatch stream_watch_;
     Workers workers_;  // last: ends before what it uses
 };
 

@@ -225,6 +225,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
         return run({"curl", "-fsS", url + "/readyz"}).status == 0;
     })) << run({"curl", "-sS", url + "/readyz"}).output;
     EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
+    EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stream.bytes").has_value(); }));
     EXPECT_TRUE(eventually([&] {
         return sites.sydney.status("[.stores[] | select(.inventory.equal_us != null)] | length") ==
                "2";
@@ -261,6 +262,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_content_check_oldest_timestamp_seconds",
                                             "antipode_disk_available_bytes",
                                             "antipode_disk_size_bytes",
+                                            "antipode_stream_bytes",
+                                            "antipode_stream_max_bytes",
                                             "antipode_refused_events",
                                             "antipode_pulls_missing_bytes",
                                             "antipode_pulls_received_bytes",
