@@ -325,6 +325,7 @@ void read_tuning(TableReader& root, Config::Tuning& tuning) {
         table.read_integer("bulk_serve_bytes_per_second", tuning.bulk_serve_bytes_per_second, 0,
                            INT64_MAX);
         table.read_integer("check_bytes_per_second", tuning.check_bytes_per_second, 0, INT64_MAX);
+        table.read("watch_mirrors", tuning.watch_mirrors);
     });
 }
 

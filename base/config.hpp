@@ -143,6 +143,7 @@ struct Config {
         uint64_t bulk_serve_bytes_per_second = 0;  ///< the same on what this site serves
         /// What checks of files read at most, each store's by itself; 0 = as fast as it goes.
         uint64_t check_bytes_per_second = 50'000'000;
+        bool watch_mirrors = true;  ///< on a secondary: for changes by hand
     };
 
     std::string cluster;

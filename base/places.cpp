@@ -27,4 +27,8 @@ fs::path hook_fence(const Config& config, std::string_view store_name) {
     return config.state_dir / "hooks" / (std::string(store_name) + ".fenced");
 }
 
+fs::path saved_status(const fs::path& state_dir) {
+    return state_dir / "status.json";
+}
+
 }  // namespace antipode

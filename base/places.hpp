@@ -19,4 +19,7 @@ std::filesystem::path hook_spool(const Config& config, std::string_view store_na
 /// While this file is there, hooks refuse every change of that store's repositories with its text.
 std::filesystem::path hook_fence(const Config& config, std::string_view store_name);
 
+/// What the daemon's status was lately: what can be said while it is down.
+std::filesystem::path saved_status(const std::filesystem::path& state_dir);
+
 }  // namespace antipode

@@ -151,6 +151,16 @@ function stages(store) {
     (markerAge(store) === null ? "" : `, last marker ${format.duration(markerAge(store))} ago`);
 }
 
+/** When the lag is gone, at the rate of the last minute; an older daemon does not say. */
+function catchesUp(store) {
+  if (store.apply_rate === undefined) {
+    return [];
+  }
+  const left = store.catches_up_seconds;
+  return [["Catches up", known(left) ? (left < 1 ? "now" : `in ${format.duration(left)}`)
+    : known(store.apply_rate) ? "not at this rate" : format.unknown]];
+}
+
 /** How this site's inventory compares with the primary's; an older daemon does not say. */
 function inventoryOf(store, nowUs) {
   const inventory = store.inventory;
@@ -200,8 +210,9 @@ export function storeView(store, status, nowUs) {
   const facts = [[primary ? "Not yet published" : "Backlog",
     known(store.backlog_events) ? `${backlog} events${size}` : backlog]];
   if (!primary) {
-    facts.push(["Applied", number(store.applied)], ["Verified", number(store.verified)],
-      ["Mismatches", number(store.mismatches)], ["Failed", number(store.parked)],
+    facts.push(...catchesUp(store), ["Applied", number(store.applied)],
+      ["Verified", number(store.verified)], ["Mismatches", number(store.mismatches)],
+      ["Failed", number(store.parked)],
       ...lookedAt(store, nowUs));
   }
   return {
@@ -238,7 +249,12 @@ function isSaidByItsItems(store, status) {
 
 /** Everything that is not as it should be, the worst first, each said once: a list of problems. */
 export function attention(status, nowUs) {
-  const problems = status.exceptions.map((each) => exceptionView(each, nowUs));
+  const disks = (status.disks ?? []).filter((disk) => disk.problem);
+  const problems = disks.map((disk) => ({
+    key: `disk ${disk.path}`, what: `A disk of ${status.site}`, reason: disk.problem, details: "",
+    next: disk.next_step,
+  }));
+  problems.push(...status.exceptions.map((each) => exceptionView(each, nowUs)));
   const said = new Map();
   for (const store of status.stores) {
     const tone = toneOf(store.state);

@@ -284,8 +284,11 @@ ItemLane::Progress ItemLane::progress(const std::string& name, uint64_t through)
 
 bool ItemLane::is_to_be_read(const std::string& name) const {
     const auto found = items_.find(name);
-    return found != items_.end() && found->second.phase == Phase::Queued &&
-           found->second.tries == 0;
+    if (found == items_.end()) {
+        return false;
+    }
+    const Item& item = found->second;
+    return item.phase == Phase::Queued ? item.tries == 0 : item.next_changed;
 }
 
 ItemLane::Problem ItemLane::problem_of(const std::string& name) const {

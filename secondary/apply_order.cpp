@@ -322,8 +322,11 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
         outcome.attributes = verify::expected_attributes(event.payload);
         // Of a repository an update shows the refs and what is new.
         const bool is_all = !event.payload.has_ref_update() || event.payload.ref_update().full();
+        const auto known = is_all ? std::nullopt : registry_.find(lane.store, outcome.item);
         outcome.looked = is_all && finished.result.proven;
-        outcome.unproven = !finished.result.proven;
+        outcome.unproven =
+            !finished.result.proven || (!is_all && (!known || known->digest.empty()));
+        outcome.mends = is_all || !registry_.may_be_damaged(lane.store, outcome.item);
     }
     return outcome;
 }

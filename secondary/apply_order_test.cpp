@@ -98,6 +98,28 @@ TEST_F(ApplyOrderTest, ABlockedRemovalIsLeftOutAlthoughAChangeOfWhatWasLostStand
     EXPECT_EQ(finished(blobs), at(whole));
 }
 
+TEST_F(ApplyOrderTest, WhatBuildsOnADamagedItemDoesNotMendIt) {
+    const auto update = [&](bool full) {
+        v1::Payload payload;
+        payload.mutable_ref_update()->set_repository("a");
+        payload.mutable_ref_update()->set_full(full);
+        return accept(blobs, payload);
+    };
+    update(true);
+    apply_items();
+    Exception damage;
+    damage.store = blobs;
+    damage.item = "a";
+    damage.failure = FailureClass::LocalDefect;
+    registry_.differs(damage, Registry::FoundBy::Reading);
+    update(false);
+    EXPECT_EQ(apply_items().size(), 1U);
+    EXPECT_TRUE(registry_.is_awaited(blobs, "a")) << "what it was damaged in may be as before";
+    update(true);
+    apply_items();
+    EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
+}
+
 TEST_F(ApplyOrderTest, RowsDoNotWaitForWhatStandsBehindABlockedRemoval) {
     registry_.set_gap(rows, at(1), clock_.now());
     remove("a", announce({"a"}, true));

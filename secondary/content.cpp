@@ -176,8 +176,7 @@ bool ContentStore::take_same(Turn& turn, const std::stop_token& stop) {
         const HashedFile found = hash_file(*file, stop);
         const auto metadata = tree_.open_for_metadata(name);
         if (!metadata || found.hash != turn.hash || found.size != turn.total) {
-            tree_.remove(name);  // a content check finds what is wrong with the item
-            return false;
+            return false;  // pull() takes what is right of it
         }
         metadata->sync();
     } catch (const Error& error) {
@@ -188,6 +187,29 @@ bool ContentStore::take_same(Turn& turn, const std::stop_token& stop) {
     place(turn.hash, name);
     RangedPull::remove_files(tree_, whole_name(turn.hash));
     return true;
+}
+
+/// An item should have this content and is damaged: only what differs is pulled.
+void ContentStore::adopt_damaged(const v1::Content& content, Turn& turn, RangedPull& pull,
+                                 BulkSource& primary, const std::stop_token& stop) {
+    const auto file = turn.total > range_bytes_ ? tree_.open(same_name(turn.hash)) : nullptr;
+    if (!file || file->stat().size != turn.total) {
+        return;
+    }
+    std::string hashes;
+    const auto answer = primary.get(
+        {store_.to_string() + "/hashes",
+         {{"ref", to_hex(content.pull())}, {"bytes", std::to_string(range_bytes_)}}},
+        0, {}, [&](std::string_view chunk) { hashes += chunk; }, stop);
+    std::vector<Sha256> of_ranges;
+    for (size_t at = 0; answer.found && at + sizeof(Sha256) <= hashes.size();
+         at += sizeof(Sha256)) {
+        of_ranges.push_back(*sha256_from_bytes(hashes.substr(at, sizeof(Sha256))));
+    }
+    if (!of_ranges.empty()) {
+        spdlog::warn("{}: a file of {} bytes is damaged here: {} differ, and are pulled",
+                     store_.to_string(), turn.total, pull.adopt(*file, of_ranges, stop));
+    }
 }
 
 bool ContentStore::is_here(const Sha256& hash, uint64_t size) {
@@ -211,6 +233,9 @@ std::optional<ContentStore::Outcome> ContentStore::pull(const v1::Content& conte
             name, turn.hash, turn.total, range_bytes_,
             BulkRequest{store_.to_string() + "/content", {{"ref", to_hex(content.pull())}}}},
         from_scratch);
+    if (!from_scratch && !pull->was_resumed()) {
+        adopt_damaged(content, turn, *pull, primary, stop);
+    }
     turn.begin_pull(pull);
     auto end = RangedPull::End::Open;
     while (end == RangedPull::End::Open) {
@@ -219,6 +244,9 @@ std::optional<ContentStore::Outcome> ContentStore::pull(const v1::Content& conte
         end = pull->wait(stop);
     }
     turn.end_pull();
+    if (end != RangedPull::End::Open && end != RangedPull::End::Closed) {
+        tree_.remove(same_name(turn.hash));
+    }
     switch (end) {
         case RangedPull::End::Open:
         case RangedPull::End::Closed:

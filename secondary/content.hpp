@@ -27,7 +27,8 @@ namespace antipode::secondary {
 ///
 ///     <sha256 in hex>        whole, checked, durable
 ///     <sha256 in hex>.part, .ranges   what is here of one that is being pulled (RangedPull)
-///     <sha256 in hex>.same   a second name of an item that should have this content already
+///     <sha256 in hex>.same   a second name of an item that should have this content already; when
+///                            it has not, its ranges that are right need not be pulled
 ///
 /// The files are the only state, so it is resumed after any crash. Contents stay until their owner
 /// discards them: two events may want the same one. Thread-safe; owner: the store's relay.
@@ -99,6 +100,8 @@ class ContentStore {
     void require_directory();
     bool name_same(const Sha256& hash, uint64_t size);
     bool take_same(Turn& turn, const std::stop_token& stop);
+    void adopt_damaged(const v1::Content& content, Turn& turn, RangedPull& pull,
+                       BulkSource& primary, const std::stop_token& stop);
     void place(const Sha256& hash, const std::string& file);
     bool is_here(const Sha256& hash, uint64_t size);
     std::optional<Outcome> pull(const v1::Content& content, Turn& turn, bool from_scratch,

@@ -24,6 +24,9 @@ class FakePrimary final : public BulkSource {
   public:
     Answer get(const BulkRequest& request, Range range, const Headers& on_headers, const Sink& sink,
                const std::stop_token& stop) override {
+        if (request.path.ends_with("/hashes")) {
+            return hashes_of(std::stoull(request.parameter("bytes").value_or("")), sink);
+        }
         ++requests;
         {
             const std::scoped_lock lock(mutex);
@@ -57,6 +60,12 @@ class FakePrimary final : public BulkSource {
         }
         return answer;
     }
+    Answer hashes_of(uint64_t range_bytes, const Sink& sink) const {
+        for (uint64_t begin = 0; has_hashes && begin < bytes.size(); begin += range_bytes) {
+            sink(view(sha256(bytes.substr(begin, range_bytes))));
+        }
+        return {has_hashes, std::nullopt, {}};
+    }
     /// Requests that are answered at the same time.
     class Counted {
       public:
@@ -84,6 +93,7 @@ class FakePrimary final : public BulkSource {
     std::atomic<int> most_at_once = 0;
     std::string bytes;
     bool there = true;
+    bool has_hashes = true;  ///< an older one has none
     uint64_t cut_at = UINT64_MAX;
     uint64_t cut_helper_after = UINT64_MAX;
     uint64_t chunk_bytes = 10;
@@ -388,6 +398,56 @@ TEST_F(Contents, ArePulledWhenTheItemIsDamaged) {
     EXPECT_EQ(primary.requests, 2);
     store.discard(hash());
     EXPECT_TRUE(fs::is_empty(incoming));
+}
+
+TEST_F(Contents, ThatAreDamagedArePulledWhereTheyDiffer) {
+    std::string damaged = primary.bytes;
+    damaged[250] ^= 1;
+    damaged[999] ^= 1;
+    damaged[1004] ^= 1;
+    same_content = {"item"};
+    for (const bool older : {false, true}) {
+        test::write_file(root / "item", damaged);
+        ContentStore in_ranges(
+            {StoreKind::Blobs, "uploads"}, tree, ".antipode/incoming",
+            [this](const Sha256&, uint64_t) { return same_content; }, 100);
+        primary.asked.clear();
+        primary.has_hashes = !older;
+        in_ranges.expect(content);
+        ASSERT_TRUE(std::holds_alternative<ContentStore::Here>(
+            in_ranges.fetch(content, primary, stop.get_token())));
+        EXPECT_EQ(test::read_file(whole()), primary.bytes);
+        const std::vector<std::pair<uint64_t, uint64_t>> those = {
+            {200, 100}, {900, 100}, {1000, 5}};
+        if (older) {
+            EXPECT_EQ(primary.asked.size(), 11U);
+        } else {
+            EXPECT_EQ(primary.asked, those);
+        }
+        in_ranges.discard(hash());
+        EXPECT_TRUE(fs::is_empty(incoming));
+    }
+}
+
+TEST_F(Contents, WhatWasTakenOverOutlastsACrash) {
+    std::string damaged = primary.bytes;
+    damaged[250] ^= 1;
+    test::write_file(root / "item", damaged);
+    same_content = {"item"};
+    const auto again = [&] {
+        ContentStore in_ranges(
+            {StoreKind::Blobs, "uploads"}, tree, ".antipode/incoming",
+            [this](const Sha256&, uint64_t) { return same_content; }, 100);
+        return in_ranges.fetch(content, primary, stop.get_token());
+    };
+    primary.cut_at = 0;
+    EXPECT_THROW(again(), Error);
+    primary.cut_at = UINT64_MAX;
+    fs::remove(root / "item");
+    primary.asked.clear();
+    ASSERT_TRUE(std::holds_alternative<ContentStore::Here>(again()));
+    EXPECT_EQ(primary.asked.size(), 1U);
+    EXPECT_EQ(test::read_file(whole()), primary.bytes);
 }
 
 TEST_F(Contents, AreDiscardedWhenNobodyWantsThem) {

@@ -150,6 +150,42 @@ std::optional<size_t> RangedPull::take() {
     return std::nullopt;
 }
 
+std::string RangedPull::adopt(FileReader& file, const std::vector<Sha256>& hashes,
+                              const std::stop_token& stop) {
+    std::string differing;
+    uint64_t differing_from = 0;
+    const auto tell = [&](uint64_t end) {
+        if (differing_from < end) {
+            differing += (differing.empty() ? "bytes " : ", ") + std::to_string(differing_from) +
+                         " to " + std::to_string(end - 1);
+        }
+    };
+    const auto writer = tree_.update(part());
+    std::string bytes;
+    for (size_t range = 0; range < std::min(ranges_.size(), hashes.size()); ++range) {
+        if (stop.stop_requested()) {
+            throw Stopped{};
+        }
+        const uint64_t begin = range * options_.range_bytes;
+        bytes.resize(size_of(range));
+        if (file.read_at(begin, bytes) != bytes.size() || sha256(bytes) != hashes[range]) {
+            continue;
+        }
+        tell(begin);
+        differing_from = begin + bytes.size();
+        is_all_zeros(bytes) ? writer->write_zeros_at(begin, bytes.size())
+                            : writer->write_at(begin, bytes);
+        ranges_[range].bytes = bytes.size();
+    }
+    tell(options_.size);
+    writer->sync();
+    for (Range& range : ranges_) {
+        range.recorded = range.bytes;
+    }
+    write_list();
+    return differing;
+}
+
 bool RangedPull::pull_next(BulkSource& primary, const std::stop_token& stop) {
     const std::stop_callback forward(stop, [this] { stop_.request_stop(); });
     const auto range = take();

@@ -40,6 +40,12 @@ class RangedPull {
     /// What an earlier try left is of use.
     bool was_resumed() const { return was_resumed_; }
 
+    /// Takes over the ranges of `file`, which should have been this content and is not, that have
+    /// these hashes: only the others are pulled. Before the first pull_next(). Returns "bytes 0 to
+    /// 8388607, ...": what differs. Throws Error{Retry} when nothing can be written, Stopped.
+    std::string adopt(FileReader& file, const std::vector<Sha256>& hashes,
+                      const std::stop_token& stop);
+
     /// Pulls the next range that nobody pulls, and hashes. False: there is none. Throws what
     /// BulkSource::get throws, and Error{Retry} when nothing can be written; what came is kept.
     bool pull_next(BulkSource& primary, const std::stop_token& stop);

@@ -242,11 +242,12 @@ std::variant<ItemTask, Result> Receiver::task_of(const StoreId& store,
     ItemTask item{&event, {}};
     for (const v1::Content* content : protocol::pulled_contents(event.payload)) {
         const auto state = pulls_.state(store, *content);
-        if (const auto* gone = std::get_if<ContentStore::Gone>(&state)) {
+        const v1::RefUpdate& update = event.payload.ref_update();
+        const auto* gone = std::get_if<ContentStore::Gone>(&state);
+        if (gone != nullptr && content != &update.base_index()) {
             return Result::failed(FailureClass::PrimaryDefect, gone->reason);
         }
         const auto* here = std::get_if<ContentStore::Here>(&state);
-        const v1::RefUpdate& update = event.payload.ref_update();
         if (here != nullptr && content == &update.base()) {
             item.base = here->path;
         } else if (here != nullptr && content == &update.base_index()) {

@@ -3,9 +3,23 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/backoff.hpp"
 #include "secondary/registry_state.hpp"
 
 namespace antipode::secondary {
+namespace {
+
+constexpr std::chrono::hours a_day(24);
+constexpr uint64_t most_findings = 100'000;
+constexpr std::chrono::milliseconds first_delay(1000);
+constexpr std::chrono::milliseconds slowest_delay(a_day);
+const char* const disk_remedy = "look at this machine's disk and memory: dmesg, smartctl -a";
+
+int64_t microseconds_of(std::chrono::microseconds duration) {
+    return duration.count();
+}
+
+}  // namespace
 
 std::string_view to_string(ExceptionKind kind) {
     switch (kind) {
@@ -32,7 +46,7 @@ void Registry::record(const StoreId& store, std::span<const Outcome> outcomes,
         for (const Outcome& outcome : outcomes) {
             if (outcome.applied) {
                 state_->set_item(store, outcome);
-                if (any_exception) {
+                if (any_exception && outcome.mends) {
                     state_->mend(store, outcome.item, outcome.fulfilled, outcome.position);
                 }
             } else if (outcome.parked) {
@@ -74,10 +88,40 @@ void Registry::for_each(
         });
 }
 
-void Registry::differs(const Exception& exception, FoundBy by) {
+/// Counts, and returns how often it was within a day.
+unsigned Registry::State::count_finding(const StoreId& store, const std::string& item) {
+    const int64_t now = to_microseconds(clock.now());
+    const std::vector<Value> key = {store.to_string(), Bytes{item}};
+    database.execute("DELETE FROM found WHERE last_us < ?", {now - microseconds_of(a_day)});
+    const bool full =
+        database.query_integer("SELECT 1 FROM found LIMIT 1 OFFSET ?", {number(most_findings)})
+            .has_value();
+    const std::string counted =
+        "SET times = iif(found.first_us < ?4, 1, found.times + 1), "
+        "first_us = iif(found.first_us < ?4, ?3, found.first_us), last_us = ?3";
+    database.execute(full ? "UPDATE found " + counted + " WHERE store = ?1 AND item = ?2"
+                          : "INSERT INTO found VALUES (?1, ?2, 1, ?3, ?3) "
+                            "ON CONFLICT (store, item) DO UPDATE " +
+                                counted,
+                     {key[0], key[1], now, now - microseconds_of(a_day)});
+    return static_cast<unsigned>(
+        count("SELECT coalesce(sum(times), 1) FROM found WHERE store = ? AND item = ?", key));
+}
+
+void Registry::differs(Exception exception, FoundBy by) {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
         const std::string store = exception.store.to_string();
+        const unsigned times = state_->count_finding(exception.store, exception.item);
+        // What inventories tell was lost on the way here perhaps, again and again.
+        const unsigned at_once = by == FoundBy::Reading ? 1 : alarming_times;
+        if (times > at_once) {
+            exception.next_try += Backoff::after(times - at_once + 1, first_delay, slowest_delay);
+        }
+        if (times >= alarming_times) {
+            exception.reason += "; that is time " + std::to_string(times) + " within a day";
+            exception.next_step = disk_remedy;
+        }
         state_->add_exception(exception);
         state_->database.execute("UPDATE item SET looked_us = 0 WHERE store = ? AND item = ?",
                                  {store, Bytes{exception.item}});
@@ -86,6 +130,20 @@ void Registry::differs(const Exception& exception, FoundBy by) {
             state_->count_up(differing_by_inventory_fact + store);
         }
     });
+}
+
+Registry::Repeated Registry::repeated(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    Repeated repeated;
+    state_->database.query(
+        "SELECT count(*), item, max(times) FROM found INDEXED BY found_by_times "
+        "WHERE store = ? AND times >= ? AND last_us > ?",
+        {store.to_string(), int64_t{alarming_times}, to_microseconds(state_->clock.now() - a_day)},
+        [&](const RowView& row) {
+            repeated = {row.number(0), row.text(1), row.number(2)};
+            return false;
+        });
+    return repeated;
 }
 
 uint64_t Registry::found_by_reading(const StoreId& store) const {
@@ -159,6 +217,18 @@ uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::s
                              {store.to_string(), Bytes{*item}});
     return state_->count("SELECT count(*) FROM item" + of + " AND item = ?",
                          {store.to_string(), Bytes{*item}});
+}
+
+void Registry::ask_for_looks(const StoreId& store, const std::vector<std::string>& items) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const std::string& item : items) {
+            state_->database.execute(
+                "UPDATE item SET looked_us = 0 "
+                "WHERE store = ? AND digest_algorithm <> '' AND item = ?",
+                {store.to_string(), Bytes{item}});
+        }
+    });
 }
 
 Registry::Looks Registry::looks(const StoreId& store) const {
@@ -389,7 +459,8 @@ void Registry::mend_gap(const StoreId& store, const Position& at) {
 void Registry::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        for (const char* table : {"lane", "item", "exception", "gap", "fact", "inventory_sum"}) {
+        for (const char* table :
+             {"lane", "item", "exception", "gap", "fact", "found", "inventory_sum"}) {
             state_->database.execute(std::string("DELETE FROM ") + table);
         }
     });

@@ -70,6 +70,7 @@ class Registry {
         /// What the event says of them; what it does not say is as it was.
         verify::Attributes attributes{};
         bool unproven = false;  ///< `applied` is to be proven by a look at all of its content
+        bool mends = true;      ///< what was wrong with the item ends with this
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);
@@ -112,8 +113,16 @@ class Registry {
     /// primary published.
     enum class FoundBy { Reading, Inventories };
     /// The item is not here as it was applied: it is an exception, counts as found_differing(), and
-    /// is due for a look as soon as it is no exception any more.
-    void differs(const Exception& exception, FoundBy by);
+    /// is due for a look as soon as it is no exception any more. What is found again within a day
+    /// is asked for later each time, and its reason says how often it was.
+    void differs(Exception exception, FoundBy by);
+    struct Repeated {
+        uint64_t items = 0;      ///< found differing alarming_times or more, the last within a day
+        std::string most_often;  ///< one of them
+        uint64_t times = 0;      ///< how often that was
+    };
+    static constexpr unsigned alarming_times = 3;
+    Repeated repeated(const StoreId& store) const;
 
     struct Looked {
         std::string item;
@@ -126,6 +135,8 @@ class Registry {
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
     /// They are due until they are found right, also when they change. Returns how many exist.
     uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});
+    /// The same of several that exist.
+    void ask_for_looks(const StoreId& store, const std::vector<std::string>& items);
     /// How often all of the store were asked for.
     uint64_t looks_asked(const StoreId& store) const;
     struct Looks {

@@ -127,6 +127,15 @@ const std::vector<std::string>& registry_migrations() {
     -- When it was applied on another site's word, until it was read here; 0: it is proven.
     ALTER TABLE item ADD COLUMN unproven_us INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX item_unproven ON item (store, unproven_us) WHERE unproven_us <> 0;
+)",
+        R"(
+    -- How often within a day an item was found not to be as it should.
+    CREATE TABLE found (
+        store TEXT NOT NULL, item BLOB NOT NULL, times INTEGER NOT NULL,
+        first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, PRIMARY KEY (store, item)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX found_by_time ON found (last_us);
+    CREATE INDEX found_by_times ON found (store, times);
 )"};
     return migrations;
 }

@@ -220,13 +220,13 @@ struct Registry::State {
         ListedItem item{name, {}, {}, {}, false, {}};
         const std::vector<Value> of = {store.to_string(), Bytes{name}};
         database.query(
-            "SELECT digest_algorithm, digest, epoch, session, number, applied_us, looked_us "
-            "FROM item WHERE store = ? AND item = ?",
+            "SELECT digest_algorithm, digest, epoch, session, number, mode, mtime_s, applied_us, "
+            "looked_us FROM item WHERE store = ? AND item = ?",
             of, [&](const RowView& row) {
-                item.state = ItemState{Digest{row.text(0), row.text(1)}, position_at(row, 2)};
-                item.applied_at = known_time(row.integer(5));
-                item.looked_at = known_time(row.integer(6));
-                item.look_asked = row.integer(6) == 0 && !item.state->digest.empty();
+                item.state = item_state_of(row);
+                item.applied_at = known_time(row.integer(7));
+                item.looked_at = known_time(row.integer(8));
+                item.look_asked = row.integer(8) == 0 && !item.state->digest.empty();
                 return false;
             });
         database.query("SELECT " + exception_columns +
@@ -237,6 +237,8 @@ struct Registry::State {
                        });
         return item;
     }
+
+    unsigned count_finding(const StoreId& store, const std::string& item);
 
     void set_finished(const StoreId& store, const Position& finished) {
         database.execute(

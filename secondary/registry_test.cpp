@@ -68,10 +68,11 @@ TEST(Registry, AnOldOneGetsWhatIsRecordedSince) {
         sqlite::Database database(file, sqlite::Database::Sync::Normal);
         database.execute("DROP INDEX item_unproven");
         database.execute("ALTER TABLE item DROP COLUMN unproven_us");
+        database.execute("DROP TABLE found");
         database.execute("ALTER TABLE item DROP COLUMN mode");
         database.execute("ALTER TABLE item DROP COLUMN mtime_s");
         database.execute("PRAGMA user_version = " +
-                         std::to_string(registry_migrations().size() - 2));
+                         std::to_string(registry_migrations().size() - 3));
     }
     Registry registry(file, clock);
     const auto total = registry.total(blobs);

@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include "base/background.hpp"
-#include "base/backoff.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
 
@@ -20,11 +19,6 @@ constexpr std::chrono::minutes postponed_for(10);
 constexpr size_t most_failed_looks = 16;  ///< one after the other
 constexpr std::chrono::milliseconds look_interval(1000);
 constexpr std::chrono::milliseconds lane_interval(50);
-constexpr std::chrono::milliseconds first_delay(1000);
-constexpr std::chrono::milliseconds slowest_delay(24 * 3'600'000);
-/// A second time within it is a repetition.
-constexpr std::chrono::hours repeats_within(24);
-constexpr size_t most_repeated = 10'000;
 /// Sleeping for less is not worth it.
 constexpr uint64_t least_paced_ms = 20;
 
@@ -233,24 +227,16 @@ void Sweep::report(const Suspect& suspect) {
                        .position = suspect.state.position,
                        .since = now,
                        .tries = 0,
-                       .next_try = now + delay_of_repair(suspect.item)},
+                       .next_try = now},
                       Registry::FoundBy::Reading);
 }
 
-/// What breaks again and again is not brought again and again at once.
-std::chrono::milliseconds Sweep::delay_of_repair(const std::string& item) {
-    const SteadyTime now = clock_.steady_now();
-    if (repeated_.size() > most_repeated) {
-        repeated_.clear();
-    }
-    Repeated& repeated = repeated_[item];
-    if (repeated.times > 0 && now - repeated.last > repeats_within) {
-        repeated.times = 0;
-    }
-    repeated.last = now;
-    ++repeated.times;
-    return repeated.times == 1 ? std::chrono::milliseconds(0)
-                               : Backoff::after(repeated.times, first_delay, slowest_delay);
+void Sweep::seen(const std::string& name, bool here) {
+    seen_.with([&](auto& seen) {
+        if (seen.size() < most_extras) {
+            seen[name] = here;
+        }
+    });
 }
 
 bool Sweep::look_for_extras(const std::stop_token& stop) {
@@ -258,8 +244,11 @@ bool Sweep::look_for_extras(const std::stop_token& stop) {
     const uint64_t asked = registry_.looks_asked(options_.store);
     const bool due =
         options_.every.count() > 0 && (!extras_at_ || now - *extras_at_ >= options_.every);
-    if ((!due && asked == status_.copy().names_looked) || registry_.gap(options_.store)) {
+    if (registry_.gap(options_.store)) {
         return false;  // behind a gap nobody knows what was applied
+    }
+    if (!due && asked == status_.copy().names_looked) {
+        return judge_seen(stop);
     }
     std::vector<std::string> extras = unknown_names(stop);
     if (!extras.empty()) {
@@ -269,17 +258,60 @@ bool Sweep::look_for_extras(const std::stop_token& stop) {
             return std::find(still.begin(), still.end(), name) == still.end();
         });
     }
-    if (!extras.empty()) {
-        spdlog::warn("{}: {} here and never applied, {} first", options_.store.to_string(),
-                     counted(extras.size(), "item is", "items are"), printable(extras.front()));
-    }
-    status_.with([&](auto& status) {
-        status.extras = extras.size();
-        status.first_extra = extras.empty() ? "" : printable(extras.front());
-        status.names_looked = asked;
-    });
+    set_extras({extras.begin(), extras.end()});
+    status_.with([&](auto& status) { status.names_looked = asked; });
     extras_at_ = now;
     return true;
+}
+
+/// What was seen since the last look, without looking through everything.
+bool Sweep::judge_seen(const std::stop_token& stop) {
+    const auto all = seen_.copy();
+    if (all.empty()) {
+        return false;
+    }
+    auto seen = all;
+    std::set<std::string> extras = extras_;
+    std::erase_if(seen, [&](const auto& name) { return name.second && !is_unknown(name.first); });
+    const bool any_here =
+        std::any_of(seen.begin(), seen.end(), [](const auto& name) { return name.second; });
+    if (any_here) {
+        wait_for_what_is_coming(seen.size(), stop);
+    }
+    for (const auto& [name, here] : seen) {
+        if (!here) {
+            std::erase_if(extras, [&](const std::string& extra) {
+                return extra == name || extra.starts_with(name + "/");
+            });
+        } else if (is_unknown(name) && extras.size() < most_extras) {
+            extras.insert(name);
+        }
+    }
+    std::erase_if(extras, [&](const std::string& extra) { return !is_unknown(extra); });
+    if (!extras.empty() || !extras_.empty()) {
+        set_extras(std::move(extras));
+    }
+    seen_.with([&](auto& now) {
+        std::erase_if(now, [&](const auto& name) {
+            const auto judged = all.find(name.first);
+            return judged != all.end() && judged->second == name.second;
+        });
+    });
+    return true;
+}
+
+void Sweep::set_extras(std::set<std::string> extras) {
+    const bool news = std::any_of(extras.begin(), extras.end(),
+                                  [&](const auto& extra) { return !extras_.contains(extra); });
+    extras_ = std::move(extras);
+    if (news) {
+        spdlog::warn("{}: {} here and never applied, {} first", options_.store.to_string(),
+                     counted(extras_.size(), "item is", "items are"), printable(*extras_.begin()));
+    }
+    status_.with([&](auto& status) {
+        status.extras = extras_.size();
+        status.first_extra = extras_.empty() ? "" : printable(*extras_.begin());
+    });
 }
 
 std::vector<std::string> Sweep::unknown_names(const std::stop_token& stop) {

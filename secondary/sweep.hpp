@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ namespace antipode::secondary {
 /// can have been applied is finished and recorded, and the item, by the record unchanged since the
 /// first look, differs still.
 ///
-/// run() and step(): one thread. status(): any.
+/// run() and step(): one thread. status(), seen(): any.
 class Sweep {
   public:
     static constexpr size_t most_extras = 1000;
@@ -51,6 +52,9 @@ class Sweep {
     /// can be read.
     bool step(const std::stop_token& stop);
 
+    /// Somebody saw that something that was never applied is here, or that nothing of that name, or
+    /// below it, is any more. Any thread.
+    void seen(const std::string& name, bool here);
     /// Looks for what is here without having been applied; false: that is not due.
     bool look_for_extras(const std::stop_token& stop);
 
@@ -79,9 +83,10 @@ class Sweep {
     void wait_for_what_is_coming(size_t suspects, const std::stop_token& stop);
     void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
     void report(const Suspect& suspect);
-    std::chrono::milliseconds delay_of_repair(const std::string& item);
     std::vector<std::string> unknown_names(const std::stop_token& stop);
     bool is_unknown(const std::string& name) const;
+    bool judge_seen(const std::stop_token& stop);
+    void set_extras(std::set<std::string> extras);
     void pace(uint64_t bytes, const std::stop_token& stop);
 
     const Options options_;
@@ -89,11 +94,6 @@ class Sweep {
     Registry& registry_;
     const Lane lane_;
     const Clock& clock_;
-    struct Repeated {
-        unsigned times = 0;
-        SteadyTime last{};
-    };
-    std::map<std::string, Repeated> repeated_;
     struct Postponed {
         SteadyTime until{};
         std::string why;
@@ -103,6 +103,8 @@ class Sweep {
     size_t failed_looks_ = 0;  ///< one after the other
     uint64_t unpaced_ = 0;
     std::optional<SteadyTime> extras_at_;  ///< when it was looked for them
+    std::set<std::string> extras_;
+    Synchronized<std::map<std::string, bool>> seen_;
     Synchronized<Status> status_;
 };
 

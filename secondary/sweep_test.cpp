@@ -153,6 +153,33 @@ TEST_F(SweepTest, WhatDiffersIsNamedSentAgainAndLookedAtAgain) {
     EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 0U) << "a second time in a day: later";
 }
 
+TEST_F(SweepTest, WhatBreaksAgainAndAgainIsBroughtLaterEachTimeAndAlarms) {
+    apply("a", "1");
+    for (unsigned times = 1; times <= 5; ++times) {
+        clock_.advance(3h);
+        registry_.ask_for_look(blobs, "a");
+        shelf_.here["a"] = {digest("x"), {}};
+        step();
+        const auto found = registry_.exceptions(1);
+        ASSERT_EQ(found.size(), 1U);
+        const auto delay = found[0].next_try - clock_.now();
+        EXPECT_EQ(delay, times == 1 ? 0s : 1s * (1 << (times - 1))) << times;
+        EXPECT_EQ(registry_.repeated(blobs).items, times < 3 ? 0U : 1U) << times;
+        EXPECT_EQ(found[0].reason.find("within a day") != std::string::npos, times >= 3);
+        apply("a", "1");
+        registry_.remove_mended({}, {});
+        // Another process goes on where this one stood.
+        make({.store = blobs, .every = 24h});
+    }
+    EXPECT_EQ(registry_.repeated(blobs).most_often, "a");
+    EXPECT_EQ(registry_.repeated(blobs).times, 5U);
+    clock_.advance(25h);
+    EXPECT_EQ(registry_.repeated(blobs).items, 0U) << "it is over";
+    shelf_.here["a"] = {digest("x"), {}};
+    step();
+    EXPECT_EQ(registry_.due(clock_.now(), 10).size(), 1U) << "at once: the first time in a day";
+}
+
 TEST_F(SweepTest, ModesAndTimesAreComparedWhereTheyAreKnown) {
     attributes_ = {0644, 1'795'358'407};
     for (const char* item : {"same", "mode", "time", "unseen"}) {
@@ -316,6 +343,33 @@ TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
     EXPECT_TRUE(sweep_->look_for_extras({})) << "or when all is asked for";
     EXPECT_EQ(sweep_->status().first_extra, "stray too");
     EXPECT_EQ(exceptions(), "");
+}
+
+TEST_F(SweepTest, WhatIsSeenIsNamedWithoutLookingThroughEverything) {
+    apply("a", "1");
+    ASSERT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 0U);
+    shelf_.here["dir/stray"] = {digest("x"), {}};
+    shelf_.here["another"] = {digest("x"), {}};
+    sweep_->seen("dir/stray", true);
+    sweep_->seen("a", true);  // it was applied
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 1U);
+    EXPECT_EQ(sweep_->status().first_extra, "dir/stray");
+    EXPECT_FALSE(sweep_->look_for_extras({}));
+    sweep_->seen("dir", false);
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 0U);
+
+    // What apply is just bringing is none.
+    newest_ = {1, 1, ++number_};
+    sweep_->seen("b", true);
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("b", "1");
+    };
+    sweep_->look_for_extras({});
+    EXPECT_EQ(sweep_->status().extras, 0U);
 }
 
 TEST_F(SweepTest, ItemsThatFailedAreLeftAlone) {

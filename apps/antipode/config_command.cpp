@@ -121,6 +121,7 @@ Json to_json(const Config& config) {
           {"pull_workers", config.tuning.pull_workers},
           {"copy_workers", config.tuning.copy_workers},
           {"check_bytes_per_second", config.tuning.check_bytes_per_second},
+          {"watch_mirrors", config.tuning.watch_mirrors},
           {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second},
           {"bulk_serve_bytes_per_second", config.tuning.bulk_serve_bytes_per_second}}}};
     for (const Config::Site& site : config.sites) {

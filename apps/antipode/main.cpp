@@ -64,13 +64,8 @@ class Program {
     }
 
     int run(int count, char** arguments) {
-        // Under json even a mistake in the arguments is told in JSON.
-        for (int i = 1; i + 1 < count; ++i) {
-            const std::string_view word = arguments[i];
-            if ((word == "-o" || word == "--output") &&
-                std::string_view(arguments[i + 1]) == "json") {
-                output_.format = Format::Json;
-            }
+        if (asks_for_json(count, arguments)) {
+            output_.format = Format::Json;
         }
         try {
             app_.parse(count, arguments);
@@ -174,7 +169,7 @@ class Program {
 
     void add_seeing() {
         add(app_, "status", "sites, recovery point, and what holds it back", [this] {
-            return show_status(config(), fetch_over_http, output_, site_);
+            return show_status(config(), fetch_over_http, clock_, output_, site_);
         })->add_option("SITE", site_, "only this site");
         add(app_, "lag", "where each store's lag comes from", [this] {
             return show_lag(config(), fetch_over_http, output_, site_);
@@ -382,12 +377,14 @@ class Program {
     }
 
     void add_wait() {
-        CLI::App* const wait = add(
-            app_, "wait", "until a site has what was written on the primary",
-            [this] { return wait_for_site(config(), fetch_over_http, clock_, output_, wait_); });
-        wait->add_option("LSN", wait_.lsn, "of the primary's PostgreSQL; default: everything");
+        CLI::App* const wait =
+            add(app_, "wait", "until a site has what was written on the primary", [this] {
+                const Config loaded = config();
+                return wait_for_site(loaded, fetch_with_token(loaded), clock_, output_, wait_);
+            });
+        wait->add_option("LSN|REPOSITORY|FILE", wait_.what, "only this; default: everything");
         wait->add_option("--site", wait_.site, "default: this one");
-        wait->add_option("--store", wait_.store, "whose LSN, when there are several");
+        wait->add_option("--store", wait_.store, "whose that is, when there are several");
         wait->add_option("--timeout", wait_.timeout_seconds, "seconds to wait at most");
     }
 

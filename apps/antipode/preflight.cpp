@@ -1,5 +1,7 @@
 #include "apps/antipode/preflight.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/format.hpp"
@@ -85,7 +87,9 @@ class Look {
         }
         at_change(from);
         const std::string state = text_at(from.row(), "state");
-        if (state != "serving") {
+        if (state == "degraded" && is_of_a_disk(from)) {
+            warn(text_at(from.row(), "reason"), next_step_of(from.row()));
+        } else if (state != "serving") {
             block(from.site + " is " + state + ": " + text_at(from.row(), "reason"),
                   next_step_of(from.row()));
         }
@@ -122,6 +126,7 @@ class Look {
                 block(to.site + " " + text_at(store, "store") + ": " + text_at(store, "reason"),
                       next_step_of(store));
             }
+            at_unproven(to, store);
         }
         if (const auto parked = number_at(row, "parked"); parked.value_or(0) > 0) {
             block(std::to_string(static_cast<int64_t>(*parked)) + " items failed on " + to.site,
@@ -194,6 +199,22 @@ class Look {
     static std::string next_step_of(const Json& json) {
         const std::string step = text_at(json, "next_step");
         return step.empty() ? "antipode status" : step;
+    }
+    /// All that is wrong is a file system that is nearly full: a reason to leave.
+    static bool is_of_a_disk(const Daemon& from) {
+        const Json disks = from.status.value("disks", Json::array());
+        return std::any_of(disks.begin(), disks.end(), [&](const Json& disk) {
+            return text_at(disk, "problem") == text_at(from.row(), "reason");
+        });
+    }
+    void at_unproven(const Daemon& to, const Json& store) {
+        const Json check = store.value("content_check", Json());
+        const auto unproven = check.is_object() ? number_at(check, "unproven") : std::nullopt;
+        if (unproven.value_or(0) > 0) {
+            warn(std::to_string(static_cast<int64_t>(*unproven)) + " repositories of " +
+                     text_at(store, "store") + " on " + to.site + " are still to be read there",
+                 "wait until they are: antipode lag " + to.site);
+        }
     }
     void block(std::string what, std::string next_step) {
         found_.blockers.push_back({std::move(what), std::move(next_step)});

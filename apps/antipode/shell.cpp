@@ -14,6 +14,16 @@ std::string default_config() {
     return named != nullptr && *named != '\0' ? named : "/etc/antipode/antipode.toml";
 }
 
+bool asks_for_json(int count, const char* const* arguments) {
+    for (int i = 1; i + 1 < count; ++i) {
+        const std::string_view word = arguments[i];
+        if ((word == "-o" || word == "--output") && std::string_view(arguments[i + 1]) == "json") {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool wants_colour() {
     const char* const refused = std::getenv("NO_COLOR");
     const char* const terminal = std::getenv("TERM");

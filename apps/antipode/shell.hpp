@@ -12,6 +12,8 @@ namespace antipode::cli {
 
 std::string default_config();
 bool wants_colour();
+/// Under json even a mistake in the arguments is told in JSON.
+bool asks_for_json(int count, const char* const* arguments);
 
 /// A Fetch.
 Answer fetch_over_http(const std::string& url, std::chrono::milliseconds timeout);

@@ -1,10 +1,14 @@
 #include "apps/antipode/status.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
+#include "apps/antipode/format.hpp"
 #include "apps/antipode/status_view.hpp"
+#include "base/places.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -46,6 +50,50 @@ std::optional<StatusReport> ask_others(const Config& config, const Fetch& fetch,
     return std::nullopt;
 }
 
+/// What this site's daemon said last; nullopt: nothing, or nobody lets us read it.
+std::optional<StatusReport> read_saved(const Config& config) {
+    const auto file = saved_status(config.state_dir);
+    std::ifstream stream(file);
+    std::ostringstream text;
+    text << stream.rdbuf();
+    try {
+        return stream ? std::optional(StatusReport::parse(text.str(), file.string()))
+                      : std::nullopt;
+    } catch (const CommandError&) {
+        return std::nullopt;
+    }
+}
+
+/// What was true then is not known to be now.
+void grow_old(StatusReport& report, TimePoint now) {
+    const std::string age = format_age(now - report.now);
+    report.now = now;
+    for (SiteRow& row : report.sites) {
+        row.reason = "it was " + row.state + " " + age + " ago" +
+                     (row.reason.empty() ? "" : ": " + row.reason);
+        row.state = "unknown";
+        row.lag_seconds.reset();
+    }
+}
+
+void print_saved(StatusReport saved, const Clock& clock, const Output& output,
+                 const std::optional<std::string>& site) {
+    const TimePoint said = saved.now;
+    if (output.json()) {
+        Json document = Json::parse(saved.json);
+        document["saved_us"] = to_microseconds(said);
+        saved.json = document.dump();
+        print_status(saved, output, site);
+        return;
+    }
+    output.out.flush();
+    output.error << "What antipoded of " << saved.site << " said last, at "
+                 << format_time(said, clock.now()) << ":\n";
+    output.error.flush();
+    grow_old(saved, clock.now());
+    print_status(saved, output, site);
+}
+
 }  // namespace
 
 const Config::Site& require_site(const Config& config, const std::string& name) {
@@ -65,8 +113,8 @@ std::string daemon_of(const Config& config, const Config::Site& site) {
     return site.name == config.site ? local_daemon(config) : site.http;
 }
 
-ExitCode show_status(const Config& config, const Fetch& fetch, const Output& output,
-                     const std::optional<std::string>& site) {
+ExitCode show_status(const Config& config, const Fetch& fetch, const Clock& clock,
+                     const Output& output, const std::optional<std::string>& site) {
     const Config::Site& asked = require_site(config, site.value_or(config.site));
     try {
         print_status(get_status(fetch, daemon_of(config, asked)), output, site);
@@ -76,15 +124,21 @@ ExitCode show_status(const Config& config, const Fetch& fetch, const Output& out
             throw;
         }
         const auto other = ask_others(config, fetch, asked.name);
-        if (!other) {
+        const auto saved = asked.name == config.site ? read_saved(config) : std::nullopt;
+        if (!other && !saved) {
             throw;
         }
         report(output, error);
-        if (!output.json()) {
+        if (other && !output.json()) {
             output.error << "What " << other->site << " knows:\n";
             output.error.flush();
         }
-        print_status(*other, output, site);
+        if (other) {
+            print_status(*other, output, site);
+        }
+        if (saved && !(other && output.json())) {
+            print_saved(*saved, clock, output, site);
+        }
         return ExitCode::Unreachable;
     }
 }

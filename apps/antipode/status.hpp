@@ -8,10 +8,11 @@
 
 namespace antipode::cli {
 
-/// `antipode status [SITE]`. When this site's daemon does not answer, the other sites' daemons are
-/// asked; their answer is printed, and the result is still Unreachable.
-ExitCode show_status(const Config& config, const Fetch& fetch, const Output& output,
-                     const std::optional<std::string>& site);
+/// `antipode status [SITE]`. When that site's daemon does not answer, the other sites' daemons are
+/// asked; their answer is printed, and what this site's daemon said last, from its state directory.
+/// The result is still Unreachable.
+ExitCode show_status(const Config& config, const Fetch& fetch, const Clock& clock,
+                     const Output& output, const std::optional<std::string>& site);
 
 /// `antipode lag [SITE]`: asks that site's own daemon.
 ExitCode show_lag(const Config& config, const Fetch& fetch, const Output& output,

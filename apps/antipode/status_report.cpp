@@ -56,6 +56,7 @@ CheckRow read_check(const json& row) {
             .equal = get<TimePoint>(row, "equal_us"),
             .differing = get<uint64_t>(row, "differing"),
             .differed = get<uint64_t>(row, "differed"),
+            .last_differing = text(row, "last_differing"),
             .what = text(row, "what"),
             .next_step = text(row, "next_step")};
 }
@@ -125,10 +126,13 @@ StoreRow read_store(const json& row) {
             .state = text(row, "state"),
             .reason = text(row, "reason"),
             .next_step = text(row, "next_step"),
+            .captured_through = get<TimePoint>(row, "captured_through_us"),
             .capture_lag_seconds = get<double>(row, "capture_lag_seconds"),
             .delivery_lag_seconds = get<double>(row, "delivery_lag_seconds"),
             .apply_lag_seconds = get<double>(row, "apply_lag_seconds"),
             .total_lag_seconds = get<double>(row, "total_lag_seconds"),
+            .catches_up_seconds = get<double>(row, "catches_up_seconds"),
+            .apply_rate = get<double>(row, "apply_rate"),
             .backlog_events = get<uint64_t>(row, "backlog_events"),
             .backlog_bytes = get<uint64_t>(row, "backlog_bytes"),
             .applied = get<uint64_t>(row, "applied"),
@@ -188,6 +192,14 @@ std::optional<DrillRow> read_drill(const json& document) {
                  : std::nullopt;
 }
 
+std::vector<DiskRow> read_disks(const json& document) {
+    auto disks = rows<DiskRow>(document, "disks", [](const json& row) {
+        return DiskRow{text(row, "problem"), text(row, "next_step")};
+    });
+    std::erase_if(disks, [](const DiskRow& disk) { return disk.problem.empty(); });
+    return disks;
+}
+
 WorkerRow read_worker(const json& row) {
     return {.name = text(row, "name"),
             .healthy = get<bool>(row, "healthy").value_or(false),
@@ -228,6 +240,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.stores = rows<StoreRow>(document, "stores", read_store);
     report.exceptions = rows<ExceptionRow>(document, "exceptions", read_exception);
     report.workers = rows<WorkerRow>(document, "workers", read_worker);
+    report.disks = read_disks(document);
     report.json = text_form;
     return report;
 }

@@ -19,6 +19,7 @@ struct CheckRow {
     std::optional<TimePoint> equal{};     ///< the inventory, as a whole, last
     std::optional<uint64_t> differing{};  ///< parts of a database, or items by inventories
     std::optional<uint64_t> differed{};   ///< items that were ever read and found to differ
+    std::string last_differing{};         ///< of these, since the daemon's start: what was wrong
     std::string what;                     ///< is not as it should be; empty: nothing
     std::string next_step;                ///< on that site
 };
@@ -78,10 +79,13 @@ struct StoreRow {
     std::string state;
     std::string reason;
     std::string next_step;
+    std::optional<TimePoint> captured_through{};
     std::optional<double> capture_lag_seconds;
     std::optional<double> delivery_lag_seconds;
     std::optional<double> apply_lag_seconds;
     std::optional<double> total_lag_seconds;
+    std::optional<double> catches_up_seconds{};  ///< at the rate of the last minute
+    std::optional<double> apply_rate{};          ///< seconds of the primary's time applied in one
     std::optional<uint64_t> backlog_events;
     std::optional<uint64_t> backlog_bytes;
     std::optional<uint64_t> applied;
@@ -116,6 +120,12 @@ struct WorkerRow {
     std::optional<TimePoint> since;
 };
 
+/// A file system that is full, or nearly.
+struct DiskRow {
+    std::string problem;
+    std::string next_step;
+};
+
 /// Events of the primary's stream that a secondary did not take.
 struct RefusedRow {
     uint64_t events = 0;
@@ -142,6 +152,7 @@ struct StatusReport {
     std::vector<StoreRow> stores;
     std::vector<ExceptionRow> exceptions;
     std::vector<WorkerRow> workers;
+    std::vector<DiskRow> disks{};  ///< those with a problem
 
     std::string json;  ///< the answer itself
 

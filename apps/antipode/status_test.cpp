@@ -7,6 +7,8 @@
 
 #include "apps/antipode/status_view.hpp"
 #include "base/error.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -33,7 +35,8 @@ const std::string sydney = R"({
  "stores":[
   {"store":"database/app","state":"streaming","reason":"","next_step":"",
    "capture_lag_seconds":0.21,"delivery_lag_seconds":0.3,"apply_lag_seconds":1.3,
-   "total_lag_seconds":1.8,"backlog_events":63,"backlog_bytes":18200,"applied":77,"verified":77,
+   "total_lag_seconds":1.8,"catches_up_seconds":0.0,"backlog_events":63,
+   "backlog_bytes":18200,"applied":77,"verified":77,
    "mismatches":0,"parked":0,"waiting":0,"copy":null},
   {"store":"blobs/uploads","state":"catching-up","reason":"","next_step":"",
    "capture_lag_seconds":0.1,"delivery_lag_seconds":null,"apply_lag_seconds":null,
@@ -63,6 +66,14 @@ name = "uploads"
 root = "/srv/uploads"
 )",
                                     "antipode.toml");
+
+/// A minute after sydney's answer.
+class LaterClock final : public Clock {
+  public:
+    TimePoint now() const override { return from_microseconds(1795358467000000); }
+    SteadyTime steady_now() const override { return {}; }
+};
+const LaterClock clock_now;
 
 StatusReport parsed() {
     return StatusReport::parse(sydney, "http://127.0.0.1:8840");
@@ -152,16 +163,25 @@ TEST(StatusView, ShowsWhatTheChecksOfOtherSitesFound) {
 
 TEST(StatusView, ShowsWhereLagComesFrom) {
     EXPECT_EQ(render_lag(parsed(), false),
-              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  APPLIED"
-              "  VERIFIED  FAILED\n"
-              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB       77"
-              "        77       0\n"
-              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?       43"
-              "        43       1\n"
+              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  "
+              "CATCHES UP  APPLIED  VERIFIED  FAILED\n"
+              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB         "
+              "now       77        77       0\n"
+              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?           "
+              "?       43        43       1\n"
               "Recovery point 14:40:05Z (2s ago)\n"
               "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n"
               "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for "
               "2m00s, next in 20s)\n");
+}
+
+TEST(StatusView, SaysWhenAStoreCatchesUp) {
+    StatusReport report = parsed();
+    report.stores[1].apply_rate = 5;
+    report.stores[1].catches_up_seconds = 372;
+    EXPECT_THAT(render_lag(report, false), HasSubstr("    in 6m12s       43"));
+    report.stores[1].catches_up_seconds.reset();
+    EXPECT_THAT(render_lag(report, false), HasSubstr("  not at this rate       43"));
 }
 
 TEST(StatusView, NeverShowsAStaleReportInGreen) {
@@ -284,7 +304,8 @@ TEST(StatusReport, RefusesWhatIsNoStatus) {
 
 TEST(ShowStatus, AsksTheOtherSitesWhenTheLocalDaemonIsDown) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.table, std::nullopt), ExitCode::Unreachable);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.table, std::nullopt),
+              ExitCode::Unreachable);
     EXPECT_THAT(printed.error.str(),
                 HasSubstr("antipode: no antipoded answers at http://127.0.0.1:8840: connection "
                           "refused\nTry: systemctl status antipoded, or antipode doctor\n"
@@ -292,26 +313,56 @@ TEST(ShowStatus, AsksTheOtherSitesWhenTheLocalDaemonIsDown) {
     EXPECT_THAT(printed.out.str(), HasSubstr("sydney*  secondary"));
 }
 
+TEST(ShowStatus, TellsWhatTheDaemonSaidLastWhenNobodyAnswers) {
+    const test::TemporaryDirectory state;
+    Config of_sydney = config;
+    of_sydney.site = "sydney";
+    of_sydney.state_dir = state.path();
+    const Fetch nobody = [](const std::string&, std::chrono::milliseconds) -> Answer {
+        throw Error(Reaction::Retry, "connection refused");
+    };
+    Printed printed;
+    EXPECT_THROW(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+                 CommandError);
+    test::write_file(state.path() / "status.json", sydney);
+    EXPECT_EQ(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+              ExitCode::Unreachable);
+    EXPECT_THAT(printed.error.str(), HasSubstr("What antipoded of sydney said last, at 14:40:07Z"));
+    EXPECT_THAT(printed.out.str(),
+                HasSubstr("sydney*  secondary  unknown  14:40:05Z (1m02s ago)    ?       120       "
+                          "1  1m00s STALE\n"));
+    EXPECT_THAT(printed.out.str(), HasSubstr("sydney: it was degraded 1m00s ago: held back by "
+                                             "blobs/uploads: 1 item    Try: make room"));
+    EXPECT_THAT(printed.out.str(), HasSubstr("blobs/uploads a/b.txt is parked"));
+    EXPECT_THAT(printed.out.str(), Not(HasSubstr("primary    serving")));
+    EXPECT_EQ(show_status(of_sydney, nobody, clock_now, printed.json, std::nullopt),
+              ExitCode::Unreachable);
+    EXPECT_THAT(printed.out.str(), HasSubstr("\"saved_us\":1795358407000000"));
+    test::write_file(state.path() / "status.json", "{\"schema\":");
+    EXPECT_THROW(show_status(of_sydney, nobody, clock_now, printed.table, std::nullopt),
+                 CommandError);
+}
+
 TEST(ShowStatus, FailsWhenNobodyAnswers) {
     Printed printed;
     const Fetch nobody = [](const std::string&, std::chrono::milliseconds) -> Answer {
         throw Error(Reaction::Retry, "connection refused");
     };
-    EXPECT_THROW(show_status(config, nobody, printed.table, std::nullopt), CommandError);
+    EXPECT_THROW(show_status(config, nobody, clock_now, printed.table, std::nullopt), CommandError);
     EXPECT_THAT(printed.out.str(), IsEmpty());
 }
 
 TEST(ShowStatus, ShowsOneSite) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.table, "sydney"), ExitCode::Ok);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.table, "sydney"), ExitCode::Ok);
     EXPECT_THAT(printed.out.str(), HasSubstr("\nsydney*"));
     EXPECT_THAT(printed.out.str(), testing::Not(HasSubstr("london")));
-    EXPECT_THROW(show_status(config, only_sydney, printed.table, "paris"), CommandError);
+    EXPECT_THROW(show_status(config, only_sydney, clock_now, printed.table, "paris"), CommandError);
 }
 
 TEST(ShowStatus, PassesTheDaemonsJsonOn) {
     Printed printed;
-    EXPECT_EQ(show_status(config, only_sydney, printed.json, "sydney"), ExitCode::Ok);
+    EXPECT_EQ(show_status(config, only_sydney, clock_now, printed.json, "sydney"), ExitCode::Ok);
     EXPECT_THAT(printed.out.str(), HasSubstr(R"({"schema":"antipode.status/1","cluster":"demo")"));
     EXPECT_THAT(printed.out.str(), HasSubstr(R"("sites":[{"site":"sydney")"));
     printed.out.str("");

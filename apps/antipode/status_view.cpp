@@ -192,9 +192,12 @@ bool is_repeated(const SiteRow& site, const StatusReport& report) {
                        [&](const StoreRow& store) {
                            return site.reason == store.store + ": " + store.reason;
                        }) ||
-           std::any_of(report.workers.begin(), report.workers.end(), [&](const WorkerRow& worker) {
-               return !worker.healthy && site.reason == worker.problem;
-           });
+           std::any_of(report.workers.begin(), report.workers.end(),
+                       [&](const WorkerRow& worker) {
+                           return !worker.healthy && site.reason == worker.problem;
+                       }) ||
+           std::any_of(report.disks.begin(), report.disks.end(),
+                       [&](const DiskRow& disk) { return site.reason == disk.problem; });
 }
 
 /// Of a database "compared", of files and repositories "read again"; ages, and what was ever found.
@@ -210,7 +213,8 @@ std::string describe(const CheckRow& check, TimePoint now) {
            ", inventory " +
            (check.equal ? "equal " + age_of(check.equal, now) + " ago" : "not equal yet") +
            (*check.differed > 0
-                ? "; found to differ so far: " + counted(*check.differed, "item", "items")
+                ? "; found to differ so far: " + counted(*check.differed, "item", "items") +
+                      (check.last_differing.empty() ? "" : ", last " + check.last_differing)
                 : "");
 }
 
@@ -249,6 +253,9 @@ std::string render_problems(const StatusReport& report) {
                            " is unknown: " + or_unknown(report.recovery_point_reason),
                        "");
     }
+    for (const DiskRow& disk : report.disks) {
+        text += remark(report.site + ": " + disk.problem, disk.next_step);
+    }
     for (const Problem& problem : problems_of(report)) {
         text += problem.to_string(report.now);
     }
@@ -277,6 +284,15 @@ std::string render_problems(const StatusReport& report) {
             "antipode status -o json");
     }
     return text;
+}
+
+/// Of a secondary's store.
+std::string catches_up(const StoreRow& store) {
+    if (store.catches_up_seconds) {
+        return *store.catches_up_seconds < 1 ? "now"
+                                             : "in " + format_seconds(store.catches_up_seconds);
+    }
+    return store.apply_rate ? "not at this rate" : std::string(unknown);
 }
 
 }  // namespace
@@ -323,6 +339,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                  {"APPLY", Align::Right},
                  {"TOTAL", Align::Right},
                  {"BACKLOG", Align::Right},
+                 {"CATCHES UP", Align::Right},
                  {"APPLIED", Align::Right},
                  {"VERIFIED", Align::Right},
                  {"FAILED", Align::Right}});
@@ -347,6 +364,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                    lag(store.apply_lag_seconds),
                    lag(store.total_lag_seconds),
                    backlog,
+                   report.role == "primary" ? std::string(not_applicable) : catches_up(store),
                    count(store.applied),
                    count(store.verified),
                    count(store.parked)});

@@ -2,8 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapters/http/url.hpp"
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
 
 namespace antipode::cli {
@@ -16,67 +18,201 @@ constexpr const char* command = "antipode wait";
 /// A daemon that is restarted is silent for a while.
 constexpr std::chrono::seconds silent_for(30);
 
-/// What is waited for.
-struct Goal {
-    TimePoint time;  ///< of the primary's clock
-    StoreId store;
-    std::optional<Lsn> lsn;
+/// Looks again and again until there is nothing left to wait for, or the time is over.
+class Waiting {
+  public:
+    /// What is still missing; nullopt: nothing. Throws CommandError{Unreachable} while a daemon is
+    /// silent.
+    using Look = std::function<std::optional<std::string>()>;
 
-    /// An LSN that somebody knows was written before; so it is here with all else, also when it is
-    /// that of no transaction.
-    bool is_reached(const StatusReport& report) const {
-        if (report.recovery_point && *report.recovery_point >= time) {
-            return true;
-        }
-        for (const StoreRow& row : report.stores) {
-            if (row.store == store.to_string()) {
-                return row.lsn && *row.lsn >= *lsn;
+    Waiting(const WaitOptions& options, const Output& output, std::string site)
+        : options_(options), output_(output), site_(std::move(site)) {}
+
+    void until(const Look& look) {
+        while (const auto still = patiently(look)) {
+            if (options_.timeout_seconds && seconds() > *options_.timeout_seconds) {
+                throw CommandError(ExitCode::TimedOut,
+                                   site_ + " does not have it yet: " + harmless(*still),
+                                   "antipode lag " + site_);
             }
-        }
-        return false;
-    }
-    std::string still(const StatusReport& report) const {
-        for (const SiteRow& row : report.sites) {
-            if (row.site == report.site && !row.reason.empty()) {
-                return row.reason;
+            if (*still != told_ && !told_.empty() && !output_.json()) {
+                output_.error << site_ << ": " << harmless(*still) << "\n";
             }
+            told_ = *still;
+            options_.pause();
         }
-        return report.recovery_point
-                   ? "its recovery point is " + format_time(*report.recovery_point, report.now)
-                   : "its recovery point is not known: " + report.recovery_point_reason;
     }
+    double seconds() const {
+        return std::chrono::duration<double>(SteadyClock::now() - began_).count();
+    }
+
+  private:
+    std::optional<std::string> patiently(const Look& look) {
+        try {
+            auto still = look();
+            heard_ = SteadyClock::now();
+            return still;
+        } catch (const CommandError& error) {
+            if (error.code() != ExitCode::Unreachable || SteadyClock::now() - heard_ > silent_for) {
+                throw;
+            }
+            return told_.empty() ? "its daemon does not answer" : told_;
+        }
+    }
+
+    const WaitOptions& options_;
+    const Output& output_;
+    const std::string site_;
+    const SteadyClock::time_point began_ = SteadyClock::now();
+    SteadyClock::time_point heard_ = began_;
+    std::string told_;
 };
+
+std::string why_not_yet(const StatusReport& report) {
+    for (const SiteRow& row : report.sites) {
+        if (row.site == report.site && !row.reason.empty()) {
+            return row.reason;
+        }
+    }
+    return report.recovery_point
+               ? "its recovery point is " + format_time(*report.recovery_point, report.now)
+               : "its recovery point is not known: " + report.recovery_point_reason;
+}
+
+bool has_all_of(const StatusReport& report, TimePoint time) {
+    return report.recovery_point && *report.recovery_point >= time;
+}
+
+/// The primary's daemon; nullopt: the site does not know who that is.
+std::optional<std::string> primary_of(const Config& config, const StatusReport& seen) {
+    for (const SiteRow& row : seen.sites) {
+        const Config::Site* const site = config.find_site(row.site);
+        if (row.role == "primary" && site != nullptr) {
+            return daemon_of(config, *site);
+        }
+    }
+    return std::nullopt;
+}
 
 /// The primary's time, by which recovery points are told; this machine's when it does not answer.
 TimePoint primarys_time(const Config& config, const Fetch& fetch, const Clock& clock,
                         const StatusReport& seen) {
-    for (const SiteRow& row : seen.sites) {
-        const Config::Site* const site = config.find_site(row.site);
-        if (row.role != "primary" || site == nullptr) {
-            continue;
+    try {
+        if (const auto primary = primary_of(config, seen)) {
+            return get_status(fetch, *primary).now;
         }
-        try {
-            return get_status(fetch, daemon_of(config, *site)).now;
-        } catch (const CommandError&) {
-            break;
-        }
+    } catch (const CommandError&) {
+        // It is as good as unknown.
     }
     return clock.now();
 }
 
-Goal goal_of(const Config& config, const Fetch& fetch, const Clock& clock,
-             const WaitOptions& options, const StatusReport& seen) {
-    if (!options.lsn) {
-        return {primarys_time(config, fetch, clock, seen), {}, {}};
+void wait_for_everything(Waiting& waiting, const Fetch& fetch, const std::string& daemon,
+                         TimePoint time) {
+    waiting.until([&] {
+        const StatusReport report = get_status(fetch, daemon);
+        return has_all_of(report, time) ? std::nullopt : std::optional(why_not_yet(report));
+    });
+}
+
+/// An LSN that somebody knows was written before; so it is here with all else, also when it is that
+/// of no transaction.
+void wait_for_lsn(Waiting& waiting, const Fetch& fetch, const std::string& daemon, TimePoint time,
+                  const StoreId& store, Lsn lsn) {
+    waiting.until([&]() -> std::optional<std::string> {
+        const StatusReport report = get_status(fetch, daemon);
+        for (const StoreRow& row : report.stores) {
+            if (row.store == store.to_string() && row.lsn && *row.lsn >= lsn) {
+                return std::nullopt;
+            }
+        }
+        return has_all_of(report, time) ? std::nullopt : std::optional(why_not_yet(report));
+    });
+}
+
+/// Where the primary published an item last, or a site applied it; nullopt: it knows of none.
+struct ItemPlace {
+    std::string state;
+    Position position;
+};
+std::optional<ItemPlace> place_of(const Fetch& fetch, const std::string& daemon,
+                                  const StoreId& store, const std::string& item) {
+    const Json answer =
+        Json::parse(get(fetch, daemon,
+                        "/v1/items?store=" + http::percent_encode(store.to_string()) +
+                            "&item=" + http::percent_encode(item)),
+                    nullptr, false);
+    if (!answer.is_object() || !answer.contains("items") || !answer["items"].is_array() ||
+        answer["items"].empty()) {
+        return std::nullopt;
     }
-    const auto lsn = Lsn::parse(*options.lsn);
-    if (!lsn) {
-        throw CommandError(ExitCode::Usage, "\"" + harmless(*options.lsn) + "\" is no LSN",
+    const Json& row = answer["items"][0];
+    const auto text = [&](const char* key) {
+        return row.contains(key) && row[key].is_string() ? row[key].get<std::string>() : "";
+    };
+    return ItemPlace{text("state"), Position::parse(text("position")).value_or(Position{})};
+}
+
+std::optional<TimePoint> captured_through(const StatusReport& primary, const StoreId& store) {
+    for (const StoreRow& row : primary.stores) {
+        if (row.store == store.to_string()) {
+            return row.captured_through;
+        }
+    }
+    return std::nullopt;
+}
+
+/// The item as it is on the primary when this is called: published, once what was written until
+/// then is captured; then applied. Other items, and other stores, are not waited for.
+void wait_for_item(Waiting& waiting, const Fetch& fetch, const std::string& primary,
+                   const std::string& daemon, TimePoint time, const std::vector<StoreId>& stores,
+                   const std::string& item) {
+    std::optional<ItemPlace> published;
+    StoreId store;
+    waiting.until([&]() -> std::optional<std::string> {
+        const StatusReport report = get_status(fetch, primary);
+        for (const StoreId& candidate : stores) {
+            if (captured_through(report, candidate) < time) {
+                return "what was written to " + candidate.to_string() +
+                       " on the primary is not captured yet";
+            }
+        }
+        for (const StoreId& candidate : stores) {
+            published = place_of(fetch, primary, candidate, item);
+            if (published) {
+                store = candidate;
+                return published->state == "to be published"
+                           ? std::optional("the primary has not published it yet: " + item)
+                           : std::nullopt;
+            }
+        }
+        return std::nullopt;
+    });
+    if (!published) {
+        throw CommandError(ExitCode::Unknown, "the primary has nothing of the name " + item,
+                           "antipode items --prefix TEXT, on the primary");
+    }
+    waiting.until([&]() -> std::optional<std::string> {
+        const auto here = place_of(fetch, daemon, store, item);
+        if (here && here->position >= published->position && here->state != "parked") {
+            return std::nullopt;
+        }
+        return here && here->state == "parked" ? "it failed there: antipode failures"
+                                               : store.to_string() + " " + item + " is on its way";
+    });
+}
+
+std::vector<StoreId> stores_of_items(const Config& config, const WaitOptions& options) {
+    std::vector<StoreId> stores = find_stores(config, options.store);
+    std::erase_if(stores, [](const StoreId& id) { return id.kind == StoreKind::Database; });
+    if (stores.empty()) {
+        throw CommandError(ExitCode::Usage,
+                           "\"" + harmless(*options.what) +
+                               "\" is no LSN, and the store no store "
+                               "of files or repositories",
                            "psql -c 'SELECT pg_current_wal_insert_lsn()', on the primary");
     }
-    return {primarys_time(config, fetch, clock, seen),
-            {StoreKind::Database, find_database(config, options.store, command).name},
-            lsn};
+    return stores;
 }
 
 ExitCode print(const Output& output, const std::string& site, double seconds) {
@@ -96,38 +232,30 @@ ExitCode wait_for_site(const Config& config, const Fetch& fetch, const Clock& cl
                        const Output& output, const WaitOptions& options) {
     const Config::Site& site = require_site(config, options.site.value_or(config.site));
     const std::string daemon = daemon_of(config, site);
-    const auto began = SteadyClock::now();
-    auto heard = began;
-    StatusReport report = get_status(fetch, daemon);
+    Waiting waiting(options, output, site.name);
+    const StatusReport report = get_status(fetch, daemon);
     if (report.role == "primary") {
         throw CommandError(ExitCode::Usage, site.name + " is the primary: it has everything",
                            std::string(command) + " --site SECONDARY");
     }
-    const Goal goal = goal_of(config, fetch, clock, options, report);
-    std::string told;
-    while (!goal.is_reached(report)) {
-        const std::string still = harmless(goal.still(report));
-        const std::chrono::duration<double> passed = SteadyClock::now() - began;
-        if (options.timeout_seconds && passed.count() > *options.timeout_seconds) {
-            throw CommandError(ExitCode::TimedOut, site.name + " does not have it yet: " + still,
-                               "antipode lag " + site.name);
+    const TimePoint time = primarys_time(config, fetch, clock, report);
+    const auto lsn = options.what ? Lsn::parse(*options.what) : std::nullopt;
+    if (!options.what) {
+        wait_for_everything(waiting, fetch, daemon, time);
+    } else if (lsn) {
+        const StoreId store{StoreKind::Database,
+                            find_database(config, options.store, command).name};
+        wait_for_lsn(waiting, fetch, daemon, time, store, *lsn);
+    } else {
+        const auto stores = stores_of_items(config, options);
+        const auto primary = primary_of(config, report);
+        if (!primary) {
+            throw CommandError(ExitCode::Unreachable, site.name + " knows of no primary",
+                               "antipode sites list");
         }
-        if (still != told && !report.stores.empty() && !output.json() && !told.empty()) {
-            output.error << site.name << ": " << still << "\n";
-        }
-        told = still;
-        options.pause();
-        try {
-            report = get_status(fetch, daemon);
-            heard = SteadyClock::now();
-        } catch (const CommandError& error) {
-            if (error.code() != ExitCode::Unreachable || SteadyClock::now() - heard > silent_for) {
-                throw;
-            }
-        }
+        wait_for_item(waiting, fetch, *primary, daemon, time, stores, *options.what);
     }
-    return print(output, site.name,
-                 std::chrono::duration<double>(SteadyClock::now() - began).count());
+    return print(output, site.name, waiting.seconds());
 }
 
 }  // namespace antipode::cli

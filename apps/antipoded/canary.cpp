@@ -24,7 +24,13 @@ void write_to_root(const std::string& store, const std::filesystem::path& root,
                    const std::string& word) {
     const auto file = root / private_directory / "canary";
     try {
-        std::filesystem::create_directories(file.parent_path());
+        if (!std::filesystem::is_directory(root)) {
+            refuse(store, printable(root.native()) + " is missing");
+        }
+        std::filesystem::create_directory(file.parent_path());
+        if (std::filesystem::is_symlink(file.parent_path())) {
+            refuse(store, printable(file.parent_path().native()) + " leads elsewhere");
+        }
         failover::replace_durably(file, word);
         if (failover::read_whole(file) != word) {
             refuse(store, "what was written to " + printable(file.native()) + " is not read again");

@@ -17,6 +17,7 @@ json database_row(const json& check) {
                 {"undecided", check["undecided"]},
                 {"differed", nullptr},
                 {"extras", nullptr},
+                {"last_differing", nullptr},
                 {"what", check["reason"]},
                 {"next_step", check["next_step"]}};
     const auto undecided = check["undecided"].get<uint64_t>();
@@ -26,6 +27,19 @@ json database_row(const json& check) {
         row["next_step"] = "antipode database check";
     }
     return row;
+}
+
+/// What removes the one thing that was never applied; of several, or one with a name that no shell
+/// takes as it is, what names them.
+std::string removal_of(const json& store, const std::string& site) {
+    const json& content = store["content_check"];
+    const auto name = content["first_extra"].get<std::string>();
+    const std::string plain =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+@:=";
+    const bool one = content["extras"] == 1 && !name.empty() && name.front() != '-' &&
+                     name.find_first_not_of(plain + "-") == std::string::npos;
+    const std::string of = store["store"].get<std::string>() + " --site " + site;
+    return one ? "antipode resync --store " + of + " " + name : "antipode verify " + of;
 }
 
 /// Of files or repositories: read again, and their inventory compared with the primary's.
@@ -38,15 +52,22 @@ json items_row(const json& store, const std::string& site) {
                 {"undecided", inventory["undecided"]},
                 {"differed", content["differed"]},
                 {"extras", content["extras"]},
+                {"last_differing", content.value("last_differing", "")},
                 {"what", ""},
                 {"next_step", ""}};
-    if (content["extras"].is_number() && content["extras"] > 0) {
+    if (const uint64_t repeated = content.value("repeated", uint64_t{0}); repeated > 0) {
+        row["what"] =
+            counted(repeated, "item does", "items do") + " not stay as applied, the worst " +
+            content["most_repeated"].get<std::string>() + ": found to differ " +
+            std::to_string(content["most_repeated_times"].get<uint64_t>()) + " times within a day";
+        row["next_step"] = "look at that machine's disk and memory: dmesg, smartctl -a";
+    } else if (content["extras"].is_number() && content["extras"] > 0) {
         const auto extras = content["extras"].get<uint64_t>();
         row["what"] = counted(extras, "thing is", "things are") +
-                      " there that were never applied, " + (extras > 1 ? "the first " : "") +
+                      (extras > 1 ? " there that were never applied, the first "
+                                  : " there that was never applied, ") +
                       content["first_extra"].get<std::string>();
-        row["next_step"] =
-            "antipode verify " + store["store"].get<std::string>() + " --site " + site;
+        row["next_step"] = removal_of(store, site);
     }
     return row;
 }

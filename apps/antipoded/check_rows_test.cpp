@@ -54,6 +54,16 @@ TEST(CheckRows, SayWhatIsWrongWithFiles) {
     row = check_rows(status_with(files))[0];
     EXPECT_EQ(row["what"], "2 things are there that were never applied, the first x");
     EXPECT_EQ(row["next_step"], "antipode verify blobs/uploads --site sydney");
+    files["content_check"]["extras"] = 1;
+    row = check_rows(status_with(files))[0];
+    EXPECT_EQ(row["what"], "1 thing is there that was never applied, x");
+    EXPECT_EQ(row["next_step"], "antipode resync --store blobs/uploads --site sydney x");
+    for (const char* name : {"-x", "a b", "$(x)", "a\\xff", ""}) {
+        files["content_check"]["first_extra"] = name;
+        EXPECT_EQ(check_rows(status_with(files))[0]["next_step"],
+                  "antipode verify blobs/uploads --site sydney")
+            << name;
+    }
     EXPECT_TRUE(check_rows(status_with({{"store", "blobs/other"}})).empty());
 }
 

@@ -12,7 +12,9 @@
 #include "apps/antipoded/open_files.hpp"
 #include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/probes.hpp"
 #include "apps/antipoded/rejoin.hpp"
+#include "apps/antipoded/saved_status.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/limits.hpp"
 #include "protocol/message.hpp"
@@ -30,6 +32,7 @@ constexpr std::chrono::milliseconds first_report_interval(50);
 /// While the primary waits for what this site says.
 constexpr std::chrono::milliseconds hurried_report_interval(50);
 constexpr std::chrono::seconds loss_interval(2);
+constexpr std::chrono::seconds save_interval(5);
 constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
@@ -84,6 +87,7 @@ Daemon::Daemon(Config config, const Clock& clock)
           config_, [this] { return half(); }, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       losses_(config_),
+      disks_(config_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
       notify_(
@@ -102,6 +106,15 @@ Daemon::Daemon(Config config, const Clock& clock)
     workers_.loop("loss reports", [this](const std::stop_token& stop) {
         losses_.complete();
         sleep_unless_stopped(loss_interval, stop);
+    });
+    workers_.add("disks", [this](const std::stop_token& stop, Worker::Progress progress) {
+        disks_.run(stop, progress);
+    });
+    workers_.add("saved status", [this](const std::stop_token& stop, Worker::Progress progress) {
+        do {
+            save_status(config_.state_dir, status());
+            progress.healthy();
+        } while (!sleep_unless_stopped(save_interval, stop));
     });
     server_.start();
     notify_.start();
@@ -366,6 +379,13 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         row["reason"] = change["problem"];
         row["next_step"] = change["next_step"];
     }
+    for (const auto& disk : status["disks"]) {
+        if (disk["problem"] != "" && row["reason"] == "") {
+            row["reason"] = disk["problem"];
+            row["next_step"] = disk["next_step"];
+            state = badness(state) < badness("degraded") ? "degraded" : state;
+        }
+    }
     row["state"] = state;
     if (secondary) {
         if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
@@ -395,7 +415,9 @@ nlohmann::json Daemon::status() const {
                              {"recovery_point_reason", ""},
                              {"refused", nullptr},
                              {"pulls", nullptr},
+                             {"stream", nullptr},
                              {"limits", limits_.show()},
+                             {"disks", disks_.show()},
                              {"drill", newest_drill(config_)},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
@@ -469,21 +491,6 @@ void Daemon::show_sites(nlohmann::json& status) const {
     }
 }
 
-http::HttpResponse Daemon::ready() const {
-    const nlohmann::json now = status();
-    std::string problems;
-    for (const auto& worker : now["workers"]) {
-        if (!worker["healthy"].get<bool>()) {
-            problems += worker["name"].get<std::string>() + ": " +
-                        worker["problem"].get<std::string>() + "\n";
-        }
-    }
-    const bool good = problems.empty() && (now["role"] == "primary" || now["role"] == "secondary");
-    return {.status = good ? 200U : 503U,
-            .content_type = "text/plain",
-            .body = good ? "ready\n" : "not ready\n" + problems};
-}
-
 std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
     const std::shared_ptr<Half> half = this->half();
     std::vector<nlohmann::json> events;
@@ -519,7 +526,11 @@ void Daemon::add_routes() {
     server_.route("/livez", [](const http::HttpRequest&) {
         return http::HttpResponse{.content_type = "text/plain", .body = "alive\n"};
     });
-    server_.route("/readyz", [this](const http::HttpRequest&) { return ready(); });
+    server_.route("/readyz", [this](const http::HttpRequest&) { return ready_probe(status()); });
+    server_.route("/primary", [this](const http::HttpRequest&) { return primary_probe(status()); });
+    server_.route("/secondary", [this](const http::HttpRequest& request) {
+        return secondary_probe(status(), request.query);
+    });
     server_.route("/v1/status", [this](const http::HttpRequest&) {
         return http::HttpResponse{.body = dump(status()) + "\n"};
     });

@@ -11,6 +11,7 @@
 
 #include "adapters/http/server.hpp"
 #include "adapters/nats/key_value.hpp"
+#include "apps/antipoded/disks.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
@@ -47,7 +48,6 @@ class Daemon {
     void exchange_reports(const std::stop_token& stop, Worker::Progress progress);
     v1::SiteReport own_report() const;
     void add_routes();
-    http::HttpResponse ready() const;
     std::vector<nlohmann::json> events(uint64_t after, size_t most) const;
     void show_sites(nlohmann::json& status) const;
     nlohmann::json own_site(const nlohmann::json& status) const;
@@ -74,6 +74,7 @@ class Daemon {
     std::optional<Readiness> readiness_;
     std::map<std::string, v1::SiteReport> reports_;
 
+    Disks disks_;
     StatusFeed feed_;
     NotifyService notify_;
     Workers workers_;  // last: ends before what it uses

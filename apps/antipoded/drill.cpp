@@ -49,6 +49,15 @@ Drill::Drill(const Config& config, const SecondaryHalf& half, uint64_t epoch, st
     end_stopped_drills(config_);
 }
 
+Drill::~Drill() {
+    thread_ = {};
+    try {
+        end_stopped_drills(config_);
+    } catch (const std::exception& error) {
+        spdlog::error("a drill that was stopped cannot be ended: {}", error.what());
+    }
+}
+
 v1::SiteAnswer Drill::fulfil(const v1::SiteRequest& request) {
     const std::string& name = request.reason();
     if (!is_valid_name(name)) {
@@ -58,6 +67,9 @@ v1::SiteAnswer Drill::fulfil(const v1::SiteRequest& request) {
         if (kept.value("outcome", "") == "runs") {
             return refusal(kept.value("drill", "") + " runs", "antipode drill, once it is over");
         }
+    }
+    if (thread_.joinable()) {
+        thread_.join();  // it is over but for its last words
     }
     drill_ = {{"schema", "antipode.drill/1"},
               {"drill", name},

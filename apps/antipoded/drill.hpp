@@ -24,6 +24,7 @@ class Drill {
     /// Of `half`, which outlives it.
     Drill(const Config& config, const SecondaryHalf& half, uint64_t epoch, std::string primary,
           const Clock& clock);
+    ~Drill();
 
     static bool concerns(const v1::SiteRequest& request) { return request.action() == "drill"; }
     /// Begins one, of the name that is the request's reason; items "commands": the site's commands

@@ -14,11 +14,26 @@ namespace antipode {
 inline nlohmann::json empty_store(const StoreId& store) {
     nlohmann::json row = {
         {"store", store.to_string()}, {"state", "unknown"}, {"reason", ""}, {"next_step", ""}};
-    for (const char* key :
-         {"capture_lag_seconds", "delivery_lag_seconds", "apply_lag_seconds", "total_lag_seconds",
-          "backlog_events", "backlog_bytes", "captured_through_us", "position", "safe_position",
-          "lsn", "applied", "verified", "mismatches", "parked", "waiting", "copy", "slot",
-          "server_version"}) {
+    for (const char* key : {"capture_lag_seconds",
+                            "delivery_lag_seconds",
+                            "apply_lag_seconds",
+                            "total_lag_seconds",
+                            "catches_up_seconds",
+                            "apply_rate",
+                            "backlog_events",
+                            "backlog_bytes",
+                            "captured_through_us",
+                            "position",
+                            "safe_position",
+                            "lsn",
+                            "applied",
+                            "verified",
+                            "mismatches",
+                            "parked",
+                            "waiting",
+                            "copy",
+                            "slot",
+                            "server_version"}) {
         row[key] = nullptr;
     }
     return row;

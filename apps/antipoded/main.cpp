@@ -12,6 +12,7 @@
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "apps/antipoded/daemon.hpp"
+#include "apps/antipoded/json_log.hpp"
 #include "base/error.hpp"
 
 namespace {
@@ -30,9 +31,13 @@ sigset_t block_signals() {
     return signals;
 }
 
-void start_log(const std::string& level) {
+void start_log(const std::string& level, const std::string& format) {
     spdlog::set_default_logger(spdlog::stderr_color_mt("antipoded"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    if (format == "json") {
+        spdlog::set_formatter(antipode::json_log());
+    } else {
+        spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    }
     spdlog::set_level(spdlog::level::from_str(level));
     spdlog::flush_on(spdlog::level::info);
 }
@@ -67,10 +72,14 @@ int main(int argc, char** argv) {
         "says");
     std::string config = "/etc/antipode/antipode.toml";
     std::string level = "info";
+    std::string format = "text";
     app.add_option("--config", config, "configuration file")->capture_default_str();
     app.add_option("--log-level", level, "debug, info, warn or error")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+    app.add_option("--log-format", format, "text, or json: an object a line")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"text", "json"}));
     app.set_version_flag("--version", ANTIPODE_VERSION);
     try {
         app.parse(argc, argv);
@@ -80,7 +89,7 @@ int main(int argc, char** argv) {
     // Core dumps would hold users' data.
     const rlimit none{0, 0};
     setrlimit(RLIMIT_CORE, &none);
-    start_log(level);
+    start_log(level, format);
     try {
         return run(config);
     } catch (const antipode::Error& error) {

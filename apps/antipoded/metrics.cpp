@@ -28,6 +28,16 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
     gauge(registry, "antipode_store_lag_seconds",
           "How far this site is behind the primary's capture and clock.", labels,
           store["total_lag_seconds"]);
+    for (const char* stage : {"capture", "delivery", "apply"}) {
+        Labels of_stage = labels;
+        of_stage["stage"] = stage;
+        gauge(registry, "antipode_store_stage_lag_seconds",
+              "The part of the lag that arises there, by the newest marker.", of_stage,
+              store[std::string(stage) + "_lag_seconds"]);
+    }
+    gauge(registry, "antipode_store_catches_up_seconds",
+          "Until the lag is gone at the rate of the last minute.", labels,
+          store["catches_up_seconds"]);
     gauge(registry, "antipode_store_backlog_events", "Events that wait here.", labels,
           store["backlog_events"]);
     gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels, store["backlog_bytes"]);
@@ -68,6 +78,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
         gauge(registry, "antipode_store_unproven",
               "Repositories that are here and whose objects are still to be read.", labels,
               check.value("unproven", nlohmann::json()));
+        gauge(registry, "antipode_store_repeated_mismatches",
+              "Items that were found to differ three times or more within a day.", labels,
+              check.value("repeated", nlohmann::json()));
         gauge(registry, "antipode_store_content_check_extras",
               "What is here and was never applied.", labels,
               check.value("extras", nlohmann::json()));
@@ -117,6 +130,18 @@ std::string render_metrics(const nlohmann::json& status) {
     gauge(registry, "antipode_recovery_point_timestamp_seconds",
           "Everything captured up to here is applied on this site.", {},
           status["recovery_point_us"], microseconds_per_second);
+    if (status["stream"].is_object()) {
+        gauge(registry, "antipode_stream_bytes", "What this site's stream holds.", {},
+              status["stream"]["bytes"]);
+        gauge(registry, "antipode_stream_max_bytes", "What it may hold.", {},
+              status["stream"]["max_bytes"]);
+    }
+    for (const auto& disk : status["disks"]) {
+        const Labels labels = {{"path", disk["path"].get<std::string>()}};
+        gauge(registry, "antipode_disk_available_bytes",
+              "Room on a file system that this site writes to.", labels, disk["available_bytes"]);
+        gauge(registry, "antipode_disk_size_bytes", "Its size.", labels, disk["size_bytes"]);
+    }
     if (status["refused"].is_object()) {
         gauge(registry, "antipode_refused_events",
               "Events of the primary's stream that are not this cluster's and epoch's, or broken, "

@@ -111,6 +111,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                                                       : asked_.fulfil(request);
           },
           clock),
+      stream_watch_(config, epoch),
       workers_(clock) {
     serve_bulk();
     start_workers();
@@ -473,6 +474,7 @@ void PrimaryHalf::show(nlohmann::json& out) const {
     const primary::PublisherStatus status = publisher_.status();
     const TimePoint now = clock_.now();
     const std::vector<WorkerState> workers = workers_.states();
+    out["stream"] = stream_watch_.show();
     for (const auto& lane : status.lanes) {
         nlohmann::json store = empty_store(lane.store);
         if (const WorkerState* worker = problem_of(workers, lane.store)) {

@@ -13,6 +13,7 @@
 #include "apps/antipoded/primary_stores.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/site_requests.hpp"
+#include "apps/antipoded/stream_watch.hpp"
 #include "base/config.hpp"
 #include "primary/publisher.hpp"
 #include "primary/registered_sites.hpp"
@@ -101,6 +102,7 @@ class PrimaryHalf final : public Half {
     nats::Responder safe_hearer_;
     PrimaryRequests asked_;
     SiteRequests requests_;
+    StreamWatch stream_watch_;
     Workers workers_;  // last: ends before what it uses
 };
 

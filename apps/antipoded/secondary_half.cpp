@@ -111,6 +111,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
       drill_(config, *this, epoch, primary, clock),
+      stream_watch_(config, epoch),
       workers_(clock) {
     // Only a promotion opens them.
     Fences(config).close_hooks(primary);
@@ -176,6 +177,9 @@ void SecondaryHalf::start_workers() {
     workers_.add("relay", [this](const std::stop_token& stop, Worker::Progress progress) {
         relay_.run(stop, progress);
     });
+    workers_.add("stream watch", [this](const std::stop_token& stop, Worker::Progress progress) {
+        stream_watch_.run(stop, progress);
+    });
     workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
         repair_.run(stop, progress);
     });
@@ -214,6 +218,9 @@ void SecondaryHalf::start_sweeps() {
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
                          sweep->run(stop, progress);
                      });
+        if (config_.tuning.watch_mirrors && !store->root().empty()) {
+            start_mirror_watch(*store);
+        }
     }
     for (const auto& store : stores_.items) {
         for (SecondaryItems::Chore& chore : store->chores()) {
@@ -227,6 +234,19 @@ void SecondaryHalf::start_sweeps() {
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);
     });
+}
+
+void SecondaryHalf::start_mirror_watch(SecondaryItems& store) {
+    const StoreId& id = store.apply().store();
+    secondary::Sweep& sweep = *sweeps_.at(id);
+    auto& watching = mirror_watches_[id];
+    watching = std::make_unique<MirrorWatching>(
+        store, registry_, [&sweep](const std::string& name, bool here) { sweep.seen(name, here); },
+        clock_);
+    workers_.add("mirror watch " + id.to_string(),
+                 [&watching](const std::stop_token& stop, Worker::Progress progress) {
+                     watching->run(stop, progress);
+                 });
 }
 
 std::string SecondaryHalf::why_no_item(const StoreId& store, const std::string& item) const {

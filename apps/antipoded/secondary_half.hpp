@@ -8,13 +8,16 @@
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/drill.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/mirror_watching.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
 #include "apps/antipoded/site_requests.hpp"
+#include "apps/antipoded/stream_watch.hpp"
 #include "apps/antipoded/worker_group.hpp"
 #include "base/config.hpp"
 #include "base/recent_stream.hpp"
+#include "secondary/catch_up.hpp"
 #include "secondary/inventory_check.hpp"
 #include "secondary/pulls.hpp"
 #include "secondary/receiver.hpp"
@@ -69,10 +72,13 @@ class SecondaryHalf final : public Half {
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
+    void start_mirror_watch(SecondaryItems& store);
     std::string why_no_item(const StoreId& store, const std::string& item) const;
     void run_requests(const std::stop_token& stop, Worker::Progress progress);
     bool is_copied(const StoreId& store) const;
     void tell_safe(const secondary::Safe& safe);
+    void show_catch_up(const secondary::ReceiverLaneStatus& lane, TimePoint now,
+                       nlohmann::json& row) const;
     nlohmann::json show_inventory(const StoreId& store) const;
     nlohmann::json show_content_check(const StoreId& store) const;
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
@@ -108,13 +114,16 @@ class SecondaryHalf final : public Half {
     secondary::Relay relay_;
     secondary::Repair repair_;
     secondary::InventoryCheck inventory_check_;
+    mutable Synchronized<std::map<StoreId, secondary::CatchUp>> catch_ups_;
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
+    std::map<StoreId, std::unique_ptr<MirrorWatching>> mirror_watches_;
     Pauses pauses_;
     SecondaryRequests asked_;
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     WorkerGroup pull_workers_;
     Drill drill_;
+    StreamWatch stream_watch_;
     Workers workers_;  // last: ends before what it uses
 };
 

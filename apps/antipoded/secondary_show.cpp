@@ -55,6 +55,7 @@ nlohmann::json SecondaryHalf::show_inventory(const StoreId& store) const {
 nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto looks = registry_.looks(store);
     const auto status = sweeps_.at(store)->status();
+    const auto repeated = registry_.repeated(store);
     nlohmann::json row = {{"asked", looks.asked},
                           {"failing", looks.failing},
                           {"unproven", registry_.unproven(store)},
@@ -64,8 +65,15 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
                           {"differed", registry_.found_differing(store)},
                           {"found_by_reading", registry_.found_by_reading(store)},
                           {"last_differing", status.last_differing},
+                          {"repeated", repeated.items},
+                          {"most_repeated", printable(repeated.most_often)},
+                          {"most_repeated_times", repeated.times},
                           {"extras", nullptr},
-                          {"first_extra", status.first_extra}};
+                          {"first_extra", status.first_extra},
+                          {"watch_problem", nullptr}};
+    if (const auto watching = mirror_watches_.find(store); watching != mirror_watches_.end()) {
+        row["watch_problem"] = watching->second->problem();
+    }
     if (looks.oldest) {
         row["oldest_us"] = to_microseconds(*looks.oldest);
     }
@@ -73,6 +81,22 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
         row["extras"] = *status.extras;
     }
     return row;
+}
+
+/// Whoever asks for the status makes the measurement, the daemon itself every few seconds.
+void SecondaryHalf::show_catch_up(const secondary::ReceiverLaneStatus& lane, TimePoint now,
+                                  nlohmann::json& row) const {
+    const auto applied_through = lane.times.applied_through;
+    catch_ups_.with([&](auto& lanes) {
+        secondary::CatchUp& catch_up = lanes[lane.store];
+        if (applied_through) {
+            catch_up.note(clock_.steady_now(), *applied_through);
+            const auto left = catch_up.seconds_left(seconds_between(*applied_through, now));
+            row["catches_up_seconds"] = left ? nlohmann::json(*left) : nlohmann::json();
+        }
+        const auto rate = catch_up.rate();
+        row["apply_rate"] = rate ? nlohmann::json(*rate) : nlohmann::json();
+    });
 }
 
 nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lane,
@@ -96,6 +120,7 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
             std::max(0.0, seconds_between(*times.applied_through, *times.captured_through));
     }
     row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
+    show_catch_up(lane, now, row);
     row["backlog_events"] = lane.order.waiting;
     row["backlog_bytes"] = lane.order.waiting_bytes;
     row["position"] = lane.order.finished.to_string();
@@ -171,6 +196,7 @@ void SecondaryHalf::show(nlohmann::json& out) const {
                       {"reason", relay.refusal},
                       {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
     out["pulls"] = show_pulls(pulls_, bulk_);
+    out["stream"] = stream_watch_.show();
     if (const auto point = receiver_.recovery_point()) {
         out["recovery_point_us"] = to_microseconds(*point);
     } else {

@@ -15,10 +15,12 @@
 #include "primary/blobs/filter.hpp"
 #include "secondary/blobs/apply.hpp"
 #include "secondary/blobs/deleted.hpp"
+#include "secondary/blobs/places.hpp"
 #include "secondary/database/transaction_apply.hpp"
 #include "secondary/repositories/apply.hpp"
 #include "secondary/repositories/housekeeping.hpp"
 #include "secondary/repositories/names.hpp"
+#include "secondary/repositories/places.hpp"
 #include "verify/blob_digest.hpp"
 
 namespace antipode {
@@ -89,6 +91,15 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
         ready();
         housekeeping_->step(stop);
     }
+    std::unique_ptr<secondary::MirrorPlaces> places(FileTree& tree,
+                                                    const secondary::Registry& registry) {
+        ready();
+        return std::make_unique<secondary::RepositoryPlaces>(
+            store_, tree, *repositories_, registry,
+            [this](const std::string& name, TimePoint since) {
+                return housekeeping_->kept_since(name, since);
+            });
+    }
     /// Repositories that were there before, or that somebody put there.
     void guard_all(const std::stop_token& stop) {
         // A step that waits for the next round would count as not done, and the site as not ready.
@@ -152,6 +163,11 @@ class GitSecondary final : public SecondaryItems {
         return {{"housekeeping", [this](const auto& stop) { apply_.keep_house(stop); }},
                 {"hooks", [this](const auto& stop) { apply_.guard_all(stop); }}};
     }
+    std::unique_ptr<secondary::MirrorPlaces> places(FileTree& tree,
+                                                    const secondary::Registry& registry) override {
+        return apply_.places(tree, registry);
+    }
+    std::filesystem::path root() const override { return tree_.root(); }
 
     std::string why_no_item(const std::string& item) const override {
         return secondary::refuse_repository_name(item);
@@ -227,7 +243,18 @@ class FilesSecondary final : private Root, public TreeSecondary {
     FilesSecondary(const Config::Blobs& store, const secondary::Registry& registry,
                    const Clock& clock)
         : Root{files::PosixTree(store.root, store.owner_ids)},
-          TreeSecondary(store, tree, registry, clock) {}
+          TreeSecondary(store, tree, registry, clock),
+          directories_(store.all_directories()) {}
+
+    std::unique_ptr<secondary::MirrorPlaces> places(FileTree& files,
+                                                    const secondary::Registry&) override {
+        return std::make_unique<secondary::BlobPlaces>(
+            files, directories_, [this](const std::string& item) { return excludes(item); });
+    }
+    std::filesystem::path root() const override { return tree.root(); }
+
+  private:
+    const bool directories_;
 };
 
 class BucketSecondary final : private StoreBucket, public TreeSecondary {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -13,6 +14,7 @@
 #include "secondary/apply.hpp"
 #include "secondary/content.hpp"
 #include "secondary/look.hpp"
+#include "secondary/mirror_watch.hpp"
 #include "secondary/registry.hpp"
 
 /// The one place that knows which stores a secondary can apply: a new kind is one line in
@@ -46,6 +48,11 @@ class SecondaryItems {
         std::function<void(const std::stop_token& stop)> step;
     };
     virtual std::vector<Chore> chores() { return {}; }
+    /// What a watch of its files needs; nullptr: they cannot be watched. Throws Error{Retry}.
+    virtual std::unique_ptr<secondary::MirrorPlaces> places(FileTree&, const secondary::Registry&) {
+        return nullptr;
+    }
+    virtual std::filesystem::path root() const { return {}; }
 };
 
 struct SecondaryStores {

@@ -1,6 +1,7 @@
 #include "primary/blobs/bulk.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 
 #include "base/digest.hpp"
@@ -76,6 +77,47 @@ class ContentsBody final : public BulkBody {
     size_t sent_ = 0;
 };
 
+/// The hash of each range, made when the one before was sent.
+class HashesBody final : public BulkBody {
+  public:
+    HashesBody(std::unique_ptr<FileReader> file, uint64_t size, uint64_t range_bytes)
+        : file_(std::move(file)), size_(size), range_bytes_(range_bytes) {}
+
+    std::optional<uint64_t> size() const override { return std::nullopt; }
+    void seek(uint64_t) override {}
+    size_t read(std::span<char> buffer) override {
+        Sha256 hash{};
+        if (place_ >= size_ || buffer.size() < hash.size()) {
+            return 0;
+        }
+        std::string bytes(std::min(range_bytes_, size_ - place_), '\0');
+        if (file_->read_at(place_, bytes) != bytes.size()) {
+            throw Error(Reaction::Retry, "the file got shorter while it was read");
+        }
+        hash = sha256(bytes);
+        place_ += bytes.size();
+        std::copy(hash.begin(), hash.end(), buffer.begin());
+        return hash.size();
+    }
+
+  private:
+    std::unique_ptr<FileReader> file_;
+    const uint64_t size_;
+    const uint64_t range_bytes_;
+    uint64_t place_ = 0;
+};
+
+/// nullopt: it is no size of ranges that anybody asks for.
+std::optional<uint64_t> range_bytes_of(const BulkRequest& request) {
+    constexpr uint64_t least = 4096;
+    const std::string text = request.parameter("bytes").value_or("");
+    uint64_t bytes = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
+    const bool whole = error == std::errc{} && end == text.data() + text.size();
+    return whole && bytes >= least && bytes <= 64 * limits::mib ? std::optional(bytes)
+                                                                : std::nullopt;
+}
+
 }  // namespace
 
 std::unique_ptr<BulkBody> BlobBulk::open(const BulkRequest& request) {
@@ -88,10 +130,15 @@ std::unique_ptr<BulkBody> BlobBulk::open(const BulkRequest& request) {
     }
     const auto text = request.parameter("ref");
     const auto bytes = text ? from_hex(*text) : std::nullopt;
-    if (!request.path.ends_with("/content") || !bytes) {
+    const bool hashes = request.path.ends_with("/hashes");
+    const auto range_bytes = hashes ? range_bytes_of(request) : std::nullopt;
+    if (!bytes || (hashes ? !range_bytes : !request.path.ends_with("/content"))) {
         return nullptr;
     }
     auto found = find(*bytes);
+    if (found && hashes) {
+        return std::make_unique<HashesBody>(std::move(found->file), found->size, *range_bytes);
+    }
     return found ? std::make_unique<FileBody>(std::move(found->file), found->size) : nullptr;
 }
 

@@ -11,8 +11,9 @@
 
 namespace antipode::primary {
 
-/// Serves the content of blobs: "blobs/<store>/content?ref=<BlobReference in hex>", and many small
-/// ones at once: "blobs/<store>/contents" (protocol/contents.hpp). A file
+/// Serves the content of blobs: "blobs/<store>/content?ref=<BlobReference in hex>", many small
+/// ones at once: "blobs/<store>/contents" (protocol/contents.hpp), and the SHA-256 of each `bytes`
+/// of one, one after the other: "blobs/<store>/hashes?ref=...&bytes=8388608". A file
 /// that got shorter, or is another one of another size, is a 404: it was superseded, and a later
 /// event brings what came after. One that grew is served up to the size in the reference. Whether
 /// it is the announced version is decided by the receiver, by the hash. Thread-safe.

@@ -1,6 +1,9 @@
 #include "secondary/repositories/apply.hpp"
 
+#include <algorithm>
 #include <set>
+
+#include <spdlog/spdlog.h>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -75,6 +78,27 @@ PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
         input.bytes = update.pack().inline_();
     }
     return input;
+}
+
+std::string text_of(const RefValue& value) {
+    return value.absent()         ? "missing"
+           : value.target.empty() ? to_hex(value.oid)
+                                  : "-> " + printable(value.target);
+}
+
+/// What is asked for whole although something of it is here was not as it should be.
+void tell_differences(const StoreId& store, const std::string& name,
+                      const std::vector<RefChange>& changes) {
+    constexpr size_t most = 8;
+    for (size_t i = 0; i < std::min(changes.size(), most); ++i) {
+        spdlog::info("{}: {}: {} is {} here and {} on the primary", store.to_string(),
+                     printable(name), printable(changes[i].name), text_of(changes[i].before),
+                     text_of(changes[i].after));
+    }
+    if (changes.size() > most) {
+        spdlog::info("{}: {}: {} more refs differ", store.to_string(), printable(name),
+                     changes.size() - most);
+    }
 }
 
 /// Why the pack is not what the event says; empty when it is. A pulled file was checked when it
@@ -247,6 +271,12 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
     }
     const std::string& name = update.repository();
     const RepositoryRefs here = make_ready(name, update.object_format(), stop);
+    const bool had_refs = std::any_of(here.refs.begin(), here.refs.end(), [](const auto& ref) {
+        return ref.first.starts_with("refs/");
+    });
+    if (had_refs) {
+        tell_differences(store_, name, difference(here.refs, wanted.refs));
+    }
     const Result result = take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
     // What is whole on the primary and cannot be taken in here stumbles over what is here.
     const bool stumbles =

@@ -12,6 +12,8 @@ namespace antipode::secondary {
 namespace {
 
 constexpr std::chrono::hours walk_interval(24);
+/// Whoever asks what changed something asks soon.
+constexpr std::chrono::minutes remembered(10);
 
 }  // namespace
 
@@ -22,6 +24,23 @@ void Housekeeping::note(const std::string& name) {
     const std::scoped_lock lock(mutex_);
     names_.insert(name);
     noted_.notify_one();
+}
+
+bool Housekeeping::kept_since(const std::string& name, TimePoint time) const {
+    const std::scoped_lock lock(mutex_);
+    const auto kept = kept_.find(name);
+    return name == kept_now_ || (kept != kept_.end() && kept->second >= time);
+}
+
+void Housekeeping::note_end(const std::string& name, bool worked) {
+    const std::scoped_lock lock(mutex_);
+    const TimePoint now = clock_.now();
+    kept_now_.clear();
+    if (!worked) {
+        return;
+    }
+    std::erase_if(kept_, [&](const auto& kept) { return kept.second < now - remembered; });
+    kept_[name] = now;
 }
 
 void Housekeeping::step(const std::stop_token& stop) {
@@ -37,7 +56,9 @@ void Housekeeping::step(const std::stop_token& stop) {
         return;
     }
     const SteadyTime began = clock_.steady_now();
-    if (keep(name, stop)) {
+    const bool worked = keep(name, stop);
+    note_end(name, worked);
+    if (worked) {
         const auto took = clock_.steady_now() - began;
         sleep_unless_stopped(std::chrono::duration_cast<std::chrono::milliseconds>(took), stop);
     }
@@ -52,6 +73,7 @@ std::string Housekeeping::next(const std::stop_token& stop) {
     auto found = names_.upper_bound(last_);
     found = found == names_.end() ? names_.begin() : found;
     last_ = *found;
+    kept_now_ = last_;
     names_.erase(found);
     return last_;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <set>
 #include <stop_token>
@@ -22,21 +23,26 @@ class Housekeeping {
 
     /// It changed.
     void note(const std::string& name);
+    /// Whether something of it may have been changed by this at the time or later; any thread.
+    bool kept_since(const std::string& name, TimePoint time) const;
     /// Keeps one repository, of which something may be due; waits a moment when there is none.
     void step(const std::stop_token& stop);
 
   private:
     std::string next(const std::stop_token& stop);
     bool keep(const std::string& name, const std::stop_token& stop);
+    void note_end(const std::string& name, bool worked);
 
     Repositories& repositories_;
     const Clock& clock_;
     SteadyTime walk_due_;
     std::string last_problem_;
-    std::mutex mutex_;  ///< of what follows
+    mutable std::mutex mutex_;  ///< of what follows
     std::condition_variable_any noted_;
     std::set<std::string> names_;
     std::string last_;  ///< names go round: one that changes all the time keeps up no other
+    std::string kept_now_;
+    std::map<std::string, TimePoint> kept_;  ///< lately, and when that ended
 };
 
 }  // namespace antipode::secondary

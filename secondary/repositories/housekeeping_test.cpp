@@ -13,12 +13,13 @@ class NotedRepositories final : public test::MemoryRepositories {
   public:
     std::vector<std::string> kept;
     std::string broken;
+    bool any_due = true;
     bool keep_house(const std::string& name, const std::stop_token&) override {
         kept.push_back(name);
         if (name == broken) {
             throw Error(Reaction::Retry, "cannot be kept");
         }
-        return true;
+        return any_due;
     }
 };
 
@@ -48,6 +49,22 @@ TEST_F(HousekeepingTest, KeepsWhatChangedAndEverythingOnceADay) {
     clock_.advance(std::chrono::hours(25));
     step(3);
     EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b", "a", "b"}));
+}
+
+TEST_F(HousekeepingTest, KnowsWhatItMayHaveChangedAndSinceWhen) {
+    repositories_.create("a", "sha1", stop_);
+    repositories_.any_due = false;
+    step(2);
+    EXPECT_FALSE(housekeeping_.kept_since("a", clock_.now())) << "it only looked";
+    repositories_.any_due = true;
+    housekeeping_.note("a");
+    step(1);
+    EXPECT_TRUE(housekeeping_.kept_since("a", clock_.now()));
+    EXPECT_FALSE(housekeeping_.kept_since("b", clock_.now()));
+    const TimePoint ended = clock_.now();
+    clock_.advance(std::chrono::minutes(1));
+    EXPECT_TRUE(housekeeping_.kept_since("a", ended));
+    EXPECT_FALSE(housekeeping_.kept_since("a", clock_.now()));
 }
 
 TEST_F(HousekeepingTest, OneThatAlwaysChangesAndOneThatFailsKeepUpNoOther) {

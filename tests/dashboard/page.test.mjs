@@ -92,6 +92,22 @@ test("says what failed, why, and what comes next", async () => {
   await close(page);
 });
 
+test("names what was changed by hand, with the command that mends it", async () => {
+  const page = await openPage(browser, sites.sydney.url);
+  await live(page);
+  const stray = join(sites.sydney.files, "stray");
+  await writeFile(stray, "put here by hand");
+  const problem = entry(page, "attention", "1 thing is there that was never applied, stray");
+  await problem.locator("code", {
+    hasText: "antipode resync --store blobs/uploads --site sydney stray",
+  }).waitFor();
+  await problem.locator("button", { hasText: "Copy" }).waitFor();
+  await expectAccessible(page, "by hand");
+  await rm(stray);
+  await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
+  await close(page);
+});
+
 test("turns grey when the daemon dies, and is live again with it", async () => {
   const page = await openPage(browser, sites.sydney.url);
   const primary = await openPage(browser, sites.london.url);

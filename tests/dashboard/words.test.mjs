@@ -60,6 +60,16 @@ test("says when content was looked at again", () => {
   assert.ok(!("Read again" in facts({})) && !("Compared" in facts({})));
 });
 
+test("says when a store catches up", () => {
+  const said = (more) => Object.fromEntries(words.storeView(store(more), status(), now).facts)[
+    "Catches up"];
+  assert.equal(said({ catches_up_seconds: 0, apply_rate: null }), "now");
+  assert.equal(said({ catches_up_seconds: 372, apply_rate: 5 }), "in 6m12s");
+  assert.equal(said({ catches_up_seconds: null, apply_rate: 0.5 }), "not at this rate");
+  assert.equal(said({ catches_up_seconds: null, apply_rate: null }), "?");
+  assert.equal(said({}), undefined, "an older daemon");
+});
+
 test("says how the inventory compares with the primary's", () => {
   const said = (inventory) => Object.fromEntries(words.storeView(
     store({ content_check: { asked: 0, oldest_us: now }, inventory }), status(), now).facts)

@@ -225,6 +225,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
         return run({"curl", "-fsS", url + "/readyz"}).status == 0;
     })) << run({"curl", "-sS", url + "/readyz"}).output;
     EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
+    EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stream.bytes").has_value(); }));
     EXPECT_TRUE(eventually([&] {
         return sites.sydney.status("[.stores[] | select(.inventory.equal_us != null)] | length") ==
                "2";
@@ -242,6 +243,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_recovery_point_timestamp_seconds",
                                             "antipode_store_captured_through_timestamp_seconds",
                                             "antipode_store_lag_seconds",
+                                            "antipode_store_stage_lag_seconds",
+                                            "antipode_store_catches_up_seconds",
                                             "antipode_store_inventory_differed",
                                             "antipode_store_inventory_equal_timestamp_seconds",
                                             "antipode_store_inventory_undecided",
@@ -255,7 +258,12 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_check_undecided",
                                             "antipode_store_content_check_differed",
                                             "antipode_store_content_check_extras",
+                                            "antipode_store_repeated_mismatches",
                                             "antipode_store_content_check_oldest_timestamp_seconds",
+                                            "antipode_disk_available_bytes",
+                                            "antipode_disk_size_bytes",
+                                            "antipode_stream_bytes",
+                                            "antipode_stream_max_bytes",
                                             "antipode_refused_events",
                                             "antipode_pulls_missing_bytes",
                                             "antipode_pulls_received_bytes",

@@ -9,6 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 
+constexpr int unknown = 6;
 constexpr int usage = 2;
 constexpr int blocked = 4;
 constexpr int unreachable = 5;
@@ -95,12 +96,43 @@ TEST_F(PauseCommand, SaysWhatItCannotDo) {
     result = wait({});
     EXPECT_EQ(result.status, usage);
     EXPECT_THAT(result.error, HasSubstr("london is the primary: it has everything"));
-    EXPECT_EQ(wait({"12", "--site", "sydney"}).status, usage);
+    EXPECT_EQ(wait({"12", "--site", "sydney"}).status, unknown) << "no LSN, and no file";
+    EXPECT_EQ(wait({"12", "--store", "app", "--site", "sydney"}).status, usage);
     sites_.sydney.kill();
     EXPECT_EQ(wait({"--site", "sydney"}).status, unreachable);
 }
 
+TEST_F(PauseCommand, OneFileOrRepositoryIsWaitedForAndNothingElse) {
+    const auto to_sydney = [&](const std::string& what, const std::string& timeout) {
+        return wait({what, "--site", "sydney", "--timeout", timeout});
+    };
+    must_run({"git", "init", "-q", "--bare", (sites_.london.git_root / "app.git").string()});
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
+    EXPECT_EQ(sites_.sydney.antipode({"pause", "database/app", "--reason", "x"}).status, 0);
+    EXPECT_EQ(sites_.sydney.antipode({"pause", "repositories/git", "--reason", "x"}).status, 0);
+    write();
+    const std::string file = std::to_string(written_);
+    CommandResult result = to_sydney(file, "60");
+    EXPECT_EQ(result.status, 0) << result.output << result.error << sites_.describe();
+    EXPECT_TRUE(has_files());
+    EXPECT_FALSE(has_rows());
+    must_run({"git", "-C", (sites_.london.git_root / "app.git").string(), "symbolic-ref", "HEAD",
+              "refs/heads/other"});
+    result = to_sydney("app.git", "2");
+    EXPECT_EQ(result.status, timed_out) << result.output << result.error;
+    EXPECT_THAT(result.error, HasSubstr("sydney does not have it yet: "));
+    EXPECT_EQ(sites_.sydney.antipode({"resume"}).status, 0);
+    result = to_sydney("app.git", "60");
+    EXPECT_EQ(result.status, 0) << result.output << result.error << sites_.describe();
+    EXPECT_EQ(read_file(sites_.sydney.git_root / "app.git/HEAD"), "ref: refs/heads/other\n");
+    std::filesystem::remove(sites_.london.files_root / file);
+    result = to_sydney(file, "60");
+    EXPECT_EQ(result.status, 0) << result.output << result.error << sites_.describe();
+    EXPECT_FALSE(has_files()) << "its removal is waited for, too";
+}
+
 TEST_F(PauseCommand, EndsByItself) {
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     EXPECT_EQ(sites_.sydney.antipode({"pause", "--reason", "x", "--for", "12s"}).status, 0);
     write();
     const bool early = has_rows();

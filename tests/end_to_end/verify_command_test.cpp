@@ -1,11 +1,11 @@
 // Content that somebody damages on a secondary is found, named and brought again; nothing else is.
-#include <fstream>
 #include <future>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "adapters/sqlite/database.hpp"
+#include "tests/end_to_end/damage.hpp"
 #include "tests/end_to_end/site.hpp"
 
 namespace antipode::test {
@@ -17,65 +17,13 @@ using testing::HasSubstr;
 constexpr int equal = 0;
 constexpr int findings = 3;
 
-/// Every bit of the byte in the middle, and the times stay.
-void flip(const fs::path& file) {
-    must_run({"chmod", "u+w", file.string()});
-    const auto time = fs::last_write_time(file);
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
-    stream.seekg(middle);
-    const int byte = stream.get();
-    stream.seekp(middle);
-    stream.put(static_cast<char>(~byte));
-    stream.close();
-    fs::last_write_time(file, time);
-}
-
-std::vector<fs::path> files_below(const fs::path& directory, const std::string& extension) {
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-        if (entry.is_regular_file() && entry.path().extension() == extension) {
-            files.push_back(entry.path());
-        }
-    }
-    return files;
-}
-
 class Verify : public testing::Test {
   protected:
     void make_file(const std::string& name) const {
         write_file(sites_.london.files_root / name, "content of " + name + std::string(5000, '.'));
     }
-    /// With a branch, a tag, and a large file.
-    void make_repository(const std::string& name) const {
-        const fs::path clone = sites_.temporary.path() / ("clone of " + name);
-        const std::string there = (sites_.london.git_root / name).string();
-        must_run({"git", "init", "-q", "--bare", "-b", "main", there});
-        must_run({"git", "init", "-q", "-b", "main", clone.string()});
-        Process::Options options;
-        options.directory = clone;
-        const auto git = [&](std::vector<std::string> arguments) {
-            arguments.insert(arguments.begin(),
-                             {"git", "-c", "user.name=Test", "-c", "user.email=test@example.org"});
-            must_run(arguments, {}, options);
-        };
-        for (int i = 0; i < 3; ++i) {
-            write_file(clone / ("file " + std::to_string(i)), name + std::to_string(i * 7919));
-            git({"add", "."});
-            git({"commit", "-q", "-m", "commit " + std::to_string(i)});
-        }
-        git({"tag", "v1", "HEAD~1"});
-        git({"push", "-q", there, "HEAD:refs/heads/main", "HEAD~1:refs/heads/old", "v1"});
-    }
     fs::path file(const std::string& name) const { return sites_.sydney.files_root / name; }
     fs::path repository(const std::string& name) const { return sites_.sydney.git_root / name; }
-    /// As a program that runs no hooks, past the one that refuses what is not the daemon's.
-    void git(const std::string& name, std::vector<std::string> arguments) const {
-        arguments.insert(arguments.begin(),
-                         {"git", "-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-C",
-                          repository(name).string()});
-        must_run(arguments);
-    }
     CommandResult verify(std::vector<std::string> options = {}) const {
         options.insert(options.begin(), "verify");
         return sites_.sydney.antipode(options);
@@ -83,93 +31,12 @@ class Verify : public testing::Test {
     /// What the daemon named, once each.
     std::string named() const { return read_file(sites_.sydney.directory / "antipoded.log"); }
 
-    TwoSites sites_;
+    /// Or it would be mended before it is asked for.
+    TwoSites sites_{"[tuning]\nwatch_mirrors = false\n"};
 };
 
 TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
-    struct Damage {
-        std::string item;
-        std::function<void()> make;
-        std::string named;  ///< what is said of it
-    };
-    const std::vector<Damage> of_files = {
-        {"flipped", [&] { flip(file("flipped")); }, "its content here is blob-1:"},
-        {"cut", [&] { fs::resize_file(file("cut"), 100); }, "its content here is blob-1:"},
-        {"grown", [&] { std::ofstream(file("grown"), std::ios::app) << "x"; }, "its content here"},
-        {"of the same size", [&] { write_file(file("of the same size"), std::string(5027, 'x')); },
-         "its content here"},
-        {"empty", [&] { fs::resize_file(file("empty"), 0); }, "its content here"},
-        {"missing", [&] { fs::remove(file("missing")); }, "it is missing here"},
-        {"linked",
-         [&] {
-             fs::remove(file("linked"));
-             fs::create_symlink("flipped", file("linked"));
-         },
-         "something that is no plain file"},
-        {"dir/below", [&] { fs::remove_all(file("dir")); }, "it is missing here"},
-        {"of another mode",
-         [&] {
-             must_run({"chmod", "0600", file("of another mode").string()});
-         },
-         "it has mode 0600, "},
-        {"touched",
-         [&] {
-             must_run({"touch", "-d", "2001-02-03", file("touched").string()});
-         },
-         "time 2001-02-0"},
-    };
-    const auto pack = [&](const std::string& name) {
-        return files_below(repository(name) / "objects/pack", ".pack").at(0);
-    };
-    const std::vector<Damage> of_repositories = {
-        {"flipped.git", [&] { flip(pack("flipped.git")); }, "git fsck: "},
-        {"cut.git",
-         [&] {
-             must_run({"chmod", "u+w", pack("cut.git").string()});
-             fs::resize_file(pack("cut.git"), 40);
-         },
-         "git fsck: "},
-        {"no-pack.git", [&] { fs::remove(pack("no-pack.git")); }, "git fsck: "},
-        {"index.git", [&] { flip(fs::path(pack("index.git")).replace_extension(".idx")); },
-         "git fsck: "},
-        {"no-objects.git", [&] { fs::remove_all(repository("no-objects.git") / "objects"); },
-         "no git repository"},
-        {"extra-ref.git",
-         [&] {
-             git("extra-ref.git", {"branch", "extra", "main"});
-         },
-         "its content here is refs-1:"},
-        {"moved.git",
-         [&] {
-             git("moved.git", {"branch", "-f", "old", "main"});
-         },
-         "its content here is refs-1:"},
-        {"lost-ref.git",
-         [&] {
-             git("lost-ref.git", {"tag", "-d", "v1"});
-         },
-         "its content here is refs-1:"},
-        {"head.git",
-         [&] {
-             git("head.git", {"symbolic-ref", "HEAD", "refs/heads/old"});
-         },
-         "its content here is refs-1:"},
-        {"no-head.git", [&] { fs::remove(repository("no-head.git") / "HEAD"); },
-         "no git repository"},
-        {"garbage-ref.git",
-         [&] { write_file(repository("garbage-ref.git") / "refs/heads/main", "garbage\n"); },
-         "refs/heads/main"},
-        {"missing.git", [&] { fs::remove_all(repository("missing.git")); }, "it is missing here"},
-    };
-    fs::create_directories(sites_.london.files_root / "dir");
-    make_file("untouched");
-    make_repository("untouched.git");
-    for (const Damage& damage : of_files) {
-        make_file(damage.item);
-    }
-    for (const Damage& damage : of_repositories) {
-        make_repository(damage.item);
-    }
+    const std::vector<Damage> all = damage_of_every_kind(sites_.london, sites_.sydney);
     ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     sites_.expect_equal();
     CommandResult result = verify();
@@ -177,11 +44,9 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
     EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 11 items read again; all are as they were "
                                          "applied\n"));
 
-    git("flipped.git", {"config", "antipode.local", "kept"});
-    for (const auto* store : {&of_files, &of_repositories}) {
-        for (const Damage& damage : *store) {
-            damage.make();
-        }
+    git_without_hooks(repository("flipped.git"), {"config", "antipode.local", "kept"});
+    for (const Damage& damage : all) {
+        damage.make();
     }
     result = verify({"--timeout", "120"});
     EXPECT_EQ(result.status, findings) << result.output << result.error << sites_.describe();
@@ -190,16 +55,14 @@ TEST_F(Verify, WhateverIsDamagedIsFoundNamedAndBroughtAgain) {
                           "right now\n"));
     EXPECT_THAT(result.output, HasSubstr("blobs/uploads: 11 items read again; 10 were not: "));
     const std::string log = named();
-    for (const auto* store : {&of_files, &of_repositories}) {
-        for (const Damage& damage : *store) {
-            EXPECT_THAT(log, testing::ContainsRegex(": " + damage.item +
-                                                    ": found by a check of its content: [^\n]*" +
-                                                    damage.named));
-        }
+    for (const Damage& damage : all) {
+        EXPECT_THAT(log, testing::ContainsRegex(damage.store + ": " + damage.item +
+                                                ": found by a check of its content: [^\n]*" +
+                                                damage.named));
     }
     EXPECT_THAT(log, testing::Not(HasSubstr("untouched")));
     sites_.expect_equal();
-    git("flipped.git", {"config", "antipode.local"});
+    git_without_hooks(repository("flipped.git"), {"config", "antipode.local"});
     result = verify();
     EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
     EXPECT_EQ(sites_.sydney.status(".exceptions | length"), "0");
@@ -236,7 +99,7 @@ TEST_F(Verify, UnderLoadNothingIsFoundThatIsRight) {
 
 TEST_F(Verify, WhatSomebodyPutHereIsNamedAndRemovedWhenAskedFor) {
     make_file("one");
-    make_repository("one.git");
+    make_repository(sites_.london, "one.git");
     ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     write_file(file("stray"), "put here by hand");
     fs::copy(repository("one.git"), repository("stray.git"), fs::copy_options::recursive);
@@ -261,7 +124,7 @@ TEST_F(Verify, WhatSomebodyPutHereIsNamedAndRemovedWhenAskedFor) {
 
 TEST_F(Verify, AStateDatabaseThatIsWrongIsMendedAndWhatIsRightStays) {
     make_file("one");
-    make_repository("one.git");
+    make_repository(sites_.london, "one.git");
     ASSERT_TRUE(sites_.caught_up()) << sites_.describe();
     sites_.sydney.kill();
     sqlite::Database(sites_.sydney.directory / "state/registry.db", sqlite::Database::Sync::Full)
