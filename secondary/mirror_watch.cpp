@@ -180,6 +180,9 @@ void MirrorWatch::judge_item(const std::string& item, const std::string& path,
         return;  // it is read, or brought, again already
     }
     const auto known = registry_.list(store_, {.item = item});
+    if (!known.empty() && known.front().look_asked) {
+        return;  // the same
+    }
     const auto state = known.empty() ? std::nullopt : known.front().state;
     if (!state || state->digest.empty()) {
         unknown_(item, places_.is_here(item));
