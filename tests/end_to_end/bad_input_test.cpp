@@ -251,6 +251,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_store_backlog_events",
                                             "antipode_store_backlog_bytes",
                                             "antipode_store_verified",
+                                            "antipode_store_unproven",
                                             "antipode_store_mismatches",
                                             "antipode_store_parked",
                                             "antipode_store_check_differing",
