@@ -12,10 +12,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::filesystem::path journal_of(const Site& site) {
-    return site.directory / "state/failover.journal";
-}
-
 size_t lines_of(const std::filesystem::path& file) {
     if (!std::filesystem::exists(file)) {
         return 0;

@@ -6,6 +6,7 @@
 
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/members.hpp"
 #include "apps/antipode/preflight.hpp"
 #include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
@@ -14,17 +15,6 @@ namespace antipode::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string text_at(const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::optional<double> number_at(const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_number() ? std::optional(found->get<double>())
-                                                     : std::nullopt;
-}
 
 std::string count_at(const Json& json, const char* key) {
     const auto number = number_at(json, key);

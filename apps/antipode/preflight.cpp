@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/members.hpp"
 #include "apps/antipode/status.hpp"
 
 namespace antipode::cli {
@@ -13,17 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double most_lag_seconds = 10;
-
-std::string text_at(const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::optional<double> number_at(const Json& json, const char* key) {
-    const auto found = json.find(key);
-    return found != json.end() && found->is_number() ? std::optional(found->get<double>())
-                                                     : std::nullopt;
-}
 
 std::optional<TimePoint> time_at(const Json& json, const char* key) {
     const auto found = json.find(key);

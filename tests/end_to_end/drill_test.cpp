@@ -10,12 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::string value_of(const std::string& json, const std::string& filter) {
-    std::string value = run({"jq", "-r", filter}, json).output;
-    value.erase(value.find_last_not_of('\n') + 1);
-    return value;
-}
-
 class Drill : public testing::Test {
   protected:
     Drill()
@@ -35,9 +29,6 @@ class Drill : public testing::Test {
         more.insert(more.begin(), {"drill", "-o", "json"});
         return pair_.sydney.antipode(more);
     }
-    static std::string journal_of(const Site& site) {
-        return read_file(site.directory / "state/failover.journal");
-    }
 
     TemporaryDirectory outside_;
     Pair pair_;
@@ -45,7 +36,8 @@ class Drill : public testing::Test {
 };
 
 TEST_F(Drill, MeasuresUnderLoadAndChangesNothingOnEitherSite) {
-    const std::string journals = journal_of(pair_.london) + journal_of(pair_.sydney);
+    const std::string journals =
+        read_file(journal_of(pair_.london)) + read_file(journal_of(pair_.sydney));
     writer_.start();
     ASSERT_TRUE(writer_.go_on(3)) << writer_.problem();
     const CommandResult done = drill();
@@ -72,7 +64,7 @@ TEST_F(Drill, MeasuresUnderLoadAndChangesNothingOnEitherSite) {
     EXPECT_TRUE(pair_.has_roles(pair_.london)) << pair_.describe();
     EXPECT_EQ(pair_.open_site(), &pair_.london);
     EXPECT_FALSE(std::filesystem::exists(told())) << "a command was run";
-    EXPECT_EQ(journal_of(pair_.london) + journal_of(pair_.sydney), journals);
+    EXPECT_EQ(read_file(journal_of(pair_.london)) + read_file(journal_of(pair_.sydney)), journals);
     EXPECT_EQ(pair_.sydney.sql("SELECT count(*) FROM pg_replication_slots"), "0");
     EXPECT_EQ(pair_.sydney.sql("SELECT count(*) FROM pg_publication"), "0");
     EXPECT_EQ(pair_.london.sql("SELECT to_regclass('antipode.canary')"), "");

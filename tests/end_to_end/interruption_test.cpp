@@ -59,10 +59,6 @@ std::vector<Interruption> todays_interruptions() {
     return some;
 }
 
-std::string journal_of(const Site& site) {
-    return read_file(site.directory / "state/failover.journal");
-}
-
 void kill_and_start(Site& site, const std::string& process) {
     if (process == "antipoded") {
         site.kill();
@@ -90,7 +86,7 @@ class Interruptions : public testing::Test {
 
     void interrupt(const Interruption& one) {
         Site& victim = one.at_old_primary ? *primary_ : to();
-        const size_t before = journal_of(victim).size();
+        const size_t before = read_file(journal_of(victim)).size();
         std::vector<std::string> command = {
             ANTIPODE,      "--config", (to().directory / "antipode.toml").string(),
             "promote",     to().name,  "--yes",
@@ -102,7 +98,7 @@ class Interruptions : public testing::Test {
         Process asked(command, {});
         const std::string step = "\"state\":\"" + std::string(one.state) + "\"";
         ASSERT_TRUE(eventually([&] {
-            return journal_of(victim).find(step, before) != std::string::npos;
+            return read_file(journal_of(victim)).find(step, before) != std::string::npos;
         })) << pair_.describe();
         kill_and_start(victim, one.process);
         asked.kill();

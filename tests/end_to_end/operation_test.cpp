@@ -10,16 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::string journal_of(const Site& site) {
-    return read_file(site.directory / "state/failover.journal");
-}
-
-std::string value_of(const std::string& json, const std::string& filter) {
-    std::string value = run({"jq", "-r", filter}, json).output;
-    value.erase(value.find_last_not_of('\n') + 1);
-    return value;
-}
-
 class Operation : public testing::Test {
   protected:
     Operation()
@@ -91,7 +81,7 @@ TEST_F(Operation, IsGivenUpFromTheOtherSiteWithEverythingPutBack) {
     EXPECT_THAT(read_file(outside_ / "switchover.log"),
                 HasSubstr("given up: the operator has given it up; london serves on as before"));
     expect_everything_put_back();
-    EXPECT_THAT(journal_of(pair_.london), HasSubstr("\"event\":\"aborted\""));
+    EXPECT_THAT(read_file(journal_of(pair_.london)), HasSubstr("\"event\":\"aborted\""));
 
     const std::string operation = value_of(given_up.output, ".operation");
     const CommandResult shown = pair_.london.antipode({"op", "show", operation, "-o", "json"});
@@ -117,7 +107,7 @@ TEST_F(Operation, IsGivenUpAlsoWhenTheDaemonIsKilledMeanwhile) {
         auto command = begin_switchover();
         ASSERT_TRUE(stands(pair_.london, "handed-off")) << pair_.describe();
         const bool while_rolling_back = std::string(state) == "rolling-back";
-        const size_t before = journal_of(pair_.london).size();
+        const size_t before = read_file(journal_of(pair_.london)).size();
         if (while_rolling_back) {
             pair_.london.postgres.freeze();  // it stays there
         } else {
@@ -129,7 +119,7 @@ TEST_F(Operation, IsGivenUpAlsoWhenTheDaemonIsKilledMeanwhile) {
         const std::string step = "\"state\":\"rolling-back\"";
         if (while_rolling_back) {
             ASSERT_TRUE(eventually([&] {
-                return journal_of(pair_.london).find(step, before) != std::string::npos;
+                return read_file(journal_of(pair_.london)).find(step, before) != std::string::npos;
             })) << pair_.describe();
             pair_.london.kill();
             abort.kill();
@@ -206,7 +196,7 @@ TEST_F(Operation, LetsTheServiceInOnceEveryStoreHasTakenAWrite) {
     std::filesystem::remove_all(canary);
     ASSERT_EQ(pair_.sydney.antipode({"op", "resume"}).status, 0) << pair_.describe();
     EXPECT_EQ(command->wait(30s), 0) << read_file(outside_ / "switchover.log");
-    EXPECT_THAT(journal_of(pair_.sydney),
+    EXPECT_THAT(read_file(journal_of(pair_.sydney)),
                 HasSubstr("database/app, repositories/git, blobs/uploads took a write"));
     EXPECT_EQ(pair_.sydney.sql("SELECT word FROM antipode.canary"),
               *pair_.sydney.status(".failover.operation"));

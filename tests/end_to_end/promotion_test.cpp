@@ -10,12 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::string value_of(const std::string& json, const std::string& filter) {
-    std::string value = run({"jq", "-r", filter}, json).output;
-    value.erase(value.find_last_not_of('\n') + 1);
-    return value;
-}
-
 int64_t now_us() {
     return std::chrono::duration_cast<std::chrono::microseconds>(
                std::chrono::system_clock::now().time_since_epoch())

@@ -13,12 +13,6 @@
 
 namespace antipode::test {
 
-inline std::string value_of(const std::string& json, const std::string& filter) {
-    std::string value = run({"jq", "-r", filter}, json).output;
-    value.erase(value.find_last_not_of('\n') + 1);
-    return value;
-}
-
 /// london is the primary, is lost with writes that sydney never got, and comes back after sydney
 /// was promoted.
 class Rejoin : public testing::Test {

@@ -25,10 +25,6 @@ int64_t milliseconds_since(std::chrono::steady_clock::time_point begun) {
         .count();
 }
 
-std::filesystem::path journal_of(const Site& site) {
-    return site.directory / "state/failover.journal";
-}
-
 /// False also when a file goes while it is read: that is looked at again.
 bool have_same_files(const Site& left, const Site& right) {
     try {

@@ -10,10 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::filesystem::path journal_of(const Site& site) {
-    return site.directory / "state/failover.journal";
-}
-
 class Switchover : public testing::Test {
   protected:
     void SetUp() override {

@@ -51,6 +51,16 @@ class Gate {
 
 }  // namespace
 
+std::string value_of(const std::string& json, const std::string& filter) {
+    std::string value = run({"jq", "-r", filter}, json).output;
+    value.erase(value.find_last_not_of('\n') + 1);
+    return value;
+}
+
+std::filesystem::path journal_of(const Site& site) {
+    return site.directory / "state/failover.journal";
+}
+
 std::string app(const Site& site, const std::string& sql) {
     return must_run({PostgresServer::program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1",
                      site.postgres.url("app", "app")},

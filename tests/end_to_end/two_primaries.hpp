@@ -41,6 +41,12 @@ class Pair {
     Site sydney;
 };
 
+/// What jq makes of it.
+std::string value_of(const std::string& json, const std::string& filter);
+
+/// Where a site keeps its steps of changes of the primary.
+std::filesystem::path journal_of(const Site& site);
+
 /// SQL as the application's role.
 std::string app(const Site& site, const std::string& sql);
 
