@@ -1,8 +1,10 @@
 #include "tests/support/process.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -16,6 +18,7 @@
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +93,43 @@ Prepared prepare(std::vector<std::string>& command, const Process::Options& opti
 
 int exit_status(int status) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// Below those that the system hands out to whoever connects (ip(7), ip_local_port_range).
+constexpr int lowest_port = 15'000;
+constexpr int highest_port = 32'000;
+
+int bound_socket(int family, const sockaddr* address, socklen_t size) {
+    const int socket_fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (socket_fd >= 0 && bind(socket_fd, address, size) != 0) {
+        close(socket_fd);
+        return -1;
+    }
+    return socket_fd;
+}
+
+/// No other program of the tests takes it before this one ends: an abstract name (unix(7)) is
+/// free again when its socket is closed, however that comes about.
+bool claimed(int port) {
+    const std::string name = "antipode-test-port-" + std::to_string(port);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path + 1, name.data(), name.size());
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+    return bound_socket(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), size) >= 0;
+}
+
+bool nobody_listens_on(int port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    const int socket_fd =
+        bound_socket(AF_INET, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    if (socket_fd >= 0) {
+        close(socket_fd);
+    }
+    return socket_fd >= 0;
 }
 
 }  // namespace
@@ -231,18 +271,16 @@ int kill_after(pid_t child, std::chrono::microseconds delay) {
 }
 
 int free_port() {
-    const int socket_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (bind(socket_fd, generic, size) != 0 || getsockname(socket_fd, generic, &size) != 0) {
-        close(socket_fd);
-        throw std::system_error(errno, std::generic_category(), "finding a free port");
+    thread_local std::minstd_rand random(std::random_device{}());
+    std::uniform_int_distribution<int> any(lowest_port, highest_port);
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+        const int port = any(random);
+        if (claimed(port) && nobody_listens_on(port)) {
+            return port;
+        }
     }
-    close(socket_fd);
-    return ntohs(address.sin_port);
+    throw std::runtime_error("no free port between " + std::to_string(lowest_port) + " and " +
+                             std::to_string(highest_port));
 }
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {

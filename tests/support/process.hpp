@@ -64,7 +64,8 @@ std::vector<pid_t> children_of(pid_t parent);
 /// kill -9 for a child of this process after `delay`, wherever it is then. Its wait status.
 int kill_after(pid_t child, std::chrono::microseconds delay);
 
-/// A TCP port on loopback that is free now.
+/// A TCP port on loopback that is free, and that no other program of the tests is given while
+/// this one runs. Any thread.
 int free_port();
 
 /// Polls `condition` every few milliseconds. False when it did not come true in time.

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <set>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -71,6 +72,17 @@ TEST(ChildrenOf, AreThoseThatRun) {
     const Process one({"sleep", "600"}, {});
     EXPECT_EQ(children_of(getpid()), std::vector<pid_t>{one.pid()});
     EXPECT_EQ(children_of(one.pid()), std::vector<pid_t>{});
+}
+
+TEST(FreePort, IsGivenOnceAndNotToWhoeverConnects) {
+    std::set<int> ports;
+    for (int i = 0; i < 200; ++i) {
+        EXPECT_TRUE(ports.insert(free_port()).second);
+    }
+    std::ifstream range("/proc/sys/net/ipv4/ip_local_port_range");
+    int lowest = 0;
+    range >> lowest;
+    EXPECT_LT(*ports.rbegin(), lowest);
 }
 
 }  // namespace
