@@ -12,6 +12,7 @@
 
 #include "bench/repositories_load.hpp"
 #include "bench/repositories_tool.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode::bench {
@@ -27,6 +28,7 @@ struct Options {
     double rate = 5;
     size_t pushes = 200;
     size_t missed = 400;
+    size_t large_mebibytes = 0;
     std::optional<double> round_trip_ms;
     std::vector<std::string> only;
     std::vector<std::string> tools = {"none", "fetch", "push", "rsync", "antipode"};
@@ -112,6 +114,9 @@ class Bench {
         if (wanted("outage") && tool.name() != "none") {
             outage(tool, load);
         }
+        if (options_.large_mebibytes > 0 && tool.name() != "none") {
+            memory(tool, load);
+        }
     }
 
     /// What goes over the wire when nobody pushes is part of what a push is seen to take.
@@ -174,6 +179,23 @@ class Bench {
              static_cast<double>(options_.missed) / seconds_since(begin));
     }
 
+    void memory(const RepositoriesTool& tool, RepositoriesLoad& load) {
+        const auto note_peaks = [&](const std::string& when) {
+            for (const auto& process : tool.processes()) {
+                note(tool, "most memory of " + process.name + " " + when + ", MiB",
+                     peak_mib(process.pid));
+            }
+        };
+        note_peaks("before a large push");
+        const auto begin = SteadyClock::now();
+        load.push_large(options_.large_mebibytes);
+        if (!test::eventually([&] { return load.large_is_at(tool.mirror()); }, patience)) {
+            throw std::runtime_error("the large push does not arrive");
+        }
+        note(tool, "a large push is made and visible, s", seconds_since(begin));
+        note_peaks("after a large push");
+    }
+
     void report() const {
         std::cout << "\n| figure |";
         for (const std::string& tool : options_.tools) {
@@ -216,6 +238,8 @@ int run(int argc, char** argv) {
     app.add_option("--round-trip", options.round_trip_ms,
                    "ms: the sites are in networks of their own, with a wire between them that "
                    "delays and counts (root only)");
+    app.add_option("--large", options.large_mebibytes,
+                   "MiB of one file that is pushed at the end, for its memory; 0: none");
     app.add_option("--only", options.only, "Of: live, outage")->delimiter(',');
     app.add_option("--tools", options.tools, "Of: none, fetch, push, rsync, antipode")
         ->delimiter(',');

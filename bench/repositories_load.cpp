@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t file_bytes = 10'000;
 constexpr const char* branch = "refs/heads/main";
+constexpr const char* large_branch = "refs/heads/large";
 
 std::string noise(size_t size, uint64_t seed) {
     std::string bytes;
@@ -82,6 +83,25 @@ RepositoriesLoad::Push RepositoriesLoad::push() {
                (root_ / name(repository)).string(),
                commits_[repository].at(number) + ":" + branch});
     return {repository, number};
+}
+
+void RepositoriesLoad::push_large(size_t mebibytes) {
+    const std::string work = clone(0).string();
+    const std::string file = (directory_ / "large").string();
+    test::must_run({"dd", "if=/dev/urandom", "of=" + file, "bs=1M", "status=none",
+                    "count=" + std::to_string(mebibytes)});
+    const std::string blob = test::git({"-C", work, "hash-object", "-w", file});
+    std::filesystem::remove(file);
+    const std::string tree = test::git({"-C", work, "mktree"}, "100644 blob " + blob + "\tlarge\n");
+    large_ = test::git({"-C", work, "commit-tree", "-m", "large", tree});
+    test::git(
+        {"-C", work, "push", "--quiet", (root_ / name(0)).string(), large_ + ":" + large_branch});
+}
+
+bool RepositoriesLoad::large_is_at(const std::filesystem::path& mirror) const {
+    const auto found = test::run({"git", "-C", (mirror / name(0)).string(), "rev-parse", "--quiet",
+                                  "--verify", large_branch});
+    return found.status == 0 && found.output == large_ + "\n";
 }
 
 size_t RepositoriesLoad::position(size_t repository, const std::filesystem::path& mirror) const {

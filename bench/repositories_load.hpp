@@ -30,6 +30,9 @@ class RepositoriesLoad {
     };
     /// The next one, to the repositories in turn; returns when `git push` has.
     Push push();
+    /// Pushes one file that does not compress to a branch of its own in the first repository.
+    void push_large(size_t mebibytes);
+    bool large_is_at(const std::filesystem::path& mirror) const;
     /// Where a repository's branch stands, as one of its commits; 0: before all pushes.
     size_t position(size_t repository, const std::filesystem::path& mirror) const;
     /// The last that was pushed to each repository.
@@ -46,6 +49,7 @@ class RepositoriesLoad {
     std::vector<size_t> pushed_;
     size_t next_ = 0;
     double mebibytes_ = 0;
+    std::string large_;  ///< the commit of the large file
 };
 
 /// Looks every millisecond where the mirror's branches stand.

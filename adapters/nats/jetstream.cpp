@@ -16,6 +16,10 @@ constexpr const char* expected_last_header = "Nats-Expected-Last-Sequence";
 
 /// How often a reader to whom nothing comes looks whether the server still knows it.
 constexpr std::chrono::seconds consumer_interval(5);
+constexpr std::chrono::seconds heartbeat_interval(30);
+constexpr std::chrono::seconds forgotten_after(30);
+/// More than the server's flow control lets out: what exceeds it is an error of the connection.
+constexpr int most_ahead_bytes = 64 << 20;
 
 /// What the library's thread tells the appending thread.
 struct Acknowledgements {
@@ -165,6 +169,9 @@ struct JetStream::State {
         return current.publisher.get();
     }
 
+    /// Messages come by themselves from now on, as fast as they are taken: asking for each would
+    /// cost a round trip. The server sends at most 32 MiB ahead (its flow control), and wants a
+    /// sign of life with that.
     void subscribe(Session& current, uint64_t sequence) const {
         current.subscription.reset();
         jsSubOptions sub;
@@ -173,17 +180,22 @@ struct JetStream::State {
         sub.Config.DeliverPolicy = js_DeliverByStartSequence;
         sub.Config.OptStartSeq = std::max<uint64_t>(sequence, 1);
         sub.Config.AckPolicy = js_AckNone;
-        sub.Config.InactiveThreshold = 30LL * 1'000'000'000;
+        sub.Config.FlowControl = true;
+        sub.Config.Heartbeat = std::chrono::nanoseconds(heartbeat_interval).count();
+        sub.Config.InactiveThreshold = std::chrono::nanoseconds(forgotten_after).count();
         sub.Config.MemoryStorage = true;
-        check(js_PullSubscribe(OutParam(current.subscription), current.context.get(),
-                               options.subjects.c_str(), nullptr, nullptr, &sub, nullptr),
+        check(js_SubscribeSync(OutParam(current.subscription), current.context.get(),
+                               options.subjects.c_str(), nullptr, &sub, nullptr),
+              what("reading"));
+        // The library's own limit is of 65,536 messages, however small.
+        check(natsSubscription_SetPendingLimits(current.subscription.get(), -1, most_ahead_bytes),
               what("reading"));
         current.next_sequence = sequence;
         current.consumer_seen = std::chrono::steady_clock::now();
     }
 
-    /// A server forgets a consumer that does not ask for a while (this machine was suspended), and
-    /// then gives no answer at all to its requests: that looks as if nothing came.
+    /// A server forgets a consumer whose connection is gone for a while (this machine was
+    /// suspended), or with its stream, and says nothing of it: that looks as if nothing came.
     void look_for_consumer(Session& current, uint64_t sequence) const {
         const auto now = std::chrono::steady_clock::now();
         if (now - current.consumer_seen < consumer_interval) {
@@ -202,28 +214,26 @@ struct JetStream::State {
         current.consumer_seen = now;
     }
 
-    std::vector<StoredMessage> fetch(Session& current, std::chrono::milliseconds wait) const {
-        constexpr std::chrono::milliseconds least(5);
-        jsFetchRequest request;
-        check(jsFetchRequest_Init(&request), what("reading"));
-        request.Batch = limits::read_messages;
-        request.MaxBytes = limits::read_bytes;
-        request.NoWait = true;
-        request.Expires = std::chrono::nanoseconds(std::max(wait, least)).count();
-        natsMsgList list{};
-        const natsStatus status =
-            natsSubscription_FetchRequest(&list, current.subscription.get(), &request);
-        const Handle<natsMsgList, natsMsgList_Destroy> cleanup(&list);
-        if (status != NATS_OK && status != NATS_TIMEOUT && status != NATS_NOT_FOUND) {
-            check(status, what("reading"));
-        }
+    /// What has come; waits for the first.
+    std::vector<StoredMessage> take(Session& current, std::chrono::milliseconds wait) const {
         std::vector<StoredMessage> messages;
-        for (int i = 0; i < list.Count; ++i) {
+        size_t bytes = 0;
+        auto timeout = std::max<int64_t>(wait.count(), 1);
+        while (messages.size() < limits::read_messages && bytes < limits::read_bytes) {
+            Message message;
+            const natsStatus status =
+                natsSubscription_NextMsg(OutParam(message), current.subscription.get(), timeout);
+            if (status == NATS_TIMEOUT) {
+                break;
+            }
+            check(status, what("reading"));
             jsMsgMetaData* raw = nullptr;
-            check(natsMsg_GetMetaData(&raw, list.Msgs[i]), what("reading"));
+            check(natsMsg_GetMetaData(&raw, message.get()), what("reading"));
             const Handle<jsMsgMetaData, jsMsgMetaData_Destroy> meta(raw);
-            messages.push_back(
-                {meta->Sequence.Stream, bytes_of(list.Msgs[i]), natsMsg_GetSubject(list.Msgs[i])});
+            messages.push_back({meta->Sequence.Stream, bytes_of(message.get()),
+                                natsMsg_GetSubject(message.get())});
+            bytes += messages.back().bytes.size();
+            timeout = 0;
         }
         if (!messages.empty()) {
             current.next_sequence = messages.back().sequence + 1;
@@ -305,25 +315,17 @@ void JetStream::sync() {
 }
 
 std::vector<StoredMessage> JetStream::read(uint64_t sequence, std::chrono::milliseconds wait) {
-    const auto deadline = std::chrono::steady_clock::now() + wait;
     return state_->with_session([&](Session& session) {
         if (!session.subscription || session.next_sequence != sequence) {
             state_->subscribe(session, sequence);
         }
-        // A fetch may end early on the late "request timed out" of the fetch before it.
-        while (true) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-                deadline - std::chrono::steady_clock::now());
-            auto messages = state_->fetch(session, left);
-            if (messages.empty()) {
-                state_->look_for_consumer(session, sequence);
-            } else {
-                session.consumer_seen = std::chrono::steady_clock::now();
-            }
-            if (!messages.empty() || left.count() <= 0) {
-                return messages;
-            }
+        auto messages = state_->take(session, wait);
+        if (messages.empty()) {
+            state_->look_for_consumer(session, sequence);
+        } else {
+            session.consumer_seen = std::chrono::steady_clock::now();
         }
+        return messages;
     });
 }
 

@@ -26,7 +26,7 @@ constexpr std::chrono::milliseconds epoch_interval(500);
 constexpr std::chrono::milliseconds hurried_interval(30);
 constexpr std::chrono::milliseconds readiness_interval(5000);
 constexpr std::chrono::milliseconds role_interval(250);
-constexpr std::chrono::milliseconds report_interval(500);
+constexpr std::chrono::milliseconds report_interval(1000);
 /// Until the first report with a role: a site's initial copy waits for that.
 constexpr std::chrono::milliseconds first_report_interval(50);
 /// While the primary waits for what this site says.
@@ -283,8 +283,7 @@ v1::SiteReport Daemon::own_report() const {
     if (half) {
         half->report(report);
     }
-    nlohmann::json own = own_site(status());
-    report.set_status_json(dump(own));
+    report.set_status_json(dump(own_site(own_status())));
     return report;
 }
 
@@ -308,10 +307,11 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
                                                  protocol::bucket_name(config_.cluster), false);
             hub_site = primary;
         }
-        hub->put(site_key + config_.site, own_report().SerializeAsString());
-        std::vector<v1::SiteReport> reports;
+        std::vector<v1::SiteReport> reports = {own_report()};
+        hub->put(site_key + config_.site, reports.front().SerializeAsString());
         for (const Config::Site& site : config_.sites) {
-            const auto entry = hub->get(site_key + site.name);
+            const auto entry =
+                site.name == config_.site ? std::nullopt : hub->get(site_key + site.name);
             v1::SiteReport report;
             if (entry && report.ParseFromString(entry->value)) {
                 reports.push_back(std::move(report));
@@ -400,7 +400,12 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
 }
 
 nlohmann::json Daemon::status() const {
-    std::shared_ptr<Half> half;
+    nlohmann::json status = own_status();
+    show_sites(status);
+    return status;
+}
+
+nlohmann::json Daemon::own_status() const {
     nlohmann::json status = {{"schema", "antipode.status/1"},
                              {"cluster", config_.cluster},
                              {"site", config_.site},
@@ -428,7 +433,7 @@ nlohmann::json Daemon::status() const {
         status["open_files"] = *files.now;
         status["open_files_limit"] = *files.most;
     }
-    half = this->half();
+    const std::shared_ptr<Half> half = this->half();
     status["role"] = role();
     status["failover"] = failover();
     if (const uint64_t epoch = conductor_.status().epoch; epoch > 0) {
@@ -448,7 +453,6 @@ nlohmann::json Daemon::status() const {
                                      {"since_us", to_microseconds(worker.since)},
                                      {"failures", worker.failures}});
     }
-    show_sites(status);
     return status;
 }
 

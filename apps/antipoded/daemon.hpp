@@ -47,6 +47,8 @@ class Daemon {
     http::HttpResponse loss_report(const std::string& operation) const;
     void exchange_reports(const std::stop_token& stop, Worker::Progress progress);
     v1::SiteReport own_report() const;
+    /// status() without the rows of the sites.
+    nlohmann::json own_status() const;
     void add_routes();
     std::vector<nlohmann::json> events(uint64_t after, size_t most) const;
     void show_sites(nlohmann::json& status) const;
