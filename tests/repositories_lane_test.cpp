@@ -391,9 +391,10 @@ TEST_F(RepositoriesLane, RefsMayMoveWhileTheyAreRead) {
     commit("r.git", "main", "1");
     push("r.git", {"main"});
     const std::string place = on_primary("r.git").string();
-    const std::string script = "i=0; while :; do i=$((i+1)); c=$(git -C " + place +
-                               " commit-tree -m $i -p main main^{tree}) && git -C " + place +
-                               " update-ref refs/heads/main $c && git -C " + place +
+    // A shell that has a trap ends only when the git that it runs has ended.
+    const std::string script = "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); c=$(git -C " +
+                               place + " commit-tree -m $i -p main main^{tree}) && git -C " +
+                               place + " update-ref refs/heads/main $c && git -C " + place +
                                " update-ref refs/heads/b$((i%7)) $c; [ $((i%5)) = 0 ] && git -C " +
                                place + " pack-refs --all --prune; done";
     Process::Options options;

@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 constexpr const char* files_store = "blobs/uploads";
 constexpr const char* git_store = "repositories/git";
 
-fs::path only_pack(const fs::path& repository) {
+fs::path a_pack_of(const fs::path& repository) {
     for (const auto& entry : fs::directory_iterator(repository / "objects/pack")) {
         if (entry.path().extension() == ".pack") {
             return entry.path();
@@ -54,15 +54,22 @@ std::vector<Damage> damage_of_repositories(const fs::path& root) {
                          const std::function<void(const fs::path&)>& make) {
         all.push_back({git_store, item, [make, place = root / item] { make(place); }, named});
     };
-    add("flipped.git", "git fsck: ", [](const fs::path& place) { flip(only_pack(place)); });
+    add("flipped.git", "git fsck: ", [](const fs::path& place) { flip(a_pack_of(place)); });
     add("cut.git", "git fsck: ", [](const fs::path& place) {
-        const fs::path pack = only_pack(place);
+        const fs::path pack = a_pack_of(place);
         must_run({"chmod", "u+w", pack.string()});
         fs::resize_file(pack, 40);
     });
-    add("no-pack.git", "git fsck: ", [](const fs::path& place) { fs::remove(only_pack(place)); });
+    add("no-pack.git", "git fsck: ", [](const fs::path& place) {
+        // Two while housekeeping is about to replace one by the other.
+        for (const auto& entry : fs::directory_iterator(place / "objects/pack")) {
+            if (entry.path().extension() == ".pack") {
+                fs::remove(entry.path());
+            }
+        }
+    });
     add("index.git", "git fsck: ", [](const fs::path& place) {
-        flip(fs::path(only_pack(place)).replace_extension(".idx"));
+        flip(fs::path(a_pack_of(place)).replace_extension(".idx"));
     });
     add("no-objects.git", "no git repository",
         [](const fs::path& place) { fs::remove_all(place / "objects"); });
