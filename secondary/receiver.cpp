@@ -16,6 +16,8 @@ constexpr size_t item_bytes_at_once = 16 * limits::mib;
 constexpr size_t transactions_at_once = 1000;
 constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
 constexpr std::chrono::milliseconds persist_interval(1000);
+/// Between two looks whether the stream is as long as it was, while nothing comes.
+constexpr std::chrono::milliseconds look_interval(1000);
 
 std::string copied_fact(const StoreId& store) {
     return "copied:" + store.to_string();
@@ -101,8 +103,11 @@ void Receiver::step(const std::stop_token& stop) {
         }
     }
     const auto messages = stream_.read(next_, options_.wait);
-    if (messages.empty() && stream_.info().last_sequence + 1 < next_) {
-        search();  // the stream lost its end, or was made anew
+    if (messages.empty() && clock_.steady_now() >= look_at_) {
+        look_at_ = clock_.steady_now() + look_interval;
+        if (stream_.info().last_sequence + 1 < next_) {
+            search();  // the stream lost its end, or was made anew
+        }
     }
     for (const StoredMessage& stored : messages) {
         next_ = stored.sequence + 1;

@@ -137,6 +137,7 @@ class Receiver {
     uint64_t next_ = 1;
     size_t event_bytes_ = 0;
     SteadyTime persist_at_{};
+    SteadyTime look_at_{};
 };
 
 }  // namespace antipode::secondary
