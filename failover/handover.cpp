@@ -1,5 +1,7 @@
 #include "failover/handover.hpp"
 
+#include <set>
+
 #include "failover/lost_items.hpp"
 
 namespace antipode::failover {
@@ -64,6 +66,8 @@ void seed_registry(const primary::Inventory& inventory, const std::vector<StoreI
     for (const StoreId& store : stores) {
         const v1::LaneCut* const cut = find_cut(cuts, store);
         const Position position = cut == nullptr ? Position{} : position_of(*cut);
+        const auto still = inventory.unproven(store);
+        const std::set<std::string> unproven(still.begin(), still.end());
         std::vector<secondary::Registry::Outcome> outcomes;
         const auto record = [&] {
             registry.record(store, outcomes, position);
@@ -74,6 +78,7 @@ void seed_registry(const primary::Inventory& inventory, const std::vector<StoreI
                 // What could not be read is whatever the primary has not.
                 if (!published.forgotten() || is_unreadable(published)) {
                     outcomes.push_back({item, position, position, published.digest, {}});
+                    outcomes.back().unproven = unproven.contains(item);
                 }
                 if (outcomes.size() >= batch) {
                     record();
@@ -108,6 +113,7 @@ void seed_inventory(const secondary::Registry& registry,
             }
         }
         inventory.record(records);
+        inventory.add_unproven(store, registry.unproven_items(store));
     }
     // The slots must keep what these sites lack before they report for the first time.
     std::map<std::string, std::string> reports;

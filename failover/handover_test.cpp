@@ -113,6 +113,27 @@ TEST(Handover, AFormerSecondaryPublishesNothingThatOthersHave) {
     EXPECT_EQ(report.lanes(1).safe_lsn(), 77U);
 }
 
+TEST(Handover, WhatIsUnprovenStaysSoInAnyRole) {
+    const ManualClock clock;
+    secondary::Registry registry({}, clock);
+    std::vector<secondary::Registry::Outcome> outcomes = {{"a", {1, 1, 1}, {}, one, {}},
+                                                          {"b", {1, 1, 2}, {}, two, {}}};
+    outcomes[1].unproven = true;
+    registry.record(blobs, outcomes, {1, 1, 2});
+    primary::Inventory inventory({});
+    FakeCapture capture;
+    for (int twice = 0; twice < 2; ++twice) {
+        seed_inventory(registry, {&capture}, {}, cuts_at({2, 0, 0}, Lsn{77}), inventory);
+        EXPECT_EQ(inventory.unproven(blobs), std::vector<std::string>{"b"});
+    }
+    seed_registry(inventory, {blobs}, cuts_at({2, 5, 7}, Lsn{99}), registry);
+    EXPECT_EQ(registry.unproven_items(blobs), std::vector<std::string>{"b"});
+    inventory.proven(blobs, "b");
+    seed_registry(inventory, {blobs}, cuts_at({2, 5, 8}, Lsn{99}), registry);
+    EXPECT_EQ(registry.unproven(blobs), 0U);
+    EXPECT_EQ(registry.count(blobs), 2U);
+}
+
 TEST(Handover, WhatCouldNotBeReadDiffersFromWhateverThePrimaryHas) {
     primary::Inventory inventory({});
     const ManualClock clock;

@@ -76,6 +76,11 @@ const std::vector<std::string>& migrations() {
     CREATE TABLE unsettled (
         store TEXT NOT NULL, bucket INTEGER NOT NULL, PRIMARY KEY (store, bucket)
     ) STRICT, WITHOUT ROWID;
+)",
+                                                 R"(
+    CREATE TABLE unproven (
+        number INTEGER PRIMARY KEY, store TEXT NOT NULL, item BLOB NOT NULL, UNIQUE (store, item)
+    ) STRICT;
 )"};
     return all;
 }
@@ -451,6 +456,33 @@ void Inventory::set_sweep_place(const StoreId& store, const SweepPlace& place) {
          place.complete_since ? Value(to_microseconds(*place.complete_since)) : Value(nullptr)});
 }
 
+void Inventory::add_unproven(const StoreId& store, std::span<const std::string> items) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const std::string& item : items) {
+            state_->database.execute("INSERT OR IGNORE INTO unproven (store, item) VALUES (?, ?)",
+                                     {store.to_string(), Bytes{item}});
+        }
+    });
+}
+
+void Inventory::proven(const StoreId& store, const std::string& item) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("DELETE FROM unproven WHERE store = ? AND item = ?",
+                             {store.to_string(), Bytes{item}});
+}
+
+std::vector<std::string> Inventory::unproven(const StoreId& store) const {
+    std::scoped_lock lock(state_->mutex);
+    std::vector<std::string> items;
+    state_->database.query("SELECT item FROM unproven WHERE store = ? ORDER BY number",
+                           {store.to_string()}, [&](const RowView& row) {
+                               items.push_back(row.text(0));
+                               return true;
+                           });
+    return items;
+}
+
 void Inventory::forget_after(const Position& safe) {
     std::scoped_lock lock(state_->mutex);
     if (state_->recorded_through() <= safe) {
@@ -487,8 +519,8 @@ void Inventory::drop_removed_through(const Position& safe) {
 void Inventory::clear() {
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
-        for (const char* table :
-             {"published", "inventory_sum", "unsettled", "withheld", "defect", "sweep", "site"}) {
+        for (const char* table : {"published", "inventory_sum", "unsettled", "withheld", "defect",
+                                  "sweep", "site", "unproven"}) {
             state_->database.execute(std::string("DELETE FROM ") + table);
         }
     });

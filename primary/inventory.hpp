@@ -137,6 +137,12 @@ class Inventory {
     };
     Corrected correct_sums(const StoreId& store, size_t most);
 
+    /// Items that this site has from its time as a secondary and whose content nobody has read here
+    /// since: Sweep takes them first, in this order.
+    void add_unproven(const StoreId& store, std::span<const std::string> items);
+    void proven(const StoreId& store, const std::string& item);
+    std::vector<std::string> unproven(const StoreId& store) const;
+
     struct SweepPlace {
         TimePoint began;                   ///< of the round; the epoch of the clock: none ever did
         std::optional<std::string> after;  ///< everything up to this item was looked at

@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t items_at_once = 64;
 constexpr std::chrono::seconds idle_wait(5);
+/// What is to be proven and cannot be read holds up nothing else.
+constexpr std::chrono::minutes postponed_for(10);
 /// A shorter sleep costs more than it paces.
 constexpr uint64_t least_paced_ms = 20;
 
@@ -36,6 +38,9 @@ void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
 }
 
 bool Sweep::step(const std::stop_token& stop) {
+    if (prove(stop)) {
+        return true;
+    }
     const StoreId& store = capture_.store();
     Inventory::SweepPlace place = inventory_.sweep_place(store);
     const TimePoint now = clock_.now();
@@ -71,6 +76,28 @@ bool Sweep::step(const std::stop_token& stop) {
     }
     inventory_.set_sweep_place(store, place);
     return !place.ended;
+}
+
+bool Sweep::prove(const std::stop_token& stop) {
+    const SteadyTime now = clock_.steady_now();
+    if (now >= retry_) {
+        unreadable_.clear();
+    }
+    std::vector<std::string> items = inventory_.unproven(capture_.store());
+    std::erase_if(items, [&](const std::string& item) { return unreadable_.contains(item); });
+    items.resize(std::min(items.size(), items_at_once));
+    for (const std::string& item : items) {
+        try {
+            look(item, stop);
+            inventory_.proven(capture_.store(), item);
+        } catch (const Error& error) {
+            spdlog::warn("{}: {} cannot be read: {}", capture_.store().to_string(), printable(item),
+                         error.what());
+            unreadable_.insert(item);
+            retry_ = now + postponed_for;
+        }
+    }
+    return !items.empty();
 }
 
 void Sweep::look(const std::string& item, const std::stop_token& stop) {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <stop_token>
+#include <string>
 
 #include "base/clock.hpp"
 #include "base/synchronized.hpp"
@@ -37,6 +39,8 @@ class Sweep {
     std::optional<TimePoint> looked_since() const;
 
   private:
+    /// False: there are none, or none that can be read now.
+    bool prove(const std::stop_token& stop);
     void look(const std::string& item, const std::stop_token& stop);
     void pace(uint64_t bytes, const std::stop_token& stop);
 
@@ -44,7 +48,9 @@ class Sweep {
     Inventory& inventory_;
     const Options options_;
     const Clock& clock_;
-    uint64_t unpaced_ = 0;  ///< bytes read since the last pause
+    std::set<std::string> unreadable_;  ///< of what is to be proven
+    SteadyTime retry_{};                ///< of those
+    uint64_t unpaced_ = 0;              ///< bytes read since the last pause
 };
 
 }  // namespace antipode::primary

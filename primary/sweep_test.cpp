@@ -143,6 +143,33 @@ TEST_F(SweepTest, WhereNothingCanBeReadItWaits) {
     EXPECT_NE(sweep_.looked_since(), std::nullopt);
 }
 
+TEST_F(SweepTest, WhatNobodyHasReadHereComesFirst) {
+    publish({"a", "b", "c", "d"});
+    inventory_.add_unproven(files, std::vector<std::string>{"d", "c", "b"});
+    items_.broken["c"] = 2;
+    items_.unreadable = "b";
+    EXPECT_TRUE(sweep_.step({}));
+    EXPECT_THAT(items_.looked, ElementsAre("d", "c", "c", "b"));
+    EXPECT_THAT(defects(), ElementsAre("c: it is broken"));
+    EXPECT_THAT(inventory_.unproven(files), ElementsAre("b"));
+    // What cannot be read holds up nothing, and is tried again.
+    round();
+    EXPECT_NE(sweep_.looked_since(), std::nullopt);
+    items_.unreadable.clear();
+    items_.looked.clear();
+    EXPECT_FALSE(sweep_.step({}));
+    clock_.advance(std::chrono::minutes(11));
+    EXPECT_TRUE(sweep_.step({}));
+    EXPECT_THAT(items_.looked, ElementsAre("b"));
+    EXPECT_THAT(inventory_.unproven(files), IsEmpty());
+    EXPECT_FALSE(sweep_.step({}));
+    // Also where nothing is read again.
+    inventory_.add_unproven(files, std::vector<std::string>{"a"});
+    Sweep never(items_, inventory_, {.period = std::chrono::milliseconds(0)}, clock_);
+    EXPECT_TRUE(never.step({}));
+    EXPECT_FALSE(never.step({}));
+}
+
 TEST_F(SweepTest, NeverIsNever) {
     publish({"a"});
     Sweep never(items_, inventory_, {.period = std::chrono::milliseconds(0)}, clock_);

@@ -203,6 +203,13 @@ uint64_t Registry::unproven(const StoreId& store) const {
         {store.to_string()});
 }
 
+std::vector<std::string> Registry::unproven_items(const StoreId& store) const {
+    return state_->items(
+        "SELECT item FROM item INDEXED BY item_unproven WHERE store = ? AND unproven_us <> 0 "
+        "ORDER BY unproven_us",
+        {store.to_string()});
+}
+
 uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::string>& item) {
     std::scoped_lock lock(state_->mutex);
     const std::string of = " WHERE store = ? AND digest_algorithm <> ''";

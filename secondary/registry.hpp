@@ -83,6 +83,8 @@ class Registry {
     uint64_t count(const StoreId& store) const;
     /// Those of them that are still to be proven.
     uint64_t unproven(const StoreId& store) const;
+    /// Which they are, those that came first before the others.
+    std::vector<std::string> unproven_items(const StoreId& store) const;
     void for_each(const StoreId& store,
                   const std::function<void(const std::string& item, const ItemState&)>& use) const;
 

@@ -86,8 +86,10 @@ class RepositoriesProof : public PackedLane {
     void restart() {
         registry_.reset();
         registry_ = std::make_unique<Registry>(registry_file_, clock_);
+        const auto unproven = registry_->unproven_items(store_);
         apply_ = std::make_unique<secondary::RepositoryApply>(
-            store_, *target_, [this](const std::string& name) { kept_.push_back(name); });
+            store_, *target_, [this](const std::string& name) { kept_.push_back(name); },
+            std::set<std::string>(unproven.begin(), unproven.end()));
     }
 
     static fs::path index_of(const fs::path& repository) {
@@ -106,14 +108,39 @@ class RepositoriesProof : public PackedLane {
         index.set_pull(index.sha256());
         return event;
     }
-    std::string blob(int number) {
-        return on("r.git", {"rev-parse", "main:large" + std::to_string(number)});
+    std::string blob(int number) { return blob("large" + std::to_string(number)); }
+    std::string blob(const std::string& file) { return on("r.git", {"rev-parse", "main:" + file}); }
+    /// A fork that shares the objects of r.git.
+    void make_fork(const std::string& name) {
+        git({"clone", "--quiet", "--bare", "--shared", on_primary("r.git").string(),
+             on_primary(name).string()});
+        git({"-C", on_primary(name).string(), "remote", "remove", "origin"});
     }
+    void pack_with_small_file() {
+        commit("r.git", "main", "small", "small");
+        push("r.git", {"main"});
+        // With a bitmap git sends whole objects.
+        on("r.git", {"config", "repack.writeBitmaps", "false"});
+        on("r.git", {"gc", "--quiet", "--prune=now"});
+    }
+    /// An index which has the small file where large1 is.
+    std::string small_for_large() {
+        PackIndex index = right_index();
+        index.exchange_offsets(index.find(blob(1)), index.find(blob("small")));
+        return index.with_its_checksum();
+    }
+    /// What travels of it builds on large1 as it was.
+    void add_to_large(const std::string& name) {
+        commit(name, "main", noise(300 * limits::kib, 1) + "and more", "large1");
+        push(name, {"main"});
+    }
+    std::vector<std::string> unproven() const { return registry_->unproven_items(store_); }
 
     /// Applied and recorded, as the core does.
     Result take(const protocol::Event& event) {
         const Result result = apply(event);
-        Registry::Outcome outcome{"r.git", event.position, event.position, {}, {}};
+        Registry::Outcome outcome{
+            *protocol::item_of(event.payload), event.position, event.position, {}, {}};
         if (result.kind == Result::Kind::Applied) {
             outcome.applied = result.digest;
             outcome.looked = result.proven && event.payload.ref_update().full();
@@ -207,10 +234,58 @@ TEST_F(RepositoriesProof, ARestartForgetsNothingAndTheProofComesFirst) {
     expect_unproven(*capture("r.git"));
     restart();
     EXPECT_EQ(registry_->unproven(store_), 1U);
+    EXPECT_TRUE(apply_->is_unproven("r.git"));
     EXPECT_THAT(registry_->due_for_look(store_, TimePoint{}, 10), ElementsAre("r.git", "a.git"));
     EXPECT_THAT(registry_->due_for_look(store_, TimePoint{}, 1), ElementsAre("r.git"));
+    EXPECT_THAT(kept_, IsEmpty());
     check();
     EXPECT_EQ(registry_->unproven(store_), 0U);
+    EXPECT_FALSE(apply_->is_unproven("r.git"));
+    EXPECT_THAT(kept_, ElementsAre("r.git")) << "now its house is kept";
+}
+
+TEST_F(RepositoriesProof, WhatBorrowsIsAsGoodAsItsPool) {
+    make_fork("fork.git");
+    expect_unproven(*capture("r.git"));
+    EXPECT_FALSE(take(*capture("fork.git")).proven);
+    EXPECT_THAT(unproven(), ElementsAre("r.git", "fork.git"));
+    EXPECT_THAT(kept_, IsEmpty());
+    check();
+    EXPECT_THAT(unproven(), IsEmpty());
+    EXPECT_THAT(kept_, ElementsAre("r.git", "fork.git"));
+    // What borrows from a pool that was read is proven at once.
+    make_fork("second.git");
+    EXPECT_TRUE(take(*capture("second.git")).proven);
+    EXPECT_THAT(unproven(), IsEmpty());
+}
+
+TEST_F(RepositoriesProof, WhatBorrowsFromADamagedPoolIsMendedAfterIt) {
+    make_fork("fork.git");
+    PackIndex index = right_index();
+    index.exchange_offsets(index.find(blob(1)), index.find(blob(2)));
+    expect_unproven(with_index(*capture("r.git"), index.with_its_checksum()));
+    EXPECT_FALSE(take(*capture("fork.git")).proven);
+    check();
+    EXPECT_THAT(registry_->exceptions(10), SizeIs(2));
+    EXPECT_THAT(unproven(), ElementsAre("r.git", "fork.git"));
+    EXPECT_TRUE(take(*capture("r.git", true)).proven);
+    EXPECT_TRUE(take(*capture("fork.git", true)).proven);
+    EXPECT_THAT(unproven(), IsEmpty());
+    expect_equal("r.git");
+    expect_equal("fork.git");
+}
+
+TEST_F(RepositoriesProof, WhatStumblesOverItsPoolIsNotThePrimarysFault) {
+    pack_with_small_file();
+    make_fork("fork.git");
+    expect_unproven(with_index(*capture("r.git"), small_for_large()));
+    add_to_large("fork.git");
+    const Result result = take(*capture("fork.git"));
+    EXPECT_EQ(result.kind, Result::Kind::NeedsWhole) << result.reason;
+    check();
+    EXPECT_TRUE(take(*capture("r.git", true)).proven);
+    EXPECT_TRUE(take(*capture("fork.git", true)).proven);
+    expect_equal("fork.git");
 }
 
 TEST_F(RepositoriesProof, WhatIsPushedMeanwhileProvesNothing) {
@@ -297,6 +372,31 @@ TEST_F(RepositoriesProof, AnIndexThatLiesOfOffsetsIsFoundAndMended) {
     expect_damage_is_found();
     restart();
     expect_mended();
+}
+
+TEST_F(RepositoriesProof, AnIndexThatLiesIsNotThePrimarysFaultWhenAPushStumblesOverIt) {
+    pack_with_small_file();
+    expect_unproven(with_index(*capture("r.git"), small_for_large()));
+    add_to_large("r.git");
+    const auto thin = *capture("r.git");
+    ASSERT_LT(thin.payload.ref_update().pack().size(), 10 * limits::kib);
+    for (int i = 0; i < 2; ++i) {
+        const Result result = take(thin);
+        EXPECT_EQ(result.kind, Result::Kind::NeedsWhole) << result.reason;
+        restart();
+    }
+    EXPECT_EQ(take(thin).failure, FailureClass::LocalDefect);
+    // As soon as it comes whole, without a look at what is here.
+    expect_mended();
+    // What is proven here is no excuse.
+    commit("r.git", "main", "later");
+    push("r.git", {"main"});
+    auto bad = *capture("r.git");
+    v1::Content& pack = *bad.payload.mutable_ref_update()->mutable_pack();
+    pack.mutable_inline_()->resize(pack.size() / 2);
+    pack.set_size(pack.inline_().size());
+    pack.set_sha256(std::string(view(sha256(pack.inline_()))));
+    EXPECT_EQ(apply(bad).failure, FailureClass::PrimaryDefect);
 }
 
 TEST_F(RepositoriesProof, AnIndexThatLacksAnObjectIsFoundAndMended) {

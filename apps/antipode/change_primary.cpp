@@ -159,15 +159,16 @@ void watch_promotion(const Config& config, const Fetch& fetch, const Clock& cloc
 ExitCode switchover(const Config& config, const OpenBucket& open, const Fetch& fetch,
                     const Clock& clock, const Output& output, const ChangeOptions& options) {
     require_site(config, options.to);
+    if (options.abort) {
+        ask_to_abort_switchover(config, open, clock);
+        say(output, newest_record(config, open).primary() +
+                        " is asked to serve on; antipode op wait tells when it does");
+        return ExitCode::Ok;
+    }
     const std::string from = newest_record(config, open).primary();
     const auto bucket = open(*config.find_site(from), false);
     failover::Epoch seen = read_record(*bucket, config, from);
     const auto& record = seen.record;
-    if (options.abort) {
-        ask_to_abort(config, open, clock, {});
-        say(output, from + " is asked to serve on; antipode op wait tells when it does");
-        return ExitCode::Ok;
-    }
     const bool runs =
         record.state() == record_state::switchover || record.state() == record_state::handoff;
     if (runs && record.target() != options.to) {

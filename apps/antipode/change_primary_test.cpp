@@ -106,6 +106,25 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
 }
 
+TEST(ChangeOfPrimary, AbortOfASwitchoverLeavesAPromotionAlone) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.options.fenced_by = "power off";
+    cluster.statuses["london"] = nullptr;
+    EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
+    const v1::EpochRecord asked = cluster.record("sydney");
+    ASSERT_EQ(asked.state(), record_state::promoting);
+    cluster.options.abort = true;
+    for (const bool off : {false, true}) {
+        cluster.servers["london"].down = off;
+        cluster.error.str("");
+        EXPECT_EQ(cluster.plan(), ExitCode::Conflict);
+        EXPECT_THAT(cluster.error.str(),
+                    HasSubstr("Try: antipode op abort " + asked.operation_id()));
+        EXPECT_EQ(cluster.record("sydney").SerializeAsString(), asked.SerializeAsString());
+    }
+}
+
 TEST(ChangeOfPrimary, SaysWhenItDoesNotKnowWhetherItHasAsked) {
     for (const bool planned : {true, false}) {
         Cluster cluster;

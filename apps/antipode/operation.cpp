@@ -331,6 +331,17 @@ std::string ask_to_abort(const Config& config, const OpenBucket& open, const Clo
                        "the same command again");
 }
 
+std::string ask_to_abort_switchover(const Config& config, const OpenBucket& open,
+                                    const Clock& clock) {
+    const Running running = require_running(config, open, {});
+    if (running.is_promotion()) {
+        throw CommandError(ExitCode::Conflict,
+                           running.operation() + " runs, which is no switchover; it goes on",
+                           "antipode op abort " + running.operation());
+    }
+    return ask_to_abort(config, open, clock, running.operation());
+}
+
 ExitCode abort_operation(const Config& config, const OpenBucket& open, const Fetch& fetch,
                          const Clock& clock, const Output& output,
                          const OperationOptions& options) {

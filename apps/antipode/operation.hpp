@@ -22,6 +22,10 @@ struct OperationOptions {
 /// up: the operation's name.
 std::string ask_to_abort(const Config& config, const OpenBucket& open, const Clock& clock,
                          const std::string& operation);
+/// The same, of a switchover only: Conflict, when what runs is none.
+std::string ask_to_abort_switchover(const Config& config, const OpenBucket& open,
+                                    const Clock& clock);
+
 
 /// The same, until everything is as it was before. Throws, too: Blocked (the word came too late),
 /// TimedOut, Unreachable (a daemon that has to act does not answer until the time is over).

@@ -1,5 +1,7 @@
 #include "apps/antipode/wait.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "adapters/http/url.hpp"
@@ -189,8 +191,11 @@ void wait_for_item(Waiting& waiting, const Fetch& fetch, const std::string& prim
         return std::nullopt;
     });
     if (!published) {
-        throw CommandError(ExitCode::Unknown, "the primary has nothing of the name " + item,
-                           "antipode items --prefix TEXT, on the primary");
+        const auto lsn = Lsn::parse(item);
+        throw CommandError(ExitCode::Unknown,
+                           "the primary has nothing of the name " + harmless(item),
+                           lsn ? "antipode wait " + lsn->to_string() + ", if it is an LSN"
+                               : "antipode items --prefix TEXT, on the primary");
     }
     waiting.until([&]() -> std::optional<std::string> {
         const auto here = place_of(fetch, daemon, store, item);
@@ -215,13 +220,38 @@ std::vector<StoreId> stores_of_items(const Config& config, const WaitOptions& op
     return stores;
 }
 
-ExitCode print(const Output& output, const std::string& site, double seconds) {
+struct LsnOfStore {
+    StoreId store;
+    Lsn lsn;
+};
+
+/// Names may look like an LSN. A named store says which it is; else it is one where nothing else
+/// can be meant, or when it is written as PostgreSQL writes them: capitals, no zeros before.
+/// nullopt: it is a name.
+std::optional<LsnOfStore> lsn_of(const Config& config, const WaitOptions& options) {
+    const auto lsn = Lsn::parse(*options.what);
+    if (!lsn) {
+        return std::nullopt;
+    }
+    const std::vector<StoreId> stores = find_stores(config, options.store);
+    const auto databases = std::count_if(stores.begin(), stores.end(), [](const StoreId& id) {
+        return id.kind == StoreKind::Database;
+    });
+    if (databases == 0 || (databases < std::ssize(stores) && lsn->to_string() != *options.what)) {
+        return std::nullopt;
+    }
+    const auto name = options.store ? std::optional(stores.front().name) : std::nullopt;
+    return LsnOfStore{{StoreKind::Database, find_database(config, name, command).name}, *lsn};
+}
+
+ExitCode print(const Output& output, const std::string& site, const std::string& what,
+               double seconds) {
     if (output.json()) {
         output.out
             << Json{{"schema", "antipode.wait/1"}, {"site", site}, {"seconds", seconds}}.dump()
             << "\n";
     } else {
-        output.out << site << " has it, after " << format_seconds(seconds) << "\n";
+        output.out << site << " has " << what << ", after " << format_seconds(seconds) << "\n";
     }
     return ExitCode::Ok;
 }
@@ -239,13 +269,12 @@ ExitCode wait_for_site(const Config& config, const Fetch& fetch, const Clock& cl
                            std::string(command) + " --site SECONDARY");
     }
     const TimePoint time = primarys_time(config, fetch, clock, report);
-    const auto lsn = options.what ? Lsn::parse(*options.what) : std::nullopt;
+    std::string told = "it";
     if (!options.what) {
         wait_for_everything(waiting, fetch, daemon, time);
-    } else if (lsn) {
-        const StoreId store{StoreKind::Database,
-                            find_database(config, options.store, command).name};
-        wait_for_lsn(waiting, fetch, daemon, time, store, *lsn);
+    } else if (const auto end = lsn_of(config, options)) {
+        wait_for_lsn(waiting, fetch, daemon, time, end->store, end->lsn);
+        told = "LSN " + end->lsn.to_string();
     } else {
         const auto stores = stores_of_items(config, options);
         const auto primary = primary_of(config, report);
@@ -255,7 +284,7 @@ ExitCode wait_for_site(const Config& config, const Fetch& fetch, const Clock& cl
         }
         wait_for_item(waiting, fetch, *primary, daemon, time, stores, *options.what);
     }
-    return print(output, site.name, waiting.seconds());
+    return print(output, site.name, told, waiting.seconds());
 }
 
 }  // namespace antipode::cli

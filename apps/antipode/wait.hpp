@@ -16,7 +16,8 @@ struct WaitOptions {
     std::optional<std::string> site;  ///< default: this one
     /// An LSN of the primary's PostgreSQL, a repository, or a file; default: everything.
     std::optional<std::string> what;
-    std::optional<std::string> store;       ///< whose that is, when there are several
+    /// Whose that is, when there are several; says, too, whether `ab/cd` is an LSN or a name.
+    std::optional<std::string> store;
     std::optional<double> timeout_seconds;  ///< none: as long as it takes
     std::function<void()> pause;            ///< between looks
 };

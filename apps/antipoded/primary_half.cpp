@@ -419,7 +419,10 @@ void PrimaryHalf::show_defects(const StoreId& store, nlohmann::json& row,
         return;
     }
     const auto since = sweep->second->looked_since();
-    row["content_check"] = {{"asked", 0}, {"failing", 0}, {"oldest_us", nullptr}};
+    row["content_check"] = {{"asked", 0},
+                            {"failing", 0},
+                            {"oldest_us", nullptr},
+                            {"unproven", inventory_->unproven(store).size()}};
     if (since) {
         row["content_check"]["oldest_us"] = to_microseconds(*since);
     }

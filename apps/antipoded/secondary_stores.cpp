@@ -1,6 +1,7 @@
 #include "apps/antipoded/secondary_stores.hpp"
 
 #include <mutex>
+#include <set>
 
 #include <spdlog/spdlog.h>
 
@@ -68,8 +69,13 @@ class PostgresSecondary final : public SecondaryDatabase {
 /// store, and nothing else.
 class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
   public:
-    GitApply(StoreId store, std::filesystem::path root, git::HookSettings hook, const Clock& clock)
-        : store_(std::move(store)), root_(std::move(root)), hook_(std::move(hook)), clock_(clock) {}
+    GitApply(StoreId store, std::filesystem::path root, git::HookSettings hook,
+             const secondary::Registry& registry, const Clock& clock)
+        : store_(std::move(store)),
+          root_(std::move(root)),
+          hook_(std::move(hook)),
+          registry_(registry),
+          clock_(clock) {}
 
     const StoreId& store() const override { return store_; }
     std::filesystem::path incoming_directory() const override {
@@ -125,10 +131,14 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
                 git::GitRepositories::Options{
                     .root = root_, .packs_directory = {}, .strict_objects = false, .hook = hook_},
                 clock_);
-            housekeeping_ = std::make_unique<secondary::Housekeeping>(*repositories, clock_);
+            housekeeping_ = std::make_unique<secondary::Housekeeping>(
+                *repositories, clock_,
+                [this](const std::string& name) { return apply_->is_unproven(name); });
+            const auto unproven = registry_.unproven_items(store_);
             apply_ = std::make_unique<secondary::RepositoryApply>(
                 store_, *repositories,
-                [this](const std::string& name) { housekeeping_->note(name); });
+                [this](const std::string& name) { housekeeping_->note(name); },
+                std::set<std::string>(unproven.begin(), unproven.end()));
             repositories->clean_leftovers();
             repositories_ = std::move(repositories);
         }
@@ -139,6 +149,7 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
     SteadyTime guard_at_{};  ///< guard_all()'s
     std::filesystem::path root_;
     const git::HookSettings hook_;
+    const secondary::Registry& registry_;
     const Clock& clock_;
     std::mutex mutex_;
     std::unique_ptr<git::GitRepositories> repositories_;
@@ -148,11 +159,12 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
 
 class GitSecondary final : public SecondaryItems {
   public:
-    GitSecondary(const Config& config, const Config::Repositories& store, const Clock& clock)
+    GitSecondary(const Config& config, const Config::Repositories& store,
+                 const secondary::Registry& registry, const Clock& clock)
         : tree_(store.root),
           contents_({StoreKind::Repositories, store.name}, tree_, ".antipode/incoming"),
           apply_({StoreKind::Repositories, store.name}, store.root,
-                 {hook_program(), hook_spool(config, store.name)}, clock),
+                 {hook_program(), hook_spool(config, store.name)}, registry, clock),
           check_every_(store.check_every) {}
 
     secondary::ItemApply& apply() override { return apply_; }
@@ -274,7 +286,7 @@ SecondaryStores make_secondary_stores(const Config& config, const secondary::Reg
         stores.databases.push_back(std::make_unique<PostgresSecondary>(config, store, clock));
     }
     for (const Config::Repositories& store : config.repositories) {
-        stores.items.push_back(std::make_unique<GitSecondary>(config, store, clock));
+        stores.items.push_back(std::make_unique<GitSecondary>(config, store, registry, clock));
     }
     for (const Config::Blobs& store : config.blobs) {
         if (store.bucket) {

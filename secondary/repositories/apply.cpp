@@ -122,11 +122,13 @@ std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
 }  // namespace
 
 RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories,
-                                 std::function<void(const std::string& name)> on_change)
+                                 std::function<void(const std::string& name)> on_change,
+                                 std::set<std::string> unproven)
     : store_(std::move(store)),
       repositories_(repositories),
       on_change_(std::move(on_change)),
-      incoming_directory_(repositories.incoming_directory()) {}
+      incoming_directory_(repositories.incoming_directory()),
+      unproven_(std::move(unproven)) {}
 
 std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
                                            const std::stop_token& stop) {
@@ -366,17 +368,39 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
     }
     const Intake intake = repositories_.take_in(name, pack_input(update, task), needed, stop);
     if (intake.kind != Intake::Kind::Stored) {
-        const std::string reason = printable(update.repository()) + ": " + intake.reason;
-        return update.full() || intake.kind == Intake::Kind::BadPack
-                   ? Result::failed(FailureClass::PrimaryDefect, reason,
-                                    "run git fsck --full in this repository on the primary")
-                   : Result::needs_whole(reason);
+        return blame(update, wanted, intake);
     }
     repositories_.update_refs(name, changes, stop);
     const auto now = repositories_.read_refs(name);
     Result result = Result::applied(now ? verify::refs_digest(*now) : Digest{});
-    result.proven = intake.proven;
+    // What is borrowed from now on is as good as the pool is.
+    const bool borrows_anew = update.full() || pool_in(here) != pool_in(wanted);
+    result.proven = intake.proven && !(borrows_anew && is_pool_unproven(wanted));
     return result;
+}
+
+Result RepositoryApply::blame(const v1::RefUpdate& update, const RefMap& wanted,
+                              const Intake& intake) {
+    const std::string& name = update.repository();
+    const std::string reason = printable(name) + ": " + intake.reason;
+    if (update.full() ? is_pool_unproven(wanted) : is_unproven(name)) {
+        // It builds on what nobody has read here: that is made anew, and believed no more.
+        broken_.with([&](auto& names) { names.insert(name); });
+        return Result::needs_whole(reason);
+    }
+    return update.full() || intake.kind == Intake::Kind::BadPack
+               ? Result::failed(FailureClass::PrimaryDefect, reason,
+                                "run git fsck --full in this repository on the primary")
+               : Result::needs_whole(reason);
+}
+
+bool RepositoryApply::is_unproven(const std::string& name) const {
+    return unproven_.with([&](const auto& names) { return names.contains(name); });
+}
+
+bool RepositoryApply::is_pool_unproven(const RefMap& refs) const {
+    const std::string pool = pool_in(refs);
+    return !pool.empty() && is_unproven(pool);
 }
 
 Result RepositoryApply::remove(const std::string& name) {
@@ -392,6 +416,7 @@ Result RepositoryApply::remove(const std::string& name) {
             break;
     }
     repositories_.remove(name);
+    unproven_.with([&](auto& names) { names.erase(name); });
     return Result::applied({});
 }
 

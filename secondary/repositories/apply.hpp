@@ -25,9 +25,11 @@ class RepositoryApply final : public ItemApply, public ItemLook {
   public:
     /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
     /// `on_change` is called with the name of each repository that got something, of one whose
-    /// objects were believed as soon as look() has read them; any thread.
+    /// objects were believed as soon as look() has read them; any thread. `unproven`: what earlier
+    /// runs applied and nobody has read yet.
     RepositoryApply(StoreId store, Repositories& repositories,
-                    std::function<void(const std::string& name)> on_change = {});
+                    std::function<void(const std::string& name)> on_change = {},
+                    std::set<std::string> unproven = {});
 
     const StoreId& store() const override { return store_; }
     std::filesystem::path incoming_directory() const override { return incoming_directory_; }
@@ -39,6 +41,9 @@ class RepositoryApply final : public ItemApply, public ItemLook {
     void for_each(const std::function<bool(const std::string& name)>& use,
                   const std::stop_token& stop) override;
 
+    /// Its objects, or those that it borrows, were believed, and not read since. Any thread.
+    bool is_unproven(const std::string& name) const;
+
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);
     void note_change(const std::string& name, const Result& result, bool whole);
@@ -49,6 +54,10 @@ class RepositoryApply final : public ItemApply, public ItemLook {
     Result take_in_and_move(const std::string& name, const v1::RefUpdate& update,
                             const ItemTask& task, const RefMap& here, const RefMap& wanted,
                             const std::stop_token& stop);
+    /// The pool of what has these refs.
+    bool is_pool_unproven(const RefMap& refs) const;
+    /// Something cannot be taken in: is it the primary's fault?
+    Result blame(const v1::RefUpdate& update, const RefMap& wanted, const Intake& intake);
     bool is_broken(const v1::RefUpdate& update, const std::stop_token& stop);
     /// What git says against the objects that are here; empty: nothing. It is remembered.
     std::string defect(const std::string& name, const std::stop_token& stop);
@@ -66,7 +75,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
     std::filesystem::path incoming_directory_;
     /// Repositories with a defect: made anew by the next update that brings them whole.
     Synchronized<std::set<std::string>> broken_;
-    /// What was applied in this run and not proven yet.
+    /// What was applied and not proven yet.
     Synchronized<std::set<std::string>> unproven_;
 };
 

@@ -17,8 +17,12 @@ constexpr std::chrono::minutes remembered(10);
 
 }  // namespace
 
-Housekeeping::Housekeeping(Repositories& repositories, const Clock& clock)
-    : repositories_(repositories), clock_(clock), walk_due_(clock.steady_now()) {}
+Housekeeping::Housekeeping(Repositories& repositories, const Clock& clock,
+                           std::function<bool(const std::string& name)> waits)
+    : repositories_(repositories),
+      clock_(clock),
+      waits_(std::move(waits)),
+      walk_due_(clock.steady_now()) {}
 
 void Housekeeping::note(const std::string& name) {
     const std::scoped_lock lock(mutex_);
@@ -79,6 +83,9 @@ std::string Housekeeping::next(const std::stop_token& stop) {
 }
 
 bool Housekeeping::keep(const std::string& name, const std::stop_token& stop) {
+    if (waits_ && waits_(name)) {
+        return false;
+    }
     be_nice();
     const IdleDisk idle;
     try {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -19,7 +20,9 @@ namespace antipode::secondary {
 /// on any.
 class Housekeeping {
   public:
-    Housekeeping(Repositories& repositories, const Clock& clock);
+    /// Those of which `waits` is true are left alone until they are noted once more.
+    Housekeeping(Repositories& repositories, const Clock& clock,
+                 std::function<bool(const std::string& name)> waits = {});
 
     /// It changed.
     void note(const std::string& name);
@@ -35,6 +38,7 @@ class Housekeeping {
 
     Repositories& repositories_;
     const Clock& clock_;
+    const std::function<bool(const std::string& name)> waits_;
     SteadyTime walk_due_;
     std::string last_problem_;
     mutable std::mutex mutex_;  ///< of what follows

@@ -51,6 +51,23 @@ TEST_F(HousekeepingTest, KeepsWhatChangedAndEverythingOnceADay) {
     EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b", "a", "b"}));
 }
 
+TEST_F(HousekeepingTest, LeavesAloneWhatWaitsUntilItIsNoted) {
+    repositories_.create("a", "sha1", stop_);
+    repositories_.create("b", "sha1", stop_);
+    std::string waits = "a";
+    Housekeeping housekeeping(repositories_, clock_,
+                              [&](const std::string& name) { return name == waits; });
+    for (int i = 0; i < 3; ++i) {
+        housekeeping.step(stop_);
+    }
+    EXPECT_EQ(repositories_.kept, (Names{"b"}));
+    EXPECT_FALSE(housekeeping.kept_since("a", TimePoint{}));
+    waits.clear();
+    housekeeping.note("a");
+    housekeeping.step(stop_);
+    EXPECT_EQ(repositories_.kept, (Names{"b", "a"}));
+}
+
 TEST_F(HousekeepingTest, KnowsWhatItMayHaveChangedAndSinceWhen) {
     repositories_.create("a", "sha1", stop_);
     repositories_.any_due = false;
