@@ -2,6 +2,7 @@
 // stay where they are while they are shown, so that focus and selection survive an update.
 import * as chart from "./chart.mjs";
 import * as format from "./format.mjs";
+import { confirmResync, mayResync } from "./resync.mjs";
 import * as words from "./words.mjs";
 
 const id = (name) => document.getElementById(name);
@@ -127,7 +128,28 @@ async function copy(button, code) {
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 }
 
-function showProblem(child, problem) {
+/** What was asked for stays beside the list, for what it was about may be gone a moment later. */
+function showDone(problem, text) {
+  setText(id("attention-done"), `${problem.what}: ${text}`);
+  if (document.activeElement === document.body) {
+    id("main").focus(); // the button is gone
+  }
+}
+
+function showResync(child, problem, may, lost) {
+  part(child, "act").hidden = !may || !problem.resync;
+  if (!may || !problem.resync) {
+    return;
+  }
+  const { label, question, body } = problem.resync;
+  const button = part(child, "resync");
+  setText(button, label);
+  button.setAttribute("aria-label", `${label}: ${problem.what}`);
+  button.disabled = lost;
+  button.onclick = () => confirmResync(question, body, (text) => showDone(problem, text));
+}
+
+function showProblem(child, problem, may, lost) {
   setText(part(child, "what"), problem.what);
   setText(part(child, "reason"), problem.reason ?? "");
   setText(part(child, "details"), problem.details);
@@ -138,14 +160,17 @@ function showProblem(child, problem) {
   button.hidden = !problem.next?.startsWith("antipode ");
   button.setAttribute("aria-label", `Copy: ${problem.next}`);
   button.onclick ??= () => copy(button, code);
+  showResync(child, problem, may, lost);
 }
 
-function showAttention(status, nowUs) {
+function showAttention(status, nowUs, lost) {
   const problems = words.attention(status, nowUs);
   const assigned = status.role !== "unassigned" && status.stores.length > 0;
   setText(id("attention-none"), problems.length > 0 ? ""
     : assigned ? "Nothing." : "Nothing is known yet.");
-  fill(id("attention"), "problem-template", problems, showProblem);
+  const may = mayResync(status);
+  fill(id("attention"), "problem-template", problems,
+    (child, problem) => showProblem(child, problem, may, lost));
   const parked = status.stores.reduce((total, store) => total + (store.parked ?? 0), 0);
   const more = parked - status.exceptions.length;
   setText(id("announcement"), words.announcement(status, problems.length));
@@ -157,7 +182,7 @@ export function showStatus(status, nowUs, histories, lost) {
   showHeader(status);
   showHeadline(status, nowUs, lost);
   showSites(status, nowUs, lost);
-  showAttention(status, nowUs);
+  showAttention(status, nowUs, lost);
   showStores(status, nowUs, histories, lost);
 }
 

@@ -220,7 +220,59 @@ export function storeView(store, status, nowUs) {
   };
 }
 
-function exceptionView(each, nowUs) {
+/** What a button has sent again: {label, question, body of POST /v1/resync}. */
+function resyncOf(label, question, body) {
+  return { label, question: `${question} It is what antipode resync does.`, body };
+}
+
+/** Only what failed here is sent again; a database is mended by comparing it. */
+function resyncOfItem(each, status) {
+  if (status.role !== "secondary" || each.kind !== "parked" ||
+    each.store.startsWith("database/")) {
+    return undefined;
+  }
+  const names = known(each.item_hex) ? { items_hex: [each.item_hex] } : { items: [each.item] };
+  return resyncOf("Resync", `Have ${each.item} of ${each.store} sent again by the primary?`,
+    { store: each.store, ...names });
+}
+
+function resyncOfStore(store, status) {
+  if (status.role !== "secondary" || !store.parked || store.store.startsWith("database/")) {
+    return undefined;
+  }
+  return resyncOf("Resync what failed", `Have what failed of ${store.store} ` +
+    `(${format.count(store.parked)}) sent again by the primary now, instead of later?`,
+  { store: store.store, failed: true });
+}
+
+/** Where a daemon says that all of a store is to be sent again, or one thing that it never got. */
+function resyncOfStep(store, step, status) {
+  if (status.role !== "secondary" || !step) {
+    return undefined;
+  }
+  if (step.endsWith(`antipode resync --all --store ${store.store}`)) {
+    return resyncOf("Resync all of it", `Is the file system of ${store.store} mounted, and were ` +
+      "its files lost? Then have everything that is not there sent again by the primary.",
+    { store: store.store, all: true });
+  }
+  const extra = store.content_check?.first_extra;
+  if (extra && step === `antipode resync --store ${store.store} --site ${status.site} ${extra}`) {
+    return resyncOf("Resync", `Have ${extra} of ${store.store} made as it is on the primary? ` +
+      "It was never applied here: when the primary does not have it, it is removed.",
+    { store: store.store, items: [extra] });
+  }
+  return undefined;
+}
+
+const storeNamed = (name, status) => status.stores.find((each) => each.store === name) ??
+  { store: name };
+
+function resyncOfWorker(worker, status) {
+  const store = status.stores.find((each) => worker.name === `content check ${each.store}`);
+  return store && resyncOfStep(store, worker.next_step, status);
+}
+
+function exceptionView(each, status, nowUs) {
   const details = [];
   if (each.class) {
     details.push(each.class);
@@ -238,6 +290,7 @@ function exceptionView(each, nowUs) {
     key: `exception ${each.store} ${each.item}`,
     what: `${each.store} ${each.item} is ${each.kind || "held back"}`,
     reason: each.reason || "", details: details.join(", "), next: each.next_step || "",
+    resync: resyncOfItem(each, status),
   };
 }
 
@@ -254,7 +307,7 @@ export function attention(status, nowUs) {
     key: `disk ${disk.path}`, what: `A disk of ${status.site}`, reason: disk.problem, details: "",
     next: disk.next_step,
   }));
-  problems.push(...status.exceptions.map((each) => exceptionView(each, nowUs)));
+  problems.push(...status.exceptions.map((each) => exceptionView(each, status, nowUs)));
   const said = new Map();
   for (const store of status.stores) {
     const tone = toneOf(store.state);
@@ -268,6 +321,7 @@ export function attention(status, nowUs) {
       const problem = {
         key: `store ${store.store}`, who: [store.store], is: store.state,
         reason: store.reason, details: "", next: store.next_step,
+        resync: resyncOfStore(store, status),
       };
       said.set(store.reason, problem);
       problems.push(problem);
@@ -285,6 +339,7 @@ export function attention(status, nowUs) {
       const problem = {
         key: `worker ${worker.name}`, who: [worker.name], is: "waiting", reason: worker.problem,
         details: `for ${format.age((nowUs - worker.since_us) / 1e6)}`, next: worker.next_step,
+        resync: resyncOfWorker(worker, status),
       };
       said.set(worker.problem, problem);
       problems.push(problem);
@@ -303,6 +358,8 @@ export function attention(status, nowUs) {
           key: `check ${site.site} ${check.store}`, what: `${site.site} ${check.store}`,
           reason: check.what, details: "",
           next: site.site === status.site ? check.next_step : `on ${site.site}: ${check.next_step}`,
+          resync: site.site !== status.site ? undefined
+            : resyncOfStep(storeNamed(check.store, status), check.next_step, status),
         });
       }
     }

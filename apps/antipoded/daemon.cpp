@@ -6,13 +6,9 @@
 #include "apps/antipoded/check_rows.hpp"
 #include "apps/antipoded/drill_files.hpp"
 #include "apps/antipoded/endpoints.hpp"
-#include "apps/antipoded/item_list.hpp"
 #include "apps/antipoded/json.hpp"
-#include "apps/antipoded/metrics.hpp"
 #include "apps/antipoded/open_files.hpp"
-#include "apps/antipoded/page.hpp"
 #include "apps/antipoded/primary_half.hpp"
-#include "apps/antipoded/probes.hpp"
 #include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/saved_status.hpp"
 #include "apps/antipoded/secondary_half.hpp"
@@ -33,15 +29,9 @@ constexpr std::chrono::milliseconds first_report_interval(50);
 constexpr std::chrono::milliseconds hurried_report_interval(50);
 constexpr std::chrono::seconds loss_interval(2);
 constexpr std::chrono::seconds save_interval(5);
-constexpr size_t events_at_once = 1000;
 constexpr std::chrono::seconds stale_after(15);
 
 const std::string site_key = "site.";
-
-uint64_t number_in(const std::map<std::string, std::string>& query, const std::string& name) {
-    const auto found = query.find(name);
-    return found == query.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
-}
 
 failover::Records::Options records_of(const Config& config) {
     failover::Records::Options options{config.cluster, config.site, {}, config.state_dir / "epoch"};
@@ -424,6 +414,7 @@ nlohmann::json Daemon::own_status() const {
                              {"limits", limits_.show()},
                              {"disks", disks_.show()},
                              {"drill", newest_drill(config_)},
+                             {"actions", nlohmann::json::array()},
                              {"sites", nlohmann::json::array()},
                              {"stores", nlohmann::json::array()},
                              {"exceptions", nlohmann::json::array()},
@@ -511,81 +502,6 @@ std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
         }
     }
     return events;
-}
-
-http::HttpResponse Daemon::loss_report(const std::string& operation) const {
-    const auto report = LossReports::read(config_, operation);
-    if (!report) {
-        return http::error_response(404,
-                                    operation.empty()
-                                        ? "there is no loss report: no promotion was made here"
-                                        : "there is no loss report of " + printable(operation),
-                                    "antipode status");
-    }
-    return {.body = *report};
-}
-
-void Daemon::add_routes() {
-    server_.route("/", [](const http::HttpRequest& request) { return page(request); });
-    server_.route("/livez", [](const http::HttpRequest&) {
-        return http::HttpResponse{.content_type = "text/plain", .body = "alive\n"};
-    });
-    server_.route("/readyz", [this](const http::HttpRequest&) { return ready_probe(status()); });
-    server_.route("/primary", [this](const http::HttpRequest&) { return primary_probe(status()); });
-    server_.route("/secondary", [this](const http::HttpRequest& request) {
-        return secondary_probe(status(), request.query);
-    });
-    server_.route("/v1/status", [this](const http::HttpRequest&) {
-        return http::HttpResponse{.body = dump(status()) + "\n"};
-    });
-    server_.route("/v1/events", [this](const http::HttpRequest& request) {
-        std::string lines;
-        for (const auto& event : events(number_in(request.query, "after"), events_at_once)) {
-            lines += dump(event) + "\n";
-        }
-        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
-    });
-    // The names of everything that is stored are not for everybody.
-    server_.route(
-        "/v1/items",
-        [this](const http::HttpRequest& request) {
-            const std::shared_ptr<Half> half = this->half();
-            return answer_items(
-                request, config_.site, config_.stores(),
-                half ? [half](const auto&... asked) { return half->items(asked...); } : AskItems());
-        },
-        http::HttpServer::Access::Token);
-    server_.route("/v1/journal", [this](const http::HttpRequest&) {
-        std::string lines;
-        for (const failover::JournalEntry& entry : conductor_.status().journal) {
-            lines += dump({{"number", entry.number},
-                           {"at_us", to_microseconds(entry.at)},
-                           {"epoch", entry.epoch},
-                           {"operation", entry.operation},
-                           {"state", failover::to_string(entry.state)},
-                           {"event", entry.event},
-                           {"detail", entry.detail}}) +
-                     "\n";
-        }
-        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
-    });
-    server_.route("/v1/drills", [this](const http::HttpRequest&) {
-        std::string lines;
-        for (const nlohmann::json& drill : kept_drills(config_)) {
-            lines += dump(drill) + "\n";
-        }
-        return http::HttpResponse{.content_type = "application/jsonl", .body = lines};
-    });
-    server_.route("/v1/loss", [this](const http::HttpRequest& request) {
-        const auto found = request.query.find("operation");
-        return loss_report(found == request.query.end() ? "" : found->second);
-    });
-    server_.feed("/v1/watch",
-                 [this](const http::HttpRequest& request) { return feed_.open(request); });
-    server_.route("/metrics", [this](const http::HttpRequest&) {
-        return http::HttpResponse{.content_type = "text/plain; version=0.0.4",
-                                  .body = render_metrics(status())};
-    });
 }
 
 }  // namespace antipode

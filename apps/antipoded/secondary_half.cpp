@@ -104,7 +104,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           [this](const v1::SiteRequest& request) {
               return RuntimeLimits::concerns(request) ? limits_.fulfil(request)
                      : Drill::concerns(request)       ? drill_.fulfil(request)
-                                                      : asked_.fulfil(request);
+                                                      : fulfil(request);
           },
           clock),
       pull_workers_(
@@ -273,6 +273,11 @@ bool SecondaryHalf::has_applied(const Position& position) const {
         return receiver_.passed(lane.store) >= position ||
                (receiver_.accepted() >= position && lane.order.waiting == 0);
     });
+}
+
+v1::SiteAnswer SecondaryHalf::fulfil(const v1::SiteRequest& request) {
+    const std::scoped_lock lock(asking_);
+    return asked_.fulfil(request);
 }
 
 void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress progress) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 
 #include "adapters/http/client.hpp"
 #include "adapters/nats/jetstream.hpp"
@@ -42,6 +43,9 @@ class SecondaryHalf final : public Half {
     nlohmann::json items(const StoreId& store, const ItemQuery& query) const override;
     const protocol::EventLog& events() const override { return receiver_.events(); }
     std::vector<WorkerState> workers() const override;
+
+    /// Does what an operator asks of a secondary (SecondaryRequests). Any thread.
+    v1::SiteAnswer fulfil(const v1::SiteRequest& request);
 
     // For the change of the primary; any thread.
 
@@ -118,6 +122,7 @@ class SecondaryHalf final : public Half {
     std::map<StoreId, std::unique_ptr<secondary::Sweep>> sweeps_;
     std::map<StoreId, std::unique_ptr<MirrorWatching>> mirror_watches_;
     Pauses pauses_;
+    std::mutex asking_;  ///< one asks at a time
     SecondaryRequests asked_;
     SiteRequests requests_;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack

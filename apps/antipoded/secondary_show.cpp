@@ -5,6 +5,7 @@
 #include "apps/antipoded/json.hpp"
 #include "apps/antipoded/pulls_status.hpp"
 #include "apps/antipoded/secondary_half.hpp"
+#include "base/digest.hpp"
 
 /// What /v1/status shows of a secondary.
 namespace antipode {
@@ -178,10 +179,12 @@ void SecondaryHalf::show(nlohmann::json& out) const {
         out["stores"].push_back(show_lane(lane, now));
     }
     for (const secondary::Exception& exception : registry_.exceptions(exceptions_shown)) {
+        const bool plain = printable(exception.item) == exception.item;
         out["exceptions"].push_back(
             {{"store", exception.store.to_string()},
              {"item", exception.item == protocol::whole_store ? std::string("the whole store")
                                                               : printable(exception.item)},
+             {"item_hex", plain ? nlohmann::json() : nlohmann::json(to_hex(exception.item))},
              {"kind", secondary::to_string(exception.kind)},
              {"class", secondary::to_string(exception.failure)},
              {"reason", exception.reason},
@@ -190,6 +193,9 @@ void SecondaryHalf::show(nlohmann::json& out) const {
              {"tries", exception.tries},
              {"next_try_us", to_microseconds(exception.next_try)},
              {"position", exception.position.to_string()}});
+    }
+    if (!config_.http.token_file.empty()) {
+        out["actions"].push_back("resync");
     }
     const secondary::RelayStatus relay = relay_.status();
     out["refused"] = {{"events", relay.refused},

@@ -25,7 +25,9 @@ function program() {
 export function launch() {
   // Its sandbox needs a user who is not root; it sees nothing but the daemons under test.
   return chromium.launch({
-    executablePath: program(), args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    executablePath: program(),
+    args: ["--no-sandbox", "--disable-dev-shm-usage",
+      "--host-resolver-rules=MAP antipode.test 127.0.0.1"],
   });
 }
 

@@ -1,13 +1,14 @@
 // The web page in a real Chromium, fed by two real sites.
 import assert from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { get } from "node:http";
+import { once } from "node:events";
+import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, get, request } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { close, colours, entry, expectAccessible, launch, live, lost, openPage }
   from "./browser.mjs";
-import { Sites, eventually } from "./sites.mjs";
+import { Sites, eventually, token } from "./sites.mjs";
 
 const sites = new Sites();
 let browser;
@@ -88,8 +89,143 @@ test("says what failed, why, and what comes next", async () => {
   await page.locator("#announcement[role=status]",
     { hasText: "sydney is degraded, one thing needs attention." }).waitFor();
   await expectAccessible(page, "degraded");
-  await rm(join(sites.sydney.files, "taken.txt"), { recursive: true });
+  await rm(join(sites.sydney.files, "taken.txt", "inside", "by-hand"));
   await close(page);
+});
+
+/** A file that cannot be applied on sydney; `mend()` takes away what is in its way. */
+async function failing(page, name) {
+  const inTheWay = join(sites.sydney.files, name);
+  await mkdir(join(inTheWay, "inside"), { recursive: true });
+  await writeFile(join(inTheWay, "inside", "by-hand"), "x");
+  await upload(name, "what it should be");
+  const problem = entry(page, "attention", `blobs/uploads ${name}`);
+  await problem.waitFor();
+  return { problem, mend: () => rm(join(inTheWay, "inside", "by-hand")) };
+}
+
+/** What sydney says of the item that failed, once `holds(exception, nowUs)`. */
+async function failure(name, holds, what) {
+  let found;
+  await eventually(async () => {
+    const { exceptions, now_us: nowUs } = await sites.sydney.status();
+    found = { ...exceptions.find((each) => each.item === name), nowUs };
+    return holds(found);
+  }, `${name} ${what}`, 60000);
+  return found;
+}
+
+const isApplied = (name) => eventually(async () =>
+  await readFile(join(sites.sydney.files, name), "utf8") === "what it should be",
+`${name} is there`);
+
+test("has what failed sent again, by keyboard, once it was told the token", async () => {
+  const page = await openPage(browser, sites.sydney.url);
+  await live(page);
+  const { problem, mend } = await failing(page, "failing.txt");
+  const before = await failure("failing.txt", (each) => each.next_try_us > each.nowUs + 12e6,
+    "is tried by itself, but rarely");
+  const button = problem.locator("button", { hasText: "Resync" });
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await page.locator("#resync[open]", { hasText: "failing.txt of blobs/uploads" }).waitFor();
+  await expectAccessible(page, "asking for the token");
+  await page.keyboard.press("Escape");
+  await page.locator("#resync:not([open])").waitFor({ state: "attached" });
+  assert.ok(await button.evaluate((each) => each === document.activeElement));
+
+  await page.keyboard.press("Enter");
+  await page.locator("#resync-token:focus").waitFor();
+  await page.keyboard.press("Enter");
+  await page.locator("#resync-problem", { hasText: "The token is missing." }).waitFor();
+  await page.keyboard.type("not the token");
+  await page.keyboard.press("Enter");
+  await page.locator("#resync-problem", { hasText: "not this daemon's token" }).waitFor();
+  await expectAccessible(page, "refused");
+  await page.locator("#resync-token").fill(token);
+  await page.keyboard.press("Enter");
+  await page.locator("#attention-done[role=status]",
+    { hasText: "failing.txt is parked: 1 item is asked for again." }).waitFor();
+  const after = await failure("failing.txt", (each) => each.tries > before.tries, "is tried");
+  assert.ok(after.nowUs < before.next_try_us, "it is tried because it was asked for");
+
+  // The token is kept for the next time, over a reload, in this tab alone.
+  await page.reload();
+  await live(page);
+  await button.click();
+  await page.locator("#resync-token").waitFor({ state: "hidden" });
+  await page.locator("#resync-send").click();
+  await page.locator("#attention-done", { hasText: "1 item is asked for again." }).waitFor();
+  await mend();
+  await isApplied("failing.txt");
+  await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
+  assert.deepEqual(await page.evaluate(() => [localStorage.length, document.cookie]), [0, ""]);
+  page.problems = page.problems.filter((each) => !each.includes("401"));
+  await close(page);
+});
+
+test("offers to resync only where it may, and never without data", async () => {
+  const page = await openPage(browser, sites.sydney.url);
+  const primary = await openPage(browser, sites.london.url);
+  // Neither HTTPS nor this machine: the token would pass the network as it is.
+  const open = await openPage(browser, `http://antipode.test:${sites.sydney.port}`);
+  await Promise.all([live(page), live(primary), live(open)]);
+  const { problem, mend } = await failing(page, "where.txt");
+  await problem.locator("button", { hasText: "Resync" }).waitFor();
+  await entry(open, "attention", "blobs/uploads where.txt").waitFor();
+  await entry(primary, "attention", "sydney is degraded").waitFor();
+  for (const each of [open, primary]) {
+    assert.equal(await each.locator("#attention button:visible", { hasText: "Resync" }).count(), 0);
+  }
+  sites.sydney.daemon.signal("SIGSTOP");
+  await lost(page);
+  await problem.locator("button:disabled", { hasText: "Resync" }).waitFor();
+  sites.sydney.daemon.signal("SIGCONT");
+  await live(page);
+  await mend();
+  await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
+  open.problems = open.problems.filter((each) => !each.includes("origin was untrustworthy"));
+  for (const each of [page, primary, open]) {
+    await close(each);
+  }
+});
+
+test("does nothing that a page from elsewhere asks for, not even with the token", async () => {
+  const elsewhere = createServer((asked, answer) => {
+    answer.setHeader("Content-Type", "text/html");
+    answer.end("<!doctype html><title>elsewhere</title>");
+  }).listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${elsewhere.address().port}/`);
+  const ask = (options) => page.evaluate(async ([url, more]) => {
+    const body = JSON.stringify({ store: "blobs/uploads", all: true });
+    try {
+      const answer = await fetch(`${url}/v1/resync`, { method: "POST", body, ...more });
+      return answer.type;
+    } catch (error) {
+      return error.name;
+    }
+  }, [sites.sydney.url, options]);
+  const authorized = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  assert.equal(await ask({ headers: authorized }), "TypeError", "the browser asks first");
+  assert.equal(await ask({ mode: "no-cors", headers: { "Content-Type": "text/plain" } }), "opaque");
+  await context.close();
+  elsewhere.close();
+
+  const status = (more) => new Promise((done) => {
+    const headers = { ...authorized, ...more };
+    request(`${sites.sydney.url}/v1/resync`, { method: "POST", headers },
+      (answer) => done(answer.statusCode)).end('{"store":"blobs/uploads","failed":true}');
+  });
+  assert.equal(await status({ Origin: "http://127.0.0.1:1" }), 403);
+  assert.equal(await status({ "Sec-Fetch-Site": "same-site" }), 403);
+  assert.equal(await status({ "Content-Type": "text/plain" }), 415);
+  assert.equal(await status({ Authorization: "Bearer other" }), 401);
+  assert.equal(await status({}), 200);
+  const { exceptions } = await sites.sydney.status();
+  assert.deepEqual(exceptions, []);
 });
 
 test("names what was changed by hand, with the command that mends it", async () => {
@@ -103,7 +239,12 @@ test("names what was changed by hand, with the command that mends it", async () 
   }).waitFor();
   await problem.locator("button", { hasText: "Copy" }).waitFor();
   await expectAccessible(page, "by hand");
-  await rm(stray);
+  await problem.locator("button", { hasText: "Resync" }).click();
+  await page.locator("#resync", { hasText: "when the primary does not have it, it is removed" })
+    .waitFor();
+  await page.locator("#resync-token").fill(token);
+  await page.locator("#resync-send").click();
+  await eventually(() => access(stray).then(() => false, () => true), "it is removed");
   await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
   await close(page);
 });
@@ -122,8 +263,9 @@ test("turns grey when the daemon dies, and is live again with it", async () => {
   await expectAccessible(page, "lost");
   const silent = entry(primary, "attention", "sydney does not report");
   await silent.locator("code", { hasText: "antipode doctor" }).waitFor();
-  await silent.locator("button").focus();
+  await silent.locator("button:visible").focus();
   await primary.keyboard.press("Enter");
+  assert.equal(await silent.locator("button", { hasText: "Resync" }).count(), 0);
   await silent.locator("button", { hasText: /Copied|Selected/ }).waitFor();
   await entry(primary, "sites", "sydney").locator('.state[data-tone="unknown"]').waitFor();
   await primary.locator('#headline[data-tone="unknown"]').waitFor();

@@ -14,6 +14,9 @@ const antipoded = process.env.ANTIPODED ?? `${built}antipoded/antipoded`;
 const antipode = process.env.ANTIPODE ?? `${built}antipode/antipode`;
 const environment = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, LC_ALL: "C" };
 
+/** What the sites' daemons ask for before they do something. */
+export const token = "a-secret-of-the-tests";
+
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -96,9 +99,10 @@ class Site {
   async configure(sites) {
     const others = sites.map((site) => `[[sites]]\nname = "${site.name}"\n` +
       `nats = "nats://127.0.0.1:${site.natsPort}"\nhttp = "${site.url}"\n`);
+    await writeFile(this.path("token"), `${token}\n`, { mode: 0o600 });
     await writeFile(this.configuration, `cluster = "test"\nsite = "${this.name}"\n` +
       `state_dir = "${this.path("state")}"\n${others.join("")}` +
-      `[http]\nlisten = "127.0.0.1:${this.port}"\n` +
+      `[http]\nlisten = "127.0.0.1:${this.port}"\ntoken_file = "${this.path("token")}"\n` +
       `[[repositories]]\nname = "git"\nroot = "${this.repositories}"\n` +
       `[[blobs]]\nname = "uploads"\nroot = "${this.files}"\n`);
   }

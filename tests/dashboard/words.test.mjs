@@ -48,6 +48,29 @@ test("takes only what is known to be well for good", () => {
   assert.deepEqual(["unknown", "", null, undefined].map(words.toneOf), Array(4).fill("unknown"));
 });
 
+test("knows what may be sent again", () => {
+  const bodies = (more) => words.attention(status(more), now).map((each) => each.resync?.body);
+  const parked = {
+    store: "blobs/uploads", item: "a\\xff", item_hex: "61ff", kind: "parked", reason: "r",
+    since_us: now,
+  };
+  const failed = store({ state: "degraded", reason: "60 items failed", parked: 60 });
+  assert.deepEqual(bodies({ exceptions: [parked, { ...parked, item: "b", item_hex: null }] }),
+    [{ store: "blobs/uploads", items_hex: ["61ff"] }, { store: "blobs/uploads", items: ["b"] }]);
+  assert.deepEqual(bodies({ stores: [failed] }), [{ store: "blobs/uploads", failed: true }]);
+  assert.deepEqual(bodies({ workers: [{
+    name: "content check blobs/uploads", healthy: false, problem: "none of 60 items is here",
+    since_us: now,
+    next_step: "mount it; where they are lost: antipode resync --all --store blobs/uploads",
+  }] }), [{ store: "blobs/uploads", all: true }]);
+  // What is right again, what waits for the primary, and databases are not.
+  assert.deepEqual(bodies({ exceptions: [{ ...parked, kind: "mended" },
+    { ...parked, kind: "expired" }, { ...parked, store: "database/app" }] }),
+  [undefined, undefined, undefined]);
+  assert.deepEqual(bodies({ role: "primary", exceptions: [parked], stores: [failed] }),
+    [undefined, undefined]);
+});
+
 test("says when content was looked at again", () => {
   const facts = (more) => Object.fromEntries(words.storeView(store(more), status(), now).facts);
   const content = { asked: 0, oldest_us: now - 7200 * second, differed: 0 };
