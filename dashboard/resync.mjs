@@ -23,7 +23,7 @@ function showToken() {
   id("resync-token-part").hidden = sessionStorage.getItem(key) !== null;
 }
 
-/** Shows the dialog. `what`: the question; `body`: of the request; `done(text)`: what came of it. */
+/** Shows the dialog. `what`: the question; `body`: of the request; `done(text)`: the outcome. */
 export function confirmResync(what, body, done) {
   asked = { body, done };
   id("resync-what").textContent = what;

@@ -79,6 +79,8 @@ export function siteView(site, status, nowUs) {
         ["Failed", format.count(site.parked)],
         ...checkedOf(site, nowUs),
       ]),
+      ...(site.retention_seconds === undefined ? []
+        : [["Keeps for", format.duration(site.retention_seconds)]]),
       ["Report", stale && known(site.report_at_us) ? `${reportAge}, STALE` : reportAge],
     ],
   };
@@ -161,6 +163,25 @@ function catchesUp(store) {
     : known(store.apply_rate) ? "not at this rate" : format.unknown]];
 }
 
+/** Of the changes of the last hour; an older daemon does not say. */
+function percentiles(store) {
+  if (store.lag_percentiles === undefined) {
+    return [];
+  }
+  const took = store.lag_percentiles ?? {};
+  const parts = [took.p50_seconds, took.p95_seconds, took.p99_seconds];
+  return [["P50, P95, P99 of 1h", parts.map(format.duration).join(", ")]];
+}
+
+/** How long what a stream or a slot keeps lasts, as fast as it grows now. */
+function retention(name, kept) {
+  if (kept?.retention_seconds === undefined) {
+    return [];
+  }
+  return [[name, known(kept.retention_seconds) ? format.duration(kept.retention_seconds)
+    : known(kept.bytes_per_second) ? format.notApplicable : format.unknown]];
+}
+
 /** How this site's inventory compares with the primary's; an older daemon does not say. */
 function inventoryOf(store, nowUs) {
   const inventory = store.inventory;
@@ -210,11 +231,12 @@ export function storeView(store, status, nowUs) {
   const facts = [[primary ? "Not yet published" : "Backlog",
     known(store.backlog_events) ? `${backlog} events${size}` : backlog]];
   if (!primary) {
-    facts.push(...catchesUp(store), ["Applied", number(store.applied)],
+    facts.push(...catchesUp(store), ...percentiles(store), ["Applied", number(store.applied)],
       ["Verified", number(store.verified)], ["Mismatches", number(store.mismatches)],
       ["Failed", number(store.parked)],
       ...lookedAt(store, nowUs));
   }
+  facts.push(...retention("Slot lasts", store.slot));
   return {
     name: store.store, state: store.state || "unknown", tone: toneOf(store.state), sentence, facts,
   };

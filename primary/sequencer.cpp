@@ -8,6 +8,9 @@ namespace antipode::primary {
 namespace {
 
 constexpr std::chrono::seconds failed_reconcile_retry(2);
+/// A reconcile takes up to half a percent of the time, in up to so many intervals.
+constexpr int rest_per_reconcile = 200;
+constexpr int most_intervals = 6;
 
 std::optional<Sha256> hash_of(const std::optional<protocol::ChainPoint>& point) {
     return point ? std::optional(point->hash) : std::nullopt;
@@ -418,11 +421,11 @@ void Sequencer::add(ReconcileOutcome outcome) {
     state.proven_at = state.started_at;
     state.steady_proven_at = state.steady_started_at;
     state.losses_mended = state.losses_at_start;
-    state.due =
-        clock_.steady_now() + (state.losses == state.losses_mended ? options_.reconcile_interval
-                                                                   : failed_reconcile_retry);
+    const SteadyTime now = clock_.steady_now();
+    state.due = now + (state.losses == state.losses_mended ? rest_behind_reconcile(lane, now)
+                                                           : failed_reconcile_retry);
     if (state.asked) {
-        state.due = clock_.steady_now();
+        state.due = now;
     }
     if (released) {
         release_deletions(outcome.store);
@@ -430,6 +433,17 @@ void Sequencer::add(ReconcileOutcome outcome) {
     // What it found to be gone is announced later; only then is all of it announced.
     state.say_reconciled_behind = lane.removals_held();
     release_removals();
+}
+
+/// Where changes are noticed by themselves, a million files that rest must not cost a walk of all
+/// of them each time.
+SteadyTime::duration Sequencer::rest_behind_reconcile(ItemLane& lane, SteadyTime now) const {
+    const SteadyTime::duration interval = options_.reconcile_interval;
+    if (!lane.capture().notices_everything()) {
+        return interval;
+    }
+    const auto took = now - lane.completeness.steady_started_at;
+    return std::clamp(took * rest_per_reconcile, interval, interval * most_intervals);
 }
 
 void Sequencer::reconcile_failed(ItemLane& lane, const std::string& problem,

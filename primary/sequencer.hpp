@@ -132,6 +132,7 @@ class Sequencer {
                      TimePoint happened_after);
     bool may_be_deleted(ItemLane& lane, const std::string& item);
     void drain(ItemLane& lane);
+    SteadyTime::duration rest_behind_reconcile(ItemLane& lane, SteadyTime now) const;
     void reconcile_failed(ItemLane& lane, const std::string& problem, const std::string& next_step);
     void say_reconciled(ItemLane& lane);
     void say_unreadable(ItemLane& lane, const std::string& item, const v1::Fulfils& fulfils,

@@ -29,6 +29,7 @@ ApplyOrder::ApplyOrder(Options options, const std::vector<StoreId>& stores, Regi
       recovery_(std::set<StoreId>(stores.begin(), stores.end())) {
     for (const StoreId& store : stores) {
         lanes_[store].store = store;
+        latencies_[store];
     }
 }
 
@@ -364,6 +365,7 @@ void ApplyOrder::finish_items(const StoreId& store, const std::vector<Finished>&
 }
 
 void ApplyOrder::record(Lane& lane, const std::vector<Finished>& finished_tasks) {
+    note_latencies(lane.store, finished_tasks);
     std::vector<Registry::Outcome> outcomes;
     for (const Finished& finished_task : finished_tasks) {
         outcomes.push_back(judge(lane, finished_task));
@@ -483,6 +485,7 @@ void ApplyOrder::finish_transactions(const StoreId& store) {
         lane.open_next_part = transaction.part() + 1;
         if (transaction.last()) {
             lane.open_before.reset();
+            note_latencies(store, transaction);
             const auto transactions =
                 static_cast<uint64_t>(std::max(1, transaction.members_size()));
             lane.applied += transactions;

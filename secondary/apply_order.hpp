@@ -15,6 +15,7 @@
 #include "protocol/message.hpp"
 #include "secondary/announcements.hpp"
 #include "secondary/apply.hpp"
+#include "secondary/latencies.hpp"
 #include "secondary/recovery.hpp"
 #include "secondary/registry.hpp"
 
@@ -114,6 +115,8 @@ class ApplyOrder {
         std::string problem;  ///< a lane that cannot go on
     };
     LaneStatus status(const StoreId& store) const;
+    /// How long changes took from the primary's commit (databases) or capture to here.
+    const Latencies& latencies(const StoreId& store) const { return latencies_.at(store); }
     const RecoveryPoint& recovery() const { return recovery_; }
     RecoveryPoint& recovery() { return recovery_; }
     Position accepted() const { return accepted_; }
@@ -221,6 +224,8 @@ class ApplyOrder {
     std::optional<Position> rows_to_come() const;
     void release_removals();
     void record(Lane& lane, const std::vector<Finished>& finished);
+    void note_latencies(const StoreId& store, const std::vector<Finished>& finished);
+    void note_latencies(const StoreId& store, const v1::Transaction& transaction);
     Registry::Outcome judge(Lane& lane, const Finished& finished);
     void judge_unchanged(Lane& lane, const protocol::Event& event,
                          Registry::Outcome& outcome) const;
@@ -239,6 +244,7 @@ class ApplyOrder {
     std::map<StoreId, Lane> lanes_;
     Announcements announcements_;
     RecoveryPoint recovery_;
+    std::map<StoreId, Latencies> latencies_;
     Position accepted_;
     Position read_again_to_;  ///< accepted before skipped transactions were read again
     Position marker_seen_;

@@ -11,8 +11,8 @@
 namespace antipode::secondary {
 namespace {
 
-constexpr std::chrono::milliseconds step_interval(100);
-/// So many rows of this site are read again in a step: 1000 in a second, and not all of a small
+constexpr std::chrono::milliseconds step_interval(200);
+/// So many rows of this site are read again in a step: 500 in a second, and not all of a small
 /// store all the time.
 constexpr size_t rows_at_once = 100;
 constexpr std::chrono::seconds round_interval(5);

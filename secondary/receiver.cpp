@@ -477,9 +477,15 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
             lane.copy_since = copy->second.since;
         }
         lane.copying = copying_.contains(store);
+        lane.took = order_.latencies(store).lately(clock_.steady_now());
         lanes.push_back(std::move(lane));
     }
     return lanes;
+}
+
+Latencies::Total Receiver::latencies(const StoreId& store) const {
+    std::scoped_lock lock(mutex_);
+    return order_.latencies(store).total();
 }
 
 Position Receiver::accepted() const {

@@ -34,6 +34,7 @@ struct ReceiverLaneStatus {
     uint64_t items = 0;     ///< that exist, with the digest that the primary computed
     uint64_t unproven = 0;  ///< of them: their content is still to be read
     uint64_t exceptions = 0;
+    std::optional<Latencies::Percentiles> took;  ///< of the last hour
 };
 
 /// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
@@ -80,6 +81,8 @@ class Receiver {
     /// is finished and recorded.
     Position accepted() const;
     Position passed(const StoreId& store) const;
+    /// How long the store's changes took since the start.
+    Latencies::Total latencies(const StoreId& store) const;
     /// The commit up to which a database is applied here; 0: unknown.
     Lsn applied_lsn(const StoreId& store) const;
     const protocol::EventLog& events() const { return events_; }

@@ -23,6 +23,13 @@ void add_cases(const CLI::App& command, const std::string& path, const std::stri
 
 }  // namespace
 
+std::string path_of(const CLI::App& app) {
+    const CLI::App* const parent = app.get_parent();
+    return parent == nullptr || parent->get_parent() == nullptr
+               ? app.get_name()
+               : path_of(*parent) + " " + app.get_name();
+}
+
 std::string bash_completion(const CLI::App& app) {
     std::string cases;
     add_cases(app, "", "--config --output --help", cases);

@@ -21,6 +21,7 @@
 #include "apps/antipode/items.hpp"
 #include "apps/antipode/limits.hpp"
 #include "apps/antipode/manual.hpp"
+#include "apps/antipode/monitoring.hpp"
 #include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
 #include "apps/antipode/operation.hpp"
@@ -82,7 +83,9 @@ class Program {
                 unknown_words.empty()
                     ? error.what()
                     : "\"" + unknown_words.front() + "\" is no command or option of " + name;
-            return report(output_, CommandError(ExitCode::Usage, problem, name + " --help"));
+            return name.starts_with("antipode check")
+                       ? static_cast<int>(report_unchecked(output_, "CHECK", problem))
+                       : report(output_, CommandError(ExitCode::Usage, problem, name + " --help"));
         }
         return run_command();
     }
@@ -102,13 +105,6 @@ class Program {
         } catch (const std::exception& error) {
             return report(output_, CommandError(ExitCode::Failed, error.what(), "antipode doctor"));
         }
-    }
-
-    static std::string path_of(const CLI::App& app) {
-        const CLI::App* const parent = app.get_parent();
-        return parent == nullptr || parent->get_parent() == nullptr
-                   ? app.get_name()
-                   : path_of(*parent) + " " + app.get_name();
     }
 
     Config config() const { return load_config(config_file_); }
@@ -141,6 +137,9 @@ class Program {
         add_sites();
         add_changes();
         add_items();
+        add_monitoring(
+            app_, [this](auto&&... with) { return add(with...); }, [this] { return config(); },
+            output_, monitoring_);
         add_item_list();
         add_pauses();
         add_deletions();
@@ -582,6 +581,7 @@ class Program {
     LimitsOptions limits_;
     WaitOptions wait_;
     NotifyOptions notify_;
+    MonitoringOptions monitoring_;
     std::optional<std::string> store_;
     ChangeOptions change_;
     OperationOptions operation_;

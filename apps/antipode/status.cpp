@@ -154,7 +154,7 @@ ExitCode show_lag(const Config& config, const Fetch& fetch, const Output& output
     const Json status = Json::parse(report.json);
     Json document = {{"schema", "antipode.lag/1"}};
     for (const char* key : {"cluster", "site", "role", "now_us", "recovery_point_us",
-                            "recovery_point_reason", "stores"}) {
+                            "recovery_point_reason", "stream", "stores"}) {
         document[key] = status.contains(key) ? status[key] : Json();
     }
     output.out << document.dump() << "\n";

@@ -72,7 +72,8 @@ SiteRow read_site(const json& row) {
             .report_at = get<TimePoint>(row, "report_at_us"),
             .reason = text(row, "reason"),
             .next_step = text(row, "next_step"),
-            .checks = rows<CheckRow>(row, "checks", read_check)};
+            .checks = rows<CheckRow>(row, "checks", read_check),
+            .retention_seconds = get<double>(row, "retention_seconds")};
 }
 
 std::optional<CopyRow> read_copy(const json& row) {
@@ -121,6 +122,27 @@ std::optional<DeletionsRow> read_deletions(const json& row) {
     return deletions;
 }
 
+std::optional<PercentilesRow> read_percentiles(const json& row) {
+    const auto found = row.find("lag_percentiles");
+    if (found == row.end() || !found->is_object()) {
+        return std::nullopt;
+    }
+    return PercentilesRow{.p50_seconds = get<double>(*found, "p50_seconds"),
+                          .p95_seconds = get<double>(*found, "p95_seconds"),
+                          .p99_seconds = get<double>(*found, "p99_seconds"),
+                          .changes = get<uint64_t>(*found, "changes")};
+}
+
+/// `key`: "stream" or "slot"; an older daemon does not say how long it lasts.
+std::optional<RetentionRow> read_retention(const json& object, const char* key) {
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_object() || !found->contains("retention_seconds")) {
+        return std::nullopt;
+    }
+    return RetentionRow{.seconds = get<double>(*found, "retention_seconds"),
+                        .bytes_per_second = get<double>(*found, "bytes_per_second")};
+}
+
 StoreRow read_store(const json& row) {
     return {.store = text(row, "store"),
             .state = text(row, "state"),
@@ -133,6 +155,8 @@ StoreRow read_store(const json& row) {
             .total_lag_seconds = get<double>(row, "total_lag_seconds"),
             .catches_up_seconds = get<double>(row, "catches_up_seconds"),
             .apply_rate = get<double>(row, "apply_rate"),
+            .percentiles = read_percentiles(row),
+            .slot = read_retention(row, "slot"),
             .backlog_events = get<uint64_t>(row, "backlog_events"),
             .backlog_bytes = get<uint64_t>(row, "backlog_bytes"),
             .applied = get<uint64_t>(row, "applied"),
@@ -234,6 +258,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.recovery_point = get<TimePoint>(document, "recovery_point_us");
     report.recovery_point_reason = text(document, "recovery_point_reason");
     report.refused = read_refused(document);
+    report.stream = read_retention(document, "stream");
     report.drill = read_drill(document);
     report.limits = read_changed_limits(document);
     report.sites = rows<SiteRow>(document, "sites", read_site);

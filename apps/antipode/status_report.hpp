@@ -36,6 +36,7 @@ struct SiteRow {
     std::string reason;
     std::string next_step;
     std::vector<CheckRow> checks{};
+    std::optional<double> retention_seconds{};  ///< of its stream or slot, the one that ends first
 };
 
 /// The newest rehearsal of a promotion of the site.
@@ -74,6 +75,20 @@ struct DeletionsRow {
     std::vector<std::string> examples{};
 };
 
+/// How long changes took from the primary until they were applied, of the last hour.
+struct PercentilesRow {
+    std::optional<double> p50_seconds;
+    std::optional<double> p95_seconds;
+    std::optional<double> p99_seconds;
+    std::optional<uint64_t> changes;
+};
+
+/// What a stream or a slot keeps, and how long that lasts, as fast as it grows now.
+struct RetentionRow {
+    std::optional<double> seconds;
+    std::optional<double> bytes_per_second;
+};
+
 struct StoreRow {
     std::string store;
     std::string state;
@@ -86,6 +101,8 @@ struct StoreRow {
     std::optional<double> total_lag_seconds;
     std::optional<double> catches_up_seconds{};  ///< at the rate of the last minute
     std::optional<double> apply_rate{};          ///< seconds of the primary's time applied in one
+    std::optional<PercentilesRow> percentiles{};
+    std::optional<RetentionRow> slot{};  ///< of a primary's database
     std::optional<uint64_t> backlog_events;
     std::optional<uint64_t> backlog_bytes;
     std::optional<uint64_t> applied;
@@ -146,6 +163,7 @@ struct StatusReport {
     std::optional<TimePoint> recovery_point;
     std::string recovery_point_reason;
     RefusedRow refused;
+    std::optional<RetentionRow> stream{};
     std::optional<DrillRow> drill;
     std::vector<std::string> limits;  ///< names of those that were changed while it runs
     std::vector<SiteRow> sites;

@@ -36,6 +36,8 @@ const std::string sydney = R"({
   {"store":"database/app","state":"streaming","reason":"","next_step":"",
    "capture_lag_seconds":0.21,"delivery_lag_seconds":0.3,"apply_lag_seconds":1.3,
    "total_lag_seconds":1.8,"catches_up_seconds":0.0,"backlog_events":63,
+   "lag_percentiles":{"window_seconds":3600,"changes":63,"p50_seconds":0.35,"p95_seconds":2.4,
+    "p99_seconds":5.0},
    "backlog_bytes":18200,"applied":77,"verified":77,
    "mismatches":0,"parked":0,"waiting":0,"copy":null},
   {"store":"blobs/uploads","state":"catching-up","reason":"","next_step":"",
@@ -163,16 +165,39 @@ TEST(StatusView, ShowsWhatTheChecksOfOtherSitesFound) {
 
 TEST(StatusView, ShowsWhereLagComesFrom) {
     EXPECT_EQ(render_lag(parsed(), false),
-              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL       BACKLOG  "
+              "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL  P50/P95/P99 1H       "
+              "BACKLOG  "
               "CATCHES UP  APPLIED  VERIFIED  FAILED\n"
-              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  63 ev, 18 kB         "
-              "now       77        77       0\n"
-              "blobs/uploads  catching-up     0.1s         ?      ?      ?      18 ev, ?           "
-              "?       43        43       1\n"
+              "database/app   streaming       0.2s      0.3s   1.3s   1.8s  0.3s/2.4s/5.0s  63 ev, "
+              "18 kB         now       77        77       0\n"
+              "blobs/uploads  catching-up     0.1s         ?      ?      ?               ?      18 "
+              "ev, ?           ?       43        43       1\n"
               "Recovery point 14:40:05Z (2s ago)\n"
               "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n"
               "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for "
               "2m00s, next in 20s)\n");
+}
+
+TEST(StatusView, SaysHowLongWhatIsKeptLasts) {
+    StatusReport report = parsed();
+    EXPECT_THAT(render_lag(report, false), Not(HasSubstr("Stream"))) << "an older daemon";
+    report.stream = RetentionRow{.seconds = 15'120, .bytes_per_second = 1.2e6};
+    EXPECT_THAT(render_lag(report, false),
+                HasSubstr("Stream: lasts 4h12m at 1.2 MB/s while nothing is applied, then this "
+                          "site receives no more\n"));
+    report.role = "primary";
+    report.stores[0].slot = RetentionRow{.seconds = std::nullopt, .bytes_per_second = 800};
+    report.stream = RetentionRow{};
+    const std::string unknown_yet = render_lag(report, false);
+    EXPECT_THAT(unknown_yet, HasSubstr("Stream: lasts for a time that is not known yet, then a "
+                                       "site that is away compares files and repositories\n"));
+    EXPECT_THAT(unknown_yet, HasSubstr("Slot of database/app: is limited by the disk alone at "
+                                       "800 B/s, then a site that is away compares its tables\n"));
+    report.stream->bytes_per_second = 0;
+    EXPECT_THAT(render_lag(report, false), HasSubstr("lasts as long as nothing comes at 0 B/s"));
+    report.sites[0].retention_seconds = 7200;
+    EXPECT_THAT(render_status(report, "london", false),
+                HasSubstr("what london keeps lasts 2h00m at the present rate\n"));
 }
 
 TEST(StatusView, SaysWhenAStoreCatchesUp) {

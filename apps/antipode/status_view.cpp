@@ -286,6 +286,41 @@ std::string render_problems(const StatusReport& report) {
     return text;
 }
 
+std::string in_words(const PercentilesRow& row) {
+    return format_seconds(row.p50_seconds) + "/" + format_seconds(row.p95_seconds) + "/" +
+           format_seconds(row.p99_seconds);
+}
+
+std::string in_words(const RetentionRow& row) {
+    const std::string rate =
+        row.bytes_per_second
+            ? " at " + format_bytes(static_cast<uint64_t>(*row.bytes_per_second)) + "/s"
+            : "";
+    return (row.seconds                   ? "lasts " + format_seconds(row.seconds)
+            : row.bytes_per_second == 0.0 ? "lasts as long as nothing comes"
+            : row.bytes_per_second        ? "is limited by the disk alone"
+                                          : "lasts for a time that is not known yet") +
+           rate;
+}
+
+/// How long a site may be away, or nothing be applied here.
+std::string render_retention(const StatusReport& report) {
+    const bool primary = report.role == "primary";
+    std::string text;
+    if (report.stream) {
+        text += std::string("Stream: ") + in_words(*report.stream) +
+                (primary ? ", then a site that is away compares files and repositories\n"
+                         : " while nothing is applied, then this site receives no more\n");
+    }
+    for (const StoreRow& store : report.stores) {
+        if (store.slot) {
+            text += "Slot of " + store.store + ": " + in_words(*store.slot) +
+                    ", then a site that is away compares its tables\n";
+        }
+    }
+    return text;
+}
+
 /// Of a secondary's store.
 std::string catches_up(const StoreRow& store) {
     if (store.catches_up_seconds) {
@@ -316,6 +351,10 @@ std::string render_status(const StatusReport& report, const std::optional<std::s
                 remarks += remark(site.site + ": " + site.reason, site.next_step);
             }
             remarks += render_checks(site, report, only.has_value());
+            if (only && site.retention_seconds) {
+                remarks += "what " + site.site + " keeps lasts " +
+                           format_seconds(site.retention_seconds) + " at the present rate\n";
+            }
         }
     }
     std::string text = table.render(coloured) + remarks;
@@ -338,6 +377,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                  {"DELIVERY", Align::Right},
                  {"APPLY", Align::Right},
                  {"TOTAL", Align::Right},
+                 {"P50/P95/P99 1H", Align::Right},
                  {"BACKLOG", Align::Right},
                  {"CATCHES UP", Align::Right},
                  {"APPLIED", Align::Right},
@@ -363,6 +403,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
                    lag(store.delivery_lag_seconds),
                    lag(store.apply_lag_seconds),
                    lag(store.total_lag_seconds),
+                   store.percentiles ? in_words(*store.percentiles) : absent,
                    backlog,
                    report.role == "primary" ? std::string(not_applicable) : catches_up(store),
                    count(store.applied),
@@ -380,7 +421,7 @@ std::string render_lag(const StatusReport& report, bool coloured) {
     if (report.recovery_point) {
         text += "Recovery point " + moment(*report.recovery_point, report.now) + "\n";
     }
-    return text + render_problems(report);
+    return text + render_retention(report) + render_problems(report);
 }
 
 }  // namespace antipode::cli

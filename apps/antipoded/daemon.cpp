@@ -33,6 +33,22 @@ constexpr std::chrono::seconds stale_after(15);
 
 const std::string site_key = "site.";
 
+/// The stream or the slot that is used up first.
+nlohmann::json least_retention(const nlohmann::json& status) {
+    nlohmann::json least;
+    const auto consider = [&](const nlohmann::json& keeper) {
+        if (keeper.is_object() && keeper["retention_seconds"].is_number()) {
+            const auto& seconds = keeper["retention_seconds"];
+            least = least.is_null() || seconds < least ? seconds : least;
+        }
+    };
+    consider(status["stream"]);
+    for (const auto& store : status["stores"]) {
+        consider(store["slot"]);
+    }
+    return least;
+}
+
 failover::Records::Options records_of(const Config& config) {
     failover::Records::Options options{config.cluster, config.site, {}, config.state_dir / "epoch"};
     for (const Config::Site& site : config.sites) {
@@ -327,7 +343,7 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
         {"lag_seconds", nullptr}, {"verified", nullptr},
         {"parked", nullptr},      {"report_at_us", to_microseconds(now)},
         {"reason", ""},           {"next_step", ""},
-        {"checks", nullptr}};
+        {"checks", nullptr},      {"retention_seconds", least_retention(status)}};
     if (!status["recovery_point_us"].is_null()) {
         const TimePoint point = from_microseconds(status["recovery_point_us"].get<int64_t>());
         row["lag_seconds"] = std::max(0.0, seconds_between(point, now));
@@ -468,8 +484,10 @@ void Daemon::show_sites(nlohmann::json& status) const {
             row["reason"] = "it has not reported yet";
             row["next_step"] = "start antipoded there";
         }
-        if (!row.contains("checks")) {
-            row["checks"] = nullptr;  // an older daemon's report
+        for (const char* key : {"checks", "retention_seconds"}) {
+            if (!row.contains(key)) {
+                row[key] = nullptr;  // an older daemon's report
+            }
         }
         const bool stale = report == reports_.end() ||
                            from_microseconds(report->second.at_us()) + stale_after < clock_.now();
@@ -481,6 +499,7 @@ void Daemon::show_sites(nlohmann::json& status) const {
             row["verified"] = nullptr;
             row["parked"] = nullptr;
             row["checks"] = nullptr;
+            row["retention_seconds"] = nullptr;
         }
         status["sites"].push_back(std::move(row));
     }

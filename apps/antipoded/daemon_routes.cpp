@@ -100,8 +100,12 @@ void Daemon::add_routes() {
     server_.feed("/v1/watch",
                  [this](const http::HttpRequest& request) { return feed_.open(request); });
     server_.route("/metrics", [this](const http::HttpRequest&) {
+        nlohmann::json shown = status();
+        if (const std::shared_ptr<Half> half = this->half()) {
+            half->show_took(shown);
+        }
         return http::HttpResponse{.content_type = "text/plain; version=0.0.4",
-                                  .body = render_metrics(status())};
+                                  .body = render_metrics(shown)};
     });
 }
 

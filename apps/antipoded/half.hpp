@@ -41,6 +41,8 @@ class Half {
     virtual void hear(const std::vector<v1::SiteReport>& reports) = 0;
     /// Fills "stores", "exceptions", "recovery_point_us", ... of /v1/status.
     virtual void show(nlohmann::json& status) const = 0;
+    /// Adds to each row of "stores" what only metrics show: "took".
+    virtual void show_took(nlohmann::json&) const {}
     /// The rows of "items" of /v1/items. `store`: one of items that this site has.
     virtual nlohmann::json items(const StoreId& store, const ItemQuery& query) const = 0;
     virtual const protocol::EventLog& events() const = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -20,6 +21,7 @@ inline nlohmann::json empty_store(const StoreId& store) {
                             "total_lag_seconds",
                             "catches_up_seconds",
                             "apply_rate",
+                            "lag_percentiles",
                             "backlog_events",
                             "backlog_bytes",
                             "captured_through_us",
@@ -42,6 +44,12 @@ inline nlohmann::json empty_store(const StoreId& store) {
 /// On one line; bytes that are no UTF-8 are replaced.
 inline std::string dump(const nlohmann::json& json) {
     return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Unknown is null.
+template <typename Value>
+nlohmann::json or_null(const std::optional<Value>& value) {
+    return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
 inline double seconds_between(TimePoint from, TimePoint to) {

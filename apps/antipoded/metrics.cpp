@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 #include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
@@ -18,6 +19,19 @@ void gauge(prometheus::Registry& registry, const char* name, const char* help, c
         prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels).Set(
             value.get<double>() / scale);
     }
+}
+
+/// One that is filled at once: its counts are of a daemon's whole life, and a registry lives for
+/// one answer.
+void histogram(prometheus::Registry& registry, const char* name, const char* help,
+               const Labels& labels, const nlohmann::json& took) {
+    prometheus::BuildHistogram()
+        .Name(name)
+        .Help(help)
+        .Register(registry)
+        .Add(labels, took["bounds"].get<std::vector<double>>())
+        .ObserveMultiple(took["counts"].get<std::vector<double>>(),
+                         took["sum_seconds"].get<double>());
 }
 
 void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
@@ -38,6 +52,11 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
     gauge(registry, "antipode_store_catches_up_seconds",
           "Until the lag is gone at the rate of the last minute.", labels,
           store["catches_up_seconds"]);
+    if (store.contains("took")) {
+        histogram(registry, "antipode_store_applied_after_seconds",
+                  "From a change's commit or capture on the primary until it was applied here.",
+                  labels, store["took"]);
+    }
     gauge(registry, "antipode_store_backlog_events", "Events that wait here.", labels,
           store["backlog_events"]);
     gauge(registry, "antipode_store_backlog_bytes", "Their bytes.", labels, store["backlog_bytes"]);
@@ -53,6 +72,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
         gauge(registry, "antipode_store_slot_safe_wal_bytes",
               "How much more log may be written until the server may end the slot.", labels,
               store["slot"]["safe_wal_bytes"]);
+        gauge(registry, "antipode_store_slot_retention_seconds",
+              "Until a site that is away lacks log, at the rate of the last ten minutes.", labels,
+              store["slot"]["retention_seconds"]);
         gauge(registry, "antipode_store_slot_let_go_sites",
               "Sites whose needs the slot has passed because of slot_max_bytes.", labels,
               store["slot"]["let_go"].size());
@@ -135,6 +157,9 @@ std::string render_metrics(const nlohmann::json& status) {
               status["stream"]["bytes"]);
         gauge(registry, "antipode_stream_max_bytes", "What it may hold.", {},
               status["stream"]["max_bytes"]);
+        gauge(registry, "antipode_stream_retention_seconds",
+              "Until it is full, at the rate of the last ten minutes, if nothing is taken out.", {},
+              status["stream"]["retention_seconds"]);
     }
     for (const auto& disk : status["disks"]) {
         const Labels labels = {{"path", disk["path"].get<std::string>()}};

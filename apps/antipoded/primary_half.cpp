@@ -18,10 +18,10 @@
 namespace antipode {
 namespace {
 
-/// 1000 rows in a second: a little all the time.
+/// 500 rows in a second: a little all the time.
 constexpr size_t rows_checked_at_once = 100;
 constexpr std::chrono::milliseconds check_round_interval(5000);
-constexpr std::chrono::milliseconds check_interval(100);
+constexpr std::chrono::milliseconds check_interval(200);
 constexpr std::chrono::milliseconds request_interval(500);
 constexpr size_t defects_shown = 20;
 
@@ -111,7 +111,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                                                       : asked_.fulfil(request);
           },
           clock),
-      stream_watch_(config, epoch),
+      stream_watch_(config, epoch, clock),
       workers_(clock) {
     serve_bulk();
     start_workers();
@@ -192,6 +192,9 @@ void PrimaryHalf::start_workers() {
             sleep_unless_stopped(ended ? check_round_interval : check_interval, stop);
         });
     }
+    workers_.add("stream watch", [this](const std::stop_token& stop, Worker::Progress progress) {
+        stream_watch_.run(stop, progress);
+    });
     workers_.loop("safe points", [this](const std::stop_token&) { hear_safe(); });
     workers_.loop("requests", [this](const std::stop_token& stop) {
         requests_.step();
@@ -290,6 +293,12 @@ void PrimaryHalf::confirm(primary::DatabaseCapture& capture, std::optional<Lsn> 
                           const std::vector<v1::SiteReport>& reports) {
     const uint64_t cap = config_of(capture.store()).slot_max_bytes;
     const auto slot = capture.slot();
+    if (slot) {
+        log_growth_.with([&](auto& growths) {
+            growths[capture.store()].note(clock_.steady_now(),
+                                          static_cast<double>(slot->wal_end.value));
+        });
+    }
     Lsn not_below;
     if (slot && cap > 0 && slot->retained_bytes > cap) {
         not_below = Lsn{slot->wal_end.value - std::min(cap, slot->wal_end.value)};
@@ -375,6 +384,27 @@ std::string PrimaryHalf::remark_of(const StoreId& store) const {
     return {};
 }
 
+/// How long the slot still keeps everything, were nothing confirmed from now on: until the server
+/// ends it, or we let go of a site (slot_max_bytes). Unknown where there is no limit but the disk.
+void PrimaryHalf::show_retention(const StoreId& store, const SourceFacts::Slot& slot,
+                                 nlohmann::json& row) const {
+    const uint64_t cap = config_of(store).slot_max_bytes;
+    std::optional<double> room;
+    if (slot.safe_wal_bytes) {
+        room = static_cast<double>(*slot.safe_wal_bytes);
+    }
+    if (cap > 0) {
+        const double left = static_cast<double>(cap) - static_cast<double>(slot.retained_bytes);
+        room = std::min(room.value_or(left), left);
+    }
+    const auto growths = log_growth_.copy();
+    const auto growth = growths.find(store);
+    const bool measured = growth != growths.end();
+    row["bytes_per_second"] = measured ? or_null(growth->second.per_second()) : nlohmann::json();
+    row["retention_seconds"] =
+        measured && room ? or_null(growth->second.seconds_for(*room)) : nlohmann::json();
+}
+
 /// What a database's slot keeps, and what is wrong with that, unless something else is already.
 void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
     for (const auto& database : stores_.databases) {
@@ -385,12 +415,10 @@ void PrimaryHalf::show_slot(const StoreId& store, nlohmann::json& row) const {
         const auto let_go = let_go_.of(store);
         row["slot"] = {{"wal_status", slot->wal_status},
                        {"retained_bytes", slot->retained_bytes},
-                       {"safe_wal_bytes", nullptr},
+                       {"safe_wal_bytes", or_null(slot->safe_wal_bytes)},
                        {"let_go", let_go}};
+        show_retention(store, *slot, row["slot"]);
         row["server_version"] = server_version_text(slot->server_version);
-        if (slot->safe_wal_bytes) {
-            row["slot"]["safe_wal_bytes"] = *slot->safe_wal_bytes;
-        }
         auto problem = primary::slot_problem(*slot, config_of(store));
         if (!problem && !let_go.empty()) {
             std::string names;

@@ -15,6 +15,8 @@
 #include "apps/antipoded/site_requests.hpp"
 #include "apps/antipoded/stream_watch.hpp"
 #include "base/config.hpp"
+#include "base/growth.hpp"
+#include "base/synchronized.hpp"
 #include "primary/publisher.hpp"
 #include "primary/registered_sites.hpp"
 #include "primary/safe_points.hpp"
@@ -81,6 +83,8 @@ class PrimaryHalf final : public Half {
     /// What reading everything again found.
     void show_defects(const StoreId& store, nlohmann::json& row, nlohmann::json& exceptions) const;
     static void show_deletions(const primary::PublisherStatus::Lane& lane, nlohmann::json& row);
+    void show_retention(const StoreId& store, const SourceFacts::Slot& slot,
+                        nlohmann::json& row) const;
     void show_slot(const StoreId& store, nlohmann::json& row) const;
 
     const Config& config_;
@@ -98,6 +102,7 @@ class PrimaryHalf final : public Half {
     CheckNews check_news_;
     primary::RegisteredSites sites_;
     primary::LetGo let_go_;
+    Synchronized<std::map<StoreId, Growth>> log_growth_;  ///< of databases' write-ahead logs
     nats::Responder responder_;
     nats::Responder safe_hearer_;
     PrimaryRequests asked_;

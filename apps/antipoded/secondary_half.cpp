@@ -111,7 +111,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
       drill_(config, *this, epoch, primary, clock),
-      stream_watch_(config, epoch),
+      stream_watch_(config, epoch, clock),
       workers_(clock) {
     // Only a promotion opens them.
     Fences(config).close_hooks(primary);

@@ -40,6 +40,7 @@ class SecondaryHalf final : public Half {
     void report(v1::SiteReport& report) const override;
     void hear(const std::vector<v1::SiteReport>& reports) override;
     void show(nlohmann::json& status) const override;
+    void show_took(nlohmann::json& status) const override;
     nlohmann::json items(const StoreId& store, const ItemQuery& query) const override;
     const protocol::EventLog& events() const override { return receiver_.events(); }
     std::vector<WorkerState> workers() const override;

@@ -122,6 +122,13 @@ nlohmann::json SecondaryHalf::show_lane(const secondary::ReceiverLaneStatus& lan
     }
     row["total_lag_seconds"] = seconds_or_null(times.applied_through, now);
     show_catch_up(lane, now, row);
+    if (lane.took) {
+        row["lag_percentiles"] = {{"window_seconds", secondary::Latencies::window.count()},
+                                  {"changes", lane.took->changes},
+                                  {"p50_seconds", lane.took->p50_seconds},
+                                  {"p95_seconds", lane.took->p95_seconds},
+                                  {"p99_seconds", lane.took->p99_seconds}};
+    }
     row["backlog_events"] = lane.order.waiting;
     row["backlog_bytes"] = lane.order.waiting_bytes;
     row["position"] = lane.order.finished.to_string();
@@ -170,6 +177,16 @@ std::string SecondaryHalf::why_unknown(
         }
     }
     return "nothing has been applied yet";
+}
+
+void SecondaryHalf::show_took(nlohmann::json& status) const {
+    for (nlohmann::json& row : status["stores"]) {
+        const auto store = StoreId::parse(row["store"].get<std::string>());
+        const auto total = receiver_.latencies(*store);
+        row["took"] = {{"bounds", secondary::Latencies::bounds()},
+                       {"counts", total.counts},
+                       {"sum_seconds", total.sum_seconds}};
+    }
 }
 
 void SecondaryHalf::show(nlohmann::json& out) const {

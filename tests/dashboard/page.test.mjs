@@ -73,6 +73,12 @@ test("is reachable by keyboard and fits a narrow screen", async () => {
   await close(page);
 });
 
+/** Takes away what is in the item's way on sydney, and does not wait for the item's next try. */
+async function mend(name) {
+  await rm(join(sites.sydney.files, name, "inside", "by-hand"));
+  await sites.sydney.antipode("resync", "--store", "blobs/uploads", name);
+}
+
 test("says what failed, why, and what comes next", async () => {
   const page = await openPage(browser, sites.sydney.url);
   await live(page);
@@ -89,11 +95,11 @@ test("says what failed, why, and what comes next", async () => {
   await page.locator("#announcement[role=status]",
     { hasText: "sydney is degraded, one thing needs attention." }).waitFor();
   await expectAccessible(page, "degraded");
-  await rm(join(sites.sydney.files, "taken.txt", "inside", "by-hand"));
+  await mend("taken.txt");
   await close(page);
 });
 
-/** A file that cannot be applied on sydney; `mend()` takes away what is in its way. */
+/** Makes a file that cannot be applied on sydney until mend(); what the page says of it. */
 async function failing(page, name) {
   const inTheWay = join(sites.sydney.files, name);
   await mkdir(join(inTheWay, "inside"), { recursive: true });
@@ -101,7 +107,7 @@ async function failing(page, name) {
   await upload(name, "what it should be");
   const problem = entry(page, "attention", `blobs/uploads ${name}`);
   await problem.waitFor();
-  return { problem, mend: () => rm(join(inTheWay, "inside", "by-hand")) };
+  return problem;
 }
 
 /** What sydney says of the item that failed, once `holds(exception, nowUs)`. */
@@ -122,7 +128,7 @@ const isApplied = (name) => eventually(async () =>
 test("has what failed sent again, by keyboard, once it was told the token", async () => {
   const page = await openPage(browser, sites.sydney.url);
   await live(page);
-  const { problem, mend } = await failing(page, "failing.txt");
+  const problem = await failing(page, "failing.txt");
   const before = await failure("failing.txt", (each) => each.next_try_us > each.nowUs + 12e6,
     "is tried by itself, but rarely");
   const button = problem.locator("button", { hasText: "Resync" });
@@ -156,7 +162,7 @@ test("has what failed sent again, by keyboard, once it was told the token", asyn
   await page.locator("#resync-token").waitFor({ state: "hidden" });
   await page.locator("#resync-send").click();
   await page.locator("#attention-done", { hasText: "1 item is asked for again." }).waitFor();
-  await mend();
+  await mend("failing.txt");
   await isApplied("failing.txt");
   await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
   assert.deepEqual(await page.evaluate(() => [localStorage.length, document.cookie]), [0, ""]);
@@ -170,7 +176,7 @@ test("offers to resync only where it may, and never without data", async () => {
   // Neither HTTPS nor this machine: the token would pass the network as it is.
   const open = await openPage(browser, `http://antipode.test:${sites.sydney.port}`);
   await Promise.all([live(page), live(primary), live(open)]);
-  const { problem, mend } = await failing(page, "where.txt");
+  const problem = await failing(page, "where.txt");
   await problem.locator("button", { hasText: "Resync" }).waitFor();
   await entry(open, "attention", "blobs/uploads where.txt").waitFor();
   await entry(primary, "attention", "sydney is degraded").waitFor();
@@ -182,7 +188,7 @@ test("offers to resync only where it may, and never without data", async () => {
   await problem.locator("button:disabled", { hasText: "Resync" }).waitFor();
   sites.sydney.daemon.signal("SIGCONT");
   await live(page);
-  await mend();
+  await mend("where.txt");
   await page.locator("#attention-none", { hasText: "Nothing." }).waitFor();
   open.problems = open.problems.filter((each) => !each.includes("origin was untrustworthy"));
   for (const each of [page, primary, open]) {

@@ -93,6 +93,25 @@ test("says when a store catches up", () => {
   assert.equal(said({}), undefined, "an older daemon");
 });
 
+test("says how long changes take, and how long what is kept lasts", () => {
+  const said = (more) => Object.fromEntries(words.storeView(store(more), status(), now).facts);
+  const took = { p50_seconds: 0.3, p95_seconds: 2.4, p99_seconds: 65, changes: 9 };
+  assert.equal(said({ lag_percentiles: took })["P50, P95, P99 of 1h"], "0.3s, 2.4s, 1m05s");
+  assert.equal(said({ lag_percentiles: null })["P50, P95, P99 of 1h"], "?, ?, ?");
+  const slot = { retention_seconds: 15120, bytes_per_second: 9 };
+  assert.equal(said({ slot })["Slot lasts"], "4h12m");
+  assert.equal(said({ slot: { ...slot, retention_seconds: null } })["Slot lasts"], "-");
+  assert.equal(said({ slot: { retention_seconds: null, bytes_per_second: null } })["Slot lasts"],
+    "?");
+  const older = said({ slot: {} });
+  assert.ok(!("Slot lasts" in older) && !("P50, P95, P99 of 1h" in older), "an older daemon");
+  const kept = (more) => Object.fromEntries(
+    words.siteView(site("sydney", more), status(), now).facts)["Keeps for"];
+  assert.equal(kept({ retention_seconds: 7200 }), "2h00m");
+  assert.equal(kept({ retention_seconds: null }), "?");
+  assert.equal(kept({}), undefined);
+});
+
 test("says how the inventory compares with the primary's", () => {
   const said = (inventory) => Object.fromEntries(words.storeView(
     store({ content_check: { asked: 0, oldest_us: now }, inventory }), status(), now).facts)

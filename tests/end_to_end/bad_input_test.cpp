@@ -217,15 +217,26 @@ TEST(BadInput, DaemonAndConfigCheckRefuseTheSame) {
 
 TEST(Http, HealthStatusAndMetricsAnswer) {
     TwoSites sites;
-    const Application application(sites.london);
+    Application application(sites.london);
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    application.write();  // what came with the initial copy took no time
     const std::string url = "http://127.0.0.1:" + sites.sydney.http_port();
     EXPECT_EQ(must_run({"curl", "-fsS", url + "/livez"}), "alive");
     EXPECT_TRUE(eventually([&] {
         return run({"curl", "-fsS", url + "/readyz"}).status == 0;
     })) << run({"curl", "-sS", url + "/readyz"}).output;
     EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stores[0].check").has_value(); }));
-    EXPECT_TRUE(eventually([&] { return sites.sydney.status(".stream.bytes").has_value(); }));
+    for (const Site* site : {&sites.london, &sites.sydney}) {
+        EXPECT_TRUE(eventually([&] {
+            return site->status(".stream.retention_seconds").has_value();
+        })) << site->status(".stream").value_or("none");
+    }
+    EXPECT_TRUE(
+        eventually([&] { return sites.london.status(".sites[0].retention_seconds").has_value(); }));
+    EXPECT_TRUE(eventually([&] {
+        return sites.sydney.status("[.stores[] | select(.lag_percentiles.changes > 0)] | length") ==
+               "3";
+    })) << sites.describe();
     EXPECT_TRUE(eventually([&] {
         return sites.sydney.status("[.stores[] | select(.inventory.equal_us != null)] | length") ==
                "2";
@@ -265,6 +276,8 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_disk_size_bytes",
                                             "antipode_stream_bytes",
                                             "antipode_stream_max_bytes",
+                                            "antipode_stream_retention_seconds",
+                                            "antipode_store_applied_after_seconds",
                                             "antipode_refused_events",
                                             "antipode_pulls_missing_bytes",
                                             "antipode_pulls_received_bytes",
@@ -273,6 +286,21 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);
     EXPECT_EQ(sites.sydney.antipode({"events", "tail", "-n", "-3", "--no-follow"}).status, 2);
+    const CommandResult lag = sites.sydney.antipode({"check", "lag", "-w", "1h", "-c", "2h"});
+    EXPECT_EQ(lag.status, 0) << lag.output;
+    EXPECT_THAT(lag.output, testing::MatchesRegex("ANTIPODE LAG OK - sydney is .* behind \\| "
+                                                  "'sydney'=[0-9.]+s;3600;7200;0\n"));
+    EXPECT_EQ(sites.london.antipode({"check", "lag", "--critical", "0s"}).status, 2);
+    for (const std::vector<std::string>& wrong : {std::vector<std::string>{"check"},
+                                                  {"check", "lag", "-w", "soon"},
+                                                  {"check", "disk"},
+                                                  {"check", "lag", "nowhere"},
+                                                  {"--config", "/nowhere", "check", "verified"}}) {
+        const CommandResult unknown = sites.sydney.antipode(wrong);
+        EXPECT_EQ(unknown.status, 3) << wrong.back();
+        EXPECT_THAT(unknown.output, testing::StartsWith("ANTIPODE ")) << wrong.back();
+        EXPECT_THAT(unknown.output, HasSubstr(" UNKNOWN - ")) << wrong.back();
+    }
     const CommandResult hooks = sites.sydney.antipode({"hooks", "status"});
     EXPECT_EQ(hooks.status, 0);
     EXPECT_THAT(hooks.output, HasSubstr("app.git     installed"));

@@ -208,11 +208,12 @@ namespace {
 
 /// What the command line understands: the first words of its commands.
 std::set<std::string> commands(const Tree& tree) {
-    const auto program = tree.find("apps/antipode/main.cpp");
     std::set<std::string> words;
-    if (program != tree.end()) {
-        const std::regex command(R"re(add\(\s*app_, "([a-z-]+)")re");
-        const std::string& text = program->second;
+    const std::regex command(R"re(\badd\(\s*app_?, "([a-z-]+)")re");
+    for (const auto& [path, text] : tree) {
+        if (!path.starts_with("apps/antipode/") || is_test_file(path)) {
+            continue;
+        }
         for (auto found = std::sregex_iterator(text.begin(), text.end(), command);
              found != std::sregex_iterator(); ++found) {
             words.insert((*found)[1]);
