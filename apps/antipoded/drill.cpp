@@ -216,12 +216,8 @@ Drill::Found Drill::apply(const std::stop_token& stop) {
 Drill::Found Drill::find_loss() {
     const failover::LossReport report =
         find_expected_loss(config_, half_, epoch_, primary_, clock_);
-    uint64_t here = 0;
-    for (const failover::Loss& loss : report.losses) {
-        here += loss.kind == failover::Loss::Kind::SetAside ? 1 : 0;
-    }
-    drill_["known_lost"] = report.known - here;
-    drill_["not_applied_yet"] = here;
+    drill_["known_lost"] = report.known - report.set_aside;
+    drill_["not_applied_yet"] = report.set_aside;
     if (const auto since = report.unknown_since()) {
         drill_["unknown_since_us"] = to_microseconds(*since);
         drill_["unknown_seconds"] =
