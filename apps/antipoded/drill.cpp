@@ -119,7 +119,7 @@ void Drill::take_steps(bool with_commands, const std::stop_token& stop) {
     take("record", stop, [&] { return write_records(); });
     take("before_open_command", stop, [&] {
         return run_command("before_open_command", config_.failover.before_open_command,
-                           with_commands);
+                           with_commands, stop);
     });
     for (const Config::Database& store : config_.databases) {
         take("slot database/" + store.name, stop, [&] { return make_slot(store); });
@@ -130,8 +130,8 @@ void Drill::take_steps(bool with_commands, const std::stop_token& stop) {
         return Found{write_canaries(config_, drill_["drill"].get<std::string>()), true};
     });
     take("after_open_command", stop, [&] {
-        return run_command("after_open_command", config_.failover.after_open_command,
-                           with_commands);
+        return run_command("after_open_command", config_.failover.after_open_command, with_commands,
+                           stop);
     });
 }
 
@@ -152,6 +152,8 @@ void Drill::take(const std::string& step, const std::stop_token& stop, const Ste
     } catch (const Error& error) {
         row["problem"] = error.describe();
         drill_["not_measured"].push_back(step);
+    } catch (const Stopped&) {
+        return;  // see end_stopped_drills()
     }
     drill_["steps"].push_back(std::move(row));
     keep_drill(config_, drill_);
@@ -291,8 +293,9 @@ Drill::Found Drill::look_at_hooks(const std::stop_token& stop) {
     return {counted(repositories, "repository", "repositories") + " looked at", true};
 }
 
+/// A real promotion does not wait for it.
 Drill::Found Drill::run_command(const char* key, const std::vector<std::string>& arguments,
-                                bool with_commands) {
+                                bool with_commands, const std::stop_token& stop) {
     if (arguments.empty()) {
         return {"none is set", true};
     }
@@ -306,7 +309,7 @@ Drill::Found Drill::run_command(const char* key, const std::vector<std::string>&
     const Fences fences(config_);
     auto environment = fences.environment(config_.site);
     environment[rehearsal_variable] = "1";
-    failover::must_run(fences.command(key, arguments), environment);
+    failover::must_run(fences.command(key, arguments), environment, stop);
     return {"run with " + std::string(rehearsal_variable) + "=1", true};
 }
 
