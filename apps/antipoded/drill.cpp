@@ -127,7 +127,8 @@ void Drill::take_steps(bool with_commands, const std::stop_token& stop) {
     take("hooks", stop, [&] { return look_at_hooks(stop); });
     take("inventory", stop, [&] { return copy_inventory(stop); });
     take("canary", stop, [&] {
-        return Found{write_canaries(config_, drill_["drill"].get<std::string>()), true};
+        const auto has_items = [&](const StoreId& id) { return half_.registry().count(id) > 0; };
+        return Found{write_canaries(config_, drill_["drill"].get<std::string>(), has_items), true};
     });
     take("after_open_command", stop, [&] {
         return run_command("after_open_command", config_.failover.after_open_command, with_commands,
