@@ -184,6 +184,7 @@ class Search {
     }
     void add(const Loss& loss) {
         ++report_.known;
+        report_.set_aside += loss.kind == Loss::Kind::SetAside ? 1 : 0;
         if (report_.losses.size() < most_losses) {
             report_.losses.push_back(loss);
         }

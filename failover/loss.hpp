@@ -67,7 +67,8 @@ struct LossReport {
     std::optional<TimePoint> last_marker;  ///< the old primary's clock in it
     std::optional<TimePoint> last_event;   ///< the same, in the newest event of any kind
     std::vector<LaneEnd> lanes;
-    uint64_t known = 0;  ///< all of them; `losses` holds at most most_losses
+    uint64_t known = 0;      ///< all of them; `losses` holds at most most_losses
+    uint64_t set_aside = 0;  ///< of all of them, those of that kind
     std::vector<Loss> losses;
 
     /// From here on it is not known what was written: the least of the lanes' proofs.

@@ -244,9 +244,19 @@ TEST_F(LossReports, AreLimitedAndStillCountAll) {
     for (size_t i = 0; i < most_losses + 5; ++i) {
         announce("item " + std::to_string(i));
     }
+    for (int i = 0; i < 3; ++i) {
+        const std::string item = "pulled " + std::to_string(i);
+        put(item, announce(item));
+    }
     const LossReport found = report({}, {});
-    EXPECT_EQ(found.known, most_losses + 5);
+    EXPECT_EQ(found.known, most_losses + 8);
+    EXPECT_EQ(found.set_aside, 3U);
     EXPECT_EQ(found.losses.size(), most_losses);
+    for (size_t i = 0; i < most_losses; ++i) {
+        commit(static_cast<uint32_t>(i) + 7);
+    }
+    const LossReport more = report({}, {});
+    EXPECT_EQ(more.known - more.set_aside, most_losses + 5) << "what is here is not lost";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "failover/site_command.hpp"
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -14,14 +15,15 @@ namespace {
 
 constexpr size_t longest_output = 1 << 20;
 
-/// Fires its token when the time is up, unless it is destroyed before.
+/// Fires its token when the time is up, or with `stop`, unless it is destroyed before.
 class Deadline {
   public:
-    explicit Deadline(std::chrono::milliseconds timeout)
-        : thread_([this, timeout](const std::stop_token& stop) {
+    Deadline(std::chrono::milliseconds timeout, const std::stop_token& stop)
+        : on_stop_(stop, [this] { source_.request_stop(); }),
+          thread_([this, timeout](const std::stop_token& over) {
               std::unique_lock lock(mutex_);
-              over_.wait_for(lock, stop, timeout, [] { return false; });
-              if (!stop.stop_requested()) {
+              over_.wait_for(lock, over, timeout, [] { return false; });
+              if (!over.stop_requested()) {
                   source_.request_stop();
               }
           }) {}
@@ -29,6 +31,7 @@ class Deadline {
 
   private:
     std::stop_source source_;
+    std::stop_callback<std::function<void()>> on_stop_;
     std::mutex mutex_;
     std::condition_variable_any over_;
     std::jthread thread_;
@@ -37,7 +40,8 @@ class Deadline {
 }  // namespace
 
 CommandOutcome run(const SiteCommand& command,
-                   const std::map<std::string, std::string>& environment) {
+                   const std::map<std::string, std::string>& environment,
+                   const std::stop_token& stop) {
     if (command.arguments.empty()) {
         return {};
     }
@@ -49,13 +53,16 @@ CommandOutcome run(const SiteCommand& command,
     for (const auto& [name, value] : environment) {
         child.environment.push_back(name + "=" + value);
     }
-    const Deadline deadline(command.timeout);
+    const Deadline deadline(command.timeout, stop);
     try {
         const git::Outcome outcome = git::run(child, deadline.token());
         spdlog::info("{}: exit status {}{}", command.key, outcome.status,
                      outcome.error.empty() ? "" : ": " + outcome.complaint());
         return {outcome.status, outcome.complaint()};
     } catch (const Stopped&) {
+        if (stop.stop_requested()) {
+            throw;
+        }
         throw Error(Reaction::Retry,
                     command.key + " took longer than " +
                         std::to_string(command.timeout.count() / 1000) + " s",
@@ -63,8 +70,9 @@ CommandOutcome run(const SiteCommand& command,
     }
 }
 
-void must_run(const SiteCommand& command, const std::map<std::string, std::string>& environment) {
-    const CommandOutcome outcome = run(command, environment);
+void must_run(const SiteCommand& command, const std::map<std::string, std::string>& environment,
+              const std::stop_token& stop) {
+    const CommandOutcome outcome = run(command, environment, stop);
     if (outcome.status != 0) {
         throw Error(Reaction::Retry,
                     command.key + " failed with exit status " + std::to_string(outcome.status) +

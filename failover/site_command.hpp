@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,15 +17,18 @@ struct SiteCommand {
 };
 
 /// Its exit status; 0 when none is set. `environment` is added to PATH and the like; no shell, no
-/// secrets. Throws Error{Retry} when it cannot be started or takes too long.
+/// secrets. Throws Error{Retry} when it cannot be started or takes too long; Stopped when `stop`
+/// fires. In both cases all its processes are ended, but for those that have left its session.
 struct CommandOutcome {
     int status = 0;
     std::string complaint;  ///< the end of what it said on stderr
 };
 CommandOutcome run(const SiteCommand& command,
-                   const std::map<std::string, std::string>& environment);
+                   const std::map<std::string, std::string>& environment,
+                   const std::stop_token& stop = {});
 
 /// The same; throws Error{Retry} when it fails.
-void must_run(const SiteCommand& command, const std::map<std::string, std::string>& environment);
+void must_run(const SiteCommand& command, const std::map<std::string, std::string>& environment,
+              const std::stop_token& stop = {});
 
 }  // namespace antipode::failover

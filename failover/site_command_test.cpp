@@ -1,9 +1,14 @@
 #include "failover/site_command.hpp"
 
+#include <fstream>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/error.hpp"
+#include "tests/support/temporary_directory.hpp"
 
 namespace antipode::failover {
 namespace {
@@ -40,6 +45,26 @@ TEST(SiteCommand, EndsWhenItsTimeIsUp) {
         EXPECT_EQ(error.reaction(), Reaction::Retry);
         EXPECT_THAT(error.what(), HasSubstr("took longer"));
     }
+}
+
+TEST(SiteCommand, EndsWithAllItsProcessesWhenItIsNotWantedAnyMore) {
+    const antipode::test::TemporaryDirectory directory;
+    const auto file = directory / "running";
+    ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+    std::stop_source source;
+    // Open for as long as one of them runs.
+    std::thread reader([&] {
+        std::ifstream running(file);
+        std::string line;
+        std::getline(running, line);
+        EXPECT_EQ(line, "begun");
+        source.request_stop();
+        EXPECT_FALSE(std::getline(running, line));
+    });
+    const std::string script =
+        "exec >" + file.string() + "; echo begun; (tail -f /dev/null) & tail -f /dev/null";
+    EXPECT_THROW(run(shell(script, std::chrono::hours(1)), {}, source.get_token()), Stopped);
+    reader.join();
 }
 
 }  // namespace

@@ -180,8 +180,8 @@ void MirrorWatch::judge_item(const std::string& item, const std::string& path,
         return;  // it is read, or brought, again already
     }
     const auto known = registry_.list(store_, {.item = item});
-    if (!known.empty() && known.front().look_asked) {
-        return;  // the same
+    if (!known.empty() && known.front().look_asked && !registry_.is_being_looked_at(store_, item)) {
+        return;  // the same; of a look that has begun nobody knows what it saw
     }
     const auto state = known.empty() ? std::nullopt : known.front().state;
     if (!state || state->digest.empty()) {

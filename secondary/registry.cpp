@@ -162,14 +162,39 @@ uint64_t Registry::looks_asked(const StoreId& store) const {
     return state_->counted(asked_fact + store.to_string());
 }
 
+void Registry::begin_looks(const StoreId& store) {
+    std::scoped_lock lock(state_->mutex);
+    state_->looking.erase(store);
+}
+
+void Registry::begin_look(const StoreId& store, const std::string& item) {
+    std::scoped_lock lock(state_->mutex);
+    state_->looking[store][item] = false;
+}
+
+bool Registry::is_being_looked_at(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(state_->mutex);
+    const auto looking = state_->looking.find(store);
+    if (looking == state_->looking.end()) {
+        return false;
+    }
+    const auto found = looking->second.find(item);
+    return found != looking->second.end() && !found->second;
+}
+
 void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
     if (items.empty()) {
         return;
     }
     const TimePoint now = state_->clock.now();
     std::scoped_lock lock(state_->mutex);
+    auto& looking = state_->looking[store];
     state_->database.transaction([&] {
         for (const Looked& looked : items) {
+            const auto asked = looking.find(looked.item);
+            if (asked != looking.end() && asked->second) {
+                continue;  // what changed since then may not be what was read
+            }
             state_->database.execute(
                 "UPDATE item SET looked_us = ?, unproven_us = iif(unproven_us = ?, 0, unproven_us) "
                 "WHERE store = ? AND item = ?",
@@ -178,6 +203,9 @@ void Registry::looked_at(const StoreId& store, std::span<const Looked> items) {
                  store.to_string(), Bytes{looked.item}});
         }
     });
+    for (const Looked& looked : items) {
+        looking.erase(looked.item);
+    }
 }
 
 std::vector<std::string> Registry::due_for_look(const StoreId& store, TimePoint since,
@@ -213,6 +241,7 @@ std::vector<std::string> Registry::unproven_items(const StoreId& store) const {
 uint64_t Registry::ask_for_look(const StoreId& store, const std::optional<std::string>& item) {
     std::scoped_lock lock(state_->mutex);
     const std::string of = " WHERE store = ? AND digest_algorithm <> ''";
+    state_->ask_again(store, item);
     if (!item) {
         state_->database.transaction([&] {
             state_->database.execute("UPDATE item SET looked_us = 0" + of, {store.to_string()});
@@ -230,6 +259,7 @@ void Registry::ask_for_looks(const StoreId& store, const std::vector<std::string
     std::scoped_lock lock(state_->mutex);
     state_->database.transaction([&] {
         for (const std::string& item : items) {
+            state_->ask_again(store, item);
             state_->database.execute(
                 "UPDATE item SET looked_us = 0 "
                 "WHERE store = ? AND digest_algorithm <> '' AND item = ?",

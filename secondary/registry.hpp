@@ -130,7 +130,14 @@ class Registry {
         std::string item;
         std::optional<TimePoint> unproven_since;  ///< when the look began
     };
-    /// They are as they should be. One that came anew meanwhile, unproven, stays so.
+    /// No item of the store is being read.
+    void begin_looks(const StoreId& store);
+    /// This one is from now on, until looked_at() or begin_looks().
+    void begin_look(const StoreId& store, const std::string& item);
+    /// It is being read, and nobody has asked for it since that began.
+    bool is_being_looked_at(const StoreId& store, const std::string& item) const;
+    /// They are as they should be; those that were asked for while they were read are due all the
+    /// same. One that came anew meanwhile, unproven, stays so.
     void looked_at(const StoreId& store, std::span<const Looked> items);
     /// Items that exist and are no exceptions: those that are to be proven; then those last looked
     /// at no later than `since`, the ones that were asked for first, then the oldest.

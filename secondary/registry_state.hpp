@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <mutex>
 
 #include "adapters/sqlite/database.hpp"
@@ -190,6 +191,13 @@ struct Registry::State {
         return names;
     }
 
+    /// Looks that run do not count for what is asked for now; nullopt: that is everything.
+    void ask_again(const StoreId& store, const std::optional<std::string>& item) {
+        for (auto& [name, asked] : looking[store]) {
+            asked = asked || !item || name == *item;
+        }
+    }
+
     void count_up(const std::string& fact) {
         database.execute(
             "INSERT INTO fact VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
@@ -258,6 +266,8 @@ struct Registry::State {
 
     const Clock& clock;
     mutable std::mutex mutex;
+    /// What is being read, and whether it was asked for since that began.
+    std::map<StoreId, std::map<std::string, bool>> looking;
     mutable sqlite::Database database;
     mutable verify::SumTable sums;
 };

@@ -66,6 +66,7 @@ void Sweep::run(const std::stop_token& stop, Worker::Progress progress) {
 }
 
 bool Sweep::step(const std::stop_token& stop) {
+    registry_.begin_looks(options_.store);
     const std::vector<std::string> due = due_items();
     if (due.empty()) {
         return false;
@@ -151,6 +152,7 @@ std::vector<Sweep::Suspect> Sweep::look_at(const std::vector<std::string>& items
 
 /// Whether it is as it should be; nullopt: it could not be looked at, and is later.
 std::optional<bool> Sweep::look_at(Suspect& suspect, const std::stop_token& stop) {
+    registry_.begin_look(options_.store, suspect.item);
     try {
         const IdleDisk idle;
         suspect.look = items_.look(

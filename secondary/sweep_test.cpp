@@ -1,6 +1,9 @@
 #include "secondary/sweep.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <set>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,7 +33,11 @@ class Shelf final : public ItemLook {
             throw Error(Reaction::Retry, item + " cannot be read", "look");
         }
         const auto found = here.find(item);
-        return found == here.end() ? Look{} : found->second;
+        const Look seen = found == here.end() ? Look{} : found->second;
+        if (during) {
+            std::exchange(during, {})();
+        }
+        return seen;
     }
     void for_each(const std::function<bool(const std::string& name)>& use,
                   const std::stop_token&) override {
@@ -43,6 +50,7 @@ class Shelf final : public ItemLook {
     std::map<std::string, Look> here;
     std::vector<std::string> looked;
     std::set<std::string> unreadable;
+    std::function<void()> during;  ///< once, behind where a look has read already
 };
 
 class SweepTest : public testing::Test {
@@ -97,6 +105,24 @@ class SweepTest : public testing::Test {
     std::function<void()> before_finished_;
     std::unique_ptr<Sweep> sweep_;
 };
+
+TEST_F(SweepTest, WhatIsAskedForWhileItIsReadIsReadAgain) {
+    for (const bool all : {false, true}) {
+        const std::string item = all ? "a" : "b";
+        apply(item, "1");
+        registry_.ask_for_look(blobs, item);
+        shelf_.during = [&] {
+            shelf_.here[item] = {digest("by hand"), {}};
+            if (all) {
+                registry_.ask_for_look(blobs);
+            } else {
+                registry_.ask_for_looks(blobs, {item});
+            }
+        };
+        EXPECT_THAT(step(), ElementsAre(item, item, item)) << "and once more to be sure";
+        EXPECT_THAT(exceptions(), HasSubstr(item + ": found by a check of its content"));
+    }
+}
 
 TEST_F(SweepTest, LooksAtEachItemOnceInAnInterval) {
     apply("a", "1");

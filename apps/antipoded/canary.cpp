@@ -1,6 +1,8 @@
 #include "apps/antipoded/canary.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "adapters/postgres/canary.hpp"
 #include "base/digest.hpp"
@@ -20,12 +22,24 @@ constexpr const char* no_writes =
     throw Error(Reaction::Retry, store + " takes no writes: " + why, no_writes);
 }
 
-void write_to_root(const std::string& store, const std::filesystem::path& root,
+/// But for what a file system, and this daemon, put there.
+bool has_nothing(const std::filesystem::path& root) {
+    return std::all_of(begin(std::filesystem::directory_iterator(root)),
+                       std::filesystem::directory_iterator(), [](const auto& entry) {
+                           const auto name = entry.path().filename();
+                           return name == private_directory || name == "lost+found";
+                       });
+}
+
+void write_to_root(const std::string& store, const std::filesystem::path& root, bool has_items,
                    const std::string& word) {
     const auto file = root / private_directory / "canary";
     try {
         if (!std::filesystem::is_directory(root)) {
             refuse(store, printable(root.native()) + " is missing");
+        }
+        if (has_items && has_nothing(root)) {
+            refuse(store, printable(root.native()) + " is empty; is its file system mounted?");
         }
         std::filesystem::create_directory(file.parent_path());
         if (std::filesystem::is_symlink(file.parent_path())) {
@@ -45,7 +59,8 @@ void write_to_root(const std::string& store, const std::filesystem::path& root,
 
 }  // namespace
 
-std::string write_canaries(const Config& config, const std::string& operation) {
+std::string write_canaries(const Config& config, const std::string& operation,
+                           const std::function<bool(const StoreId& store)>& has_items) {
     const auto begun = std::chrono::steady_clock::now();
     std::string written;
     const auto note = [&](const std::string& store) {
@@ -64,13 +79,15 @@ std::string write_canaries(const Config& config, const std::string& operation) {
         note(id);
     }
     for (const Config::Repositories& store : config.repositories) {
-        write_to_root("repositories/" + store.name, store.root, operation);
-        note("repositories/" + store.name);
+        const StoreId id{StoreKind::Repositories, store.name};
+        write_to_root(id.to_string(), store.root, has_items(id), operation);
+        note(id.to_string());
     }
     for (const Config::Blobs& store : config.blobs) {
         if (!store.bucket) {
-            write_to_root("blobs/" + store.name, store.root, operation);
-            note("blobs/" + store.name);
+            const StoreId id{StoreKind::Blobs, store.name};
+            write_to_root(id.to_string(), store.root, has_items(id), operation);
+            note(id.to_string());
         }
     }
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(

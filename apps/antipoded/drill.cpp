@@ -119,7 +119,7 @@ void Drill::take_steps(bool with_commands, const std::stop_token& stop) {
     take("record", stop, [&] { return write_records(); });
     take("before_open_command", stop, [&] {
         return run_command("before_open_command", config_.failover.before_open_command,
-                           with_commands);
+                           with_commands, stop);
     });
     for (const Config::Database& store : config_.databases) {
         take("slot database/" + store.name, stop, [&] { return make_slot(store); });
@@ -127,11 +127,12 @@ void Drill::take_steps(bool with_commands, const std::stop_token& stop) {
     take("hooks", stop, [&] { return look_at_hooks(stop); });
     take("inventory", stop, [&] { return copy_inventory(stop); });
     take("canary", stop, [&] {
-        return Found{write_canaries(config_, drill_["drill"].get<std::string>()), true};
+        const auto has_items = [&](const StoreId& id) { return half_.registry().count(id) > 0; };
+        return Found{write_canaries(config_, drill_["drill"].get<std::string>(), has_items), true};
     });
     take("after_open_command", stop, [&] {
-        return run_command("after_open_command", config_.failover.after_open_command,
-                           with_commands);
+        return run_command("after_open_command", config_.failover.after_open_command, with_commands,
+                           stop);
     });
 }
 
@@ -152,6 +153,8 @@ void Drill::take(const std::string& step, const std::stop_token& stop, const Ste
     } catch (const Error& error) {
         row["problem"] = error.describe();
         drill_["not_measured"].push_back(step);
+    } catch (const Stopped&) {
+        return;  // see end_stopped_drills()
     }
     drill_["steps"].push_back(std::move(row));
     keep_drill(config_, drill_);
@@ -216,12 +219,8 @@ Drill::Found Drill::apply(const std::stop_token& stop) {
 Drill::Found Drill::find_loss() {
     const failover::LossReport report =
         find_expected_loss(config_, half_, epoch_, primary_, clock_);
-    uint64_t here = 0;
-    for (const failover::Loss& loss : report.losses) {
-        here += loss.kind == failover::Loss::Kind::SetAside ? 1 : 0;
-    }
-    drill_["known_lost"] = report.known - here;
-    drill_["not_applied_yet"] = here;
+    drill_["known_lost"] = report.known - report.set_aside;
+    drill_["not_applied_yet"] = report.set_aside;
     if (const auto since = report.unknown_since()) {
         drill_["unknown_since_us"] = to_microseconds(*since);
         drill_["unknown_seconds"] =
@@ -295,8 +294,9 @@ Drill::Found Drill::look_at_hooks(const std::stop_token& stop) {
     return {counted(repositories, "repository", "repositories") + " looked at", true};
 }
 
+/// A real promotion does not wait for it.
 Drill::Found Drill::run_command(const char* key, const std::vector<std::string>& arguments,
-                                bool with_commands) {
+                                bool with_commands, const std::stop_token& stop) {
     if (arguments.empty()) {
         return {"none is set", true};
     }
@@ -310,7 +310,7 @@ Drill::Found Drill::run_command(const char* key, const std::vector<std::string>&
     const Fences fences(config_);
     auto environment = fences.environment(config_.site);
     environment[rehearsal_variable] = "1";
-    failover::must_run(fences.command(key, arguments), environment);
+    failover::must_run(fences.command(key, arguments), environment, stop);
     return {"run with " + std::string(rehearsal_variable) + "=1", true};
 }
 

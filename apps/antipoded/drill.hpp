@@ -49,7 +49,7 @@ class Drill {
     Found copy_inventory(const std::stop_token& stop);
     Found look_at_hooks(const std::stop_token& stop);
     Found run_command(const char* key, const std::vector<std::string>& arguments,
-                      bool with_commands);
+                      bool with_commands, const std::stop_token& stop);
 
     const Config& config_;
     const SecondaryHalf& half_;

@@ -288,7 +288,11 @@ std::string SiteHands::open(const v1::EpochRecord& record) {
     static_cast<void>(primary());  // which captures what comes
     fences_.open(false);
     // Before the service is let in: it would find out in its users' hands.
-    std::string written = write_canaries(config_, record.operation_id());
+    // What was applied: the capture of a root that is missing knows of nothing.
+    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+    std::string written = write_canaries(config_, record.operation_id(), [&](const StoreId& store) {
+        return registry.count(store) > 0;
+    });
     failover::must_run(fences_.command("after_open_command", config_.failover.after_open_command),
                        fences_.environment(config_.site));
     if (record.fenced_by().empty()) {

@@ -127,6 +127,28 @@ TEST_F(MirrorWatchOfFiles, WhatIsWrittenWithoutEndIsJudgedAllTheSame) {
     EXPECT_TRUE(asked);
 }
 
+TEST_F(MirrorWatchOfFiles, WhatChangesWhileItIsReadIsReadOnceMore) {
+    tree_.put("a", "by hand");
+    watch_.step({});
+    clock_.advance(5s);
+    watch_.step({});
+    ASSERT_EQ(watch_.asked(), 1);
+    registry_.begin_look(blobs, "a");
+    for (const char* content : {"once more", "and again"}) {
+        tree_.put("a", content);
+        watch_.step({});
+        clock_.advance(5s);
+        watch_.step({});
+    }
+    EXPECT_EQ(watch_.asked(), 2) << "one more look sees both";
+    const Registry::Looked looked{"a", {}};
+    registry_.looked_at(blobs, {&looked, 1});
+    EXPECT_THAT(registry_.due_for_look(blobs, TimePoint{}, 10), ElementsAre("a"));
+    registry_.begin_look(blobs, "a");
+    registry_.looked_at(blobs, {&looked, 1});
+    EXPECT_THAT(registry_.due_for_look(blobs, TimePoint{}, 10), IsEmpty());
+}
+
 TEST_F(MirrorWatchOfFiles, ADirectoryThatIsGoneTakesAllThatWasBelow) {
     for (int i = 0; i < 1500; ++i) {
         apply("dir/many/" + std::to_string(i));

@@ -14,7 +14,9 @@ class Drill : public testing::Test {
   protected:
     Drill()
         : pair_("before_open_command = [\"/bin/sh\", \"-c\", \"echo $ANTIPODE_REHEARSAL > " +
-                told().string() + "\"]\n"),
+                told().string() + "; test ! -e " + hangs().string() +
+                " || test -z $ANTIPODE_REHEARSAL || exec tail -f /dev/null\"]\n" +
+                "command_timeout = \"1h\"\n"),
           writer_(pair_) {}
 
     void SetUp() override {
@@ -25,6 +27,8 @@ class Drill : public testing::Test {
     }
     /// What before_open_command was told.
     std::filesystem::path told() const { return outside_ / "told"; }
+    /// While this is there, it never ends in a rehearsal.
+    std::filesystem::path hangs() const { return outside_ / "hangs"; }
     CommandResult drill(std::vector<std::string> more = {}) {
         more.insert(more.begin(), {"drill", "-o", "json"});
         return pair_.sydney.antipode(more);
@@ -120,6 +124,24 @@ TEST_F(Drill, NamesTheStepThatCannotWork) {
     EXPECT_EQ(value_of(failed.output, ".open_seconds"), "null") << "of a promotion that fails";
     EXPECT_THAT(pair_.sydney.antipode({"history"}).output, HasSubstr("failed: canary: blobs/"));
     EXPECT_TRUE(pair_.has_roles(pair_.london)) << pair_.describe();
+}
+
+TEST_F(Drill, ARealPromotionDoesNotWaitForItsCommand) {
+    write_file(hangs(), "");
+    Process command({ANTIPODE, "--config", (pair_.sydney.directory / "antipode.toml").string(),
+                     "drill", "--with-commands", "--confirm", "sydney", "--timeout", "300"},
+                    {});
+    ASSERT_TRUE(eventually([&] {
+        return std::filesystem::exists(told()) && read_file(told()) == "1\n";
+    })) << pair_.describe();
+    pair_.london.kill();
+    pair_.london.nats.kill();
+    pair_.london.postgres.kill();
+    const CommandResult promoted =
+        pair_.sydney.antipode({"promote", "sydney", "--yes", "--fenced-by", "by hand"});
+    ASSERT_EQ(promoted.status, 0) << promoted.error << pair_.describe();
+    EXPECT_EQ(read_file(told()), "\n") << "it runs the command itself";
+    EXPECT_EQ(command.wait(60s), 1);
 }
 
 TEST_F(Drill, IsSaidToBeStoppedWhenTheDaemonIsKilledMeanwhile) {
