@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <sys/resource.h>
@@ -191,11 +192,14 @@ class Bench {
         note(*tool, "idle: initial sync, files/s",
              static_cast<double>(load.files()) / seconds_since(begin));
         note_memory(*tool, "idle: most memory of ", peak_mib);
+        await_rest(*tool);
         at_rest(*tool, "idle after the initial sync");
         const auto again = SteadyClock::now();
         tool->restart();
         note(*tool, "idle: restart until all is compared, s", seconds_since(again));
         note(*tool, "idle: CPU of the restart, s", Cpu(*tool).own);
+        await_rest(*tool);
+        note(*tool, "idle: CPU of the restart until nothing more comes of it, s", Cpu(*tool).own);
         at_rest(*tool, "idle after a restart");
         const auto scan = SteadyClock::now();
         test::must_run({"rsync", "-a", "--delete", "--exclude=.antipode",
@@ -210,8 +214,17 @@ class Bench {
         }
     }
 
+    /// A start, or a copy, has an end of its own: names are listed, watches set.
+    void await_rest(const BlobsTool& tool) const {
+        constexpr unsigned look_seconds = 10;
+        constexpr double resting = 0.05;  ///< of a core, both daemons
+        for (double before = 0, now = Cpu(tool).own; now - before > resting * look_seconds;) {
+            sleep(look_seconds);
+            before = std::exchange(now, Cpu(tool).own);
+        }
+    }
+
     void at_rest(BlobsTool& tool, const std::string& when) {
-        sleep(5);
         std::map<std::string, double> before;
         for (const auto& process : tool.processes()) {
             before[process.name] = cpu_seconds(process.pid);

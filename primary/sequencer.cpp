@@ -8,8 +8,8 @@ namespace antipode::primary {
 namespace {
 
 constexpr std::chrono::seconds failed_reconcile_retry(2);
-/// A reconcile takes up to half a percent of the time, in up to so many intervals.
-constexpr int rest_per_reconcile = 200;
+/// A reconcile takes up to a quarter percent of the time, with up to so many intervals between.
+constexpr int rest_per_reconcile = 400;
 constexpr int most_intervals = 6;
 
 std::optional<Sha256> hash_of(const std::optional<protocol::ChainPoint>& point) {

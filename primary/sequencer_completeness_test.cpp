@@ -152,6 +152,23 @@ TEST_F(SequencerTest, WithoutAWatchOnlyAReconcileProves) {
               to_microseconds(reconciled_at));
 }
 
+TEST_F(SequencerTest, WhereEverythingIsNoticedALongReconcileComesLessOften) {
+    settle();
+    const auto& items = sequencer_->items().at(blobs_id).completeness;
+    const auto rest_behind_one_of = [&](std::chrono::seconds length) {
+        sequencer_->reconcile_now();
+        EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
+        clock_.advance(length);
+        reconciled({});
+        return std::chrono::round<std::chrono::minutes>(items.due - clock_.steady_now()).count();
+    };
+    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(1)), 10);
+    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(3)), 20);
+    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(300)), 60);
+    items_.watched = false;
+    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(300)), 10);
+}
+
 TEST_F(SequencerTest, AReconcileThatIsAskedForBeginsAfterThatByAClockThatIsNeverSetBack) {
     settle();
     const auto& items = sequencer_->items().at(blobs_id).completeness;

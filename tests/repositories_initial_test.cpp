@@ -82,6 +82,19 @@ TEST_F(RepositoriesInitial, WhatTheBaseLacksComesBeside) {
     expect_equal("r.git");
 }
 
+TEST_F(RepositoriesInitial, WhatChangesLaterComesAsItsDifferenceBitmapOrNot) {
+    make_packed("r.git");
+    replicate("r.git");
+    on("r.git", {"repack", "-adbq"});
+    commit("r.git", "main", noise(300 * limits::kib, 1) + "more", "large1");
+    push("r.git", {"main"});
+    const auto event = capture("r.git");
+    ASSERT_TRUE(event);
+    EXPECT_LT(event->payload.ref_update().pack().size(), 1000U);
+    EXPECT_EQ(apply(*event).kind, Result::Kind::Applied);
+    expect_equal("r.git");
+}
+
 TEST_F(RepositoriesInitial, ManyPacksOfWhichNoneHasMostArePackedAnew) {
     create("r.git");
     for (uint32_t i = 1; i <= 4; ++i) {

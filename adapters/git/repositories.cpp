@@ -242,7 +242,9 @@ std::optional<Pack> GitRepositories::pack(const std::string& name,
         std::vector<std::string> arguments{"pack-objects", "--revs", "--stdout", "--all-progress",
                                            "--delta-base-offset"};
         if (thin) {
-            arguments.emplace_back("--thin");
+            // By a bitmap git finds no bases among what is there: a byte that changed in a large
+            // file would take the whole file.
+            arguments.insert(arguments.end(), {"--thin", "--no-use-bitmap-index"});
         }
         if (base) {
             arguments.push_back("--keep-pack=" + base_name);
