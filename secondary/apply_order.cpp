@@ -183,7 +183,8 @@ std::optional<Position> ApplyOrder::rows_to_come() const {
             oldest = std::min(oldest.value_or(next), next);
         }
     }
-    return oldest;
+    const auto past = options_.causal ? recovery_.rows_are_past() : std::nullopt;
+    return past ? std::min(oldest.value_or(*past), *past) : oldest;
 }
 
 void ApplyOrder::release_removals() {

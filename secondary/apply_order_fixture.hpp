@@ -90,6 +90,12 @@ class ApplyOrderTest : public testing::Test {
         }
         return accept(std::nullopt, payload);
     }
+    /// A marker proves that no row that was committed before it is still to come.
+    void prove_rows() {
+        marker(number_ + 1);
+        order_->update_recovery();
+        order_->update_recovery();
+    }
     /// `everything`: the announcement of the whole store that it fulfils; 0: none.
     uint64_t reconciled(uint64_t everything = 0) {
         v1::Payload payload;

@@ -215,9 +215,12 @@ TEST_F(ApplyOrderTest, AParkedItemLetsRowsGoAndHoldsTheRecoveryPoint) {
     EXPECT_FALSE(order_->recovery().value());
     const uint64_t again = announce({"a"});
     put("a", again, again);
-    marker(1, 200);
     apply_items();
+    prove_rows();
     EXPECT_EQ(registry_.exceptions(9).size(), 0U);
+    EXPECT_FALSE(order_->recovery().value());
+    marker(1, 200);
+    order_->update_recovery();
     EXPECT_EQ(order_->recovery().value(), from_microseconds(200'000'000));
 }
 

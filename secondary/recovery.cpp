@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "secondary/causality.hpp"
+
 namespace antipode::secondary {
 namespace {
 
@@ -9,6 +11,19 @@ constexpr size_t most_pending = 10'000;
 
 std::optional<TimePoint> known(int64_t microseconds) {
     return microseconds == 0 ? std::nullopt : std::optional(from_microseconds(microseconds));
+}
+
+/// Far behind: every other marker says nearly the same.
+template <typename Marker>
+void thin(std::deque<Marker>& markers) {
+    if (markers.size() <= most_pending) {
+        return;
+    }
+    std::deque<Marker> thinned;
+    for (size_t i = 1; i < markers.size(); i += 2) {
+        thinned.push_back(std::move(markers[i]));
+    }
+    markers = std::move(thinned);
 }
 
 }  // namespace
@@ -32,14 +47,9 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
         lane.decoded_through = Lsn{said.decoded_through_lsn()};
     }
     pending_.push_back(std::move(pending));
-    if (pending_.size() > most_pending) {
-        // Far behind: every other marker says nearly the same.
-        std::deque<Pending> thinned;
-        for (size_t i = 1; i < pending_.size(); i += 2) {
-            thinned.push_back(std::move(pending_[i]));
-        }
-        pending_ = std::move(thinned);
-    }
+    thin(pending_);
+    made_.push_back({position, from_microseconds(marker.clock_us())});
+    thin(made_);
 }
 
 void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
@@ -78,6 +88,30 @@ void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
     while (!pending_.empty() && pending_.front().lanes_to_come.empty()) {
         reached(pending_.front(), oldest_exception);
         pending_.pop_front();
+    }
+    pass_rows();
+}
+
+std::optional<Position> RecoveryPoint::rows_are_past() const {
+    return std::any_of(stores_.begin(), stores_.end(), is_database) ? std::optional(rows_are_past_)
+                                                                    : std::nullopt;
+}
+
+void RecoveryPoint::pass_rows() {
+    TimePoint rows = TimePoint::max();
+    for (const StoreId& store : stores_) {
+        if (is_database(store)) {
+            const auto lane = lanes_.find(store);
+            const auto applied = lane == lanes_.end() ? std::nullopt : lane->second.applied_through;
+            rows = std::min(rows, applied.value_or(TimePoint::min()));
+        }
+    }
+    // From the newest on: the primary's clock may have been set back.
+    const auto past = std::find_if(made_.rbegin(), made_.rend(),
+                                   [&](const Made& marker) { return marker.at <= rows; });
+    if (past != made_.rend()) {
+        rows_are_past_ = std::max(rows_are_past_, past->position);
+        made_.erase(made_.begin(), past.base());
     }
 }
 

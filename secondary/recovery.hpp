@@ -34,7 +34,14 @@ class RecoveryPoint {
     /// What was known before a restart.
     void restore(TimePoint value) { value_ = value; }
     /// The stream is read again from an earlier place: its markers come again.
-    void read_again() { pending_.clear(); }
+    void read_again() {
+        pending_.clear();
+        made_.clear();
+    }
+
+    /// The newest marker before which no row was committed that is not applied: rows may come
+    /// through the stream later than what was captured after them. nullopt: there is no database.
+    std::optional<Position> rows_are_past() const;
 
     struct Lane {
         std::optional<TimePoint> captured_through;  ///< newest proof that has arrived
@@ -63,9 +70,16 @@ class RecoveryPoint {
     };
     bool lacks_rows(const Pending& marker, const StoreId& store) const;
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);
+    void pass_rows();
 
     std::set<StoreId> stores_;
     std::deque<Pending> pending_;
+    struct Made {
+        Position position;
+        TimePoint at;  ///< the primary's clock
+    };
+    std::deque<Made> made_;  ///< markers that rows are not past
+    Position rows_are_past_;
     std::map<StoreId, Lane> lanes_;
     std::map<StoreId, Lsn> applied_;
     std::optional<TimePoint> value_;
