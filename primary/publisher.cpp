@@ -17,6 +17,8 @@ constexpr size_t reads_queued = 64;
 /// its sync, with its announcement.
 constexpr std::chrono::milliseconds reading_time(2);
 constexpr std::chrono::seconds purge_interval(10);
+/// Who is woken when there is work need not look for it.
+constexpr int idle_waits = 5;
 constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
 
@@ -298,7 +300,7 @@ void Publisher::capture_database(DatabaseCapture& capture, const std::stop_token
 
 void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop) {
     ItemWork& work = *work_.at(capture.store());
-    for (ReadTask& task : work.reads.take(1, options_.wait, stop)) {
+    for (ReadTask& task : work.reads.take(1, options_.wait * idle_waits, stop)) {
         ReadOutcome outcome{task, std::nullopt, {}, {}};
         try {
             outcome.reading = capture.read(task.item, task.whole, stop);
@@ -314,7 +316,7 @@ void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop)
 std::optional<Error> Publisher::reconcile(ItemCapture& capture, const std::stop_token& stop) {
     ItemWork& work = *work_.at(capture.store());
     std::optional<Error> problem;
-    for (const ReconcileTask& task : work.reconciles.take(1, options_.wait, stop)) {
+    for (const ReconcileTask& task : work.reconciles.take(1, options_.wait * idle_waits, stop)) {
         ReconcileOutcome outcome{capture.store(), task.session, {}, {}, {}};
         try {
             outcome.noticed = capture.reconcile(stop);
