@@ -3,29 +3,22 @@
 #include <algorithm>
 
 namespace antipode {
-namespace {
-
-constexpr std::chrono::minutes window(10);
-constexpr std::chrono::seconds least_between(2);
-constexpr std::chrono::seconds least_span(10);
-
-}  // namespace
 
 void Growth::note(SteadyTime now, double total) {
     if (!samples_.empty() && total < samples_.back().total) {
         samples_.clear();
     }
-    if (!samples_.empty() && now - samples_.back().at < least_between) {
+    if (!samples_.empty() && now - samples_.back().at < span_.between) {
         return;
     }
     samples_.push_back({now, total});
-    while (now - samples_.front().at > window) {
+    while (now - samples_.front().at > span_.most) {
         samples_.pop_front();
     }
 }
 
 std::optional<double> Growth::per_second() const {
-    if (samples_.empty() || samples_.back().at - samples_.front().at < least_span) {
+    if (samples_.empty() || samples_.back().at - samples_.front().at < span_.least) {
         return std::nullopt;
     }
     return (samples_.back().total - samples_.front().total) /

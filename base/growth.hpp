@@ -8,12 +8,18 @@
 
 namespace antipode {
 
-/// How fast something that only grows does, measured over the last ten minutes. Passive; one
-/// thread.
+/// How fast something that only grows does, measured over the last minutes. Passive; one thread.
 class Growth {
   public:
-    /// It is so much now. Less than before: it began anew. More than once in two seconds is no
-    /// news.
+    struct Span {
+        std::chrono::seconds most{600};   ///< what is older is forgotten
+        std::chrono::seconds least{10};   ///< less says nothing yet
+        std::chrono::seconds between{2};  ///< what is noted sooner is no news
+    };
+    Growth() = default;
+    explicit Growth(Span span) : span_(span) {}
+
+    /// It is so much now. Less than before: it began anew.
     void note(SteadyTime now, double total);
     /// nullopt: not known yet.
     std::optional<double> per_second() const;
@@ -25,6 +31,7 @@ class Growth {
         SteadyTime at;
         double total;
     };
+    Span span_;
     std::deque<Sample> samples_;
 };
 

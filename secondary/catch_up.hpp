@@ -1,10 +1,10 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <optional>
 
 #include "base/clock.hpp"
+#include "base/growth.hpp"
 
 namespace antipode::secondary {
 
@@ -21,11 +21,9 @@ class CatchUp {
     std::optional<double> seconds_left(double lag_seconds) const;
 
   private:
-    struct Sample {
-        SteadyTime at;
-        TimePoint applied_through;
-    };
-    std::deque<Sample> samples_;
+    Growth applied_{{.most = std::chrono::minutes(1),
+                     .least = std::chrono::seconds(5),
+                     .between = std::chrono::seconds(1)}};
 };
 
 }  // namespace antipode::secondary
