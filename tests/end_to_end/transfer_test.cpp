@@ -36,7 +36,7 @@ uint64_t number(const Site& site, const std::string& filter) {
 }
 
 /// Inventories are compared all the time: a line every three seconds.
-constexpr uint64_t comparing_bytes = 100'000;
+constexpr uint64_t comparing_bytes = 5'000;
 
 uint64_t received(const Site& site) {
     return number(site, ".pulls.received_bytes");
