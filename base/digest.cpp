@@ -16,6 +16,12 @@ void require(int openssl_result) {
     }
 }
 
+/// OpenSSL looks for EVP_sha256() anew each time, which costs more than hashing a short text.
+const EVP_MD* sha256_algorithm() {
+    static const Handle<EVP_MD, EVP_MD_free> fetched{EVP_MD_fetch(nullptr, "SHA256", nullptr)};
+    return fetched.get();
+}
+
 int hex_value(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -53,12 +59,14 @@ size_t printable_length(std::string_view text) {
 
 }  // namespace
 
+using Context = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+
 struct Sha256Stream::State {
-    Handle<EVP_MD_CTX, EVP_MD_CTX_free> context{EVP_MD_CTX_new()};
+    Context context{EVP_MD_CTX_new()};
 };
 
 Sha256Stream::Sha256Stream() : state_(std::make_unique<State>()) {
-    require(EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr));
+    require(EVP_DigestInit_ex(state_->context.get(), sha256_algorithm(), nullptr));
 }
 Sha256Stream::~Sha256Stream() = default;
 Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
@@ -75,8 +83,11 @@ Sha256 Sha256Stream::finish() {
 }
 
 Sha256 sha256(std::string_view bytes) {
+    thread_local const Context context{EVP_MD_CTX_new()};
     Sha256 hash{};
-    require(EVP_Digest(bytes.data(), bytes.size(), hash.data(), nullptr, EVP_sha256(), nullptr));
+    require(EVP_DigestInit_ex(context.get(), sha256_algorithm(), nullptr));
+    require(EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()));
+    require(EVP_DigestFinal_ex(context.get(), hash.data(), nullptr));
     return hash;
 }
 
@@ -96,12 +107,11 @@ std::optional<Sha256> sha256_from_bytes(std::string_view bytes) {
 }
 
 std::string to_hex(std::string_view bytes) {
-    std::string hex;
-    hex.reserve(bytes.size() * 2);
-    for (const char c : bytes) {
-        const auto byte = static_cast<unsigned char>(c);
-        hex += hex_digits[byte >> 4];
-        hex += hex_digits[byte & 15];
+    std::string hex(bytes.size() * 2, '0');
+    for (size_t i = 0; i < bytes.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(bytes[i]);
+        hex[2 * i] = hex_digits[byte >> 4];
+        hex[2 * i + 1] = hex_digits[byte & 15];
     }
     return hex;
 }

@@ -14,6 +14,8 @@ inline constexpr size_t gib = 1024 * mib;
 
 /// Payload bytes of one message; nats-server's max_payload stays at its default of 1 MiB.
 inline constexpr size_t message_payload_bytes = 512 * kib;
+/// Small events that share a message.
+inline constexpr uint32_t events_in_message = 512;
 /// A whole message, header included.
 inline constexpr size_t message_bytes = 900 * kib;
 /// A payload put together from its fragments (a 1 GB field is PostgreSQL's own limit).

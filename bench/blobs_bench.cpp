@@ -8,7 +8,6 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/blobs_load.hpp"
@@ -47,27 +46,6 @@ double quantile(std::vector<double> values, double part) {
                ? 0
                : values[static_cast<size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
 }
-
-/// CPU of commands that have ended.
-double children_seconds() {
-    rusage usage{};
-    getrusage(RUSAGE_CHILDREN, &usage);
-    const auto seconds = [](const timeval& time) {
-        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-    };
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-/// CPU of a tool's processes so far: its own, and its brokers'.
-struct Cpu {
-    double own = 0;
-    double brokers = 0;
-    explicit Cpu(const BlobsTool& tool) {
-        for (const auto& process : tool.processes()) {
-            (process.broker ? brokers : own) += cpu_seconds(process.pid);
-        }
-    }
-};
 
 class Bench {
   public:
@@ -118,13 +96,14 @@ class Bench {
             mib += static_cast<double>(bytes) / (1 << 20);
         }
         sync();
-        const double before = children_seconds();
+        const double before = children_cpu_seconds();
         const auto begin = SteadyClock::now();
         tool.copy(load.files());
         const double seconds = seconds_since(begin);
         note(tool, "initial sync, MiB/s", mib / seconds);
         note(tool, "initial sync, CPU s",
-             Cpu(tool).own + Cpu(tool).brokers + children_seconds() - before);
+             Cpu(tool.processes()).own + Cpu(tool.processes()).brokers + children_cpu_seconds() -
+                 before);
         note(tool, "initial sync, files/s", static_cast<double>(load.files()) / seconds);
         sync();
         note(tool, "initial sync until all is on disk, MiB/s", mib / seconds_since(begin));
@@ -143,7 +122,7 @@ class Bench {
     void live(BlobsTool& tool, BlobsLoad& load) {
         BlobsMirror mirror(tool.mirror(), load);
         const int count = options_.live_seconds * options_.rate;
-        const Cpu before(tool);
+        const Cpu before(tool.processes());
         auto due = SteadyClock::now();
         for (int i = 0; i < count; ++i) {
             due += std::chrono::microseconds(1'000'000 / options_.rate);
@@ -153,7 +132,7 @@ class Bench {
             mirror.expect(version, SteadyClock::now());
         }
         mirror.await_all(patience);
-        const Cpu after(tool);
+        const Cpu after(tool.processes());
         note(tool, "change to visible, p50 ms", quantile(mirror.latencies(), 0.5));
         note(tool, "change to visible, p99 ms", quantile(mirror.latencies(), 0.99));
         note(tool, "CPU per change, ms", (after.own - before.own) / count * 1e3);
@@ -197,9 +176,10 @@ class Bench {
         const auto again = SteadyClock::now();
         tool->restart();
         note(*tool, "idle: restart until all is compared, s", seconds_since(again));
-        note(*tool, "idle: CPU of the restart, s", Cpu(*tool).own);
+        note(*tool, "idle: CPU of the restart, s", Cpu(tool->processes()).own);
         await_rest(*tool);
-        note(*tool, "idle: CPU of the restart until nothing more comes of it, s", Cpu(*tool).own);
+        note(*tool, "idle: CPU of the restart until nothing more comes of it, s",
+             Cpu(tool->processes()).own);
         at_rest(*tool, "idle after a restart");
         const auto scan = SteadyClock::now();
         test::must_run({"rsync", "-a", "--delete", "--exclude=.antipode",
@@ -218,9 +198,10 @@ class Bench {
     void await_rest(const BlobsTool& tool) const {
         constexpr unsigned look_seconds = 10;
         constexpr double resting = 0.05;  ///< of a core, both daemons
-        for (double before = 0, now = Cpu(tool).own; now - before > resting * look_seconds;) {
+        for (double before = 0, now = Cpu(tool.processes()).own;
+             now - before > resting * look_seconds;) {
             sleep(look_seconds);
-            before = std::exchange(now, Cpu(tool).own);
+            before = std::exchange(now, Cpu(tool.processes()).own);
         }
     }
 

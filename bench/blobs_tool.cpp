@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <nlohmann/json.hpp>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -297,6 +298,21 @@ double cpu_seconds(pid_t process) {
     fields >> user >> system >> children_user >> children_system;
     return (user + system + children_user + children_system) /
            static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double children_cpu_seconds() {
+    rusage usage{};
+    getrusage(RUSAGE_CHILDREN, &usage);
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+Cpu::Cpu(const std::vector<BlobsTool::Running>& processes) {
+    for (const auto& process : processes) {
+        (process.broker ? brokers : own) += cpu_seconds(process.pid);
+    }
 }
 
 double resident_mib(pid_t process) {

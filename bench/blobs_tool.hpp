@@ -55,6 +55,14 @@ std::unique_ptr<AntipodeTool> make_antipode_tool(const std::filesystem::path& di
 
 /// Seconds of CPU that a process and its ended children have used.
 double cpu_seconds(pid_t process);
+/// Of commands that have ended, a push's hooks among them.
+double children_cpu_seconds();
+/// Of a tool's processes so far, with what they started: its own, and its brokers'.
+struct Cpu {
+    double own = 0;
+    double brokers = 0;
+    explicit Cpu(const std::vector<BlobsTool::Running>& processes);
+};
 /// Memory (resident) now, and the most that it was.
 double resident_mib(pid_t process);
 double peak_mib(pid_t process);

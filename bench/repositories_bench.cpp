@@ -7,7 +7,6 @@
 #include <optional>
 
 #include <CLI/CLI.hpp>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/repositories_load.hpp"
@@ -46,18 +45,12 @@ double quantile(std::vector<double> values, double part) {
 }
 
 /// CPU of commands that have ended, a push's hooks among them, and of what runs all the time.
-double cpu_of_all(const RepositoriesTool& tool) {
-    rusage usage{};
-    getrusage(RUSAGE_CHILDREN, &usage);
-    double seconds = 0;
-    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) {
-        seconds += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+struct TotalCpu : Cpu {
+    explicit TotalCpu(const RepositoriesTool& tool) : Cpu(tool.processes()) {
+        own += children_cpu_seconds();
     }
-    for (const auto& process : tool.processes()) {
-        seconds += cpu_seconds(process.pid);
-    }
-    return seconds;
-}
+    double all() const { return own + brokers; }
+};
 
 class Bench {
   public:
@@ -94,18 +87,18 @@ class Bench {
         RepositoriesLoad load(directory, tool.source(), options_.repositories,
                               options_.pushes + options_.missed, options_.files);
         sync();
-        const double cpu = cpu_of_all(tool);
+        const double cpu = TotalCpu(tool).all();
         const auto begin = SteadyClock::now();
         tool.copy(load);
         if (tool.name() != "none") {
             note(tool, "initial sync, MiB/s", load.mebibytes() / seconds_since(begin));
             note(tool, "CPU of the initial sync, ms per MiB",
-                 (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
+                 (TotalCpu(tool).all() - cpu) / load.mebibytes() * 1e3);
             tool.prove(load);
             note(tool, "until all objects were read, MiB/s",
                  load.mebibytes() / seconds_since(begin));
             note(tool, "CPU until then, ms per MiB",
-                 (cpu_of_all(tool) - cpu) / load.mebibytes() * 1e3);
+                 (TotalCpu(tool).all() - cpu) / load.mebibytes() * 1e3);
         }
         idle(tool);
         if (wanted("live")) {
@@ -133,7 +126,7 @@ class Bench {
     void live(RepositoriesTool& tool, RepositoriesLoad& load) {
         RepositoriesMirror mirror(load, tool.mirror());
         std::vector<double> durations;
-        const double cpu = cpu_of_all(tool);
+        const TotalCpu cpu(tool);
         const uint64_t bytes = wire_ ? wire_->bytes() : 0;
         auto due = SteadyClock::now();
         for (size_t i = 0; i < options_.pushes; ++i) {
@@ -151,7 +144,9 @@ class Bench {
         const auto count = static_cast<double>(options_.pushes);
         note(tool, "a push takes, p50 ms", quantile(durations, 0.5));
         note(tool, "a push takes, p99 ms", quantile(durations, 0.99));
-        note(tool, "CPU per push, all of it, ms", (cpu_of_all(tool) - cpu) / count * 1e3);
+        const TotalCpu after(tool);
+        note(tool, "CPU per push, without the brokers, ms", (after.own - cpu.own) / count * 1e3);
+        note(tool, "CPU per push of the brokers, ms", (after.brokers - cpu.brokers) / count * 1e3);
         if (tool.name() != "none") {
             note(tool, "push returned to visible, p50 ms", quantile(latencies, 0.5));
             note(tool, "push returned to visible, p99 ms", quantile(latencies, 0.99));

@@ -1,6 +1,7 @@
 // Wires the feed to the page, and keeps the clock: the daemon's, carried on by this browser's.
 import { History } from "./chart.mjs";
 import { Feed } from "./feed.mjs";
+import { Past, aboutOf } from "./past.mjs";
 import * as view from "./view.mjs";
 
 const mostSeen = 30;
@@ -10,6 +11,11 @@ let receivedMs = 0;
 let lost = true;
 const histories = new Map();
 let seen = [];
+let past = null;
+const remembered = new Past((journal, drills) => {
+  past = { journal, drills };
+  show();
+});
 
 /** On the daemon's clock. What is shown stands still when the feed is lost: it was true then. */
 function nowUs() {
@@ -22,6 +28,7 @@ function show() {
   if (status) {
     view.showStatus(status, nowUs(), histories, lost);
     view.showSeen(seen, nowUs());
+    view.showPast(past, nowUs());
   }
 }
 
@@ -36,6 +43,7 @@ function takeStatus(fresh) {
   status = fresh;
   receivedMs = performance.now();
   lost = false;
+  remembered.look(aboutOf(status));
   for (const store of status.stores) {
     if (!histories.has(store.store)) {
       histories.set(store.store, new History());

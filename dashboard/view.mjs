@@ -1,7 +1,9 @@
 // The page itself: puts what words.mjs says into the document. Text only, never markup. Elements
 // stay where they are while they are shown, so that focus and selection survive an update.
 import * as chart from "./chart.mjs";
+import { checklist } from "./checklist.mjs";
 import * as format from "./format.mjs";
+import { pastView } from "./past.mjs";
 import { confirmResync, mayResync } from "./resync.mjs";
 import * as words from "./words.mjs";
 
@@ -95,6 +97,15 @@ function showLegend(element, stages) {
   });
 }
 
+function showProgress(child, progress) {
+  part(child, "progress").hidden = !progress;
+  if (progress) {
+    part(child, "bar").value = progress.percent;
+    part(child, "bar").setAttribute("aria-label", progress.what);
+    setText(part(child, "progress-text"), progress.text);
+  }
+}
+
 function showStores(status, nowUs, histories, lost) {
   const stages = status.role === "primary" ? ["capture"] : chart.stages;
   setText(id("stores-title"), `Stores of ${status.site}`);
@@ -105,6 +116,7 @@ function showStores(status, nowUs, histories, lost) {
       setText(part(child, "name"), store.name);
       showState(part(child, "state"), store.state, store.tone, lost);
       setText(part(child, "sentence"), store.sentence);
+      showProgress(child, store.progress);
       const history = histories.get(store.name);
       const { text } = chart.summary(history);
       chart.draw(part(child, "chart"), history, nowUs);
@@ -177,6 +189,26 @@ function showAttention(status, nowUs, lost) {
   setText(id("attention-more"), more > 0 ? `And ${format.count(more)} more items.` : "");
 }
 
+const verdicts = { good: "ok", bad: "blocked", moving: "warning", unknown: "unknown" };
+
+function showChecklist(status, nowUs, lost) {
+  const list = checklist(status, nowUs);
+  setText(id("checklist-none"), list ? "" : "Nobody could be promoted: no secondary is known.");
+  setText(id("checklist-sentence"), !list ? "" : lost ? "unknown: no data" : list.sentence);
+  setTone(id("checklist-sentence"), lost || !list ? "unknown" : list.tone);
+  fill(id("checklist"), "check-template", list?.lines ?? [], (child, line) => {
+    setText(part(child, "verdict"), verdicts[line.tone]);
+    setTone(part(child, "verdict"), lost ? "unknown" : line.tone);
+    setText(part(child, "what"), line.what);
+    part(child, "try").hidden = !line.next;
+    setText(part(child, "next"), line.next);
+  });
+  id("checklist-try").hidden = !list;
+  setText(id("checklist-command"), list?.command ?? "");
+  id("checklist-copy").setAttribute("aria-label", `Copy: ${list?.command}`);
+  id("checklist-copy").onclick ??= () => copy(id("checklist-copy"), id("checklist-command"));
+}
+
 /** Everything that a status says, as of `nowUs` on the daemon's clock; `lost`: and not any more. */
 export function showStatus(status, nowUs, histories, lost) {
   showHeader(status);
@@ -184,6 +216,19 @@ export function showStatus(status, nowUs, histories, lost) {
   showSites(status, nowUs, lost);
   showAttention(status, nowUs, lost);
   showStores(status, nowUs, histories, lost);
+  showChecklist(status, nowUs, lost);
+}
+
+/** `past`: the journal and the drills; null before they came. */
+export function showPast(past, nowUs) {
+  const rows = past === null ? [] : pastView(past.journal, past.drills, nowUs);
+  setText(id("past-none"), past === null ? "Nothing is known yet."
+    : rows.length === 0 ? "The primary has never changed, and nothing was rehearsed here." : "");
+  fill(id("past"), "seen-template", rows, (child, row) => {
+    setText(part(child, "time"), row.time);
+    setText(part(child, "kind"), row.kind);
+    setText(part(child, "text"), row.text);
+  });
 }
 
 /** The newest events, the newest first. */

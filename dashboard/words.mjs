@@ -49,6 +49,14 @@ function checkedOf(site, nowUs) {
     (found > 0 ? `, ${found} of ${times.length} stores not well` : "")]];
 }
 
+function verifiedOn(site) {
+  if (!known(site.verified)) {
+    return format.unknown;
+  }
+  const all = site.verified + (site.parked ?? 0);
+  return all === 0 ? "0 items" : percent(site.verified, all);
+}
+
 /** One site as it is shown. A site whose report is stale is never good. */
 export function siteView(site, status, nowUs) {
   const stale = isStale(site, nowUs);
@@ -75,7 +83,7 @@ export function siteView(site, status, nowUs) {
       ...(primary ? [] : [
         ["Recovery point", format.moment(site.recovery_point_us, nowUs)],
         ["Lag", lag],
-        ["Verified", format.count(site.verified)],
+        ["Verified", verifiedOn(site)],
         ["Failed", format.count(site.parked)],
         ...checkedOf(site, nowUs),
       ]),
@@ -209,6 +217,51 @@ function lookedAt(store, nowUs) {
     ? `${format.age((nowUs - store.check.finished_us) / 1e6)} ago` : "not yet"]] : [];
 }
 
+/** "99.98%": never 100 while one of `all` is not `good`; "?" when nothing is known of any. */
+export function percent(good, all) {
+  if (!known(good) || !known(all) || all === 0) {
+    return format.unknown;
+  }
+  return `${(Math.floor((good / all) * 10000) / 100).toFixed(2)}%`;
+}
+
+/** What of a store is as it was captured, of all that is here; of a database its tables. */
+function verifiedOf(store, absent) {
+  if (store.check) {
+    const { tables, differing, undecided } = store.check;
+    const equal = Math.max(0, tables - differing - undecided);
+    return known(store.check.finished_us) ? `${percent(equal, tables)} of ` +
+      `${format.count(tables)} tables` : format.unknown;
+  }
+  if (!known(store.verified)) {
+    return absent;
+  }
+  const left = (store.parked ?? 0) + (store.content_check?.unproven ?? 0);
+  return store.verified + left === 0 ? "0 items"
+    : `${percent(store.verified, store.verified + left)} of ` +
+      `${format.count(store.verified + left)}`;
+}
+
+/** How far what takes long is, and when it ends: {what, percent, text}; null: nothing does. */
+function progressOf(store) {
+  const copy = store.copy;
+  const running = store.check?.running;
+  if (copy) {
+    const done = copy.source_bytes > 0 ? copy.source_bytes_done / copy.source_bytes
+      : copy.tables > 0 ? copy.tables_done / copy.tables : 0;
+    const share = Math.floor(Math.min(1, done) * 100);
+    return { what: "Initial copy", percent: share, text: `${share} % copied, ` +
+      (known(copy.remaining_seconds) ? `about ${format.duration(copy.remaining_seconds)} left`
+        : "how long it takes is not known yet") };
+  }
+  if (running && running.tables > 0) {
+    const share = Math.floor((running.tables_done / running.tables) * 100);
+    return { what: "Comparison with the primary", percent: share,
+      text: `${running.tables_done} of ${running.tables} tables compared` };
+  }
+  return null;
+}
+
 /** One store of the site that answers. */
 export function storeView(store, status, nowUs) {
   const primary = status.role === "primary";
@@ -232,13 +285,14 @@ export function storeView(store, status, nowUs) {
     known(store.backlog_events) ? `${backlog} events${size}` : backlog]];
   if (!primary) {
     facts.push(...catchesUp(store), ...percentiles(store), ["Applied", number(store.applied)],
-      ["Verified", number(store.verified)], ["Mismatches", number(store.mismatches)],
+      ["Verified", verifiedOf(store, absent)], ["Mismatches", number(store.mismatches)],
       ["Failed", number(store.parked)],
       ...lookedAt(store, nowUs));
   }
   facts.push(...retention("Slot lasts", store.slot));
   return {
     name: store.store, state: store.state || "unknown", tone: toneOf(store.state), sentence, facts,
+    progress: progressOf(store),
   };
 }
 

@@ -8,7 +8,6 @@ namespace antipode::failover {
 namespace {
 
 constexpr size_t journal_shown = 50;
-constexpr std::chrono::seconds shut_interval(5);
 /// Of a step that fails while it may be the reason why nobody can write.
 constexpr std::chrono::milliseconds slowest_before_return(1000);
 constexpr const char* fenced_remedy =
@@ -93,6 +92,9 @@ void Conductor::look() {
     if (*state_ == State::Fenced) {
         look_at_return();
     }
+    if (*state_ == State::Finishing) {
+        may_finish_ = may_finish_ || next_here();
+    }
     look_at_time();
     show();
 }
@@ -134,7 +136,7 @@ void Conductor::begin() {
 void Conductor::look_for_epoch(const v1::EpochRecord& record) {
     if (const auto other = records_.contradiction();
         other && *state_ != State::Fenced && other->epoch() == epoch_) {
-        feed(Event::Superseded,
+        feed(Event::Contradicted,
              other->primary() + " claims epoch " + std::to_string(other->epoch()) + " too");
         return;
     }
@@ -148,6 +150,9 @@ void Conductor::look_for_epoch(const v1::EpochRecord& record) {
         operation_ = record.operation_id();
         feed(Event::Named, "epoch " + std::to_string(record.epoch()));
     } else if (*state_ != State::Fenced) {
+        if (half_in(*state_) == Half::Secondary) {
+            operation_ = record.operation_id();
+        }
         feed(Event::Superseded,
              record.primary() + " is the primary of epoch " + std::to_string(record.epoch()));
     }
@@ -212,31 +217,6 @@ void Conductor::look_at_target() {
     }
 }
 
-/// What the primary of the epoch that fenced this site says of it, once it serves.
-std::optional<v1::EpochRecord> Conductor::successor_here() const {
-    const auto theirs = records_.of(primary());
-    const bool usable = theirs && theirs->epoch() == epoch_ && theirs->primary() == primary() &&
-                        theirs->state() == record_state::serving && !theirs->fenced_by().empty() &&
-                        theirs->starts_size() > 0;
-    return usable ? theirs : std::nullopt;
-}
-
-v1::EpochRecord Conductor::must_know_successor() const {
-    const auto theirs = successor_here();
-    if (!theirs) {
-        throw Error(Reaction::Retry, "waiting for " + primary() + " to answer, and to serve",
-                    "antipode status " + primary());
-    }
-    return *theirs;
-}
-
-void Conductor::look_at_return() {
-    if (const auto theirs = successor_here()) {
-        operation_ = theirs->operation_id();
-        feed(Event::Returned, primary() + " serves");
-    }
-}
-
 void Conductor::look_at_time() {
     if (has_deadline(*state_) && clock_.steady_now() > deadline_) {
         feed(Event::Failed, "it took longer than failover.switchover_timeout, in the state " +
@@ -268,6 +248,7 @@ void Conductor::enter(State state, const std::string& event, const std::string& 
     epoch_ = epoch;
     detail_ = kept;
     unfenced_ = false;
+    may_finish_ = false;
     since_ = clock_.now();
     problem_.reset();
     again_at_ = {};
@@ -370,6 +351,10 @@ void Conductor::act_on_state() {
             return await_word();
         case State::Rewinding:
             return rewind();
+        case State::Finishing:
+            return finish();
+        case State::Crossing:
+            return cross();
     }
 }
 
@@ -400,20 +385,21 @@ void Conductor::commit(const std::string& primary, const Cuts& cuts) {
         return;  // before the crash
     }
     v1::EpochRecord fresh = following(record_state::opening);
-    fresh.set_epoch(epoch_ + 1);
-    fresh.set_primary(primary);
     fresh.set_operation_id(operation_);
-    fresh.clear_target();
-    fresh.clear_problem();
-    const Cuts kept = cuts;
-    *fresh.mutable_cuts() = kept;
-    fresh.clear_starts();
+    begin_epoch(fresh, epoch_ + 1, primary, cuts);
     change(fresh);
 }
 
 void Conductor::yield() {
     const std::string target = record().primary();
-    const auto theirs = records_.of(target);
+    auto theirs = records_.of(target);
+    const bool goes_on =
+        theirs &&
+        (theirs->cuts().empty() ||  // given up
+         (theirs->state() != record_state::opening && theirs->state() != record_state::serving));
+    if (goes_on) {
+        theirs = as_begun(*theirs);
+    }
     const bool begun = theirs && theirs->epoch() == epoch_ &&
                        (theirs->starts_size() > 0 || theirs->state() == record_state::serving);
     if (!begun) {
@@ -501,40 +487,6 @@ void Conductor::open() {
         change(following(record_state::serving));
     }
     feed(Event::Done, written);
-}
-
-/// Again and again: a service that somebody starts must not write.
-void Conductor::shut() {
-    if (clock_.steady_now() >= shut_again_) {
-        hands_.shut(record());
-        shut_again_ = clock_.steady_now() + shut_interval;
-    }
-}
-
-void Conductor::quarantine() {
-    shut();
-    const std::string without = records_.asked_for(without_unreadable_key, epoch_);
-    if (const auto kept = hands_.quarantine(must_know_successor(), without)) {
-        feed(Event::Done, *kept);
-    }
-}
-
-/// What was written since the quarantine was made would be lost: then it is made anew.
-void Conductor::await_word() {
-    shut();
-    if (!options_.rejoins_by_itself && !records_.is_asked(rejoin_key, epoch_)) {
-        return;
-    }
-    if (const auto kept = hands_.is_kept(must_know_successor())) {
-        feed(*kept ? Event::Done : Event::Changed,
-             *kept ? detail_ : "something was written behind the fence");
-    }
-}
-
-void Conductor::rewind() {
-    shut();
-    hands_.rewind(must_know_successor());
-    feed(Event::Done, detail_);
 }
 
 void Conductor::show() {

@@ -72,6 +72,22 @@ class Hands {
     virtual std::optional<bool> is_kept(const v1::EpochRecord& record) = 0;
     /// This site follows the new primary, and gives up what differs from it.
     virtual void rewind(const v1::EpochRecord& record) = 0;
+
+    // A secondary that was no part of the change; `ended` says where the epoch that it knows has
+    // ended, `record` is the new primary's own, maybe of a later epoch still.
+
+    /// What finish() found.
+    struct Finished {
+        bool beyond = false;  ///< this site has what the new primary never got
+        std::string detail;   ///< which; or what cross() needs to know
+    };
+    /// Applies what is left of the epoch that has ended, as far as it can still be had. nullopt:
+    /// not done yet.
+    virtual std::optional<Finished> finish(const v1::EpochRecord& record,
+                                           const v1::EpochStart& ended) = 0;
+    /// This site follows the new primary from `record.starts()` on. No half runs.
+    virtual void cross(const v1::EpochRecord& record, const v1::EpochStart& ended,
+                       const std::string& detail) = 0;
 };
 
 /// What is seen of an operation from outside.
@@ -121,10 +137,13 @@ class Conductor {
     bool is_hurried() const;
     /// What is to be done does not depend on any record.
     bool may_act_alone() const { return state_ == State::RollingBack; }
-    Half half() const { return state_ ? half_in(*state_) : Half::None; }
+    Half half() const;
     uint64_t epoch() const { return epoch_; }
     /// Of the newest record.
     std::string primary() const;
+    /// While half() is to apply what is left of an epoch that has ended: where that was, and whose
+    /// word it is. nullptr: it goes on.
+    const v1::EpochStart* ending() const;
     /// Any thread.
     ConductorStatus status() const { return status_.copy(); }
 
@@ -136,9 +155,12 @@ class Conductor {
     void look_at_handoff();
     void look_at_target();
     void look_at_return();
+    bool was_secondary() const;
     void look_at_time();
     std::optional<v1::EpochRecord> successor_here() const;
     v1::EpochRecord must_know_successor() const;
+    std::optional<v1::EpochRecord> next_here() const;
+    v1::EpochRecord must_know_next() const;
     void feed(Event event, const std::string& detail = {});
     void enter(State state, const std::string& event, const std::string& detail);
     void act_on_state();
@@ -156,6 +178,8 @@ class Conductor {
     void quarantine();
     void await_word();
     void rewind();
+    void finish();
+    void cross();
     void give_up_promotion(const std::string& problem);
     v1::EpochRecord following(const char* record_state) const;
     void change(const v1::EpochRecord& record);
@@ -182,7 +206,9 @@ class Conductor {
     std::string told_;                        ///< the last word of an operator
     std::optional<v1::EpochRecord> handoff_;  ///< that this site is to apply
     SteadyTime shut_again_{};
-    bool unfenced_ = false;  ///< since the state was entered
+    // Since the state was entered:
+    bool unfenced_ = false;
+    bool may_finish_ = false;  ///< the new primary serves
     Synchronized<ConductorStatus> status_;
 };
 

@@ -75,6 +75,48 @@ TEST(Conductor, KeepsWhatOnlyTheOldPrimaryHasAndThenFollowsTheNewOne) {
     }
 }
 
+TEST(Conductor, ASwitchoverThatWasGivenUpMeanwhileKeepsNoOldPrimaryAway) {
+    Return again(0);
+    World& world = again.world;
+    for (const char* state : {record_state::switchover, record_state::aborting}) {
+        ASSERT_TRUE(world.ask(world.sydney, state, "london", "later"));
+        for (int i = 0; i < 3; ++i) {
+            world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault, [] {});
+        }
+    }
+    ASSERT_EQ(world.state_of(world.sydney_process), State::Serving);
+    ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+    EXPECT_EQ(world.london_process->conductor.status().operation, "") << "that was another one";
+    again.let_it_follow();
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_EQ(world.london.kept.size(), 2U);
+    again.expect_all_rows_once();
+}
+
+/// It has handed over, and hears of it only once the next switchover was given up.
+TEST(Conductor, ASwitchoverThatWasGivenUpMeanwhileKeepsNobodyFromYielding) {
+    World world;
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    while (world.state_of(world.london_process) != State::Yielding) {
+        world.turn();
+    }
+    world.london_process.reset();
+    const auto turn_until_sydney_serves = [&] {
+        for (int i = 0; i < 20; ++i) {
+            world.turn();
+        }
+        ASSERT_EQ(world.state_of(world.sydney_process), State::Serving);
+    };
+    ASSERT_NO_FATAL_FAILURE(turn_until_sydney_serves());
+    ASSERT_TRUE(world.ask(world.sydney, record_state::switchover, "london", "later"));
+    ASSERT_TRUE(world.ask(world.sydney, record_state::aborting, "london", "later"));
+    ASSERT_NO_FATAL_FAILURE(turn_until_sydney_serves());
+    // What it wrote meanwhile came behind the end.
+    world.sydney.open = false;
+    world.start_london();
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+}
+
 TEST(Conductor, KeepsAlsoWhatIsWrittenBehindTheFenceOfAnOldPrimary) {
     Return again(0);
     World& world = again.world;

@@ -1,5 +1,6 @@
 #include "failover/epoch.hpp"
 
+#include <algorithm>
 #include <tuple>
 
 #include "base/error.hpp"
@@ -9,6 +10,7 @@ namespace antipode::failover {
 namespace {
 
 const std::string key = "epoch";
+constexpr int epochs_remembered = 16;
 
 v1::EpochRecord decode(const std::string& bytes, const std::string& where) {
     v1::EpochRecord record;
@@ -66,6 +68,52 @@ v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& writ
     record.set_sequence(before.sequence() + 1);
     record.set_written_by(written_by);
     record.set_written_at_us(to_microseconds(now));
+    return record;
+}
+
+void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& primary,
+                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) {
+    v1::EpochStart start;
+    start.set_epoch(epoch);
+    start.set_primary(primary);
+    start.set_from(record.primary());
+    *start.mutable_cuts() = cuts;
+    start.set_fenced_by(record.fenced_by());
+    record.set_state(record_state::opening);
+    record.set_epoch(epoch);
+    record.set_primary(primary);
+    record.clear_target();
+    record.clear_problem();
+    *record.mutable_cuts() = start.cuts();
+    record.clear_starts();
+    *record.add_begun() = std::move(start);
+    if (record.begun_size() > epochs_remembered) {
+        record.mutable_begun()->DeleteSubrange(0, record.begun_size() - epochs_remembered);
+    }
+}
+
+const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch) {
+    for (const v1::EpochStart& start : record.begun()) {
+        if (start.epoch() == epoch) {
+            return &start;
+        }
+    }
+    return nullptr;
+}
+
+v1::EpochRecord as_begun(v1::EpochRecord record) {
+    if (const v1::EpochStart* const start = start_of(record, record.epoch())) {
+        const bool own =
+            std::equal(record.cuts().begin(), record.cuts().end(), start->cuts().begin(),
+                       start->cuts().end(), [](const v1::LaneCut& one, const v1::LaneCut& other) {
+                           return one.SerializeAsString() == other.SerializeAsString();
+                       });
+        if (!own) {
+            record.clear_operation_id();
+        }
+        record.set_fenced_by(start->fenced_by());
+        *record.mutable_cuts() = start->cuts();
+    }
     return record;
 }
 

@@ -57,6 +57,15 @@ Sha256 hash_of(const v1::EpochRecord& record);
 v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& written_by,
                           TimePoint now);
 
+/// Makes `record` that of a new epoch, which begins where the one before has ended, at `cuts`.
+void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& primary,
+                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts);
+/// nullptr: the record does not say how that epoch began.
+const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch);
+/// `record` with the word and the cuts that have begun its epoch: an operation that was asked for
+/// and given up since has left its own. Then it names no operation.
+v1::EpochRecord as_begun(v1::EpochRecord record);
+
 /// Puts `record` in the place of `seen`. nullopt: somebody else was faster. Throws Error{Retry}: it
 /// is not known whether it was written.
 std::optional<Epoch> change_epoch(KeyValue& bucket, const Epoch& seen,

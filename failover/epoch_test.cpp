@@ -73,6 +73,33 @@ TEST(Epoch, ALaterRecordOfTheSameEpochIsAdopted) {
     EXPECT_EQ(read_epoch(sydney, "demo")->record.sequence(), 1U);
 }
 
+TEST(Epoch, RemembersWhereTheOnesBeforeHaveEnded) {
+    v1::EpochRecord record;
+    record.set_epoch(1);
+    record.set_primary("london");
+    const std::vector<std::string> primaries = {"sydney", "tokyo"};
+    for (uint64_t epoch = 2; epoch < 22; ++epoch) {
+        google::protobuf::RepeatedPtrField<v1::LaneCut> cuts;
+        cuts.Add()->set_number(epoch * 10);
+        record.set_fenced_by(epoch == 21 ? "power is off" : "");
+        begin_epoch(record, epoch, primaries[epoch % 2], cuts);
+        EXPECT_EQ(record.cuts(0).number(), epoch * 10);
+    }
+    // Whatever else is asked for in the newest one.
+    record.clear_cuts();
+    record.clear_fenced_by();
+    const v1::EpochStart* const newest = start_of(record, 21);
+    ASSERT_NE(newest, nullptr);
+    EXPECT_EQ(newest->cuts(0).number(), 210U);
+    EXPECT_EQ(newest->primary(), "tokyo");
+    EXPECT_EQ(newest->from(), "sydney");
+    EXPECT_EQ(newest->fenced_by(), "power is off");
+    ASSERT_NE(start_of(record, 6), nullptr);
+    EXPECT_EQ(start_of(record, 6)->fenced_by(), "");
+    EXPECT_EQ(start_of(record, 5), nullptr) << "a record must not grow for ever";
+    EXPECT_EQ(start_of(record, 22), nullptr);
+}
+
 TEST(EpochJournal, NeverGoesBack) {
     const test::TemporaryDirectory directory;
     EpochJournal journal(directory / "epoch");

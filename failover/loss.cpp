@@ -26,29 +26,19 @@ std::string object_name(const std::string& oid, const std::string& target) {
 /// Goes through the events behind the lanes' ends, in order.
 class Search {
   public:
-    /// `last`: the newest message that is not looked at.
-    Search(LossReport& report, const secondary::Registry& registry,
-           const std::optional<protocol::ChainPoint>& last)
-        : report_(report),
-          registry_(registry),
-          last_(last ? std::optional(last->position) : std::nullopt) {
+    Search(LossReport& report, const secondary::Registry& registry)
+        : report_(report), registry_(registry) {
         for (const LaneEnd& lane : report.lanes) {
             ends_[lane.store] = lane;
         }
     }
 
-    void pass(const Position& message) { last_ = message; }
+    /// A message that can be read comes next.
+    void come_to(const protocol::Message& message) { judge_damaged(message.first()); }
 
-    /// Numbers have no gaps: it stands one behind the message before it.
+    /// Where it stands, and how many events share it, is known from the one that comes next.
     void see_damaged(const StoredMessage& message, protocol::Refusal why) {
-        if (last_) {
-            ++last_->number;
-        }
-        const auto loss = damaged_message(message, protocol::to_string(why));
-        const auto end = loss ? ends_.find(loss->store) : ends_.end();
-        if (end != ends_.end() && !(last_ && *last_ <= end->second.finished)) {
-            add(*loss);
-        }
+        damaged_.push_back(damaged_message(message, protocol::to_string(why)));
     }
 
     void see(const protocol::Event& event) {
@@ -67,6 +57,7 @@ class Search {
     }
 
     void finish() {
+        judge_damaged(std::nullopt);
         for (const auto& [store, loss] : cut_short_) {
             add(loss);
         }
@@ -95,6 +86,24 @@ class Search {
 
   private:
     static constexpr size_t all = 1'000'000;
+
+    /// `next`: where the events go on behind the damaged messages; nullopt: nowhere.
+    void judge_damaged(const std::optional<Position>& next) {
+        for (size_t messages = damaged_.size(); auto& loss : std::exchange(damaged_, {})) {
+            const auto end = loss ? ends_.find(loss->store) : ends_.end();
+            if (end != ends_.end() && !(next && reaches(end->second.finished, *next, messages))) {
+                add(*loss);
+            }
+            --messages;
+        }
+    }
+    /// Whether `finished` covers the first of so many messages right before `next`. Numbers have no
+    /// gaps, and each message has one at least.
+    static bool reaches(const Position& finished, const Position& next, uint64_t messages) {
+        const bool same = finished.epoch == next.epoch && finished.session == next.session;
+        return finished >= next ||
+               (same && next.number > messages && finished.number >= next.number - messages);
+    }
 
     void see_announcement(const protocol::Event& event) {
         const v1::Announcement& announcement = event.payload.announcement();
@@ -192,7 +201,7 @@ class Search {
 
     LossReport& report_;
     const secondary::Registry& registry_;
-    std::optional<Position> last_;  ///< of the message that was seen last; nullopt: not known
+    std::vector<std::optional<Loss>> damaged_;  ///< messages since the last one that can be read
     std::map<StoreId, LaneEnd> ends_;
     std::map<ItemKey, Loss> open_;       ///< announced, and not fulfilled yet
     std::map<ItemKey, Loss> set_aside_;  ///< came, and is not applied
@@ -264,6 +273,9 @@ std::optional<Loss> damaged_message(const StoredMessage& message, std::string_vi
     loss.store = *store;
     loss.item = "message " + std::to_string(message.sequence) + " of the stream";
     loss.reason = why;
+    if (store->kind != StoreKind::Database) {
+        loss.reason += "; several changes may have shared it";
+    }
     return loss;
 }
 
@@ -288,7 +300,7 @@ void find_losses(LossReport& report, Stream& stream, const secondary::Registry& 
     const uint64_t end = stream.info().last_sequence;
     // The newest event of all may stand at or before the ends.
     uint64_t next = std::max<uint64_t>(1, std::min(place.after, end));
-    Search search(report, registry, place.last);
+    Search search(report, registry);
     protocol::Assembler assembler;
     while (next <= end) {
         const auto messages = stream.read(next, limits::wait);
@@ -302,13 +314,15 @@ void find_losses(LossReport& report, Stream& stream, const secondary::Registry& 
                 search.see_damaged(stored, std::get<protocol::Refusal>(opened));
                 continue;
             }
+            search.come_to(*message);
             auto assembled = assembler.add(*message);
             if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
                 search.see_damaged(stored, *refusal);
-            } else if (const auto& event = std::get<std::optional<protocol::Event>>(assembled)) {
-                search.see(*event);
+            } else {
+                for (const auto& event : std::get<std::vector<protocol::Event>>(assembled)) {
+                    search.see(event);
+                }
             }
-            search.pass(message->position());
         }
         next = messages.back().sequence + 1;
     }

@@ -20,10 +20,10 @@ class LossReports : public testing::Test {
   protected:
     Position publish(const std::optional<StoreId>& store, const v1::Payload& payload) {
         const auto sealed = sealer_.seal(store, from_microseconds(++time_), payload);
-        for (const std::string& message : sealed.messages) {
-            stream_.put(message, protocol::stream_subject("demo", 3, store));
+        for (const protocol::Sealer::Sealed& message : sealed) {
+            stream_.put(message.bytes, protocol::stream_subject("demo", 3, store));
         }
-        return sealed.position;
+        return sealer_.head();
     }
     Position announce(const std::string& item) {
         v1::Payload payload;
@@ -213,6 +213,19 @@ TEST_F(LossReports, NameADamagedMessageRightBehindTheCut) {
     const LossReport found = report(newest, rows);
     ASSERT_EQ(found.losses.size(), 1U) << found.to_json();
     EXPECT_EQ(found.losses[0].item, "message 2 of the stream");
+}
+
+TEST_F(LossReports, NameADamagedMessageOfWhichOnlyAPartWasApplied) {
+    v1::Payload payload;
+    payload.mutable_announcement()->add_items("a");
+    const Position first = sealer_.add(blobs, from_microseconds(1), payload);
+    const Position second = sealer_.add(blobs, from_microseconds(1), payload);
+    stream_.put("damaged", protocol::stream_subject("demo", 3, blobs));
+    ASSERT_EQ(sealer_.take().size(), 1U);
+    EXPECT_EQ(report(first, second).losses.size(), 1U) << "nothing comes that says where it ended";
+    publish(std::nullopt, {});
+    EXPECT_EQ(report(first, second).losses.size(), 1U);
+    EXPECT_EQ(report(second, second).losses.size(), 0U);
 }
 
 TEST_F(LossReports, NameWhatFailedHere) {

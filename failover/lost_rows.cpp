@@ -274,9 +274,12 @@ void add_from_stream(Stream& stream, const std::string& cluster, const Position&
             auto assembled = assembler.add(*message);
             if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
                 see_damaged(stored, *refusal);
-            } else if (const auto& event = std::get<std::optional<protocol::Event>>(assembled);
-                       event && event->payload.has_transaction()) {
-                there = !add_before(before, event->payload.transaction(), rows);
+                continue;
+            }
+            for (const auto& event : std::get<std::vector<protocol::Event>>(assembled)) {
+                if (event.payload.has_transaction()) {
+                    there = !add_before(before, event.payload.transaction(), rows);
+                }
             }
         }
         next = messages.back().sequence + 1;

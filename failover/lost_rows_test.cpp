@@ -128,9 +128,9 @@ TEST_F(Lost, FromAStreamOnlyWhatTheSlotLetGoOfIsTaken) {
         v1::Payload payload;
         *payload.mutable_transaction() = transaction;
         const auto sealed = sealer.seal(database, from_microseconds(1), payload);
-        first = first.is_origin() ? sealed.position : first;
-        for (const std::string& message : sealed.messages) {
-            stream.put(message);
+        first = first.is_origin() ? sealer.head() : first;
+        for (const protocol::Sealer::Sealed& message : sealed) {
+            stream.put(message.bytes);
         }
     }
     // A broker that is slow has not come to its end.
@@ -156,10 +156,10 @@ TEST_F(Lost, ADamagedMessageOfAStreamIsNamed) {
         v1::Payload payload;
         *payload.mutable_transaction() = transaction;
         const auto sealed = sealer.seal(store, from_microseconds(1), payload);
-        for (const std::string& message : sealed.messages) {
-            stream.put(message, protocol::stream_subject("demo", 3, store));
+        for (const protocol::Sealer::Sealed& message : sealed) {
+            stream.put(message.bytes, protocol::stream_subject("demo", 3, store));
         }
-        return sealed.position;
+        return sealer.head();
     };
     const auto damage = [&] { stream.replace(stream.last(), "damaged"); };
     const Position cut = publish(database, one(6, 95, "4"));

@@ -6,13 +6,14 @@ namespace antipode::failover {
 namespace {
 
 constexpr std::array<std::string_view, states> state_names = {
-    "serving",    "fencing",  "capturing",    "handed-off",  "confirming",
-    "committing", "yielding", "rolling-back", "following",   "catching-up",
-    "ready",      "refused",  "cutting",      "claiming",    "preparing",
-    "opening",    "fenced",   "quarantining", "quarantined", "rewinding"};
+    "serving",     "fencing",      "capturing", "handed-off",  "confirming", "committing",
+    "yielding",    "rolling-back", "following", "catching-up", "ready",      "refused",
+    "cutting",     "claiming",     "preparing", "opening",     "fenced",     "quarantining",
+    "quarantined", "rewinding",    "finishing", "crossing"};
 constexpr std::array<std::string_view, events> event_names = {
-    "restarted",    "asked",        "asked-claim", "done",  "failed",     "changed", "aborted",
-    "handoff-seen", "handoff-gone", "peer-ready",  "named", "superseded", "returned"};
+    "restarted", "asked",      "asked-claim",  "done",         "failed",
+    "changed",   "aborted",    "handoff-seen", "handoff-gone", "peer-ready",
+    "named",     "superseded", "contradicted", "returned"};
 
 using Row = std::array<State, events>;
 
@@ -23,35 +24,38 @@ constexpr State sv = State::Serving, fn = State::Fencing, cp = State::Capturing,
                 cu = State::CatchingUp, rd = State::Ready, rf = State::Refused, ct = State::Cutting,
                 cl = State::Claiming, pr = State::Preparing, op = State::Opening,
                 fd = State::Fenced, qg = State::Quarantining, qd = State::Quarantined,
-                rw = State::Rewinding;
+                rw = State::Rewinding, fi = State::Finishing, cr = State::Crossing;
 
 /// A restart before the point of no return fences anew and captures anew: whether something was
 /// written meanwhile need not be known. Behind it there is no way but forward. A fenced site comes
-/// back only as a secondary, once what it alone has is kept.
+/// back only as a secondary, once what it alone has is kept. A secondary whose primary changes
+/// follows, unless it has what the new primary never got.
 // clang-format off
 constexpr std::array<Row, states> table = {{
 // Columns: restarted, asked, asked-claim, done, failed, changed, aborted, handoff-seen,
-// handoff-gone, peer-ready, named, superseded, returned.
-/* Serving     */ {sv, fn, sv, sv, sv, sv, rb, sv, sv, sv, sv, fd, sv},
-/* Fencing     */ {fn, fn, fn, cp, rb, fn, rb, fn, fn, fn, fn, fd, fn},
-/* Capturing   */ {fn, cp, cp, ho, rb, cp, rb, cp, cp, cp, cp, fd, cp},
-/* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd, ho},
-/* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd, cf},
-/* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd, cm},
-/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd, yi},
-/* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd, rb},
-/* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fd, fo},
-/* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fd, cu},
-/* Ready       */ {cu, rd, ct, rd, rd, rd, rd, cu, fo, rd, pr, fd, rd},
-/* Refused     */ {cu, rf, ct, rf, rf, rf, rf, cu, fo, rf, pr, fd, rf},
-/* Cutting     */ {ct, ct, ct, cl, fo, ct, fo, ct, ct, ct, pr, fd, ct},
-/* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd, cl},
-/* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd, pr},
-/* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd, op},
-/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, qg},
-/* Quarantining*/ {qg, qg, qg, qd, qg, qg, qg, qg, qg, qg, qg, fd, qg},
-/* Quarantined */ {qd, qd, qd, rw, qd, qg, qd, qd, qd, qd, qd, fd, qd},
-/* Rewinding   */ {rw, rw, rw, fo, rw, rw, rw, rw, rw, rw, rw, fd, rw},
+// handoff-gone, peer-ready, named, superseded, contradicted, returned.
+/* Serving     */ {sv, fn, sv, sv, sv, sv, rb, sv, sv, sv, sv, fd, fd, sv},
+/* Fencing     */ {fn, fn, fn, cp, rb, fn, rb, fn, fn, fn, fn, fd, fd, fn},
+/* Capturing   */ {fn, cp, cp, ho, rb, cp, rb, cp, cp, cp, cp, fd, fd, cp},
+/* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd, fd, ho},
+/* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd, fd, cf},
+/* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd, fd, cm},
+/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd, fd, yi},
+/* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd, fd, rb},
+/* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fi, fd, fo},
+/* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fi, fd, cu},
+/* Ready       */ {cu, rd, ct, rd, rd, rd, rd, cu, fo, rd, pr, fi, fd, rd},
+/* Refused     */ {cu, rf, ct, rf, rf, rf, rf, cu, fo, rf, pr, fi, fd, rf},
+/* Cutting     */ {ct, ct, ct, cl, fo, ct, fo, ct, ct, ct, pr, fi, fd, ct},
+/* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd, fd, cl},
+/* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd, fd, pr},
+/* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd, fd, op},
+/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, qg},
+/* Quarantining*/ {qg, qg, qg, qd, qg, qg, qg, qg, qg, qg, qg, fd, fd, qg},
+/* Quarantined */ {qd, qd, qd, rw, qd, qg, qd, qd, qd, qd, qd, fd, fd, qd},
+/* Rewinding   */ {rw, rw, rw, fo, rw, rw, rw, rw, rw, rw, rw, fd, fd, rw},
+/* Finishing   */ {fi, fi, fi, cr, fd, fi, fi, fi, fi, fi, fd, fi, fd, fi},
+/* Crossing    */ {cr, cr, cr, fo, cr, cr, cr, cr, cr, cr, fd, cr, fd, cr},
 }};
 // clang-format on
 
@@ -94,6 +98,7 @@ Half half_in(State state) {
         case State::Ready:
         case State::Refused:
         case State::Cutting:
+        case State::Finishing:
             return Half::Secondary;
         case State::Yielding:
         case State::Claiming:
@@ -102,6 +107,7 @@ Half half_in(State state) {
         case State::Quarantining:
         case State::Quarantined:
         case State::Rewinding:
+        case State::Crossing:
             return Half::None;
     }
     return Half::None;

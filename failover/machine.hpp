@@ -34,8 +34,11 @@ enum class State {
     Quarantining,  ///< keeps what only this site has; changes nothing
     Quarantined,   ///< has kept it; waits for the operator's word
     Rewinding,     ///< becomes a secondary that compares all it has with the new primary
+    // A secondary that was no part of the change of the primary.
+    Finishing,  ///< applies what is left of the epoch that has ended, from the new primary's stream
+    Crossing,   ///< takes up the new epoch where the old one ended
 };
-inline constexpr size_t states = 20;
+inline constexpr size_t states = 22;
 
 /// What a site notices.
 enum class Event {
@@ -49,11 +52,12 @@ enum class Event {
     HandoffSeen,
     HandoffGone,
     PeerReady,
-    Named,       ///< a later epoch names this site
-    Superseded,  ///< a later epoch names another site
-    Returned,    ///< the site of the later epoch serves, and knows where this one's ended
+    Named,         ///< a later epoch names this site
+    Superseded,    ///< a later epoch names another site
+    Contradicted,  ///< two sites claim one epoch
+    Returned,      ///< the site of the later epoch serves, and knows where this one's ended
 };
-inline constexpr size_t events = 13;
+inline constexpr size_t events = 14;
 
 std::string_view to_string(State state);
 std::string_view to_string(Event event);

@@ -46,6 +46,7 @@ State expected(State state, Event event) {
     const bool target = state >= State::Following && state <= State::Cutting;
     const bool waits = state >= State::Following && state <= State::Refused;
     const bool before = state >= State::Fencing && state <= State::Confirming;
+    const bool follows = state == State::Finishing || state == State::Crossing;
     switch (event) {
         case Event::Restarted:
             if (before) {
@@ -84,7 +85,10 @@ State expected(State state, Event event) {
                 case State::Quarantined:
                     return State::Rewinding;
                 case State::Rewinding:
+                case State::Crossing:
                     return State::Following;
+                case State::Finishing:
+                    return State::Crossing;
                 default:
                     return state;
             }
@@ -92,9 +96,10 @@ State expected(State state, Event event) {
             if (before) {
                 return State::RollingBack;
             }
-            return state == State::CatchingUp ? State::Refused
-                   : state == State::Cutting  ? State::Following
-                                              : state;
+            return state == State::CatchingUp  ? State::Refused
+                   : state == State::Cutting   ? State::Following
+                   : state == State::Finishing ? State::Fenced
+                                               : state;
         case Event::Changed:
             if (state == State::Quarantined) {
                 return State::Quarantining;
@@ -113,8 +118,13 @@ State expected(State state, Event event) {
         case Event::PeerReady:
             return state == State::HandedOff ? State::Confirming : state;
         case Event::Named:
+            if (follows) {
+                return State::Fenced;
+            }
             return target || state == State::Claiming ? State::Preparing : state;
         case Event::Superseded:
+            return follows ? state : target ? State::Finishing : State::Fenced;
+        case Event::Contradicted:
             return State::Fenced;
         case Event::Returned:
             return state == State::Fenced ? State::Quarantining : state;

@@ -29,8 +29,9 @@ DeletionGuard::Verdict DeletionGuard::judge(const std::vector<std::string>& remo
     if (undecided.empty()) {
         return verdict;
     }
+    count(undecided, now);
     const bool running = inventory_.withheld(store_).held > 0;
-    if (running || emptied || is_storm(undecided.size(), now)) {
+    if (running || emptied || is_storm(undecided.size())) {
         verdict.storm = !running;
         withhold(std::move(undecided), now);
         return verdict;
@@ -46,14 +47,39 @@ bool DeletionGuard::may_go(const std::string& item) const {
     return !decision || *decision == Inventory::Decision::Released;
 }
 
-bool DeletionGuard::is_storm(uint64_t removed, TimePoint now) {
+void DeletionGuard::forget_old(TimePoint now) {
+    std::erase_if(lately_, [&](const Seen& seen) {
+        // A clock that was set back must not keep anything here for ever.
+        const bool old = seen.at > now || now - seen.at > window;
+        for (const size_t item : old ? seen.items : std::vector<size_t>{}) {
+            counted_.erase(item);
+        }
+        return old;
+    });
+}
+
+void DeletionGuard::count(const std::vector<Inventory::Withheld>& removed, TimePoint now) {
+    if (!limits_.enabled) {
+        return;
+    }
+    forget_old(now);
+    Seen seen{now, 0, {}};
+    for (const Inventory::Withheld& gone : removed) {
+        const size_t item = std::hash<std::string>()(gone.item);
+        if (counted_.insert(item).second) {
+            seen.items.push_back(item);
+        }
+    }
+    seen.count = seen.items.size();
+    if (seen.count > 0) {
+        lately_.push_back(std::move(seen));
+    }
+}
+
+bool DeletionGuard::is_storm(uint64_t removed) const {
     if (!limits_.enabled) {
         return false;
     }
-    // A clock that was set back must not keep anything here for ever.
-    std::erase_if(lately_,
-                  [&](const Seen& seen) { return seen.at > now || now - seen.at > window; });
-    lately_.push_back({now, removed});
     uint64_t count = 0;
     for (const Seen& seen : lately_) {
         count += seen.count;
@@ -78,7 +104,14 @@ void DeletionGuard::withhold(std::vector<Inventory::Withheld> items, TimePoint n
             store_.to_string());
     }
     lately_.clear();
+    counted_.clear();
     inventory_.withhold(store_, items, now);
+}
+
+/// What only a secondary has is never found to be gone: that does not mean that it is back.
+bool DeletionGuard::is_known(const std::string& item) const {
+    const auto published = inventory_.find(store_, item);
+    return published && !published->removed();
 }
 
 bool DeletionGuard::compared(const Noticed& noticed, TimePoint began, TimePoint now) {
@@ -88,6 +121,7 @@ bool DeletionGuard::compared(const Noticed& noticed, TimePoint began, TimePoint 
     std::unordered_set<std::string> gone(noticed.removed.begin(), noticed.removed.end());
     gone.insert(noticed.moved.begin(), noticed.moved.end());
     std::vector<std::string> back;
+    std::vector<std::string> not_gone;
     bool goes_on = false;  // what was deleted meanwhile may have been seen before
     for (const auto decision : {Inventory::Decision::Held, Inventory::Decision::Discarded,
                                 Inventory::Decision::Released}) {
@@ -95,11 +129,14 @@ bool DeletionGuard::compared(const Noticed& noticed, TimePoint began, TimePoint 
             const bool meanwhile = withheld.since > began;
             goes_on = goes_on || meanwhile;
             if (!meanwhile && !gone.contains(withheld.item)) {
-                back.push_back(withheld.item);
+                (decision == Inventory::Decision::Released ? back : not_gone)
+                    .push_back(withheld.item);
             }
             return true;
         });
     }
+    std::copy_if(not_gone.begin(), not_gone.end(), std::back_inserter(back),
+                 [&](const std::string& item) { return is_known(item); });
     if (back.empty()) {
         return false;
     }
@@ -107,7 +144,11 @@ bool DeletionGuard::compared(const Noticed& noticed, TimePoint began, TimePoint 
     const uint64_t left = inventory_.withheld(store_).held;
     spdlog::info("{}: {} that were to be deleted are back, {} are held still", store_.to_string(),
                  back.size(), left);
-    return left > 0 && !goes_on && !is_storm(left, now) &&
+    if (limits_.enabled) {
+        forget_old(now);
+        lately_.push_back({now, left, {}});
+    }
+    return left > 0 && !goes_on && !is_storm(left) &&
            inventory_.decide(store_, Inventory::Decision::Released) > 0;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -47,7 +48,12 @@ class DeletionGuard {
     bool compared(const Noticed& noticed, TimePoint began, TimePoint now);
 
   private:
-    bool is_storm(uint64_t removed, TimePoint now);
+    /// Each item once in a minute, however often it is seen to be gone: secondaries may ask for
+    /// one again and again that the inventory never knew.
+    void count(const std::vector<Inventory::Withheld>& removed, TimePoint now);
+    void forget_old(TimePoint now);
+    bool is_known(const std::string& item) const;
+    bool is_storm(uint64_t removed) const;
 
     const StoreId store_;
     const DeletionLimits limits_;
@@ -55,8 +61,10 @@ class DeletionGuard {
     struct Seen {
         TimePoint at;
         uint64_t count = 0;
+        std::vector<size_t> items;  ///< hashes of names
     };
     std::deque<Seen> lately_;
+    std::unordered_set<size_t> counted_;  ///< of lately_
 };
 
 }  // namespace antipode::primary

@@ -98,6 +98,66 @@ TEST_F(DeletionsTest, OneByOneTheyAreCountedOverAMinute) {
     EXPECT_EQ(withheld().held, 51u);
 }
 
+/// A primary that lost its inventory, and an empty root: everything is asked for, and is not there.
+TEST_F(DeletionsTest, WhatSecondariesAskForAndNobodyKnowsIsCounted) {
+    settle();
+    v1::Want want;
+    want.set_store(blobs_id.to_string());
+    for (const std::string& name : names(0, 300)) {
+        want.add_items(name);
+    }
+    sequencer_->add(want);
+    read_all();
+    EXPECT_EQ(withheld().held, 291u) << "the tenth of a store of none, and what comes behind it";
+    clock_.advance(std::chrono::hours(1));
+    settle_with({});
+    EXPECT_EQ(withheld().held, 291u) << "it did not come back";
+}
+
+TEST_F(DeletionsTest, WhatOnlyASecondaryHasReleasesNothingElse) {
+    publish(1000);
+    notice({}, names(0, 300));
+    read_all();
+    const auto held = withheld().held;
+    ASSERT_GT(held, 0u);
+    v1::Want want;
+    want.set_store(blobs_id.to_string());
+    want.add_items("only there");
+    sequencer_->add(want);
+    read_all();
+    EXPECT_EQ(withheld().held, held + 1);
+    clock_.advance(std::chrono::hours(1));
+    settle_with({{}, names(0, 300)});
+    EXPECT_EQ(withheld().held, held + 1);
+}
+
+/// Secondaries that ask again for what the primary never had: no mass deletion, however small the
+/// store.
+TEST_F(DeletionsTest, WhatIsAskedForAgainAndAgainIsCountedOnce) {
+    publish(1);
+    v1::Want want;
+    want.set_store(blobs_id.to_string());
+    for (const std::string& name : names(500, 3)) {
+        want.add_items(name);
+    }
+    for (int i = 0; i < 20; ++i) {
+        clock_.advance(std::chrono::seconds(1));
+        sequencer_->add(want);
+        read_all();
+    }
+    EXPECT_TRUE(withheld().none());
+    remove(names(0, 1));
+    EXPECT_EQ(there(), 0u);
+    // Other ones count, on top of these.
+    want.clear_items();
+    for (const std::string& name : names(600, 10)) {
+        want.add_items(name);
+    }
+    sequencer_->add(want);
+    read_all();
+    EXPECT_EQ(withheld().held, 5u) << "the tenth, and what comes behind it";
+}
+
 TEST_F(DeletionsTest, SlowlyTheyAreNoStorm) {
     publish(1000);
     for (int i = 0; i < 150; ++i) {

@@ -91,9 +91,10 @@ bool Publisher::take_in_unrecorded(const Stream::Info& info) {
             auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
             if (const auto* message = std::get_if<protocol::Message>(&opened)) {
                 const auto added = assembler.add(*message);
-                const auto* event = std::get_if<std::optional<protocol::Event>>(&added);
-                if (event != nullptr && *event) {
-                    note_published(**event, published);
+                if (const auto* events = std::get_if<std::vector<protocol::Event>>(&added)) {
+                    for (const protocol::Event& event : *events) {
+                        note_published(event, published);
+                    }
                 }
             }
         }
@@ -201,14 +202,12 @@ void Publisher::purge() {
         return;
     }
     inventory_.drop_removed_through(applied);
-    const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch, applied);
-    if (place.sequence > stream_.info().first_sequence + 2 * limits::stream_margin_messages) {
-        stream_.purge_below(place.sequence - limits::stream_margin_messages);
-    }
+    protocol::purge_through(stream_, options_.cluster, options_.epoch, applied);
 }
 
 void Publisher::take_in(const std::stop_token& stop) {
-    take_inputs(options_.wait, stop);
+    take_inputs(rest(), stop);
+    is_to_look_ = false;
     take_rows(stop);
     if (reconcile_soon_.exchange(false)) {
         sequencer_->reconcile_now();
@@ -216,6 +215,16 @@ void Publisher::take_in(const std::stop_token& stop) {
     sequencer_->look_around();
     hand_out_work(stop);
     await_readings(stop);
+}
+
+/// How long to wait for something to come in.
+std::chrono::milliseconds Publisher::rest() const {
+    if (options_.wait.count() == 0 || !sequencer_->is_at_rest()) {
+        return options_.wait;
+    }
+    const auto until_marker = sequencer_->marker_due() - clock_.steady_now();
+    return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(until_marker),
+                      std::chrono::milliseconds(1), options_.wait * idle_waits);
 }
 
 void Publisher::await_readings(const std::stop_token& stop) {
@@ -227,6 +236,9 @@ void Publisher::await_readings(const std::stop_token& stop) {
          now = clock_.steady_now()) {
         take_inputs(std::chrono::ceil<std::chrono::milliseconds>(end - now), stop);
         hand_out_work(stop);
+    }
+    if (is_to_look_) {
+        inbox_.poke();  // it was said meanwhile, and nobody looked
     }
 }
 
@@ -295,7 +307,7 @@ void Publisher::capture_database(DatabaseCapture& capture, const std::stop_token
             capture.keep_alive();
         }
     }
-    inbox_.poke();
+    poke();
 }
 
 void Publisher::capture_items(ItemCapture& capture, const std::stop_token& stop) {

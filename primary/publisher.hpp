@@ -80,7 +80,10 @@ class Publisher {
         inbox_.poke();
     }
     /// Something may have changed: look around.
-    void poke() { inbox_.poke(); }
+    void poke() {
+        is_to_look_ = true;
+        inbox_.poke();
+    }
     /// Step of a database's capture thread: polls it and hands its events over.
     void capture_database(DatabaseCapture& capture, const std::stop_token& stop);
     /// Step of a capture worker of `capture`'s store.
@@ -135,6 +138,7 @@ class Publisher {
 
     bool take_in_unrecorded(const Stream::Info& info);
     void take_in(const std::stop_token& stop);
+    std::chrono::milliseconds rest() const;
     void await_readings(const std::stop_token& stop);
     void take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop);
     void take_rows(const std::stop_token& stop);
@@ -168,6 +172,7 @@ class Publisher {
     std::map<StoreId, std::unique_ptr<ItemWork>> work_;
     Synchronized<PublisherStatus> status_;
     std::atomic<bool> reconcile_soon_ = false;
+    std::atomic<bool> is_to_look_ = false;  ///< poked since it looked around last
     Synchronized<Position> applied_everywhere_;
     protocol::EventLog events_;
 };

@@ -10,9 +10,9 @@ constexpr std::chrono::seconds remember_interval(5);
 
 }  // namespace
 
-RegisteredSites::RegisteredSites(std::set<std::string> configured, Inventory& inventory,
-                                 const Clock& clock)
-    : configured_(std::move(configured)), inventory_(inventory), clock_(clock) {
+RegisteredSites::RegisteredSites(std::set<std::string> configured, uint64_t epoch,
+                                 Inventory& inventory, const Clock& clock)
+    : configured_(std::move(configured)), epoch_(epoch), inventory_(inventory), clock_(clock) {
     for (const auto& [name, bytes] : inventory_.sites()) {
         v1::SiteReport report;
         if (configured_.contains(name) && report.ParseFromString(bytes)) {
@@ -24,7 +24,7 @@ RegisteredSites::RegisteredSites(std::set<std::string> configured, Inventory& in
 std::vector<v1::SiteReport> RegisteredSites::merge(const std::vector<v1::SiteReport>& reports) {
     bool any_new = false;
     for (const v1::SiteReport& report : reports) {
-        if (!configured_.contains(report.site())) {
+        if (!configured_.contains(report.site()) || !is_of_epoch(report)) {
             continue;
         }
         if (report.role() == "secondary") {
@@ -45,7 +45,7 @@ std::vector<v1::SiteReport> RegisteredSites::merge(const std::vector<v1::SiteRep
 
 std::vector<v1::SiteReport> RegisteredSites::advance(const v1::SiteReport& told) {
     const auto site = sites_.find(told.site());
-    if (site == sites_.end()) {
+    if (site == sites_.end() || !is_of_epoch(told)) {
         return {};
     }
     for (const v1::LaneReport& news : told.lanes()) {

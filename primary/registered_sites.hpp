@@ -17,8 +17,10 @@ namespace antipode::primary {
 /// site still needs. One thread.
 class RegisteredSites {
   public:
-    /// `configured`: names of the cluster's sites. Reads what is remembered.
-    RegisteredSites(std::set<std::string> configured, Inventory& inventory, const Clock& clock);
+    /// `configured`: names of the cluster's sites. Reports of another epoch than `epoch` speak of
+    /// another primary's log: they do not count. Reads what is remembered.
+    RegisteredSites(std::set<std::string> configured, uint64_t epoch, Inventory& inventory,
+                    const Clock& clock);
 
     /// The newest report of every registered site, given those that the broker has now. Throws
     /// Error{Retry} when a new site cannot be remembered.
@@ -31,8 +33,13 @@ class RegisteredSites {
   private:
     std::vector<v1::SiteReport> all() const;
     void remember();
+    /// An older version does not say of which epoch its report is.
+    bool is_of_epoch(const v1::SiteReport& report) const {
+        return report.epoch() == 0 || report.epoch() == epoch_;
+    }
 
     const std::set<std::string> configured_;
+    const uint64_t epoch_;
     Inventory& inventory_;
     const Clock& clock_;
     std::map<std::string, v1::SiteReport> sites_;

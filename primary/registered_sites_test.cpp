@@ -8,6 +8,7 @@
 namespace antipode::primary {
 namespace {
 
+constexpr uint64_t epoch = 3;
 const StoreId rows{StoreKind::Database, "app"};
 
 v1::SiteReport report(const std::string& site, const std::string& role, uint64_t safe) {
@@ -35,7 +36,7 @@ class RegisteredSitesTest : public testing::Test {
 
 TEST_F(RegisteredSitesTest, AreRememberedWhenTheBrokerForgetsThem) {
     {
-        RegisteredSites sites(configured_, inventory_, clock_);
+        RegisteredSites sites(configured_, epoch, inventory_, clock_);
         EXPECT_EQ(confirmable(sites, {report("london", "primary", 0)}), Lsn{1000});
         EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 300)}), Lsn{300});
         EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 400)}), Lsn{400});
@@ -45,22 +46,38 @@ TEST_F(RegisteredSitesTest, AreRememberedWhenTheBrokerForgetsThem) {
         EXPECT_EQ(confirmable(sites, {report("sydney", "secondary", 0)}), Lsn{});
     }
     Inventory later(directory_ / "inventory.db");
-    RegisteredSites sites(configured_, later, clock_);
+    RegisteredSites sites(configured_, epoch, later, clock_);
     EXPECT_LE(confirmable(sites, {}), Lsn{400});
     EXPECT_EQ(confirmable(sites, {report("tokyo", "secondary", 200)}), Lsn{200});
 }
 
+/// The log of another primary has other numbers.
+TEST_F(RegisteredSitesTest, DoNotCountWithWhatTheySayOfAnotherEpoch) {
+    RegisteredSites sites(configured_, epoch, inventory_, clock_);
+    v1::SiteReport of_this = report("sydney", "secondary", 300);
+    of_this.set_epoch(epoch);
+    EXPECT_EQ(confirmable(sites, {of_this}), Lsn{300});
+    v1::SiteReport of_another = report("sydney", "secondary", 900);
+    of_another.set_epoch(epoch - 1);
+    EXPECT_EQ(confirmable(sites, {of_another}), Lsn{300});
+    sites.advance(of_another);
+    EXPECT_EQ(confirmable(sites, {}), Lsn{300});
+    of_another.set_epoch(epoch);
+    EXPECT_EQ(confirmable(sites, {of_another}), Lsn{900});
+}
+
 TEST_F(RegisteredSitesTest, CountUntilTheyAreTakenOutOfTheConfiguration) {
-    RegisteredSites(configured_, inventory_, clock_).merge({report("sydney", "secondary", 300)});
-    RegisteredSites without({"london", "tokyo"}, inventory_, clock_);
+    RegisteredSites(configured_, epoch, inventory_, clock_)
+        .merge({report("sydney", "secondary", 300)});
+    RegisteredSites without({"london", "tokyo"}, epoch, inventory_, clock_);
     EXPECT_EQ(confirmable(without, {}), Lsn{1000});
     EXPECT_EQ(confirmable(without, {report("sydney", "secondary", 1)}), Lsn{1000});
-    RegisteredSites promoted(configured_, inventory_, clock_);
+    RegisteredSites promoted(configured_, epoch, inventory_, clock_);
     EXPECT_EQ(confirmable(promoted, {report("sydney", "primary", 0)}), Lsn{1000});
 }
 
 TEST_F(RegisteredSitesTest, AdvanceByWhatTheyTellBetweenReports) {
-    RegisteredSites sites(configured_, inventory_, clock_);
+    RegisteredSites sites(configured_, epoch, inventory_, clock_);
     EXPECT_TRUE(sites.advance(report("sydney", "secondary", 500)).empty()) << "not registered";
     sites.merge({report("sydney", "secondary", 300)});
     const auto safe = [&](uint64_t told) {

@@ -8,8 +8,9 @@ namespace antipode::primary {
 namespace {
 
 constexpr std::chrono::seconds failed_reconcile_retry(2);
-/// A reconcile takes up to a quarter percent of the time, with up to so many intervals between.
-constexpr int rest_per_reconcile = 400;
+/// A reconcile takes up to an eighth of a percent of the time, with up to so many intervals
+/// between.
+constexpr int rest_per_reconcile = 800;
 constexpr int most_intervals = 6;
 
 std::optional<Sha256> hash_of(const std::optional<protocol::ChainPoint>& point) {
@@ -54,15 +55,11 @@ Sequencer::Sequencer(Options options, std::vector<DatabaseCapture*> databases,
 
 uint64_t Sequencer::emit(const std::optional<StoreId>& store, const v1::Payload& payload) {
     const TimePoint now = clock_.now();
-    auto sealed = sealer_.seal(store, now, payload);
+    const Position position = sealer_.add(store, now, payload);
     if (events_ != nullptr) {
-        events_->note(sealed.position, store, now, payload);
+        events_->note(position, store, now, payload);
     }
-    const std::string subject = protocol::stream_subject(options_.cluster, options_.epoch, store);
-    for (std::string& message : sealed.messages) {
-        outbox_.push_back({subject, std::move(message)});
-    }
-    const uint64_t number = sealed.position.number;
+    const uint64_t number = position.number;
     if (store) {
         if (const auto lane = lanes_.find(*store); lane != lanes_.end()) {
             lane->second.completeness.head = number;
@@ -503,6 +500,14 @@ void Sequencer::look_around() {
     }
 }
 
+bool Sequencer::is_at_rest() const {
+    return !pending_marker_ && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& entry) {
+        const ItemLane& lane = entry.second;
+        return lane.unfinished() == 0 && lane.completeness.reconciled &&
+               !lane.completeness.failing_since;
+    });
+}
+
 std::optional<ReadTask> Sequencer::next_read(const StoreId& store) {
     return lanes_.at(store).next_read(clock_.steady_now(), options_.session);
 }
@@ -542,7 +547,13 @@ std::vector<StoreId> Sequencer::begin_reconciles() {
 
 std::deque<OutgoingMessage> Sequencer::take_outgoing() {
     taken_through_ = head();
-    return std::exchange(outbox_, {});
+    std::deque<OutgoingMessage> outgoing;
+    for (protocol::Sealer::Sealed& sealed : sealer_.take()) {
+        outgoing.push_back(
+            {protocol::stream_subject(options_.cluster, options_.epoch, sealed.store),
+             std::move(sealed.bytes)});
+    }
+    return outgoing;
 }
 
 void Sequencer::stored() {

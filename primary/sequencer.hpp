@@ -85,6 +85,9 @@ class Sequencer {
     void release_deletions(const StoreId& store);
     /// Notices what changed, announces it, releases removals, publishes markers that are due.
     void look_around();
+    /// Nothing happens before the next marker is due unless something comes in.
+    bool is_at_rest() const;
+    SteadyTime marker_due() const { return marker_due_; }
 
     // What goes out.
 
@@ -95,7 +98,7 @@ class Sequencer {
     /// Stores whose reconcile should begin now; each is returned once until its outcome is added.
     std::vector<StoreId> begin_reconciles();
 
-    /// Messages to append, in order. They leave the outbox.
+    /// Messages to append, in order: all that was emitted since the last call.
     std::deque<OutgoingMessage> take_outgoing();
     /// Everything taken so far is stored and synced.
     void stored();
@@ -161,9 +164,8 @@ class Sequencer {
     std::map<StoreId, DatabaseLane> databases_;
     std::map<StoreId, ItemLane> lanes_;
 
-    std::deque<OutgoingMessage> outbox_;
     std::vector<Inventory::Record> unrecorded_;  ///< of events that are not stored yet
-    Position taken_through_;                     ///< the outbox was emptied up to here
+    Position taken_through_;                     ///< what was emitted up to here was taken
     Position stored_through_;
 
     /// A marker whose proof is awaited: rows up to `needed` decoded.

@@ -155,15 +155,15 @@ TEST_F(SequencerTest, WithoutAWatchOnlyAReconcileProves) {
 TEST_F(SequencerTest, WhereEverythingIsNoticedALongReconcileComesLessOften) {
     settle();
     const auto& items = sequencer_->items().at(blobs_id).completeness;
-    const auto rest_behind_one_of = [&](std::chrono::seconds length) {
+    const auto rest_behind_one_of = [&](std::chrono::milliseconds length) {
         sequencer_->reconcile_now();
         EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
         clock_.advance(length);
         reconciled({});
         return std::chrono::round<std::chrono::minutes>(items.due - clock_.steady_now()).count();
     };
-    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(1)), 10);
-    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(3)), 20);
+    EXPECT_EQ(rest_behind_one_of(std::chrono::milliseconds(500)), 10);
+    EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(3)), 40);
     EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(300)), 60);
     items_.watched = false;
     EXPECT_EQ(rest_behind_one_of(std::chrono::seconds(300)), 10);

@@ -126,8 +126,10 @@ class SequencerTest : public testing::Test {
         protocol::Assembler assembler;
         for (const OutgoingMessage& message : sequencer_->take_outgoing()) {
             auto opened = protocol::open(message.bytes, "test", 1);
-            auto event = assembler.add(std::get<protocol::Message>(opened));
-            events.push_back(std::move(*std::get<std::optional<protocol::Event>>(event)));
+            auto added = assembler.add(std::get<protocol::Message>(opened));
+            for (auto& event : std::get<std::vector<protocol::Event>>(added)) {
+                events.push_back(std::move(event));
+            }
         }
         return events;
     }

@@ -13,11 +13,13 @@ using CompressContext = Handle<ZSTD_CCtx, ZSTD_freeCCtx>;
 using DecompressContext = Handle<ZSTD_DCtx, ZSTD_freeDCtx>;
 
 constexpr int level = 1;
+/// An event of a file whose content travels elsewhere: mostly hashes.
+constexpr size_t least_compressed = 256;
 
 }  // namespace
 
 std::optional<std::string> compress(std::string_view bytes) {
-    if (bytes.size() < 64) {
+    if (bytes.size() < least_compressed) {
         return std::nullopt;
     }
     // A context costs more than a small payload's compression: each thread keeps one.

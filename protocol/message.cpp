@@ -7,6 +7,14 @@
 namespace antipode::protocol {
 namespace {
 
+/// What an event's tag and length take at most.
+constexpr size_t shared_event_bytes = 8;
+
+/// Transactions, and what controls the stream, stand alone: others rely on it.
+bool shares_messages(const std::optional<StoreId>& store) {
+    return store && store->kind != StoreKind::Database;
+}
+
 std::string serialize(const google::protobuf::MessageLite& message) {
     std::string bytes;
     if (!message.SerializeToString(&bytes)) {
@@ -41,8 +49,36 @@ std::optional<std::string> decoded_payload(const v1::Envelope& envelope) {
 bool within_limits(const v1::Envelope& envelope) {
     return envelope.payload_size() <= limits::message_payload_bytes &&
            envelope.fragments() <= limits::fragments &&
+           envelope.events() <= limits::events_in_message &&
            (envelope.codec() != v1::CODEC_NONE ||
             envelope.payload_size() == envelope.payload().size());
+}
+
+/// The events that a message's payload holds, each with its place.
+std::variant<std::vector<Event>, Refusal> split(const Message& message, v1::Payload payload) {
+    const TimePoint captured_at = from_microseconds(message.envelope.captured_at_us());
+    std::vector<Event> events;
+    if (message.envelope.events() == 0) {
+        if (payload.has_shared()) {
+            return Refusal::Malformed;
+        }
+        events.push_back({message.position(), message.store, captured_at, std::move(payload)});
+        return events;
+    }
+    auto& shared = *payload.mutable_shared()->mutable_events();
+    if (static_cast<uint32_t>(shared.size()) != message.envelope.events()) {
+        return Refusal::Malformed;
+    }
+    Position position = message.first();
+    events.reserve(message.envelope.events());
+    for (v1::Payload& event : shared) {
+        if (event.has_shared()) {
+            return Refusal::Malformed;
+        }
+        events.push_back({position, message.store, captured_at, std::move(event)});
+        ++position.number;
+    }
+    return events;
 }
 
 }  // namespace
@@ -69,8 +105,55 @@ Sealer::Sealer(std::string cluster, uint64_t epoch, uint64_t session,
                std::optional<Sha256> previous)
     : cluster_(std::move(cluster)), head_{epoch, session, 0}, previous_(previous) {}
 
-Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captured_at,
-                            const v1::Payload& payload) {
+v1::Envelope Sealer::envelope(const std::optional<StoreId>& store, TimePoint captured_at) const {
+    v1::Envelope envelope;
+    envelope.set_version(1);
+    envelope.set_cluster(cluster_);
+    envelope.set_epoch(head_.epoch);
+    envelope.set_session(head_.session);
+    envelope.set_number(head_.number);
+    envelope.set_fragments(1);
+    if (store) {
+        envelope.set_store(store->to_string());
+    }
+    envelope.set_captured_at_us(to_microseconds(captured_at));
+    return envelope;
+}
+
+void Sealer::append(v1::Envelope& envelope, const v1::Payload& payload, std::string_view share) {
+    if (previous_) {
+        envelope.set_previous_hash(std::string(view(*previous_)));
+    }
+    for (const v1::Content* content : pulled_contents(payload)) {
+        envelope.set_pull_bytes(envelope.pull_bytes() + std::max<uint64_t>(content->size(), 1));
+    }
+    set_payload(envelope, share);
+    std::string bytes = serialize(envelope);
+    previous_ = sha256(bytes);
+    sealed_.push_back({StoreId::parse(envelope.store()), std::move(bytes), *previous_});
+}
+
+Position Sealer::add(const std::optional<StoreId>& store, TimePoint captured_at,
+                     const v1::Payload& payload) {
+    const size_t size = payload.ByteSizeLong() + shared_event_bytes;
+    const bool may_share = shares_messages(store) && size <= limits::message_payload_bytes;
+    const bool joins = may_share && shared_store_ == store &&
+                       shared_bytes_ + size <= limits::message_payload_bytes &&
+                       shared_.shared().events_size() < static_cast<int>(limits::events_in_message);
+    if (!joins) {
+        finish_shared();
+    }
+    if (may_share) {
+        if (!joins) {
+            shared_store_ = store;
+            shared_captured_at_ = captured_at;
+            shared_bytes_ = shared_event_bytes;
+        }
+        ++head_.number;
+        shared_bytes_ += size;
+        *shared_.mutable_shared()->add_events() = payload;
+        return head_;
+    }
     const std::string whole = serialize(payload);
     if (whole.size() > limits::payload_bytes) {
         throw Error(Reaction::Stop, "an event of " + std::to_string(whole.size()) +
@@ -78,37 +161,47 @@ Sealer::Sealed Sealer::seal(const std::optional<StoreId>& store, TimePoint captu
     }
     const size_t share_bytes = limits::message_payload_bytes;
     const size_t fragments = std::max<size_t>(1, (whole.size() + share_bytes - 1) / share_bytes);
-    Sealed sealed;
     for (size_t fragment = 0; fragment < fragments; ++fragment) {
         ++head_.number;
-        v1::Envelope envelope;
-        envelope.set_version(wire_version);
-        envelope.set_cluster(cluster_);
-        envelope.set_epoch(head_.epoch);
-        envelope.set_session(head_.session);
-        envelope.set_number(head_.number);
-        if (previous_) {
-            envelope.set_previous_hash(std::string(view(*previous_)));
-        }
-        if (store) {
-            envelope.set_store(store->to_string());
-        }
-        envelope.set_captured_at_us(to_microseconds(captured_at));
-        envelope.set_fragment(static_cast<uint32_t>(fragment));
-        envelope.set_fragments(static_cast<uint32_t>(fragments));
-        for (const v1::Content* content : pulled_contents(payload)) {
-            envelope.set_pull_bytes(envelope.pull_bytes() + std::max<uint64_t>(content->size(), 1));
-        }
+        v1::Envelope message = envelope(store, captured_at);
+        message.set_fragment(static_cast<uint32_t>(fragment));
+        message.set_fragments(static_cast<uint32_t>(fragments));
         if (fragment + 1 == fragments && payload.has_transaction()) {
-            envelope.set_end_lsn(payload.transaction().end_lsn());
+            message.set_end_lsn(payload.transaction().end_lsn());
         }
-        set_payload(envelope, std::string_view(whole).substr(fragment * share_bytes, share_bytes));
-        sealed.messages.push_back(serialize(envelope));
-        previous_ = sha256(sealed.messages.back());
-        sealed.hashes.push_back(*previous_);
+        append(message, payload,
+               std::string_view(whole).substr(fragment * share_bytes, share_bytes));
     }
-    sealed.position = head_;
-    return sealed;
+    return head_;
+}
+
+void Sealer::finish_shared() {
+    const int events = shared_.shared().events_size();
+    if (events == 0) {
+        return;
+    }
+    v1::Envelope message = envelope(shared_store_, shared_captured_at_);
+    if (events == 1) {
+        const v1::Payload& only = shared_.shared().events(0);
+        append(message, only, serialize(only));
+    } else {
+        message.set_version(wire_version);
+        message.set_events(static_cast<uint32_t>(events));
+        append(message, shared_, serialize(shared_));
+    }
+    shared_.Clear();
+    shared_store_.reset();
+}
+
+std::vector<Sealer::Sealed> Sealer::take() {
+    finish_shared();
+    return std::exchange(sealed_, {});
+}
+
+std::vector<Sealer::Sealed> Sealer::seal(const std::optional<StoreId>& store, TimePoint captured_at,
+                                         const v1::Payload& payload) {
+    add(store, captured_at, payload);
+    return take();
 }
 
 std::variant<Message, Refusal> open(std::string bytes, std::string_view cluster, uint64_t epoch) {
@@ -132,7 +225,9 @@ std::variant<Message, Refusal> open(std::string bytes, std::string_view cluster,
     if (!within_limits(envelope)) {
         return Refusal::TooLarge;
     }
-    if (envelope.number() == 0 || envelope.fragment() >= envelope.fragments()) {
+    if (envelope.number() == 0 || envelope.fragment() >= envelope.fragments() ||
+        envelope.events() > envelope.number() ||
+        (envelope.events() > 0 && envelope.fragments() != 1)) {
         return Refusal::Malformed;
     }
     if (!envelope.store().empty()) {
@@ -140,6 +235,9 @@ std::variant<Message, Refusal> open(std::string bytes, std::string_view cluster,
         if (!message.store) {
             return Refusal::Malformed;
         }
+    }
+    if (envelope.events() > 0 && !shares_messages(message.store)) {
+        return Refusal::Malformed;
     }
     if (envelope.payload_hash() != view(sha256(envelope.payload()))) {
         return Refusal::WrongHash;
@@ -150,7 +248,7 @@ std::variant<Message, Refusal> open(std::string bytes, std::string_view cluster,
 
 Continuity continuity(const std::optional<ChainPoint>& last, const Message& next) {
     if (!last) {
-        const bool first = next.envelope.number() == 1 && next.envelope.previous_hash().empty();
+        const bool first = next.first().number == 1 && next.envelope.previous_hash().empty();
         return first ? Continuity::Joins : Continuity::Broken;
     }
     const Position position = next.position();
@@ -161,23 +259,23 @@ Continuity continuity(const std::optional<ChainPoint>& last, const Message& next
         if (position.number <= last->position.number) {
             return Continuity::Repeated;
         }
-        const bool next_number = position.number == last->position.number + 1;
+        const bool next_number = next.first().number == last->position.number + 1;
         return next_number && hash_joins ? Continuity::Joins : Continuity::Broken;
     }
     if (position < last->position) {
         return Continuity::Repeated;
     }
-    return position.number == 1 && hash_joins ? Continuity::Joins : Continuity::Broken;
+    return next.first().number == 1 && hash_joins ? Continuity::Joins : Continuity::Broken;
 }
 
-std::variant<std::optional<Event>, Refusal> Assembler::add(const Message& message) {
+std::variant<std::vector<Event>, Refusal> Assembler::add(const Message& message) {
     const v1::Envelope& envelope = message.envelope;
     if (envelope.fragment() == 0) {
         reset();
     }
     if (envelope.fragment() != next_) {
         reset();
-        return std::nullopt;
+        return std::vector<Event>{};
     }
     auto share = decoded_payload(envelope);
     if (!share || bytes_.size() + share->size() > limits::payload_bytes) {
@@ -186,16 +284,15 @@ std::variant<std::optional<Event>, Refusal> Assembler::add(const Message& messag
     bytes_ += *share;
     ++next_;
     if (next_ < envelope.fragments()) {
-        return std::nullopt;
+        return std::vector<Event>{};
     }
-    Event event{
-        message.position(), message.store, from_microseconds(envelope.captured_at_us()), {}};
-    const bool parsed = event.payload.ParseFromString(bytes_);
+    v1::Payload payload;
+    const bool parsed = payload.ParseFromString(bytes_);
     reset();
     if (!parsed) {
         return Refusal::Malformed;
     }
-    return event;
+    return split(message, std::move(payload));
 }
 
 void Assembler::reset() {
@@ -205,7 +302,12 @@ void Assembler::reset() {
 
 std::vector<const v1::Content*> pulled_contents(const v1::Payload& payload) {
     std::vector<const v1::Content*> contents;
-    if (payload.has_blob_put()) {
+    if (payload.has_shared()) {
+        for (const v1::Payload& event : payload.shared().events()) {
+            const auto own = pulled_contents(event);
+            contents.insert(contents.end(), own.begin(), own.end());
+        }
+    } else if (payload.has_blob_put()) {
         contents = {&payload.blob_put().content()};
     } else if (payload.has_ref_update()) {
         const v1::RefUpdate& update = payload.ref_update();

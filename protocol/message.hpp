@@ -14,9 +14,11 @@
 
 namespace antipode::protocol {
 
-inline constexpr uint32_t wire_version = 1;
+/// Events that share a message need 2; all else is readable for who knows 1.
+inline constexpr uint32_t wire_version = 2;
 
-/// A payload together with its place in the order. The stream carries it as one or more messages.
+/// A payload together with its place in the order. The stream carries it as one or more messages,
+/// or in a message that several share.
 struct Event {
     Position position;             ///< of its last message
     std::optional<StoreId> store;  ///< nullopt: control events
@@ -46,21 +48,39 @@ class Sealer {
     Sealer(std::string cluster, uint64_t epoch, uint64_t session, std::optional<Sha256> previous);
 
     struct Sealed {
-        std::vector<std::string> messages;  ///< encoded envelopes, in order
-        std::vector<Sha256> hashes;         ///< of each message
-        Position position;                  ///< of the last one
+        std::optional<StoreId> store;  ///< the lane
+        std::string bytes;             ///< the encoded envelope
+        Sha256 hash{};                 ///< of these
     };
-    /// Compresses where it shrinks, cuts what is too large, numbers and chains.
-    Sealed seal(const std::optional<StoreId>& store, TimePoint captured_at,
-                const v1::Payload& payload);
+    /// Gives the event its place, which is returned: that of its last message. Small events of one
+    /// store of items that follow each other share a message, which says of all of them when the
+    /// first was captured.
+    Position add(const std::optional<StoreId>& store, TimePoint captured_at,
+                 const v1::Payload& payload);
+    /// What was added since, in order: compressed where that shrinks it, cut where it is too large,
+    /// numbered and chained.
+    std::vector<Sealed> take();
+    /// The messages of one event alone.
+    std::vector<Sealed> seal(const std::optional<StoreId>& store, TimePoint captured_at,
+                             const v1::Payload& payload);
 
-    /// Where the last sealed message stands (number 0: none yet in this session).
+    /// Where the last added event stands (number 0: none yet in this session).
     Position head() const { return head_; }
 
   private:
+    void finish_shared();
+    void append(v1::Envelope& envelope, const v1::Payload& payload, std::string_view share);
+    v1::Envelope envelope(const std::optional<StoreId>& store, TimePoint captured_at) const;
+
     std::string cluster_;
     Position head_;
     std::optional<Sha256> previous_;
+    std::vector<Sealed> sealed_;
+    /// The message that is still open for more.
+    v1::Payload shared_;
+    std::optional<StoreId> shared_store_;
+    TimePoint shared_captured_at_{};
+    size_t shared_bytes_ = 0;
 };
 
 /// One message of the stream, checked as far as it can be on its own: decodable, within limits,
@@ -70,7 +90,13 @@ struct Message {
     Sha256 hash{};  ///< of the whole message
     std::optional<StoreId> store;
 
+    /// Of its last event; of a fragment its own.
     Position position() const { return {envelope.epoch(), envelope.session(), envelope.number()}; }
+    /// Of the first event that shares it.
+    Position first() const {
+        return {envelope.epoch(), envelope.session(),
+                envelope.number() - (envelope.events() > 0 ? envelope.events() - 1 : 0)};
+    }
 };
 
 /// Why a message was refused.
@@ -104,9 +130,10 @@ Continuity continuity(const std::optional<ChainPoint>& last, const Message& next
 /// Puts payloads together again from their messages, which come in order. Bounded memory.
 class Assembler {
   public:
-    /// A whole event once its last fragment is there; Refusal when the payload cannot be decoded.
-    /// A fragment whose predecessors were not seen is dropped (nullopt).
-    std::variant<std::optional<Event>, Refusal> add(const Message& message);
+    /// The events that are whole with this message, in order: those that share it, one whose last
+    /// fragment it is, or none. Refusal when the payload cannot be decoded. A fragment whose
+    /// predecessors were not seen is dropped.
+    std::variant<std::vector<Event>, Refusal> add(const Message& message);
     void reset();
 
   private:

@@ -1,10 +1,16 @@
 #include "protocol/stream_search.hpp"
 
+#include <algorithm>
+
+#include "base/limits.hpp"
+
 namespace antipode::protocol {
 namespace {
 
 /// How many messages in a row may be missing or not ours.
 constexpr uint64_t most_passed_over = 1000;
+/// Of messages that many events share the margin would fill the stream.
+constexpr uint64_t margin_bytes = 64 * limits::mib;
 
 struct Found {
     uint64_t sequence = 0;
@@ -26,6 +32,12 @@ std::optional<Found> at_or_below(Stream& stream, std::string_view cluster, uint6
         }
     }
     return std::nullopt;
+}
+
+uint64_t margin_of(const Stream::Info& info) {
+    const uint64_t mean =
+        info.messages == 0 ? 1 : std::max<uint64_t>(1, info.bytes / info.messages);
+    return std::min(limits::stream_margin_messages, margin_bytes / mean);
 }
 
 }  // namespace
@@ -59,6 +71,16 @@ std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, 
                                       const Stream::Info& info) {
     const auto found = at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);
     return found ? std::optional(found->point) : std::nullopt;
+}
+
+void purge_through(Stream& stream, std::string_view cluster, uint64_t epoch,
+                   const Position& applied) {
+    const uint64_t behind = find_behind(stream, cluster, epoch, applied).sequence;
+    const Stream::Info info = stream.info();
+    const uint64_t margin = margin_of(info);
+    if (behind > info.first_sequence + 2 * margin) {
+        stream.purge_below(behind - margin);
+    }
 }
 
 }  // namespace antipode::protocol

@@ -27,4 +27,9 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
                                       const Stream::Info& info);
 
+/// Lets go of what every reader has `applied`, but for a margin of the newest of it, which is
+/// bounded in messages and in bytes. Throws what the stream throws.
+void purge_through(Stream& stream, std::string_view cluster, uint64_t epoch,
+                   const Position& applied);
+
 }  // namespace antipode::protocol

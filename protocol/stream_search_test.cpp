@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/limits.hpp"
 #include "protocol/message.hpp"
 #include "tests/support/memory_stream.hpp"
 
@@ -17,8 +18,23 @@ class StreamSearch : public testing::Test {
             v1::Payload payload;
             payload.mutable_reconciled();
             auto sealed = sealer.seal(std::nullopt, TimePoint{}, payload);
-            previous_ = sealed.hashes.back();
-            stream_.put(sealed.messages.front());
+            previous_ = sealed.back().hash;
+            stream_.put(sealed.front().bytes);
+        }
+    }
+    /// Appends messages that `events` each share.
+    void publish_shared(uint64_t session, const std::vector<int>& events) {
+        Sealer sealer("test", 1, session, previous_);
+        for (const int count : events) {
+            v1::Payload payload;
+            payload.mutable_reconciled();
+            for (int i = 0; i < count; ++i) {
+                sealer.add(StoreId{StoreKind::Blobs, "files"}, TimePoint{}, payload);
+            }
+            for (const Sealer::Sealed& sealed : sealer.take()) {
+                previous_ = sealed.hash;
+                stream_.put(sealed.bytes);
+            }
         }
     }
     Place behind(uint64_t session, uint64_t number) {
@@ -28,6 +44,40 @@ class StreamSearch : public testing::Test {
     test::MemoryStream stream_;
     std::optional<Sha256> previous_;
 };
+
+TEST_F(StreamSearch, AMessageThatSeveralShareIsReadForAnyOfThem) {
+    publish_shared(5, {1, 3, 2});
+    EXPECT_EQ(behind(5, 1).sequence, 2U);
+    for (const uint64_t number : {2U, 3U}) {
+        EXPECT_EQ(behind(5, number).sequence, 2U) << "what comes behind it is in there, too";
+        EXPECT_EQ(behind(5, number).last->position, (Position{1, 5, 1}));
+    }
+    EXPECT_EQ(behind(5, 4).sequence, 3U);
+    EXPECT_EQ(behind(5, 4).last->position, (Position{1, 5, 4}));
+    EXPECT_EQ(find_newest(stream_, "test", 1, stream_.info())->position, (Position{1, 5, 6}));
+}
+
+TEST_F(StreamSearch, WhatIsAppliedGoesButForAMarginInMessagesAndBytes) {
+    const std::string large(limits::mib, 'x');
+    for (int i = 0; i < 200; ++i) {
+        stream_.put(large);  // none of ours: it is passed over
+    }
+    publish(5, 1);
+    purge_through(stream_, "test", 1, {1, 5, 1});
+    const uint64_t first = stream_.info().first_sequence;
+    EXPECT_GT(first, 100U) << "many bytes in few messages";
+    EXPECT_LT(first, 150U);
+    purge_through(stream_, "test", 1, {1, 5, 1});
+    EXPECT_EQ(stream_.info().first_sequence, first) << "not a few with each look";
+}
+
+TEST_F(StreamSearch, OfSmallMessagesTenThousandStay) {
+    publish(5, 25'000);
+    purge_through(stream_, "test", 1, {1, 5, 15'000});
+    EXPECT_EQ(stream_.info().first_sequence, 1U) << "not before it pays";
+    purge_through(stream_, "test", 1, {1, 5, 24'000});
+    EXPECT_EQ(stream_.info().first_sequence, 14'001U);
+}
 
 TEST_F(StreamSearch, FindsNothingInAnEmptyStream) {
     EXPECT_EQ(behind(1, 1).sequence, 1U);

@@ -20,7 +20,7 @@ void Announcements::open(const StoreId& store, const Position& announcement,
     if (count > 0) {
         announcements_[announcement] = {store, count, removals ? 0 : count, now};
         if (!removals) {
-            waited_for_.insert(announcement);
+            waited_for_[store].insert(announcement);
         }
     }
 }
@@ -28,7 +28,7 @@ void Announcements::open(const StoreId& store, const Position& announcement,
 void Announcements::end_wait(const Position& position) {
     const auto found = announcements_.find(position);
     if (found != announcements_.end() && --found->second.waited_for == 0) {
-        waited_for_.erase(position);
+        waited_for_[found->second.store].erase(position);
     }
 }
 
@@ -184,15 +184,34 @@ Announcements::Lost Announcements::give_up_lost(
 }
 
 std::optional<Position> Announcements::oldest() const {
-    return waited_for_.empty() ? std::nullopt : std::optional(*waited_for_.begin());
+    std::optional<Position> oldest;
+    for (const auto& [store, positions] : waited_for_) {
+        if (!positions.empty()) {
+            oldest = std::min(oldest.value_or(*positions.begin()), *positions.begin());
+        }
+    }
+    return oldest;
+}
+
+bool Announcements::is_waited_for(const StoreId& store, const Position& announcement) const {
+    const auto of_store = waited_for_.find(store);
+    return of_store != waited_for_.end() && of_store->second.contains(announcement);
+}
+
+std::optional<Announcements::Range> Announcements::waited_for(const StoreId& store) const {
+    const auto of_store = waited_for_.find(store);
+    return of_store == waited_for_.end() || of_store->second.empty()
+               ? std::nullopt
+               : std::optional(Range{*of_store->second.begin(), *of_store->second.rbegin()});
 }
 
 std::vector<Announcements::OpenItem> Announcements::expired(SteadyTime deadline) const {
     std::vector<OpenItem> expired;
-    if (waited_for_.empty()) {
+    const auto first = oldest();
+    if (!first) {
         return expired;
     }
-    const Position position = *waited_for_.begin();
+    const Position position = *first;
     const Announcement& announcement = announcements_.at(position);
     if (announcement.since > deadline) {
         return expired;

@@ -56,9 +56,7 @@ class Announcements {
 
     /// The oldest open announcement that rows wait for; nullopt: there is none.
     std::optional<Position> oldest() const;
-    bool is_waited_for(const Position& announcement) const {
-        return waited_for_.contains(announcement);
-    }
+    bool is_waited_for(const StoreId& store, const Position& announcement) const;
     /// Its items, when it has been open since before `deadline`.
     std::vector<OpenItem> expired(SteadyTime deadline) const;
 
@@ -66,6 +64,8 @@ class Announcements {
         Position oldest;
         Position newest;
     };
+    /// The store's open announcements that rows wait for; nullopt: there is none.
+    std::optional<Range> waited_for(const StoreId& store) const;
     /// The item's open announcements; nullopt: there is none.
     std::optional<Range> range(const StoreId& store, const std::string& item) const;
 
@@ -96,7 +96,7 @@ class Announcements {
                       std::vector<Position>& complete);
 
     std::map<Position, Announcement> announcements_;
-    std::set<Position> waited_for_;  ///< those that rows wait for
+    std::map<StoreId, std::set<Position>> waited_for_;  ///< those that rows wait for
     /// Per store and item: its open announcements, oldest first.
     std::map<StoreId, std::map<std::string, std::vector<Open>>> items_;
 };

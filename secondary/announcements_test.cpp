@@ -40,6 +40,24 @@ TEST_F(AnnouncementsTest, AreCompleteWithTheirLastItem) {
     EXPECT_FALSE(announcements_.oldest());
 }
 
+TEST_F(AnnouncementsTest, OfEachStoreAreWaitedForByThemselves) {
+    EXPECT_FALSE(announcements_.waited_for(blobs));
+    open(at(1), {"a"}, false, repositories);
+    open(at(2), {"a"});
+    open(at(3), {"b"}, true);
+    open(at(4), {"c"});
+    open(at(5), {"a"}, false, repositories);
+    const auto open_ones = announcements_.waited_for(blobs);
+    ASSERT_TRUE(open_ones);
+    EXPECT_EQ(open_ones->oldest, at(2));
+    EXPECT_EQ(open_ones->newest, at(4));
+    EXPECT_TRUE(announcements_.is_waited_for(blobs, at(2)));
+    EXPECT_FALSE(announcements_.is_waited_for(repositories, at(2)));
+    announcements_.fulfil(blobs, "a", at(2));
+    announcements_.fulfil(blobs, "c", at(4));
+    EXPECT_FALSE(announcements_.waited_for(blobs)) << "no row waits for a removal";
+}
+
 TEST_F(AnnouncementsTest, AnEventFulfilsTheEarlierOnesOfItsItem) {
     open(at(1), {"a"});
     open(at(2), {"a", "b"});
@@ -55,7 +73,7 @@ TEST_F(AnnouncementsTest, ARemovalThatFollowsStaysOpen) {
     open(at(3), {"a"});
     announcements_.removal_follows(blobs, "a", at(3));
     EXPECT_FALSE(announcements_.oldest()) << "no row waits for any of them";
-    EXPECT_FALSE(announcements_.is_waited_for(at(1)));
+    EXPECT_FALSE(announcements_.is_waited_for(blobs, at(1)));
     EXPECT_EQ(announcements_.open_items(blobs), 1U) << "but they are not complete";
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(1), at(2)));
     EXPECT_THAT(announcements_.fulfil(blobs, "a", at(3)), ElementsAre(at(3)));
@@ -97,7 +115,7 @@ TEST_F(AnnouncementsTest, ANewSessionEndsWhatIsNotAnnouncedAgain) {
     const auto lost = announcements_.fulfil_before_session(blobs, 1, 2, coming);
     EXPECT_THAT(lost.complete, ElementsAre(at(11))) << "c's event is here";
     EXPECT_EQ(lost.oldest, at(11));
-    EXPECT_FALSE(announcements_.is_waited_for(at(13))) << "no row waits for what is gone";
+    EXPECT_FALSE(announcements_.is_waited_for(blobs, at(13))) << "no row waits for what is gone";
     EXPECT_THAT(announcements_.fulfil(blobs, "d", at(4, 2)), ElementsAre(at(13), at(4, 2)))
         << "but the site is not as it was then before it is gone here";
     EXPECT_EQ(announcements_.oldest(), at(10)) << "its rows wait for the new announcement's event";

@@ -83,7 +83,7 @@ std::optional<Position> ApplyOrder::rows_barrier() const {
     std::optional<Position> barrier = announcements_.oldest();
     for (const auto& [store, lane] : lanes_) {
         const auto gap = is_database(store) ? std::nullopt : registry_.gap(store);
-        if (gap && gap->rows_wait && clock_.now() - gap->since < options_.max_hold) {
+        if (gap && gap->rows_wait) {
             barrier = std::min(barrier.value_or(gap->rows_from), gap->rows_from);
         }
     }
@@ -437,14 +437,6 @@ Position ApplyOrder::finished(const Lane& lane) const {
     return lane.copying || lane.rewind ? lane.begun : position;
 }
 
-bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
-    const Lane& lane = lanes_.at(store);
-    if (lane.passed_gap != gap) {
-        return false;
-    }
-    return !has_changes_before(lane, lane.passed_by);
-}
-
 std::map<StoreId, Position> ApplyOrder::finished() const {
     std::map<StoreId, Position> positions;
     for (const auto& [store, lane] : lanes_) {
@@ -557,6 +549,7 @@ void ApplyOrder::look_at_time() {
         close(lane_of(open.store), announcements_.fulfil(open.store, open.item, open.position));
     }
     for (auto& [store, lane] : lanes_) {
+        let_rows_pass_gap(store);
         fulfil_found(lane);
     }
     release_removals();

@@ -124,6 +124,16 @@ class ApplyOrder {
     /// Whatever was announced before the gap of a store of items is published, and all of that
     /// which came is here, but for removals.
     bool has_passed(const StoreId& store, const Position& gap) const;
+    /// Announcements of changes that are not here yet; nullopt: there is none.
+    std::optional<Announcements::Range> announced(const StoreId& store) const {
+        return announcements_.waited_for(store);
+    }
+    /// The place of the oldest of them, or of the next event.
+    Position open_from(const StoreId& store) const {
+        const auto open = announced(store);
+        return open ? open->oldest
+                    : Position{accepted_.epoch, accepted_.session, accepted_.number + 1};
+    }
     /// Recomputes the recovery point from the lanes' positions and the registry's exceptions.
     void update_recovery();
 
@@ -191,6 +201,8 @@ class ApplyOrder {
     Position fulfilled_by_coming(const Lane& lane, const std::string& item, bool removals) const;
     void accept_control(const protocol::Event& event, const Position& before);
     void look_at_marker(const v1::Marker::Lane& said, const Position& marker);
+    /// When they have waited for too long: anything of the store may be missing, which is recorded.
+    void let_rows_pass_gap(const StoreId& store);
     /// `oldest`: the announcement of something that was lost in a gap.
     void let_rows_wait_for_lost(const StoreId& store, const Position& oldest);
     /// False: that is known already.

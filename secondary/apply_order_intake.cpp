@@ -92,9 +92,9 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         return;
     }
     const Position open_from{marker.epoch, marker.session, said.open_from()};
-    registry_.mend_whole_store(*store, open_from, marker);
     const auto gap = registry_.gap(*store);
     if (!gap) {
+        registry_.mend_whole_store(*store, open_from, marker);
         return;
     }
     if (open_from > gap->at && lane->second.passed_gap != gap->at) {
@@ -115,6 +115,34 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         registry_.let_rows_wait_from(*store, whole->oldest);
     }
     fulfil_found(lane->second);
+}
+
+bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
+    const Lane& lane = lanes_.at(store);
+    if (lane.passed_gap != gap) {
+        return false;
+    }
+    return !has_changes_before(lane, lane.passed_by);
+}
+
+void ApplyOrder::let_rows_pass_gap(const StoreId& store) {
+    const auto gap = is_database(store) ? std::nullopt : registry_.gap(store);
+    if (!gap || !gap->rows_wait || clock_.now() - gap->since < options_.max_hold) {
+        return;
+    }
+    Exception exception;
+    exception.store = store;
+    exception.item = protocol::whole_store;
+    exception.kind = ExceptionKind::Expired;
+    exception.reason = "rows waited longer than max_hold for what a gap may hide";
+    exception.next_step =
+        "antipode status: the gap is mended once the primary can be compared with";
+    exception.position = gap->rows_from;
+    exception.since = clock_.now();
+    exception.tries = 1;
+    exception.next_try = clock_.now();
+    registry_.add_exception(exception);
+    registry_.let_rows_pass(store, gap->at);
 }
 
 void ApplyOrder::let_rows_wait_for_lost(const StoreId& store, const Position& oldest) {
@@ -171,8 +199,9 @@ bool ApplyOrder::has_changes_before(const Lane& lane, const Position& end) const
     // Removals may wait for rows, which wait for this.
     const auto found = std::find_if(lane.queue.begin(), lane.queue.end(), [&](const auto& entry) {
         const Pending& pending = entry.second;
-        const bool is_change = pending.is_announcement ? announcements_.is_waited_for(entry.first)
-                                                       : !pending.is_removal;
+        const bool is_change = pending.is_announcement
+                                   ? announcements_.is_waited_for(lane.store, entry.first)
+                                   : !pending.is_removal;
         return entry.first >= end || (is_change && !pending.is_whole);
     });
     return found != lane.queue.end() && found->first < end;

@@ -201,8 +201,17 @@ TEST_F(ApplyOrderTest, AGapHoldsRowsNoLongerThanMaxHold) {
     row();
     EXPECT_THAT(apply_rows(), IsEmpty());
     clock_.advance(std::chrono::minutes(10));
+    EXPECT_THAT(apply_rows(), IsEmpty()) << "not before it is recorded";
+    order_->look_at_time();
     EXPECT_EQ(apply_rows().size(), 1U);
     EXPECT_EQ(registry_.oldest_exception(), Position{}) << "the gap says so";
+    ASSERT_TRUE(registry_.is_exception(blobs, protocol::whole_store));
+    marker(number_ + 1);
+    EXPECT_TRUE(registry_.is_exception(blobs, protocol::whole_store)) << "the gap is still there";
+    registry_.mend_gap(blobs, registry_.gap(blobs)->at);
+    prove_rows();
+    prove_rows();
+    EXPECT_FALSE(registry_.is_exception(blobs, protocol::whole_store));
 }
 
 TEST_F(ApplyOrderTest, RemovalsWaitWhileTransactionsMayBeMissing) {

@@ -107,7 +107,7 @@ ContentStore::Outcome ContentStore::fetch(const v1::Content& content, BulkSource
         .value_or(Gone{"what came is not what was announced"});
 }
 
-ContentStore::Here ContentStore::keep(const v1::Content& content, const std::string& bytes,
+ContentStore::Here ContentStore::save(const v1::Content& content, const std::string& bytes,
                                       const std::stop_token& stop) {
     const Sha256 hash = sha256_from_bytes(content.sha256()).value();
     const Turn turn(*this, hash, content.size(), stop);
@@ -150,18 +150,30 @@ void ContentStore::expect(const v1::Content& content) {
     }
 }
 
+bool ContentStore::keep(const std::string& item, const Sha256& hash, uint64_t size) {
+    try {
+        require_directory();
+        return tree_.stat(same_name(hash)) || link_same(item, hash, size);
+    } catch (const Error& error) {
+        spdlog::debug("{}: {}", store_.to_string(), error.what());  // it is pulled, then
+        return false;
+    }
+}
+
+bool ContentStore::link_same(const std::string& item, const Sha256& hash, uint64_t size) {
+    const auto stat = tree_.stat(item);
+    return stat && stat->type == FileType::Regular && stat->size == size &&
+           tree_.link(item, same_name(hash));
+}
+
 /// True: a file that should have this content has our name.
 bool ContentStore::name_same(const Sha256& hash, uint64_t size) {
-    const std::string name = same_name(hash);
-    if (tree_.stat(name)) {
+    if (tree_.stat(same_name(hash))) {
         return true;
     }
     const auto items = same_content_ ? same_content_(hash, size) : std::vector<std::string>();
-    return std::any_of(items.begin(), items.end(), [&](const std::string& item) {
-        const auto stat = tree_.stat(item);
-        return stat && stat->type == FileType::Regular && stat->size == size &&
-               tree_.link(item, name);
-    });
+    return std::any_of(items.begin(), items.end(),
+                       [&](const std::string& item) { return link_same(item, hash, size); });
 }
 
 /// What an item has need not be pulled, nor copied yet: what we hold is another name of its file,
@@ -300,10 +312,10 @@ std::filesystem::path ContentStore::path_of(const Sha256& hash) const {
     return tree_.root() / whole_name(hash);
 }
 
-void ContentStore::discard(const Sha256& hash) {
+void ContentStore::discard(const Sha256& hash, const std::function<bool()>& unwanted) {
     // Whoever wants it just now waits until it is gone, or is left alone.
     const auto turn = Turn::at_once(*this, hash);
-    if (turn) {
+    if (turn && unwanted()) {
         tree_.remove(whole_name(hash));
         tree_.remove(same_name(hash));
         RangedPull::remove_files(tree_, whole_name(hash));

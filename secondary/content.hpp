@@ -59,6 +59,9 @@ class ContentStore {
     /// It will be fetched. When an item has it already, it gets a second name now, because the item
     /// may be removed or replaced before.
     void expect(const v1::Content& content);
+    /// `item`, which has this content, goes, and the content may be expected next: it gets a second
+    /// name. False: it is not there, or the file system cannot.
+    bool keep(const std::string& item, const Sha256& hash, uint64_t size);
 
     /// Pulls what `content.pull` refers to, but for the ranges that are here; answers at
     /// once when it is here, and does not pull what an item has. Several threads may fetch: the
@@ -73,13 +76,14 @@ class ContentStore {
 
     /// Writes a content that was pulled into memory, and makes it durable. Throws Error{Retry} when
     /// that fails, Stopped on the token.
-    Here keep(const v1::Content& content, const std::string& bytes, const std::stop_token& stop);
+    Here save(const v1::Content& content, const std::string& bytes, const std::stop_token& stop);
 
     /// Where a content is (to be) found.
     std::filesystem::path path_of(const Sha256& hash) const;
 
-    /// No event wants it any more. Nothing happens while it is being pulled.
-    void discard(const Sha256& hash);
+    /// No event wants it any more, if `unwanted` says so while nobody else can take it. Nothing
+    /// happens while it is being pulled.
+    void discard(const Sha256& hash, const std::function<bool()>& unwanted);
     /// After a start: deletes what no event wants. Returns how many files went.
     size_t keep_only(std::span<const Sha256> wanted);
 
@@ -99,6 +103,7 @@ class ContentStore {
     std::string same_name(const Sha256& hash) const;
     void require_directory();
     bool name_same(const Sha256& hash, uint64_t size);
+    bool link_same(const std::string& item, const Sha256& hash, uint64_t size);
     bool take_same(Turn& turn, const std::stop_token& stop);
     void adopt_damaged(const v1::Content& content, Turn& turn, RangedPull& pull,
                        BulkSource& primary, const std::stop_token& stop);

@@ -353,7 +353,7 @@ TEST_F(Contents, WantedTwiceAreFetchedOnce) {
         return progress.size() == 1 && progress[0].bytes == 10 && progress[0].total == 1005 &&
                progress[0].hash == hash();
     }));
-    store.discard(hash());
+    store.discard(hash(), [] { return true; });
     EXPECT_EQ(store.keep_only({}), 0u);
     primary.blocked = false;
     threads.clear();
@@ -361,12 +361,20 @@ TEST_F(Contents, WantedTwiceAreFetchedOnce) {
     EXPECT_EQ(primary.requests, 1);
 }
 
+TEST_F(Contents, ThatSomebodyWantsAfterAllAreNotDiscarded) {
+    expect_here();
+    store.discard(hash(), [] { return false; });
+    EXPECT_TRUE(fs::exists(store.path_of(hash())));
+    store.discard(hash(), [] { return true; });
+    EXPECT_TRUE(fs::is_empty(incoming));
+}
+
 TEST_F(Contents, ThatAnItemHasAreNotPulled) {
     test::write_file(root / "item", primary.bytes);
     same_content = {"gone", "item"};
     expect_here();
     EXPECT_EQ(primary.requests, 0);
-    store.discard(hash());
+    store.discard(hash(), [] { return true; });
     EXPECT_TRUE(fs::is_empty(incoming));
     EXPECT_EQ(test::read_file(root / "item"), primary.bytes);
 }
@@ -393,10 +401,10 @@ TEST_F(Contents, ArePulledWhenTheItemIsDamaged) {
     EXPECT_EQ(primary.requests, 1);
     EXPECT_EQ(test::read_file(root / "item"), damaged) << "that is for a content check to find";
     test::write_file(root / "item", "of another size");
-    store.discard(hash());
+    store.discard(hash(), [] { return true; });
     expect_here();
     EXPECT_EQ(primary.requests, 2);
-    store.discard(hash());
+    store.discard(hash(), [] { return true; });
     EXPECT_TRUE(fs::is_empty(incoming));
 }
 
@@ -424,7 +432,7 @@ TEST_F(Contents, ThatAreDamagedArePulledWhereTheyDiffer) {
         } else {
             EXPECT_EQ(primary.asked, those);
         }
-        in_ranges.discard(hash());
+        in_ranges.discard(hash(), [] { return true; });
         EXPECT_TRUE(fs::is_empty(incoming));
     }
 }
@@ -457,7 +465,7 @@ TEST_F(Contents, AreDiscardedWhenNobodyWantsThem) {
     const std::vector<Sha256> wanted = {hash()};
     EXPECT_EQ(store.keep_only(wanted), 2u);
     EXPECT_TRUE(fs::exists(whole()));
-    store.discard(hash());
+    store.discard(hash(), [] { return true; });
     EXPECT_TRUE(fs::is_empty(incoming));
 }
 

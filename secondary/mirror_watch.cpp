@@ -10,7 +10,7 @@
 namespace antipode::secondary {
 namespace {
 
-/// Apply records what it did within that.
+/// Apply, when it is done with an item, has recorded it by then.
 constexpr std::chrono::milliseconds settle_time(1500);
 /// What changes without end is judged all the same.
 constexpr std::chrono::seconds longest_settle(15);
@@ -28,13 +28,14 @@ std::string join(const std::string& directory, const std::string& name) {
 }  // namespace
 
 MirrorWatch::MirrorWatch(StoreId store, FileTree& tree, FileWatch& watch, MirrorPlaces& places,
-                         Registry& registry, Unknown unknown, const Clock& clock)
+                         Registry& registry, Unknown unknown, Applying applying, const Clock& clock)
     : store_(std::move(store)),
       tree_(tree),
       watch_(watch),
       places_(places),
       registry_(registry),
       unknown_(std::move(unknown)),
+      applying_(std::move(applying)),
       clock_(clock) {
     watch_.exclude([this](const std::string& path) { return places_.excludes(path); });
 }
@@ -128,11 +129,21 @@ void MirrorWatch::judge_due(const std::stop_token& stop) {
             ++next;
             continue;
         }
+        if (is_being_applied(next->first)) {
+            next->second.first = next->second.last = now;
+            ++next;
+            continue;
+        }
         judge(next->first, next->second, differing, stop);
         next = noticed_.erase(next);
         ++judged;
     }
     ask(differing);
+}
+
+bool MirrorWatch::is_being_applied(const std::string& place) {
+    const auto item = places_.item_of(path_of(place), names_directory(place));
+    return item && applying_(*item);
 }
 
 void MirrorWatch::ask(std::set<std::string>& differing) {

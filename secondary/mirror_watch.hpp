@@ -57,9 +57,12 @@ class MirrorWatch {
     /// Something that was never applied is here, or what was is not any more: it, and all below.
     using Unknown = std::function<void(const std::string& name, bool here)>;
 
+    /// The item is being applied: what that changed is not recorded yet. Called by step().
+    using Applying = std::function<bool(const std::string& item)>;
+
     /// `watch` belongs to this object alone, but for waiting. All must outlive it.
     MirrorWatch(StoreId store, FileTree& tree, FileWatch& watch, MirrorPlaces& places,
-                Registry& registry, Unknown unknown, const Clock& clock);
+                Registry& registry, Unknown unknown, Applying applying, const Clock& clock);
 
     /// What was noticed is judged once apply has had time to record what it did. Throws Stopped.
     void step(const std::stop_token& stop);
@@ -81,6 +84,7 @@ class MirrorWatch {
     void take();
     void note(const std::string& place);
     void judge_due(const std::stop_token& stop);
+    bool is_being_applied(const std::string& place);
     void judge(const std::string& place, const Noticed& noticed, std::set<std::string>& differing,
                const std::stop_token& stop);
     /// That they are read again; empties it.
@@ -94,6 +98,7 @@ class MirrorWatch {
     MirrorPlaces& places_;
     Registry& registry_;
     const Unknown unknown_;
+    const Applying applying_;
     const Clock& clock_;
     std::optional<Identity> root_;
     bool covered_ = false;

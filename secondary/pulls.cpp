@@ -9,6 +9,9 @@ namespace {
 
 /// A store that failed tries the next one when this one has ended, or after this time.
 constexpr std::chrono::seconds one_at_a_time(5);
+/// Contents of a store whose names have gone and that may come under others, and their bytes.
+constexpr size_t most_kept = 1000;
+constexpr uint64_t most_kept_bytes = 4 * limits::gib;
 
 bool comes_together(const v1::Content& content) {
     return content.together() && content.size() <= limits::inline_content_bytes;
@@ -42,9 +45,15 @@ void Pulls::Shared::let_go(const Entry& entry) {
     }
 }
 
-bool Pulls::Shared::nobody_has(const Key& key) const {
-    const auto same = entries.lower_bound(Key{key.store, key.hash, {}});
-    return same == entries.end() || same->first.store != key.store || same->first.hash != key.hash;
+bool Pulls::Shared::nobody_has(const StoreId& store, const Sha256& hash) const {
+    const auto same = entries.lower_bound(Key{store, std::string(view(hash)), {}});
+    if (same != entries.end() && same->first.store == store && same->first.hash == view(hash)) {
+        return false;
+    }
+    const auto of_store = stores.find(store);
+    return of_store == stores.end() ||
+           std::none_of(of_store->second.kept.begin(), of_store->second.kept.end(),
+                        [&](const Kept& kept) { return kept.content.hash == hash; });
 }
 
 void Pulls::want(const StoreId& store, const Position& position, const v1::Content& content) {
@@ -103,14 +112,58 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
 }
 
 /// The file is named by its content: another event may want it from another place.
-void Pulls::discard(const Key& key) {
-    const bool unwanted =
-        shared_.with([&](const Shared& shared) { return shared.nobody_has(key); });
-    const auto hash = sha256_from_bytes(key.hash);
-    const auto contents = stores_.find(key.store);
-    if (unwanted && hash && contents != stores_.end()) {
-        contents->second->discard(*hash);
+void Pulls::discard(const StoreId& store, const Sha256& hash) {
+    if (const auto contents = stores_.find(store); contents != stores_.end()) {
+        contents->second->discard(hash, [&] {
+            return shared_.with(
+                [&](const Shared& shared) { return shared.nobody_has(store, hash); });
+        });
     }
+}
+
+void Pulls::discard(const Key& key) {
+    if (const auto hash = sha256_from_bytes(key.hash)) {
+        discard(key.store, *hash);
+    }
+}
+
+void Pulls::keep(const StoreId& store, const std::string& item, const verify::BlobContent& content,
+                 const Position& announced) {
+    const auto contents = stores_.find(store);
+    if (contents == stores_.end() || content.size > most_kept_bytes ||
+        !contents->second->keep(item, content.hash, content.size)) {
+        return;
+    }
+    shared_.with([&](Shared& shared) {
+        OfStore& of_store = shared.stores[store];
+        of_store.kept.push_back({content, announced});
+        of_store.kept_bytes += content.size;
+    });
+}
+
+void Pulls::let_go_of_kept(const StoreId& store, const std::optional<Position>& open) {
+    const auto gone = shared_.with([&](Shared& shared) { return shared.take_kept(store, open); });
+    for (const Sha256& hash : gone) {
+        discard(store, hash);
+    }
+}
+
+std::vector<Sha256> Pulls::Shared::take_kept(const StoreId& store,
+                                             const std::optional<Position>& open) {
+    std::vector<Sha256> gone;
+    const auto of_store = stores.find(store);
+    if (of_store == stores.end()) {
+        return gone;
+    }
+    std::deque<Kept>& kept = of_store->second.kept;
+    uint64_t& kept_bytes = of_store->second.kept_bytes;
+    while (!kept.empty() && (!open || kept.front().announced < *open ||
+                             kept_bytes > most_kept_bytes || kept.size() > most_kept)) {
+        gone.push_back(kept.front().content.hash);
+        kept_bytes -= kept.front().content.size;
+        kept.pop_front();
+    }
+    return gone;
 }
 
 void Pulls::drop_unwanted() {
@@ -121,6 +174,11 @@ void Pulls::drop_unwanted() {
                  entry != shared.entries.end() && entry->first.store == *id; ++entry) {
                 if (const auto hash = sha256_from_bytes(entry->first.hash)) {
                     hashes.push_back(*hash);
+                }
+            }
+            if (const auto kept = shared.stores.find(*id); kept != shared.stores.end()) {
+                for (const Kept& content : kept->second.kept) {
+                    hashes.push_back(content.content.hash);
                 }
             }
             return hashes;
@@ -258,6 +316,9 @@ void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
         shared.mark_tried(key.store, problem.has_value(), clock_.steady_now());
         shared.stores[key.store].queue.push_back(key);
     });
+    if (problem) {
+        let_go_of_kept(key.store, std::nullopt);  // it may be room that is missing
+    }
 }
 
 std::optional<Error> Pulls::problem(const StoreId& store) const {

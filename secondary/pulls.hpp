@@ -20,6 +20,7 @@
 #include "base/worker.hpp"
 #include "protocol/message.hpp"
 #include "secondary/content.hpp"
+#include "verify/blob_digest.hpp"
 
 namespace antipode::secondary {
 
@@ -39,6 +40,14 @@ class Pulls {
     void want(const StoreId& store, const Position& position, const v1::Content& content);
     /// The event at `position` is applied: its content is needed no more.
     void release(const StoreId& store, const Position& position, const v1::Content& content);
+
+    /// `item` has this content and is about to be replaced or removed, while what was announced up
+    /// to `announced` is not here: that may be the same content under another name.
+    void keep(const StoreId& store, const std::string& item, const verify::BlobContent& content,
+              const Position& announced);
+    /// What was announced before `open` is here: what was kept for that goes. nullopt: all that is
+    /// kept.
+    void let_go_of_kept(const StoreId& store, const std::optional<Position>& open);
 
     /// Deletes contents, and parts of some, that nobody wants: a crash came between the event that
     /// was applied and its release(). Everything that is wanted has been named before.
@@ -85,6 +94,11 @@ class Pulls {
         std::shared_ptr<const std::string> held() const;
         bool is_safe() const { return outcome && !held(); }
     };
+    /// Content whose last name here has gone.
+    struct Kept {
+        verify::BlobContent content;
+        Position announced;
+    };
     struct OfStore {
         struct Held {
             Key key;
@@ -99,6 +113,8 @@ class Pulls {
         Backoff backoff;
         bool failed = false;
         SteadyTime rest_until{};
+        std::deque<Kept> kept;  ///< oldest first
+        uint64_t kept_bytes = 0;
 
         void begin_try(SteadyTime now);
     };
@@ -120,12 +136,15 @@ class Pulls {
         std::optional<Key> take_waiting(SteadyTime now);
         void mark_tried(const StoreId& store, bool failed, SteadyTime now);
         void let_go(const Entry& entry);
-        /// No entry has this content, wherever it is pulled from.
-        bool nobody_has(const Key& key) const;
+        /// No entry has this content, wherever it is pulled from, and it is not kept.
+        bool nobody_has(const StoreId& store, const Sha256& hash) const;
+        /// Takes what was kept for announcements before `open`, and what is too much.
+        std::vector<Sha256> take_kept(const StoreId& store, const std::optional<Position>& open);
     };
     std::optional<std::pair<Key, v1::Content>> begin_next();
     void finish(const Key& key, ContentStore::Outcome outcome);
     void try_again(const Key& key, const std::optional<Error>& problem);
+    void discard(const StoreId& store, const Sha256& hash);
     void discard(const Key& key);
 
     struct Together {

@@ -110,6 +110,64 @@ TEST_F(PullsTest, BringAContentOnceForAllThatWantIt) {
     EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
 }
 
+TEST_F(PullsTest, DoNotBringWhatWasKeptUnderItsLastName) {
+    const verify::BlobContent content{sha256(bytes), bytes.size()};
+    test::write_file(root / "item", bytes);
+    pulls.keep(store, "item", content, {1, 1, 5});
+    std::filesystem::remove(root / "item");
+    pulls.drop_unwanted();
+    pulls.let_go_of_kept(store, Position{1, 1, 5});
+    pulls.want(store, {1, 1, 6}, at("elsewhere"));
+    step();
+    EXPECT_EQ(primary.requests, 0);
+    EXPECT_TRUE(is<ContentStore::Here>(at("elsewhere")));
+    pulls.let_go_of_kept(store, Position{1, 1, 7});
+    EXPECT_TRUE(std::filesystem::exists(contents->path_of(sha256(bytes)))) << "6 still wants it";
+    pulls.release(store, {1, 1, 6}, at("elsewhere"));
+    EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+}
+
+TEST_F(PullsTest, LetGoOfWhatWasKeptOnceAllThatWasAnnouncedIsHere) {
+    const auto kept = [&] { return !std::filesystem::is_empty(root / "incoming"); };
+    const verify::BlobContent content{sha256(bytes), bytes.size()};
+    test::write_file(root / "item", bytes);
+    pulls.keep(store, "item", content, {1, 1, 5});
+    pulls.keep(store, "gone", {sha256("gone"), 4}, {1, 1, 5});
+    EXPECT_TRUE(kept());
+    pulls.let_go_of_kept({StoreKind::Blobs, "other"}, std::nullopt);
+    EXPECT_TRUE(kept());
+    pulls.let_go_of_kept(store, Position{1, 1, 6});
+    EXPECT_FALSE(kept());
+    EXPECT_EQ(test::read_file(root / "item"), bytes);
+}
+
+TEST_F(PullsTest, KeepWhatAnotherAnnouncementMayBeOf) {
+    const auto second_name = root / "incoming" / (to_hex(sha256(bytes)) + ".same");
+    test::write_file(root / "item", bytes);
+    test::write_file(root / "its copy", bytes);
+    pulls.keep(store, "item", {sha256(bytes), bytes.size()}, {1, 1, 5});
+    pulls.keep(store, "its copy", {sha256(bytes), bytes.size()}, {1, 1, 9});
+    pulls.let_go_of_kept(store, Position{1, 1, 6});
+    EXPECT_TRUE(std::filesystem::exists(second_name)) << "9 is not here yet";
+    pulls.let_go_of_kept(store, Position{1, 1, 10});
+    EXPECT_FALSE(std::filesystem::exists(second_name));
+}
+
+TEST_F(PullsTest, LetGoOfWhatWasKeptWhenItMayBeRoomThatIsMissing) {
+    test::write_file(root / "item", bytes);
+    pulls.keep(store, "item", {sha256(bytes), bytes.size()}, {1, 1, 5});
+    pulls.want(store, {1, 1, 6}, [&] {
+        v1::Content other = at("a");
+        other.set_sha256(std::string(view(sha256("another"))));
+        return other;
+    }());
+    const auto second_name = root / "incoming" / (to_hex(sha256(bytes)) + ".same");
+    ASSERT_TRUE(std::filesystem::exists(second_name));
+    primary.away = true;
+    EXPECT_THROW(step(), Error);
+    EXPECT_FALSE(std::filesystem::exists(second_name));
+}
+
 TEST_F(PullsTest, SayWhyAContentIsNotHereYet) {
     put("a");
     pulls.want(store, {1, 1, 5}, at("a"));

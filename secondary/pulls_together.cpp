@@ -227,7 +227,7 @@ bool Pulls::save_one(const std::stop_token& stop) {
     try {
         shared_.with([](Shared& shared) { shared.others_first = true; });
         finish(saving->key,
-               stores_.at(saving->key.store)->keep(saving->content, *saving->bytes, stop));
+               stores_.at(saving->key.store)->save(saving->content, *saving->bytes, stop));
     } catch (const Error& error) {
         give_up(error);
         throw;

@@ -6,6 +6,7 @@
 
 #include "base/limits.hpp"
 #include "protocol/stream_search.hpp"
+#include "verify/blob_digest.hpp"
 
 namespace antipode::secondary {
 namespace {
@@ -16,14 +17,20 @@ constexpr size_t item_bytes_at_once = 16 * limits::mib;
 constexpr size_t transactions_at_once = 1000;
 constexpr size_t transaction_bytes_at_once = 8 * limits::mib;
 constexpr std::chrono::milliseconds persist_interval(1000);
-/// Between two looks whether the stream is as long as it was, while nothing comes.
-constexpr std::chrono::milliseconds look_interval(1000);
 
 std::string copied_fact(const StoreId& store) {
     return "copied:" + store.to_string();
 }
 
+bool may_want_room(const Result& result) {
+    return result.kind == Result::Kind::Failed && result.failure == FailureClass::Transient;
+}
+
 }  // namespace
+
+void await_copy(Registry& registry, const StoreId& store) {
+    registry.forget_fact(copied_fact(store));
+}
 
 Receiver::Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
                    Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
@@ -70,10 +77,12 @@ void Receiver::begin(const std::stop_token& stop) {
 
 void Receiver::read_behind(const Position& position) {
     assembler_.reset();
+    read_through_ = position;
     event_bytes_ = 0;
     const auto place = protocol::find_behind(stream_, options_.cluster, options_.epoch, position);
     next_ = place.sequence;
     last_ = place.last;
+    unread_.clear();
 }
 
 void Receiver::run(const std::stop_token& stop, Worker::Progress progress) {
@@ -84,92 +93,33 @@ void Receiver::run(const std::stop_token& stop, Worker::Progress progress) {
     }
 }
 
-void Receiver::step(const std::stop_token& stop) {
-    {
-        std::unique_lock lock(mutex_);
-        order_.look_at_time();
-        if (order_.wants_restart()) {
-            lock.unlock();
-            begin(stop);
-            return;
-        }
-        if (const auto from = order_.read_skipped()) {
-            read_behind(*from);
-        }
-        persist(clock_.steady_now());
-        if (!order_.has_room()) {
-            changed_.wait_for(lock, stop, options_.wait, [&] { return order_.has_room(); });
-            return;
-        }
-    }
-    const auto messages = stream_.read(next_, options_.wait);
-    if (messages.empty() && clock_.steady_now() >= look_at_) {
-        look_at_ = clock_.steady_now() + look_interval;
-        if (stream_.info().last_sequence + 1 < next_) {
-            search();  // the stream lost its end, or was made anew
-        }
-    }
-    for (const StoredMessage& stored : messages) {
-        next_ = stored.sequence + 1;
-        auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
-        // The relay stores only what it has checked; what is damaged since leaves a gap.
-        const auto* message = std::get_if<protocol::Message>(&opened);
-        if (message != nullptr && !accept(*message, stored)) {
-            break;
-        }
-    }
-    if (!messages.empty()) {
-        changed_.notify_all();
-    }
-}
-
-void Receiver::search() {
-    next_ = protocol::find_behind(stream_, options_.cluster, options_.epoch,
-                                  last_ ? last_->position : Position{})
-                .sequence;
-}
-
-bool Receiver::accept(const protocol::Message& message, const StoredMessage& stored) {
-    const auto joins = protocol::continuity(last_, message);
-    if (joins == protocol::Continuity::Repeated) {
-        return true;
-    }
-    if (joins == protocol::Continuity::Broken) {
-        if (last_) {
-            search();
-            if (next_ < stored.sequence) {
-                return false;  // the stream was written again from an earlier place on
-            }
-            next_ = stored.sequence + 1;
-        }
-        assembler_.reset();
-        event_bytes_ = 0;
-        for (const StoreId& store : stores_) {
-            if (registry_.lane(store).finished < message.position()) {
-                registry_.set_gap(store, message.position(), clock_.now());
-            }
-        }
-    }
-    last_ = protocol::ChainPoint{message.position(), message.hash};
-    event_bytes_ += stored.bytes.size();
-    auto assembled = assembler_.add(message);
-    if (const auto* refusal = std::get_if<protocol::Refusal>(&assembled)) {
-        throw Error(Reaction::Stop,
-                    "event " + message.position().to_string() +
-                        " cannot be decoded: " + std::string(protocol::to_string(*refusal)),
-                    "compare the versions of Antipode on both sites (antipode version)");
-    }
-    auto& event = std::get<std::optional<protocol::Event>>(assembled);
-    if (!event) {
-        return true;
-    }
+bool Receiver::has_ended(const StoreId& store) const {
     std::scoped_lock lock(mutex_);
-    events_.note(event->position, event->store, event->captured_at, event->payload);
-    order_.accept(std::move(*event), std::exchange(event_bytes_, 0));
-    if (message.store == std::nullopt) {
-        order_.update_recovery();
+    const auto end = options_.ends.find(store);
+    const auto finished = order_.finished();
+    const Position lane = finished.at(store);
+    return end != options_.ends.end() &&
+           (lane >= end->second || (read_through_ >= end->second && lane >= order_.accepted()));
+}
+
+/// Of an item no more than one task is out.
+void Receiver::set_applying(const StoreId& store, const std::vector<ApplyOrder::Task>& tasks,
+                            bool out) {
+    std::set<std::string>& items = applying_[store];
+    for (const ApplyOrder::Task& task : tasks) {
+        const std::string& item = *protocol::item_of(task.event->payload);
+        if (out) {
+            items.insert(item);
+        } else {
+            items.erase(item);
+        }
     }
-    return true;
+}
+
+bool Receiver::is_applying(const StoreId& store, const std::string& item) const {
+    std::scoped_lock lock(mutex_);
+    const auto items = applying_.find(store);
+    return items != applying_.end() && items->second.contains(item);
 }
 
 void Receiver::persist(SteadyTime now) {
@@ -177,6 +127,7 @@ void Receiver::persist(SteadyTime now) {
         return;
     }
     persist_at_ = now + persist_interval;
+    std::map<StoreId, Registry::LanePosition> moved;
     for (const auto& [store, finished] : order_.finished()) {
         const Registry::LanePosition known = registry_.lane(store);
         Registry::LanePosition fresh{finished, known.transaction};
@@ -184,14 +135,16 @@ void Receiver::persist(SteadyTime now) {
             fresh.transaction = database->second.position;
         }
         if (fresh.finished != known.finished || fresh.transaction != known.transaction) {
-            registry_.set_lane(store, fresh);
+            moved[store] = fresh;
         }
     }
+    std::map<std::string, std::string> facts;
+    if (const auto point = order_.recovery().value()) {
+        facts["recovery_point"] = std::to_string(to_microseconds(*point));
+    }
+    registry_.set_lanes(moved, facts);
     look_at_gaps();
     order_.update_recovery();
-    if (const auto point = order_.recovery().value()) {
-        registry_.set_fact("recovery_point", std::to_string(to_microseconds(*point)));
-    }
 }
 
 void Receiver::look_at_gaps() {
@@ -266,8 +219,20 @@ std::variant<ItemTask, Result> Receiver::task_of(const StoreId& store,
     return item;
 }
 
+/// What was announced up to `announced` may be what this item was: renamed, and replaced.
+void Receiver::keep_what_goes(const StoreId& store, const protocol::Event& event,
+                              const Digest& digest, const Position& announced) {
+    const auto content = verify::blob_content(digest);
+    const bool stays = content && event.payload.has_blob_put() &&
+                       event.payload.blob_put().content().sha256() == view(content->hash);
+    if (content && !stays && content->size > limits::inline_content_bytes) {
+        pulls_.keep(store, *protocol::item_of(event.payload), *content, announced);
+    }
+}
+
 std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
                                                     const std::vector<ApplyOrder::Task>& tasks,
+                                                    const Announced& announced,
                                                     const std::stop_token& stop) {
     std::vector<ApplyOrder::Finished> finished;
     std::vector<ApplyOrder::Task> to_apply;
@@ -292,11 +257,17 @@ std::vector<ApplyOrder::Finished> Receiver::work_on(ItemApply& apply,
             finished.push_back({task, {Result::Kind::Unneeded, {}, {}, {}, {}}});
             continue;
         }
+        if (known && announced) {
+            keep_what_goes(apply.store(), *task.event, known->digest, announced->newest);
+        }
         to_apply.push_back(task);
         items.push_back(std::get<ItemTask>(std::move(item)));
     }
     if (!items.empty()) {
         auto results = apply.apply(items, stop);
+        if (std::any_of(results.begin(), results.end(), may_want_room)) {
+            pulls_.let_go_of_kept(apply.store(), std::nullopt);
+        }
         for (size_t i = 0; i < results.size(); ++i) {
             finished.push_back({to_apply[i], std::move(results[i])});
         }
@@ -320,16 +291,22 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
                            : order_.take_items(store, items_at_once, item_bytes_at_once, ready);
     if (tasks.empty()) {
         wait_for_change(lock);
+        const Position open = order_.open_from(store);
+        lock.unlock();
+        pulls_.let_go_of_kept(store, open);
         return;
     }
     ++out_;
+    set_applying(store, tasks, true);
+    const auto announced = order_.announced(store);
     lock.unlock();
     std::vector<ApplyOrder::Finished> finished;
     try {
-        finished = work_on(apply, tasks, stop);
+        finished = work_on(apply, tasks, announced, stop);
     } catch (...) {
         lock.lock();
         --out_;
+        set_applying(store, tasks, false);
         order_.give_back(store, tasks);
         changed_.notify_all();
         throw;
@@ -343,9 +320,12 @@ void Receiver::apply_items(ItemApply& apply, const std::stop_token& stop) {
     }
     lock.lock();
     --out_;
+    set_applying(store, tasks, false);
     order_.finish_items(store, finished);
+    const Position open = order_.open_from(store);
     changed_.notify_all();
     lock.unlock();
+    pulls_.let_go_of_kept(store, open);
     for (const auto& [position, content] : contents) {
         pulls_.release(store, position, content);
     }

@@ -37,6 +37,9 @@ struct ReceiverLaneStatus {
     std::optional<Latencies::Percentiles> took;  ///< of the last hour
 };
 
+/// The next Receiver takes in nothing of the database before its copy has ended.
+void await_copy(Registry& registry, const StoreId& store);
+
 /// Reads this site's stream and runs the order of apply between the lanes' workers. run() is the
 /// reading thread; apply_items() and apply_database() are the bodies of the lanes' workers. Owner:
 /// the program.
@@ -47,6 +50,9 @@ class Receiver {
         uint64_t epoch = 0;
         ApplyOrder::Options order;
         std::chrono::milliseconds wait{250};  ///< of a step that has nothing to do
+        /// Where the epoch has ended, of each lane: what comes behind is not applied. Empty: it
+        /// goes on.
+        std::map<StoreId, Position> ends{};
     };
     Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
              Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,
@@ -81,6 +87,10 @@ class Receiver {
     /// is finished and recorded.
     Position accepted() const;
     Position passed(const StoreId& store) const;
+    /// A worker holds a task of the item: what it did is not recorded yet. Any thread.
+    bool is_applying(const StoreId& store, const std::string& item) const;
+    /// Of an epoch that has ended: everything of the lane that is before its end is applied.
+    bool has_ended(const StoreId& store) const;
     /// How long the store's changes took since the start.
     Latencies::Total latencies(const StoreId& store) const;
     /// The commit up to which a database is applied here; 0: unknown.
@@ -92,6 +102,7 @@ class Receiver {
     }
 
   private:
+    bool is_behind_end(const protocol::Event& event) const;
     /// False: reading goes on at an earlier place.
     bool accept(const protocol::Message& message, const StoredMessage& stored);
     /// Looks where the stream goes on behind the last message.
@@ -105,10 +116,16 @@ class Receiver {
     bool content_is_ready(const StoreId& store, const protocol::Event& event);
     std::variant<ItemTask, Result> task_of(const StoreId& store,
                                            const protocol::Event& event) const;
+    using Announced = std::optional<Announcements::Range>;
     std::vector<ApplyOrder::Finished> work_on(ItemApply& apply,
                                               const std::vector<ApplyOrder::Task>& tasks,
+                                              const Announced& announced,
                                               const std::stop_token& stop);
+    void keep_what_goes(const StoreId& store, const protocol::Event& event, const Digest& digest,
+                        const Position& announced);
     void set_copied(const StoreId& store, const DatabasePosition& position);
+    void take_in_unread();
+    void set_applying(const StoreId& store, const std::vector<ApplyOrder::Task>& tasks, bool out);
 
     Options options_;
     Stream& stream_;
@@ -128,9 +145,11 @@ class Receiver {
     };
     std::map<StoreId, Copy> copies_;
     std::set<StoreId> copying_;
-    size_t out_ = 0;       ///< workers that hold tasks
+    size_t out_ = 0;                                     ///< workers that hold tasks
+    std::map<StoreId, std::set<std::string>> applying_;  ///< items of the tasks that are out
     bool paused_ = false;  ///< the order begins again: no task is handed out
     std::set<StoreId> held_;
+    Position read_through_;  ///< events up to here were taken in, or are behind an end
 
     protocol::EventLog events_;  // locks for itself
 
@@ -138,6 +157,7 @@ class Receiver {
     protocol::Assembler assembler_;
     std::optional<protocol::ChainPoint> last_;
     uint64_t next_ = 1;
+    std::deque<StoredMessage> unread_;  ///< read from the stream, and not taken in
     size_t event_bytes_ = 0;
     SteadyTime persist_at_{};
     SteadyTime look_at_{};

@@ -289,26 +289,45 @@ Registry::Looks Registry::looks(const StoreId& store) const {
     return looks;
 }
 
+const std::map<StoreId, Registry::LanePosition>& Registry::State::read_lanes() const {
+    if (!lanes) {
+        std::map<StoreId, LanePosition> read;
+        database.query(
+            "SELECT epoch, session, number, transaction_epoch, transaction_session, "
+            "transaction_number, store FROM lane",
+            {}, [&](const RowView& row) {
+                read[StoreId::parse(row.text(6)).value_or(StoreId{})] = {position_at(row, 0),
+                                                                         position_at(row, 3)};
+                return true;
+            });
+        lanes = std::move(read);
+    }
+    return *lanes;
+}
+
 Registry::LanePosition Registry::lane(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    LanePosition lane;
-    state_->database.query(
-        "SELECT epoch, session, number, transaction_epoch, transaction_session, "
-        "transaction_number FROM lane WHERE store = ?",
-        {store.to_string()}, [&](const RowView& row) {
-            lane = {position_at(row, 0), position_at(row, 3)};
-            return false;
-        });
-    return lane;
+    const auto& lanes = state_->read_lanes();
+    const auto known = lanes.find(store);
+    return known == lanes.end() ? LanePosition{} : known->second;
 }
 
 void Registry::set_lane(const StoreId& store, const LanePosition& position) {
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute(
-        "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?, ?, ?)",
-        {store.to_string(), number(position.finished.epoch), number(position.finished.session),
-         number(position.finished.number), number(position.transaction.epoch),
-         number(position.transaction.session), number(position.transaction.number)});
+    state_->set_lane(store, position);
+}
+
+void Registry::set_lanes(const std::map<StoreId, LanePosition>& positions,
+                         const std::map<std::string, std::string>& facts) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.transaction([&] {
+        for (const auto& [store, position] : positions) {
+            state_->set_lane(store, position);
+        }
+        for (const auto& [name, value] : facts) {
+            state_->set_fact(name, value);
+        }
+    });
 }
 
 void Registry::add_exception(const Exception& exception) {
@@ -431,7 +450,7 @@ bool Registry::may_be_damaged(const StoreId& store, const std::string& item) con
 
 std::optional<Position> Registry::oldest_exception() const {
     std::scoped_lock lock(state_->mutex);
-    if (state_->database.query_integer("SELECT 1 FROM gap LIMIT 1")) {
+    if (!state_->read_gaps().empty()) {
         return Position{};
     }
     std::optional<Position> oldest;
@@ -446,6 +465,7 @@ std::optional<Position> Registry::oldest_exception() const {
 
 void Registry::set_gap(const StoreId& store, const Position& at, TimePoint now) {
     std::scoped_lock lock(state_->mutex);
+    state_->gaps.reset();
     state_->database.execute(
         "INSERT INTO gap (store, epoch, session, number, since_us, rows_epoch, rows_session, "
         "rows_number) VALUES (?1, ?2, ?3, ?4, ?5, ?2, ?3, ?4) "
@@ -459,18 +479,28 @@ void Registry::set_gap(const StoreId& store, const Position& at, TimePoint now) 
          to_microseconds(now)});
 }
 
+const std::map<StoreId, Registry::Gap>& Registry::State::read_gaps() const {
+    if (!gaps) {
+        std::map<StoreId, Gap> read;
+        database.query(
+            "SELECT epoch, session, number, since_us, passed, rows_wait, rows_epoch, "
+            "rows_session, rows_number, store FROM gap",
+            {}, [&](const RowView& row) {
+                read[StoreId::parse(row.text(9)).value_or(StoreId{})] =
+                    Gap{position_at(row, 0), from_microseconds(row.integer(3)), row.integer(4) != 0,
+                        row.integer(5) != 0, position_at(row, 6)};
+                return true;
+            });
+        gaps = std::move(read);
+    }
+    return *gaps;
+}
+
 std::optional<Registry::Gap> Registry::gap(const StoreId& store) const {
     std::scoped_lock lock(state_->mutex);
-    std::optional<Gap> gap;
-    state_->database.query(
-        "SELECT epoch, session, number, since_us, passed, rows_wait, rows_epoch, rows_session, "
-        "rows_number FROM gap WHERE store = ?",
-        {store.to_string()}, [&](const RowView& row) {
-            gap = Gap{position_at(row, 0), from_microseconds(row.integer(3)), row.integer(4) != 0,
-                      row.integer(5) != 0, position_at(row, 6)};
-            return false;
-        });
-    return gap;
+    const auto& gaps = state_->read_gaps();
+    const auto known = gaps.find(store);
+    return known == gaps.end() ? std::nullopt : std::optional(known->second);
 }
 
 void Registry::set_gap_passed(const StoreId& store, const Position& at) {
@@ -479,6 +509,7 @@ void Registry::set_gap_passed(const StoreId& store, const Position& at) {
 
 void Registry::let_rows_wait_from(const StoreId& store, const Position& from) {
     std::scoped_lock lock(state_->mutex);
+    state_->gaps.reset();
     state_->database.execute(
         "UPDATE gap SET rows_epoch = ?2, rows_session = ?3, rows_number = ?4 WHERE store = ?1 AND "
         "rows_wait AND (rows_epoch, rows_session, rows_number) > (?2, ?3, ?4)",
@@ -502,11 +533,18 @@ void Registry::clear() {
         }
     });
     state_->sums.forget();
+    state_->gaps.reset();
+    state_->lanes.reset();
 }
 
 void Registry::set_fact(const std::string& name, const std::string& value) {
     std::scoped_lock lock(state_->mutex);
-    state_->database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", {name, value});
+    state_->set_fact(name, value);
+}
+
+void Registry::forget_fact(const std::string& name) {
+    std::scoped_lock lock(state_->mutex);
+    state_->database.execute("DELETE FROM fact WHERE name = ?", {name});
 }
 
 std::optional<std::string> Registry::fact(const std::string& name) const {

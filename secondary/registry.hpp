@@ -166,6 +166,9 @@ class Registry {
     };
     LanePosition lane(const StoreId& store) const;
     void set_lane(const StoreId& store, const LanePosition& position);
+    /// The same of several, and facts (see set_fact), with one sync.
+    void set_lanes(const std::map<StoreId, LanePosition>& positions,
+                   const std::map<std::string, std::string>& facts);
 
     void add_exception(const Exception& exception);
     /// The exception of the whole store (protocol::whole_store), if it began before `open_from`, is
@@ -225,6 +228,7 @@ class Registry {
     /// Small facts that must survive a restart: "safe", "recovery_point", ...
     void set_fact(const std::string& name, const std::string& value);
     std::optional<std::string> fact(const std::string& name) const;
+    void forget_fact(const std::string& name);
 
   private:
     struct State;

@@ -248,7 +248,21 @@ struct Registry::State {
 
     unsigned count_finding(const StoreId& store, const std::string& item);
 
+    void set_lane(const StoreId& store, const LanePosition& position) {
+        lanes.reset();
+        database.execute(
+            "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?, ?, ?)",
+            {store.to_string(), number(position.finished.epoch), number(position.finished.session),
+             number(position.finished.number), number(position.transaction.epoch),
+             number(position.transaction.session), number(position.transaction.number)});
+    }
+
+    void set_fact(const std::string& name, const std::string& value) {
+        database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", {name, value});
+    }
+
     void set_finished(const StoreId& store, const Position& finished) {
+        lanes.reset();
         database.execute(
             "INSERT INTO lane (store, epoch, session, number) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (store) DO UPDATE SET epoch = excluded.epoch, "
@@ -259,13 +273,20 @@ struct Registry::State {
 
     void change_gap(const std::string& change, const StoreId& store, const Position& at) {
         std::scoped_lock lock(mutex);
+        gaps.reset();
         database.execute(
             change + " WHERE store = ? AND (epoch, session, number) = (?, ?, ?)",
             {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
     }
 
+    const std::map<StoreId, Gap>& read_gaps() const;
+    const std::map<StoreId, LanePosition>& read_lanes() const;
+
     const Clock& clock;
     mutable std::mutex mutex;
+    /// They are asked for with each event; nullopt: changed since they were read.
+    mutable std::optional<std::map<StoreId, Gap>> gaps;
+    mutable std::optional<std::map<StoreId, LanePosition>> lanes;
     /// What is being read, and whether it was asked for since that began.
     std::map<StoreId, std::map<std::string, bool>> looking;
     mutable sqlite::Database database;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "adapters/sqlite/database.hpp"
+#include "base/error.hpp"
 #include "protocol/message.hpp"
 #include "secondary/registry_schema.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -255,6 +256,27 @@ TEST_F(RegistryTest, RowsWaitFromTheOldestPlaceThatAGapSwallowed) {
     registry_.let_rows_pass(blobs, at(30));
     registry_.set_gap(blobs, at(40), second(3));
     EXPECT_EQ(registry_.gap(blobs)->rows_from, at(40)) << "what was before is here";
+}
+
+TEST(RegistryFile, WhatCouldNotBeReadIsNotTakenForNone) {
+    const test::TemporaryDirectory directory;
+    const auto file = directory.path() / "registry.db";
+    const ManualClock clock;
+    Registry registry(file, clock);
+    registry.set_gap(blobs, at(4), second(1));
+    registry.set_lane(blobs, {at(3), {}});
+    sqlite::Database other(file, sqlite::Database::Sync::Normal);
+    other.execute("ALTER TABLE gap RENAME TO away");
+    other.execute("ALTER TABLE lane RENAME TO gone");
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_THROW(registry.gap(blobs), Error);
+        EXPECT_THROW(registry.oldest_exception(), Error);
+        EXPECT_THROW(registry.lane(blobs), Error);
+    }
+    other.execute("ALTER TABLE away RENAME TO gap");
+    other.execute("ALTER TABLE gone RENAME TO lane");
+    EXPECT_EQ(registry.gap(blobs)->at, at(4));
+    EXPECT_EQ(registry.lane(blobs).finished, at(3));
 }
 
 TEST(RegistryFile, SurvivesARestart) {

@@ -12,12 +12,12 @@ namespace {
 
 constexpr std::chrono::seconds look_around(5);
 
-/// Decodes a whole payload, for the few kinds of message that the relay must look into.
-std::optional<v1::Payload> payload_of(const protocol::Message& message) {
+/// Decodes whole payloads, for the few kinds of message that the relay must look into.
+std::vector<protocol::Event> events_of(const protocol::Message& message) {
     protocol::Assembler assembler;
-    auto event = assembler.add(message);
-    auto* whole = std::get_if<std::optional<protocol::Event>>(&event);
-    return whole != nullptr && *whole ? std::optional(std::move((*whole)->payload)) : std::nullopt;
+    auto added = assembler.add(message);
+    auto* events = std::get_if<std::vector<protocol::Event>>(&added);
+    return events == nullptr ? std::vector<protocol::Event>{} : std::move(*events);
 }
 
 }  // namespace
@@ -50,6 +50,7 @@ void Relay::begin() {
     cursor_ = {};
     const Stream::Info info = writer_.begin();
     const Position finished = finished_everywhere();
+    purge();  // one that is full takes nothing more
     cursor_.last = protocol::find_newest(local_, options_.cluster, options_.epoch, info);
     // When this site's stream is empty or new, go on from what is applied.
     const Position position = cursor_.last ? cursor_.last->position : finished;
@@ -82,7 +83,7 @@ void Relay::name_contents_since(const Position& position) {
         for (const StoredMessage& stored : messages) {
             auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
             if (const auto* message = std::get_if<protocol::Message>(&opened)) {
-                want_content(*message);
+                want_content(*message, true);
                 note(*message);
             }
         }
@@ -116,6 +117,10 @@ void Relay::check(std::vector<StoredMessage> messages) {
         cursor_.next = stored.sequence + 1;
         auto opened = protocol::open(stored.bytes, options_.cluster, options_.epoch);
         if (const auto* refusal = std::get_if<protocol::Refusal>(&opened)) {
+            if (*refusal == protocol::Refusal::NewerVersion && !cursor_.outgoing.empty()) {
+                cursor_.next = stored.sequence;  // what came before is stored first
+                return;
+            }
             refuse(*refusal, stored.sequence);
             continue;
         }
@@ -162,7 +167,7 @@ void Relay::store() {
     }
     // Before anybody can have applied them, and wants it no more.
     for (const protocol::Message& message : cursor_.accepted) {
-        want_content(message);
+        want_content(message, false);
     }
     while (!cursor_.outgoing.empty()) {
         writer_.append(cursor_.outgoing);
@@ -181,14 +186,29 @@ void Relay::store() {
     on_relayed_();
 }
 
-void Relay::want_content(const protocol::Message& message) {
+/// Of what is read again: nobody would take its content, nor let go of it. (Who applies it once
+/// more asks for that himself.)
+bool Relay::is_applied(const protocol::Event& event, bool again) const {
+    const bool is_past = event.position <= registry_.lane(*event.store).finished;
+    if (is_past || !again) {
+        return is_past;
+    }
+    const auto state = registry_.find(*event.store, *protocol::item_of(event.payload));
+    return state && state->position >= event.position;
+}
+
+void Relay::want_content(const protocol::Message& message, bool again) {
     if (!message.store || message.envelope.pull_bytes() == 0) {
         return;
     }
-    // Such an event is small: it carries a reference instead of the content.
-    if (const auto payload = payload_of(message)) {
-        for (const v1::Content* content : protocol::pulled_contents(*payload)) {
-            pulls_.want(*message.store, message.position(), *content);
+    // Large ones carry references instead of contents.
+    for (const protocol::Event& event : events_of(message)) {
+        const auto contents = protocol::pulled_contents(event.payload);
+        if (contents.empty() || is_applied(event, again)) {
+            continue;
+        }
+        for (const v1::Content* content : contents) {
+            pulls_.want(*message.store, event.position, *content);
         }
     }
 }
@@ -198,14 +218,14 @@ void Relay::note(const protocol::Message& message) {
     if (message.store && envelope.end_lsn() != 0) {
         noted_.push_back({message.position(), *message.store, Lsn{envelope.end_lsn()}});
     }
-    if (!message.store) {
-        const auto payload = payload_of(message);
-        if (payload && payload->has_marker()) {
-            for (const v1::Marker::Lane& lane : payload->marker().lanes()) {
-                const auto store = StoreId::parse(lane.store());
-                if (store && lane.decoded_through_lsn() != 0) {
-                    noted_.push_back({message.position(), *store, Lsn{lane.decoded_through_lsn()}});
-                }
+    if (message.store) {
+        return;
+    }
+    for (const protocol::Event& event : events_of(message)) {
+        for (const v1::Marker::Lane& lane : event.payload.marker().lanes()) {
+            const auto store = StoreId::parse(lane.store());
+            if (store && lane.decoded_through_lsn() != 0) {
+                noted_.push_back({event.position, *store, Lsn{lane.decoded_through_lsn()}});
             }
         }
     }
@@ -213,9 +233,9 @@ void Relay::note(const protocol::Message& message) {
 
 void Relay::note_gap(const protocol::Message& message) {
     spdlog::warn("relay: events are missing before {}; every store is compared with the primary",
-                 message.position().to_string());
+                 message.first().to_string());
     for (const StoreId& store : options_.stores) {
-        registry_.set_gap(store, message.position(), clock_.now());
+        registry_.set_gap(store, message.first(), clock_.now());
     }
     status_.with([](RelayStatus& status) { ++status.gaps; });
 }
@@ -246,12 +266,7 @@ void Relay::check_upstream() {
 }
 
 void Relay::purge() {
-    const Position finished = finished_everywhere();
-    const Stream::Info info = local_.info();
-    const auto place = protocol::find_behind(local_, options_.cluster, options_.epoch, finished);
-    if (place.sequence > info.first_sequence + 2 * limits::stream_margin_messages) {
-        local_.purge_below(place.sequence - limits::stream_margin_messages);
-    }
+    protocol::purge_through(local_, options_.cluster, options_.epoch, finished_everywhere());
 }
 
 void Relay::advance_safe() {

@@ -79,11 +79,13 @@ class Relay {
     };
     Position finished_everywhere() const;
     void name_contents_since(const Position& position);
+    bool is_applied(const protocol::Event& event, bool again) const;
     void check(std::vector<StoredMessage> messages);
     /// True: reading goes on at an earlier place than the message at `sequence`.
     bool went_back(uint64_t sequence);
     void store();
-    void want_content(const protocol::Message& message);
+    /// `again`: it was relayed before.
+    void want_content(const protocol::Message& message, bool again);
     void note(const protocol::Message& message);
     void note_gap(const protocol::Message& message);
     void refuse(protocol::Refusal refusal, uint64_t sequence);

@@ -79,7 +79,7 @@ bool Sweep::step(const std::stop_token& stop) {
         require_disk(stop);
     }
     if (!suspects.empty()) {
-        wait_for_what_is_coming(suspects.size(), stop);
+        wait_for_what_is_coming([&] { return doubts_of(suspects); }, stop);
         judge(suspects, stop);
     }
     return true;
@@ -171,16 +171,40 @@ std::optional<bool> Sweep::look_at(Suspect& suspect, const std::stop_token& stop
     return !differs(suspect.look, suspect.state);
 }
 
-void Sweep::wait_for_what_is_coming(size_t suspects, const std::stop_token& stop) {
+/// What was applied meanwhile was looked at by that.
+std::string Sweep::doubts_of(const std::vector<Suspect>& suspects) const {
+    const auto count = std::count_if(suspects.begin(), suspects.end(), [&](const Suspect& suspect) {
+        const auto now = registry_.find(options_.store, suspect.item);
+        return now && now->position == suspect.state.position;
+    });
+    const std::string store = options_.store.to_string();
+    return count == 0 ? ""
+                      : counted(static_cast<size_t>(count), "item of " + store + " differs",
+                                "items of " + store + " differ") +
+                            " from what was applied, or a change is on its way";
+}
+
+std::string Sweep::doubts_of(const std::vector<std::string>& extras) const {
+    const auto count = std::count_if(extras.begin(), extras.end(),
+                                     [&](const std::string& name) { return is_unknown(name); });
+    const std::string store = options_.store.to_string();
+    return count == 0 ? ""
+                      : counted(static_cast<size_t>(count), "item of " + store + " is",
+                                "items of " + store + " are") +
+                            " here and were never applied, or are on their way";
+}
+
+void Sweep::wait_for_what_is_coming(const std::function<std::string()>& doubts,
+                                    const std::stop_token& stop) {
     const Position newest = lane_.newest();
     const SteadyTime end = clock_.steady_now() + options_.patience;
     while (lane_.finished() <= newest) {
         if (clock_.steady_now() >= end) {
-            throw Error(Reaction::Retry,
-                        counted(suspects, "item of " + options_.store.to_string() + " differs",
-                                "items of " + options_.store.to_string() + " differ") +
-                            " from what was applied, or a change is on its way: the primary, or "
-                            "apply, is silent",
+            const std::string text = doubts();
+            if (text.empty()) {
+                return;
+            }
+            throw Error(Reaction::Retry, text + ": the primary, or apply, is silent",
                         "antipode status");
         }
         if (sleep_unless_stopped(lane_interval, stop)) {
@@ -254,7 +278,7 @@ bool Sweep::look_for_extras(const std::stop_token& stop) {
     }
     std::vector<std::string> extras = unknown_names(stop);
     if (!extras.empty()) {
-        wait_for_what_is_coming(extras.size(), stop);
+        wait_for_what_is_coming([&] { return doubts_of(extras); }, stop);
         const std::vector<std::string> still = unknown_names(stop);
         std::erase_if(extras, [&](const std::string& name) {
             return std::find(still.begin(), still.end(), name) == still.end();
@@ -275,13 +299,17 @@ bool Sweep::judge_seen(const std::stop_token& stop) {
     auto seen = all;
     std::set<std::string> extras = extras_;
     std::erase_if(seen, [&](const auto& name) { return name.second && !is_unknown(name.first); });
-    const bool any_here =
-        std::any_of(seen.begin(), seen.end(), [](const auto& name) { return name.second; });
-    if (any_here) {
-        wait_for_what_is_coming(seen.size(), stop);
+    std::vector<std::string> here;
+    for (const auto& [name, is_here] : seen) {
+        if (is_here) {
+            here.push_back(name);
+        }
     }
-    for (const auto& [name, here] : seen) {
-        if (!here) {
+    if (!here.empty()) {
+        wait_for_what_is_coming([&] { return doubts_of(here); }, stop);
+    }
+    for (const auto& [name, is_here] : seen) {
+        if (!is_here) {
             std::erase_if(extras, [&](const std::string& extra) {
                 return extra == name || extra.starts_with(name + "/");
             });

@@ -80,7 +80,12 @@ class Sweep {
     std::optional<bool> look_at(Suspect& suspect, const std::stop_token& stop);
     std::vector<std::string> due_items();
     void require_disk(const std::stop_token& stop);
-    void wait_for_what_is_coming(size_t suspects, const std::stop_token& stop);
+    /// `doubts`: what would then still be in doubt, in words; empty: nothing, however long it
+    /// takes.
+    void wait_for_what_is_coming(const std::function<std::string()>& doubts,
+                                 const std::stop_token& stop);
+    std::string doubts_of(const std::vector<Suspect>& suspects) const;
+    std::string doubts_of(const std::vector<std::string>& extras) const;
     void judge(const std::vector<Suspect>& suspects, const std::stop_token& stop);
     void report(const Suspect& suspect);
     std::vector<std::string> unknown_names(const std::stop_token& stop);

@@ -282,6 +282,29 @@ TEST_F(SweepTest, SaysWhenItCannotKnow) {
     EXPECT_EQ(exceptions(), "");
 }
 
+/// An initial sync takes longer than that, and has applied by then what was seen.
+TEST_F(SweepTest, WhatWasAppliedMeanwhileIsInDoubtNoMore) {
+    make({.store = blobs, .every = 24h, .patience = 0ms});
+    sweep_->look_for_extras({});
+    apply("a", "1");
+    finished_ = {};
+    sweep_->seen("b", true);
+    before_finished_ = [&] {
+        before_finished_ = {};
+        apply("b", "1");
+        finished_ = {};
+    };
+    EXPECT_TRUE(sweep_->look_for_extras({}));
+    EXPECT_EQ(sweep_->status().extras, 0U);
+    sweep_->seen("stray", true);
+    try {
+        sweep_->look_for_extras({});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("1 item of blobs/uploads is here and"));
+    }
+}
+
 TEST_F(SweepTest, AnEmptyDiskIsNoThousandFindings) {
     for (int i = 0; i < 100; ++i) {
         apply("file " + std::to_string(i), "1");

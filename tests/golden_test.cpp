@@ -177,7 +177,7 @@ TEST(Golden, MessagesOfEveryKindAreStillRead) {
     for (const Sample& sample : samples()) {
         const auto file = golden / (sample.name + ".bin");
         if (writing) {
-            test::write_file(file, sealer.seal(sample.store, captured, sample.payload).messages[0]);
+            test::write_file(file, sealer.seal(sample.store, captured, sample.payload)[0].bytes);
         }
         auto opened = open(test::read_file(file), "demo", 1);
         ASSERT_TRUE(std::holds_alternative<Message>(opened)) << sample.name;
@@ -185,12 +185,32 @@ TEST(Golden, MessagesOfEveryKindAreStillRead) {
         EXPECT_EQ(continuity(last, message), Continuity::Joins) << sample.name;
         last = ChainPoint{message.position(), message.hash};
         Assembler assembler;
-        const auto event = std::get<std::optional<Event>>(assembler.add(message));
-        ASSERT_TRUE(event) << sample.name;
-        EXPECT_EQ(event->store, sample.store);
-        EXPECT_EQ(event->captured_at, captured);
-        EXPECT_EQ(event->payload.SerializeAsString(), sample.payload.SerializeAsString())
+        const auto events = std::get<std::vector<Event>>(assembler.add(message));
+        ASSERT_EQ(events.size(), 1U) << sample.name;
+        EXPECT_EQ(events[0].store, sample.store);
+        EXPECT_EQ(events[0].captured_at, captured);
+        EXPECT_EQ(events[0].payload.SerializeAsString(), sample.payload.SerializeAsString())
             << sample.name;
+    }
+}
+
+TEST(Golden, AMessageThatSeveralEventsShareIsStillRead) {
+    const auto file = golden / "shared.bin";
+    if (writing) {
+        Sealer sealer("demo", 1, 1'700'000'000'000'000, std::nullopt);
+        sealer.add(blobs, captured, blob_put());
+        sealer.add(blobs, captured, blob_put());
+        test::write_file(file, sealer.take().front().bytes);
+    }
+    auto opened = open(test::read_file(file), "demo", 1);
+    ASSERT_TRUE(std::holds_alternative<Message>(opened));
+    EXPECT_EQ(std::get<Message>(opened).first().number, 1U);
+    Assembler assembler;
+    const auto events = std::get<std::vector<Event>>(assembler.add(std::get<Message>(opened)));
+    ASSERT_EQ(events.size(), 2U);
+    for (uint64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(events[i].position.number, i + 1);
+        EXPECT_EQ(events[i].payload.SerializeAsString(), blob_put().SerializeAsString());
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/digest.hpp"
 
@@ -10,6 +11,13 @@ namespace antipode::verify {
 /// big-endian number of 8 bytes. Mode and times are mirrored but are no part of it: they differ
 /// legitimately (a site may need other permissions), and wrong ones lose nobody's data.
 Digest blob_digest(const Sha256& content, uint64_t size);
+
+struct BlobContent {
+    Sha256 hash{};
+    uint64_t size = 0;
+};
+/// What such a digest is of; nullopt: it is another one.
+std::optional<BlobContent> blob_content(const Digest& digest);
 
 /// "directory-1", the digest of a directory that is an item of its own: the one byte '/'. It is
 /// there, and that is all; its mode is no part of it, as a file's is not.

@@ -15,5 +15,15 @@ TEST(BlobDigest, IsTheHashAndTheSize) {
               "0000000000000000");
 }
 
+TEST(BlobDigest, SaysWhatItIsOf) {
+    const auto content = blob_content(blob_digest(sha256("hello\n"), 0x123456789));
+    ASSERT_TRUE(content);
+    EXPECT_EQ(content->hash, sha256("hello\n"));
+    EXPECT_EQ(content->size, 0x123456789u);
+    EXPECT_FALSE(blob_content(Digest{}));
+    EXPECT_FALSE(blob_content(directory_digest()));
+    EXPECT_FALSE(blob_content({"blob-1", "short"}));
+}
+
 }  // namespace
 }  // namespace antipode::verify

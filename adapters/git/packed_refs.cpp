@@ -35,30 +35,6 @@ std::string describe(const std::filesystem::path& git_dir) {
     return "updating refs of " + printable(git_dir.native());
 }
 
-RefMap read_packed(const std::filesystem::path& git_dir) {
-    RefMap refs;
-    const std::filesystem::path file = git_dir / packed_refs_file;
-    if (access(file.c_str(), F_OK) != 0) {
-        return refs;
-    }
-    const std::string text = read_small_file(file, packed_refs_bytes);
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        const std::string_view line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-        if (line.empty() || line.front() == '#' || line.front() == '^') {
-            continue;
-        }
-        const size_t space = line.find(' ');
-        const auto oid = from_hex(line.substr(0, space));
-        if (space == std::string_view::npos || !oid) {
-            throw Error(Reaction::Resync, describe(git_dir) + ": packed-refs cannot be read");
-        }
-        refs.emplace_hint(refs.end(), std::string(line.substr(space + 1)), RefValue::direct(*oid));
-    }
-    return refs;
-}
-
 /// A ref's own file would hide what is packed.
 void refuse_loose(const std::filesystem::path& git_dir, const RefChange& change) {
     struct stat info {};
@@ -157,6 +133,31 @@ void pack_all(const Program& program, const std::filesystem::path& git_dir,
 
 }  // namespace
 
+RefMap read_packed_refs(const std::filesystem::path& git_dir) {
+    RefMap refs;
+    const std::filesystem::path file = git_dir / packed_refs_file;
+    if (access(file.c_str(), F_OK) != 0) {
+        return refs;
+    }
+    const std::string text = read_small_file(file, packed_refs_bytes);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        const std::string_view line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+        if (line.empty() || line.front() == '#' || line.front() == '^') {
+            continue;
+        }
+        const size_t space = line.find(' ');
+        const auto oid = from_hex(line.substr(0, space));
+        if (space == std::string_view::npos || !oid) {
+            throw Error(Reaction::Resync, "repository " + printable(git_dir.native()) +
+                                              ": packed-refs cannot be read");
+        }
+        refs.emplace_hint(refs.end(), std::string(line.substr(space + 1)), RefValue::direct(*oid));
+    }
+    return refs;
+}
+
 bool remove_leftover(const std::string& lock, const std::filesystem::path& git_dir) {
     std::error_code ignored;
     const auto since = std::filesystem::last_write_time(lock, ignored);
@@ -181,7 +182,7 @@ void move_refs_at_once(const Program& program, const std::filesystem::path& git_
     pack_all(program, git_dir, stop);
     {
         PackedRefsLock lock(git_dir, stop);
-        RefMap refs = read_packed(git_dir);
+        RefMap refs = read_packed_refs(git_dir);
         change_all(git_dir, changes, refs);
         lock.become(text_of(refs));
     }

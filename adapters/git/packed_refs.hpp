@@ -9,6 +9,9 @@
 
 namespace antipode::git {
 
+/// What packed-refs says; empty when there is none. Throws Error{Resync} when it cannot be read.
+RefMap read_packed_refs(const std::filesystem::path& git_dir);
+
 /// Moves many direct refs of a repository at one moment: all refs are packed, and one file with the
 /// new values takes the place of packed-refs. Readers, and whoever comes after a crash, see all of
 /// the old values or all of the new ones. Names may be freed and used in the same step (a, a/b).

@@ -269,6 +269,7 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
         make_directory();
     }
     if ((pack.empty() || push->index(pack.bytes, directory_)) && push->prove(needed.oids, known)) {
+        is_synced_ = true;  // libgit2 does, before it gives them their names
         return true;
     }
     clear();
@@ -292,7 +293,9 @@ void Quarantine::release() {
             continue;  // what a run of git that failed has left
         }
         names.push_back(name);
-        sync_path(entry.path());
+        if (!is_synced_) {
+            sync_path(entry.path());
+        }
     }
     // A pack is there for readers as soon as its index is: that comes last.
     std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {

@@ -59,6 +59,7 @@ class Quarantine {
     const Program& program_;
     std::filesystem::path git_dir_;
     std::filesystem::path directory_;  ///< empty until there is something to keep apart
+    bool is_synced_ = false;           ///< what is in it, but for its names
     bool is_closed_ = false;           ///< every link of what was indexed leads to what was indexed
 };
 

@@ -5,12 +5,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <git2.h>
 #include <sys/stat.h>
 
 #include "adapters/git/beside_refs.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/libgit2.hpp"
+#include "adapters/git/packed_refs.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/handle.hpp"
@@ -18,9 +18,6 @@
 namespace antipode::git {
 namespace {
 
-using RepositoryHandle = Handle<git_repository, git_repository_free>;
-using IteratorHandle = Handle<git_reference_iterator, git_reference_iterator_free>;
-using ReferenceHandle = Handle<git_reference, git_reference_free>;
 using DirectoryHandle = Handle<DIR, closedir>;
 
 constexpr int tries = 4;
@@ -133,34 +130,28 @@ RefValue parse_ref_file(const std::filesystem::path& git_dir, const std::string&
     return RefValue::direct(*oid);
 }
 
-RefMap read_through_libgit2(const std::filesystem::path& git_dir) {
-    initialize_libgit2();
-    const auto check = [&](int code) {
-        if (code < 0) {
-            const git_error* error = git_error_last();
-            throw_unreadable(git_dir, error != nullptr ? error->message : "unknown error");
-        }
-    };
-    RepositoryHandle repository;
-    check(git_repository_open_bare(OutParam(repository), git_dir.c_str()));
-    IteratorHandle iterator;
-    check(git_reference_iterator_new(OutParam(iterator), repository.get()));
+struct FilesRead {
     RefMap refs;
-    while (true) {
-        ReferenceHandle reference;
-        const int code = git_reference_next(OutParam(reference), iterator.get());
-        if (code == GIT_ITEROVER) {
-            return refs;
-        }
-        check(code);
-        RefValue& value = refs[git_reference_name(reference.get())];
-        if (git_reference_type(reference.get()) == GIT_REFERENCE_SYMBOLIC) {
-            value.target = git_reference_symbolic_target(reference.get());
-        } else {
-            const auto* oid = git_reference_target(reference.get());
-            value.oid.assign(reinterpret_cast<const char*>(oid->id), GIT_OID_RAWSZ);
+    std::string broken;  ///< one that could not be read, if the files held still
+};
+
+/// What a ref's own file says hides what is packed.
+FilesRead read_files(const std::filesystem::path& git_dir, const std::vector<std::string>& loose,
+                     size_t oid_size) {
+    FilesRead read{read_packed_refs(git_dir), {}};
+    for (const auto& [name, value] : read.refs) {
+        if (value.oid.size() != oid_size) {
+            read.broken = name;
         }
     }
+    for (const std::string& name : loose) {
+        try {
+            read.refs[name] = parse_ref_file(git_dir, name, oid_size);
+        } catch (const Error&) {
+            read.broken = name;
+        }
+    }
+    return read;
 }
 
 /// for-each-ref resolves symbolic refs and leaves out dangling ones: what they say is in their
@@ -205,24 +196,6 @@ RefMap read_through_git(const Program& program, const std::filesystem::path& git
     return refs;
 }
 
-/// The first loose ref whose file does not say what was read: both libgit2 and git take the packed
-/// ref of the same name for a broken one, which would look like a push of old content.
-std::optional<std::string> find_broken_ref(const std::filesystem::path& git_dir,
-                                           const std::vector<std::string>& loose,
-                                           const RefMap& refs, size_t oid_size) {
-    for (const std::string& name : loose) {
-        try {
-            const auto found = refs.find(name);
-            if (found == refs.end() || found->second != parse_ref_file(git_dir, name, oid_size)) {
-                return name;
-            }
-        } catch (const Error&) {
-            return name;
-        }
-    }
-    return std::nullopt;
-}
-
 }  // namespace
 
 RefFiles look_at_refs(const std::filesystem::path& git_dir) {
@@ -258,27 +231,26 @@ RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path
     RepositoryRefs result;
     result.object_format = object_format(git_dir);
     const size_t oid_size = oid_bytes(result.object_format);
-    for (int i = 0; i < tries && result.object_format == "sha1"; ++i) {
-        const RefFiles before = look_at_refs(git_dir);
-        try {
-            result.refs = read_through_libgit2(git_dir);
-        } catch (const Error&) {
-            break;  // the git program may know this repository's format, or says what is wrong
-        }
+    const auto read_beside = [&] {
         result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
         read_beside_refs(git_dir, oid_size, root, result.refs);
-        const auto broken = find_broken_ref(git_dir, before.loose, result.refs, oid_size);
+    };
+    const bool has_files = !std::filesystem::exists(git_dir / "reftable");
+    for (int i = 0; i < tries && has_files; ++i) {
+        const RefFiles before = look_at_refs(git_dir);
+        FilesRead read = read_files(git_dir, before.loose, oid_size);
+        result.refs = std::move(read.refs);
+        read_beside();
         if (look_at_refs(git_dir).fingerprint != before.fingerprint) {
             continue;
         }
-        if (broken) {
-            throw_unreadable(git_dir, "ref " + printable(*broken) + " is broken");
+        if (!read.broken.empty()) {
+            throw_unreadable(git_dir, "ref " + printable(read.broken) + " is broken");
         }
         return result;
     }
     result.refs = read_through_git(program, git_dir, result.object_format);
-    result.refs["HEAD"] = parse_ref_file(git_dir, "HEAD", oid_size);
-    read_beside_refs(git_dir, oid_size, root, result.refs);
+    read_beside();
     return result;
 }
 

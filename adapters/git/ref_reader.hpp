@@ -24,10 +24,10 @@ RefFiles look_at_refs(const std::filesystem::path& git_dir);
 /// "sha1" or "sha256", from the repository's own configuration.
 std::string object_format(const std::filesystem::path& git_dir);
 
-/// Reads all refs: through libgit2, and through the git program what libgit2 1.5 cannot read
-/// (SHA-256, newer ref storage) or what did not hold still. No loose ref is ever skipped silently,
-/// as both would do with a broken one: that would look like its deletion. Throws Error{Resync} that
-/// names what is unreadable. Thread-safe.
+/// Reads all refs: from their files, and through the git program what is stored otherwise (newer
+/// git's reftable) or did not hold still. No loose ref is ever skipped silently, as git and libgit2
+/// would do with a broken one: that would look like its deletion. Throws Error{Resync} that names
+/// what is unreadable. Thread-safe.
 /// `root`: below which a repository may borrow from others.
 RepositoryRefs read_all_refs(const Program& program, const std::filesystem::path& git_dir,
                              const std::filesystem::path& root);

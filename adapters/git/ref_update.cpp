@@ -118,6 +118,11 @@ void RefUpdater::run_refs(const std::vector<RefChange>& changes, const std::stop
     };
     std::vector<RefChange> refs;
     std::remove_copy_if(changes.begin(), changes.end(), std::back_inserter(refs), sets_head);
+    const bool may_make_directories =
+        std::any_of(refs.begin(), refs.end(), [&](const auto& change) {
+            // Also of what is there already: a try before may have failed between both.
+            return change.before.absent();
+        });
     const auto push = SmallPush::open(git_dir_);
     if (push != nullptr && push->move(refs)) {
         for (const RefChange& change : changes) {
@@ -125,7 +130,10 @@ void RefUpdater::run_refs(const std::vector<RefChange>& changes, const std::stop
                 set_symbolic(change, stop);
             }
         }
-        sync_directories(changes);
+        // libgit2 has synced the directories of the refs, but not the names of new ones.
+        if (may_make_directories || refs.size() < changes.size()) {
+            sync_directories(changes);
+        }
         return;
     }
     const std::vector<std::string> first = in_the_way(changes);

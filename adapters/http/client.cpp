@@ -1,7 +1,6 @@
 #include "adapters/http/client.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <regex>
 #include <vector>
 
@@ -63,6 +62,13 @@ std::string target_of(const Url& base, const BulkRequest& request) {
         separator = '&';
     }
     return target;
+}
+
+/// "blobs/uploads/inventory/sums"
+bool is_of_inventory(const BulkRequest& request) {
+    const size_t name = request.path.find('/');
+    const size_t what = name == std::string::npos ? name : request.path.find('/', name + 1);
+    return what != std::string::npos && request.path.substr(what).starts_with("/inventory");
 }
 
 std::optional<uint64_t> number_of(const std::string& text) {
@@ -157,15 +163,14 @@ struct HttpBulkSource::State {
     Options options;
     Url url;
     Synchronized<std::vector<Kept>> kept;  ///< connections for the next requests
-    std::atomic<uint64_t> received_bytes = 0;
-    std::atomic<uint64_t> content_bytes = 0;
+    Synchronized<Traffic> traffic;
 };
 
 HttpBulkSource::HttpBulkSource(const Options& options) : state_(new State(options)) {}
 HttpBulkSource::~HttpBulkSource() = default;
 
 HttpBulkSource::Traffic HttpBulkSource::traffic() const {
-    return {state_->received_bytes, state_->content_bytes};
+    return state_->traffic.copy();
 }
 
 std::unique_ptr<HttpBulkSource::Exchange> HttpBulkSource::ask(const BulkRequest& request,
@@ -210,15 +215,16 @@ BulkSource::Answer HttpBulkSource::get(const BulkRequest& request, Range range,
         on_headers(answer);
     }
     if (!nothing_left) {
-        take_body(*exchange, range, sink, stop);
+        take_body(*exchange, request, range, sink, stop);
     }
     return answer;
 }
 
-void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sink& sink,
-                               const std::stop_token& stop) {
+void HttpBulkSource::take_body(Exchange& exchange, const BulkRequest& request, const Range& range,
+                               const Sink& sink, const std::stop_token& stop) {
     const ResponseHead& head = exchange.head;
     const ContentRange place = content_range(head);
+    const bool lists = is_of_inventory(request);
     std::optional<ZstdDecoder> decoder;
     const auto coding = head.headers.find("content-encoding");
     if (coding != head.headers.end()) {
@@ -237,7 +243,7 @@ void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sin
         bytes = bytes.substr(skipped, left);
         left -= bytes.size();
         if (!bytes.empty()) {
-            state_->content_bytes += bytes.size();
+            state_->traffic.with([&](Traffic& traffic) { traffic.content_bytes += bytes.size(); });
             sink(bytes);
         }
     };
@@ -249,7 +255,10 @@ void HttpBulkSource::take_body(Exchange& exchange, const Range& range, const Sin
     size_t count = 0;
     while (left > 0 && (count = next()) > 0) {
         const std::string_view bytes(buffer.data(), count);
-        state_->received_bytes += count;
+        state_->traffic.with([&](Traffic& traffic) {
+            traffic.received_bytes += count;
+            traffic.inventory_bytes += lists ? count : 0;
+        });
         decoder ? decoder->decode(bytes, use) : use(bytes);
         if (limit.pace(count, stop)) {
             throw Stopped{};

@@ -33,8 +33,9 @@ class HttpBulkSource final : public BulkSource {
 
     /// Bodies since the object was made.
     struct Traffic {
-        uint64_t received_bytes = 0;  ///< as they came
-        uint64_t content_bytes = 0;   ///< as they were handed on
+        uint64_t received_bytes = 0;   ///< as they came
+        uint64_t content_bytes = 0;    ///< as they were handed on
+        uint64_t inventory_bytes = 0;  ///< of those that came: lists of what there is, and sums
     };
     Traffic traffic() const;
 
@@ -43,8 +44,8 @@ class HttpBulkSource final : public BulkSource {
     struct State;
     std::unique_ptr<Exchange> ask(const BulkRequest& request, const Range& range,
                                   const std::stop_token& stop);
-    void take_body(Exchange& exchange, const Range& range, const Sink& sink,
-                   const std::stop_token& stop);
+    void take_body(Exchange& exchange, const BulkRequest& request, const Range& range,
+                   const Sink& sink, const std::stop_token& stop);
 
     std::unique_ptr<State> state_;
 };

@@ -23,14 +23,15 @@ constexpr const char* tables_sql = R"(
         checked_at timestamptz NOT NULL DEFAULT now(), differs_since timestamptz,
         PRIMARY KEY (store, part, schema_name, table_name));
     ALTER TABLE antipode.check_run
-        ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0;)";
+        ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0,
+        ADD COLUMN IF NOT EXISTS listed text NOT NULL DEFAULT '';)";
 
 constexpr const char* run_columns = R"(
     SELECT r.id, r.asked_by, r.mend, CASE
         WHEN r.ended_at IS NOT NULL AND r.problem <> '' THEN 'given up'
         WHEN r.ended_at IS NOT NULL THEN 'done' WHEN r.begun_at IS NOT NULL THEN 'running'
         ELSE 'waiting' END, r.problem, r.to_do, coalesce(d.tables, 0), coalesce(d.chunks, 0),
-        coalesce(d.rows, 0), coalesce(r.findings, '[]')
+        coalesce(d.rows, 0), coalesce(r.findings, '[]'), r.listed
     FROM antipode.check_run r LEFT JOIN LATERAL (
         SELECT count(*) AS tables, sum(chunks)::bigint AS chunks, sum(rows)::bigint AS rows
         FROM antipode.check_result d WHERE d.run = r.id AND d.part = 'table') d ON true)";
@@ -78,6 +79,7 @@ std::optional<CheckRun> read_run(Connection& connection, const Rows& rows) {
     run.chunks = number(rows, 0, 7);
     run.rows = number(rows, 0, 8);
     run.findings = rows.string(0, 9);
+    run.request.listed = rows.string(0, 10);
     const Rows tables = connection.query(
         reading,
         "SELECT t.s, t.t FROM antipode.check_run r, unnest(r.schemas, r.tables) t(s, t) "
@@ -103,7 +105,7 @@ bool are_check_tables_there(Connection& connection) {
         .query(reading,
                "SELECT to_regclass('antipode.check_result') IS NOT NULL AND EXISTS (SELECT FROM "
                "pg_attribute WHERE attrelid = to_regclass('antipode.check_run') AND "
-               "attname = 'epoch')")
+               "attname = 'listed')")
         .boolean(0, 0);
 }
 
@@ -195,6 +197,13 @@ void note_check_problem(Connection& connection, int64_t id, const std::string& p
         {std::to_string(id), problem});
 }
 
+std::string last_detail(Connection& connection, const std::string& store, const std::string& part) {
+    const Rows rows = connection.query(
+        reading, "SELECT detail FROM antipode.check_result WHERE store = $1 AND part = $2",
+        {store, part});
+    return rows.size() == 0 ? "{}" : rows.string(0, 0);
+}
+
 void finish_check(Connection& connection, const std::string& store, const CheckRun& run) {
     if (run.request.tables.empty()) {
         connection.query(recording,
@@ -232,8 +241,7 @@ CheckSummary summarize_checks(Connection& connection, const std::string& store) 
             count(*) FILTER (WHERE verdict = 'undecided'),
             (extract(epoch FROM min(differs_since)) * 1000000)::bigint,
             coalesce(min(CASE part WHEN 'table' THEN schema_name || '.' || table_name ELSE part END)
-                     FILTER (WHERE verdict = 'differs'), ''),
-            coalesce(bool_or(part = 'table' AND verdict = 'differs'), false)
+                     FILTER (WHERE verdict = 'differs'), '')
         FROM antipode.check_result WHERE store = $1)",
                                           {store});
     summary.tables = number(results, 0, 0);
@@ -242,7 +250,6 @@ CheckSummary summarize_checks(Connection& connection, const std::string& store) 
     summary.undecided = number(results, 0, 3);
     summary.differs_since_us = known(results, 0, 4);
     summary.first_differing = results.string(0, 5);
-    summary.rows_differ = results.boolean(0, 6);
     summary.running = read_run(
         connection, connection.query(reading,
                                      std::string(run_columns) +
@@ -277,11 +284,12 @@ int64_t request_check(Connection& connection, const std::string& store,
     }
     return connection
         .query("asking for a check",
-               "INSERT INTO antipode.check_run (store, asked_by, mend, epoch, schemas, tables) "
-               "VALUES ($1, $2, $3, coalesce(nullif($4::bigint, 0), (SELECT epoch FROM "
+               "INSERT INTO antipode.check_run (store, asked_by, mend, listed, epoch, schemas, "
+               "tables) VALUES ($1, $2, $3, $5, coalesce(nullif($4::bigint, 0), (SELECT epoch FROM "
                "antipode.replica WHERE store = $1), 0), " +
                    text_array(schemas) + ", " + text_array(tables) + ") RETURNING id",
-               {store, request.asked_by, request.mend ? "t" : "f", std::to_string(request.epoch)})
+               {store, request.asked_by, request.mend ? "t" : "f", std::to_string(request.epoch),
+                request.listed})
         .integer(0, 0);
 }
 

@@ -19,6 +19,9 @@ namespace antipode::postgres {
 struct CheckRequest {
     std::vector<TableName> tables;  ///< empty: everything
     bool mend = false;
+    /// With it: what holds data and is only here is dropped if it stands so in this result of an
+    /// earlier check (last_detail()), which somebody was shown. Empty: nothing is.
+    std::string listed{};
     std::string asked_by;  ///< empty: the schedule
     uint64_t epoch = 0;    ///< of the primary that is meant; 0: of the one that was applied last
 };
@@ -56,7 +59,6 @@ struct CheckSummary {
     uint64_t undecided = 0;
     std::optional<int64_t> differs_since_us;
     std::string first_differing;  ///< "public.items", "structure"
-    bool rows_differ = false;     ///< of a table: they can be mended
     std::optional<CheckRun> running;
 };
 
@@ -80,6 +82,9 @@ std::set<std::pair<std::string, TableName>> parts_done(Connection& connection, i
 void record_parts(Connection& connection, const std::string& store, int64_t id,
                   const std::vector<CheckedPart>& parts);
 void note_check_problem(Connection& connection, int64_t id, const std::string& problem);
+/// What the last check found of "structure" or another part that is no table: its JSON, "{}" when
+/// there was none. Both sides.
+std::string last_detail(Connection& connection, const std::string& store, const std::string& part);
 /// A check of everything forgets results of tables that are not there any more.
 void finish_check(Connection& connection, const std::string& store, const CheckRun& run);
 CheckSummary summarize_checks(Connection& connection, const std::string& store);

@@ -14,12 +14,13 @@ namespace {
 
 /// Everything that changes how values are written, or that a role or database could have set so
 /// that it gets in our way. A database's own settings apply to decoding too, hence on every
-/// connection.
+/// connection. What is temporary is looked for last, else it would stand before the catalogs.
 constexpr const char* pinned_settings = R"(
     SET client_encoding = 'UTF8'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
     SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex';
     SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content';
-    SET standard_conforming_strings = on; SET search_path = pg_catalog; SET row_security = off;
+    SET standard_conforming_strings = on; SET search_path = pg_catalog, pg_temp;
+    SET row_security = off;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off; SET default_transaction_deferrable = off;
     SET lock_timeout = 0;

@@ -2,6 +2,8 @@
 
 #include <libpq-fe.h>
 
+#include "adapters/postgres/as_role.hpp"
+
 namespace antipode::postgres {
 namespace {
 
@@ -13,6 +15,7 @@ struct Runner {
     bool here = false;
     bool superuser = false;
     bool may_be_taken = false;
+    bool may_make_temporary = false;
 };
 
 Runner look_up(Connection& connection, const std::string& role) {
@@ -20,12 +23,13 @@ Runner look_up(Connection& connection, const std::string& role) {
     const char* const how = connection.server_version() < 160000 ? "MEMBER" : "SET";
     const Rows rows = connection.query(
         doing,
-        "SELECT rolsuper, pg_has_role(session_user, oid, $2) FROM pg_roles WHERE rolname = $1",
+        "SELECT rolsuper, pg_has_role(session_user, oid, $2), has_database_privilege(oid, "
+        "current_database(), 'TEMPORARY') FROM pg_roles WHERE rolname = $1",
         {role, how});
     if (rows.size() == 0) {
         return {};
     }
-    return {true, rows.boolean(0, 0), rows.boolean(0, 1)};
+    return {true, rows.boolean(0, 0), rows.boolean(0, 1), rows.boolean(0, 2)};
 }
 
 /// What is made belongs to whom it is made for, whoever runs it: the statement may run as the
@@ -57,8 +61,9 @@ std::string by_hand(Connection& connection, const std::string& store,
         shell_quoted(PQhost(connection.raw())) + " -p " + PQport(connection.raw()) + " -d " +
         shell_quoted(PQdb(connection.raw())) + " -U " + shell_quoted(statement.role);
     for (const DdlStatement::Setting& setting : statement.settings) {
-        command += " -c " + shell_quoted("SELECT set_config(" + quote_literal(setting.name) + ", " +
-                                         quote_literal(setting.value) + ", true)");
+        command +=
+            " -c " + shell_quoted("SELECT pg_catalog.set_config(" + quote_literal(setting.name) +
+                                  ", " + quote_literal(setting.value) + ", true)");
     }
     return command + " -c " + shell_quoted(statement.sql) + " -c " +
            shell_quoted("INSERT INTO antipode.done_by_hand VALUES (" + quote_literal(store) + ", " +
@@ -81,10 +86,18 @@ std::string let_act_as(const std::string& role, const Runner& runner) {
                : "here, as a superuser: CREATE ROLE " + quote_identifier(role) + ", and " + setup;
 }
 
+/// What lets the statement run as its role.
+std::string let_run_as(Connection& connection, const std::string& role, const Runner& runner) {
+    return runner.may_be_taken && !runner.may_make_temporary
+               ? "as a superuser, here: GRANT TEMPORARY ON DATABASE " +
+                     quote_identifier(PQdb(connection.raw())) + " TO " + quote_identifier(role) +
+                     "; apply then goes on by itself"
+               : let_act_as(role, runner);
+}
+
 /// False: it goes without, because the role is not here, or a superuser's, and not needed.
-bool take_role(Connection& connection, const std::string& store, const DdlStatement& statement,
-               const Runner& runner) {
-    const std::string quoted = quote_identifier(statement.role);
+bool runs_as_its_role(Connection& connection, const std::string& store,
+                      const DdlStatement& statement, const Runner& runner) {
     if (!runner.here && keeps_owners(statement.tag)) {
         return false;
     }
@@ -94,10 +107,13 @@ bool take_role(Connection& connection, const std::string& store, const DdlStatem
         }
         return false;
     }
-    try {
-        connection.execute("taking the role " + quoted, "SET LOCAL ROLE " + quoted);
-    } catch (const SqlError& error) {
-        throw Error(error.reaction(), error.what(), let_act_as(statement.role, runner));
+    if (!runner.may_be_taken || !runner.may_make_temporary) {
+        throw Error(
+            Reaction::Stop,
+            runner.here
+                ? "taking the role " + quote_identifier(statement.role) + ": permission denied"
+                : "taking the role " + quote_identifier(statement.role) + ": it does not exist",
+            let_run_as(connection, statement.role, runner));
     }
     return true;
 }
@@ -117,16 +133,21 @@ void run_ddl(Connection& connection, const std::string& store, const DdlStatemen
     if (was_done_by_hand(connection, store, statement)) {
         return;
     }
+    // Before the statement's search_path: it may lead to a "pg_roles" of a user's.
+    const Runner runner = look_up(connection, statement.role);
+    const bool as_its_role = runs_as_its_role(connection, store, statement, runner);
     for (const DdlStatement::Setting& setting : statement.settings) {
-        connection.query("setting " + setting.name, "SELECT set_config($1, $2, true)",
+        connection.query("setting " + setting.name, "SELECT pg_catalog.set_config($1, $2, true)",
                          {setting.name, setting.value});
     }
     // Policies may concern that role, as they did on the primary.
     connection.execute(doing, "SET LOCAL row_security = on");
-    const Runner runner = look_up(connection, statement.role);
-    const bool as_its_role = take_role(connection, store, statement, runner);
     try {
-        connection.execute(doing, statement.sql);
+        if (as_its_role) {
+            run_as(connection, doing, statement.role, statement.sql);
+        } else {
+            connection.execute(doing, statement.sql);
+        }
     } catch (const SqlError& error) {
         const bool lacks_rights = error.sqlstate() == insufficient_privilege;
         if (lacks_rights && !as_its_role) {

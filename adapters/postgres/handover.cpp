@@ -76,6 +76,33 @@ void compare_from(const std::string& url, const std::string& application_name, c
     become_replica(url, application_name, store, position, Lsn{}, CopyPhase::Compare);
 }
 
+Position replica_position(const std::string& url, const std::string& application_name,
+                          const StoreId& store) {
+    constexpr const char* doing = "reading where the replica stands";
+    return Control(url, application_name).transaction([&](Connection& connection) {
+        const Rows there =
+            connection.query(doing, "SELECT to_regclass('antipode.replica') IS NOT NULL", {});
+        if (!there.boolean(0, 0)) {
+            return Position{};
+        }
+        const Rows rows = connection.query(
+            doing, "SELECT epoch, session, number FROM antipode.replica WHERE store = $1",
+            {store.to_string()});
+        return rows.size() == 0 ? Position{}
+                                : Position{static_cast<uint64_t>(rows.integer(0, 0)),
+                                           static_cast<uint64_t>(rows.integer(0, 1)),
+                                           static_cast<uint64_t>(rows.integer(0, 2))};
+    });
+}
+
+ReplicaState replica_state(const std::string& url, const std::string& application_name,
+                           const StoreId& store) {
+    ReplicaWriter session({url, store.to_string(), application_name});
+    ReplicaState state = session.load();
+    state.awaited = session.awaited();
+    return state;
+}
+
 Lsn applied_through(const std::string& url, const std::string& application_name,
                     const StoreId& store) {
     return ReplicaWriter({url, store.to_string(), application_name}).load().lsn;

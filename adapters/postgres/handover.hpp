@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/ids.hpp"
+#include "base/seams/database.hpp"
 
 /// What changes in a database when its site's role changes.
 namespace antipode::postgres {
@@ -26,6 +27,16 @@ void stand_at(const std::string& url, const std::string& application_name, const
 /// compares all of them before it goes on. It stands at `position`, before the primary's stream.
 void compare_from(const std::string& url, const std::string& application_name, const StoreId& store,
                   const Position& position);
+
+/// Where a replica stands, as it reads itself: leaves the session alone that applies. The beginning
+/// when it is none.
+Position replica_position(const std::string& url, const std::string& application_name,
+                          const StoreId& store);
+
+/// What a database remembers of itself as a replica, with what still waits for a copy of its own.
+/// Ends the session that applies.
+ReplicaState replica_state(const std::string& url, const std::string& application_name,
+                           const StoreId& store);
 
 /// The commit of the primary's log up to which a replica is applied.
 Lsn applied_through(const std::string& url, const std::string& application_name,

@@ -10,11 +10,13 @@
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/ddl_run.hpp"
 #include "adapters/postgres/quiet_tables.hpp"
+#include "adapters/postgres/replica_bookkeeping.hpp"
 #include "adapters/postgres/row_sets.hpp"
 #include "adapters/postgres/schema_dump.hpp"
 #include "adapters/postgres/script_order.hpp"
 #include "adapters/postgres/sequence_raises.hpp"
 #include "adapters/postgres/skip_log.hpp"
+#include "adapters/postgres/structure_editor.hpp"
 #include "adapters/postgres/table_fill.hpp"
 
 namespace antipode::postgres {
@@ -40,31 +42,6 @@ constexpr const char* script_settings =
     "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')";
 /// What such a session writes is lost together with the note that it was copied.
 constexpr const char* beside_settings = "SET synchronous_commit = off";
-
-/// Unless `antipode database setup` made it.
-constexpr const char* create_schema = R"(
-    CREATE SCHEMA antipode;
-    COMMENT ON SCHEMA antipode IS 'Antipode: where replication of this database stands')";
-constexpr const char* create_bookkeeping = R"(
-    CREATE TABLE antipode.replica (
-        store text PRIMARY KEY,
-        epoch bigint NOT NULL, session bigint NOT NULL, number bigint NOT NULL,
-        lsn pg_lsn NOT NULL, transactions bigint NOT NULL,
-        phase text NOT NULL,
-        schema_was_here boolean NOT NULL,
-        after_script text NOT NULL, finish_script text NOT NULL
-    ) WITH (fillfactor = 10);
-    CREATE TABLE antipode.copied_table (
-        store text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL,
-        snapshot text NOT NULL, wal_end pg_lsn NOT NULL, rows bigint NOT NULL,
-        PRIMARY KEY (store, schema_name, table_name)
-    ))";
-
-/// What later versions added.
-constexpr const char* create_more = R"(
-    CREATE TABLE IF NOT EXISTS antipode.done_by_hand (
-        store text NOT NULL, place text NOT NULL, PRIMARY KEY (store, place)
-    ))";
 
 constexpr std::array<std::pair<CopyPhase, const char*>, 5> phase_names = {
     {{CopyPhase::None, "none"},
@@ -102,8 +79,10 @@ struct ReplicaWriter::State {
     void take_lock();
     void limit_waits();
     void end_earlier_session();
-    void create_bookkeeping_once();
     ReplicaState read();
+    void begin_structure();
+    void settle();
+    void end_structure();
     Connection& connected() {
         if (!connection) {
             throw Error(Reaction::Retry, "the session with the database is gone");
@@ -169,7 +148,7 @@ void ReplicaWriter::State::connect() {
     take_lock();
     // What an earlier incarnation copied beside its writing session may still be at it.
     end_earlier_session();
-    create_bookkeeping_once();
+    create_bookkeeping(*connection);
     sets.emplace(*connection);
     raises.forget();
 }
@@ -214,49 +193,6 @@ void ReplicaWriter::State::end_earlier_session() {
                       "WHERE a.datname = current_database() AND a.usename = current_user "
                       "AND a.application_name = left($1, 63) AND a.pid <> pg_backend_pid()",
                       {options.application_name});
-}
-
-void ReplicaWriter::State::create_bookkeeping_once() {
-    const Rows there = connection->query(
-        "looking for the bookkeeping tables",
-        "SELECT to_regclass('antipode.copied_table') IS NOT NULL, EXISTS (SELECT FROM pg_attribute "
-        "WHERE attrelid = to_regclass('antipode.copied_table') AND attname = 'after_key'), "
-        "to_regnamespace('antipode') IS NOT NULL, "
-        "to_regclass('antipode.done_by_hand') IS NOT NULL, "
-        "to_regclass('antipode.awaited_copy') IS NOT NULL, "
-        "EXISTS (SELECT FROM pg_constraint WHERE conname = 'replica_phase_check' "
-        "AND conrelid = to_regclass('antipode.replica')), "
-        "to_regclass('antipode.repair') IS NOT NULL");
-    // Each statement asks for what it makes itself: a daemon can be killed between any two.
-    try {
-        if (!there.boolean(0, 2)) {
-            connection->execute("creating the schema antipode", create_schema);
-        }
-        if (!there.boolean(0, 0)) {
-            connection->execute("creating the schema antipode", create_bookkeeping);
-        }
-        if (!there.boolean(0, 1)) {
-            renew_copied_table(*connection);
-        }
-        if (!there.boolean(0, 3)) {
-            connection->execute("creating the schema antipode", create_more);
-        }
-        if (!there.boolean(0, 6)) {
-            create_skip_tables(*connection);
-        }
-        if (!there.boolean(0, 4)) {
-            connection->execute("renewing the schema antipode", create_awaited_copy);
-        }
-        if (there.boolean(0, 5)) {
-            // It knew fewer phases.
-            connection->execute("renewing the schema antipode",
-                                "ALTER TABLE antipode.replica DROP CONSTRAINT replica_phase_check");
-        }
-    } catch (const SqlError& error) {
-        throw Error(error.reaction(), error.what(),
-                    "let the role create schemas: GRANT CREATE ON DATABASE name TO role; a schema "
-                    "\"antipode\" of somebody else's must be renamed");
-    }
 }
 
 ReplicaState ReplicaWriter::State::read() {
@@ -345,24 +281,53 @@ std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> ope
     });
 }
 
+void ReplicaWriter::State::begin_structure() {
+    // They may be dropped.
+    connected().execute("moving sequences on", raises.take_sql());
+    quiet.restore(connected());
+    connected().execute("preparing the session", script_settings);
+}
+
+/// After a script of someone else's, who may have SET anything.
+void ReplicaWriter::State::settle() {
+    connected().execute("preparing the session", "RESET ALL");
+    connected().pin_settings();
+    connected().execute("preparing the session", session_settings);
+    limit_waits();
+}
+
+void ReplicaWriter::State::end_structure() {
+    settle();
+    // Tables and prepared statements of before.
+    connected().execute("forgetting statements", "DEALLOCATE ALL");
+    sets.emplace(connected());
+    quiet = {};
+    raises.forget();
+}
+
 void ReplicaWriter::run_ddl(const DdlStatement& statement) {
     guarded([&] {
         Connection& connection = state_->connected();
-        // It may drop them.
-        connection.execute("moving sequences on", state_->raises.take_sql());
-        state_->quiet.restore(connection);
-        connection.execute("preparing the session", script_settings);
+        state_->begin_structure();
         postgres::run_ddl(connection, state_->options.store, statement);
-        connection.execute("taking back the role", "RESET ROLE");
-        connection.pin_settings();
-        connection.execute("preparing the session", session_settings);
-        state_->limit_waits();
+        state_->end_structure();
         fill_columns(connection, statement);
-        // Tables and prepared statements of before.
-        connection.execute("forgetting statements", "DEALLOCATE ALL");
-        state_->sets.emplace(connection);
-        state_->quiet = {};
-        state_->raises.forget();
+    });
+}
+
+void ReplicaWriter::edit_structure(const std::function<void(StructureEditor&)>& edit) {
+    guarded([&] {
+        state_->begin_structure();
+        // Materialized views are filled as their owners see the rows, whom policies may concern.
+        const auto settle = [&] {
+            state_->settle();
+            state_->connected().execute("preparing the session", script_settings);
+            state_->connected().execute("preparing the session", "SET row_security = on");
+        };
+        settle();
+        SavepointEditor editor(state_->place(), settle);
+        edit(editor);
+        state_->end_structure();
     });
 }
 

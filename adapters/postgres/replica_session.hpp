@@ -56,6 +56,7 @@ class ReplicaWriter final : public ReplicaSession {
     void begin_mend(const ChunkPlan& plan) override;
     void mend_bytes(std::string_view bytes) override;
     MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) override;
+    void edit_structure(const std::function<void(StructureEditor&)>& edit) override;
     int server_major() override;
     std::unique_ptr<ReplicaSession> beside() override;
 

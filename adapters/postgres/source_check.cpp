@@ -6,6 +6,7 @@
 #include "adapters/postgres/barrier_message.hpp"
 #include "adapters/postgres/copy_out.hpp"
 #include "adapters/postgres/large_objects.hpp"
+#include "adapters/postgres/recipes.hpp"
 #include "adapters/postgres/source_export.hpp"
 #include "adapters/postgres/structure.hpp"
 #include "base/synchronized.hpp"
@@ -24,7 +25,7 @@ void write_barrier(Connection& connection, const DecodedBarrier& barrier) {
 
 class HeldSnapshot final : public SourceCheck {
   public:
-    HeldSnapshot(const SnapshotChecks::Options& options, const std::string& id, bool structure)
+    HeldSnapshot(const SnapshotChecks::Options& options, const std::string& id, CheckReads read)
         : options_(options), holder_(options.url, options.application_name) {
         Connection writer(options.url, options.application_name);
         writer.execute(doing, "SET synchronous_commit = local");
@@ -39,8 +40,8 @@ class HeldSnapshot final : public SourceCheck {
         exported_ = taken.string(0, 1);
         const Rows end = holder_.query(doing, "SELECT pg_current_wal_insert_lsn()");
         wal_end_ = Lsn::parse(end.text(0, 0)).value_or(Lsn{});
-        if (structure) {
-            read_structure_now();
+        if (read != CheckReads::Rows) {
+            read_structure_now(read == CheckReads::AlsoRecipes);
         }
         write_barrier(writer, {id, snapshot_});
     }
@@ -53,6 +54,9 @@ class HeldSnapshot final : public SourceCheck {
             throw Unreadable(why_no_structure_);
         }
         return structure_ ? &*structure_ : nullptr;
+    }
+    const Recipes* recipes() const override {
+        return structure() != nullptr && recipes_ ? &*recipes_ : nullptr;
     }
 
     void keep() override {
@@ -163,11 +167,14 @@ class HeldSnapshot final : public SourceCheck {
         return result ? std::move(*result) : std::nullopt;
     }
 
-    void read_structure_now() {
+    void read_structure_now(bool with_recipes) {
         try {
             Connection reader(options_.url, options_.application_name);
             reader.execute(doing, "SET lock_timeout = '10s'; SET statement_timeout = '60s'");
             structure_ = or_unreadable([&] { return read_structure(reader); });
+            if (with_recipes) {
+                recipes_ = or_unreadable([&] { return read_recipes(reader); });
+            }
         } catch (const Unreadable& error) {
             why_no_structure_ = error.what();
         }
@@ -180,14 +187,15 @@ class HeldSnapshot final : public SourceCheck {
     Lsn wal_end_;
     std::string exported_;
     std::optional<Structure> structure_;
+    std::optional<Recipes> recipes_;
     std::string why_no_structure_;
     Synchronized<std::map<TableName, ChunkPlan>> plans_;
 };
 
 }  // namespace
 
-std::shared_ptr<SourceCheck> SnapshotChecks::open(const std::string& id, bool structure) {
-    return std::make_shared<HeldSnapshot>(options_, id, structure);
+std::shared_ptr<SourceCheck> SnapshotChecks::open(const std::string& id, CheckReads read) {
+    return std::make_shared<HeldSnapshot>(options_, id, read);
 }
 
 }  // namespace antipode::postgres

@@ -18,7 +18,7 @@ class SnapshotChecks final : public SourceChecks {
     };
     explicit SnapshotChecks(Options options) : options_(std::move(options)) {}
 
-    std::shared_ptr<SourceCheck> open(const std::string& id, bool structure) override;
+    std::shared_ptr<SourceCheck> open(const std::string& id, CheckReads read) override;
 
   private:
     const Options options_;

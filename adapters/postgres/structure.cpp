@@ -1,58 +1,18 @@
 #include "adapters/postgres/structure.hpp"
 
+#include "adapters/postgres/structure_catalog.hpp"
+
 namespace antipode::postgres {
 namespace {
 
-/// Names are those of pg_identify_object(): the same in every language and search_path. Rights are
-/// compared whoever granted them, in the order of their names.
+/// Rights are compared whoever granted them, in the order of their names.
 constexpr const char* structure_sql = R"sql(
-WITH schemas AS MATERIALIZED (
-    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-    WHERE nspname NOT IN ('information_schema', 'antipode') AND nspname !~ '^pg_'
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass
-                      AND d.objid = pg_namespace.oid AND d.deptype = 'e')),
-members AS MATERIALIZED (
-    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
-relations AS MATERIALIZED (
-    SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name
-    FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
-      AND (1259, c.oid) NOT IN (SELECT classid, objid FROM members)),
-rights (class, id, part, acl) AS (
-    SELECT 'pg_class'::regclass, oid, 0, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'
-        ELSE 'r' END::"char", relowner)) FROM relations WHERE relkind <> 'c'
-    UNION ALL SELECT 'pg_class'::regclass, r.oid, attnum, attacl FROM relations r
-        JOIN pg_attribute a ON a.attrelid = r.oid WHERE attacl IS NOT NULL AND NOT attisdropped
-    UNION ALL SELECT 'pg_namespace'::regclass, oid, 0,
-        coalesce(nspacl, acldefault('n', nspowner)) FROM schemas
-    UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(proacl, acldefault('f', proowner))
-        FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
-    UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, coalesce(typacl, acldefault('T', typowner))
-        FROM pg_type t JOIN schemas s ON s.oid = typnamespace WHERE typtype IN ('d', 'e', 'r')),
-owners (class, id, owner) AS (
-    SELECT 'pg_class'::regclass, oid, relowner FROM relations WHERE relkind <> 'c'
-    UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner FROM schemas
-    UNION ALL SELECT 'pg_proc'::regclass, p.oid, proowner
-        FROM pg_proc p JOIN schemas s ON s.oid = pronamespace
-    UNION ALL SELECT 'pg_type'::regclass, t.oid, typowner
-        FROM pg_type t JOIN schemas s ON s.oid = typnamespace WHERE typtype IN ('d', 'e', 'r')),
-others (class, id) AS (
-    SELECT tableoid, oid FROM pg_operator UNION ALL SELECT tableoid, oid FROM pg_cast
-    UNION ALL SELECT tableoid, oid FROM pg_collation
-    UNION ALL SELECT tableoid, oid FROM pg_conversion
-    UNION ALL SELECT tableoid, oid FROM pg_opclass UNION ALL SELECT tableoid, oid FROM pg_opfamily
-    UNION ALL SELECT tableoid, oid FROM pg_ts_config UNION ALL SELECT tableoid, oid FROM pg_ts_dict
-    UNION ALL SELECT tableoid, oid FROM pg_ts_parser
-    UNION ALL SELECT tableoid, oid FROM pg_ts_template
-    UNION ALL SELECT tableoid, oid FROM pg_foreign_data_wrapper
-    UNION ALL SELECT tableoid, oid FROM pg_foreign_server)
 SELECT 'schema ' || quote_ident(nspname), '' FROM schemas
 UNION ALL
 SELECT 'extension ' || quote_ident(extname), format('schema %I version %s', n.nspname, extversion)
 FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace
 UNION ALL
-SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN
-        'sequence ' WHEN 'c' THEN 'type ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || name,
+SELECT object,
     concat_ws(E'\n', 'kind ' || relkind::text || ' ' || relpersistence::text,
         'options ' || array_to_string(reloptions, ', '),
         CASE WHEN relrowsecurity THEN 'row level security' END,
@@ -178,7 +138,8 @@ WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass
 }  // namespace
 
 Structure read_structure(Connection& connection) {
-    const Rows rows = connection.query("reading the structure", structure_sql);
+    const Rows rows =
+        connection.query("reading the structure", std::string(structure_catalog) + structure_sql);
     Structure structure = {
         {structure_server, "PostgreSQL " + std::to_string(connection.server_version() / 10'000)}};
     for (int row = 0; row < rows.size(); ++row) {

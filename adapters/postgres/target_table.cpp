@@ -53,6 +53,19 @@ constexpr const char* other_indexes_sql = R"(
         WHERE NOT coalesce(e.attnotnull AND e.attgenerated = '', false))
     ORDER BY count(*) OVER (PARTITION BY i.indexrelid) DESC, i.indexrelid, k)";
 
+/// Of a type that has the same number everywhere; nothing where that is not known.
+std::string how_to_add(Connection& connection, const TableName& table, const ColumnShape& column) {
+    constexpr uint32_t first_of_users = 16384;
+    if (column.type_oid >= first_of_users) {
+        return {};
+    }
+    const Rows type =
+        connection.query("looking up a type", "SELECT format_type($1::oid, $2::int)",
+                         {std::to_string(column.type_oid), std::to_string(column.type_modifier)});
+    return " (ALTER TABLE " + qualified(table) + " ADD COLUMN " + quote_identifier(column.name) +
+           " " + type.string(0, 0) + ")";
+}
+
 }  // namespace
 
 std::optional<TargetTable> TargetTable::find(Connection& connection, const RelationShape& source,
@@ -110,7 +123,8 @@ bool TargetTable::read_columns(Connection& connection, const RelationShape& sour
             ++row;
         }
         if (row == rows.size()) {
-            problem = "the table has no column \"" + wanted.name + "\" on this site";
+            problem = "the table has no column \"" + wanted.name + "\" on this site" +
+                      how_to_add(connection, source.name, wanted);
             return false;
         }
         columns_.push_back({.name = quote_identifier(wanted.name),

@@ -66,7 +66,9 @@ struct Database::State {
 
     explicit State(const std::filesystem::path& file)
         : name(file.empty() ? ":memory:" : file.string()),
-          database(name, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_timeout_ms) {}
+          // The owner locks: SQLite need not do it with each column.
+          database(name, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
+                   busy_timeout_ms) {}
 
     SQLite::Statement& prepare(const std::string& sql) {
         auto& statement = statements[sql];

@@ -8,6 +8,7 @@
 #include "apps/antipode/operation.hpp"
 #include "apps/antipode/standing.hpp"
 #include "apps/antipode/status.hpp"
+#include "base/duration.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -115,6 +116,33 @@ Json fetch_json(const Config& config, const Fetch& fetch, const std::string& sit
                        false);
 }
 
+/// What was written since the recovery point may be lost, all of it.
+void require_acceptable_loss(const Preflight& preflight, const Clock& clock,
+                             const ChangeOptions& options) {
+    if (options.accepted_loss.empty()) {
+        return;
+    }
+    const auto accepted = parse_duration(options.accepted_loss);
+    if (!accepted) {
+        throw CommandError(ExitCode::Usage,
+                           "\"" + options.accepted_loss + "\" is no duration: 30s, 5m, 8d",
+                           "antipode promote " + options.to + " --accept-loss 5m");
+    }
+    const std::string again = "antipode preflight --mode failover --to " + options.to;
+    if (!preflight.recovery_point) {
+        throw CommandError(ExitCode::Blocked,
+                           "how much would be lost is not known, so that it cannot be accepted",
+                           again);
+    }
+    const auto lost = clock.now() - *preflight.recovery_point;
+    if (lost > *accepted) {
+        throw CommandError(ExitCode::Blocked,
+                           "what " + preflight.from + " wrote in the last " + format_age(lost) +
+                               " may be lost, and " + options.accepted_loss + " was accepted",
+                           again);
+    }
+}
+
 failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
                                   const Config& config, const Clock& clock,
                                   const ChangeOptions& options) {
@@ -123,7 +151,11 @@ failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
     record.set_state(record_state::promoting);
     record.set_target(options.to);
     record.set_operation_id(new_operation("promote", clock));
-    record.set_fenced_by(options.fenced_by);
+    // The journal and the loss report quote it.
+    record.set_fenced_by(options.fenced_by +
+                         (options.accepted_loss.empty()
+                              ? ""
+                              : "; a loss of up to " + options.accepted_loss + " was accepted"));
     record.clear_problem();
     record.clear_cuts();  // the daemon's word that it passes the point of no return
     const auto asked = change_record(bucket, seen, record);
@@ -223,6 +255,7 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
         }
         require_clear(preflight, output);
         if (options.dry_run) {
+            require_acceptable_loss(preflight, clock, options);
             if (output.json()) {
                 print(output, to_json(preflight));
             }
@@ -235,7 +268,9 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
                 "make sure that it takes no writes, then: antipode promote " + options.to +
                     " --fenced-by \"how you did that\"");
         }
+        require_acceptable_loss(preflight, clock, options);
         confirm(output, options, options.to);
+        require_acceptable_loss(preflight, clock, options);  // that took as long as it took
         seen = ask_for_promotion(*bucket, seen, config, clock, options);
     }
     const SteadyTime begun = clock.steady_now();

@@ -40,8 +40,35 @@ TEST(Preflight, NamesEachObstacleWithItsNextStep) {
     sydney = nullptr;
     EXPECT_THAT(cluster.blocker(), HasSubstr("sydney does not answer"));
     sydney = good;
+}
+
+TEST(Preflight, WarnsOfSitesThatFollowLater) {
+    Cluster cluster;
     cluster.config.sites.push_back({"tokyo", "nats://c:1", "http://c:2"});
-    EXPECT_THAT(cluster.blocker(), HasSubstr("two only"));
+    Json& tokyo = cluster.statuses["tokyo"];
+    tokyo = cluster.statuses["sydney"];
+    tokyo["sites"][0]["site"] = "tokyo";
+    EXPECT_TRUE(cluster.look().clear());
+    EXPECT_TRUE(cluster.look().warnings.empty()) << cluster.look().warnings.front().what;
+    const Json good = tokyo;
+    const auto warning = [&](PreflightMode mode = PreflightMode::Switchover) {
+        const Preflight found = cluster.look(mode);
+        EXPECT_TRUE(found.clear());
+        return found.warnings.size() == 1 ? found.warnings.front().what : std::string();
+    };
+    tokyo["stores"] = {{{"store", "database/app"}, {"state", "paused"}}};
+    EXPECT_THAT(warning(), HasSubstr("tokyo database/app is paused; it follows once"));
+    tokyo = good;
+    tokyo["role"] = "changing";
+    tokyo["failover"]["state"] = "finishing";
+    EXPECT_THAT(warning(), HasSubstr("tokyo is finishing, and has not followed"));
+    tokyo = nullptr;
+    EXPECT_THAT(warning(), HasSubstr("tokyo does not answer; it follows once it is back"));
+    tokyo = good;
+    tokyo["sites"][0]["recovery_point_us"] =
+        good["sites"][0]["recovery_point_us"].get<int64_t>() + 1;
+    cluster.statuses["london"] = nullptr;
+    EXPECT_THAT(warning(PreflightMode::Failover), HasSubstr("tokyo has more than sydney"));
 }
 
 TEST(Preflight, WorksWithoutThePrimaryForAFailoverOnly) {
@@ -104,6 +131,34 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("sydney").state(), record_state::promoting);
     EXPECT_EQ(cluster.record("sydney").fenced_by(), "power off");
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
+}
+
+TEST(ChangeOfPrimary, LosesNoMoreThanWasAccepted) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.options.fenced_by = "power off";
+    cluster.statuses["london"] = nullptr;
+    const Json good = cluster.statuses["sydney"];
+    const std::string before = cluster.record("sydney").SerializeAsString();
+    cluster.clock.advance(std::chrono::seconds(90));
+    cluster.options.accepted_loss = "a lot";
+    EXPECT_EQ(cluster.claim(), ExitCode::Usage);
+    cluster.options.accepted_loss = "60s";
+    EXPECT_EQ(cluster.claim(), ExitCode::Blocked);
+    EXPECT_THAT(cluster.error.str(),
+                HasSubstr("what london wrote in the last 1m30s may be lost, and 60s was accepted"));
+    cluster.options.dry_run = true;
+    EXPECT_EQ(cluster.claim(), ExitCode::Blocked) << "a dry run says what would be";
+    cluster.options.dry_run = false;
+    cluster.options.accepted_loss = "5m";
+    cluster.statuses["sydney"]["sites"][0]["recovery_point_us"] = nullptr;
+    EXPECT_EQ(cluster.claim(), ExitCode::Blocked);
+    EXPECT_THAT(cluster.error.str(), HasSubstr("is not known, so that it cannot be accepted"));
+    EXPECT_EQ(cluster.record("sydney").SerializeAsString(), before);
+    cluster.statuses["sydney"] = good;
+    EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
+    EXPECT_THAT(cluster.record("sydney").fenced_by(),
+                HasSubstr("power off; a loss of up to 5m was accepted"));
 }
 
 TEST(ChangeOfPrimary, AbortOfASwitchoverLeavesAPromotionAlone) {

@@ -1,10 +1,13 @@
 #include "apps/antipode/compare_database.hpp"
 
+#include <sstream>
+
 #include <nlohmann/json.hpp>
 
 #include "adapters/postgres/check_log.hpp"
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/progress.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
 
@@ -25,15 +28,22 @@ struct Verdict {
     size_t differing = 0;
     size_t undecided = 0;
     size_t mended = 0;
-    bool no_table = true;  ///< is among what differs
+    bool by_hand = false;    ///< something of the structure could not be mended
+    bool only_here = false;  ///< something that holds data is here alone
+    bool not_tried = false;  ///< a mend did not get to it
 
     explicit Verdict(const postgres::CheckRun& of)
         : run(of), findings(Json::parse(of.findings, nullptr, false)) {
         for (const Json& part : findings) {
             differing += part["verdict"] == "differs" ? 1 : 0;
-            no_table = no_table && (part["verdict"] != "differs" || part["part"] != "table");
             undecided += part["verdict"] == "undecided" ? 1 : 0;
             mended += part["detail"].value("mended", false) ? 1 : 0;
+            not_tried = not_tried || (part["part"] == "structure" && part["verdict"] == "differs" &&
+                                      part["detail"].contains("problem"));
+            for (const Json& one : part["detail"].value("differences", Json::array())) {
+                by_hand = by_hand || one.contains("not_mended_because");
+                only_here = only_here || one.value("holds_data", false);
+            }
         }
     }
     std::string word() const {
@@ -83,12 +93,21 @@ std::string lines_not_in(const std::string& text, const std::string& other,
     return result;
 }
 
+std::string why_not_mended(const Json& difference) {
+    const std::string reason = difference.value("not_mended_because", std::string());
+    const std::string by_hand = difference.value("by_hand", std::string());
+    return reason.empty() ? ""
+                          : "    not mended: " + reason + "\n" +
+                                (by_hand.empty() ? "" : "    by hand: " + by_hand + "\n");
+}
+
 std::string describe_object(const Json& difference) {
     const std::string there = difference.value("there", std::string());
     const std::string here = difference.value("here", std::string());
     return "  " + difference.value("kind", std::string()) + " " +
            difference.value("object", std::string()) + "\n" +
-           lines_not_in(there, here, "primary: ") + lines_not_in(here, there, "here:    ");
+           lines_not_in(there, here, "primary: ") + lines_not_in(here, there, "here:    ") +
+           why_not_mended(difference);
 }
 
 std::string describe(const Json& part) {
@@ -108,6 +127,9 @@ std::string describe(const Json& part) {
     for (const Json& range : detail.value("ranges", Json::array())) {
         text += describe_range(range);
     }
+    for (const Json& object : detail.value("mended_objects", Json::array())) {
+        text += "  mended " + object.get<std::string>() + "\n";
+    }
     for (const Json& difference : detail.value("differences", Json::array())) {
         text += describe_object(difference);
     }
@@ -115,13 +137,22 @@ std::string describe(const Json& part) {
 }
 
 std::string next_step(const Verdict& verdict, const CompareOptions& options) {
-    if (verdict.differing > 0 && verdict.no_table) {
-        return "make it here as it is there, as a superuser (PGOPTIONS='-c "
-               "default_transaction_read_only=off -c session_replication_role=replica' psql)";
-    }
+    const std::string mend =
+        std::string(command) + " --mend" + (options.store ? " --store " + *options.store : "");
     if (verdict.differing > 0 && !options.mend) {
-        return std::string(command) + " --mend" +
-               (options.store ? " --store " + *options.store : "");
+        return mend;
+    }
+    if (verdict.only_here) {
+        return mend + " --drop-extra, which drops what this says is only here, with what it holds";
+    }
+    if (verdict.not_tried) {
+        return mend;
+    }
+    if (verdict.differing > 0 && verdict.by_hand) {
+        return "make it here as it is there, as a superuser (PGOPTIONS='-c "
+               "default_transaction_read_only=off -c session_replication_role=replica' psql), "
+               "then " +
+               std::string(command);
     }
     return verdict.differing > 0   ? "antipode status, and the daemon's log"
            : verdict.undecided > 0 ? "the same again when less is written"
@@ -249,6 +280,7 @@ ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
     const auto began = SteadyClock::now();
     auto asked_daemon = began;
     std::string last;
+    Progress line(output);
     while (true) {
         const auto run = postgres::look_at_check(connection, id);
         if (!run) {
@@ -256,6 +288,7 @@ ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
                                "antipode status");
         }
         if (run->state == postgres::CheckRun::State::Done) {
+            line.end();
             return print(output, store, *run, options);
         }
         if (run->state == postgres::CheckRun::State::GivenUp) {
@@ -267,9 +300,7 @@ ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
         if (text != last) {
             asked_daemon = now;
             last = text;
-            if (!output.json()) {
-                output.error << store << ": " << harmless(text) << "\n";
-            }
+            line.tell(store + ": " + text, Progress::Share{run->tables_done, run->tables});
         } else if (now - asked_daemon > ask_daemon_every) {
             require_daemon(config, fetch, id);
             asked_daemon = now;
@@ -283,13 +314,43 @@ ExitCode watch(const Config& config, const Fetch& fetch, const Output& output,
     }
 }
 
+/// Only what was listed before is dropped.
+void confirm_loss(const Config& config, const Output& output, const CompareOptions& options,
+                  const std::string& store, const Json& listed) {
+    const auto differences = listed.value("differences", Json::array());
+    if (differences.empty()) {
+        throw CommandError(ExitCode::Usage,
+                           "no check has listed anything of the structure of " + store +
+                               " yet that could be only here; nothing was asked for",
+                           std::string(command) + " --mend");
+    }
+    if (options.confirmed == config.site) {
+        return;
+    }
+    output.error << "What of this is only on " << config.site
+                 << " (tables, columns, sequences, types, schemas, extensions) is dropped, with "
+                    "what it holds:\n";
+    for (const Json& difference : differences) {
+        std::istringstream lines(describe_object(difference));
+        for (std::string line; std::getline(lines, line);) {
+            output.error << harmless(line) << "\n";
+        }
+    }
+    output.error << "Type the site's name, " << config.site << ", to go on: ";
+    output.error.flush();
+    if (!options.read_line || options.read_line() != config.site) {
+        throw CommandError(ExitCode::Usage, "not confirmed; nothing was asked for",
+                           "the same command with --confirm " + config.site);
+    }
+}
+
 }  // namespace
 
 ExitCode compare_database(const Config& config, const Fetch& fetch, const Output& output,
                           const CompareOptions& options) {
     const Config::Database& store = find_database(config, options.store, command);
     const std::string id_text = StoreId{StoreKind::Database, store.name}.to_string();
-    postgres::CheckRequest request{{}, options.mend, operator_name()};
+    postgres::CheckRequest request{{}, options.mend, {}, operator_name()};
     for (const std::string& table : options.tables) {
         request.tables.push_back(table_of(table, std::string(command) + " --table public.items"));
     }
@@ -302,6 +363,10 @@ ExitCode compare_database(const Config& config, const Fetch& fetch, const Output
     }
     if (options.take_back) {
         return take_back(output, id_text, connection);
+    }
+    if (options.drop_extra) {
+        request.listed = postgres::last_detail(connection, id_text, "structure");
+        confirm_loss(config, output, options, id_text, Json::parse(request.listed));
     }
     const int64_t id = postgres::request_check(connection, id_text, request);
     if (!options.wait) {

@@ -20,6 +20,9 @@ struct CompareOptions {
     std::optional<std::string> store;  ///< needed when there are several
     std::vector<std::string> tables;   ///< schema.table; none: everything
     bool mend = false;
+    bool drop_extra = false;  ///< with it: what holds data here and is not on the primary
+    std::string confirmed;    ///< the site's name, for drop_extra
+    std::function<std::string()> read_line;
     bool wait = true;
     bool take_back = false;                 ///< instead: what was asked for and is not done
     std::optional<double> timeout_seconds;  ///< of waiting; none: as long as it takes

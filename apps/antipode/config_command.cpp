@@ -1,9 +1,11 @@
 #include "apps/antipode/config_command.hpp"
 
+#include <cerrno>
 #include <regex>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "adapters/postgres/connection.hpp"
 #include "base/error.hpp"
@@ -169,7 +171,13 @@ Config load_config(const std::filesystem::path& file) {
     try {
         return Config::load(file, {.database_url = postgres::why_no_connection_string});
     } catch (const Error& error) {
-        const bool there = std::filesystem::exists(file);
+        std::error_code ignored;
+        const bool there = std::filesystem::exists(file, ignored);
+        const bool denied = access(file.c_str(), R_OK) != 0 && errno == EACCES;
+        if (denied) {
+            throw CommandError(ExitCode::Denied, error.what(),
+                               "the same command as root, or as the daemon's user");
+        }
         throw CommandError(
             ExitCode::Failed, error.what(),
             there ? error.next_step() : "antipode --config FILE, or set ANTIPODE_CONFIG=FILE");
@@ -215,9 +223,12 @@ ExitCode show_config(const std::filesystem::path& file, const Output& output) {
 
 std::string without_password(const std::string& url) {
     static const std::regex in_url(R"((://[^:/@]*):[^@/]*@)");
-    static const std::regex in_query(R"(([?&]password=)[^&]*)");
-    static const std::regex in_list(R"((\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^'\s]\S*))");
+    static const std::regex token(R"(^((?:nats|tls)://)[^:/@]+@)");
+    static const std::regex in_query(R"(([?&](?:ssl)?password=)[^&]*)", std::regex::icase);
+    static const std::regex in_list(R"((\b(?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^'\s]\S*))",
+                                    std::regex::icase);
     std::string clean = std::regex_replace(url, in_url, "$1:***@");
+    clean = std::regex_replace(clean, token, "$1***@");
     if (clean.find("://") != std::string::npos) {
         return std::regex_replace(clean, in_query, "$1***");
     }

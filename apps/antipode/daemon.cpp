@@ -1,8 +1,10 @@
 #include "apps/antipode/daemon.hpp"
 
+#include <cerrno>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "apps/antipode/exit_code.hpp"
 #include "base/error.hpp"
@@ -30,7 +32,8 @@ CommandError refused(const std::string& url, const Answer& answer, ExitCode code
         const std::string step = error.value("next_step", "");
         next_step = step.empty() ? next_step : step;
     }
-    return {code, text, next_step};
+    const bool denied = answer.status == 401 || answer.status == 403;
+    return {denied ? ExitCode::Denied : code, text, next_step};
 }
 
 std::string local_daemon(const Config& config) {
@@ -66,7 +69,9 @@ std::string token_of(const Config& config) {
     const auto& file = config.http.token_file;
     std::string token;
     if (!file.empty() && !(std::ifstream(file) >> token)) {
-        throw CommandError(ExitCode::Failed, "cannot read the token in " + file.string(),
+        const bool denied = access(file.c_str(), R_OK) != 0 && errno == EACCES;
+        throw CommandError(denied ? ExitCode::Denied : ExitCode::Failed,
+                           "cannot read the token in " + file.string(),
                            "the same command as root, or as the daemon's user");
     }
     return token;

@@ -32,8 +32,8 @@ std::string local_daemon(const Config& config);
 std::string get(const Fetch& fetch, const std::string& base, const std::string& path,
                 std::chrono::milliseconds timeout = daemon_timeout);
 
-/// The token that this site's daemons ask for; empty: none. Throws CommandError{Failed} when this
-/// user may not read it.
+/// The token that this site's daemons ask for; empty: none. Throws CommandError: Denied when this
+/// user may not read it, Failed when nobody can.
 std::string token_of(const Config& config);
 
 /// The status of the daemon at `base`.

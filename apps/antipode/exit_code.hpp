@@ -15,6 +15,7 @@ enum class ExitCode {
     Blocked = 4,   ///< something stands in the way; see its next step
     Unreachable = 5,
     Unknown = 6,   ///< what was asked for is not known (yet)
+    Denied = 7,    ///< this user, or who has this token, may not
     TimedOut = 8,  ///< it goes on without being watched
     Conflict = 9,
     Interrupted = 130,

@@ -103,6 +103,16 @@ std::string format_count(std::optional<uint64_t> count) {
     return count ? std::to_string(*count) : std::string(unknown);
 }
 
+std::string format_share(uint64_t part, uint64_t all) {
+    if (all == 0) {
+        return std::string(not_applicable);
+    }
+    const auto hundredths = static_cast<uint64_t>(static_cast<long double>(std::min(part, all)) *
+                                                  10'000 / static_cast<long double>(all));
+    const std::string digits = std::to_string(hundredths % 100);
+    return std::to_string(hundredths / 100) + (digits.size() < 2 ? ".0" : ".") + digits + "%";
+}
+
 std::string format_time(TimePoint time, TimePoint now) {
     const std::string full = to_iso8601(time);  // 2026-11-22T14:40:05.123Z
     const std::string clock = full.substr(11, 8) + "Z";

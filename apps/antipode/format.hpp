@@ -24,6 +24,8 @@ std::string format_age(std::chrono::microseconds age);
 /// "640 B", "18 kB", "3.1 GB": powers of 1000.
 std::string format_bytes(uint64_t bytes);
 std::string format_count(std::optional<uint64_t> count);
+/// "99.98%" of `all`; never "100.00%" while one is missing. "-" of nothing.
+std::string format_share(uint64_t part, uint64_t all);
 /// "14:40:05Z" when it is within a day of `now`, else "2026-11-22 14:40:05Z".
 std::string format_time(TimePoint time, TimePoint now);
 

@@ -42,6 +42,15 @@ TEST(Format, NeverShowsTheUnknownAsZero) {
     EXPECT_EQ(format_count(0), "0");
 }
 
+TEST(Format, RoundsNoShareUp) {
+    EXPECT_EQ(format_share(99'999, 100'000), "99.99%");
+    EXPECT_EQ(format_share(120, 121), "99.17%");
+    EXPECT_EQ(format_share(5, 5), "100.00%");
+    EXPECT_EQ(format_share(1, 1000), "0.10%");
+    EXPECT_EQ(format_share(0, 3), "0.00%");
+    EXPECT_EQ(format_share(0, 0), "-");
+}
+
 TEST(Format, ShowsBytesInPowersOfAThousand) {
     EXPECT_EQ(format_bytes(0), "0 B");
     EXPECT_EQ(format_bytes(640), "640 B");

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/progress.hpp"
 #include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
 #include "base/words.hpp"
@@ -100,6 +101,7 @@ class Watch {
 
     void wait(Checked& checked, uint64_t differed_before) {
         auto busy_at = SteadyClock::now();
+        Progress progress(output_);
         while (true) {
             const StatusReport report = status_of_secondary(fetch_, daemon_);
             const StoreRow& row = row_of(report, checked.store);
@@ -116,7 +118,7 @@ class Watch {
             } else if (checked.failing == 0 || SteadyClock::now() - busy_at > mended_within) {
                 return;
             }
-            tell(checked, left, problem_of_check(report, checked.store));
+            tell(progress, checked, left, problem_of_check(report, checked.store));
             if (options_.timeout_seconds &&
                 std::chrono::duration<double>(SteadyClock::now() - began_).count() >
                     *options_.timeout_seconds) {
@@ -129,16 +131,14 @@ class Watch {
     }
 
   private:
-    void tell(const Checked& checked, uint64_t left, const std::string& problem) {
-        std::string text =
-            checked.store.to_string() + ": " +
-            (left > 0 ? counted(left, "item", "items") + " left"
-                      : counted(checked.failing, "item is", "items are") + " brought again");
-        text += problem.empty() ? "" : "; " + harmless(problem);
-        if (text != last_ && !output_.json()) {
-            output_.error << text << "\n";
-        }
-        last_ = text;
+    void tell(Progress& progress, const Checked& checked, uint64_t left,
+              const std::string& problem) {
+        last_ = checked.store.to_string() + ": " +
+                (left > 0 ? counted(left, "item", "items") + " left"
+                          : counted(checked.failing, "item is", "items are") + " brought again");
+        last_ += problem.empty() ? "" : "; " + harmless(problem);
+        const uint64_t all = std::max(checked.items, left);
+        progress.tell(last_, Progress::Share{all - left, all});
     }
 
     const Fetch& fetch_;

@@ -12,9 +12,9 @@
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/database_skip.hpp"
 #include "apps/antipode/deletions.hpp"
-#include "apps/antipode/doctor.hpp"
 #include "apps/antipode/drill.hpp"
 #include "apps/antipode/events.hpp"
+#include "apps/antipode/help_commands.hpp"
 #include "apps/antipode/history.hpp"
 #include "apps/antipode/hooks.hpp"
 #include "apps/antipode/item_list.hpp"
@@ -22,14 +22,14 @@
 #include "apps/antipode/limits.hpp"
 #include "apps/antipode/manual.hpp"
 #include "apps/antipode/monitoring.hpp"
-#include "apps/antipode/nats_greeting.hpp"
 #include "apps/antipode/notify.hpp"
 #include "apps/antipode/operation.hpp"
 #include "apps/antipode/pause.hpp"
 #include "apps/antipode/quarantine.hpp"
 #include "apps/antipode/rejoin.hpp"
+#include "apps/antipode/row_stream.hpp"
 #include "apps/antipode/shell.hpp"
-#include "apps/antipode/sites.hpp"
+#include "apps/antipode/site_commands.hpp"
 #include "apps/antipode/status.hpp"
 #include "apps/antipode/wait.hpp"
 #include "base/error.hpp"
@@ -53,7 +53,9 @@ class Program {
         operation_.pause = change_.pause;
         drill_.pause = change_.pause;
         drill_.read_line = change_.read_line;
+        compare_.read_line = change_.read_line;
         deletions_.read_line = change_.read_line;
+        sites_.edit.read_line = change_.read_line;
         compare_.pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
         items_.pause = compare_.pause;
         pause_.pause = compare_.pause;
@@ -65,9 +67,7 @@ class Program {
     }
 
     int run(int count, char** arguments) {
-        if (asks_for_json(count, arguments)) {
-            output_.format = Format::Json;
-        }
+        output_.format = format_asked_for(count, arguments);
         try {
             app_.parse(count, arguments);
         } catch (const CLI::CallForHelp& help) {
@@ -95,12 +95,13 @@ class Program {
 
     int run_command() {
         try {
+            const Rows rows(output_.format, std::cout);
             return static_cast<int>(command_());
         } catch (const CommandError& error) {
             return report(output_, error);
         } catch (const Error& error) {
             const std::string next = error.next_step();
-            return report(output_, CommandError(ExitCode::Failed, error.what(),
+            return report(output_, CommandError(code_of(error), error.what(),
                                                 next.empty() ? "antipode doctor" : next));
         } catch (const std::exception& error) {
             return report(output_, CommandError(ExitCode::Failed, error.what(), "antipode doctor"));
@@ -128,13 +129,13 @@ class Program {
             ->capture_default_str();
         app_.add_option_function<std::string>(
                 "-o,--output",
-                [this](const std::string& format) {
-                    output_.format = format == "json" ? Format::Json : Format::Table;
-                },
-                "table or json")
-            ->check(CLI::IsMember({"table", "json"}));
+                [this](const std::string& format) { output_.format = format_of(format); },
+                "table, wide, json, jsonl (a row a line) or csv")
+            ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "csv"}));
         add_seeing();
-        add_sites();
+        add_sites(
+            app_, [this](auto&&... with) { return add(with...); }, [this] { return config(); },
+            clock_, output_, sites_);
         add_changes();
         add_items();
         add_monitoring(
@@ -160,6 +161,12 @@ class Program {
             ->expected(1)
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         check->add_flag("--mend", compare_.mend, "makes what differs as it is on the primary");
+        check
+            ->add_flag("--drop-extra", compare_.drop_extra,
+                       "also what is only here and holds data: tables, columns, schemas, ...")
+            ->needs("--mend")
+            ->excludes("--table");
+        check->add_option("--confirm", compare_.confirmed, "the site's name, instead of typing it");
         check->add_flag("--wait,!--no-wait", compare_.wait, "until it is done; the default");
         check->add_option("--timeout", compare_.timeout_seconds, "seconds to wait at most");
         check->add_flag("--cancel", compare_.take_back, "takes back what was asked for instead")
@@ -187,28 +194,6 @@ class Program {
         add(*events, "show", "everything known of one event",
             [this] { return show_event(config(), fetch_over_http, output_, sequence_); })
             ->add_option("EVENT", sequence_, "its number")
-            ->required();
-    }
-
-    void add_sites() {
-        CLI::App* const sites = add(app_, "sites", "the cluster's sites, and who is primary", {});
-        add(*sites, "list", "all sites", [this] {
-            const Config loaded = config();
-            return list_sites(loaded, nats_buckets(loaded), output_);
-        });
-        add(*sites, "show", "one site",
-            [this] {
-                const Config loaded = config();
-                return show_site(loaded, nats_buckets(loaded), fetch_over_http, output_, name_);
-            })
-            ->add_option("SITE", name_)
-            ->required();
-        add(*sites, "init", "names the primary, once in a cluster's life",
-            [this] {
-                const Config loaded = config();
-                return init_sites(loaded, nats_buckets(loaded), clock_, output_, name_);
-            })
-            ->add_option("--primary", name_, "the site that serves writes")
             ->required();
     }
 
@@ -243,6 +228,8 @@ class Program {
         unplanned->add_option("SITE", change_.to, "the site to be primary")->required();
         unplanned->add_option("--fenced-by", change_.fenced_by,
                               "how you know that the old primary takes no writes");
+        unplanned->add_option("--accept-loss", change_.accepted_loss,
+                              "60s: not when more of the last writes may be lost");
         add_confirmation(*unplanned);
         add_return();
         add_operations();
@@ -520,18 +507,9 @@ class Program {
     }
 
     void add_helpers() {
-        add(app_, "doctor", "looks for what is wrong, with the remedy", [this] {
-            const Config loaded = config();
-            std::vector<Check> checks = local_checks();
-            for (Check& check : server_checks(fetch_over_http, greet_nats, clock_)) {
-                checks.push_back(std::move(check));
-            }
-            checks.push_back(database_check(look_at_database, nats_buckets(loaded)));
-            checks.push_back(bucket_check(clock_));
-            checks.push_back(replica_check(look_at_replica, look_at_fence, nats_buckets(loaded)));
-            checks.push_back(hooks_check(nats_buckets(loaded)));
-            return run_doctor(loaded, checks, output_);
-        });
+        add_help(
+            app_, [this](auto&&... with) { return add(with...); }, [this] { return config(); },
+            clock_, output_, help_);
         CLI::App* const config = add(app_, "config", "the configuration file", {});
         add(*config, "check", "is it valid?",
             [this] { return check_config(config_file_, output_); });
@@ -563,7 +541,7 @@ class Program {
     CLI::App app_{"Antipode keeps mirror sites of git repositories, files and PostgreSQL."};
     Command command_;
     SystemClock clock_;
-    Output output_{std::cout, std::cerr, Format::Table, wants_colour()};
+    Output output_{std::cout, std::cerr, Format::Table, wants_colour(), is_live()};
     std::string config_file_ = default_config();
     std::optional<std::string> site_;
     std::optional<std::string> path_;
@@ -582,6 +560,8 @@ class Program {
     WaitOptions wait_;
     NotifyOptions notify_;
     MonitoringOptions monitoring_;
+    SitesOptions sites_{config_file_, {}, {}};
+    HelpOptions help_{config_file_, ANTIPODE_VERSION, {}};
     std::optional<std::string> store_;
     ChangeOptions change_;
     OperationOptions operation_;

@@ -1,8 +1,10 @@
 #include "apps/antipode/notify.hpp"
 
+#include <cerrno>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "apps/antipode/format.hpp"
 #include "base/error.hpp"
@@ -100,8 +102,9 @@ ExitCode notify(const Config& config, const Post& post, const Output& output,
         answer = post(socket, target, body,
                       std::chrono::ceil<std::chrono::milliseconds>(timeout) + margin);
     } catch (const Error& error) {
+        const bool denied = access(socket.c_str(), W_OK) != 0 && errno == EACCES;
         throw CommandError(
-            ExitCode::Unreachable, error.what(),
+            denied ? ExitCode::Denied : ExitCode::Unreachable, error.what(),
             "systemctl status antipoded; who may call is who may write to " + socket.native());
     }
     return answer.status == 200 ? print(output, nlohmann::json::parse(answer.body))

@@ -26,7 +26,6 @@ std::string ask_to_abort(const Config& config, const OpenBucket& open, const Clo
 std::string ask_to_abort_switchover(const Config& config, const OpenBucket& open,
                                     const Clock& clock);
 
-
 /// The same, until everything is as it was before. Throws, too: Blocked (the word came too late),
 /// TimedOut, Unreachable (a daemon that has to act does not answer until the time is over).
 ExitCode abort_operation(const Config& config, const OpenBucket& open, const Fetch& fetch,

@@ -20,6 +20,8 @@ std::string_view to_string(ExitCode code) {
             return "timeout";
         case ExitCode::Unreachable:
             return "unreachable";
+        case ExitCode::Denied:
+            return "denied";
         case ExitCode::Unknown:
             return "unknown";
         case ExitCode::Conflict:

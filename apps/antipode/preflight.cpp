@@ -60,13 +60,35 @@ Daemon ask(const Config& config, const Fetch& fetch, const Config::Site& site) {
 
 class Look {
   public:
-    Look(Preflight& found, const Config& config) : found_(found), config_(config) {}
+    explicit Look(Preflight& found) : found_(found) {}
 
-    void at_cluster() {
-        if (config_.sites.size() > 2) {
-            block("the cluster has " + std::to_string(config_.sites.size()) +
-                      " sites; this version changes the primary of two only",
-                  "take the others out of [[sites]] on all sites, and copy them anew afterwards");
+    /// One that is no part of the change: it follows, now or later.
+    void at_other(const Daemon& other) {
+        if (!other.answers()) {
+            warn(other.site + " does not answer; it follows once it is back",
+                 "start antipoded there");
+            return;
+        }
+        const std::string state = text_at(other.change(), "state");
+        if (text_at(other.status, "role") != "secondary") {
+            warn(other.site + " is " + (state.empty() ? std::string(unknown) : state) +
+                     ", and has not followed the primary yet" +
+                     with_reason(text_at(other.change(), "problem")),
+                 "wait until it has: antipode status " + other.site);
+        }
+        for (const Json& store : other.status.value("stores", Json::array())) {
+            if (text_at(store, "state") == "paused") {
+                warn(other.site + " " + text_at(store, "store") +
+                         " is paused; it follows once that goes on",
+                     next_step_of(store));
+            }
+        }
+        const auto theirs = time_at(other.row(), "recovery_point_us");
+        if (found_.mode == PreflightMode::Failover && theirs && found_.recovery_point &&
+            *theirs > *found_.recovery_point) {
+            warn(other.site + " has more than " + found_.to + ": everything up to " +
+                     to_iso8601(*theirs),
+                 "antipode promote " + other.site);
         }
     }
     void at_primary(const Daemon& from) {
@@ -214,7 +236,6 @@ class Look {
     }
 
     Preflight& found_;
-    const Config& config_;
 };
 
 /// Who is the primary, as the daemons say: of those that answer, the one that knows the latest
@@ -281,8 +302,7 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
         found.blockers.push_back({to + " is the primary already", "antipode status"});
         return found;
     }
-    Look look(found, config);
-    look.at_cluster();
+    Look look(found);
     if (mode == PreflightMode::Drill) {
         look.at_target(target);
         look.at_fences(daemon(found.from));
@@ -296,6 +316,11 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
     } else {
         look.at_old_primary(primary, target);
         look.at_target(target);
+    }
+    for (const Daemon& other : daemons) {
+        if (other.site != found.from && other.site != to) {
+            look.at_other(other);
+        }
     }
     return found;
 }

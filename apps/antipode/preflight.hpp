@@ -40,7 +40,7 @@ struct Preflight {
     bool clear() const { return blockers.empty(); }
 };
 
-/// Asks the daemons of both sites.
+/// Asks the daemons of all sites.
 Preflight look_before(const Config& config, const Fetch& fetch, const std::string& to,
                       PreflightMode mode);
 nlohmann::ordered_json to_json(const Preflight& preflight);

@@ -112,8 +112,8 @@ void tell(const OpenBucket& open, const Config::Site& site, const char* key,
 }
 
 Json fetch_report(const Config& config, const Fetch& fetch, const Config::Site& site,
-                  const std::string& operation) {
-    return report_of(get(fetch, daemon_of(config, site), "/v1/loss?operation=" + operation));
+                  const std::string& which) {
+    return report_of(get(fetch, daemon_of(config, site), "/v1/loss?" + which));
 }
 
 }  // namespace
@@ -144,11 +144,13 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
              std::to_string(now.epoch) + " " + now.unreadable);
         now = watch.until(kept);
     }
+    const std::string began = "epoch=" + std::to_string(now.epoch);
     if (options.dry_run) {
+        const Json loss = fetch_report(config, fetch, site, began);
         if (output.json()) {
-            print(output, fetch_report(config, fetch, site, now.operation));
+            print(output, loss);
         } else {
-            output.out << render_loss(fetch_report(config, fetch, site, now.operation));
+            output.out << render_loss(loss);
         }
         return ExitCode::Ok;
     }
@@ -161,11 +163,11 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
     } else if (now.state == State::Rewinding) {
         now = watch.until({State::Following});
     }
-    const Json report = fetch_report(config, fetch, site, now.operation);
+    const Json report = fetch_report(config, fetch, site, began);
     if (output.json()) {
         print(output, {{"schema", "antipode.rejoin/1"},
                        {"site", site.name},
-                       {"operation", now.operation},
+                       {"operation", report.value("operation", now.operation)},
                        {"epoch", now.epoch},
                        {"loss", report}});
         return ExitCode::Ok;
@@ -178,8 +180,8 @@ ExitCode rejoin(const Config& config, const OpenBucket& open, const Fetch& fetch
 
 ExitCode show_loss(const Config& config, const Fetch& fetch, const Output& output,
                    const std::string& operation, const std::optional<std::string>& site) {
-    const Json report =
-        fetch_report(config, fetch, require_site(config, site.value_or(config.site)), operation);
+    const Json report = fetch_report(
+        config, fetch, require_site(config, site.value_or(config.site)), "operation=" + operation);
     if (output.json()) {
         print(output, report);
     } else {

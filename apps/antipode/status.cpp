@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 void print_status(const StatusReport& report, const Output& output,
                   const std::optional<std::string>& only) {
     if (!output.json()) {
-        output.out << render_status(report, only, output.coloured);
+        output.out << render_status(report, only, output.coloured, output.wide());
         return;
     }
     Json document = Json::parse(report.json);

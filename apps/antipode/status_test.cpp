@@ -110,12 +110,20 @@ TEST(StatusView, ShowsSitesAndWhatHoldsThemBack) {
         render_status(parsed(), std::nullopt, false),
         "SITE     ROLE       STATE     RECOVERY POINT       LAG  VERIFIED  FAILED  REPORT AGE\n"
         "london   primary    serving   -                      -         -       -  1s\n"
-        "sydney*  secondary  degraded  14:40:05Z (2s ago)  2.0s       120       1  0s\n"
+        "sydney*  secondary  degraded  14:40:05Z (2s ago)  2.0s    99.17%       1  0s\n"
         "cape     secondary  unknown   ?                      ?         ?       ?  14m09s STALE\n"
         "sydney: held back by blobs/uploads: 1 item    Try: make room on its disk\n"
         "worker relay: connecting to nats: timeout, for 12s    Try: start nats-server\n"
         "blobs/uploads a/b.txt is parked: no space left on device (transient, 3 tries, for 2m00s, "
         "next in 20s)\n");
+}
+
+TEST(StatusView, WideHasTimesInFullAndHowLongWhatIsKeptLasts) {
+    const std::string text = render_status(parsed(), "london", false, true);
+    EXPECT_THAT(text, HasSubstr("REPORT AGE  UP TO  REPORTED AT"));
+    EXPECT_THAT(text, HasSubstr("KEEPS FOR  CHECKED\n"));
+    EXPECT_THAT(text, testing::ContainsRegex("  1s  +-  +2026-11-22T14:40:06[.0-9]*Z  "));
+    EXPECT_THAT(render_status(parsed(), "cape", false, true), HasSubstr("  ?"));
 }
 
 /// The same on the primary: sydney is another site.
@@ -354,7 +362,7 @@ TEST(ShowStatus, TellsWhatTheDaemonSaidLastWhenNobodyAnswers) {
               ExitCode::Unreachable);
     EXPECT_THAT(printed.error.str(), HasSubstr("What antipoded of sydney said last, at 14:40:07Z"));
     EXPECT_THAT(printed.out.str(),
-                HasSubstr("sydney*  secondary  unknown  14:40:05Z (1m02s ago)    ?       120       "
+                HasSubstr("sydney*  secondary  unknown  14:40:05Z (1m02s ago)    ?    99.17%       "
                           "1  1m00s STALE\n"));
     EXPECT_THAT(printed.out.str(), HasSubstr("sydney: it was degraded 1m00s ago: held back by "
                                              "blobs/uploads: 1 item    Try: make room"));

@@ -38,22 +38,43 @@ std::string or_unknown(const std::string& text) {
     return text.empty() ? std::string(unknown) : text;
 }
 
-void add_site(Table& table, const SiteRow& site, const StatusReport& report) {
+/// When the oldest of a site's checks was made: it speaks for all of its stores.
+std::string oldest_check(const SiteRow& site, TimePoint now) {
+    std::optional<TimePoint> oldest;
+    for (const CheckRow& check : site.checks) {
+        if (!check.checked) {
+            return "not all yet";
+        }
+        oldest = oldest ? std::min(*oldest, *check.checked) : *check.checked;
+    }
+    return oldest ? age_of(oldest, now) : std::string(unknown);
+}
+
+void add_site(Table& table, const SiteRow& site, const StatusReport& report, bool wide) {
     const bool primary = site.role == "primary";
     const std::string absent(primary ? not_applicable : unknown);
     const bool stale = !site.report_at || report.now - *site.report_at > stale_after;
     const Colour colour = colour_of(site.state);
-    table.add({
+    std::vector<Table::Cell> row = {
         site.site + (site.site == report.site ? "*" : ""),
         or_unknown(site.role),
         {or_unknown(site.state), stale && colour == Colour::Green ? Colour::Yellow : colour},
         site.recovery_point ? moment(*site.recovery_point, report.now) : absent,
         site.lag_seconds ? format_seconds(site.lag_seconds) : absent,
-        site.verified ? format_count(site.verified) : absent,
+        site.verified ? format_share(*site.verified, *site.verified + site.parked.value_or(0))
+                      : absent,
         site.parked ? format_count(site.parked) : absent,
         {site.report_at ? age_of(site.report_at, report.now) + (stale ? " STALE" : "") : "never",
          stale ? Colour::Red : Colour::Plain},
-    });
+    };
+    if (wide) {
+        row.emplace_back(site.recovery_point ? to_iso8601(*site.recovery_point) : absent);
+        row.emplace_back(site.report_at ? to_iso8601(*site.report_at) : "never");
+        row.emplace_back(site.retention_seconds ? format_seconds(site.retention_seconds)
+                                                : std::string(unknown));
+        row.emplace_back(primary ? absent : oldest_check(site, report.now));
+    }
+    table.add(std::move(row));
 }
 
 /// The kind in words: what is wrong with the item, and what the recovery point waits for.
@@ -333,20 +354,24 @@ std::string catches_up(const StoreRow& store) {
 }  // namespace
 
 std::string render_status(const StatusReport& report, const std::optional<std::string>& only,
-                          bool coloured) {
+                          bool coloured, bool wide) {
     using Align = Table::Align;
-    Table table({{"SITE"},
-                 {"ROLE"},
-                 {"STATE"},
-                 {"RECOVERY POINT"},
-                 {"LAG", Align::Right},
-                 {"VERIFIED", Align::Right},
-                 {"FAILED", Align::Right},
-                 {"REPORT AGE"}});
+    std::vector<Table::Column> columns = {{"SITE"},
+                                          {"ROLE"},
+                                          {"STATE"},
+                                          {"RECOVERY POINT"},
+                                          {"LAG", Align::Right},
+                                          {"VERIFIED", Align::Right},
+                                          {"FAILED", Align::Right},
+                                          {"REPORT AGE"}};
+    if (wide) {
+        columns.insert(columns.end(), {{"UP TO"}, {"REPORTED AT"}, {"KEEPS FOR"}, {"CHECKED"}});
+    }
+    Table table(std::move(columns));
     std::string remarks;
     for (const SiteRow& site : report.sites) {
         if (!only || site.site == *only) {
-            add_site(table, site, report);
+            add_site(table, site, report, wide);
             if (!site.reason.empty() && !is_repeated(site, report)) {
                 remarks += remark(site.site + ": " + site.reason, site.next_step);
             }

@@ -7,6 +7,7 @@
 #include "adapters/http/url.hpp"
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/progress.hpp"
 #include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
 
@@ -28,7 +29,7 @@ class Waiting {
     using Look = std::function<std::optional<std::string>()>;
 
     Waiting(const WaitOptions& options, const Output& output, std::string site)
-        : options_(options), output_(output), site_(std::move(site)) {}
+        : options_(options), progress_(output), site_(std::move(site)) {}
 
     void until(const Look& look) {
         while (const auto still = patiently(look)) {
@@ -37,8 +38,8 @@ class Waiting {
                                    site_ + " does not have it yet: " + harmless(*still),
                                    "antipode lag " + site_);
             }
-            if (*still != told_ && !told_.empty() && !output_.json()) {
-                output_.error << site_ << ": " << harmless(*still) << "\n";
+            if (*still != told_ && !told_.empty()) {
+                progress_.tell(site_ + ": " + *still);
             }
             told_ = *still;
             options_.pause();
@@ -63,7 +64,7 @@ class Waiting {
     }
 
     const WaitOptions& options_;
-    const Output& output_;
+    Progress progress_;
     const std::string site_;
     const SteadyClock::time_point began_ = SteadyClock::now();
     SteadyClock::time_point heard_ = began_;

@@ -9,8 +9,9 @@
 #include "protocol/antipode.pb.h"
 #include "secondary/registry.hpp"
 
-/// What a site that was promoted without the old primary had at that moment, kept for that one's
-/// return: an inventory of its own, which nothing changes later.
+/// What a site that was promoted without the old primary had at that moment, kept for the return of
+/// that one, and of any other site that was ahead: an inventory of its own, which nothing changes
+/// later.
 namespace antipode {
 
 /// In the place of a database's items: its one item, whose digest is the applied LSN.
@@ -25,7 +26,7 @@ void keep_cut(const Config& config, const v1::EpochRecord& record,
 /// one is deleted.
 std::shared_ptr<primary::Inventory> kept_cut(const Config& config, uint64_t epoch);
 
-/// Its old primary is back. Whoever has it open may go on reading.
+/// All sites have come over (OldStreams). Whoever has it open may go on reading.
 void drop_cut(const Config& config, uint64_t epoch);
 /// Whatever epoch it is of: this site is no primary any more.
 void drop_cut(const Config& config);

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/http/server.hpp"
+#include "apps/antipoded/loss_reports.hpp"
+#include "apps/antipoded/old_streams.hpp"
+#include "failover/loss.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -31,7 +35,7 @@ class Cut : public testing::Test {
     primary::Inventory inventory_{{}};
 };
 
-TEST_F(Cut, IsThereUntilTheOldPrimaryOfItsEpochIsBack) {
+TEST_F(Cut, IsThereUntilItIsDroppedForItsEpoch) {
     keep_cut(config_, record_, inventory_);
     const auto kept = kept_cut(config_, 2);
     ASSERT_NE(kept, nullptr);
@@ -42,6 +46,52 @@ TEST_F(Cut, IsThereUntilTheOldPrimaryOfItsEpochIsBack) {
     EXPECT_TRUE(kept->find(uploads, "a")) << "who has it open goes on reading";
     EXPECT_EQ(kept_cut(config_, 2), nullptr);
     EXPECT_EQ(files(), 0U);
+}
+
+/// A third site that was ahead, and is away, compares with it, too.
+TEST_F(Cut, OutlivesTheReturnOfTheOldPrimary) {
+    failover::LossReport preliminary;
+    preliminary.operation = "promote-1";
+    preliminary.old_primary = "london";
+    preliminary.new_primary = "sydney";
+    preliminary.epoch = 1;
+    failover::FinalLoss found;
+    found.site = "london";
+    const std::string final = failover::rejoined_report(
+        failover::complete_report(preliminary.to_json(), found), SystemClock().now());
+    http::HttpServer london{{}};
+    london.route("/v1/loss",
+                 [&](const http::HttpRequest&) { return http::HttpResponse{.body = final}; });
+    london.start();
+    config_.site = "sydney";
+    config_.sites = {
+        {"london", "nats://127.0.0.1:1", "http://127.0.0.1:" + std::to_string(london.port())},
+        {"sydney", "nats://127.0.0.1:1", "http://127.0.0.1:1"},
+        {"tokyo", "nats://127.0.0.1:1", "http://127.0.0.1:1"}};
+    keep_cut(config_, record_, inventory_);
+    LossReports::write(config_, "promote-1", preliminary.to_json());
+    LossReports losses(config_);
+    losses.complete();
+    losses.complete();
+    ASSERT_EQ(LossReports::read(config_, "promote-1"), final);
+    EXPECT_NE(kept_cut(config_, 2), nullptr);
+
+    std::vector<v1::SiteReport> reports(3);
+    for (size_t i = 0; i < reports.size(); ++i) {
+        reports[i].set_site(config_.sites[i].name);
+        reports[i].set_epoch(2);
+        reports[i].set_role(reports[i].site() == "sydney" ? "primary" : "secondary");
+    }
+    EXPECT_TRUE(all_are_in(config_, 2, reports));
+    reports[2].set_role("fenced");
+    EXPECT_FALSE(all_are_in(config_, 2, reports));
+    reports[2].set_role("secondary");
+    reports[2].set_epoch(1);
+    EXPECT_FALSE(all_are_in(config_, 2, reports));
+    reports.pop_back();
+    EXPECT_FALSE(all_are_in(config_, 2, reports));
+    config_.sites.pop_back();
+    EXPECT_TRUE(all_are_in(config_, 2, reports)) << "it was removed from the configuration";
 }
 
 TEST_F(Cut, OfAnotherEpochIsDeleted) {

@@ -93,6 +93,7 @@ Daemon::Daemon(Config config, const Clock& clock)
           config_, [this] { return half(); }, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       losses_(config_),
+      old_streams_(config_),
       disks_(config_),
       feed_([this] { return status(); },
             [this](uint64_t after, size_t most) { return events(after, most); }, clock),
@@ -137,15 +138,15 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
             conductor_.look();
         } catch (const Error& error) {
             // The role that was known stays while the broker is away.
-            take_role();
-            if (conductor_.may_act_alone()) {
+            if (take_role() && conductor_.may_act_alone()) {
                 conductor_.act();
             }
             throw;
         }
-        take_role();
-        conductor_.act();
-        take_role();
+        if (take_role()) {
+            conductor_.act();
+            take_role();
+        }
         const failover::ConductorStatus now = conductor_.status();
         if (!now.known) {
             progress.waiting_for("the cluster has no primary yet",
@@ -160,12 +161,38 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
     }
 }
 
-/// Runs the half that the conductor's state asks for.
-void Daemon::take_role() {
+/// A site that is promoted reads on where more is than the primary that is gone has given it.
+std::string Daemon::stream_to_read() const {
+    const std::string elsewhere = conductor_.state() == failover::State::Cutting
+                                      ? hands_.elsewhere(conductor_.epoch())
+                                      : std::string();
+    return elsewhere.empty() ? conductor_.primary() : elsewhere;
+}
+
+Upstream Daemon::upstream() {
+    const v1::EpochStart* const ended = conductor_.ending();
+    Upstream upstream{conductor_.primary(), stream_to_read(), {}};
+    if (ended != nullptr) {
+        upstream.ended = *ended;
+        upstream.stream_of = find_stream_to_finish(config_, conductor_.epoch(), *ended);
+    }
+    return upstream;
+}
+
+/// Runs the half that the conductor's state asks for. False: a secondary's half still answers
+/// somebody. Two of them would apply to the same stores.
+bool Daemon::take_role() {
+    if (!leaving_.expired()) {
+        return false;
+    }
     const failover::Half wanted = conductor_.half();
     const uint64_t epoch = conductor_.epoch();
-    if (wanted == running_ && (epoch == running_epoch_ || wanted == failover::Half::None)) {
-        return;
+    const bool ends = conductor_.ending() != nullptr;
+    const bool reads_as_before =
+        ends || wanted != failover::Half::Secondary || running_stream_ == stream_to_read();
+    const bool same = epoch == running_epoch_ && ends == running_ends_ && reads_as_before;
+    if (wanted == running_ && (same || wanted == failover::Half::None)) {
+        return true;
     }
     // Built and destroyed without the lock: both may take a second, and status must answer.
     std::shared_ptr<Half> old;
@@ -174,10 +201,16 @@ void Daemon::take_role() {
         old = std::exchange(half_, nullptr);
         readiness_.reset();
     }
+    if (running_ == failover::Half::Secondary) {
+        leaving_ = old;
+    }
     old.reset();
     running_ = failover::Half::None;
+    if (!leaving_.expired()) {
+        return false;
+    }
     if (wanted == failover::Half::None) {
-        return;
+        return true;
     }
     Rejoin::forget(config_);
     const bool primary = wanted == failover::Half::Primary;
@@ -187,13 +220,16 @@ void Daemon::take_role() {
     if (primary) {
         fresh = std::make_shared<PrimaryHalf>(config_, epoch, server_, limits_, clock_);
     } else {
-        fresh =
-            std::make_shared<SecondaryHalf>(config_, epoch, conductor_.primary(), limits_, clock_);
+        const Upstream upstream = this->upstream();
+        fresh = std::make_shared<SecondaryHalf>(config_, epoch, upstream, limits_, clock_);
+        running_stream_ = upstream.stream_of;
     }
     running_ = wanted;
     running_epoch_ = epoch;
+    running_ends_ = ends;
     std::scoped_lock lock(mutex_);
     half_ = std::move(fresh);
+    return true;
 }
 
 void Daemon::look_at_readiness(const std::stop_token& stop, Worker::Progress progress) {
@@ -234,7 +270,7 @@ std::string Daemon::role() const {
         return "fenced";
     }
     const failover::Half wanted = failover::half_in(now.state);
-    if (wanted == failover::Half::None) {
+    if (wanted == failover::Half::None || now.state == failover::State::Finishing) {
         return "changing";
     }
     if (half() == nullptr) {
@@ -284,7 +320,9 @@ v1::SiteReport Daemon::own_report() const {
     report.set_at_us(to_microseconds(clock_.now()));
     report.set_version(ANTIPODE_VERSION);
     report.set_role(role());
-    *report.mutable_operation() = conductor_.status().report;
+    const failover::ConductorStatus now = conductor_.status();
+    report.set_epoch(now.epoch);
+    *report.mutable_operation() = now.report;
     const std::shared_ptr<Half> half = this->half();
     if (half) {
         half->report(report);
@@ -303,7 +341,6 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
                                                                   : first_report_interval;
     };
     while (!sleep_unless_stopped(interval(), stop)) {
-        const std::shared_ptr<Half> half = this->half();
         const std::string primary = conductor_.status().primary;
         if (primary.empty()) {
             continue;
@@ -323,10 +360,12 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
                 reports.push_back(std::move(report));
             }
         }
-        if (half) {
+        // Not held while others are asked: the next half waits until this one is gone.
+        if (const std::shared_ptr<Half> half = this->half()) {
             half->hear(reports);
             reported = true;
         }
+        old_streams_.look(reports.front().epoch(), reports);
         std::scoped_lock lock(mutex_);
         for (v1::SiteReport& report : reports) {
             reports_[report.site()] = std::move(report);

@@ -15,6 +15,7 @@
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
+#include "apps/antipoded/old_streams.hpp"
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/site_hands.hpp"
@@ -38,13 +39,15 @@ class Daemon {
 
   private:
     void follow_epoch(const std::stop_token& stop, Worker::Progress progress);
-    void take_role();
+    bool take_role();
+    std::string stream_to_read() const;
+    Upstream upstream();
     void look_at_readiness(const std::stop_token& stop, Worker::Progress progress);
     std::shared_ptr<Half> half() const;
     /// "primary", "secondary", "fenced", "changing", or "unassigned".
     std::string role() const;
     nlohmann::json failover() const;
-    http::HttpResponse loss_report(const std::string& operation) const;
+    http::HttpResponse loss_report(const std::string& operation, uint64_t epoch) const;
     void exchange_reports(const std::stop_token& stop, Worker::Progress progress);
     v1::SiteReport own_report() const;
     /// status() without the rows of the sites.
@@ -66,13 +69,17 @@ class Daemon {
     failover::Journal journal_;
     SiteHands hands_;
     failover::Conductor conductor_;
-    LossReports losses_;  ///< of a worker of its own
+    LossReports losses_;      ///< of a worker of its own
+    OldStreams old_streams_;  ///< of the worker that exchanges reports
     failover::Half running_ = failover::Half::None;
     uint64_t running_epoch_ = 0;
+    bool running_ends_ = false;
+    std::string running_stream_;  ///< a secondary's upstream
 
     mutable std::mutex mutex_;
     // Under mutex_:
     std::shared_ptr<Half> half_;
+    std::weak_ptr<Half> leaving_;  ///< a secondary's that is still held by whoever asks it
     std::optional<Readiness> readiness_;
     std::map<std::string, v1::SiteReport> reports_;
 

@@ -23,14 +23,16 @@ uint64_t number_in(const std::map<std::string, std::string>& query, const std::s
 
 }  // namespace
 
-http::HttpResponse Daemon::loss_report(const std::string& operation) const {
-    const auto report = LossReports::read(config_, operation);
+http::HttpResponse Daemon::loss_report(const std::string& operation, uint64_t epoch) const {
+    const auto report = operation.empty() && epoch > 0 ? LossReports::of_epoch(config_, epoch)
+                                                       : LossReports::read(config_, operation);
     if (!report) {
-        return http::error_response(404,
-                                    operation.empty()
-                                        ? "there is no loss report: no promotion was made here"
-                                        : "there is no loss report of " + printable(operation),
-                                    "antipode status");
+        return http::error_response(
+            404,
+            !operation.empty() ? "there is no loss report of " + printable(operation)
+            : epoch > 0 ? "there is no loss report of a promotion to epoch " + std::to_string(epoch)
+                        : "there is no loss report: no promotion was made here",
+            "antipode status");
     }
     return {.body = *report};
 }
@@ -88,7 +90,8 @@ void Daemon::add_routes() {
     });
     server_.route("/v1/loss", [this](const http::HttpRequest& request) {
         const auto found = request.query.find("operation");
-        return loss_report(found == request.query.end() ? "" : found->second);
+        return loss_report(found == request.query.end() ? "" : found->second,
+                           number_in(request.query, "epoch"));
     });
     server_.post("/v1/resync", [this](const http::HttpRequest& request, const std::stop_token&) {
         const auto half = std::dynamic_pointer_cast<SecondaryHalf>(this->half());

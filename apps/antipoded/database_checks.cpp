@@ -20,6 +20,8 @@ constexpr uint64_t group_bytes = 1024 * limits::mib;
 constexpr size_t group_tables = 200;
 constexpr size_t ranges_named = 50;  ///< of a table; and objects of the structure
 constexpr size_t most_definition = 4000;
+/// What one mend makes may be what the next one needs: rows are copied between them.
+constexpr unsigned structure_rounds = 3;
 
 using postgres::CheckedPart;
 using postgres::CheckRun;
@@ -131,7 +133,11 @@ std::string cut(const std::string& text) {
     return text.size() > most_definition ? text.substr(0, most_definition) + "..." : text;
 }
 
-std::string show_structure(const secondary::StructureReport& report) {
+/// `edited`: what became of what differed before, where it was to be mended; `mend_problem`: why
+/// nothing did.
+std::string show_structure(const secondary::StructureReport& report,
+                           const secondary::EditedStructure* edited,
+                           const std::string& mend_problem) {
     nlohmann::json detail = {{"objects", report.objects},
                              {"objects_differing", report.differences.size()},
                              {"differences", nlohmann::json::array()}};
@@ -144,8 +150,48 @@ std::string show_structure(const secondary::StructureReport& report) {
                                          {"object", cut(one.object)},
                                          {"there", cut(one.there)},
                                          {"here", cut(one.here)}});
+        if (one.here.size() > most_definition) {
+            detail["differences"].back()["here_sha256"] = to_hex(sha256(one.here));
+        }
+        if (edited != nullptr && edited->left.contains(one.object)) {
+            const auto& left = edited->left.at(one.object);
+            detail["differences"].back().update({{"not_mended_because", cut(left.reason)},
+                                                 {"by_hand", cut(left.by_hand)},
+                                                 {"holds_data", left.holds_data}});
+        }
+    }
+    if (edited != nullptr && !mend_problem.empty() && !report.differences.empty()) {
+        detail["problem"] = mend_problem;
+    }
+    if (edited != nullptr && !edited->done.empty()) {
+        detail["mended"] = report.differences.empty();
+        for (const std::string& object : edited->done) {
+            detail["mended_objects"].push_back(cut(object));
+        }
     }
     return dump(detail);
+}
+
+/// What holds data may go when an earlier check named it as it is.
+std::set<std::string> may_drop(const std::string& listed,
+                               const secondary::StructureReport& report) {
+    const auto detail = nlohmann::json::parse(listed, nullptr, false);
+    if (!detail.is_object()) {
+        return {};
+    }
+    std::set<std::string> objects;
+    for (const secondary::StructureDifference& one : report.differences) {
+        for (const auto& known : detail.value("differences", nlohmann::json::array())) {
+            if (known.value("object", "") == cut(one.object) &&
+                known.value("kind", "") == to_string(one.kind) &&
+                known.value("here", "") == cut(one.here) &&
+                (one.here.size() <= most_definition ||
+                 known.value("here_sha256", "") == to_hex(sha256(one.here)))) {
+                objects.insert(one.object);
+            }
+        }
+    }
+    return objects;
 }
 
 std::set<TableName> tables_of(BulkSource& primary, const StoreId& store,
@@ -233,8 +279,10 @@ bool DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
         plan_ = plan(run, primary, stop);
     }
     if (plan_.structure) {
-        record(run, {compare_structure(primary, stop)});
+        const CheckedPart part = compare_structure(run.request, primary, stop);
+        record(run, {part});
         plan_.structure = false;
+        plan_.structure_again = run.request.mend && part.verdict == "differs";
     } else if (plan_.large_objects) {
         record(run, {copy_large_objects(primary, stop)});
         plan_.large_objects = false;
@@ -242,6 +290,10 @@ bool DatabaseChecks::step(const CheckRun& run, BulkSource& primary, const std::s
         const auto& group = plan_.groups.front();
         record(run, compare({group.begin(), group.end()}, run.request, primary, stop));
         plan_.groups.pop_front();
+    } else if (plan_.structure_again) {
+        // What rows were in the way of can be made once they are equal.
+        record(run, {compare_structure(run.request, primary, stop)});
+        plan_.structure_again = false;
     }
     if (!plan_.is_done()) {
         return false;
@@ -292,6 +344,10 @@ DatabaseChecks::Plan DatabaseChecks::plan(const CheckRun& run, BulkSource& prima
     Plan plan{run.id,
               asked.empty() && !done.contains({"structure", {}}),
               asked.empty() && !done.contains({"large objects", {}}),
+              {},
+              // It may have been another daemon, which was killed meanwhile, that looked first.
+              run.request.mend && done.contains({"structure", {}}),
+              {},
               {}};
     uint64_t bytes = group_bytes;
     for (const TableName& table : tables) {
@@ -337,9 +393,31 @@ std::vector<CheckedPart> DatabaseChecks::compare(const std::set<TableName>& tabl
     return parts;
 }
 
-CheckedPart DatabaseChecks::compare_structure(BulkSource& primary, const std::stop_token& stop) {
+CheckedPart DatabaseChecks::compare_structure(const postgres::CheckRequest& request,
+                                              BulkSource& primary, const std::stop_token& stop) {
     secondary::StructureCheck check({.store = options_.store}, primary, reader_, barriers_);
-    const secondary::StructureReport report = check.run(stop);
+    secondary::StructureReport report = check.run(stop);
+    secondary::EditedStructure& edited = plan_.edited;
+    std::string problem;
+    plan_.may_drop.merge(may_drop(request.listed, report));
+    for (unsigned round = 0; request.mend && round < structure_rounds; ++round) {
+        if (!report.undecided.empty() || report.differences.empty()) {
+            break;
+        }
+        // What it read is locked no more.
+        reader_.disconnect();
+        secondary::StructureMend mending({.store = options_.store, .may_drop = plan_.may_drop},
+                                         primary, barriers_);
+        secondary::StructureMended mended = mending.run(report.differences, stop);
+        problem = mended.problem;
+        const bool changed = mended.edited.changed();
+        edited.done.merge(mended.edited.done);
+        edited.left = std::move(mended.edited.left);
+        report = check.run(stop);
+        if (!changed) {
+            break;
+        }
+    }
     return {"structure",
             {},
             !report.undecided.empty()     ? "undecided"
@@ -347,7 +425,7 @@ CheckedPart DatabaseChecks::compare_structure(BulkSource& primary, const std::st
                                           : "equal",
             0,
             0,
-            show_structure(report)};
+            show_structure(report, request.mend ? &edited : nullptr, problem)};
 }
 
 /// What differs is no defect: nothing but this brings them.
@@ -428,12 +506,11 @@ std::optional<DatabaseChecks::Problem> DatabaseChecks::problem() const {
         return std::nullopt;
     }
     const uint64_t others = seen->differing - 1;
-    return Problem{
-        (seen->first_differing == "structure" ? "the structure"
-                                              : printable(seen->first_differing)) +
-            (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
-            (others == 0 ? " differs" : " differ") + " from the primary's",
-        seen->rows_differ ? "antipode database check --mend" : "antipode database check"};
+    return Problem{(seen->first_differing == "structure" ? "the structure"
+                                                         : printable(seen->first_differing)) +
+                       (others == 0 ? "" : " and " + counted(others, "more part", "more parts")) +
+                       (others == 0 ? " differs" : " differ") + " from the primary's",
+                   "antipode database check --mend"};
 }
 
 }  // namespace antipode

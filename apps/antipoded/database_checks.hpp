@@ -25,6 +25,7 @@
 #include "secondary/database/large_object_copy.hpp"
 #include "secondary/database/mend.hpp"
 #include "secondary/database/structure_check.hpp"
+#include "secondary/database/structure_mend.hpp"
 
 namespace antipode {
 
@@ -69,7 +70,12 @@ class DatabaseChecks {
         bool structure = false;  ///< is to be compared yet
         bool large_objects = false;
         std::deque<std::vector<TableName>> groups;
-        bool is_done() const { return !structure && !large_objects && groups.empty(); }
+        bool structure_again = false;  ///< behind all of these
+        secondary::EditedStructure edited;
+        std::set<std::string> may_drop;  ///< of what was listed before it
+        bool is_done() const {
+            return !structure && !large_objects && groups.empty() && !structure_again;
+        }
     };
     std::optional<postgres::CheckRun> look(bool copied);
     void finish(const postgres::CheckRun& run);
@@ -80,7 +86,8 @@ class DatabaseChecks {
     std::vector<postgres::CheckedPart> compare(const std::set<TableName>& tables,
                                                const postgres::CheckRequest& request,
                                                BulkSource& primary, const std::stop_token& stop);
-    postgres::CheckedPart compare_structure(BulkSource& primary, const std::stop_token& stop);
+    postgres::CheckedPart compare_structure(const postgres::CheckRequest& request,
+                                            BulkSource& primary, const std::stop_token& stop);
     postgres::CheckedPart copy_large_objects(BulkSource& primary, const std::stop_token& stop);
     void record(const postgres::CheckRun& run, const std::vector<postgres::CheckedPart>& parts);
     void note_problem(int64_t run, const Error& error);

@@ -1,16 +1,15 @@
 #include "apps/antipoded/loss_reports.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include "adapters/http/client.hpp"
-#include "adapters/nats/jetstream.hpp"
-#include "apps/antipoded/cut.hpp"
-#include "apps/antipoded/endpoints.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "failover/durable.hpp"
-#include "protocol/message.hpp"
 
 namespace antipode {
 namespace {
@@ -41,17 +40,24 @@ std::set<std::filesystem::path> files_in(const std::filesystem::path& directory)
     return files;
 }
 
-std::filesystem::path newest_in(const std::filesystem::path& directory) {
-    std::filesystem::path newest;
-    std::filesystem::file_time_type at = std::filesystem::file_time_type::min();
+/// The newest last.
+std::vector<std::filesystem::path> by_age(const std::filesystem::path& directory) {
+    std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> aged;
     for (const auto& file : files_in(directory)) {
-        const auto written = std::filesystem::last_write_time(file);
-        if (written > at) {
-            newest = file;
-            at = written;
-        }
+        aged.emplace_back(std::filesystem::last_write_time(file), file);
     }
-    return newest;
+    std::sort(aged.begin(), aged.end());
+    std::vector<std::filesystem::path> files;
+    files.reserve(aged.size());
+    for (auto& [written, file] : aged) {
+        files.push_back(std::move(file));
+    }
+    return files;
+}
+
+std::filesystem::path newest_in(const std::filesystem::path& directory) {
+    const auto files = by_age(directory);
+    return files.empty() ? std::filesystem::path() : files.back();
 }
 
 /// Empty: it does not answer, or knows nothing of that yet.
@@ -90,6 +96,18 @@ std::optional<std::string> LossReports::read(const Config& config, const std::st
     return file.empty() ? std::nullopt : failover::read_whole(file);
 }
 
+/// A promotion that was given up has left one of the same epoch, which is older.
+std::optional<std::string> LossReports::of_epoch(const Config& config, uint64_t epoch) {
+    const auto files = by_age(directory_of(config));
+    for (auto file = files.rbegin(); file != files.rend(); ++file) {
+        auto text = failover::read_whole(*file);
+        if (text && parse(*text).value("epoch_ended", uint64_t{0}) + 1 == epoch) {
+            return text;
+        }
+    }
+    return std::nullopt;
+}
+
 void LossReports::complete() {
     for (const auto& file : files_in(directory_of(config_))) {
         if (!completed_.contains(file)) {
@@ -106,9 +124,6 @@ void LossReports::complete(const std::filesystem::path& file) {
     const Config::Site* const old_primary = config_.find_site(from);
     if (is_rejoined(report) || old_primary == nullptr || from == config_.site ||
         report.value("new_primary", "") != config_.site) {
-        if (is_rejoined(report)) {
-            drop_cut(config_, report.value("epoch_ended", uint64_t{0}) + 1);
-        }
         completed_.insert(file);
         return;
     }
@@ -116,14 +131,6 @@ void LossReports::complete(const std::filesystem::path& file) {
     const nlohmann::json theirs = parse(answer);
     if (theirs.value("state", "") == "final" && theirs.value("operation", "") == operation &&
         answer != *text) {
-        if (is_rejoined(theirs)) {
-            // What was set aside is in quarantine now, and what was here is not asked for again. A
-            // nats-server has room for few streams.
-            nats::remove_stream(
-                own_endpoint(config_, "loss reports"),
-                protocol::stream_name(config_.cluster, report.value("epoch_ended", uint64_t{0})));
-            drop_cut(config_, report.value("epoch_ended", uint64_t{0}) + 1);
-        }
         failover::replace_durably(file, answer);
         spdlog::info("{}: {} was looked at; the loss report is final: {} lost", operation, from,
                      theirs.value("known_lost", uint64_t{0}));

@@ -22,6 +22,8 @@ class LossReports {
                       const std::string& report);
     /// `operation` empty: the newest. nullopt: there is none.
     static std::optional<std::string> read(const Config& config, const std::string& operation);
+    /// Of the promotion that has begun `epoch`; nullopt: there is none.
+    static std::optional<std::string> of_epoch(const Config& config, uint64_t epoch);
 
     /// Asks the old primaries for what completes this site's preliminary reports. What they do not
     /// know yet is asked for the next time.

@@ -168,10 +168,11 @@ std::string render_metrics(const nlohmann::json& status) {
         gauge(registry, "antipode_disk_size_bytes", "Its size.", labels, disk["size_bytes"]);
     }
     if (status["refused"].is_object()) {
-        gauge(registry, "antipode_refused_events",
-              "Events of the primary's stream that are not this cluster's and epoch's, or broken, "
-              "since the daemon started.",
-              {}, status["refused"]["events"]);
+        gauge(
+            registry, "antipode_refused_events",
+            "Messages of the primary's stream that are not this cluster's and epoch's, or broken, "
+            "since the daemon started.",
+            {}, status["refused"]["events"]);
     }
     if (status["pulls"].is_object()) {
         const auto& pulls = status["pulls"];
@@ -184,6 +185,9 @@ std::string render_metrics(const nlohmann::json& status) {
         gauge(registry, "antipode_pulls_content_bytes",
               "The same without compression: the difference was saved.", {},
               pulls["content_bytes"]);
+        gauge(registry, "antipode_pulls_inventory_bytes",
+              "Of what came: lists of what there is and their sums, to compare and to mend gaps.",
+              {}, pulls["inventory_bytes"]);
     }
     for (const auto& store : status["stores"]) {
         render_store(registry, store);

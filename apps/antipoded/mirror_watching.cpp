@@ -12,10 +12,12 @@ constexpr std::chrono::milliseconds try_again(5000);
 }  // namespace
 
 MirrorWatching::MirrorWatching(SecondaryItems& store, secondary::Registry& registry,
-                               secondary::MirrorWatch::Unknown unknown, const Clock& clock)
+                               secondary::MirrorWatch::Unknown unknown,
+                               secondary::MirrorWatch::Applying applying, const Clock& clock)
     : store_(store),
       registry_(registry),
       unknown_(std::move(unknown)),
+      applying_(std::move(applying)),
       clock_(clock),
       tree_(store.root()) {}
 
@@ -42,8 +44,8 @@ void MirrorWatching::begin() {
     }
     places_ = store_.places(tree_, registry_);
     inotify_ = std::make_unique<files::InotifyWatch>(tree_.root(), clock_);
-    mirror_ = std::make_unique<secondary::MirrorWatch>(store_.apply().store(), tree_, *inotify_,
-                                                       *places_, registry_, unknown_, clock_);
+    mirror_ = std::make_unique<secondary::MirrorWatch>(
+        store_.apply().store(), tree_, *inotify_, *places_, registry_, unknown_, applying_, clock_);
 }
 
 std::string MirrorWatching::problem() const {

@@ -21,7 +21,8 @@ class MirrorWatching {
   public:
     /// All must outlive it.
     MirrorWatching(SecondaryItems& store, secondary::Registry& registry,
-                   secondary::MirrorWatch::Unknown unknown, const Clock& clock);
+                   secondary::MirrorWatch::Unknown unknown,
+                   secondary::MirrorWatch::Applying applying, const Clock& clock);
 
     void run(const std::stop_token& stop, Worker::Progress progress);
     /// Why changes by hand are not noticed at once; empty: they are.
@@ -33,6 +34,7 @@ class MirrorWatching {
     SecondaryItems& store_;
     secondary::Registry& registry_;
     const secondary::MirrorWatch::Unknown unknown_;
+    const secondary::MirrorWatch::Applying applying_;
     const Clock& clock_;
     files::PosixTree tree_;
     // Made by the first step that can.

@@ -98,7 +98,7 @@ PrimaryHalf::PrimaryHalf(const Config& config, uint64_t epoch, http::HttpServer&
                   .reconcile_interval = config.tuning.reconcile_interval,
                   .deletion_limits = deletion_limits_of(config)},
                  stream_, *inventory_, captures_of(stores_), item_captures_of(stores_), clock),
-      sites_(names_of(config.sites), *inventory_, clock),
+      sites_(names_of(config.sites), epoch, *inventory_, clock),
       responder_(own_endpoint(config, "wants"), protocol::want_subject(config.cluster)),
       safe_hearer_(own_endpoint(config, "safe"), protocol::safe_subject(config.cluster)),
       asked_(config.stores(), publisher_),

@@ -29,6 +29,9 @@ namespace {
 /// what changes meanwhile shares its syncs on both sites (bench/RESULTS.md has what it costs and
 /// saves). A transaction does not wait for it: it has a look of its own.
 constexpr std::chrono::milliseconds gathering(14);
+/// What changes in a repository's files its hook reports in a moment, once it is durable: then both
+/// are one change, which is read once.
+constexpr std::chrono::milliseconds hook_time(25);
 
 primary::PathFilter filter_of(const Config::Blobs& store) {
     return {store.exclude, store.include};
@@ -94,7 +97,9 @@ class GitPrimary final : public PrimaryItems {
     BulkHandler& bulk() override { return bulk_; }
     std::vector<Notifier> notifiers() override {
         return {{"files of",
-                 [this](auto timeout, const auto& stop) { return watch_.wait(timeout, stop); }},
+                 [this](auto timeout, const auto& stop) {
+                     return watch_.wait(timeout, stop) && !sleep_unless_stopped(hook_time, stop);
+                 }},
                 {"hooks of", [this](auto timeout, const auto& stop) {
                      const bool changed = spool_watch_.wait(timeout, stop);
                      spool_watch_.drain();

@@ -13,6 +13,7 @@ nlohmann::json show_pulls(const secondary::Pulls& pulls, const http::HttpBulkSou
                             {"missing_bytes", bytes},
                             {"received_bytes", traffic.received_bytes},
                             {"content_bytes", traffic.content_bytes},
+                            {"inventory_bytes", traffic.inventory_bytes},
                             {"running", nlohmann::json::array()}};
     for (const auto& [store, pull] : pulls.running()) {
         shown["running"].push_back({{"store", store.to_string()},

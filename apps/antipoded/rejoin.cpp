@@ -1,5 +1,6 @@
 #include "apps/antipoded/rejoin.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@
 #include "base/worker.hpp"
 #include "failover/handover.hpp"
 #include "protocol/message.hpp"
+#include "protocol/stream_search.hpp"
 #include "secondary/registry.hpp"
 
 namespace antipode {
@@ -64,6 +66,12 @@ std::string whole_quarantines(const Config& config) {
         }
     }
     return text;
+}
+
+/// Empty: it names none, or no name of a file.
+std::string operation_of(const nlohmann::json& report) {
+    const std::string name = report.is_object() ? report.value("operation", "") : "";
+    return is_valid_name(name) ? name : std::string();
 }
 
 std::string summary_of(const failover::FinalLoss::Counts& lost, const std::string& primary) {
@@ -155,10 +163,6 @@ Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, const Clock&
              .token = read_token(config),
              .limit = std::make_shared<http::RateLimit>(config.tuning.bulk_bytes_per_second)}) {}
 
-std::filesystem::path Rejoin::directory() const {
-    return config_.state_dir / "quarantine" / record_.operation_id();
-}
-
 std::shared_ptr<primary::Inventory> Rejoin::here() const {
     return std::make_shared<primary::Inventory>(file_of(config_));
 }
@@ -167,43 +171,53 @@ void Rejoin::forget(const Config& config) {
     remove_inventory(file_of(config));
 }
 
-/// Also the proof that it is this site whose epoch was ended.
-std::string Rejoin::preliminary_report() {
-    const auto answer = http::http_get(site_of(config_, record_.primary()).http +
-                                       "/v1/loss?operation=" + record_.operation_id());
+/// Also the proof that it is this site whose epoch was ended. By the epoch: what the record names
+/// may be an operation that was asked for since.
+Rejoin::Report Rejoin::preliminary_report() {
+    const std::string epoch = std::to_string(record_.epoch());
+    const auto answer =
+        http::http_get(site_of(config_, record_.primary()).http + "/v1/loss?epoch=" + epoch);
     const auto report = nlohmann::json::parse(answer.body, nullptr, false);
-    if (answer.status != 200 || !report.is_object()) {
-        throw Error(
-            Reaction::Retry,
-            record_.primary() + " does not give the loss report of " + record_.operation_id(),
-            "antipode status " + record_.primary());
+    const std::string operation = operation_of(report);
+    if (answer.status != 200 || operation.empty()) {
+        throw Error(Reaction::Retry,
+                    record_.primary() + " does not give the loss report of epoch " + epoch,
+                    "antipode status " + record_.primary());
     }
-    if (report.value("old_primary", "") != config_.site ||
+    if ((report.value("old_primary", "") != config_.site && !was_secondary()) ||
         report.value("epoch_ended", uint64_t{0}) + 1 != record_.epoch()) {
         throw Error(Reaction::Stop,
-                    record_.operation_id() + " did not end this site's primaryship, but " +
+                    operation + " did not end this site's primaryship, but " +
                         printable(report.value("old_primary", "?")) + "'s" +
                         whole_quarantines(config_),
                     "keep a copy of what you need and empty this site "
                     "(docs/runbooks/old-primary.md)");
     }
-    return answer.body;
+    return {operation, answer.body};
+}
+
+bool Rejoin::was_secondary() const {
+    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+    const auto stores = config_.stores();
+    return std::any_of(stores.begin(), stores.end(), [&](const StoreId& store) {
+        return registry.lane(store).finished.epoch + 1 == record_.epoch();
+    });
 }
 
 std::string Rejoin::quarantine(QuarantineProgress& progress, const std::stop_token& stop) {
     progress.unreadable.with([](auto& unreadable) { unreadable = {}; });
-    const std::string preliminary = preliminary_report();
+    const Report preliminary = preliminary_report();
     failover::CutSource cut(bulk_, stop);
-    failover::Quarantine quarantine(directory());
+    failover::Quarantine quarantine(config_.state_dir / "quarantine" / preliminary.operation);
     forget(config_);
     for (const Config::Database& store : config_.databases) {
-        keep_rows(store, cut, quarantine, preliminary, stop);
+        keep_rows(store, cut, quarantine, preliminary.text, stop);
     }
     keep_items(cut, quarantine, progress, stop);
     // Last, and durable with the quarantine: without it nobody knows what is in `here`.
     here()->set_recorded_through({record_.epoch(), 0, 0});
-    const std::string report = quarantine.finish(preliminary, config_.site, clock_.now());
-    LossReports::write(config_, record_.operation_id(), report);
+    const std::string report = quarantine.finish(preliminary.text, config_.site, clock_.now());
+    LossReports::write(config_, preliminary.operation, report);
     return summary_of(quarantine.loss().counts, record_.primary());
 }
 
@@ -228,24 +242,52 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
         found.insert(loss.item);
         quarantine.add(loss);
     });
+    if (was_secondary()) {
+        read_own_stream(id, rows, stop);
+    } else {
+        read_slot(store, *applied, *end, rows, stop);
+        note_let_go(id, preliminary, found, quarantine);
+    }
+    failover::close(out, file);
+    const primary::Inventory::Record kept{
+        id, kept_item, {"kept", {lsn_algorithm, rows.through().to_string()}}, Position{}};
+    here()->record({&kept, 1});
+}
+
+/// It has no slot: what came here is in its stream.
+void Rejoin::read_own_stream(const StoreId& store, failover::LostRows& rows,
+                             const std::stop_token& stop) {
+    const v1::LaneCut* const end = failover::find_cut(record_.cuts(), store);
+    const uint64_t ended = record_.epoch() - 1;
+    const Position cut = std::max(failover::position_of(*end), Position{ended, 0, 0});
+    nats::JetStream stream(stream_of(config_, config_.site, ended, "rejoin"));
+    if (stream.info().first_sequence > 1 &&
+        !protocol::find_behind(stream, config_.cluster, ended, cut).last) {
+        throw Error(Reaction::Stop,
+                    "this site's stream does not reach back to where " + store.to_string() +
+                        " has ended: which transactions only this site has cannot be told",
+                    "keep a copy of what you need and empty this site "
+                    "(docs/runbooks/third-site.md)");
+    }
+    failover::add_from_stream(stream, config_.cluster, cut, Lsn{UINT64_MAX}, store, rows, stop);
+}
+
+void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::LaneCut& end,
+                       failover::LostRows& rows, const std::stop_token& stop) {
+    const StoreId id = id_of(store);
     read_rows(
         store, rows,
         [&](Lsn from) {
             // What the slot let go of was safe on the other site, though not applied: the streams
             // have it.
-            if (from > *applied) {
+            if (from > applied) {
                 nats::JetStream stream(
-                    stream_of(config_, record_.primary(), end->epoch(), "rejoin"));
-                failover::add_from_stream(stream, config_.cluster, failover::position_of(*end),
-                                          from, id, rows, stop);
+                    stream_of(config_, record_.primary(), end.epoch(), "rejoin"));
+                failover::add_from_stream(stream, config_.cluster, failover::position_of(end), from,
+                                          id, rows, stop);
             }
         },
         stop);
-    failover::close(out, file);
-    note_let_go(id, preliminary, found, quarantine);
-    const primary::Inventory::Record kept{
-        id, kept_item, {"kept", {lsn_algorithm, rows.through().to_string()}}, Position{}};
-    here()->record({&kept, 1});
 }
 
 void Rejoin::read_rows(const Config::Database& store, failover::LostRows& rows,
@@ -286,16 +328,31 @@ void Rejoin::note_let_go(const StoreId& store, const std::string& preliminary,
     }
 }
 
+/// So that what has not changed need not be read.
+std::unique_ptr<primary::Inventory> Rejoin::known_before(const PrimaryStores& stores) const {
+    if (!was_secondary()) {
+        return std::make_unique<primary::Inventory>(config_.state_dir / "inventory.db");
+    }
+    auto known = std::make_unique<primary::Inventory>(std::filesystem::path());
+    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+    std::vector<primary::ItemCapture*> captures;
+    for (const auto& store : stores.items) {
+        captures.push_back(&store->capture());
+    }
+    failover::seed_inventory(registry, captures, {}, {}, *known);
+    return known;
+}
+
 void Rejoin::keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
                         QuarantineProgress& progress, const std::stop_token& stop) {
     const auto here = this->here();
-    const primary::Inventory published(config_.state_dir / "inventory.db");
     const PrimaryStores stores = make_primary_stores(config_, here, clock_);
+    const auto published = known_before(stores);
     ItemStores all;
     for (const auto& store : stores.items) {
         all.push_back(
             std::make_unique<failover::LostItems>(store->capture(), store->bulk(), *here, cut));
-        all.back()->begin(published);
+        all.back()->begin(*published);
         all.back()->run(quarantine, stop);
     }
     await_unreadable(all, quarantine, progress, stop);
@@ -321,7 +378,9 @@ bool Rejoin::is_kept(const std::stop_token& stop) {
     if (!remembers()) {
         return false;
     }
-    for (const Config::Database& store : config_.databases) {
+    // Nobody writes to a secondary's database, and it has no slot that would tell.
+    for (const Config::Database& store :
+         was_secondary() ? std::vector<Config::Database>{} : config_.databases) {
         const std::optional<Lsn> through = kept_through(store);
         if (!through) {
             return false;
@@ -371,9 +430,9 @@ void Rejoin::rewind() {
         postgres::compare_from(store.url, name_of(config_, store, "apply"), id_of(store),
                                start == nullptr ? Position{} : failover::position_of(*start));
     }
-    const auto report = LossReports::read(config_, record_.operation_id());
+    const auto report = LossReports::of_epoch(config_, record_.epoch());
     if (report) {
-        LossReports::write(config_, record_.operation_id(),
+        LossReports::write(config_, operation_of(nlohmann::json::parse(*report, nullptr, false)),
                            failover::rejoined_report(*report, clock_.now()));
     }
 }

@@ -30,10 +30,10 @@ struct QuarantineProgress {
     Synchronized<std::string> without;  ///< an operator's word: the name of what it need not have
 };
 
-/// Brings an old primary back to the epoch that fenced it (FAILOVER, "Rejoin of A"): keeps what
-/// only it has, tells what that was, and makes it a secondary that compares the rest. `record` is
-/// the new primary's own: it says where the ended epoch was cut. Nothing writes to the stores, and
-/// no half runs. One thread.
+/// Brings an old primary, or a secondary that is ahead, back to the epoch that fenced it (FAILOVER,
+/// "Rejoin of A"): keeps what only it has, tells what that was, and makes it a secondary that
+/// compares the rest. `record` is the new primary's own: it says where the ended epoch was cut.
+/// Nothing writes to the stores, and no half runs. One thread.
 class Rejoin {
   public:
     Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock);
@@ -51,10 +51,21 @@ class Rejoin {
     static void forget(const Config& config);
 
   private:
-    std::string preliminary_report();
+    struct Report {
+        std::string operation;
+        std::string text;
+    };
+    Report preliminary_report();
+    /// This site was no primary of the ended epoch, but a secondary that got more than the new one.
+    bool was_secondary() const;
+    void read_own_stream(const StoreId& store, failover::LostRows& rows,
+                         const std::stop_token& stop);
+    std::unique_ptr<primary::Inventory> known_before(const PrimaryStores& stores) const;
     void keep_rows(const Config::Database& store, failover::CutSource& cut,
                    failover::Quarantine& quarantine, const std::string& preliminary,
                    const std::stop_token& stop);
+    void read_slot(const Config::Database& store, Lsn applied, const v1::LaneCut& end,
+                   failover::LostRows& rows, const std::stop_token& stop);
     void read_rows(const Config::Database& store, failover::LostRows& rows,
                    const std::function<void(Lsn from)>& begins, const std::stop_token& stop);
     void keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,
@@ -65,7 +76,6 @@ class Rejoin {
     std::optional<Lsn> kept_through(const Config::Database& store) const;
     /// here() is whole.
     bool remembers() const;
-    std::filesystem::path directory() const;
     /// What is here, as the quarantine was made.
     std::shared_ptr<primary::Inventory> here() const;
 

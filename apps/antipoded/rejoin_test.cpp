@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "adapters/http/server.hpp"
+#include "apps/antipoded/loss_reports.hpp"
 #include "base/error.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -22,8 +23,11 @@ class ReturnOfLondon : public testing::Test {
         report_.old_primary = "london";
         report_.new_primary = "sydney";
         report_.epoch = 2;
-        server_.route("/v1/loss", [this](const http::HttpRequest&) {
-            return http::HttpResponse{.body = report_.to_json()};
+        server_.route("/v1/loss", [this](const http::HttpRequest& request) {
+            const auto epoch = request.query.find("epoch");
+            return epoch != request.query.end() && epoch->second == "3"
+                       ? http::HttpResponse{.body = report_.to_json()}
+                       : http::error_response(404, "there is none of that", "antipode status");
         });
         server_.start();
         config_.cluster = "demo";
@@ -91,6 +95,22 @@ TEST_F(ReturnOfLondon, KeepsAnewWhatItDoesNotRememberAndOverwritesNothing) {
     EXPECT_TRUE(rejoin().is_kept({}));
     rejoin().rewind();
     rejoin().rewind();
+}
+
+TEST_F(ReturnOfLondon, IsOfThePromotionWhateverWasAskedForAndGivenUpSince) {
+    for (const char* asked : {"", "switchover-9"}) {
+        record_.set_operation_id(asked);
+        rejoin().quarantine(progress_, {});
+        EXPECT_TRUE(std::filesystem::exists(temporary_ / "quarantine/promote-2/manifest.json"));
+        rejoin().rewind();
+        EXPECT_THAT(LossReports::read(config_, "promote-2").value(), HasSubstr("rejoined_at_us"));
+    }
+}
+
+TEST_F(ReturnOfLondon, KeepsNothingWhereAReportSaysSo) {
+    report_.operation = "../elsewhere";
+    EXPECT_THROW(rejoin().quarantine(progress_, {}), Error);
+    EXPECT_FALSE(std::filesystem::exists(temporary_ / "elsewhere"));
 }
 
 TEST_F(ReturnOfLondon, RemembersNothingOfAnEarlierOne) {

@@ -44,33 +44,51 @@ std::string url_of(const Config& config, const std::string& site) {
     return found->http;
 }
 
+/// A primary that handed over has published everything before; one that did not may have published
+/// more than the next one has.
+std::map<StoreId, Position> ends_of(const std::optional<v1::EpochStart>& ended) {
+    std::map<StoreId, Position> ends;
+    if (ended && !ended->fenced_by().empty()) {
+        for (const v1::LaneCut& cut : ended->cuts()) {
+            if (const auto store = StoreId::parse(cut.store())) {
+                ends[*store] = failover::position_of(cut);
+            }
+        }
+    }
+    return ends;
+}
+
 }  // namespace
 
-SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
+SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstream& upstream,
                              RuntimeLimits& limits, const Clock& clock)
     : config_(config),
       epoch_(epoch),
+      ends_(upstream.ended.has_value()),
       clock_(clock),
       limits_(limits),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db", clock),
       stores_(make_secondary_stores(config, registry_, clock)),
-      bulk_({.url = url_of(config, primary), .token = read_token(config), .limit = limits.pulls()}),
-      upstream_(stream_of(config, primary, epoch, "relay")),
+      bulk_({.url = url_of(config, upstream.primary),
+             .token = read_token(config),
+             .limit = limits.pulls()}),
+      upstream_(stream_of(config, upstream.stream_of, epoch, "relay")),
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),
       recent_(recent_bytes),
       relay_appends_(relay_stream_, recent_),
       receiver_reads_(receive_stream_, recent_),
-      requester_(endpoint_of(config, primary, "repair")),
-      safe_teller_(endpoint_of(config, primary, "safe")),
+      requester_(endpoint_of(config, upstream.primary, "repair")),
+      safe_teller_(endpoint_of(config, upstream.primary, "safe")),
       pulls_(
           contents_of(stores_), [this](const StoreId& store) { receiver_.content_arrived(store); },
           clock),
       receiver_({.cluster = config.cluster,
                  .epoch = epoch,
                  .order = {.causal = config.tuning.consistency == "causal",
-                           .max_hold = config.tuning.max_hold}},
+                           .max_hold = config.tuning.max_hold},
+                 .ends = ends_of(upstream.ended)},
                 receiver_reads_, ids_, registry_, pulls_, verify::expected_digest, clock),
       relay_(
           {.cluster = config.cluster,
@@ -110,19 +128,23 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const std::st
       pull_workers_(
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
-      drill_(config, *this, epoch, primary, clock),
+      drill_(config, *this, epoch, upstream.primary, clock),
       stream_watch_(config, epoch, clock),
       workers_(clock) {
     // Only a promotion opens them.
-    Fences(config).close_hooks(primary);
+    Fences(config).close_hooks(upstream.primary);
     start_workers();
 }
 
 /// Commits on the primary may wait for it.
 void SecondaryHalf::tell_safe(const secondary::Safe& safe) {
+    if (ends_) {
+        return;  // the next epoch's primary has a log of its own
+    }
     v1::SiteReport report;
     report.set_site(config_.site);
     report.set_role("secondary");
+    report.set_epoch(epoch_);
     report.set_safe_epoch(safe.position.epoch);
     for (const auto& [store, lsn] : safe.lsns) {
         v1::LaneReport& lane = *report.add_lanes();
@@ -138,6 +160,12 @@ void SecondaryHalf::start_workers() {
         secondary::DatabaseApply& apply = store->apply();
         workers_.add("apply " + apply.store().to_string(),
                      [&](const std::stop_token& stop, Worker::Progress progress) {
+                         if (ends_ && !apply.position().copied) {
+                             throw Error(Reaction::Stop,
+                                         apply.store().to_string() +
+                                             " was still being copied when the primary changed",
+                                         "docs/runbooks/third-site.md");
+                         }
                          // Only a copy needs it: what is here goes on without a primary.
                          while (!apply.position().copied && !heard_ &&
                                 !sleep_unless_stopped(heard_interval, stop)) {
@@ -161,8 +189,6 @@ void SecondaryHalf::start_workers() {
             store->watch().run_fence(stop, progress);
         });
     }
-    start_checks();
-    start_sweeps();
     for (const auto& store : stores_.items) {
         secondary::ItemApply& apply = store->apply();
         for (unsigned i = 1; i <= config_.tuning.apply_workers; ++i) {
@@ -180,6 +206,19 @@ void SecondaryHalf::start_workers() {
     workers_.add("stream watch", [this](const std::stop_token& stop, Worker::Progress progress) {
         stream_watch_.run(stop, progress);
     });
+    workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
+        run_requests(stop, progress);
+    });
+    if (!ends_) {
+        start_work_with_primary();
+    }
+}
+
+/// What compares with the primary, or asks it for something: another epoch's would not understand
+/// it.
+void SecondaryHalf::start_work_with_primary() {
+    start_checks();
+    start_sweeps();
     workers_.add("repair", [this](const std::stop_token& stop, Worker::Progress progress) {
         repair_.run(stop, progress);
     });
@@ -231,9 +270,6 @@ void SecondaryHalf::start_sweeps() {
     workers_.add("inventory check", [this](const std::stop_token& stop, Worker::Progress progress) {
         inventory_check_.run(stop, progress);
     });
-    workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
-        run_requests(stop, progress);
-    });
 }
 
 void SecondaryHalf::start_mirror_watch(SecondaryItems& store) {
@@ -242,7 +278,7 @@ void SecondaryHalf::start_mirror_watch(SecondaryItems& store) {
     auto& watching = mirror_watches_[id];
     watching = std::make_unique<MirrorWatching>(
         store, registry_, [&sweep](const std::string& name, bool here) { sweep.seen(name, here); },
-        clock_);
+        [this, &id](const std::string& item) { return receiver_.is_applying(id, item); }, clock_);
     workers_.add("mirror watch " + id.to_string(),
                  [&watching](const std::stop_token& stop, Worker::Progress progress) {
                      watching->run(stop, progress);
@@ -392,6 +428,13 @@ const WorkerState* SecondaryHalf::problem_of(const std::vector<WorkerState>& wor
         }
     }
     return nullptr;
+}
+
+bool SecondaryHalf::reads() const {
+    const auto workers = this->workers();
+    return std::any_of(workers.begin(), workers.end(), [](const WorkerState& worker) {
+        return worker.name == "relay" && worker.healthy;
+    });
 }
 
 /// A large transaction, or one that waits for a lock here, takes its time without a sign. What

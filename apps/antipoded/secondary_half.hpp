@@ -29,11 +29,21 @@
 
 namespace antipode {
 
+/// Where a secondary takes from.
+struct Upstream {
+    std::string primary;
+    /// Whose stream it reads: the primary's, or of an epoch that has ended another site's.
+    std::string stream_of;
+    /// The epoch has ended there, and `primary` is that of the next one: only what is left of it is
+    /// applied.
+    std::optional<v1::EpochStart> ended;
+};
+
 /// What a daemon does while its site is a secondary: relay, pull, apply, ask again for what it
 /// lacks.
 class SecondaryHalf final : public Half {
   public:
-    SecondaryHalf(const Config& config, uint64_t epoch, const std::string& primary,
+    SecondaryHalf(const Config& config, uint64_t epoch, const Upstream& upstream,
                   RuntimeLimits& limits, const Clock& clock);
     ~SecondaryHalf() override { stores_.interrupt(); }
 
@@ -55,6 +65,8 @@ class SecondaryHalf final : public Half {
     /// Where each lane stands, what is seen to be missing, and the newest marker.
     std::vector<secondary::ReceiverLaneStatus> lanes() const { return receiver_.status(); }
     std::optional<TimePoint> recovery_point() const { return receiver_.recovery_point(); }
+    /// The stream that this site follows can be read.
+    bool reads() const;
     /// Something of the lane is applied right now: nothing holds it up.
     bool is_at_work(const secondary::ReceiverLaneStatus& lane) const;
     const secondary::Registry& registry() const { return registry_; }
@@ -64,6 +76,9 @@ class SecondaryHalf final : public Half {
     bool has_applied(const Position& position) const;
     /// This site is about to be the primary: it must have what is here.
     void resume_all();
+    /// Of an epoch that has ended: everything of the lane that is before its end is applied.
+    bool has_ended(const StoreId& store) const { return receiver_.has_ended(store); }
+    std::set<StoreId> paused() const { return pauses_.stores(); }
 
   private:
     struct Summary {
@@ -74,6 +89,7 @@ class SecondaryHalf final : public Half {
         uint64_t parked = 0;
     };
     void start_workers();
+    void start_work_with_primary();
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
     void start_checks();
     void start_sweeps();
@@ -100,6 +116,7 @@ class SecondaryHalf final : public Half {
 
     const Config& config_;
     const uint64_t epoch_;
+    const bool ends_;
     const Clock& clock_;
     RuntimeLimits& limits_;
     const std::vector<StoreId> ids_;

@@ -8,6 +8,7 @@
 #include "adapters/postgres/handover.hpp"
 #include "adapters/postgres/source_control.hpp"
 #include "apps/antipoded/canary.hpp"
+#include "apps/antipoded/crossing.hpp"
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/expected_loss.hpp"
@@ -25,6 +26,16 @@ constexpr std::chrono::seconds capture_limit(10);
 /// What was kept stays kept; that nothing was written since is true for a moment.
 constexpr std::chrono::hours kept_for(24 * 365);
 constexpr std::chrono::seconds look_counts_for(5);
+/// A secondary that has not everything when nothing has moved for so long compares. Nobody waits
+/// for it.
+constexpr std::chrono::seconds finishing_time(10);
+/// The same while the stream cannot be read from which it would come, though its site answers.
+constexpr std::chrono::seconds unread_time(60);
+/// What a time in which it was not looked counts for: the new primary may have been away, and a
+/// site that does not answer holds up each look for seconds.
+constexpr std::chrono::seconds unseen_time(2);
+/// What another site has more does not come if it has not come by then.
+constexpr std::chrono::seconds fetching_time(20);
 
 std::string name_of(const Config& config, const Config::Database& store, const char* purpose) {
     return "antipode " + config.cluster + " " + config.site + " " + store.name + " " + purpose;
@@ -34,14 +45,35 @@ StoreId id_of(const Config::Database& store) {
     return {StoreKind::Database, store.name};
 }
 
-/// Which sites follow the new epoch without a new copy.
-std::set<std::string> handed_over(const Config& config, const v1::EpochRecord& record) {
+/// Everything that can be applied is when nothing has moved for a while: whether something still
+/// comes cannot be known.
+bool is_quiet(Quiet& quiet, const SecondaryHalf& half,
+              const std::vector<secondary::ReceiverLaneStatus>& lanes, std::chrono::seconds time) {
+    std::string now;
+    bool at_work = false;
+    for (const auto& lane : lanes) {
+        at_work = at_work || half.is_at_work(lane);
+        now += lane.store.to_string() + " " + lane.order.finished.to_string() + " " +
+               std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
+    }
+    return quiet.look(now, at_work, time);
+}
+
+/// A switchover that is asked for and given up meanwhile changes nothing.
+std::string subject_of(const v1::EpochRecord& record) {
+    return record.primary() + " " + std::to_string(record.epoch());
+}
+
+/// Which sites may follow the new epoch from its start on. A primary that was lost compares.
+std::set<std::string> to_follow(const Config& config, const v1::EpochRecord& record) {
     std::set<std::string> sites;
-    if (record.fenced_by().empty()) {
-        for (const Config::Site& site : config.sites) {
-            sites.insert(site.name);
-        }
-        sites.erase(config.site);
+    for (const Config::Site& site : config.sites) {
+        sites.insert(site.name);
+    }
+    sites.erase(config.site);
+    if (!record.fenced_by().empty()) {
+        const v1::EpochStart* const start = failover::start_of(record, record.epoch());
+        sites.erase(start == nullptr ? std::string() : start->from());
     }
     return sites;
 }
@@ -54,6 +86,8 @@ SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()
       half_(std::move(half)),
       clock_(clock),
       fences_(config),
+      cutting_(clock),
+      finishing_(clock, unseen_time),
       quarantining_(clock, kept_for),
       looking_(clock, look_counts_for) {}
 
@@ -127,14 +161,8 @@ void SiteHands::follow(const v1::EpochRecord& record) {
     }
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
-    remove_stream_before(record);
+    OldStreams::make_room(config_, record.epoch());
     drop_cut(config_);
-}
-
-/// A nats-server has room for few streams.
-void SiteHands::remove_stream_before(const v1::EpochRecord& record) {
-    nats::remove_stream(own_endpoint(config_, "handover"),
-                        protocol::stream_name(config_.cluster, record.epoch() - 1));
 }
 
 bool SiteHands::has_reached(const failover::Cuts& cuts) {
@@ -161,30 +189,31 @@ std::vector<std::string> SiteHands::differences(const failover::Cuts& cuts) {
     return differences;
 }
 
-/// Everything that can be applied is when nothing has moved for a while: whether something still
-/// comes cannot be known, since the one who would send it is off.
-bool SiteHands::is_quiet(const SecondaryHalf& half,
-                         const std::vector<secondary::ReceiverLaneStatus>& lanes) {
-    std::string now;
-    bool at_work = false;
-    for (const auto& lane : lanes) {
-        at_work = at_work || half.is_at_work(lane);
-        now += lane.store.to_string() + " " + lane.order.finished.to_string() + " " +
-               std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
-    }
-    if (now != seen_ || at_work) {
-        seen_ = now;
-        quiet_since_ = clock_.steady_now();
-    }
-    return clock_.steady_now() - quiet_since_ >= quiet_time;
-}
-
 void SiteHands::write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half) {
     failover::LossReport report =
         find_expected_loss(config_, half, record.epoch(), record.primary(), clock_);
     report.operation = record.operation_id();
     report.fenced_by = record.fenced_by();
     LossReports::write(config_, record.operation_id(), report.to_json());
+}
+
+/// Another secondary may have got more than this one: then that is fetched first. True: wait for
+/// it.
+bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record) {
+    const FurtherStream found = find_further_stream(config_, record.epoch(), record.primary());
+    if (found.site.empty()) {
+        return false;
+    }
+    cutting_.forget();  // it is looked for again when this site is quiet again
+    const SteadyTime now = clock_.steady_now();
+    if (found.site == elsewhere_.site && found.newest == elsewhere_.newest) {
+        return now - elsewhere_since_ < fetching_time;
+    }
+    spdlog::warn("{} has more of epoch {} than this site: up to {}; it is fetched from there",
+                 found.site, record.epoch(), found.newest.to_string());
+    elsewhere_ = found;
+    elsewhere_since_ = now;
+    return true;
 }
 
 std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
@@ -202,7 +231,7 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
                         "antipode status " + config_.site);
         }
     }
-    if (!is_quiet(*half, lanes)) {
+    if (!is_quiet(cutting_, *half, lanes, quiet_time) || finds_more_elsewhere(record)) {
         return std::nullopt;
     }
     write_loss_report(record, *half);
@@ -253,6 +282,7 @@ void SiteHands::install_hooks() {
 }
 
 failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
+    OldStreams::make_room(config_, record.epoch());
     failover::must_run(fences_.command("before_open_command", config_.failover.before_open_command),
                        fences_.environment(config_.site));
     failover::Cuts starts;
@@ -277,7 +307,7 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
     for (const auto& store : stores.items) {
         captures.push_back(&store->capture());
     }
-    failover::seed_inventory(registry, captures, handed_over(config_, record), starts, *inventory);
+    failover::seed_inventory(registry, captures, to_follow(config_, record), starts, *inventory);
     if (!record.fenced_by().empty()) {
         keep_cut(config_, record, *inventory);
     }
@@ -295,9 +325,6 @@ std::string SiteHands::open(const v1::EpochRecord& record) {
     });
     failover::must_run(fences_.command("after_open_command", config_.failover.after_open_command),
                        fences_.environment(config_.site));
-    if (record.fenced_by().empty()) {
-        remove_stream_before(record);
-    }
     return written;
 }
 
@@ -318,7 +345,7 @@ void SiteHands::shut(const v1::EpochRecord& record) {
 std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record,
                                                  const std::string& without) {
     progress_.without.with([&](std::string& heard) { heard = without; });
-    auto kept = quarantining_.poll(record.operation_id(), [this, record](const auto& stop) {
+    auto kept = quarantining_.poll(subject_of(record), [this, record](const auto& stop) {
         return Rejoin(config_, record, clock_).quarantine(progress_, stop);
     });
     const auto unreadable = progress_.unreadable.copy();
@@ -334,7 +361,7 @@ std::string SiteHands::unreadable() {
 }
 
 std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {
-    return looking_.poll(record.operation_id(), [this, record](const std::stop_token& stop) {
+    return looking_.poll(subject_of(record), [this, record](const std::stop_token& stop) {
         return Rejoin(config_, record, clock_).is_kept(stop);
     });
 }
@@ -343,8 +370,57 @@ void SiteHands::rewind(const v1::EpochRecord& record) {
     Rejoin(config_, record, clock_).rewind();
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
-    remove_stream_before(record);
+    OldStreams::make_room(config_, record.epoch());
     drop_cut(config_);
+}
+
+std::optional<failover::Hands::Finished> SiteHands::finish(const v1::EpochRecord& record,
+                                                           const v1::EpochStart& ended) {
+    const Crossing crossing(config_, record, ended, clock_);
+    if (not_beyond_ != record.epoch()) {
+        const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+        if (const std::string beyond = crossing.beyond(registry, {}); !beyond.empty()) {
+            return Finished{true, beyond};
+        }
+        not_beyond_ = record.epoch();
+    }
+    if (record.epoch() != ended.epoch()) {
+        return Finished{false, Crossing::to_text(crossing.all())};
+    }
+    const auto half = secondary();
+    const auto lacking = crossing.incomplete(*half);
+    for (const StoreId& store : half->paused()) {
+        if (lacking.contains(store)) {
+            throw Error(Reaction::Retry,
+                        store.to_string() + " is paused: this site follows " + record.primary() +
+                            " once it goes on",
+                        "antipode resume " + store.to_string() + " on " + config_.site);
+        }
+    }
+    if (!lacking.empty()) {
+        static_cast<void>(half->newest_here());  // else it may still come
+    }
+    const auto time = half->reads() ? finishing_time : unread_time;
+    if (lacking.empty() || is_quiet(finishing_, *half, half->lanes(), time)) {
+        if (const std::string rows = crossing.rows_beyond(); !rows.empty()) {
+            return Finished{true, "this site has " + rows + " that " + record.primary() +
+                                      " never got"};  // of a session that had not ended yet
+        }
+        return Finished{false, Crossing::to_text(lacking)};
+    }
+    return std::nullopt;
+}
+
+void SiteHands::cross(const v1::EpochRecord& record, const v1::EpochStart& ended,
+                      const std::string& detail) {
+    Crossing(config_, record, ended, clock_).cross(detail);
+    failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
+                       fences_.environment(record.primary()));
+    // Nobody takes what this site lacked from it.
+    for (uint64_t epoch = ended.epoch() - 1; epoch + 1 < record.epoch(); ++epoch) {
+        OldStreams::remove(config_, epoch);
+    }
+    OldStreams::make_room(config_, ended.epoch());
 }
 
 }  // namespace antipode

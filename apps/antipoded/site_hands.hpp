@@ -5,7 +5,9 @@
 
 #include "apps/antipoded/background.hpp"
 #include "apps/antipoded/fences.hpp"
+#include "apps/antipoded/old_streams.hpp"
 #include "apps/antipoded/primary_half.hpp"
+#include "apps/antipoded/quiet.hpp"
 #include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/config.hpp"
@@ -40,6 +42,15 @@ class SiteHands final : public failover::Hands {
     std::string unreadable() override;
     std::optional<bool> is_kept(const v1::EpochRecord& record) override;
     void rewind(const v1::EpochRecord& record) override;
+    std::optional<Finished> finish(const v1::EpochRecord& record,
+                                   const v1::EpochStart& ended) override;
+    void cross(const v1::EpochRecord& record, const v1::EpochStart& ended,
+               const std::string& detail) override;
+
+    /// While the site is being promoted: whose stream has more than this one's. Empty: nobody's.
+    std::string elsewhere(uint64_t epoch) const {
+        return elsewhere_.newest.epoch == epoch ? elsewhere_.site : std::string();
+    }
 
   private:
     // Kept by the caller only while it is used: the half ends with its last owner.
@@ -48,21 +59,21 @@ class SiteHands final : public failover::Hands {
     void write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half);
     Lsn prepare_database(const Config::Database& store);
     void install_hooks();
-    void remove_stream_before(const v1::EpochRecord& record);
-    bool is_quiet(const SecondaryHalf& half,
-                  const std::vector<secondary::ReceiverLaneStatus>& lanes);
+    bool finds_more_elsewhere(const v1::EpochRecord& record);
 
     const Config& config_;
     std::function<std::shared_ptr<Half>()> half_;
     const Clock& clock_;
     Fences fences_;
     bool is_shut_ = false;  ///< by shut(), since this process began
-    /// Of cut(): what was seen last, and since when nothing has changed.
-    std::string seen_;
-    SteadyTime quiet_since_{};
+    Quiet cutting_;         ///< of cut()
+    Quiet finishing_;       ///< of finish()
     QuarantineProgress progress_;
     Background<std::string> quarantining_;
     Background<bool> looking_;
+    SteadyTime elsewhere_since_{};
+    FurtherStream elsewhere_;  ///< of cut()
+    uint64_t not_beyond_ = 0;  ///< of finish(): the epoch of which that is known
 };
 
 }  // namespace antipode

@@ -109,6 +109,7 @@ class SourceCheck {
     virtual std::vector<TableName> tables() = 0;
     /// As it was between the barriers; nullptr: it was not asked for.
     virtual const Structure* structure() const = 0;
+    virtual const Recipes* recipes() const = 0;  ///< as above
     virtual std::vector<LargeObject> large_objects(const std::stop_token& stop) = 0;
     /// Its pages, as lines "offset<TAB>hex".
     virtual std::unique_ptr<ByteReader> large_object(uint32_t oid) = 0;
@@ -124,12 +125,15 @@ class SourceCheck {
                                              const std::set<uint32_t>& chunks) = 0;
 };
 
+/// What a check reads: rows alone; the structure between its barriers, too; also how that is made.
+enum class CheckReads { Rows, Definitions, AlsoRecipes };
+
 /// Thread-safe.
 class SourceChecks {
   public:
     virtual ~SourceChecks() = default;
-    /// `id`: names the check in its barriers. `structure`: that is read between them, too.
-    virtual std::shared_ptr<SourceCheck> open(const std::string& id, bool structure) = 0;
+    /// `id`: names the check in its barriers.
+    virtual std::shared_ptr<SourceCheck> open(const std::string& id, CheckReads read) = 0;
 };
 
 // ---- Secondary ----

@@ -342,6 +342,7 @@ struct ChunkPlan;                                     // base/seams/chunks.hpp
 struct TouchedRows;                                   // base/seams/chunks.hpp
 struct MendedRows;                                    // base/seams/chunks.hpp
 struct RowsDigest;                                    // base/seams/chunks.hpp
+class StructureEditor;                                // base/seams/structure.hpp
 using ChunkDigests = std::map<uint32_t, RowsDigest>;  ///< chunks without rows may be left out
 
 enum class CopyPhase {
@@ -512,6 +513,9 @@ class ReplicaSession {
     virtual void begin_mend(const ChunkPlan& plan) = 0;
     virtual void mend_bytes(std::string_view bytes) = 0;
     virtual MendedRows end_mend(const std::set<uint32_t>& chunks, const TouchedRows& touched) = 0;
+
+    /// Has `edit` change the structure. What was mapped before is forgotten.
+    virtual void edit_structure(const std::function<void(StructureEditor&)>& edit) = 0;
 
     // Any time after load().
     /// Outside of a transaction: where apply stands, for the operator who decides.

@@ -37,6 +37,17 @@ std::string list(const Structure& structure) {
     return text;
 }
 
+std::string list(const Recipes& recipes) {
+    std::string text;
+    for (const auto& [object, facets] : recipes) {
+        for (const auto& [facet, recipe] : facets) {
+            text +=
+                protocol::encode_line({object, "=" + facet, "=" + recipe.make, "=" + recipe.drop});
+        }
+    }
+    return text;
+}
+
 std::string list(const std::vector<LargeObject>& objects) {
     std::string text;
     for (const LargeObject& object : objects) {
@@ -64,11 +75,11 @@ std::unique_ptr<BulkBody> later(std::shared_ptr<SourceCheck> check, Make make) {
     });
 }
 
-std::unique_ptr<BulkBody> structure_of(const SourceCheck& check) {
+template <typename Read>
+std::unique_ptr<BulkBody> known_of(Read read) {
     try {
-        const Structure* const structure = check.structure();
-        return structure == nullptr ? nullptr
-                                    : std::make_unique<TextBody>(list(*structure), Headers{});
+        const auto* const known = read();
+        return known == nullptr ? nullptr : std::make_unique<TextBody>(list(*known), Headers{});
     } catch (const Unreadable& error) {
         return std::make_unique<TextBody>(unreadable(error), Headers{});
     }
@@ -97,7 +108,10 @@ std::unique_ptr<BulkBody> CheckBulk::open(const std::string& what, const BulkReq
         return std::make_unique<TextBody>("", Headers{});
     }
     if (what == "structure") {
-        return structure_of(*check);
+        return known_of([&] { return check->structure(); });
+    }
+    if (what == "recipes") {
+        return known_of([&] { return check->recipes(); });
     }
     if (what == "large_objects") {
         return later(check, [](SourceCheck& source, const std::stop_token& stop) {
@@ -147,7 +161,9 @@ std::unique_ptr<BulkBody> CheckBulk::begin(const std::string& id, const BulkRequ
     }
     reserve(id);
     try {
-        auto check = source_.open(id, request.parameter("structure").has_value());
+        auto check = source_.open(id, request.parameter("recipes")     ? CheckReads::AlsoRecipes
+                                      : request.parameter("structure") ? CheckReads::Definitions
+                                                                       : CheckReads::Rows);
         if (other) {
             check->cut_as(*other);
         }

@@ -14,8 +14,9 @@ namespace antipode::primary {
 /// The part of a database's bulk service that secondaries compare rows with. Texts are those of
 /// protocol/chunk_text.hpp.
 ///
-///     check/open?id=[&cut_as=][&structure=1]     the tables; a header names the snapshot
+///     check/open?id=[&cut_as=][&structure=1][&recipes=1]   the tables; a header names the snapshot
 ///     check/structure?id=                        object =definition   (a line each; if asked for)
+///     check/recipes?id=                          object =facet =make =drop   (likewise)
 ///     check/large_objects?id=                    oid owner digest     (a line each)
 ///     check/large_object?id=&oid=                offset<TAB>hex       (a line for each page)
 ///     check/digests?id=&schema=&table=[&chunks=]

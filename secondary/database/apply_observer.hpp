@@ -21,8 +21,9 @@ class ApplyObserver {
 
     /// Everything before the barrier is committed, nothing behind it has begun. `session` has no
     /// open transaction. `whole`: the tables stand at this one place (false: they are still where
-    /// their copies were made).
-    virtual void reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) = 0;
+    /// their copies were made). True: the structure was changed in `session`; what is known of the
+    /// database is to be read again.
+    virtual bool reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) = 0;
 };
 
 }  // namespace antipode::secondary

@@ -97,28 +97,28 @@ void Barriers::forget_since() {
     since_bytes_ = 0;
 }
 
-void Barriers::reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) {
+bool Barriers::reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) {
     std::unique_lock lock(mutex_);
     if (barrier.check() != check_ || (state_ != State::Expected && state_ != State::Begun)) {
-        return;  // another site's
+        return false;  // another site's
     }
     if (barrier.snapshot().empty()) {
         forget_since();
         state_ = State::Begun;
-        return;
+        return false;
     }
     const auto snapshot = Snapshot::parse(barrier.snapshot());
     if (state_ == State::Expected || !snapshot || !whole) {
         fail(whole ? "the first barrier of the check was not seen"
                    : "the initial copy is not passed yet");
-        return;
+        return false;
     }
     std::string problem;
     const auto touched = touched_beyond(*snapshot, problem);
     forget_since();
     if (!touched) {
         fail(problem);
-        return;
+        return false;
     }
     state_ = State::Running;
     lock.unlock();
@@ -137,12 +137,13 @@ void Barriers::reached(const v1::Barrier& barrier, ReplicaSession& session, bool
     if (problem.empty()) {
         state_ = State::Done;
         changed_.notify_all();
-    } else {
-        fail(problem);
-        if (session_ == Session::Written) {
-            throw Error(Reaction::Retry, "a repair failed: " + problem);
-        }
+        return session_ == Session::Restructured;
     }
+    fail(problem);
+    if (session_ != Session::LeftAlone) {
+        throw Error(Reaction::Retry, "a repair failed: " + problem);
+    }
+    return false;
 }
 
 std::optional<Touched> Barriers::touched_beyond(const Snapshot& snapshot,

@@ -31,8 +31,9 @@ class Barriers final : public ApplyObserver {
     /// In the apply thread, which waits for it.
     using Action = std::function<void(const Touched& touched, ReplicaSession& session)>;
     /// Left alone: an Error of the action is the check's problem alone. Written: it may be the
-    /// session's too, so that apply begins again at its position.
-    enum class Session { LeftAlone, Written };
+    /// session's too, so that apply begins again at its position. Restructured: apply also reads
+    /// what there is again when it is done.
+    enum class Session { LeftAlone, Written, Restructured };
 
     /// Before the primary writes the barriers of `check`. Forgets an earlier check.
     void expect(const std::string& check, Action action, Session session = Session::LeftAlone);
@@ -44,7 +45,7 @@ class Barriers final : public ApplyObserver {
     void forget();
 
     void applied(const v1::Transaction& message, uint32_t xid, std::string_view changes) override;
-    void reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) override;
+    bool reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) override;
 
   private:
     enum class State { Nothing, Expected, Begun, Running, Done, Failed };

@@ -125,6 +125,7 @@ class FakeSession final : public ReplicaSession {
     void begin_mend(const ChunkPlan&) override {}
     void mend_bytes(std::string_view) override {}
     MendedRows end_mend(const std::set<uint32_t>&, const TouchedRows&) override { return {}; }
+    void edit_structure(const std::function<void(StructureEditor&)>& /*edit*/) override {}
     uint64_t end_copy() override {
         working.tables[copying] = {{copied, "copied"}};
         copied.clear();

@@ -112,8 +112,9 @@ void OperationReader::find(Relation& relation) {
         throw Error(Reaction::Stop,
                     place() + " changes " + printable(relation.shape.name.to_string()) + ": " +
                         mapped.problem,
-                    "make the table here as it is on the primary (pg_dump --schema-only "
-                    "--table=...); apply then goes on by itself");
+                    "add it as a superuser (PGOPTIONS='-c default_transaction_read_only=off -c "
+                    "session_replication_role=replica' psql), with its type alone; apply then goes "
+                    "on by itself; then antipode database check --mend makes the rest of it");
     }
 }
 

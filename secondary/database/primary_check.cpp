@@ -117,8 +117,11 @@ std::optional<std::vector<protocol::Words>> PrimaryCheck::get_lines(const BulkRe
 
 void PrimaryCheck::open(Of what, const std::string& cut_as) {
     BulkRequest wanted = request("open");
-    if (what == Of::Structure) {
+    if (what != Of::Rows) {
         wanted.query["structure"] = "1";
+    }
+    if (what == Of::Recipes) {
+        wanted.query["recipes"] = "1";
     }
     if (!cut_as.empty()) {
         wanted.query["cut_as"] = cut_as;
@@ -159,6 +162,18 @@ std::optional<Structure> PrimaryCheck::structure() const {
         structure[words[0]] = words[1].substr(1);
     }
     return structure;
+}
+
+std::optional<Recipes> PrimaryCheck::recipes() const {
+    const auto lines = get_lines(request("recipes"), 4);
+    if (!lines) {
+        return std::nullopt;
+    }
+    Recipes recipes;
+    for (const protocol::Words& words : *lines) {
+        recipes[words[0]][words[1].substr(1)] = {words[2].substr(1), words[3].substr(1)};
+    }
+    return recipes;
 }
 
 std::optional<std::vector<LargeObject>> PrimaryCheck::large_objects() const {

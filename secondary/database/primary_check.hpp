@@ -34,9 +34,10 @@ class PrimaryCheck {
     /// Names it in its barriers; nobody can guess it.
     const std::string& id() const { return id_; }
 
-    /// Has its barriers written. Of::Structure: the primary reads its structure between them, too.
+    /// Has its barriers written. Of::Structure: the primary reads its structure between them, too;
+    /// Of::Recipes: also how it is made.
     /// `cut_as`: a check, still open, whose chunks keep their numbers; may be empty.
-    enum class Of { Rows, Structure };
+    enum class Of { Rows, Structure, Recipes };
     void open(Of what = Of::Rows, const std::string& cut_as = {});
 
     // Below: of one that is open.
@@ -48,6 +49,7 @@ class PrimaryCheck {
 
     /// nullopt: the primary does not know how.
     std::optional<Structure> structure() const;
+    std::optional<Recipes> recipes() const;
     /// nullopt: the primary does not know of them.
     std::optional<std::vector<LargeObject>> large_objects() const;
     /// Lines "offset<TAB>hex".

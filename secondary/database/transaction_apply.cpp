@@ -480,7 +480,10 @@ void TransactionApply::pass_barrier(const v1::Transaction& transaction) {
     commit_local();
     finish_copy_if_due();
     const bool whole = state_.phase == CopyPhase::Complete && state_.awaited.empty();
-    observer_->reached(transaction.barrier(), session_, whole);
+    if (observer_->reached(transaction.barrier(), session_, whole)) {
+        loaded_ = false;
+        load();
+    }
 }
 
 void TransactionApply::write() {

@@ -20,8 +20,8 @@ class Contract : public testing::TestWithParam<Store> {
     static Mirror::Make make() { return GetParam().make; }
 
     /// A's events behind `sequence` that carry something of the application.
-    static std::map<uint64_t, protocol::Event> carriers(Mirror& mirror, uint64_t sequence) {
-        std::map<uint64_t, protocol::Event> found;
+    static std::multimap<uint64_t, protocol::Event> carriers(Mirror& mirror, uint64_t sequence) {
+        std::multimap<uint64_t, protocol::Event> found;
         for (auto& [place, event] : mirror.events()) {
             if (place > sequence && mirror.lane().carried(event.payload) != nullptr) {
                 found.emplace(place, event);

@@ -378,10 +378,9 @@ void Mirror::publish_all() {
             if (message == nullptr) {
                 continue;
             }
-            auto whole = assembler.add(*message);
-            const auto* event = std::get_if<std::optional<protocol::Event>>(&whole);
-            if (event != nullptr && *event && (*event)->payload.has_marker()) {
-                const auto& lanes = (*event)->payload.marker().lanes();
+            const auto added = assembler.add(*message);
+            for (const auto& event : std::get<std::vector<protocol::Event>>(added)) {
+                const auto& lanes = event.payload.marker().lanes();
                 markers +=
                     !lanes.empty() && from_microseconds(lanes[0].captured_through_us()) > now;
             }
@@ -394,15 +393,16 @@ void Mirror::publish_all() {
     }
 }
 
-std::map<uint64_t, protocol::Event> Mirror::events() {
-    std::map<uint64_t, protocol::Event> events;
+std::multimap<uint64_t, protocol::Event> Mirror::events() {
+    std::multimap<uint64_t, protocol::Event> events;
     protocol::Assembler assembler;
     for (const auto& [sequence, bytes] : upstream.messages()) {
         auto opened = protocol::open(bytes, cluster, epoch);
-        auto whole = assembler.add(std::get<protocol::Message>(opened));
-        auto& event = std::get<std::optional<protocol::Event>>(whole);
-        if (event && event->store == lane_->store() && !event->payload.has_announcement()) {
-            events.emplace(sequence, std::move(*event));
+        auto added = assembler.add(std::get<protocol::Message>(opened));
+        for (auto& event : std::get<std::vector<protocol::Event>>(added)) {
+            if (event.store == lane_->store() && !event.payload.has_announcement()) {
+                events.emplace(sequence, std::move(event));
+            }
         }
     }
     return events;

@@ -125,7 +125,7 @@ class Mirror {
     void restart_b_as_remembered();
 
     /// The lane's events that are in A's stream, and their places.
-    std::map<uint64_t, protocol::Event> events();
+    std::multimap<uint64_t, protocol::Event> events();
 
     test::MemoryStream upstream;
     test::MemoryStream local;

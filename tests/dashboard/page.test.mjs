@@ -43,8 +43,9 @@ test("shows both sites, from either of them", async () => {
 test("shows a change without being asked", async () => {
   const page = await openPage(browser, sites.sydney.url);
   await live(page);
-  const verified = async () => Number(await entry(page, "stores", "blobs/uploads")
-    .locator("dl div", { hasText: "Verified" }).locator("dd").textContent());
+  const verified = async () => Number((await entry(page, "stores", "blobs/uploads")
+    .locator("dl div", { hasText: "Verified" }).locator("dd").textContent())
+    .match(/^(?:100\.00% of )?(\d+)/)[1]);
   const before = await verified();
   await upload("news.txt", "something new");
   await eventually(async () => await verified() > before, "the count of verified files grows");
@@ -64,12 +65,51 @@ test("is reachable by keyboard and fits a narrow screen", async () => {
   await page.keyboard.press("Enter");
   await page.locator("main:focus").waitFor();
   await page.keyboard.press("Tab");
+  await page.locator("#checklist-copy:focus").waitFor();
+  await page.keyboard.press("Tab");
   await page.locator("summary:focus").waitFor();
   await page.keyboard.press("Enter");
   await page.locator("details[open]").waitFor();
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(wide <= 400, `${wide} pixels wide`);
   await expectAccessible(page, "narrow");
+  await close(page);
+});
+
+test("says what stands in the way of a promotion, in preflight's words", async () => {
+  const asked = await sites.sydney.antipode("-o", "json", "preflight", "--to", "sydney")
+    .catch((error) => error); // blocked: the primary has no fences
+  const { blockers, warnings } = JSON.parse(asked.stdout);
+  assert.ok(blockers.length > 0 && warnings.length > 0, asked.stdout);
+  const page = await openPage(browser, sites.london.url);
+  await live(page);
+  for (const [found, tone, word] of [...blockers.map((each) => [each, "bad", "blocked"]),
+    ...warnings.map((each) => [each, "moving", "warning"])]) {
+    const line = entry(page, "checklist", found.what);
+    await line.locator(`.state[data-tone="${tone}"]`, { hasText: word }).waitFor();
+    assert.equal(await line.locator("code").textContent(), found.next_step);
+  }
+  await entry(page, "checklist", "london is serving").locator('.state[data-tone="good"]').waitFor();
+  await page.locator('#checklist-sentence[data-tone="bad"]', { hasText: /^Blocked: / }).waitFor();
+  await page.locator("#checklist-command", { hasText: "antipode preflight --to sydney" }).waitFor();
+  await expectAccessible(page, "checklist");
+  await page.locator("#checklist-copy").click();
+  await page.locator("#checklist-copy", { hasText: /Copied|Selected/ }).waitFor();
+  await close(page);
+  const there = await openPage(browser, sites.sydney.url);
+  await live(there);
+  await entry(there, "checklist", "whether london can be fenced is known there").waitFor();
+  await there.locator('#checklist-sentence[data-tone="unknown"]').waitFor();
+  await close(there);
+});
+
+test("remembers changes of roles and drills", async () => {
+  const page = await openPage(browser, sites.sydney.url);
+  await live(page);
+  await entry(page, "past", "following").first().waitFor();
+  await sites.sydney.antipode("drill").catch(() => {}); // it ends as blocked, for want of fences
+  await entry(page, "past", "drill").locator("span", { hasText: /blocked|ready|failed/ }).waitFor();
+  await expectAccessible(page, "history");
   await close(page);
 });
 

@@ -42,7 +42,7 @@ std::string foreign_message(const std::string& cluster, uint64_t epoch) {
     protocol::Sealer sealer(cluster, epoch, 1, std::nullopt);
     v1::Payload payload;
     payload.mutable_reconciled();
-    return sealer.seal(std::nullopt, from_microseconds(1), payload).messages[0];
+    return sealer.seal(std::nullopt, from_microseconds(1), payload)[0].bytes;
 }
 
 TEST(BadInput, MessagesThatAreNotOursAreRefusedByNameAndTheRestGoesOn) {
@@ -282,6 +282,7 @@ TEST(Http, HealthStatusAndMetricsAnswer) {
                                             "antipode_pulls_missing_bytes",
                                             "antipode_pulls_received_bytes",
                                             "antipode_pulls_content_bytes",
+                                            "antipode_pulls_inventory_bytes",
                                             "antipode_worker_healthy"}));
     EXPECT_EQ(sites.sydney.status(".schema"), "antipode.status/1");
     EXPECT_EQ(sites.sydney.antipode({"status"}).status, 0);

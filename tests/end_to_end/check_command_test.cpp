@@ -167,9 +167,9 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
                       HasSubstr("  changed table public.journal\n    here:    secret "
                                 "integer\n")));
     EXPECT_TRUE(eventually([&] { return of_check("first_differing") == "structure"; }));
-    EXPECT_THAT(
-        sites_.sydney.antipode({"status"}).output,
-        AllOf(HasSubstr("the structure differs from the primary's"), Not(HasSubstr("--mend"))));
+    EXPECT_THAT(sites_.sydney.antipode({"status"}).output,
+                AllOf(HasSubstr("the structure differs from the primary's"),
+                      HasSubstr("Try: antipode database check --mend")));
     // The primary knows, too, and both have an event of it.
     EXPECT_TRUE(eventually([&] {
         return sites_.london.status(
@@ -178,13 +178,36 @@ TEST_F(DatabaseCheckCommand, TheStructureIsComparedWhileItChanges) {
     })) << sites_.describe();
     EXPECT_THAT(sites_.london.antipode({"status"}).output,
                 HasSubstr("sydney: database/app: the structure differs from the primary's"));
-    EXPECT_THAT(events_of(sites_.sydney),
-                HasSubstr("\"text\":\"everything was compared for "));
+    EXPECT_THAT(events_of(sites_.sydney), HasSubstr("\"text\":\"everything was compared for "));
     EXPECT_TRUE(eventually([&] {
         return events_of(sites_.london).find("\"text\":\"sydney: the structure differs") !=
                std::string::npos;
     }));
-    meddle("ALTER TABLE journal DROP secret; DROP INDEX mine");
+    result = check({"--mend"});
+    EXPECT_EQ(result.status, findings) << result.output << result.error;
+    EXPECT_THAT(
+        result.output,
+        AllOf(HasSubstr("  mended index public.mine\n"),
+              HasSubstr("    not mended: the column secret is only here, and what it holds "
+                        "would be lost\n    by hand: ALTER TABLE public.journal DROP COLUMN "
+                        "secret\n"),
+              HasSubstr("Try: antipode database check --mend --drop-extra")));
+    meddle("ALTER TABLE uploads DROP note; CREATE TABLE later (id int PRIMARY KEY)");
+    result = check({"--mend", "--drop-extra"});
+    EXPECT_EQ(result.status, 2) << "nobody typed the site's name";
+    EXPECT_THAT(result.error,
+                AllOf(HasSubstr("changed table public.journal\n    here:    secret integer\n"),
+                      HasSubstr("--confirm sydney")));
+    result = check({"--mend", "--drop-extra", "--confirm", "sydney"});
+    EXPECT_EQ(result.status, findings) << result.output << result.error;
+    EXPECT_THAT(result.output,
+                AllOf(HasSubstr("  mended table public.journal\n"),
+                      HasSubstr("  extra table public.later\n"), HasSubstr("--drop-extra")))
+        << "it was not listed when the name was typed";
+    result = check({"--mend", "--drop-extra", "--confirm", "sydney"});
+    EXPECT_EQ(result.status, equal) << result.output << result.error << sites_.describe();
+    EXPECT_THAT(result.output, HasSubstr("structure: differed, is mended and equal now\n"));
+    sites_.expect_equal();
     write_file(sites_.temporary.path() / "ddl.sql",
                "SET ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t "
                "(v) VALUES ('x'); CREATE INDEX ON t (v); ALTER TABLE t ADD w int DEFAULT 5; CREATE "

@@ -67,19 +67,22 @@ std::string app(const Site& site, const std::string& sql) {
                     sql);
 }
 
-Pair::Pair(const std::string& more, Daemons daemons)
-    : london(temporary.path(), "london"), sydney(temporary.path(), "sydney") {
+Pair::Pair(const std::string& more, Daemons daemons, const std::string& third_name)
+    : london(temporary.path(), "london"),
+      sydney(temporary.path(), "sydney"),
+      third(third_name.empty() ? nullptr : std::make_unique<Site>(temporary.path(), third_name)) {
     // What the tests look at by psql is no application.
     setenv("PGAPPNAME", "antipode test", 1);
-    for (Site* site : {&london, &sydney}) {
+    for (Site* site : sites()) {
         site->sql("CREATE ROLE app LOGIN; GRANT ALL ON SCHEMA public TO app");
         if (daemons == Daemons::Unprivileged) {
             site->sql("CREATE ROLE antipode LOGIN; ALTER DATABASE app OWNER TO app");
             site->database_role = "antipode";
         }
     }
-    for (Site* site : {&london, &sydney}) {
-        site->configure({&london, &sydney}, commands_of(*site, more));
+    const auto all = sites();
+    for (Site* site : all) {
+        site->configure({all.begin(), all.end()}, commands_of(*site, more));
     }
     app(london, schema);
     write_file(opened(london), "");
@@ -88,8 +91,21 @@ Pair::Pair(const std::string& more, Daemons daemons)
         throw std::runtime_error(init.error);
     }
     set_up_databases(daemons);
-    london.start();
-    sydney.start();
+    for (Site* site : all) {
+        site->start();
+    }
+}
+
+std::vector<Site*> Pair::sites() {
+    std::vector<Site*> all = {&london, &sydney};
+    if (third) {
+        all.push_back(third.get());
+    }
+    return all;
+}
+
+bool Pair::awaits(const Site& site, const std::string& state, milliseconds timeout) {
+    return eventually([&] { return site.status(".failover.state") == state; }, timeout);
 }
 
 void Pair::set_up_databases(Daemons daemons) {
@@ -108,7 +124,7 @@ void Pair::set_up_databases(Daemons daemons) {
 }
 
 Site* Pair::open_site() {
-    for (Site* site : {&london, &sydney}) {
+    for (Site* site : sites()) {
         if (std::filesystem::exists(opened(*site))) {
             return site;
         }
@@ -144,6 +160,11 @@ void Pair::expect_equal() const {
     EXPECT_EQ(london.rows(), sydney.rows());
     EXPECT_EQ(london.repositories(), sydney.repositories());
     EXPECT_EQ(london.files(), sydney.files());
+    if (third) {
+        EXPECT_EQ(london.rows(), third->rows());
+        EXPECT_EQ(london.repositories(), third->repositories());
+        EXPECT_EQ(london.files(), third->files());
+    }
 }
 
 std::string Pair::describe() const {
@@ -151,7 +172,11 @@ std::string Pair::describe() const {
            london.status(".failover").value_or("") +
            sydney.status(".failover,.exceptions").value_or("") +
            read_file(london.directory / "antipoded.log") +
-           read_file(sydney.directory / "antipoded.log");
+           read_file(sydney.directory / "antipoded.log") +
+           (third ? third->antipode({"status"}).output +
+                        third->status(".failover,.exceptions").value_or("") +
+                        read_file(third->directory / "antipoded.log")
+                  : std::string());
 }
 
 Writer::Writer(Pair& pair) : pair_(pair), clone_(pair.temporary / "work") {

@@ -8,21 +8,26 @@
 
 namespace antipode::test {
 
-/// Two sites that can take each other's place: an application with a role of its own, and a service
-/// that is stopped and started by the site's commands.
+/// Two sites that can take each other's place, and maybe a third one: an application with a role of
+/// its own, and a service that is stopped and started by the site's commands.
 class Pair {
   public:
     /// What the daemons are for PostgreSQL. Unprivileged: as `antipode database setup` leaves them.
     enum class Daemons { Superusers, Unprivileged };
-    /// `more`: lines for the [failover] table of both.
-    explicit Pair(const std::string& more = {}, Daemons daemons = Daemons::Superusers);
+    /// `more`: lines for the [failover] table of all. `third`: the name of one more site.
+    explicit Pair(const std::string& more = {}, Daemons daemons = Daemons::Superusers,
+                  const std::string& third = {});
 
+    std::vector<Site*> sites();
     Site& other(const Site& site) { return &site == &london ? sydney : london; }
     /// That is open for writes; nullptr: none is.
     Site* open_site();
     static std::filesystem::path gate(const Site& site) { return site.directory / "gate"; }
     static std::filesystem::path opened(const Site& site) { return site.directory / "open"; }
 
+    /// False: no daemon says so in time.
+    static bool awaits(const Site& site, const std::string& state,
+                       std::chrono::milliseconds timeout = std::chrono::seconds(60));
     /// `site` has everything that was captured until now.
     bool caught_up(const Site& site, std::chrono::milliseconds timeout = std::chrono::seconds(60));
     /// Its daemon says that it could become primary, and the other one that it could hand over.
@@ -39,6 +44,7 @@ class Pair {
     TemporaryDirectory temporary;
     Site london;
     Site sydney;
+    std::unique_ptr<Site> third;
 };
 
 /// What jq makes of it.

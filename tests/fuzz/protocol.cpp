@@ -52,9 +52,9 @@ void look_at(const protocol::Event& event) {
 void assemble(const protocol::Message& message) {
     protocol::Assembler assembler;
     const auto assembled = assembler.add(message);
-    if (const auto* event = std::get_if<std::optional<protocol::Event>>(&assembled)) {
-        if (*event) {
-            look_at(**event);
+    if (const auto* events = std::get_if<std::vector<protocol::Event>>(&assembled)) {
+        for (const protocol::Event& event : *events) {
+            look_at(event);
         }
     }
 }
@@ -126,8 +126,14 @@ std::vector<std::string> message_seeds() {
     std::vector<std::string> seeds;
     for (const v1::Payload& payload : payloads()) {
         const auto sealed = sealer.seal(blobs, from_microseconds(1), payload);
-        seeds.insert(seeds.end(), sealed.messages.begin(), sealed.messages.end());
+        for (const protocol::Sealer::Sealed& message : sealed) {
+            seeds.push_back(message.bytes);
+        }
     }
+    for (const v1::Payload& payload : payloads()) {
+        sealer.add(blobs, from_microseconds(1), payload);
+    }
+    seeds.push_back(sealer.take().front().bytes);
     return seeds;
 }
 

@@ -85,12 +85,13 @@ void Broker::learn() {
         }
         Carried carried{message->position(), {}, {}};
         protocol::Assembler assembler;
-        auto event = assembler.add(*message);
-        if (auto* whole = std::get_if<std::optional<protocol::Event>>(&event); whole && *whole) {
-            carried.part = part_in(**whole);
-            carried.versions = versions_in((*whole)->payload);
+        const auto added = assembler.add(*message);
+        for (const auto& event : std::get<std::vector<protocol::Event>>(added)) {
+            carried.part = part_in(event);
+            const auto versions = versions_in(event.payload);
+            carried.versions.insert(carried.versions.end(), versions.begin(), versions.end());
             faults_.journal().note(name_ + " broker holds " + std::to_string(sequence) + ": " +
-                                   words_of(**whole));
+                                   words_of(event));
         }
         for (const std::string& version : carried.versions) {
             ++versions_[version];

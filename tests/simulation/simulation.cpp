@@ -106,6 +106,7 @@ void Simulation::choose_profile() {
     profile.bad_apply = some(40, 8);
     profile.lost_wants = some(10, 3);
     max_hold_ = chance_.one_in(10) ? std::chrono::milliseconds(500) : std::chrono::hours(100);
+    journal_.note("rows wait for at most " + std::to_string(max_hold_.count()) + " ms");
 }
 
 void Simulation::with_primary(size_t weight, std::function<void(PrimaryDaemon&)> run) {

@@ -123,13 +123,12 @@ class DatabaseLane : public testing::Test {
             v1::Payload payload;
             *payload.mutable_transaction() =
                 std::get<primary::CapturedTransaction>(event).transaction;
-            for (std::string& message :
-                 sealer_->seal(store, SystemClock().now(), payload).messages) {
-                previous_ = sha256(message);
-                auto opened = protocol::open(message, "test", 1);
-                auto whole = assembler_.add(std::get<protocol::Message>(opened));
-                if (auto& complete = std::get<std::optional<protocol::Event>>(whole)) {
-                    stream_.push_back(std::move(*complete));
+            for (auto& message : sealer_->seal(store, SystemClock().now(), payload)) {
+                previous_ = message.hash;
+                auto opened = protocol::open(std::move(message.bytes), "test", 1);
+                auto added = assembler_.add(std::get<protocol::Message>(opened));
+                for (auto& published : std::get<std::vector<protocol::Event>>(added)) {
+                    stream_.push_back(std::move(published));
                 }
             }
         }

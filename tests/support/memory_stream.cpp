@@ -14,7 +14,11 @@ void MemoryStream::call(const std::string& operation) const {
 Stream::Info MemoryStream::info() {
     call("info");
     const uint64_t first = messages_.empty() ? last_ + 1 : messages_.begin()->first;
-    return {last_ == 0 ? 0 : first, last_, messages_.size(), 0};
+    uint64_t bytes = 0;
+    for (const auto& [sequence, message] : messages_) {
+        bytes += message.size();
+    }
+    return {last_ == 0 ? 0 : first, last_, messages_.size(), bytes};
 }
 
 std::optional<StoredMessage> MemoryStream::get(uint64_t sequence) {

@@ -192,6 +192,12 @@ class FakeHands final : public Hands {
         });
     }
 
+    std::optional<Finished> finish(const v1::EpochRecord&, const v1::EpochStart&) override {
+        ADD_FAILURE() << "there is no third site";
+        return std::nullopt;
+    }
+    void cross(const v1::EpochRecord&, const v1::EpochStart&, const std::string&) override {}
+
   private:
     void open_own();
     World& world_;

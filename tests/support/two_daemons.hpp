@@ -29,7 +29,9 @@ struct Cluster {
         return std::make_unique<MemoryBucket>(servers[site.name]);
     };
     Fetch fetch = [this](const std::string& url, std::chrono::milliseconds) -> Answer {
-        const std::string site = url.find(":8840") != std::string::npos ? "london" : "sydney";
+        const std::string site = url.find(":8840") != std::string::npos  ? "london"
+                                 : url.find("//c:") != std::string::npos ? "tokyo"
+                                                                         : "sydney";
         if (statuses[site].is_null()) {
             throw Error(Reaction::Retry, "connection refused");
         }
