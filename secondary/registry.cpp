@@ -277,6 +277,9 @@ Registry::Looks Registry::looks(const StoreId& store) const {
     looks.failing = state_->count(asked, {store.to_string()});
     looks.asked = state_->count(asked + " AND " + State::is_no_exception, {store.to_string()});
     looks.failing -= looks.asked;
+    if (looks.failing > 0) {
+        looks.failing_since = state_->failing_since(store);
+    }
     const int64_t oldest = state_->database
                                .query_integer(
                                    "SELECT min(looked_us) FROM item INDEXED BY item_by_look WHERE "

@@ -208,9 +208,18 @@ struct Registry::State {
         return count("SELECT CAST(value AS INTEGER) FROM fact WHERE name = ?", {fact});
     }
 
+    /// Since when what is asked for and is wrong was wrong, at the earliest.
+    std::optional<TimePoint> failing_since(const StoreId& store) {
+        const auto since = database.query_integer(
+            "SELECT min(since_us) FROM exception JOIN item USING (store, item) WHERE store = ? AND "
+            "past = 0 AND digest_algorithm <> '' AND looked_us = 0",
+            {store.to_string()});
+        return since ? std::optional(from_microseconds(*since)) : std::nullopt;
+    }
+
     inline static const std::string is_no_exception =
         "NOT EXISTS (SELECT 1 FROM exception WHERE exception.store = item.store AND "
-        "exception.item = item.item)";
+        "exception.item = item.item AND exception.past = 0)";
 
     std::optional<ItemState> find(const StoreId& store, const std::string& item) const {
         std::optional<ItemState> found;

@@ -138,6 +138,22 @@ TEST_F(RegistryTest, AnExceptionKeepsItsAgeUntilTheItemIsApplied) {
     EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
 }
 
+TEST_F(RegistryTest, WhatIsMendedIsLookedAtAgainThoughRowsBeforeItAreStillToCome) {
+    applied("a", 7);
+    parked("a", 9);
+    EXPECT_EQ(registry_.ask_for_look(blobs), 1U);
+    EXPECT_EQ(registry_.looks(blobs).failing, 1U);
+    EXPECT_EQ(registry_.looks(blobs).failing_since, second(5));
+    EXPECT_TRUE(registry_.due_for_look(blobs, clock_.now(), 9).empty());
+
+    applied("a", 11);
+    ASSERT_EQ(registry_.exceptions(9).at(0).kind, ExceptionKind::Mended);
+    EXPECT_EQ(registry_.looks(blobs).failing, 0U);
+    EXPECT_EQ(registry_.looks(blobs).failing_since, std::nullopt);
+    EXPECT_EQ(registry_.looks(blobs).asked, 1U);
+    EXPECT_EQ(registry_.due_for_look(blobs, clock_.now(), 9), std::vector<std::string>{"a"});
+}
+
 TEST_F(RegistryTest, WhatIsMendedStaysAnExceptionUntilTheRowsBeforeAreApplied) {
     parked("a", 7);
     applied("a", 11);

@@ -115,7 +115,8 @@ class Watch {
             const uint64_t left = check.asked + (all && check.names_asked ? 1 : 0);
             if (left > 0) {
                 busy_at = SteadyClock::now();  // what was brought again is looked at, too
-            } else if (checked.failing == 0 || SteadyClock::now() - busy_at > mended_within) {
+            } else if (checked.failing == 0 || (SteadyClock::now() - busy_at > mended_within &&
+                                                is_wrong_for_good(report, row))) {
                 return;
             }
             tell(progress, checked, left, problem_of_check(report, checked.store));
@@ -131,6 +132,14 @@ class Watch {
     }
 
   private:
+    /// Not that something is: under load, always something is that was replaced on the primary
+    /// before its content came, and that the events which wait here already mend.
+    static bool is_wrong_for_good(const StatusReport& report, const StoreRow& row) {
+        const std::chrono::duration<double> behind(row.total_lag_seconds.value_or(0));
+        const auto since = row.content_check->failing_since;
+        return !since || report.now - *since > behind + mended_within;
+    }
+
     void tell(Progress& progress, const Checked& checked, uint64_t left,
               const std::string& problem) {
         last_ = checked.store.to_string() + ": " +

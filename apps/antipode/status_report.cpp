@@ -97,6 +97,7 @@ std::optional<ContentCheckRow> read_content_check(const json& row) {
     }
     return ContentCheckRow{.asked = get<uint64_t>(*found, "asked").value_or(0),
                            .failing = get<uint64_t>(*found, "failing").value_or(0),
+                           .failing_since = get<TimePoint>(*found, "failing_since_us"),
                            .unproven = get<uint64_t>(*found, "unproven").value_or(0),
                            .oldest = get<TimePoint>(*found, "oldest_us"),
                            .names_asked = get<bool>(*found, "names_asked").value_or(false),

@@ -59,6 +59,7 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
     const auto repeated = registry_.repeated(store);
     nlohmann::json row = {{"asked", looks.asked},
                           {"failing", looks.failing},
+                          {"failing_since_us", nullptr},
                           {"unproven", registry_.unproven(store)},
                           {"names_asked", registry_.looks_asked(store) != status.names_looked},
                           {"oldest_us", nullptr},
@@ -74,6 +75,9 @@ nlohmann::json SecondaryHalf::show_content_check(const StoreId& store) const {
                           {"watch_problem", nullptr}};
     if (const auto watching = mirror_watches_.find(store); watching != mirror_watches_.end()) {
         row["watch_problem"] = watching->second->problem();
+    }
+    if (looks.failing_since) {
+        row["failing_since_us"] = to_microseconds(*looks.failing_since);
     }
     if (looks.oldest) {
         row["oldest_us"] = to_microseconds(*looks.oldest);
