@@ -139,8 +139,8 @@ class Registry {
     /// They are as they should be; those that were asked for while they were read are due all the
     /// same. One that came anew meanwhile, unproven, stays so.
     void looked_at(const StoreId& store, std::span<const Looked> items);
-    /// Items that exist and are right, as far as is known: those that are to be proven; then those last looked
-    /// at no later than `since`, the ones that were asked for first, then the oldest.
+    /// Items that exist and are right, as far as is known: those that are to be proven; then those
+    /// last looked at no later than `since`, the ones that were asked for first, then the oldest.
     std::vector<std::string> due_for_look(const StoreId& store, TimePoint since, size_t most) const;
     /// They are due until they are found right, also when they change. Returns how many exist.
     uint64_t ask_for_look(const StoreId& store, const std::optional<std::string>& item = {});
@@ -149,10 +149,10 @@ class Registry {
     /// How often all of the store were asked for.
     uint64_t looks_asked(const StoreId& store) const;
     struct Looks {
-        uint64_t asked = 0;               ///< that were asked for and are still to be looked at
-        uint64_t failing = 0;             ///< that were asked for too, and are exceptions
+        uint64_t asked = 0;    ///< that were asked for and are still to be looked at
+        uint64_t failing = 0;  ///< that were asked for too, and are exceptions
         std::optional<TimePoint> failing_since;  ///< what is wrong with them for the longest
-        std::optional<TimePoint> oldest;  ///< nullopt: nothing is here, or some never were
+        std::optional<TimePoint> oldest;         ///< nullopt: nothing is here, or some never were
     };
     Looks looks(const StoreId& store) const;
     /// How many items were ever found to differ, or to be broken; by reading them, or at all.

@@ -57,10 +57,10 @@ struct CopyRow {
 
 /// Of a secondary's files and repositories.
 struct ContentCheckRow {
-    uint64_t asked = 0;     ///< items that an operator wants looked at and that were not yet
-    uint64_t failing = 0;   ///< asked for too, and failed
+    uint64_t asked = 0;    ///< items that an operator wants looked at and that were not yet
+    uint64_t failing = 0;  ///< asked for too, and failed
     std::optional<TimePoint> failing_since{};  ///< what is wrong with them for the longest
-    uint64_t unproven = 0;  ///< that are here and count as verified once they were read
+    uint64_t unproven = 0;              ///< that are here and count as verified once they were read
     std::optional<TimePoint> oldest{};  ///< when the one was looked at that waits the longest
     bool names_asked = false;           ///< it is still to be looked for extras
     uint64_t differed = 0;              ///< items that were ever found not to be as applied

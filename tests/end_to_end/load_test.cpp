@@ -24,12 +24,12 @@ std::chrono::seconds wanted_length() {
     return std::chrono::seconds(seconds == nullptr ? 20 : std::atoi(seconds));
 }
 
-/// Calls `write` again and again, with the number of the round, until the object ends.
+/// Calls `write` again and again, as fast as it can, with the number of the round, until `end`.
 class Load {
   public:
-    explicit Load(std::function<void(int)> write)
-        : thread_([write = std::move(write)](const std::stop_token& stop) {
-              for (int round = 0; !stop.stop_requested(); ++round) {
+    Load(SteadyClock::time_point end, std::function<void(int)> write)
+        : thread_([end, write = std::move(write)](const std::stop_token& stop) {
+              for (int round = 0; !stop.stop_requested() && SteadyClock::now() < end; ++round) {
                   write(round);
               }
           }) {}
@@ -75,18 +75,19 @@ TEST(NoFalseAlarm, UnderAnyLoadOfEverything) {
     int checks = 0;
     constexpr int fewest_checks = 2;
     {
-        const Load rows([&](int) {
+        // What is written in this time is applied for much longer, while the checks go on.
+        const auto end = SteadyClock::now() + wanted_length();
+        const Load rows(end, [&](int) {
             must_run({PostgresServer::program("pgbench"), "-n", "-c", "2", "-T", "2", "-b",
                       "tpcb-like", sites.london.postgres.url("app")});
         });
-        const Load files([&](int round) { write_files(sites.london.files_root, round); });
-        const Load all([&](int round) {
+        const Load files(end, [&](int round) { write_files(sites.london.files_root, round); });
+        const Load all(end, [&](int round) {
             application.write();
             if (round % 3 == 2) {
                 application.remove_oldest();
             }
         });
-        const auto end = SteadyClock::now() + wanted_length();
         while (SteadyClock::now() < end || checks < fewest_checks) {
             const CommandResult content = sites.sydney.antipode({"verify", "--timeout", "120"});
             EXPECT_NE(content.status, findings) << content.output << content.error;
