@@ -1,8 +1,12 @@
 #include "adapters/git/quarantine.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <thread>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +23,15 @@ namespace {
 
 /// git itself deletes old directories of this name (git-prune(1)), should we never come back.
 constexpr std::string_view prefix = "tmp_objdir-antipode-";
+
+/// A file system in memory, shm_overview(7). Where there is none, the disk does.
+constexpr const char* memory_directory = "/dev/shm";
+/// The number of the process follows.
+constexpr std::string_view memory_prefix = "antipode-objects-";
+/// git deletes old files of this name (git-prune(1)), should we never come back.
+constexpr const char* unfinished_pack = "tmp_pack_XXXXXX";
+/// Of a pack that was completed with what it builds on, and of its index.
+constexpr size_t most_memory_bytes = 16 * limits::mib;
 
 constexpr uint64_t bytes_per_thread = 4 * limits::mib;
 constexpr unsigned most_threads = 4;
@@ -71,7 +84,11 @@ Quarantine::Quarantine(const Program& program, std::filesystem::path git_dir)
 }
 
 Quarantine::~Quarantine() {
-    if (!directory_.empty()) {
+    if (directory_.empty()) {
+        return;
+    }
+    // After a release nothing is left in it.
+    if (rmdir((directory_ / "pack").c_str()) != 0 || rmdir(directory_.c_str()) != 0) {
         std::error_code ignored;
         std::filesystem::remove_all(directory_, ignored);
     }
@@ -89,6 +106,33 @@ std::vector<std::string> Quarantine::environment() const {
 void Quarantine::make_directory() {
     if (directory_.empty()) {
         directory_ = make_unique_directory(git_dir_ / "objects", std::string(prefix));
+    }
+}
+
+/// Directories and files that come and go with each push are dear on a disk: each is synced, and
+/// ext4 without a journal passes over the inodes of what was deleted in the last seconds.
+void Quarantine::make_directory_in_memory() {
+    std::string pattern = std::string(memory_directory) + "/" + std::string(memory_prefix) +
+                          std::to_string(getpid()) + "-XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) {
+        make_directory();
+        return;
+    }
+    directory_ = pattern;
+    is_in_memory_ = true;
+}
+
+void Quarantine::clean_memory() {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(memory_directory, ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(memory_prefix)) {
+            continue;
+        }
+        const int process = std::atoi(name.c_str() + memory_prefix.size());
+        if (process > 0 && kill(process, 0) != 0 && errno == ESRCH) {
+            std::filesystem::remove_all(entry.path(), ignored);
+        }
     }
 }
 
@@ -266,9 +310,10 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
         return false;
     }
     if (!pack.empty()) {
-        make_directory();
+        make_directory_in_memory();
     }
-    if ((pack.empty() || push->index(pack.bytes, directory_)) && push->prove(needed.oids, known)) {
+    if ((pack.empty() || (push->index(pack.bytes, directory_) && fits_in_memory())) &&
+        push->prove(needed.oids, known)) {
         is_synced_ = true;  // libgit2 does, before it gives them their names
         return true;
     }
@@ -276,11 +321,42 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     return false;
 }
 
+bool Quarantine::fits_in_memory() const {
+    if (!is_in_memory_) {
+        return true;
+    }
+    const std::filesystem::directory_iterator files(directory_ / "pack");
+    return std::all_of(begin(files), end(files),
+                       [](const auto& file) { return file.file_size() <= most_memory_bytes; });
+}
+
 void Quarantine::clear() {
     if (!directory_.empty()) {
         std::filesystem::remove_all(directory_);
         directory_.clear();
+        is_in_memory_ = false;
     }
+}
+
+/// Whole, under the name that it is read by, or not there.
+void Quarantine::move_in(const std::filesystem::path& file,
+                         const std::filesystem::path& place) const {
+    if (!is_in_memory_) {
+        rename_path(file, place);
+        return;
+    }
+    std::string unfinished = (place.parent_path() / unfinished_pack).string();
+    const Fd fd(mkostemp(unfinished.data(), O_CLOEXEC));
+    if (!fd.valid()) {
+        throw_errno("making a file beside", place);
+    }
+    const TreeRemover remover(unfinished);
+    if (fchmod(fd.get(), 0444) != 0) {
+        throw_errno("giving its mode to", unfinished);
+    }
+    write_and_sync(fd, read_small_file(file, most_memory_bytes), unfinished);
+    rename_path(unfinished, place);
+    unlink(file.c_str());
 }
 
 void Quarantine::release() {
@@ -303,7 +379,7 @@ void Quarantine::release() {
     });
     make_directories_durably(git_dir_ / "objects", "pack");
     for (const std::string& name : names) {
-        rename_path(from / name, to / name);
+        move_in(from / name, to / name);
     }
     sync_path(to);
 }

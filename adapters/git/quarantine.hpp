@@ -45,9 +45,15 @@ class Quarantine {
     /// Makes the objects part of the repository, synced.
     void release();
 
+    /// Deletes what a process that is no more has left in memory_directory.
+    static void clean_memory();
+
   private:
     std::vector<std::string> environment() const;
     void make_directory();
+    void make_directory_in_memory();
+    void move_in(const std::filesystem::path& file, const std::filesystem::path& place) const;
+    bool fits_in_memory() const;
     void clear();
     bool believe_index(const PackInput& pack, const Needed& needed);
     bool names_all(const Needed& needed) const;
@@ -60,6 +66,7 @@ class Quarantine {
     std::filesystem::path git_dir_;
     std::filesystem::path directory_;  ///< empty until there is something to keep apart
     bool is_synced_ = false;           ///< what is in it, but for its names
+    bool is_in_memory_ = false;        ///< what is in it goes with the machine
     bool is_closed_ = false;           ///< every link of what was indexed leads to what was indexed
 };
 

@@ -1,6 +1,8 @@
 #include "adapters/git/ref_reader.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cerrno>
 
 #include <dirent.h>
@@ -13,15 +15,13 @@
 #include "adapters/git/packed_refs.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
-#include "base/handle.hpp"
 
 namespace antipode::git {
 namespace {
 
-using DirectoryHandle = Handle<DIR, closedir>;
-
 constexpr int tries = 4;
 constexpr size_t ref_file_bytes = 8192;
+constexpr size_t config_bytes = 64 * 1024;
 constexpr std::string_view symbolic_mark = "ref:";
 
 [[noreturn]] void throw_unreadable(const std::filesystem::path& git_dir, const std::string& what) {
@@ -61,8 +61,8 @@ class Look {
             throw_errno("looking at", git_dir / path);
         }
         add(path, info);
-        for (const std::string& name : entries(fd, git_dir / path)) {
-            visit(fd.get(), path + '/' + name, name, git_dir);
+        for (const Entry& entry : entries(fd, git_dir / path)) {
+            visit(fd.get(), path + '/' + entry.name, entry, git_dir);
         }
     }
 
@@ -72,10 +72,19 @@ class Look {
     }
 
   private:
-    void visit(int directory, const std::string& path, const std::string& name,
+    struct Entry {
+        std::string name;
+        bool is_directory = false;  ///< certainly
+    };
+
+    void visit(int directory, const std::string& path, const Entry& entry,
                const std::filesystem::path& git_dir) {
+        if (entry.is_directory) {
+            walk(directory, path, git_dir);
+            return;
+        }
         struct stat info {};
-        if (fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (fstatat(directory, entry.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
             return;  // gone since it was listed
         }
         if (S_ISDIR(info.st_mode)) {
@@ -86,29 +95,49 @@ class Look {
         }
     }
 
-    static std::vector<std::string> entries(const Fd& fd, const std::filesystem::path& path) {
-        const DirectoryHandle stream(fdopendir(dup(fd.get())));
-        if (!stream) {
-            throw_errno("reading directory", path);
-        }
-        std::vector<std::string> names;
-        errno = 0;
-        while (const dirent* entry = readdir(stream.get())) {
-            const std::string name = entry->d_name;
-            if (name != "." && name != "..") {
-                names.push_back(name);
+    /// Each push looks at all directories several times: as few system calls as there can be.
+    static std::vector<Entry> entries(const Fd& fd, const std::filesystem::path& path) {
+        alignas(dirent64) std::array<char, 32 * 1024> buffer;
+        std::vector<Entry> found;
+        while (true) {
+            const ssize_t size = getdents64(fd.get(), buffer.data(), buffer.size());
+            if (size < 0) {
+                throw_errno("reading directory", path);
+            }
+            if (size == 0) {
+                break;
+            }
+            for (ssize_t at = 0; at < size;) {
+                const auto* const entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
+                const std::string_view name = entry->d_name;
+                if (name != "." && name != "..") {
+                    found.push_back({std::string(name), entry->d_type == DT_DIR});
+                }
+                at += entry->d_reclen;
             }
         }
-        if (errno != 0) {
-            throw_errno("reading directory", path);
-        }
-        std::sort(names.begin(), names.end());
-        return names;
+        std::sort(found.begin(), found.end(),
+                  [](const Entry& a, const Entry& b) { return a.name < b.name; });
+        return found;
     }
 
     RefFiles files_;
     std::string text_;
 };
+
+/// Most configurations need not be parsed to know that they do not.
+bool may_name_format(const std::filesystem::path& config) {
+    std::string text;
+    try {
+        text = read_small_file(config, config_bytes);
+    } catch (const Error&) {
+        return true;
+    }
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text.find("objectformat") != std::string::npos ||
+           text.find("include") != std::string::npos;
+}
 
 /// The content of HEAD or of a loose ref.
 RefValue parse_ref_file(const std::filesystem::path& git_dir, const std::string& name,
@@ -216,7 +245,10 @@ RefFiles look_at_refs(const std::filesystem::path& git_dir) {
 }
 
 std::string object_format(const std::filesystem::path& git_dir) {
-    std::string format = config_value(git_dir / "config", "extensions.objectformat");
+    std::string format;
+    if (may_name_format(git_dir / "config")) {
+        format = config_value(git_dir / "config", "extensions.objectformat");
+    }
     if (format.empty()) {
         format = "sha1";
     }

@@ -12,6 +12,7 @@
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
 #include "adapters/git/kept_pack.hpp"
+#include "adapters/git/quarantine.hpp"
 #include "adapters/git/ref_reader.hpp"
 #include "adapters/git/small_push.hpp"
 #include "base/error.hpp"
@@ -309,6 +310,7 @@ std::filesystem::path GitRepositories::incoming_directory() {
 }
 
 void GitRepositories::clean_leftovers() {
+    Quarantine::clean_memory();
     std::error_code ignored;
     for (const std::string& name : {std::string("trash"), std::string("new")}) {
         std::filesystem::remove_all(options_.root / own_directory / name, ignored);

@@ -239,7 +239,15 @@ bool is_as_expected(git_repository* repository, const std::filesystem::path& git
 struct SmallPush::Opened {
     std::filesystem::path git_dir;
     RepositoryHandle repository;
-    OdbHandle odb;
+    OdbHandle objects;
+
+    /// Lists the packs, which nobody needs who only moves refs.
+    git_odb* odb() {
+        if (!objects) {
+            check(git_repository_odb(OutParam(objects), repository.get()));
+        }
+        return objects.get();
+    }
 };
 
 SmallPush::SmallPush(std::unique_ptr<Opened> opened) : opened_(std::move(opened)) {}
@@ -250,12 +258,8 @@ std::unique_ptr<SmallPush> SmallPush::open(const std::filesystem::path& git_dir)
     initialize_libgit2();
     auto opened = std::make_unique<Opened>();
     opened->git_dir = git_dir;
-    // Statements of their own: a handle is filled at the end of each.
     if (std::filesystem::exists(git_dir / "shallow") ||
         git_repository_open_bare(OutParam(opened->repository), git_dir.c_str()) != 0) {
-        return nullptr;
-    }
-    if (git_repository_odb(OutParam(opened->odb), opened->repository.get()) != 0) {
         return nullptr;
     }
     return std::unique_ptr<SmallPush>(new SmallPush(std::move(opened)));
@@ -270,14 +274,14 @@ std::optional<std::string> SmallPush::make_pack(const std::vector<std::string>& 
     const auto insert = [&](const git_oid& id, git_object_t, const std::string& name) {
         size_t size = 0;
         git_object_t type = GIT_OBJECT_INVALID;
-        check(git_odb_read_header(&size, &type, opened_->odb.get(), &id));
+        check(git_odb_read_header(&size, &type, opened_->odb(), &id));
         bytes += size;
         if (bytes > most_bytes) {
             throw NotPlain{};
         }
         check(git_packbuilder_insert(builder.get(), &id, name.c_str()));
     };
-    Walk(opened_->repository.get(), opened_->odb.get(), {haves.begin(), haves.end()}, insert)
+    Walk(opened_->repository.get(), opened_->odb(), {haves.begin(), haves.end()}, insert)
         .run(wants);
     if (git_packbuilder_object_count(builder.get()) == 0) {
         return std::string();
@@ -296,12 +300,12 @@ bool SmallPush::index(std::string_view pack, const std::filesystem::path& object
     std::filesystem::create_directories(objects / "pack");
     git_indexer_options options = GIT_INDEXER_OPTIONS_INIT;
     IndexerHandle indexer;
-    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, opened_->odb.get(),
+    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, opened_->odb(),
                           &options));
     git_indexer_progress progress{};
     check(git_indexer_append(indexer.get(), pack.data(), pack.size(), &progress));
     check(git_indexer_commit(indexer.get(), &progress));
-    check(git_odb_add_disk_alternate(opened_->odb.get(), objects.c_str()));
+    check(git_odb_add_disk_alternate(opened_->odb(), objects.c_str()));
     return true;
 } catch (const NotPlain&) {
     return false;
@@ -330,11 +334,11 @@ bool SmallPush::prove(const std::vector<std::string>& oids,
     border.insert(known.begin(), known.end());
     // Commits, tags and trees are read by the walk.
     const auto must_exist = [&](const git_oid& id, git_object_t type, const std::string&) {
-        if (type == GIT_OBJECT_BLOB && git_odb_exists(opened_->odb.get(), &id) == 0) {
+        if (type == GIT_OBJECT_BLOB && git_odb_exists(opened_->odb(), &id) == 0) {
             throw NotPlain{};
         }
     };
-    Walk(opened_->repository.get(), opened_->odb.get(), std::move(border), must_exist).run(oids);
+    Walk(opened_->repository.get(), opened_->odb(), std::move(border), must_exist).run(oids);
     return true;
 } catch (const NotPlain&) {
     return false;

@@ -1,10 +1,17 @@
 // What is done within this process, beside what git says of the same repositories.
 #include "adapters/git/small_push.hpp"
 
+#include <cstring>
 #include <map>
+#include <random>
+#include <set>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "adapters/git/program.hpp"
+#include "adapters/git/quarantine.hpp"
 #include "base/digest.hpp"
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
@@ -123,6 +130,82 @@ TEST_F(SmallPushes, RefuseADamagedPack) {
     EXPECT_FALSE(SmallPush::open(to_)->index(pack.substr(0, pack.size() - 5), quarantine_));
     pack[pack.size() / 2] = static_cast<char>(pack[pack.size() / 2] ^ 1);
     EXPECT_FALSE(SmallPush::open(to_)->index(pack, quarantine_));
+}
+
+/// Those of this process in memory.
+size_t quarantines_left() {
+    const std::string prefix = "antipode-objects-" + std::to_string(getpid()) + "-";
+    size_t left = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+        left += entry.path().filename().string().starts_with(prefix) ? 1 : 0;
+    }
+    return left;
+}
+
+TEST_F(SmallPushes, LeaveNothingButTheirPackAndItsIndex) {
+    const Program program;
+    const std::string pack = pack_of(second_, {raw(first_)});
+    {
+        Quarantine quarantine(program, to_);
+        ASSERT_TRUE(quarantine.take_plain({pack, {}, {}}, {{raw(second_)}, {}, {}}, {}));
+        EXPECT_NE(test::run({"git", "-C", to_.string(), "cat-file", "-e", second_}).status, 0);
+        quarantine.release();
+    }
+    on(to_, {"cat-file", "-e", second_});
+    on(to_, {"fsck", "--full", "--strict"});
+    std::multiset<std::string> kinds;
+    for (const auto& entry : std::filesystem::directory_iterator(to_ / "objects/pack")) {
+        kinds.insert(entry.path().extension());
+        EXPECT_EQ(entry.status().permissions(), std::filesystem::perms(0444)) << entry.path();
+    }
+    EXPECT_EQ(kinds, (std::multiset<std::string>{".idx", ".pack"}));
+    EXPECT_EQ(quarantines_left(), 0U);
+}
+
+TEST_F(SmallPushes, GoByWayOfTheDiskWhenWhatTheyBuildOnIsLarge) {
+    std::string large(17 * 1024 * 1024, '\0');
+    std::mt19937_64 random(7);  // not compressible
+    for (size_t at = 0; at < large.size(); at += 8) {
+        const uint64_t number = random();
+        std::memcpy(large.data() + at, &number, 8);
+    }
+    const std::string before = make_commit(make_tree({{"large", large}}), {first_});
+    set(from_, "refs/heads/main", before);
+    on(from_, {"push", "--quiet", to_.string(), "main"});
+    const std::string after = make_commit(make_tree({{"large", large + "!"}}), {before});
+    const std::filesystem::path file = directory_ / "thin";
+    test::must_run(
+        {"sh", "-c",
+         "git -C " + from_.string() + " pack-objects --revs --thin --stdout -q > " + file.string()},
+        after + "\n^" + before + "\n");
+    const std::string thin = test::read_file(file);
+    ASSERT_LT(thin.size(), 64U * 1024) << "a difference";
+    const Program program;
+    Quarantine quarantine(program, to_);
+    const Needed needed{{raw(after)}, {}, {}};
+    EXPECT_FALSE(quarantine.take_plain({thin, {}, {}}, needed, {}));
+    EXPECT_EQ(quarantines_left(), 0U);
+    ASSERT_EQ(quarantine.index({thin, {}, {}}, needed, false, {}).kind, Intake::Kind::Stored);
+    ASSERT_EQ(quarantine.prove(needed, {}, {}).kind, Intake::Kind::Stored);
+    quarantine.release();
+    on(to_, {"fsck", "--full"});
+    on(to_, {"cat-file", "-e", after});
+}
+
+TEST_F(SmallPushes, WhatAProcessThatIsNoMoreLeftInMemoryIsDeleted) {
+    const std::string mine = "/dev/shm/antipode-objects-" + std::to_string(getpid()) + "-mine";
+    const pid_t gone = fork();
+    ASSERT_GE(gone, 0);
+    if (gone == 0) {
+        _exit(0);
+    }
+    ASSERT_EQ(waitpid(gone, nullptr, 0), gone);
+    const std::string left = "/dev/shm/antipode-objects-" + std::to_string(gone) + "-left";
+    std::filesystem::create_directories(left + "/pack");
+    std::filesystem::create_directories(mine);
+    Quarantine::clean_memory();
+    EXPECT_FALSE(std::filesystem::exists(left));
+    EXPECT_TRUE(std::filesystem::remove(mine));
 }
 
 TEST_F(SmallPushes, MoveAllRefsOrNone) {
