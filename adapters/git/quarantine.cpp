@@ -28,8 +28,6 @@ constexpr std::string_view prefix = "tmp_objdir-antipode-";
 constexpr const char* memory_directory = "/dev/shm";
 /// The number of the process follows.
 constexpr std::string_view memory_prefix = "antipode-objects-";
-/// git deletes old files of this name (git-prune(1)), should we never come back.
-constexpr const char* unfinished_pack = "tmp_pack_XXXXXX";
 /// Of a pack that was completed with what it builds on, and of its index.
 constexpr size_t most_memory_bytes = 16 * limits::mib;
 
@@ -345,7 +343,8 @@ void Quarantine::move_in(const std::filesystem::path& file,
         rename_path(file, place);
         return;
     }
-    std::string unfinished = (place.parent_path() / unfinished_pack).string();
+    // The next quarantine deletes it, should we never come back.
+    std::string unfinished = (git_dir_ / "objects" / (std::string(prefix) + "XXXXXX")).string();
     const Fd fd(mkostemp(unfinished.data(), O_CLOEXEC));
     if (!fd.valid()) {
         throw_errno("making a file beside", place);
