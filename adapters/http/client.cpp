@@ -1,7 +1,9 @@
 #include "adapters/http/client.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <regex>
+#include <span>
 #include <vector>
 
 #include "adapters/http/rate_limit.hpp"
@@ -103,6 +105,39 @@ Error refused(const ResponseHead& head, ResponseReader& reader) {
                 printable(std::string_view(text.data(), size)),
             denied ? "the same http.token_file on both sites" : ""};
 }
+
+/// Fills the whole buffer unless the body ends: of what is written in pieces that are no whole
+/// pages, the kernel clears the rest of each page first. What came before a failure is not lost.
+class FullReads {
+  public:
+    explicit FullReads(ResponseReader& reader) : reader_(reader) {}
+
+    size_t read(std::span<char> buffer) {
+        if (failure_) {
+            std::rethrow_exception(failure_);
+        }
+        size_t size = 0;
+        try {
+            while (size < buffer.size()) {
+                const size_t count = reader_.read(buffer.subspan(size));
+                if (count == 0) {
+                    break;
+                }
+                size += count;
+            }
+        } catch (...) {
+            if (size == 0) {
+                throw;
+            }
+            failure_ = std::current_exception();
+        }
+        return size;
+    }
+
+  private:
+    ResponseReader& reader_;
+    std::exception_ptr failure_;
+};
 
 HttpAnswer read_small_answer(Socket& socket, const std::string& from) {
     ResponseReader reader(socket, false);
@@ -249,8 +284,9 @@ void HttpBulkSource::take_body(Exchange& exchange, const BulkRequest& request, c
     };
     RateLimit& limit = *state_->options.limit;
     std::vector<char> buffer(chunk_size(0));
+    FullReads reads(exchange.reader);
     const auto next = [&] {
-        return exchange.reader.read(std::span(buffer).first(chunk_size(limit.bytes_per_second())));
+        return reads.read(std::span(buffer).first(chunk_size(limit.bytes_per_second())));
     };
     size_t count = 0;
     while (left > 0 && (count = next()) > 0) {
