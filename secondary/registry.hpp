@@ -150,7 +150,7 @@ class Registry {
     uint64_t looks_asked(const StoreId& store) const;
     struct Looks {
         uint64_t asked = 0;    ///< that were asked for and are still to be looked at
-        uint64_t failing = 0;  ///< that were asked for too, and are exceptions
+        uint64_t failing = 0;  ///< that were asked for too, and are wrong now
         std::optional<TimePoint> failing_since;  ///< what is wrong with them for the longest
         std::optional<TimePoint> oldest;         ///< nullopt: nothing is here, or some never were
     };

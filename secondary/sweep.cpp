@@ -217,7 +217,7 @@ void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& s
     std::vector<Registry::Looked> right;
     for (Suspect suspect : suspects) {
         const auto now = registry_.find(options_.store, suspect.item);
-        if (!now || registry_.is_exception(options_.store, suspect.item)) {
+        if (!now || registry_.is_awaited(options_.store, suspect.item)) {
             continue;  // it is looked at another time
         }
         if (now->position != suspect.state.position) {

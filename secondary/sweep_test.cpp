@@ -155,6 +155,20 @@ TEST_F(SweepTest, LooksAtWhatIsAskedForAndAtNothingElse) {
     EXPECT_THAT(step(), testing::UnorderedElementsAre("a", "b"));
 }
 
+TEST_F(SweepTest, WhatWasMendedAndIsDamagedAgainIsNamedThoughRowsBeforeAreStillToCome) {
+    apply("a", "1");
+    clock_.advance(24h);
+    shelf_.here["a"] = {digest("x"), {}};
+    step();
+    apply("a", "1");
+    ASSERT_EQ(exceptions(), "");
+    ASSERT_TRUE(registry_.is_exception(blobs, "a")) << "mended: the rows are still to come";
+    clock_.advance(24h);
+    shelf_.here["a"] = {digest("y"), {}};
+    step();
+    EXPECT_THAT(exceptions(), HasSubstr("a: found by a check"));
+}
+
 TEST_F(SweepTest, WhatDiffersIsNamedSentAgainAndLookedAtAgain) {
     apply("a", "1");
     apply("b", "2");

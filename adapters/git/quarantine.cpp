@@ -1,14 +1,13 @@
 #include "adapters/git/quarantine.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <thread>
 
 #include <fcntl.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "adapters/git/files.hpp"
@@ -21,15 +20,17 @@
 namespace antipode::git {
 namespace {
 
-/// git itself deletes old directories of this name (git-prune(1)), should we never come back.
+/// Of directories and files; git itself deletes old directories of this name (git-prune(1)), should
+/// we never come back.
 constexpr std::string_view prefix = "tmp_objdir-antipode-";
 
-/// A file system in memory, shm_overview(7). Where there is none, the disk does.
+/// A file system in memory, shm_overview(7). Where there is none, or no room, the disk does.
 constexpr const char* memory_directory = "/dev/shm";
-/// The number of the process follows.
 constexpr std::string_view memory_prefix = "antipode-objects-";
-/// Of a pack that was completed with what it builds on, and of its index.
-constexpr size_t most_memory_bytes = 16 * limits::mib;
+/// Left to others.
+constexpr uint64_t memory_reserve = 16 * limits::mib;
+/// Of a pack that travels within its event, and of its index.
+constexpr size_t most_memory_bytes = 4 * limits::mib;
 
 constexpr uint64_t bytes_per_thread = 4 * limits::mib;
 constexpr unsigned most_threads = 4;
@@ -108,27 +109,36 @@ void Quarantine::make_directory() {
 }
 
 /// Directories and files that come and go with each push are dear on a disk: each is synced, and
-/// ext4 without a journal passes over the inodes of what was deleted in the last seconds.
-void Quarantine::make_directory_in_memory() {
+/// ext4 without a journal passes over the inodes of what was deleted in the last seconds. False:
+/// there is no room.
+bool Quarantine::make_directory_in_memory() {
+    struct statvfs room {};
+    if (statvfs(memory_directory, &room) != 0 ||
+        room.f_bavail * room.f_frsize < memory_reserve + most_memory_bytes) {
+        return false;
+    }
     std::string pattern = std::string(memory_directory) + "/" + std::string(memory_prefix) +
                           std::to_string(getpid()) + "-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) {
-        make_directory();
-        return;
+        return false;
     }
     directory_ = pattern;
     is_in_memory_ = true;
+    lock_ = Fd(open(pattern.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return lock_.valid() && flock(lock_.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
 void Quarantine::clean_memory() {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(memory_directory, ignored)) {
-        const std::string name = entry.path().filename().string();
-        if (!name.starts_with(memory_prefix)) {
+        if (!entry.path().filename().string().starts_with(memory_prefix)) {
             continue;
         }
-        const int process = std::atoi(name.c_str() + memory_prefix.size());
-        if (process > 0 && kill(process, 0) != 0 && errno == ESRCH) {
+        const Fd directory(
+            open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        struct stat info {};
+        if (directory.valid() && fstat(directory.get(), &info) == 0 && info.st_uid == geteuid() &&
+            flock(directory.get(), LOCK_EX | LOCK_NB) == 0) {
             std::filesystem::remove_all(entry.path(), ignored);
         }
     }
@@ -307,32 +317,31 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     if (push == nullptr) {
         return false;
     }
-    if (!pack.empty()) {
-        make_directory_in_memory();
-    }
-    if ((pack.empty() || (push->index(pack.bytes, directory_) && fits_in_memory())) &&
-        push->prove(needed.oids, known)) {
-        is_synced_ = true;  // libgit2 does, before it gives them their names
+    if ((pack.empty() || index_plain(*push, pack.bytes)) && push->prove(needed.oids, known)) {
         return true;
     }
     clear();
     return false;
 }
 
-bool Quarantine::fits_in_memory() const {
-    if (!is_in_memory_) {
+/// In memory only what is whole by itself: what a thin pack builds on can be of any size.
+bool Quarantine::index_plain(SmallPush& push, std::string_view pack) {
+    if (make_directory_in_memory() && push.index(pack, directory_, SmallPush::Bases::InPack)) {
         return true;
     }
-    const std::filesystem::directory_iterator files(directory_ / "pack");
-    return std::all_of(begin(files), end(files),
-                       [](const auto& file) { return file.file_size() <= most_memory_bytes; });
+    clear();
+    make_directory();
+    is_synced_ = true;  // libgit2 does, before it gives them their names
+    return push.index(pack, directory_, SmallPush::Bases::Anywhere);
 }
 
 void Quarantine::clear() {
     if (!directory_.empty()) {
         std::filesystem::remove_all(directory_);
         directory_.clear();
+        lock_ = Fd();
         is_in_memory_ = false;
+        is_synced_ = false;
     }
 }
 
@@ -350,7 +359,8 @@ void Quarantine::move_in(const std::filesystem::path& file,
         throw_errno("making a file beside", place);
     }
     const TreeRemover remover(unfinished);
-    if (fchmod(fd.get(), 0444) != 0) {
+    struct stat info {};
+    if (stat(file.c_str(), &info) != 0 || fchmod(fd.get(), info.st_mode & 07777) != 0) {
         throw_errno("giving its mode to", unfinished);
     }
     write_and_sync(fd, read_small_file(file, most_memory_bytes), unfinished);
@@ -376,6 +386,11 @@ void Quarantine::release() {
     std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
         return std::pair(a.ends_with(".idx"), a) < std::pair(b.ends_with(".idx"), b);
     });
+    // They may lie where others clear up (logind.conf(5), RemoveIPC).
+    if (names.empty() || !names.back().ends_with(".idx") || names.front().ends_with(".idx")) {
+        throw Error(Reaction::Retry, "what came for " + printable(git_dir_.native()) +
+                                         " is gone before it was moved");
+    }
     make_directories_durably(git_dir_ / "objects", "pack");
     for (const std::string& name : names) {
         move_in(from / name, to / name);

@@ -3,17 +3,22 @@
 #include <filesystem>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "adapters/git/files.hpp"
 #include "adapters/git/program.hpp"
 #include "base/seams/repositories.hpp"
 
 namespace antipode::git {
 
+class SmallPush;
+
 /// New objects of one repository, kept apart until they are proven good: a directory inside the
 /// repository's objects directory with the repository's own objects as its alternate (as git's own
-/// receive-pack does it). One thread. What was not released goes away with this object, or, after a
-/// crash, when the next one is made for the same repository.
+/// receive-pack does it), or, for small ones, in memory. One thread. What was not released goes
+/// away with this object, or, after a crash, when the next one is made for the same repository, and
+/// with clean_memory().
 class Quarantine {
   public:
     Quarantine(const Program& program, std::filesystem::path git_dir);
@@ -42,18 +47,19 @@ class Quarantine {
     /// both.
     bool take_plain(const PackInput& pack, const Needed& needed,
                     const std::vector<std::string>& known);
-    /// Makes the objects part of the repository, synced.
+    /// Makes the objects part of the repository, synced. Throws Error{Retry} when they are not all
+    /// there any more.
     void release();
 
-    /// Deletes what a process that is no more has left in memory_directory.
+    /// Deletes what processes of this user that are no more have left in memory.
     static void clean_memory();
 
   private:
     std::vector<std::string> environment() const;
     void make_directory();
-    void make_directory_in_memory();
+    bool make_directory_in_memory();
     void move_in(const std::filesystem::path& file, const std::filesystem::path& place) const;
-    bool fits_in_memory() const;
+    bool index_plain(SmallPush& push, std::string_view pack);
     void clear();
     bool believe_index(const PackInput& pack, const Needed& needed);
     bool names_all(const Needed& needed) const;
@@ -65,6 +71,7 @@ class Quarantine {
     const Program& program_;
     std::filesystem::path git_dir_;
     std::filesystem::path directory_;  ///< empty until there is something to keep apart
+    Fd lock_;                          ///< on it, when it is in memory: somebody is using it
     bool is_synced_ = false;           ///< what is in it, but for its names
     bool is_in_memory_ = false;        ///< what is in it goes with the machine
     bool is_closed_ = false;           ///< every link of what was indexed leads to what was indexed

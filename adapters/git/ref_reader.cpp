@@ -55,8 +55,9 @@ class Look {
         Fd fd(openat(parent, leaf.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         struct stat info {};
         if (!fd.valid() || fstat(fd.get(), &info) != 0) {
-            if (errno == ENOENT) {
-                return;  // gone since it was listed; the next look tells
+            const bool became_a_ref = path != "refs" && (errno == ENOTDIR || errno == ELOOP);
+            if (errno == ENOENT || became_a_ref) {
+                return;  // since it was listed; the next look tells
             }
             throw_errno("looking at", git_dir / path);
         }

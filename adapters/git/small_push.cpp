@@ -296,12 +296,17 @@ std::optional<std::string> SmallPush::make_pack(const std::vector<std::string>& 
     return std::nullopt;
 }
 
-bool SmallPush::index(std::string_view pack, const std::filesystem::path& objects) try {
-    std::filesystem::create_directories(objects / "pack");
+bool SmallPush::index(std::string_view pack, const std::filesystem::path& objects,
+                      Bases bases) try {
+    std::error_code failure;
+    std::filesystem::create_directories(objects / "pack", failure);
+    if (failure) {
+        throw NotPlain{};
+    }
     git_indexer_options options = GIT_INDEXER_OPTIONS_INIT;
     IndexerHandle indexer;
-    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, opened_->odb(),
-                          &options));
+    git_odb* const others = bases == Bases::Anywhere ? opened_->odb() : nullptr;
+    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, others, &options));
     git_indexer_progress progress{};
     check(git_indexer_append(indexer.get(), pack.data(), pack.size(), &progress));
     check(git_indexer_commit(indexer.get(), &progress));

@@ -25,9 +25,12 @@ class SmallPush {
     /// A pack of what `wants` lead to and `haves` do not (raw ids, 20 bytes).
     std::optional<std::string> make_pack(const std::vector<std::string>& wants,
                                          const std::vector<std::string>& haves);
+    /// What differences in a pack may build on: objects of the repository are added to it.
+    enum class Bases { Anywhere, InPack };
     /// Checks `pack`, completes it, and puts it with its index into `objects`/pack. What is below
     /// `objects` counts from then on.
-    bool index(std::string_view pack, const std::filesystem::path& objects);
+    bool index(std::string_view pack, const std::filesystem::path& objects,
+               Bases bases = Bases::Anywhere);
     /// Everything that `oids` lead to is there, down to what existing refs and `known` lead to.
     bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& known);
     /// Locks all refs, checks their old values, and moves them, synced. Throws Error{Retry} when it

@@ -7,12 +7,12 @@
 #include <set>
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "adapters/git/program.hpp"
 #include "adapters/git/quarantine.hpp"
 #include "base/digest.hpp"
+#include "base/error.hpp"
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -162,7 +162,7 @@ TEST_F(SmallPushes, LeaveNothingButTheirPackAndItsIndex) {
     EXPECT_EQ(quarantines_left(), 0U);
 }
 
-TEST_F(SmallPushes, GoByWayOfTheDiskWhenWhatTheyBuildOnIsLarge) {
+TEST_F(SmallPushes, GoByWayOfTheDiskWhenTheyBuildOnSomethingElse) {
     std::string large(17 * 1024 * 1024, '\0');
     std::mt19937_64 random(7);  // not compressible
     for (size_t at = 0; at < large.size(); at += 8) {
@@ -182,30 +182,48 @@ TEST_F(SmallPushes, GoByWayOfTheDiskWhenWhatTheyBuildOnIsLarge) {
     ASSERT_LT(thin.size(), 64U * 1024) << "a difference";
     const Program program;
     Quarantine quarantine(program, to_);
-    const Needed needed{{raw(after)}, {}, {}};
-    EXPECT_FALSE(quarantine.take_plain({thin, {}, {}}, needed, {}));
-    EXPECT_EQ(quarantines_left(), 0U);
-    ASSERT_EQ(quarantine.index({thin, {}, {}}, needed, false, {}).kind, Intake::Kind::Stored);
-    ASSERT_EQ(quarantine.prove(needed, {}, {}).kind, Intake::Kind::Stored);
+    EXPECT_TRUE(quarantine.take_plain({thin, {}, {}}, {{raw(after)}, {}, {}}, {}));
+    EXPECT_EQ(quarantines_left(), 0U) << "17 MiB";
     quarantine.release();
     on(to_, {"fsck", "--full"});
     on(to_, {"cat-file", "-e", after});
 }
 
-TEST_F(SmallPushes, WhatAProcessThatIsNoMoreLeftInMemoryIsDeleted) {
-    const std::string mine = "/dev/shm/antipode-objects-" + std::to_string(getpid()) + "-mine";
-    const pid_t gone = fork();
-    ASSERT_GE(gone, 0);
-    if (gone == 0) {
-        _exit(0);
-    }
-    ASSERT_EQ(waitpid(gone, nullptr, 0), gone);
-    const std::string left = "/dev/shm/antipode-objects-" + std::to_string(gone) + "-left";
-    std::filesystem::create_directories(left + "/pack");
-    std::filesystem::create_directories(mine);
+TEST_F(SmallPushes, WhatNobodyUsesInMemoryIsDeleted) {
+    const std::string prefix = "/dev/shm/antipode-objects-" + std::to_string(getpid()) + "-";
+    const std::filesystem::path left = prefix + "left";
+    std::filesystem::create_directories(left / "pack");
+    const Program program;
+    const std::string pack = pack_of(second_, {raw(first_)});
+    Quarantine quarantine(program, to_);
+    ASSERT_TRUE(quarantine.take_plain({pack, {}, {}}, {{raw(second_)}, {}, {}}, {}));
     Quarantine::clean_memory();
     EXPECT_FALSE(std::filesystem::exists(left));
-    EXPECT_TRUE(std::filesystem::remove(mine));
+    EXPECT_EQ(quarantines_left(), 1U);
+    quarantine.release();
+    on(to_, {"cat-file", "-e", second_});
+}
+
+TEST_F(SmallPushes, WhatIsGoneFromMemoryIsNotTakenForMoved) {
+    const std::string prefix = "antipode-objects-" + std::to_string(getpid()) + "-";
+    const Program program;
+    const std::string pack = pack_of(second_, {raw(first_)});
+    for (const char* lost : {".pack", ".idx", ""}) {
+        Quarantine quarantine(program, to_);
+        ASSERT_TRUE(quarantine.take_plain({pack, {}, {}}, {{raw(second_)}, {}, {}}, {}));
+        for (const auto& place : std::filesystem::directory_iterator("/dev/shm")) {
+            if (!place.path().filename().string().starts_with(prefix)) {
+                continue;
+            }
+            for (const auto& file : std::filesystem::directory_iterator(place.path() / "pack")) {
+                if (file.path().native().ends_with(lost)) {
+                    std::filesystem::remove(file.path());
+                }
+            }
+        }
+        EXPECT_THROW(quarantine.release(), Error) << lost;
+    }
+    EXPECT_EQ(quarantines_left(), 0U);
 }
 
 TEST_F(SmallPushes, MoveAllRefsOrNone) {

@@ -107,7 +107,8 @@ Error refused(const ResponseHead& head, ResponseReader& reader) {
 }
 
 /// Fills the whole buffer unless the body ends: of what is written in pieces that are no whole
-/// pages, the kernel clears the rest of each page first. What came before a failure is not lost.
+/// pages, the kernel clears the rest of each page first. What came before a failure is
+/// given first.
 class FullReads {
   public:
     explicit FullReads(ResponseReader& reader) : reader_(reader) {}
@@ -301,7 +302,7 @@ void HttpBulkSource::take_body(Exchange& exchange, const BulkRequest& request, c
         }
     }
     // What ends the body may still be on its way; a 200 may have more than was asked for.
-    const bool ended = left > 0 || (head.status == 206 && exchange.reader.read(buffer) == 0);
+    const bool ended = left > 0 || (head.status == 206 && reads.read(buffer) == 0);
     if (decoder) {
         decoder->finish();
     }

@@ -8,6 +8,7 @@
 #include "apps/antipode/progress.hpp"
 #include "apps/antipode/site_requester.hpp"
 #include "apps/antipode/status.hpp"
+#include "apps/antipode/wrong_for_good.hpp"
 #include "base/words.hpp"
 #include "protocol/antipode.pb.h"
 
@@ -16,9 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using SteadyClock = std::chrono::steady_clock;
-
-/// What was found wrong is given so long to come again.
-constexpr std::chrono::seconds mended_within(60);
 
 const Config::Site& site_of(const Config& config, const ItemsOptions& options) {
     return require_site(config, options.site.value_or(config.site));
@@ -101,6 +99,7 @@ class Watch {
 
     void wait(Checked& checked, uint64_t differed_before) {
         auto busy_at = SteadyClock::now();
+        WrongForGood wrong;
         Progress progress(output_);
         while (true) {
             const StatusReport report = status_of_secondary(fetch_, daemon_);
@@ -112,11 +111,14 @@ class Watch {
             const bool all = options_.items.empty();
             checked.extras = all ? check.extras : 0;
             checked.first_extra = all ? check.first_extra : "";
+            const bool is_wrong_for_good =
+                wrong.judge(check.failing_since, applied_through(report, row), report.now);
             const uint64_t left = check.asked + (all && check.names_asked ? 1 : 0);
             if (left > 0) {
                 busy_at = SteadyClock::now();  // what was brought again is looked at, too
-            } else if (checked.failing == 0 || (SteadyClock::now() - busy_at > mended_within &&
-                                                is_wrong_for_good(report, row))) {
+            } else if (checked.failing == 0 ||
+                       (SteadyClock::now() - busy_at > WrongForGood::mended_within &&
+                        is_wrong_for_good)) {
                 return;
             }
             tell(progress, checked, left, problem_of_check(report, checked.store));
@@ -132,12 +134,13 @@ class Watch {
     }
 
   private:
-    /// Not that something is: under load, always something is that was replaced on the primary
-    /// before its content came, and that the events which wait here already mend.
-    static bool is_wrong_for_good(const StatusReport& report, const StoreRow& row) {
-        const std::chrono::duration<double> behind(row.total_lag_seconds.value_or(0));
-        const auto since = row.content_check->failing_since;
-        return !since || report.now - *since > behind + mended_within;
+    static std::optional<TimePoint> applied_through(const StatusReport& report,
+                                                    const StoreRow& row) {
+        if (!row.total_lag_seconds) {
+            return std::nullopt;
+        }
+        const std::chrono::duration<double> behind(*row.total_lag_seconds);
+        return report.now - std::chrono::duration_cast<TimePoint::duration>(behind);
     }
 
     void tell(Progress& progress, const Checked& checked, uint64_t left,
