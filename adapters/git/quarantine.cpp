@@ -324,9 +324,10 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     return false;
 }
 
-/// In memory only what is whole by itself: what a thin pack builds on can be of any size.
+/// In memory only what is small and whole by itself: what a thin pack builds on can be of any size.
 bool Quarantine::index_plain(SmallPush& push, std::string_view pack) {
-    if (make_directory_in_memory() && push.index(pack, directory_, SmallPush::Bases::InPack)) {
+    if (pack.size() <= limits::inline_content_bytes && make_directory_in_memory() &&
+        push.index(pack, directory_, SmallPush::Bases::InPack)) {
         return true;
     }
     clear();

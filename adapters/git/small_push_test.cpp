@@ -189,6 +189,25 @@ TEST_F(SmallPushes, GoByWayOfTheDiskWhenTheyBuildOnSomethingElse) {
     on(to_, {"cat-file", "-e", after});
 }
 
+TEST_F(SmallPushes, GoByWayOfTheDiskWhenTheyAreLargerThanAnEventCarries) {
+    test::must_run({"sh", "-c", "head -c 5000000 /dev/urandom > " + (directory_ / "l").string()});
+    const std::string blob = on(from_, {"hash-object", "-w", (directory_ / "l").string()});
+    const std::string tree = on(from_, {"mktree"}, "100644 blob " + blob + "\tl\n");
+    const std::string large = make_commit(tree, {first_});
+    const std::filesystem::path file = directory_ / "whole";
+    test::must_run(
+        {"sh", "-c",
+         "git -C " + from_.string() + " pack-objects --revs --stdout -q > " + file.string()},
+        large + "\n^" + first_ + "\n");
+    const Program program;
+    Quarantine quarantine(program, to_);
+    const std::string whole = test::read_file(file);
+    EXPECT_TRUE(quarantine.take_plain({whole, {}, {}}, {{raw(large)}, {}, {}}, {}));
+    EXPECT_EQ(quarantines_left(), 0U);
+    quarantine.release();
+    on(to_, {"cat-file", "-e", large});
+}
+
 TEST_F(SmallPushes, WhatNobodyUsesInMemoryIsDeleted) {
     const std::string prefix = "/dev/shm/antipode-objects-" + std::to_string(getpid()) + "-";
     const std::filesystem::path left = prefix + "left";
