@@ -6,6 +6,7 @@
 
 #include "apps/antipode/database.hpp"
 #include "apps/antipode/format.hpp"
+#include "apps/antipode/loss_view.hpp"
 #include "apps/antipode/members.hpp"
 #include "apps/antipode/preflight.hpp"
 #include "apps/antipode/site_requester.hpp"
@@ -97,6 +98,10 @@ std::string render(const Json& drill, bool coloured) {
     for (const Json& step : drill.value("not_measured", Json::array())) {
         missing += (missing.empty() ? "" : ", ") + step.get<std::string>();
     }
+    std::string named;
+    for (const Json& loss : drill.value("losses", Json::array())) {
+        named += render_one_loss(loss);
+    }
     const std::string site = text_at(drill, "site");
     const std::string primary = text_at(drill, "primary");
     const auto since = number_at(drill, "unknown_since_us");
@@ -107,8 +112,8 @@ std::string render(const Json& drill, bool coloured) {
            "; unknown: what it wrote after " +
            (since ? to_iso8601(from_microseconds(static_cast<int64_t>(*since)))
                   : std::string(unknown)) +
-           " (" + format_seconds(number_at(drill, "unknown_seconds")) +
-           ")\nhere and still to be applied: " + count_at(drill, "not_applied_yet") + "\n" +
+           " (" + format_seconds(number_at(drill, "unknown_seconds")) + ")\n" + named +
+           "here and still to be applied: " + count_at(drill, "not_applied_yet") + "\n" +
            listed(drill, "blockers", Colour::Red, coloured) +
            listed(drill, "warnings", Colour::Yellow, coloured);
 }

@@ -32,6 +32,7 @@ constexpr std::chrono::milliseconds look_interval(20);
 /// Of a promotion: the cut, the claim, where the lanes begin, and that it serves.
 constexpr int record_changes = 4;
 constexpr size_t page = 1000;
+constexpr size_t most_named = 20;  ///< of what would be lost
 constexpr const char* rehearsal_variable = "ANTIPODE_REHEARSAL";
 
 v1::SiteAnswer refusal(const std::string& problem, const std::string& next_step) {
@@ -87,6 +88,7 @@ v1::SiteAnswer Drill::fulfil(const v1::SiteRequest& request) {
               {"blockers", json::array()},
               {"warnings", json::array()},
               {"known_lost", nullptr},
+              {"losses", json::array()},
               {"not_applied_yet", nullptr},
               {"unknown_since_us", nullptr},
               {"unknown_seconds", nullptr}};
@@ -221,6 +223,11 @@ Drill::Found Drill::find_loss() {
         find_expected_loss(config_, half_, epoch_, primary_, clock_);
     drill_["known_lost"] = report.known - report.set_aside;
     drill_["not_applied_yet"] = report.set_aside;
+    for (const failover::Loss& loss : report.losses) {
+        if (loss.kind != failover::Loss::Kind::SetAside && drill_["losses"].size() < most_named) {
+            drill_["losses"].push_back(json::parse(failover::to_json(loss)));
+        }
+    }
     if (const auto since = report.unknown_since()) {
         drill_["unknown_since_us"] = to_microseconds(*since);
         drill_["unknown_seconds"] =
