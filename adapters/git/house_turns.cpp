@@ -18,9 +18,12 @@ HouseTurns::Turn::~Turn() {
 }
 
 std::unique_ptr<HouseTurns::Turn> HouseTurns::begin(const std::string& name,
+                                                    std::chrono::milliseconds patience,
                                                     const std::stop_token& stop) {
-    const std::scoped_lock lock(mutex_);
-    return running_.contains(name) ? nullptr : std::make_unique<Turn>(*this, name, stop);
+    std::unique_lock lock(mutex_);
+    const bool free =
+        ended_.wait_for(lock, stop, patience, [&] { return !running_.contains(name); });
+    return free ? std::make_unique<Turn>(*this, name, stop) : nullptr;
 }
 
 std::unique_ptr<HouseTurns::Turn> HouseTurns::take(const std::string& name) {

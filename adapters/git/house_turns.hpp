@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -32,14 +33,15 @@ class HouseTurns {
         std::stop_callback<std::function<void()>> forward_;
     };
 
-    /// nullptr: somebody has the turn already.
-    std::unique_ptr<Turn> begin(const std::string& name, const std::stop_token& stop);
+    /// nullptr: somebody has the turn, and still has it after `patience`, or when `stop` fires.
+    std::unique_ptr<Turn> begin(const std::string& name, std::chrono::milliseconds patience,
+                                const std::stop_token& stop);
     /// The turn of whoever takes the repository away: ends that of whoever has it, and waits.
     std::unique_ptr<Turn> take(const std::string& name);
 
   private:
     std::mutex mutex_;
-    std::condition_variable ended_;
+    std::condition_variable_any ended_;
     std::map<std::string, std::stop_source> running_;
 };
 

@@ -24,6 +24,9 @@ namespace {
 
 /// So many git follows, one behind the other.
 constexpr int most_alternates = 5;
+constexpr std::chrono::milliseconds no_patience(0);
+/// A push waits so long for whoever keeps house while there are too many packs.
+constexpr std::chrono::seconds house_patience(1);
 
 std::string parent_of(const std::string& name) {
     const size_t slash = name.rfind('/');
@@ -140,14 +143,15 @@ void GitRepositories::let_go_of_pool(const std::string& name, const std::stop_to
     stop_borrowing(program_, path_of(name), stop);
 }
 
-/// When nobody keeps house, or not fast enough. A failure is no failure of what was asked for: the
-/// repository is only slower until it works again.
+/// When nobody keeps house, or not fast enough. Whoever keeps it is waited for, a while at each
+/// push: that gives it the CPU that it lacks, and lets no more packs come than it can join. A
+/// failure is no failure of what was asked for: the repository is only slower until it works again.
 void GitRepositories::join_if_too_many(const std::string& name, const std::stop_token& stop) {
     const std::filesystem::path git_dir = path_of(name);
     if (count_packs(git_dir) < too_many_packs) {
         return;
     }
-    const auto turn = turns_.begin(name, stop);
+    const auto turn = turns_.begin(name, house_patience, stop);
     if (!turn) {
         return;
     }
@@ -159,7 +163,7 @@ void GitRepositories::join_if_too_many(const std::string& name, const std::stop_
 }
 
 bool GitRepositories::keep_house(const std::string& name, const std::stop_token& stop) {
-    const auto turn = turns_.begin(name, stop);
+    const auto turn = turns_.begin(name, no_patience, stop);
     if (!turn || presence(name) != Presence::Repository) {
         return false;
     }

@@ -62,9 +62,9 @@ TEST_F(Drill, MeasuresUnderLoadAndChangesNothingOnEitherSite) {
     EXPECT_EQ(value_of(done.output, "[.losses[] | select(.kind == \"announced\")] | length"),
               value_of(done.output, ".known_lost"))
         << done.output;
-    EXPECT_EQ(value_of(done.output,
-                       ".began_at_us as $began | .losses | all(.captured_at_us > $began)"),
-              "true")
+    EXPECT_EQ(
+        value_of(done.output, ".began_at_us as $began | .losses | all(.captured_at_us > $began)"),
+        "true")
         << done.output;
     EXPECT_LT(std::stod(value_of(done.output, ".unknown_seconds")), 20);
     const double rehearsed = std::stod(value_of(done.output, ".open_seconds"));
