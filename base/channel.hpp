@@ -23,9 +23,8 @@ class Channel {
     bool push(T& value, size_t weight, std::chrono::milliseconds timeout,
               const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
-        const bool room = has_room_.wait_for(
-            lock, stop, timeout, [&] { return queue_.empty() || used_ + weight <= capacity_; });
-        if (!room) {
+        const auto has_room = [&] { return queue_.empty() || used_ + weight <= capacity_; };
+        if (!await(has_room_, lock, timeout, stop, has_room)) {
             return false;
         }
         used_ += weight;
@@ -38,7 +37,7 @@ class Channel {
     std::vector<T> take(size_t most, std::chrono::milliseconds timeout,
                         const std::stop_token& stop) {
         std::unique_lock lock(mutex_);
-        has_item_.wait_for(lock, stop, timeout, [&] { return !queue_.empty() || poked_; });
+        await(has_item_, lock, timeout, stop, [&] { return !queue_.empty() || poked_; });
         poked_ = false;
         std::vector<T> taken;
         while (!queue_.empty() && taken.size() < most) {
@@ -65,6 +64,14 @@ class Channel {
     }
 
   private:
+    /// A wait for no time at all would go to sleep all the same.
+    template <typename Holds>
+    static bool await(std::condition_variable_any& changed, std::unique_lock<std::mutex>& lock,
+                      std::chrono::milliseconds timeout, const std::stop_token& stop,
+                      const Holds& holds) {
+        return timeout.count() > 0 ? changed.wait_for(lock, stop, timeout, holds) : holds();
+    }
+
     mutable std::mutex mutex_;
     std::condition_variable_any has_room_;
     std::condition_variable_any has_item_;

@@ -22,8 +22,7 @@ constexpr std::chrono::seconds idle_time(5);
 
 struct Options {
     int rounds = 3;
-    size_t repositories = 20;
-    size_t files = 300;
+    RepositoriesLoad::Shape shape;
     double rate = 5;
     size_t pushes = 200;
     size_t missed = 400;
@@ -84,8 +83,7 @@ class Bench {
     }
 
     void measure(RepositoriesTool& tool, const std::filesystem::path& directory) {
-        RepositoriesLoad load(directory, tool.source(), options_.repositories,
-                              options_.pushes + options_.missed, options_.files);
+        RepositoriesLoad load(directory, tool.source(), options_.shape);
         sync();
         const double cpu = TotalCpu(tool).all();
         const auto begin = SteadyClock::now();
@@ -133,6 +131,7 @@ class Bench {
             due += std::chrono::microseconds(static_cast<int64_t>(1e6 / options_.rate));
             std::this_thread::sleep_until(due);
             const auto begin = SteadyClock::now();
+            mirror.watch(load.next_repository());
             const auto push = load.push();
             const auto returned = SteadyClock::now();
             durations.push_back(seconds_since(begin) * 1e3);
@@ -225,8 +224,12 @@ int run(int argc, char** argv) {
     Options options;
     CLI::App app("The repositories lane beside git from a hook and rsync in a loop");
     app.add_option("--rounds", options.rounds, "Of each, medians are reported");
-    app.add_option("--repositories", options.repositories, "That are pushed to, in turn");
-    app.add_option("--files", options.files, "Of 10 KB, in each, in the initial sync");
+    app.add_option("--repositories", options.shape.repositories, "That are pushed to, in turn");
+    app.add_option("--files", options.shape.files, "Of 10 KB, in each, in the initial sync");
+    app.add_option("--first-files", options.shape.first_files,
+                   "The same, in the first repository; 0: as in the others");
+    app.add_option("--most-new-files", options.shape.most_new_files,
+                   "In a push: 1, 10, 100, ... up to as many, in turn");
     app.add_option("--rate", options.rate, "Pushes a second while latency is measured");
     app.add_option("--pushes", options.pushes, "While it is");
     app.add_option("--missed", options.missed, "Pushes during the outage");
@@ -239,6 +242,7 @@ int run(int argc, char** argv) {
     app.add_option("--tools", options.tools, "Of: none, fetch, push, rsync, antipode")
         ->delimiter(',');
     CLI11_PARSE(app, argc, argv);
+    options.shape.pushes = options.pushes + options.missed;
     Bench(options).run();
     return 0;
 }

@@ -23,6 +23,15 @@ std::string noise(size_t size, uint64_t seed) {
     return bytes;
 }
 
+/// 1, 10, 100, ... up to `most`, then again.
+size_t power_of_ten(size_t turn, size_t most) {
+    std::vector<size_t> powers{1};
+    while (powers.back() * 10 <= most) {
+        powers.push_back(powers.back() * 10);
+    }
+    return powers[turn % powers.size()];
+}
+
 }  // namespace
 
 std::string RepositoriesLoad::name(size_t repository) {
@@ -35,45 +44,54 @@ std::filesystem::path RepositoriesLoad::clone(size_t repository) const {
 }
 
 RepositoriesLoad::RepositoriesLoad(const std::filesystem::path& directory,
-                                   std::filesystem::path root, size_t repositories, size_t pushes,
-                                   size_t files)
+                                   std::filesystem::path root, const Shape& shape)
     : directory_(directory), root_(std::move(root)) {
-    commits_.resize(repositories);
-    numbers_.resize(repositories);
-    pushed_.resize(repositories);
-    for (size_t i = 0; i < repositories; ++i) {
-        make(i, pushes / repositories + 1, files);
+    commits_.resize(shape.repositories);
+    numbers_.resize(shape.repositories);
+    pushed_.resize(shape.repositories);
+    for (size_t i = 0; i < shape.repositories; ++i) {
+        make(i, shape);
     }
-    mebibytes_ = static_cast<double>(repositories * files * file_bytes) / (1 << 20);
 }
 
 /// git fast-import makes all commits at once; only the first is pushed.
-void RepositoriesLoad::make(size_t repository, size_t pushes, size_t files) {
+void RepositoriesLoad::make(size_t repository, const Shape& shape) {
     const std::string work = clone(repository).string();
     const std::string place = (root_ / name(repository)).string();
     test::git({"init", "--quiet", "--bare", work});
     test::git({"init", "--quiet", "--bare", place});
-    std::string input;
-    const auto file = [&](const std::string& path, uint64_t seed, size_t bytes) {
-        input += "M 100644 inline " + path + "\ndata " + std::to_string(bytes) + "\n" +
-                 noise(bytes, seed) + "\n";
-    };
-    for (size_t i = 0; i <= pushes; ++i) {
-        input += std::string("commit ") + branch + "\ncommitter Ada <ada@example.org> " +
-                 std::to_string(1'700'000'000 + i) + " +0000\ndata 1\nx\n";
-        for (size_t j = 0; i == 0 && j < files; ++j) {
-            file("d" + std::to_string(j % 10) + "/f" + std::to_string(j), repository * 1000 + j,
-                 file_bytes);
-        }
-        file("changed", repository * 100'000 + i, 1000);
-    }
-    test::git({"-C", work, "fast-import", "--quiet"}, input);
+    test::git({"-C", work, "fast-import", "--quiet"}, commits_of(repository, shape));
     std::istringstream lines(test::git({"-C", work, "rev-list", "--reverse", branch}));
     for (std::string line; std::getline(lines, line);) {
         numbers_[repository][line] = commits_[repository].size();
         commits_[repository].push_back(line);
     }
     test::git({"-C", work, "push", "--quiet", place, commits_[repository].front() + ":" + branch});
+}
+
+std::string RepositoriesLoad::commits_of(size_t repository, const Shape& shape) {
+    const size_t files = repository == 0 && shape.first_files > 0 ? shape.first_files : shape.files;
+    mebibytes_ += static_cast<double>(files * file_bytes) / (1 << 20);
+    std::string input;
+    uint64_t seed = repository * 100'000'000;
+    const auto file = [&](const std::string& path, size_t bytes) {
+        input += "M 100644 inline " + path + "\ndata " + std::to_string(bytes) + "\n" +
+                 noise(bytes, ++seed) + "\n";
+    };
+    for (size_t i = 0; i <= shape.pushes / shape.repositories + 1; ++i) {
+        input += std::string("commit ") + branch + "\ncommitter Ada <ada@example.org> " +
+                 std::to_string(1'700'000'000 + i) + " +0000\ndata 1\nx\n";
+        for (size_t j = 0; i == 0 && j < files; ++j) {
+            file("d" + std::to_string(j % 10) + "/f" + std::to_string(j), file_bytes);
+        }
+        file("changed", 1000);
+        // Repositories are pushed to in turn: one after the other has them of each size.
+        const size_t fresh = power_of_ten(i + repository, shape.most_new_files);
+        for (size_t j = 1; j < fresh; ++j) {
+            file("p" + std::to_string(i) + "/f" + std::to_string(j), 1000);
+        }
+    }
+    return input;
 }
 
 RepositoriesLoad::Push RepositoriesLoad::push() {
@@ -123,35 +141,56 @@ size_t RepositoriesLoad::position(size_t repository, const std::filesystem::path
 RepositoriesMirror::RepositoriesMirror(const RepositoriesLoad& load, std::filesystem::path root)
     : load_(load),
       root_(std::move(root)),
-      seen_(load.repositories()),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void RepositoriesMirror::run(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-        for (size_t i = 0; i < load_.repositories(); ++i) {
-            const size_t position = load_.position(i, root_);
-            const auto now = SteadyClock::now();
-            const std::scoped_lock lock(mutex_);
-            seen_[i].emplace(position, now);
-            std::erase_if(expected_, [&](const Expected& expected) {
-                if (expected.push.repository != i || expected.push.number > position) {
-                    return false;
-                }
-                // It may have been there before its push returned.
-                const auto at = seen_[i].lower_bound(expected.push.number)->second;
-                latencies_.push_back(std::max(
-                    0.0,
-                    std::chrono::duration<double, std::milli>(at - expected.returned).count()));
-                return true;
-            });
+        for (const size_t repository : watched()) {
+            look(repository);
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 
+std::vector<size_t> RepositoriesMirror::watched() {
+    const std::scoped_lock lock(mutex_);
+    std::vector<size_t> repositories;
+    for (const auto& [repository, positions] : seen_) {
+        repositories.push_back(repository);
+    }
+    return repositories;
+}
+
+void RepositoriesMirror::look(size_t repository) {
+    const size_t position = load_.position(repository, root_);
+    const auto now = SteadyClock::now();
+    const std::scoped_lock lock(mutex_);
+    auto& positions = seen_[repository];
+    positions.emplace(position, now);
+    const size_t arrived = std::erase_if(expected_, [&](const Expected& expected) {
+        if (expected.push.repository != repository || expected.push.number > position) {
+            return false;
+        }
+        // It may have been there before its push returned.
+        const auto at = positions.lower_bound(expected.push.number)->second;
+        latencies_.push_back(std::max(
+            0.0, std::chrono::duration<double, std::milli>(at - expected.returned).count()));
+        return true;
+    });
+    if (arrived > 0) {
+        seen_.erase(repository);
+    }
+}
+
+void RepositoriesMirror::watch(size_t repository) {
+    const std::scoped_lock lock(mutex_);
+    seen_[repository];
+}
+
 void RepositoriesMirror::expect(const RepositoriesLoad::Push& push,
                                 SteadyClock::time_point returned) {
     const std::scoped_lock lock(mutex_);
+    seen_[push.repository];
     expected_.push_back({push, returned});
 }
 

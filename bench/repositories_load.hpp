@@ -15,10 +15,15 @@ using SteadyClock = std::chrono::steady_clock;
 /// Bare repositories r000.git, r001.git, ... below a root, and clones of them from which is pushed.
 class RepositoriesLoad {
   public:
-    /// `pushes`: as many commits are made ahead of time; `files`: in each repository's first
-    /// commit, of 10 KB each.
+    struct Shape {
+        size_t repositories = 20;
+        size_t files = 300;         ///< in each repository's first commit, of 10 KB each
+        size_t first_files = 0;     ///< in that of the first one; 0: as many as in the others
+        size_t pushes = 600;        ///< to all of them: as many commits are made ahead of time
+        size_t most_new_files = 1;  ///< in a push, of 1 KB each: 1, 10, 100, ... in turn
+    };
     RepositoriesLoad(const std::filesystem::path& directory, std::filesystem::path root,
-                     size_t repositories, size_t pushes, size_t files);
+                     const Shape& shape);
 
     static std::string name(size_t repository);
     size_t repositories() const { return commits_.size(); }
@@ -30,6 +35,7 @@ class RepositoriesLoad {
     };
     /// The next one, to the repositories in turn; returns when `git push` has.
     Push push();
+    size_t next_repository() const { return next_ % repositories(); }
     /// Pushes one file that does not compress to a branch of its own in the first repository.
     void push_large(size_t mebibytes);
     bool large_is_at(const std::filesystem::path& mirror) const;
@@ -39,7 +45,8 @@ class RepositoriesLoad {
     std::vector<size_t> pushed() const { return pushed_; }
 
   private:
-    void make(size_t repository, size_t pushes, size_t files);
+    void make(size_t repository, const Shape& shape);
+    std::string commits_of(size_t repository, const Shape& shape);
     std::filesystem::path clone(size_t repository) const;
 
     const std::filesystem::path directory_;
@@ -52,11 +59,13 @@ class RepositoriesLoad {
     std::string large_;  ///< the commit of the large file
 };
 
-/// Looks every millisecond where the mirror's branches stand.
+/// Looks every millisecond where the mirror's branches stand that something is awaited of.
 class RepositoriesMirror {
   public:
     RepositoriesMirror(const RepositoriesLoad& load, std::filesystem::path root);
 
+    /// Something will be pushed there: it may be visible before its push returns.
+    void watch(size_t repository);
     /// Milliseconds until the push is visible, from `returned` on; waits for all that were noted.
     void expect(const RepositoriesLoad::Push& push, SteadyClock::time_point returned);
     std::vector<double> await_all(std::chrono::seconds patience);
@@ -67,14 +76,16 @@ class RepositoriesMirror {
         SteadyClock::time_point returned;
     };
     void run(const std::stop_token& stop);
+    std::vector<size_t> watched();
+    void look(size_t repository);
 
     const RepositoriesLoad& load_;
     const std::filesystem::path root_;
     std::mutex mutex_;
     std::vector<Expected> expected_;
     std::vector<double> latencies_;
-    /// When each repository was first seen to stand where, for pushes that are visible at once.
-    std::vector<std::map<size_t, SteadyClock::time_point>> seen_;
+    /// When each repository that is watched was first seen to stand where.
+    std::map<size_t, std::map<size_t, SteadyClock::time_point>> seen_;
     std::jthread thread_;
 };
 

@@ -95,7 +95,8 @@ class ApplyOrder {
     bool is_open(const StoreId& store) const { return lanes_.at(store).open_before.has_value(); }
     void finish_transactions(const StoreId& store);
     void fail_transactions(const StoreId& store);
-    /// What was taken does not join on to what is applied; the primary sends it again.
+    /// What was taken does not join on to what is applied: it is one run of transactions of which
+    /// each joins on to the one before, so that the primary sends all of it again.
     void drop_transactions(const StoreId& store);
 
     /// Gives up waiting for what has waited too long, and records it; lets removals go whose reason

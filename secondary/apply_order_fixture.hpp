@@ -121,6 +121,15 @@ class ApplyOrderTest : public testing::Test {
         payload.mutable_unchanged()->set_digest("right");
         return accept(blobs, payload);
     }
+    /// A row's transaction that was committed at `lsn`, behind the one at `after`.
+    uint64_t row_at(uint64_t lsn, uint64_t after) {
+        v1::Payload payload;
+        payload.mutable_transaction()->set_commit_lsn(lsn);
+        payload.mutable_transaction()->set_end_lsn(lsn + 1);
+        payload.mutable_transaction()->set_after_lsn(after + 1);
+        payload.mutable_transaction()->set_last(true);
+        return accept(rows, payload);
+    }
     /// A part of one large transaction.
     uint64_t part(uint32_t number, bool last) {
         v1::Payload payload;

@@ -347,6 +347,20 @@ TEST_F(ApplyOrderTest, DroppedTransactionsLeaveTheRestInOrder) {
     EXPECT_THAT(apply_rows(), ElementsAre(next));
 }
 
+TEST_F(ApplyOrderTest, WhatIsBehindAHoleIsTakenWithoutWhatIsPublishedAgain) {
+    const uint64_t first = row_at(10, 0);
+    const uint64_t behind_hole = row_at(30, 20);
+    const uint64_t behind_that = row_at(40, 30);
+    std::vector<uint64_t> again;
+    for (const uint64_t lsn : {10, 20, 30}) {
+        again.push_back(row_at(lsn, lsn - 10));
+    }
+    EXPECT_THAT(apply_rows(), ElementsAre(first));
+    EXPECT_THAT(take_rows(), ElementsAre(behind_hole, behind_that));
+    order_->drop_transactions(rows);
+    EXPECT_EQ(apply_rows(), again) << "who has them in the stream gets them from nowhere else";
+}
+
 TEST_F(ApplyOrderTest, AnUnchangedItemMendsItsExceptionOnlyWhenItIsHereAsItWasPublished) {
     const uint64_t announced = announce({"a", "b"});
     put("a", announced, announced);

@@ -102,7 +102,7 @@ TEST_F(RepositoriesHousekeeping, NobodyKeepsHouseAndPacksAreFewAllTheSame) {
 }
 
 TEST_F(RepositoriesHousekeeping, LargeOnesHaveBitmapsAndAGraphThatLast) {
-    change(3 * limits::mib);
+    change(git::small_repository);
     EXPECT_TRUE(keep());
     const auto expect_kept = [&] {
         EXPECT_TRUE(house().has_bitmap);
@@ -161,7 +161,7 @@ TEST_F(RepositoriesHousekeeping, TakesUpWhatATimeAsPrimaryLeft) {
 }
 
 TEST_F(RepositoriesHousekeeping, ReadersNeverNotice) {
-    change(2 * limits::mib);
+    change(git::small_repository);
     std::atomic<int> clones = 0;
     std::jthread reader([&](const std::stop_token& stop) {
         for (int i = 0; !stop.stop_requested(); ++i) {
@@ -193,7 +193,7 @@ TEST_F(RepositoriesHousekeeping, ReadersNeverNotice) {
 }
 
 TEST_F(RepositoriesHousekeeping, KilledAtAnyMomentItLosesNothing) {
-    change(2 * limits::mib);
+    change(git::small_repository);
     int killed = 0;
     int delay = 3000;
     for (int round = 0; round < 12; ++round) {
@@ -230,7 +230,7 @@ TEST_F(RepositoriesHousekeeping, KilledAtAnyMomentItLosesNothing) {
 
 TEST_F(RepositoriesHousekeeping, GivesWayToARemoval) {
     for (int round = 0; round < 4; ++round) {
-        change(3 * limits::mib);
+        change(git::small_repository);
         std::atomic<bool> ended = false;
         std::jthread keeper([&] {
             keep();

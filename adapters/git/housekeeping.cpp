@@ -25,8 +25,11 @@ using FileClock = fs::file_time_type::clock;
 constexpr std::chrono::hours leftover_age(1);
 constexpr size_t many_loose_objects = 2000;
 constexpr size_t many_loose_refs = 256;
-/// A repository below this size is read whole as fast as its bitmaps.
-constexpr uint64_t small_repository = limits::mib;
+/// One that borrows less than this is not looked through for what it could borrow.
+constexpr uint64_t small_borrower = limits::mib;
+/// In packs that make less than this, git does not look for what differs little: it looks when they
+/// are joined again.
+constexpr uint64_t bytes_worth_differences = limits::mib;
 /// Bitmaps are made anew when what came since is more than a part of what they know.
 constexpr uint64_t part_that_is_new = 8;
 constexpr size_t directories_of_loose_objects = 256;
@@ -151,13 +154,10 @@ bool repack_is_due(const House& house) {
     if (house.loose_objects >= many_loose_objects) {
         return true;
     }
-    if (added + known < small_repository) {
-        return false;
-    }
     if (house.borrows) {
-        return added + known > 2 * house.own_bytes;
+        return added + known >= small_borrower && added + known > 2 * house.own_bytes;
     }
-    return can_have_bitmap(house) &&
+    return added + known >= small_repository && can_have_bitmap(house) &&
            (!house.has_bitmap || known == 0 || added * part_that_is_new > known);
 }
 
@@ -235,15 +235,18 @@ bool join_added_packs(const Program& program, const fs::path& git_dir, const Hou
     }
     const fs::path directory = git_dir / "objects" / "pack";
     std::string input;
+    uint64_t bytes = 0;
     for (size_t i = 0; i < count; ++i) {
         input += house.added[i].name + ".pack\n";
+        bytes += house.added[i].bytes;
     }
-    const Outcome outcome =
-        program.run(git_dir,
-                    {.arguments = {"pack-objects", "--stdin-packs", "--delta-base-offset", "-q",
-                                   (directory / "pack").string()},
-                     .input = input},
-                    stop);
+    std::vector<std::string> arguments{"pack-objects", "--stdin-packs", "--delta-base-offset",
+                                       "-q"};
+    if (bytes < bytes_worth_differences) {
+        arguments.emplace_back("--window=0");
+    }
+    arguments.push_back((directory / "pack").string());
+    const Outcome outcome = program.run(git_dir, {.arguments = arguments, .input = input}, stop);
     if (!outcome.ok()) {
         throw_failure("joining the packs of " + printable(git_dir.native()), outcome);
     }

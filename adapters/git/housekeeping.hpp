@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adapters/git/program.hpp"
+#include "base/limits.hpp"
 
 /// Keeps a mirror fast to read: few packs, bitmaps, a commit-graph, packed refs. No object and no
 /// ref is ever lost by it, and readers go on: what takes the place of a pack is there, synced,
@@ -52,6 +53,10 @@ bool join_added_packs(const Program& program, const std::filesystem::path& git_d
 /// was. Throws Error{Retry} when git fails, Stopped.
 bool keep_house(const Program& program, const std::filesystem::path& git_dir,
                 const std::stop_token& stop);
+
+/// A repository below this size is read whole about as fast as by its bitmaps, and making them anew
+/// would cost more than the pushes that make that due. In bytes of packs.
+inline constexpr uint64_t small_repository = 8 * limits::mib;
 
 /// From so many added packs on they are joined in the background; and from so many on at once,
 /// because that is not fast enough.

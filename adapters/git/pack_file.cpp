@@ -21,6 +21,7 @@ constexpr std::string_view index_head("\377tOc\0\0\0\2", 8);
 constexpr size_t fanout_entries = 256;
 constexpr size_t fanout_bytes = fanout_entries * 4;
 constexpr size_t pack_header_bytes = 12;
+constexpr size_t sha1_bytes = 20;
 constexpr size_t large_offset = size_t{1} << 31;
 
 uint64_t file_size(const Fd& fd, const std::filesystem::path& path) {
@@ -162,6 +163,53 @@ std::string read_at(const Fd& fd, size_t at, size_t size, const std::filesystem:
     return bytes;
 }
 
+/// Where so many objects could be, and some others, by the size of their indexes: the newest ones,
+/// the newest first.
+std::vector<std::filesystem::path> indexes_of_about(const std::filesystem::path& directory,
+                                                    size_t objects) {
+    constexpr size_t most_looked_at = 8;
+    constexpr size_t bytes_per_object = sha1_bytes + 4 + 4;  // its CRC and its offset
+    constexpr size_t fixed = index_head.size() + fanout_bytes + 2 * sha1_bytes;
+    std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        if (entry.path().extension() != ".idx") {
+            continue;
+        }
+        const uint64_t size = entry.file_size(error);
+        const auto time = entry.last_write_time(error);
+        if (!error && size >= fixed + objects * bytes_per_object &&
+            size <= fixed + (objects + objects / 4 + 16) * bytes_per_object) {
+            found.emplace_back(time, entry.path());
+        }
+    }
+    std::sort(found.rbegin(), found.rend());
+    std::vector<std::filesystem::path> indexes;
+    for (size_t i = 0; i < std::min(found.size(), most_looked_at); ++i) {
+        indexes.push_back(std::move(found[i].second));
+    }
+    return indexes;
+}
+
+/// How much of a pack of `size` bytes is behind the first object that is none of `oids`, which are
+/// sorted: what git adds for differences to build on comes last.
+uint64_t bytes_else(const std::filesystem::path& index, uint64_t size,
+                    const std::vector<std::string>& oids) {
+    const Mapped mapped(index);
+    const auto tables = tables_of(mapped.bytes(), sha1_bytes);
+    if (!tables || !tables->large_offsets.empty()) {
+        return size;
+    }
+    uint64_t first = size - std::min<uint64_t>(size, sha1_bytes);
+    for (size_t i = 0; i < tables->count; ++i) {
+        const std::string oid(tables->oids.substr(i * sha1_bytes, sha1_bytes));
+        if (!std::binary_search(oids.begin(), oids.end(), oid)) {
+            first = std::min<uint64_t>(first, number_at(tables->offsets, i * 4));
+        }
+    }
+    return size - std::min<uint64_t>(size, sha1_bytes) - first;
+}
+
 }  // namespace
 
 std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes) {
@@ -209,6 +257,24 @@ std::vector<std::string> not_named(const std::filesystem::path& index,
     std::copy_if(oids.begin(), oids.end(), std::back_inserter(others),
                  [&](const std::string& oid) { return !names(bytes, oid); });
     return others;
+}
+
+std::filesystem::path pack_of(const std::filesystem::path& directory, std::vector<std::string> oids,
+                              uint64_t most_else) {
+    std::sort(oids.begin(), oids.end());
+    for (const std::filesystem::path& index : indexes_of_about(directory, oids.size())) {
+        const auto pack = std::filesystem::path(index).replace_extension(".pack");
+        std::error_code gone;
+        const uint64_t size = std::filesystem::file_size(pack, gone);
+        if (!gone && not_named(index, oids).empty() && bytes_else(index, size, oids) <= most_else) {
+            return pack;
+        }
+    }
+    return {};
+}
+
+size_t objects_in_pack(std::string_view pack) {
+    return pack.size() >= pack_header_bytes && pack.starts_with("PACK") ? number_at(pack, 8) : 0;
 }
 
 }  // namespace antipode::git

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// What packs and their indexes say of themselves: gitformat-pack(5).
@@ -21,5 +23,13 @@ std::string refuse_index(const std::filesystem::path& index, const std::filesyst
 /// when its layout is not known.
 std::vector<std::string> not_named(const std::filesystem::path& index,
                                    const std::vector<std::string>& oids);
+
+/// A pack in `directory` with these objects (raw, SHA-1), and behind them at most `most_else` bytes
+/// of others, which they may build on; empty: there is none, or it is not among the newest.
+std::filesystem::path pack_of(const std::filesystem::path& directory, std::vector<std::string> oids,
+                              uint64_t most_else);
+
+/// As the head of a pack says; 0: it is none.
+size_t objects_in_pack(std::string_view pack);
 
 }  // namespace antipode::git

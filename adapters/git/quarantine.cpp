@@ -29,8 +29,9 @@ constexpr const char* memory_directory = "/dev/shm";
 constexpr std::string_view memory_prefix = "antipode-objects-";
 /// Left to others.
 constexpr uint64_t memory_reserve = 16 * limits::mib;
-/// Of a pack that travels within its event, and of its index.
-constexpr size_t most_memory_bytes = 4 * limits::mib;
+/// A pack up to here needs no git program; then its index is no larger than twice that.
+constexpr size_t most_plain_bytes = 2 * limits::mib;
+constexpr size_t most_memory_bytes = 2 * most_plain_bytes;  ///< of one file
 
 constexpr uint64_t bytes_per_thread = 4 * limits::mib;
 constexpr unsigned most_threads = 4;
@@ -310,14 +311,18 @@ Intake Quarantine::prove(const Needed& needed, const std::vector<std::string>& k
 
 bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
                             const std::vector<std::string>& known) {
-    if (!pack.file.empty() || !pack.base.empty() || needed.prove_all || !needed.shallow.empty()) {
+    if (!pack.base.empty() || needed.prove_all || !needed.shallow.empty() ||
+        (!pack.file.empty() && std::filesystem::file_size(pack.file) > most_plain_bytes)) {
         return false;
     }
     const auto push = SmallPush::open(git_dir_);
     if (push == nullptr) {
         return false;
     }
-    if ((pack.empty() || index_plain(*push, pack.bytes)) && push->prove(needed.oids, known)) {
+    const std::string pulled =
+        pack.file.empty() ? std::string() : read_small_file(pack.file, most_plain_bytes);
+    const std::string_view bytes = pulled.empty() ? std::string_view(pack.bytes) : pulled;
+    if ((pack.empty() || index_plain(*push, bytes)) && push->prove(needed.oids, known)) {
         return true;
     }
     clear();
@@ -326,7 +331,7 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
 
 /// In memory only what is small and whole by itself: what a thin pack builds on can be of any size.
 bool Quarantine::index_plain(SmallPush& push, std::string_view pack) {
-    if (pack.size() <= limits::inline_content_bytes && make_directory_in_memory() &&
+    if (pack.size() <= most_plain_bytes && make_directory_in_memory() &&
         push.index(pack, directory_, SmallPush::Bases::InPack)) {
         return true;
     }

@@ -16,6 +16,7 @@
 #include "adapters/git/ref_reader.hpp"
 #include "adapters/git/small_push.hpp"
 #include "base/error.hpp"
+#include "base/limits.hpp"
 
 namespace antipode::git {
 namespace {
@@ -180,9 +181,15 @@ std::optional<Pack> GitRepositories::make_pack(const std::string& name,
                                                const std::stop_token& stop) {
     const std::filesystem::path git_dir = path_of(name);
     if (const auto push = SmallPush::open(git_dir)) {
-        if (auto bytes = push->make_pack(wants, haves)) {
-            return bytes->empty() ? std::nullopt
-                                  : std::optional(Pack{sha256(*bytes), bytes->size(), *bytes});
+        const auto made = push->make_pack(wants, haves);
+        if (made && made->empty()) {
+            return std::nullopt;
+        }
+        if (made && made->file.empty()) {
+            return Pack{sha256(made->bytes), made->bytes.size(), made->bytes};
+        }
+        if (auto kept = made ? keep_pushed(made->file, stop) : std::nullopt) {
+            return kept;
         }
     }
     return pack(name, wants, haves, std::nullopt, stop);
@@ -208,6 +215,21 @@ WholePacks GitRepositories::make_whole_packs(const std::string& name,
         packs.rest = pack(name, wants, haves, base, stop);
     }
     return packs;
+}
+
+/// A pack of the repository; small ones travel in the event.
+std::optional<Pack> GitRepositories::keep_pushed(const std::filesystem::path& file,
+                                                 const std::stop_token& stop) {
+    std::error_code gone;
+    if (std::filesystem::file_size(file, gone) > limits::inline_content_bytes || gone) {
+        return gone ? std::nullopt : keep_base(file, stop);
+    }
+    try {
+        std::string bytes = read_small_file(file, limits::inline_content_bytes);
+        return Pack{sha256(bytes), bytes.size(), std::move(bytes)};
+    } catch (const Error&) {
+        return std::nullopt;  // git takes it away just now
+    }
 }
 
 /// nullopt: this cannot be done here, or git takes the pack away just now.

@@ -80,6 +80,7 @@ class GitRepositories final : public Repositories {
   private:
     std::filesystem::path work_directory(const std::string& name);
     std::vector<std::filesystem::path> kept_packs() const;
+    std::optional<Pack> keep_pushed(const std::filesystem::path& file, const std::stop_token& stop);
     std::optional<Pack> keep_base(const std::filesystem::path& file, const std::stop_token& stop);
     std::optional<Pack> pack(const std::string& name, const std::vector<std::string>& wants,
                              const std::vector<std::string>& haves,

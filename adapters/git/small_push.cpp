@@ -6,6 +6,7 @@
 #include <git2.h>
 
 #include "adapters/git/libgit2.hpp"
+#include "adapters/git/pack_file.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/handle.hpp"
@@ -250,6 +251,12 @@ struct SmallPush::Opened {
     }
 };
 
+/// An object that is to be sent.
+struct SmallPush::Met {
+    git_oid id;
+    std::string name;
+};
+
 SmallPush::SmallPush(std::unique_ptr<Opened> opened) : opened_(std::move(opened)) {}
 
 SmallPush::~SmallPush() = default;
@@ -265,26 +272,48 @@ std::unique_ptr<SmallPush> SmallPush::open(const std::filesystem::path& git_dir)
     return std::unique_ptr<SmallPush>(new SmallPush(std::move(opened)));
 }
 
-std::optional<std::string> SmallPush::make_pack(const std::vector<std::string>& wants,
-                                                const std::vector<std::string>& haves) try {
+std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::string>& wants,
+                                                        const std::vector<std::string>& haves) try {
+    std::vector<Met> met;
+    size_t bytes = 0;
+    const auto note = [&](const git_oid& id, git_object_t, const std::string& name) {
+        if (bytes <= most_bytes) {
+            size_t size = 0;
+            git_object_t type = GIT_OBJECT_INVALID;
+            check(git_odb_read_header(&size, &type, opened_->odb(), &id));
+            bytes += size;
+        }
+        met.push_back({id, name});
+    };
+    Walk(opened_->repository.get(), opened_->odb(), {haves.begin(), haves.end()}, note).run(wants);
+    if (met.empty()) {
+        return MadePack{};
+    }
+    return bytes <= most_bytes ? MadePack{build(met), {}} : MadePack{{}, pushed_pack(met)};
+} catch (const NotPlain&) {
+    return std::nullopt;
+}
+
+/// git keeps a push of a hundred objects or more as it came (git-config(1), receive.unpackLimit),
+/// and adds what its differences build on.
+std::filesystem::path SmallPush::pushed_pack(const std::vector<Met>& met) const {
+    std::vector<std::string> oids;
+    for (const Met& object : met) {
+        oids.push_back(raw(object.id));
+    }
+    const auto file = pack_of(opened_->git_dir / "objects" / "pack", std::move(oids), most_bytes);
+    if (file.empty()) {
+        throw NotPlain{};
+    }
+    return file;
+}
+
+std::string SmallPush::build(const std::vector<Met>& met) {
     BuilderHandle builder;
     check(git_packbuilder_new(OutParam(builder), opened_->repository.get()));
     git_packbuilder_set_threads(builder.get(), 1);
-    size_t bytes = 0;
-    const auto insert = [&](const git_oid& id, git_object_t, const std::string& name) {
-        size_t size = 0;
-        git_object_t type = GIT_OBJECT_INVALID;
-        check(git_odb_read_header(&size, &type, opened_->odb(), &id));
-        bytes += size;
-        if (bytes > most_bytes) {
-            throw NotPlain{};
-        }
-        check(git_packbuilder_insert(builder.get(), &id, name.c_str()));
-    };
-    Walk(opened_->repository.get(), opened_->odb(), {haves.begin(), haves.end()}, insert)
-        .run(wants);
-    if (git_packbuilder_object_count(builder.get()) == 0) {
-        return std::string();
+    for (const Met& object : met) {
+        check(git_packbuilder_insert(builder.get(), &object.id, object.name.c_str()));
     }
     git_buf buffer{};
     const int code = git_packbuilder_write_buf(&buffer, builder.get());
@@ -292,12 +321,13 @@ std::optional<std::string> SmallPush::make_pack(const std::vector<std::string>& 
     git_buf_dispose(&buffer);
     check(code);
     return pack;
-} catch (const NotPlain&) {
-    return std::nullopt;
 }
 
 bool SmallPush::index(std::string_view pack, const std::filesystem::path& objects,
                       Bases bases) try {
+    if (objects_in_pack(pack) > most_objects) {
+        return false;
+    }
     std::error_code failure;
     std::filesystem::create_directories(objects / "pack", failure);
     if (failure) {

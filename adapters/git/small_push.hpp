@@ -22,9 +22,15 @@ class SmallPush {
     static std::unique_ptr<SmallPush> open(const std::filesystem::path& git_dir);
     ~SmallPush();
 
-    /// A pack of what `wants` lead to and `haves` do not (raw ids, 20 bytes).
-    std::optional<std::string> make_pack(const std::vector<std::string>& wants,
-                                         const std::vector<std::string>& haves);
+    struct MadePack {
+        std::string bytes;
+        std::filesystem::path file;  ///< in its place: a pack of the repository
+        bool empty() const { return bytes.empty() && file.empty(); }
+    };
+    /// A pack of what `wants` lead to and `haves` do not (raw ids, 20 bytes). Of much it is the one
+    /// that a push has left, if there is one with that and little else.
+    std::optional<MadePack> make_pack(const std::vector<std::string>& wants,
+                                      const std::vector<std::string>& haves);
     /// What differences in a pack may build on: objects of the repository are added to it.
     enum class Bases { Anywhere, InPack };
     /// Checks `pack`, completes it, and puts it with its index into `objects`/pack. What is below
@@ -39,8 +45,11 @@ class SmallPush {
 
   private:
     struct Opened;
+    struct Met;
     explicit SmallPush(std::unique_ptr<Opened> opened);
 
+    std::string build(const std::vector<Met>& met);
+    std::filesystem::path pushed_pack(const std::vector<Met>& met) const;
     std::set<std::string> ref_values();
 
     std::unique_ptr<Opened> opened_;

@@ -66,7 +66,21 @@ class SmallPushes : public testing::Test {
         return place / "objects" / oid.substr(0, 2) / oid.substr(2);
     }
     std::string pack_of(const std::string& want, const std::vector<std::string>& haves) const {
-        return SmallPush::open(from_)->make_pack({raw(want)}, haves).value();
+        return SmallPush::open(from_)->make_pack({raw(want)}, haves).value().bytes;
+    }
+    /// A commit upon `parent` with many new files, which make more than is packed here.
+    std::string make_large(std::map<std::string, std::string> files, const std::string& parent) {
+        for (int i = 0; i < 150; ++i) {
+            files["new" + std::to_string(i)] = noise(1000);
+        }
+        return make_commit(make_tree(files), {parent});
+    }
+    std::string noise(size_t size) {
+        std::string bytes;
+        while (bytes.size() < size) {
+            bytes += static_cast<char>(random_());
+        }
+        return bytes;
     }
 
     test::TemporaryDirectory directory_;
@@ -75,6 +89,7 @@ class SmallPushes : public testing::Test {
     const std::filesystem::path quarantine_ = directory_ / "quarantine";
     std::string first_;
     std::string second_;
+    std::minstd_rand random_{7};
 };
 
 TEST_F(SmallPushes, PackWhatGitWouldAndNothingElse) {
@@ -91,6 +106,34 @@ TEST_F(SmallPushes, PackWhatGitWouldAndNothingElse) {
     EXPECT_EQ(listed, wanted);
     EXPECT_TRUE(push->prove({raw(second_)}, {}));
     EXPECT_EQ(pack_of(first_, {raw(first_)}), "");
+}
+
+TEST_F(SmallPushes, SendAPushOfManyObjectsAsItCame) {
+    const auto pushed = directory_ / "pushed.git";
+    test::git({"init", "--quiet", "--bare", pushed.string()});
+    const auto push_there = [&](const std::string& commit) {
+        test::git({"-C", from_.string(), "push", "--quiet", pushed.string(),
+                   commit + ":refs/heads/main"});
+    };
+    const std::string changes = noise(200'000);
+    const std::string before = make_commit(make_tree({{"large", changes}}), {first_});
+    push_there(first_);
+    push_there(before);
+    const std::string many = make_large({{"large", changes}}, before);
+    push_there(many);
+    const auto made = SmallPush::open(pushed)->make_pack({raw(many)}, {raw(before)});
+    ASSERT_TRUE(made);
+    EXPECT_EQ(made->file.parent_path(), pushed / "objects/pack");
+    // Whoever has what is before it can use it alone.
+    test::git({"-C", from_.string(), "push", "--quiet", to_.string(), before + ":refs/heads/main"});
+    const auto push = SmallPush::open(to_);
+    EXPECT_TRUE(push->index(test::read_file(made->file), quarantine_, SmallPush::Bases::InPack));
+    EXPECT_TRUE(push->prove({raw(many)}, {}));
+    // Not with what one file of it builds on, and not with what is beside it.
+    const std::string changed = make_large({{"large", changes + "."}}, many);
+    push_there(changed);
+    EXPECT_FALSE(SmallPush::open(pushed)->make_pack({raw(changed)}, {raw(many)}));
+    EXPECT_FALSE(SmallPush::open(pushed)->make_pack({raw(changed)}, {raw(before)}));
 }
 
 TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
