@@ -225,6 +225,9 @@ void Lease::want(const LeaseWish& wish) {
     if (has_wish_ && wish == wish_) {
         return;
     }
+    if (wish.kind == LeaseWish::Kind::Claim) {
+        claimed_at_ = clock_.boot_now();
+    }
     wish_ = wish;
     has_wish_ = true;
     if (wish.serves) {

@@ -166,6 +166,7 @@ class Lease {
     // Under mutex_:
     LeaseWish wish_;
     bool has_wish_ = false;
+    BootTime claimed_at_{};  ///< when wish_ became to claim
     bool meant_open_ = false;
     std::optional<LeaseFile> file_;  ///< as last read or written
     std::optional<LeaseFile> inherited_;

@@ -8,6 +8,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::chrono::seconds seen_late(2);
+
 std::string in_seconds(milliseconds time) {
     return std::to_string(std::chrono::ceil<std::chrono::seconds>(time).count()) + " s";
 }
@@ -104,11 +106,17 @@ LeasePassage Lease::passage(const v1::EpochRecord& record) const {
         }
     }
     const BootTime end = std::max(*witness.runs_out, *own.runs_out);
+    // What was renewed before may be seen a moment later.
+    const bool renewed =
+        end > claimed_at_ + options_.times.lifetime + options_.times.margin + seen_late;
     return {false,
             "waits for " + record.primary() +
                 "'s lease to run out: " + in_seconds(not_negative(end - clock_.boot_now())),
-            "wait; when it is renewed again and again, " + record.primary() +
-                " is alive: antipode op abort, then antipode switchover --to " + options_.site};
+            renewed ? record.primary() +
+                          " is alive and renews it: antipode op abort, then antipode "
+                          "switchover --to " +
+                          options_.site
+                    : std::string()};
 }
 
 void Lease::show_primary(LeaseStatus& status) const {

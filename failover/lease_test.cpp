@@ -202,6 +202,7 @@ TEST_F(OfTwo, ALeaseThatNobodyRenewsIsTakenOnceItHasRunOut) {
     LeasePassage passage = sydney.lease->passage(record);
     EXPECT_FALSE(passage.open);
     EXPECT_THAT(passage.words, HasSubstr("waits for london's lease to run out: 1"));
+    EXPECT_EQ(passage.next_step, "") << "there is nothing to do but to wait";
     while (!(passage = sydney.lease->passage(record)).open) {
         ASSERT_LT(cluster.clock.boot_now() - asked, 20s) << passage.words;
         EXPECT_TRUE(!london.holds() || cluster.clock.boot_now() < asked + 15s);
@@ -248,6 +249,7 @@ TEST_F(OfTwo, APrimaryThatRenewsIsWaitedForInVain) {
     claim();
     go(40s);
     EXPECT_FALSE(sydney.lease->passage(record).open);
+    EXPECT_THAT(sydney.lease->passage(record).next_step, HasSubstr("london is alive"));
     EXPECT_TRUE(london.holds());
     EXPECT_EQ(at("").holder(), "london") << "a half of it was taken";
     EXPECT_EQ(at("sydney").holder(), "london") << "a half of it was taken";

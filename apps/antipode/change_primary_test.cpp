@@ -147,6 +147,14 @@ TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothin
     EXPECT_THAT(render(cluster.look(PreflightMode::Failover), false),
                 HasSubstr("on your word only (--fenced-by), the witness does not answer"));
     lease["obstacle"] = "";
+    // It answers, and cannot be handed over to anybody: nor does it write.
+    cluster.statuses["london"] = cluster.status("london", "primary", "degraded", "serving");
+    EXPECT_FALSE(cluster.look(PreflightMode::Failover).clear());
+    cluster.statuses["london"]["lease"] = {{"holds", false}};
+    EXPECT_TRUE(cluster.look(PreflightMode::Failover).clear());
+    EXPECT_THAT(cluster.look(PreflightMode::Failover).warnings.front().what,
+                HasSubstr("london answers, but holds no lease"));
+    cluster.statuses["london"] = nullptr;
     EXPECT_THAT(render(cluster.look(PreflightMode::Failover), false),
                 HasSubstr("by its lease, which runs out in 12s"));
     cluster.options.accepted_loss = "5m";

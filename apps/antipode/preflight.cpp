@@ -175,7 +175,11 @@ class Look {
     }
     void at_old_primary(const Daemon& from, const Daemon& to) {
         found_.primary_seen = time_at(to.row_of(found_.from), "report_at_us");
-        if (from.answers() && text_at(from.status, "role") == "primary") {
+        const Json lease = from.answers() ? from.status.value("lease", Json()) : Json();
+        if (lease.is_object() && lease.value("holds", Json()) == false) {
+            warn(found_.from + " answers, but holds no lease and takes no writes: it is cut off",
+                 "mend its connections to the witness and the other sites, and nothing is lost");
+        } else if (from.answers() && text_at(from.status, "role") == "primary") {
             block(found_.from + " answers, and is the primary",
                   "antipode switchover --to " + found_.to + " loses nothing");
         } else if (from.answers() && text_at(from.status, "role") == "fenced") {

@@ -170,7 +170,7 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
 
 void Daemon::keep_lease() {
     if (lease_) {
-        lease_->follow(conductor_, records_.own());
+        lease_->follow(conductor_, records_.own(), journal_.last());
     }
 }
 

@@ -69,7 +69,10 @@ std::unique_ptr<LeaseKeeper> LeaseKeeper::make(const Config& config, const Clock
 }
 
 LeaseKeeper::LeaseKeeper(const Config& config, const Clock& clock)
-    : site_(config.site), lease_(options_of(config), buckets_of(config), clock), workers_(clock) {}
+    : site_(config.site),
+      state_dir_(config.state_dir),
+      lease_(options_of(config), buckets_of(config), clock),
+      workers_(clock) {}
 
 void LeaseKeeper::start() {
     for (size_t place = 0; place < lease_.places(); ++place) {
@@ -85,10 +88,18 @@ void LeaseKeeper::start() {
 }
 
 void LeaseKeeper::follow(const failover::Conductor& conductor,
-                         const std::optional<failover::Epoch>& record) {
+                         const std::optional<failover::Epoch>& record,
+                         const std::optional<failover::JournalEntry>& last) {
     if (conductor.state() && record) {
-        lease_.want(
+        return lease_.want(
             failover::wish_of(site_, *conductor.state(), conductor.epoch(), record->record));
+    }
+    if (conductor.state() || !last || last->state != failover::State::Serving) {
+        return;
+    }
+    const auto known = failover::EpochJournal(state_dir_ / "epoch").last();
+    if (known && known->epoch() == last->epoch) {
+        lease_.want(failover::wish_of(site_, last->state, last->epoch, *known));
     }
 }
 

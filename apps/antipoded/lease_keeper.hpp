@@ -23,14 +23,17 @@ class LeaseKeeper {
 
     failover::Lease& lease() { return lease_; }
     void start();
-    /// Conductor's thread, whenever it has looked or acted.
-    void follow(const failover::Conductor& conductor, const std::optional<failover::Epoch>& record);
+    /// Conductor's thread, whenever it has looked or acted. A primary whose own server has not
+    /// answered since this process began is as it was left: `last` is its journal's.
+    void follow(const failover::Conductor& conductor, const std::optional<failover::Epoch>& record,
+                const std::optional<failover::JournalEntry>& last);
     /// "lease" of /v1/status.
     nlohmann::json show() const;
     std::vector<WorkerState> workers() const { return workers_.states(); }
 
   private:
     const std::string site_;
+    const std::filesystem::path state_dir_;
     failover::Lease lease_;
     Workers workers_;  // last: ends before what it uses
 };

@@ -167,6 +167,18 @@ TEST_F(Witness, APromotionWaitsForTheLeaseAndASwitchoverDoesNot) {
                             .output,
                         ".clear and (.lease_seconds > 0) and .lease_obstacle == \"\"") == "true";
     })) << london.antipode({"preflight", "--to", "london", "--mode", "failover"}).output;
+    // Nobody knows more than an operator while the witness is away.
+    witness_.kill();
+    EXPECT_TRUE(eventually([&] {
+        return london.status(".lease.obstacle").value_or("").find("witness does not answer") !=
+               std::string::npos;
+    })) << describe();
+    const CommandResult unsure = london.antipode({"promote", "london", "--yes"});
+    EXPECT_EQ(unsure.status, 2) << unsure.error;
+    EXPECT_THAT(unsure.error, HasSubstr("--fenced-by"));
+    witness_.start();
+    ASSERT_TRUE(eventually([&] { return london.status(".lease.obstacle | length") == "0"; }))
+        << describe();
     const auto begun = steady_clock::now();
     const CommandResult promoted = london.antipode({"promote", "london", "--yes"});
     const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begun);
