@@ -68,6 +68,13 @@ std::optional<std::string> why_no_nats_url(std::string_view text) {
     return good ? std::nullopt : std::optional(form);
 }
 
+std::string without_user(const std::string& url) {
+    const size_t scheme = url.find("://");
+    const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+    const size_t at = url.rfind('@');
+    return at == std::string::npos || at < begin ? url : url.substr(0, begin) + url.substr(at + 1);
+}
+
 std::optional<std::string> why_no_daemon_url(std::string_view text) {
     if (text.starts_with("https://")) {
         return "must be http://host:8840: this version speaks no https; put it through a tunnel "

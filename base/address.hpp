@@ -22,6 +22,8 @@ bool is_loopback(std::string_view host);
 /// Why `text` is no URL of a nats-server: "nats://[user[:password]@]host[:port]", or tls://;
 /// nullopt: it is one.
 std::optional<std::string> why_no_nats_url(std::string_view text);
+/// The URL without user and password, to be shown.
+std::string without_user(const std::string& url);
 /// Why `text` is no URL of an antipoded: "http://host[:port][/path]", without a slash at its end.
 std::optional<std::string> why_no_daemon_url(std::string_view text);
 /// Why nothing can listen on `text`: "host:port", "[v6]:port".

@@ -74,5 +74,11 @@ TEST(Address, KnowsWhereABucketCanBe) {
     }
 }
 
+TEST(Address, IsShownWithoutUserAndPassword) {
+    EXPECT_EQ(without_user("nats://a:secret@host:4222"), "nats://host:4222");
+    EXPECT_EQ(without_user("nats://host:4222"), "nats://host:4222");
+    EXPECT_EQ(without_user("tls://token@host"), "tls://host");
+}
+
 }  // namespace
 }  // namespace antipode

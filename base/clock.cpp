@@ -6,6 +6,13 @@
 
 namespace antipode {
 
+BootTime BootClock::now() {
+    timespec time{};
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return BootTime(std::chrono::duration_cast<duration>(std::chrono::seconds(time.tv_sec) +
+                                                         std::chrono::nanoseconds(time.tv_nsec)));
+}
+
 std::string to_iso8601(TimePoint time) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
     const auto milliseconds =

@@ -59,6 +59,25 @@ void read_servers(TableReader& root, Config& config) {
     });
 }
 
+/// A site's own server would be lost together with the site.
+void read_witness(TableReader& root, Config& config) {
+    root.table("witness", [&](TableReader& table) {
+        Config::Witness witness{{}, config.nats.credentials_file};
+        table.read("nats", witness.nats);
+        table.require("nats", witness.nats);
+        table.check("nats", why_no_nats_url(witness.nats));
+        table.read("credentials_file", witness.credentials_file);
+        for (const Config::Site& site : config.sites) {
+            const bool same = witness.nats == site.nats ||
+                              (site.name == config.site && witness.nats == config.nats.url);
+            table.check("nats", same ? std::optional("is the nats-server of " + site.name +
+                                                     ": a witness is lost with no site")
+                                     : std::nullopt);
+        }
+        config.witness = std::move(witness);
+    });
+}
+
 void read_notify(TableReader& root, Config& config) {
     config.notify.socket = config.state_dir / "notify.sock";
     root.table("notify", [&](TableReader& notify) {
@@ -368,6 +387,7 @@ Config Config::parse(std::string_view text, const std::string& source, const Con
     read_servers(root, config);
     read_notify(root, config);
     read_sites(root, config);
+    read_witness(root, config);
     std::vector<Directory> directories = {
         {"state_dir", config.state_dir, root.where("state_dir"), false}};
     if (!config.nats.store_dir.empty()) {

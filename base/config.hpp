@@ -38,6 +38,11 @@ struct Config {
         std::filesystem::path credentials_file;
         uint64_t stream_max_bytes = 10ULL << 30;
     };
+    /// A nats-server at a third place, without users' data: it arbitrates the loss of a site.
+    struct Witness {
+        std::string nats;
+        std::filesystem::path credentials_file;  ///< default: that of [nats]
+    };
     struct Http {
         std::string listen = "127.0.0.1:8840";
         std::filesystem::path token_file;  ///< needed when `listen` is not on loopback
@@ -158,6 +163,7 @@ struct Config {
     std::vector<Blobs> blobs;
     Failover failover;
     Tuning tuning;
+    std::optional<Witness> witness{};  ///< nullopt: the operator's word arbitrates
 
     const Site* find_site(std::string_view name) const;
     std::vector<StoreId> stores() const;

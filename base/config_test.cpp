@@ -270,5 +270,23 @@ TEST(Config, ReadsABucketInThePlaceOfARoot) {
                 HasSubstr("stores \"lfs\" and \"b\" must not share a part of a bucket"));
 }
 
+TEST(Config, ReadsAWitnessThatIsNoSitesServer) {
+    EXPECT_FALSE(Config::parse(good, "x").witness);
+    const std::string text = good + "[nats]\ncredentials_file = \"/etc/antipode/nats.creds\"\n" +
+                             "[witness]\nnats = \"nats://third.example.org:4222\"\n";
+    const Config config = Config::parse(text, "x");
+    ASSERT_TRUE(config.witness);
+    EXPECT_EQ(config.witness->nats, "nats://third.example.org:4222");
+    EXPECT_EQ(config.witness->credentials_file, "/etc/antipode/nats.creds");
+    EXPECT_EQ(Config::parse(text + "credentials_file = \"/etc/antipode/third.creds\"\n", "x")
+                  .witness->credentials_file,
+              "/etc/antipode/third.creds");
+    EXPECT_THAT(error_of(good + "[witness]\n"), HasSubstr("witness.nats is missing"));
+    EXPECT_THAT(error_of(good + "[witness]\nnats = \"http://x\"\n"), HasSubstr("witness.nats"));
+    const std::string own = config.sites.front().nats;
+    EXPECT_THAT(error_of(good + "[witness]\nnats = \"" + own + "\"\n"),
+                HasSubstr("is the nats-server of " + config.sites.front().name));
+}
+
 }  // namespace
 }  // namespace antipode

@@ -178,7 +178,9 @@ void Conductor::look_at_own(const v1::EpochRecord& record) {
     } else if (waits_for_handoff(*state_) && said == record_state::promoting &&
                record.target() == options_.site) {
         operation_ = record.operation_id();
-        feed(Event::AskedClaim, "fenced by: " + record.fenced_by());
+        feed(Event::AskedClaim, record.fenced_by().empty()
+                                    ? "once the lease of " + record.primary() + " has run out"
+                                    : "fenced by: " + record.fenced_by());
     } else if (*state_ == State::Cutting && said != record_state::promoting) {
         feed(Event::Aborted, record.problem());
     }
@@ -451,7 +453,30 @@ void Conductor::catch_up() {
     feed(Event::Done);
 }
 
+/// That the old primary is off: an operator's, or the lease's, which is written down before the
+/// cut. What that site still writes until then comes here.
+bool Conductor::has_proof() {
+    const auto passage = hands_.take_lease(record());
+    if (!passage.open) {
+        problem_ = Error(Reaction::Retry, passage.words, passage.next_step);
+        return false;
+    }
+    if (!passage.words.empty()) {
+        v1::EpochRecord proven = following(record_state::promoting);
+        const std::string& accepted = proven.accepted_loss();
+        proven.set_fenced_by(
+            passage.words +
+            (accepted.empty() ? "" : "; a loss of up to " + accepted + " was accepted"));
+        change(proven);
+        spdlog::info("{}: {}", operation_, proven.fenced_by());
+    }
+    return true;
+}
+
 void Conductor::cut() {
+    if (!has_proof()) {
+        return;
+    }
     const auto cuts = hands_.cut(record());
     if (!cuts) {
         return;
@@ -467,6 +492,7 @@ void Conductor::give_up_promotion(const std::string& problem) {
     serving.set_problem(problem);
     serving.clear_target();
     serving.clear_fenced_by();
+    serving.clear_accepted_loss();
     serving.clear_cuts();
     change(serving);
 }

@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/synchronized.hpp"
 #include "failover/journal.hpp"
+#include "failover/lease_passage.hpp"
 #include "failover/machine.hpp"
 #include "failover/records.hpp"
 
@@ -44,6 +45,10 @@ class Hands {
     virtual bool has_reached(const Cuts& cuts) = 0;
     /// What is here, compared with what the primary had at `cuts`; empty: it is equal.
     virtual std::vector<std::string> differences(const Cuts& cuts) = 0;
+    /// Whether the old primary of `record`, which names this site its target, can have no writes
+    /// open any more.
+    using Passage = LeasePassage;
+    virtual Passage take_lease(const v1::EpochRecord&) { return {}; }
     /// Without a primary: applies what can be applied, and writes the loss report. nullopt: not
     /// done yet.
     virtual std::optional<Cuts> cut(const v1::EpochRecord& record) = 0;
@@ -172,6 +177,7 @@ class Conductor {
     void roll_back();
     void catch_up();
     void cut();
+    bool has_proof();
     void prepare();
     void open();
     void shut();

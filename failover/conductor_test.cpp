@@ -351,6 +351,68 @@ TEST(Conductor, PromotesWithoutThePrimaryAndFencesItWhenItReturns) {
     }
 }
 
+TEST(Conductor, WaitsForTheLeaseBeforeItCutsAndWritesDownWhatProvesThatItHasRunOut) {
+    for (int at = 0;; ++at) {
+        SCOPED_TRACE("sydney dies at call " + std::to_string(at));
+        World world;
+        world.london_process.reset();
+        world.london.server.down = true;
+        world.sydney.lease_waits = "waits for london's lease to run out: 9 s";
+        world.sydney.lease_proof = "the lease of london ran out";
+        ASSERT_TRUE(world.ask(world.sydney, record_state::promoting, "sydney", "promote"));
+        const auto turn = [&] {
+            world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault,
+                       [&] { world.start_sydney(); });
+            world.clock.advance(std::chrono::milliseconds(100));
+        };
+        world.sydney_fault.calls = 0;
+        world.sydney_fault.crash_at = at;
+        for (int i = 0; i < 20 || !world.state_of(world.sydney_process); ++i) {
+            turn();
+        }
+        EXPECT_EQ(world.state_of(world.sydney_process), State::Cutting);
+        const ConductorStatus waiting = world.sydney_process->conductor.status();
+        EXPECT_EQ(waiting.problem, "waits for london's lease to run out: 9 s");
+        EXPECT_EQ(waiting.next_step, "wait");
+        EXPECT_EQ(world.epoch_of(world.sydney), 1U);
+        world.london.open = false;  // its fencer has closed it
+        world.sydney.lease_waits.clear();
+        for (int i = 0; i < 200 && world.state_of(world.sydney_process) != State::Serving; ++i) {
+            turn();
+        }
+        ASSERT_EQ(world.state_of(world.sydney_process), State::Serving);
+        test::MemoryBucket bucket(world.sydney.server);
+        EXPECT_EQ(start_of(read_epoch(bucket, "demo")->record, 2)->fenced_by(),
+                  "the lease of london ran out");
+        if (at > 0 && !world.sydney_fault.crashed) {
+            break;
+        }
+    }
+}
+
+TEST(Conductor, AnOperatorsWordEndsTheWaitForALease) {
+    World world;
+    world.london_process.reset();
+    world.london.server.down = true;
+    world.sydney.lease_waits = "the witness does not answer";
+    ASSERT_TRUE(world.ask(world.sydney, record_state::promoting, "sydney", "promote"));
+    const auto turn = [&] {
+        world.step(world.sydney_process, world.sydney, world.sydney, world.sydney_fault, [] {});
+        world.clock.advance(std::chrono::milliseconds(100));
+    };
+    for (int i = 0; i < 20; ++i) {
+        turn();
+    }
+    ASSERT_EQ(world.state_of(world.sydney_process), State::Cutting);
+    world.london.open = false;
+    ASSERT_TRUE(world.ask(world.sydney, record_state::promoting, "sydney", "promote", "it is off"));
+    for (int i = 0; i < 50; ++i) {
+        turn();
+    }
+    EXPECT_EQ(world.state_of(world.sydney_process), State::Serving);
+    EXPECT_EQ(world.epoch_of(world.sydney), 2U);
+}
+
 TEST(Conductor, TwoClaimsToOneEpochFenceBoth) {
     World world;
     test::MemoryBucket bucket(world.sydney.server);

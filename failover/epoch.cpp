@@ -84,6 +84,7 @@ void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& pri
     record.set_primary(primary);
     record.clear_target();
     record.clear_problem();
+    record.clear_accepted_loss();
     *record.mutable_cuts() = start.cuts();
     record.clear_starts();
     *record.add_begun() = std::move(start);

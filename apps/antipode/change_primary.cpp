@@ -143,6 +143,42 @@ void require_acceptable_loss(const Preflight& preflight, const Clock& clock,
     }
 }
 
+std::string word_of(const ChangeOptions& options) {
+    return options.fenced_by +
+           (options.accepted_loss.empty()
+                ? ""
+                : "; a loss of up to " + options.accepted_loss + " was accepted");
+}
+
+/// A promotion that waits for the lease goes on at once on an operator's word.
+failover::Epoch add_word(KeyValue& bucket, const failover::Epoch& seen, const Config& config,
+                         const Clock& clock, const ChangeOptions& options) {
+    v1::EpochRecord record =
+        failover::successor(seen.record, "antipode promote on " + config.site, clock.now());
+    record.set_fenced_by(word_of(options));
+    const auto changed = change_record(bucket, seen, record);
+    if (!changed) {
+        throw CommandError(ExitCode::Conflict, "it went on meanwhile",
+                           "antipode op wait " + seen.record.operation_id());
+    }
+    return *changed;
+}
+
+/// Without a witness, or when it cannot say so, only the operator can.
+void require_proof(const Config& config, const Preflight& preflight, const ChangeOptions& options) {
+    const bool watched = config.witness && preflight.lease_seconds;
+    if (!options.fenced_by.empty() || (watched && preflight.lease_obstacle.empty())) {
+        return;
+    }
+    const std::string why = !config.witness ? "there is no witness"
+                            : watched       ? preflight.lease_obstacle
+                                            : options.to + " has not seen the lease yet";
+    throw CommandError(ExitCode::Usage,
+                       "nobody but you can say that " + preflight.from + " is off: " + why,
+                       "make sure that it takes no writes, then: antipode promote " + options.to +
+                           " --fenced-by \"how you did that\"");
+}
+
 failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
                                   const Config& config, const Clock& clock,
                                   const ChangeOptions& options) {
@@ -151,11 +187,9 @@ failover::Epoch ask_for_promotion(KeyValue& bucket, const failover::Epoch& seen,
     record.set_state(record_state::promoting);
     record.set_target(options.to);
     record.set_operation_id(new_operation("promote", clock));
-    // The journal and the loss report quote it.
-    record.set_fenced_by(options.fenced_by +
-                         (options.accepted_loss.empty()
-                              ? ""
-                              : "; a loss of up to " + options.accepted_loss + " was accepted"));
+    // The journal and the loss report quote it. Without a word the lease proves it, in time.
+    record.set_fenced_by(options.fenced_by.empty() ? "" : word_of(options));
+    record.set_accepted_loss(options.fenced_by.empty() ? options.accepted_loss : "");
     record.clear_problem();
     record.clear_cuts();  // the daemon's word that it passes the point of no return
     const auto asked = change_record(bucket, seen, record);
@@ -261,17 +295,14 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
             }
             return ExitCode::Ok;
         }
-        if (options.fenced_by.empty()) {
-            throw CommandError(
-                ExitCode::Usage,
-                "nobody but you can say that " + preflight.from + " is off: there is no witness",
-                "make sure that it takes no writes, then: antipode promote " + options.to +
-                    " --fenced-by \"how you did that\"");
-        }
+        require_proof(config, preflight, options);
         require_acceptable_loss(preflight, clock, options);
         confirm(output, options, options.to);
         require_acceptable_loss(preflight, clock, options);  // that took as long as it took
         seen = ask_for_promotion(*bucket, seen, config, clock, options);
+    } else if (seen.record.fenced_by().empty() && !options.fenced_by.empty()) {
+        confirm(output, options, options.to);
+        seen = add_word(*bucket, seen, config, clock, options);
     }
     const SteadyTime begun = clock.steady_now();
     watch_promotion(config, fetch, clock, output, options, *bucket, seen);

@@ -133,6 +133,41 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
 }
 
+TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothing) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.statuses["london"] = nullptr;
+    cluster.config.witness = Config::Witness{"nats://w:1", {}};
+    Json& lease = cluster.statuses["sydney"]["lease"];
+    EXPECT_EQ(cluster.claim(), ExitCode::Usage);
+    EXPECT_THAT(cluster.error.str(), HasSubstr("sydney has not seen the lease yet"));
+    lease = {{"wait_seconds", 12.5}, {"obstacle", "the witness does not answer"}};
+    EXPECT_EQ(cluster.claim(), ExitCode::Usage);
+    EXPECT_THAT(cluster.error.str(), HasSubstr("is off: the witness does not answer"));
+    EXPECT_THAT(render(cluster.look(PreflightMode::Failover), false),
+                HasSubstr("on your word only (--fenced-by), the witness does not answer"));
+    lease["obstacle"] = "";
+    // It answers, and cannot be handed over to anybody: nor does it write.
+    cluster.statuses["london"] = cluster.status("london", "primary", "degraded", "serving");
+    EXPECT_FALSE(cluster.look(PreflightMode::Failover).clear());
+    cluster.statuses["london"]["lease"] = {{"holds", false}};
+    EXPECT_TRUE(cluster.look(PreflightMode::Failover).clear());
+    EXPECT_THAT(cluster.look(PreflightMode::Failover).warnings.front().what,
+                HasSubstr("london answers, but holds no lease"));
+    cluster.statuses["london"] = nullptr;
+    EXPECT_THAT(render(cluster.look(PreflightMode::Failover), false),
+                HasSubstr("by its lease, which runs out in 12s"));
+    cluster.options.accepted_loss = "5m";
+    EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
+    EXPECT_EQ(cluster.record("sydney").state(), record_state::promoting);
+    EXPECT_EQ(cluster.record("sydney").fenced_by(), "");
+    EXPECT_EQ(cluster.record("sydney").accepted_loss(), "5m");
+    // It waits; the operator need not.
+    cluster.options.fenced_by = "power off";
+    EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
+    EXPECT_THAT(cluster.record("sydney").fenced_by(), HasSubstr("power off; a loss of up to 5m"));
+}
+
 TEST(ChangeOfPrimary, LosesNoMoreThanWasAccepted) {
     Cluster cluster;
     cluster.options.yes = true;

@@ -99,6 +99,7 @@ Json to_json(const Config& config) {
           {"store_dir", config.nats.store_dir.string()},
           {"credentials_file", config.nats.credentials_file.string()},
           {"stream_max_bytes", config.nats.stream_max_bytes}}},
+        {"witness", Json::object()},
         {"http", {{"listen", config.http.listen}, {"token_file", config.http.token_file.string()}}},
         {"notify",
          {{"socket", config.notify.socket.string()},
@@ -126,6 +127,12 @@ Json to_json(const Config& config) {
           {"watch_mirrors", config.tuning.watch_mirrors},
           {"bulk_bytes_per_second", config.tuning.bulk_bytes_per_second},
           {"bulk_serve_bytes_per_second", config.tuning.bulk_serve_bytes_per_second}}}};
+    if (config.witness) {
+        document["witness"] = {{"nats", without_password(config.witness->nats)},
+                               {"credentials_file", config.witness->credentials_file.string()}};
+    } else {
+        document.erase("witness");
+    }
     for (const Config::Site& site : config.sites) {
         document["sites"].push_back(
             {{"name", site.name}, {"nats", without_password(site.nats)}, {"http", site.http}});

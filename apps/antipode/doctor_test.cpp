@@ -299,6 +299,11 @@ TEST(Doctor, FindsServersThatDoNotAnswerOrCannotServe) {
     const Greet newer = [](const std::string&) { return NatsGreeting{"2.10.2", true}; };
     EXPECT_THAT(site.look_at_servers(site.daemons(), newer),
                 Not(Contains(Field(&Finding::verdict, Verdict::Bad))));
+    site.config.witness = Config::Witness{"nats://w:secret@witness:4222", {}};
+    EXPECT_THAT(site.look_at_servers(no_daemon, no_nats),
+                Contains(AllOf(is(Verdict::Bad, "nats", "connection refused"),
+                               testing::Field(&Finding::subject, "witness"))));
+    site.config.witness.reset();
     site.config.nats.store_dir = site.directory / "state";
     EXPECT_THAT(site.look_at_servers(site.daemons(), debian_server),
                 Contains(is(Verdict::Bad, "nats", "cannot be read")));

@@ -95,6 +95,7 @@ bool give_up(const Running& running, const Config& config, const Clock& clock) {
         word.set_problem("the operator has given it up");
         word.clear_target();
         word.clear_fenced_by();
+        word.clear_accepted_loss();
     } else {
         word.set_state(record_state::aborting);
     }

@@ -122,6 +122,7 @@ class Look {
         found_.recovery_point = time_at(row, "recovery_point_us");
         found_.lag_seconds = number_at(row, "lag_seconds");
         at_readiness(to);
+        at_lease(to);
         if (found_.mode != PreflightMode::Switchover) {
             return;
         }
@@ -174,7 +175,11 @@ class Look {
     }
     void at_old_primary(const Daemon& from, const Daemon& to) {
         found_.primary_seen = time_at(to.row_of(found_.from), "report_at_us");
-        if (from.answers() && text_at(from.status, "role") == "primary") {
+        const Json lease = from.answers() ? from.status.value("lease", Json()) : Json();
+        if (lease.is_object() && lease.value("holds", Json()) == false) {
+            warn(found_.from + " answers, but holds no lease and takes no writes: it is cut off",
+                 "mend its connections to the witness and the other sites, and nothing is lost");
+        } else if (from.answers() && text_at(from.status, "role") == "primary") {
             block(found_.from + " answers, and is the primary",
                   "antipode switchover --to " + found_.to + " loses nothing");
         } else if (from.answers() && text_at(from.status, "role") == "fenced") {
@@ -183,6 +188,13 @@ class Look {
     }
 
   private:
+    void at_lease(const Daemon& to) {
+        const Json lease = to.status.value("lease", Json());
+        if (lease.is_object()) {
+            found_.lease_seconds = number_at(lease, "wait_seconds");
+            found_.lease_obstacle = text_at(lease, "obstacle");
+        }
+    }
     void at_change(const Daemon& daemon) {
         const std::string state = text_at(daemon.change(), "state");
         if (state != "serving" && state != "following" && !state.empty()) {
@@ -275,6 +287,18 @@ Json time_or_null(const std::optional<TimePoint>& time) {
     return time ? Json(to_microseconds(*time)) : Json();
 }
 
+/// Of a promotion: what proves that the old primary is off.
+std::string render_lease(const Preflight& preflight) {
+    if (!preflight.lease_obstacle.empty()) {
+        return "that it is off: on your word only (--fenced-by), " +
+               harmless(preflight.lease_obstacle) + "\n";
+    }
+    return preflight.lease_seconds
+               ? "that it is off: by its lease, which runs out in " +
+                     format_seconds(preflight.lease_seconds) + " unless it is renewed\n"
+               : "";
+}
+
 }  // namespace
 
 Preflight look_before(const Config& config, const Fetch& fetch, const std::string& to,
@@ -336,7 +360,9 @@ nlohmann::ordered_json to_json(const Preflight& preflight) {
             {"warnings", to_json(preflight.warnings)},
             {"recovery_point_us", time_or_null(preflight.recovery_point)},
             {"primary_seen_us", time_or_null(preflight.primary_seen)},
-            {"lag_seconds", preflight.lag_seconds ? Json(*preflight.lag_seconds) : Json()}};
+            {"lag_seconds", preflight.lag_seconds ? Json(*preflight.lag_seconds) : Json()},
+            {"lease_seconds", preflight.lease_seconds ? Json(*preflight.lease_seconds) : Json()},
+            {"lease_obstacle", preflight.lease_obstacle}};
 }
 
 std::string render(const Preflight& preflight, bool coloured) {
@@ -364,6 +390,7 @@ std::string render(const Preflight& preflight, bool coloured) {
             "last report of " + from + ": " +
             (preflight.primary_seen ? to_iso8601(*preflight.primary_seen) : std::string(unknown)) +
             "\n";
+        text += render_lease(preflight);
     }
     text += render(preflight.blockers, "blocked: ", Colour::Red, coloured);
     text += render(preflight.warnings, "warning: ", Colour::Yellow, coloured);

@@ -36,6 +36,9 @@ struct Preflight {
     std::optional<TimePoint> recovery_point;  ///< of the site that would become primary
     std::optional<TimePoint> primary_seen;    ///< its last report there
     std::optional<double> lag_seconds;
+    // The same, where there is a witness:
+    std::optional<double> lease_seconds{};  ///< how long the primary's lease would be waited for
+    std::string lease_obstacle{};           ///< why it cannot be waited for
 
     bool clear() const { return blockers.empty(); }
 };

@@ -5,6 +5,7 @@
 
 #include "apps/antipode/doctor.hpp"
 #include "apps/antipode/status.hpp"
+#include "base/address.hpp"
 #include "base/error.hpp"
 
 namespace antipode::cli {
@@ -83,6 +84,31 @@ std::string first_parts(const std::string& version, int parts) {
     return version.substr(0, end);
 }
 
+/// What it promises must outlive a power cut; whether it does, the server does not tell.
+Finding check_witness(const std::string& url, const NatsGreeting& greeting) {
+    const std::string version = "nats-server " + greeting.version;
+    if (!greeting.jetstream) {
+        return bad("nats", url, "the witness runs without JetStream",
+                   "start it with --jetstream --store_dir DIRECTORY");
+    }
+    return good("nats", url,
+                "the witness is " + version +
+                    (syncs_by_itself(greeting.version)
+                         ? "; it must run with sync_interval: always (not looked at)"
+                         : "; its store must be synced: chattr +S on the directory before its "
+                           "first start (not looked at)"));
+}
+
+void add_witness(const Config& config, const Greet& greet, Findings& findings) {
+    try {
+        findings.push_back(
+            check_witness(without_user(config.witness->nats), greet(config.witness->nats)));
+    } catch (const Error& error) {
+        findings.push_back(bad("nats", "witness", error.what(),
+                               "start the witness' nats-server, or mend witness.nats"));
+    }
+}
+
 Findings check_nats(const Config& config, const Greet& greet) {
     Findings findings;
     Versions versions;
@@ -106,6 +132,9 @@ Findings check_nats(const Config& config, const Greet& greet) {
                 bad("nats", site.name, error.what(),
                     "start nats-server of " + site.name + " with JetStream, or mend the address"));
         }
+    }
+    if (config.witness) {
+        add_witness(config, greet, findings);
     }
     add_versions(findings, "nats-server", versions,
                  "install the newer one on every site: after a change of the primary each serves "

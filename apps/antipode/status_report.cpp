@@ -217,6 +217,19 @@ std::optional<DrillRow> read_drill(const json& document) {
                  : std::nullopt;
 }
 
+std::optional<LeaseRow> read_lease(const json& document) {
+    const auto found = document.find("lease");
+    if (found == document.end() || !found->is_object()) {
+        return std::nullopt;
+    }
+    return LeaseRow{.holds = get<bool>(*found, "holds"),
+                    .remaining_seconds = get<double>(*found, "remaining_seconds"),
+                    .at_witness = get<bool>(*found, "at_witness").value_or(false),
+                    .at_sites = get<bool>(*found, "at_sites").value_or(false),
+                    .wait_seconds = get<double>(*found, "wait_seconds"),
+                    .obstacle = text(*found, "obstacle")};
+}
+
 std::vector<DiskRow> read_disks(const json& document) {
     auto disks = rows<DiskRow>(document, "disks", [](const json& row) {
         return DiskRow{text(row, "problem"), text(row, "next_step")};
@@ -261,6 +274,7 @@ StatusReport StatusReport::parse(const std::string& text_form, const std::string
     report.refused = read_refused(document);
     report.stream = read_retention(document, "stream");
     report.drill = read_drill(document);
+    report.lease = read_lease(document);
     report.limits = read_changed_limits(document);
     report.sites = rows<SiteRow>(document, "sites", read_site);
     report.stores = rows<StoreRow>(document, "stores", read_store);

@@ -144,6 +144,16 @@ struct DiskRow {
     std::string next_step;
 };
 
+/// Where there is a witness: what a daemon says of the lease.
+struct LeaseRow {
+    std::optional<bool> holds;  ///< nullopt: it is no primary
+    std::optional<double> remaining_seconds;
+    bool at_witness = false;
+    bool at_sites = false;
+    std::optional<double> wait_seconds;  ///< of a secondary
+    std::string obstacle;                ///< of a secondary: why a promotion needs a word
+};
+
 /// Events of the primary's stream that a secondary did not take.
 struct RefusedRow {
     uint64_t events = 0;
@@ -166,6 +176,7 @@ struct StatusReport {
     RefusedRow refused;
     std::optional<RetentionRow> stream{};
     std::optional<DrillRow> drill;
+    std::optional<LeaseRow> lease{};
     std::vector<std::string> limits;  ///< names of those that were changed while it runs
     std::vector<SiteRow> sites;
     std::vector<StoreRow> stores;

@@ -171,6 +171,25 @@ TEST(StatusView, ShowsWhatTheChecksOfOtherSitesFound) {
     EXPECT_THAT(of_london("null").sites[1].checks, IsEmpty());
 }
 
+TEST(StatusView, ShowsTheLeaseWhereThereIsOne) {
+    const auto shown = [](const std::string& lease) {
+        std::string text = sydney;
+        text.insert(text.find("\"recovery_point_reason\""), "\"lease\":" + lease + ",");
+        return render_status(StatusReport::parse(text, "x"), std::nullopt, false, false);
+    };
+    EXPECT_THAT(shown("null"), Not(HasSubstr("ease")));
+    EXPECT_THAT(shown(R"({"holds":true,"remaining_seconds":11.2,"at_witness":true,)"
+                      R"("at_sites":true,"wait_seconds":null,"obstacle":""})"),
+                HasSubstr("Lease of sydney: for 11s, by the witness and all other sites\n"));
+    EXPECT_THAT(shown(R"({"holds":false,"remaining_seconds":null,"at_witness":false,)"
+                      R"("at_sites":false,"wait_seconds":null,"obstacle":""})"),
+                HasSubstr("Lease of sydney: none, writes are refused\n"));
+    EXPECT_THAT(shown(R"({"holds":null,"wait_seconds":13.4,"obstacle":""})"),
+                HasSubstr("Lease of the primary: runs out in 13s unless it is renewed\n"));
+    EXPECT_THAT(shown(R"({"holds":null,"wait_seconds":13.4,"obstacle":"no fencer ran there"})"),
+                HasSubstr("promoting sydney needs --fenced-by: no fencer ran there\n"));
+}
+
 TEST(StatusView, ShowsWhereLagComesFrom) {
     EXPECT_EQ(render_lag(parsed(), false),
               "STORE          STATE        CAPTURE  DELIVERY  APPLY  TOTAL  P50/P95/P99 1H       "

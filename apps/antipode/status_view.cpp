@@ -307,6 +307,27 @@ std::string render_problems(const StatusReport& report) {
     return text;
 }
 
+/// Of the answering site, a primary or one that could become it.
+std::string render_lease(const StatusReport& report) {
+    const LeaseRow& lease = *report.lease;
+    if (lease.holds) {
+        const char* const by = lease.at_witness && lease.at_sites
+                                   ? "the witness and all other sites"
+                               : lease.at_witness ? "the witness alone"
+                                                  : "the promises of all other sites alone";
+        return "Lease of " + report.site +
+               (*lease.holds ? ": for " + format_seconds(lease.remaining_seconds) + ", by " + by
+                             : ": none, writes are refused") +
+               "\n";
+    }
+    if (!lease.obstacle.empty()) {
+        return remark("promoting " + report.site + " needs --fenced-by: " + lease.obstacle, "");
+    }
+    return lease.wait_seconds ? "Lease of the primary: runs out in " +
+                                    format_seconds(lease.wait_seconds) + " unless it is renewed\n"
+                              : "";
+}
+
 std::string in_words(const PercentilesRow& row) {
     return format_seconds(row.p50_seconds) + "/" + format_seconds(row.p95_seconds) + "/" +
            format_seconds(row.p99_seconds);
@@ -385,6 +406,7 @@ std::string render_status(const StatusReport& report, const std::optional<std::s
     std::string text = table.render(coloured) + remarks;
     if (!only || *only == report.site) {
         text += render_problems(report);
+        text += report.lease ? render_lease(report) : "";
         if (report.drill && report.role == "secondary") {
             text += "last drill of " + report.site + ", " +
                     age_of(report.drill->began, report.now) +

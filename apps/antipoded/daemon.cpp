@@ -89,8 +89,9 @@ Daemon::Daemon(Config config, const Clock& clock)
                .bulk_limit = limits_.serves()}),
       records_(records_of(config_), buckets_of(config_), clock_),
       journal_(config_.state_dir / "failover.journal"),
+      lease_(LeaseKeeper::make(config_, clock_)),
       hands_(
-          config_, [this] { return half(); }, clock_),
+          config_, [this] { return half(); }, lease_ ? &lease_->lease() : nullptr, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
       losses_(config_),
       old_streams_(config_),
@@ -123,6 +124,9 @@ Daemon::Daemon(Config config, const Clock& clock)
             progress.healthy();
         } while (!sleep_unless_stopped(save_interval, stop));
     });
+    if (lease_) {
+        lease_->start();
+    }
     server_.start();
     notify_.start();
 }
@@ -137,14 +141,17 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
         try {
             conductor_.look();
         } catch (const Error& error) {
+            keep_lease();
             // The role that was known stays while the broker is away.
             if (take_role() && conductor_.may_act_alone()) {
                 conductor_.act();
             }
             throw;
         }
+        keep_lease();
         if (take_role()) {
             conductor_.act();
+            keep_lease();
             take_role();
         }
         const failover::ConductorStatus now = conductor_.status();
@@ -158,6 +165,12 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
             progress.healthy();
         }
         sleep_unless_stopped(conductor_.is_hurried() ? hurried_interval : epoch_interval, stop);
+    }
+}
+
+void Daemon::keep_lease() {
+    if (lease_) {
+        lease_->follow(conductor_, records_.own(), journal_.last());
     }
 }
 
@@ -431,6 +444,15 @@ nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
             state = badness(state) < badness("degraded") ? "degraded" : state;
         }
     }
+    if (const nlohmann::json& lease = status["lease"];
+        lease.is_object() && lease["problem"] != "") {
+        const bool serves = lease["holds"].get<bool>();
+        if (!serves || row["reason"] == "") {
+            row["reason"] = lease["problem"];
+            row["next_step"] = lease["next_step"];
+        }
+        state = !serves && badness(state) < badness("degraded") ? "degraded" : state;
+    }
     row["state"] = state;
     if (secondary) {
         if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
@@ -482,10 +504,15 @@ nlohmann::json Daemon::own_status() const {
     const std::shared_ptr<Half> half = this->half();
     status["role"] = role();
     status["failover"] = failover();
+    status["lease"] = lease_ ? lease_->show() : nlohmann::json();
     if (const uint64_t epoch = conductor_.status().epoch; epoch > 0) {
         status["epoch"] = epoch;
     }
     std::vector<WorkerState> workers = workers_.states();
+    if (lease_) {
+        const auto more = lease_->workers();
+        workers.insert(workers.end(), more.begin(), more.end());
+    }
     if (half) {
         half->show(status);
         const auto more = half->workers();

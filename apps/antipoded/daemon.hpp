@@ -13,6 +13,7 @@
 #include "adapters/nats/key_value.hpp"
 #include "apps/antipoded/disks.hpp"
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/lease_keeper.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/notify.hpp"
 #include "apps/antipoded/old_streams.hpp"
@@ -40,6 +41,7 @@ class Daemon {
   private:
     void follow_epoch(const std::stop_token& stop, Worker::Progress progress);
     bool take_role();
+    void keep_lease();
     std::string stream_to_read() const;
     Upstream upstream();
     void look_at_readiness(const std::stop_token& stop, Worker::Progress progress);
@@ -67,6 +69,7 @@ class Daemon {
     // Epoch worker only, but for Conductor::status():
     failover::Records records_;
     failover::Journal journal_;
+    const std::unique_ptr<LeaseKeeper> lease_;  ///< nullptr: there is no witness
     SiteHands hands_;
     failover::Conductor conductor_;
     LossReports losses_;      ///< of a worker of its own

@@ -13,12 +13,12 @@
 #include "apps/antipoded/drill_files.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/expected_loss.hpp"
-#include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/secondary_half.hpp"
 #include "apps/antipoded/site_hands.hpp"
 #include "base/places.hpp"
 #include "base/words.hpp"
+#include "failover/fences.hpp"
 #include "protocol/message.hpp"
 
 namespace antipode {
@@ -314,7 +314,7 @@ Drill::Found Drill::run_command(const char* key, const std::vector<std::string>&
     if (!with_commands) {
         return {"it is there; it was not run", false};
     }
-    const Fences fences(config_);
+    const failover::Fences fences(config_);
     auto environment = fences.environment(config_.site);
     environment[rehearsal_variable] = "1";
     failover::must_run(fences.command(key, arguments), environment, stop);

@@ -29,6 +29,11 @@ nats::Endpoint endpoint_of(const Config& config, const std::string& site,
     return {found->nats, config.nats.credentials_file, "antipoded " + config.site + " " + purpose};
 }
 
+nats::Endpoint witness_endpoint(const Config& config, const std::string& purpose) {
+    return {config.witness->nats, config.witness->credentials_file,
+            "antipoded " + config.site + " " + purpose};
+}
+
 nats::JetStream::Options own_stream(const Config& config, uint64_t epoch, bool primary,
                                     const std::string& purpose) {
     return {.endpoint = own_endpoint(config, purpose),

@@ -12,6 +12,8 @@ nats::Endpoint own_endpoint(const Config& config, const std::string& purpose);
 /// Another site's. Throws Error{Stop} when the configuration does not name it.
 nats::Endpoint endpoint_of(const Config& config, const std::string& site,
                            const std::string& purpose);
+/// The witness', when the configuration names one.
+nats::Endpoint witness_endpoint(const Config& config, const std::string& purpose);
 
 /// This site's stream of `epoch`, as its one writer or as a reader.
 nats::JetStream::Options own_stream(const Config& config, uint64_t epoch, bool primary,

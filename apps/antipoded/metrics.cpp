@@ -137,6 +137,22 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
           store["parked"]);
 }
 
+/// Nothing of it where there is no witness.
+void render_lease(prometheus::Registry& registry, const nlohmann::json& lease) {
+    gauge(registry, "antipode_fencer_runs", "1 while antipode-fencer runs beside the daemon.", {},
+          lease["fencer"]["runs"].get<bool>() ? 1 : 0);
+    if (!lease["holds"].is_boolean()) {
+        return;
+    }
+    gauge(registry, "antipode_lease_held", "1 while the primary may have writes open.", {},
+          lease["holds"].get<bool>() ? 1 : 0);
+    gauge(registry, "antipode_lease_remaining_seconds",
+          "Until the fences are closed unless the lease is renewed.", {},
+          lease["remaining_seconds"]);
+    gauge(registry, "antipode_lease_ways", "By how many of two it is held: witness, other sites.",
+          {}, (lease["at_witness"].get<bool>() ? 1 : 0) + (lease["at_sites"].get<bool>() ? 1 : 0));
+}
+
 }  // namespace
 
 std::string render_metrics(const nlohmann::json& status) {
@@ -160,6 +176,9 @@ std::string render_metrics(const nlohmann::json& status) {
         gauge(registry, "antipode_stream_retention_seconds",
               "Until it is full, at the rate of the last ten minutes, if nothing is taken out.", {},
               status["stream"]["retention_seconds"]);
+    }
+    if (const auto lease = status.find("lease"); lease != status.end() && lease->is_object()) {
+        render_lease(registry, *lease);
     }
     for (const auto& disk : status["disks"]) {
         const Labels labels = {{"path", disk["path"].get<std::string>()}};

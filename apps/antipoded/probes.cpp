@@ -33,6 +33,10 @@ http::HttpResponse ready_probe(const nlohmann::json& status) {
 http::HttpResponse primary_probe(const nlohmann::json& status) {
     const std::string role = role_of(status);
     const bool good = role == "primary" && status["failover"]["state"] == "serving";
+    const auto lease = status.find("lease");
+    if (good && lease != status.end() && lease->is_object() && (*lease)["holds"] == false) {
+        return answer(false, "the primary, without a lease: it takes no writes");
+    }
     return answer(good, good ? "primary" : "not the serving primary: " + role);
 }
 

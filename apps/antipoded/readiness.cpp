@@ -4,8 +4,8 @@
 
 #include "adapters/postgres/replica_setup.hpp"
 #include "adapters/postgres/source_control.hpp"
-#include "apps/antipoded/fences.hpp"
 #include "base/error.hpp"
+#include "failover/fences.hpp"
 #include "primary/database/requirements.hpp"
 #include "secondary/database/requirements.hpp"
 
@@ -13,7 +13,7 @@ namespace antipode {
 namespace {
 
 void look_at_fence(const Config& config, const Config::Database& store, Readiness& readiness) {
-    for (const auto& problem : fence_of(config, store).problems()) {
+    for (const auto& problem : failover::fence_of(config, store).problems()) {
         readiness.blockers.push_back(
             {"database/" + store.name + " cannot be fenced: " + problem.what, problem.next_step});
     }
@@ -88,6 +88,11 @@ Readiness look_at_readiness(const Config& config, bool is_primary) {
         readiness.warnings.push_back(
             {"repositories are fenced by hooks alone, which libgit2 and JGit do not run",
              "set failover.fence_command"});
+    }
+    if (is_primary && config.witness && has_command && config.failover.unfence_command.empty()) {
+        readiness.warnings.push_back(
+            {"what antipode-fencer closes when the lease runs out it cannot open again",
+             "set failover.unfence_command, which undoes failover.fence_command"});
     }
     return readiness;
 }

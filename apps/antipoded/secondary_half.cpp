@@ -6,10 +6,10 @@
 #include <spdlog/spdlog.h>
 
 #include "apps/antipoded/endpoints.hpp"
-#include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/json.hpp"
 #include "base/limits.hpp"
 #include "base/words.hpp"
+#include "failover/fences.hpp"
 #include "failover/handover.hpp"
 #include "verify/expected_digest.hpp"
 
@@ -132,7 +132,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
       stream_watch_(config, epoch, clock),
       workers_(clock) {
     // Only a promotion opens them.
-    Fences(config).close_hooks(upstream.primary);
+    failover::Fences(config).close_hooks(upstream.primary);
     start_workers();
 }
 

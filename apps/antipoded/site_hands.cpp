@@ -81,9 +81,10 @@ std::set<std::string> to_follow(const Config& config, const v1::EpochRecord& rec
 }  // namespace
 
 SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()> half,
-                     const Clock& clock)
+                     failover::Lease* lease, const Clock& clock)
     : config_(config),
       half_(std::move(half)),
+      lease_(lease),
       clock_(clock),
       fences_(config),
       cutting_(clock),
@@ -113,11 +114,34 @@ void SiteHands::fence(const std::string& new_primary) {
         throw Error(Reaction::Stop, "\"" + new_primary + "\" is no other site of this cluster",
                     "antipode sites list");
     }
-    fences_.close(new_primary);
+    close_fences([&] { fences_.close(new_primary); });
 }
 
 void SiteHands::unfence() {
-    fences_.open(true);
+    open_fences(true);
+}
+
+/// That writes are not meant to be open is written when they are not: if this process dies before,
+/// the fencer still closes them when the lease runs out.
+void SiteHands::close_fences(const std::function<void()>& close) {
+    if (lease_ == nullptr) {
+        return close();
+    }
+    const failover::FenceLock lock(config_.state_dir);
+    close();
+    lease_->shut_out();
+}
+
+/// The other way round.
+void SiteHands::open_fences(bool command) {
+    if (lease_ == nullptr) {
+        return fences_.open(command);
+    }
+    lease_->must_hold();
+    const failover::FenceLock lock(config_.state_dir);
+    lease_->must_hold();
+    lease_->let_in();
+    fences_.open(command);
 }
 
 failover::Cuts SiteHands::capture() {
@@ -214,6 +238,10 @@ bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record) {
     elsewhere_ = found;
     elsewhere_since_ = now;
     return true;
+}
+
+failover::Hands::Passage SiteHands::take_lease(const v1::EpochRecord& record) {
+    return lease_ == nullptr ? Passage{} : lease_->passage(record);
 }
 
 std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
@@ -316,7 +344,7 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
 
 std::string SiteHands::open(const v1::EpochRecord& record) {
     static_cast<void>(primary());  // which captures what comes
-    fences_.open(false);
+    open_fences(false);
     // Before the service is let in: it would find out in its users' hands.
     // What was applied: the capture of a root that is missing knows of nothing.
     const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
@@ -338,7 +366,7 @@ void SiteHands::shut(const v1::EpochRecord& record) {
         }
     }
     is_shut_ = false;
-    fences_.shut(record.primary());
+    close_fences([&] { fences_.shut(record.primary()); });
     is_shut_ = true;
 }
 

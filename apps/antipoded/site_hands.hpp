@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "apps/antipoded/background.hpp"
-#include "apps/antipoded/fences.hpp"
 #include "apps/antipoded/old_streams.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/quiet.hpp"
@@ -12,6 +11,8 @@
 #include "apps/antipoded/secondary_half.hpp"
 #include "base/config.hpp"
 #include "failover/conductor.hpp"
+#include "failover/fences.hpp"
+#include "failover/lease.hpp"
 
 namespace antipode {
 
@@ -22,9 +23,9 @@ inline constexpr std::chrono::seconds quiet_time(2);
 /// commands of its configuration. Conductor's thread.
 class SiteHands final : public failover::Hands {
   public:
-    /// `half`: the one that runs now; nullptr: none does.
+    /// `half`: the one that runs now; nullptr: none does. `lease`: nullptr without a witness.
     SiteHands(const Config& config, std::function<std::shared_ptr<Half>()> half,
-              const Clock& clock);
+              failover::Lease* lease, const Clock& clock);
 
     void fence(const std::string& new_primary) override;
     void unfence() override;
@@ -33,6 +34,7 @@ class SiteHands final : public failover::Hands {
     void follow(const v1::EpochRecord& record) override;
     bool has_reached(const failover::Cuts& cuts) override;
     std::vector<std::string> differences(const failover::Cuts& cuts) override;
+    Passage take_lease(const v1::EpochRecord& record) override;
     std::optional<failover::Cuts> cut(const v1::EpochRecord& record) override;
     failover::Cuts prepare(const v1::EpochRecord& record) override;
     std::string open(const v1::EpochRecord& record) override;
@@ -60,11 +62,14 @@ class SiteHands final : public failover::Hands {
     Lsn prepare_database(const Config::Database& store);
     void install_hooks();
     bool finds_more_elsewhere(const v1::EpochRecord& record);
+    void close_fences(const std::function<void()>& close);
+    void open_fences(bool command);
 
     const Config& config_;
     std::function<std::shared_ptr<Half>()> half_;
+    failover::Lease* const lease_;
     const Clock& clock_;
-    Fences fences_;
+    failover::Fences fences_;
     bool is_shut_ = false;  ///< by shut(), since this process began
     Quiet cutting_;         ///< of cut()
     Quiet finishing_;       ///< of finish()

@@ -81,6 +81,9 @@ struct Disk {
     int prepared = 0;
     int preparing = 0;      ///< how often it was tried
     std::vector<int> kept;  ///< in quarantine
+    /// Of the old primary's lease, when this site is promoted; empty: there is no witness.
+    std::string lease_waits;
+    std::string lease_proof;
 };
 
 struct World;
@@ -133,6 +136,15 @@ class FakeHands final : public Hands {
             EXPECT_EQ(own_.rows.size(), cuts[0].lsn());
             return own_.corrupt ? std::vector<std::string>{"blobs/uploads differ"}
                                 : std::vector<std::string>{};
+        });
+    }
+    Passage take_lease(const v1::EpochRecord& record) override {
+        return fault_.call([&]() -> Passage {
+            if (!record.fenced_by().empty()) {
+                return {};
+            }
+            return own_.lease_waits.empty() ? Passage{true, own_.lease_proof, {}}
+                                            : Passage{false, own_.lease_waits, "wait"};
         });
     }
     std::optional<Cuts> cut(const v1::EpochRecord&) override {

@@ -1,4 +1,4 @@
-#include "apps/antipoded/fences.hpp"
+#include "failover/fences.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include "base/places.hpp"
 #include "failover/durable.hpp"
 
-namespace antipode {
+namespace antipode::failover {
 namespace {
 
 constexpr const char* no_command =
@@ -36,8 +36,7 @@ postgres::ServiceFence fence_of(const Config& config, const Config::Database& st
     return {store.url, fence_name(config, store)};
 }
 
-failover::SiteCommand Fences::command(const char* key,
-                                      const std::vector<std::string>& arguments) const {
+SiteCommand Fences::command(const char* key, const std::vector<std::string>& arguments) const {
     return {std::string("failover.") + key, arguments, config_.failover.command_timeout};
 }
 
@@ -49,8 +48,7 @@ std::map<std::string, std::string> Fences::environment(const std::string& primar
 
 /// The service first: it ends what it is doing, instead of running into the other fences.
 void Fences::close(const std::string& new_primary) {
-    failover::must_run(command("fence_command", config_.failover.fence_command),
-                       environment(new_primary));
+    must_run(command("fence_command", config_.failover.fence_command), environment(new_primary));
     close_hooks(new_primary);
     close_databases();
     check_files();
@@ -58,16 +56,17 @@ void Fences::close(const std::string& new_primary) {
 
 void Fences::close_hooks(const std::string& new_primary) {
     for (const Config::Repositories& store : config_.repositories) {
-        const auto file = hook_fence(config_, store.name);
-        std::filesystem::create_directories(file.parent_path());
-        std::filesystem::permissions(file.parent_path(), std::filesystem::perms(0711));
-        // Whoever pushes reads it; to whom it cannot be opened, there is no fence.
-        failover::replace_durably(file,
-                                  "this is the secondary site " + config_.site + " of " +
-                                      config_.cluster + "; the primary is " + new_primary +
-                                      ": push there\n",
-                                  std::filesystem::perms(0644));
+        close_hooks(store, "this is the secondary site " + config_.site + " of " + config_.cluster +
+                               "; the primary is " + new_primary + ": push there\n");
     }
+}
+
+void Fences::close_hooks(const Config::Repositories& store, const std::string& told) {
+    const auto file = hook_fence(config_, store.name);
+    std::filesystem::create_directories(file.parent_path());
+    std::filesystem::permissions(file.parent_path(), std::filesystem::perms(0711));
+    // Whoever pushes reads it; to whom it cannot be opened, there is no fence.
+    replace_durably(file, told, std::filesystem::perms(0644));
 }
 
 std::filesystem::path Fences::memory(const Config::Database& store) const {
@@ -81,7 +80,7 @@ void Fences::close_databases() {
         if (!std::filesystem::exists(file)) {
             // Before anything is taken away; a second call must not remember what the first left.
             std::filesystem::create_directories(file.parent_path());
-            failover::replace_durably(file, fence.grants());
+            replace_durably(file, fence.grants());
         }
         fence.close();
     }
@@ -90,8 +89,7 @@ void Fences::close_databases() {
 void Fences::check_files() {
     const auto& write_check = config_.failover.write_check_command;
     if (!write_check.empty()) {
-        if (failover::run(command("write_check_command", write_check), environment("")).status ==
-            0) {
+        if (run(command("write_check_command", write_check), environment("")).status == 0) {
             throw Error(Reaction::Stop,
                         "the fence does not hold: failover.write_check_command could write",
                         "mend failover.fence_command");
@@ -125,21 +123,63 @@ void Fences::open(bool with_command) {
         if (mirror.look().set_up) {
             mirror.open_for_writes();
         }
-        const auto file = memory(store);
-        if (const auto grants = failover::read_whole(file)) {
-            fence_of(config_, store).open(*grants);
-            failover::remove_durably(file);
+        open_database(store);
+    }
+    for (const Config::Repositories& store : config_.repositories) {
+        open_hooks(store);
+    }
+    if (with_command) {
+        must_run(command("unfence_command", config_.failover.unfence_command),
+                 environment(config_.site));
+    }
+}
+
+void Fences::open_database(const Config::Database& store) {
+    const auto file = memory(store);
+    if (const auto grants = read_whole(file)) {
+        fence_of(config_, store).open(*grants);
+        remove_durably(file);
+    }
+}
+
+void Fences::open_hooks(const Config::Repositories& store) {
+    const auto file = hook_fence(config_, store.name);
+    if (std::filesystem::exists(file)) {
+        remove_durably(file);
+    }
+}
+
+FenceParts Fences::open_parts() const {
+    FenceParts parts;
+    parts.command = !config_.failover.fence_command.empty();
+    for (const Config::Database& store : config_.databases) {
+        if (!std::filesystem::exists(memory(store))) {
+            parts.databases.insert(store.name);
         }
     }
     for (const Config::Repositories& store : config_.repositories) {
-        const auto file = hook_fence(config_, store.name);
-        if (std::filesystem::exists(file)) {
-            failover::remove_durably(file);
+        if (!std::filesystem::exists(hook_fence(config_, store.name))) {
+            parts.repositories.insert(store.name);
         }
     }
-    if (with_command) {
-        failover::must_run(command("unfence_command", config_.failover.unfence_command),
-                           environment(config_.site));
+    return parts;
+}
+
+/// The service last: it finds everything open.
+void Fences::lift(const FenceParts& parts) {
+    for (const Config::Database& store : config_.databases) {
+        if (parts.databases.contains(store.name)) {
+            open_database(store);
+        }
+    }
+    for (const Config::Repositories& store : config_.repositories) {
+        if (parts.repositories.contains(store.name)) {
+            open_hooks(store);
+        }
+    }
+    if (parts.command) {
+        must_run(command("unfence_command", config_.failover.unfence_command),
+                 environment(config_.site));
     }
 }
 
@@ -161,25 +201,60 @@ void Fences::check() {
     check_files();
 }
 
-void Fences::shut(const std::string& new_primary) {
-    std::optional<Error> first;
-    const auto attempt = [&](const std::function<void()>& what) {
+namespace {
+
+/// Does one thing after the other, whatever fails; then throws the first of it.
+class Attempts {
+  public:
+    void make(const std::function<void()>& what) {
         try {
             what();
         } catch (const Error& error) {
-            first = first ? first : error;
+            first_ = first_ ? first_ : error;
         }
-    };
-    attempt([&] {
-        failover::must_run(command("fence_command", config_.failover.fence_command),
-                           environment(new_primary));
-    });
-    attempt([&] { close_hooks(new_primary); });
-    attempt([&] { close_databases(); });
-    attempt([&] { check_files(); });
-    if (first) {
-        throw Error(*first);
     }
+    void finish() const {
+        if (first_) {
+            throw Error(*first_);
+        }
+    }
+
+  private:
+    std::optional<Error> first_;
+};
+
+}  // namespace
+
+void Fences::shut(const std::string& new_primary) {
+    Attempts all;
+    all.make([&] {
+        must_run(command("fence_command", config_.failover.fence_command),
+                 environment(new_primary));
+    });
+    all.make([&] { close_hooks(new_primary); });
+    all.make([&] { close_databases(); });
+    all.make([&] { check_files(); });
+    all.finish();
 }
 
-}  // namespace antipode
+/// What takes no time first: another site waits for no longer than LeaseTimes says.
+void Fences::shut_without_lease() {
+    Attempts all;
+    for (const Config::Repositories& store : config_.repositories) {
+        if (!std::filesystem::exists(hook_fence(config_, store.name))) {
+            all.make([&] {
+                close_hooks(store, "the site " + config_.site + " of " + config_.cluster +
+                                       " is cut off from the others and takes no writes; try "
+                                       "again later\n");
+            });
+        }
+    }
+    all.make([&] { close_databases(); });
+    all.make([&] {
+        must_run(command("fence_command", config_.failover.fence_command), environment(""));
+    });
+    all.make([&] { check_files(); });
+    all.finish();
+}
+
+}  // namespace antipode::failover

@@ -6,12 +6,14 @@
 #include "adapters/postgres/service_fence.hpp"
 #include "base/config.hpp"
 #include "base/error.hpp"
+#include "failover/lease_file.hpp"
 #include "failover/site_command.hpp"
 
-namespace antipode {
+namespace antipode::failover {
 
 /// The fences of one site's stores: the site's own command, hooks that refuse, roles that may not
-/// connect. One thread. close() and open() may be called again and again.
+/// connect. One thread. close() and open() may be called again and again. Where there is a witness,
+/// antipode-fencer closes and opens them too: then whoever does holds the FenceLock.
 class Fences {
   public:
     explicit Fences(const Config& config) : config_(config) {}
@@ -29,10 +31,22 @@ class Fences {
     /// throws the first of it.
     void shut(const std::string& new_primary);
 
-    failover::SiteCommand command(const char* key, const std::vector<std::string>& arguments) const;
+    // For a site whose lease has run out: nobody knows who the primary is now.
+
+    /// What shut_without_lease() would close and is not closed yet. Takes no time.
+    FenceParts open_parts() const;
+    /// As shut(), the fast ones first; fences that are there stay as they are.
+    void shut_without_lease();
+    /// Opens these parts, and no others.
+    void lift(const FenceParts& parts);
+
+    SiteCommand command(const char* key, const std::vector<std::string>& arguments) const;
     std::map<std::string, std::string> environment(const std::string& primary) const;
 
   private:
+    void close_hooks(const Config::Repositories& store, const std::string& told);
+    void open_database(const Config::Database& store);
+    void open_hooks(const Config::Repositories& store);
     void close_databases();
     void check_files();
     std::filesystem::path memory(const Config::Database& store) const;
@@ -43,4 +57,4 @@ class Fences {
 /// The connection that fences a store's database.
 postgres::ServiceFence fence_of(const Config& config, const Config::Database& store);
 
-}  // namespace antipode
+}  // namespace antipode::failover
