@@ -274,6 +274,10 @@ PluginState check_promote_ready(const Config& config, const Fetch& fetch, const 
     for (const Obstacle& warning : preflight.warnings) {
         findings.add(PluginState::Warning, warning.what);
     }
+    if (!preflight.lease_obstacle.empty()) {
+        findings.add(PluginState::Warning,
+                     "a promotion would need --fenced-by: " + preflight.lease_obstacle);
+    }
     if (preflight.clear()) {
         findings.add(PluginState::Ok, site + " could be promoted");
     }

@@ -17,7 +17,8 @@ using testing::HasSubstr;
 
 class Witness : public testing::Test {
   protected:
-    Witness() {
+    explicit Witness(Pair::Daemons daemons = Pair::Daemons::Superusers)
+        : pair_("[witness]\nnats = \"" + witness_.url() + "\"\n", daemons), daemons_(daemons) {
         for (Site* site : {&pair_.london, &pair_.sydney}) {
             start_fencer(*site);
         }
@@ -27,7 +28,9 @@ class Witness : public testing::Test {
     void SetUp() override {
         ASSERT_TRUE(writer_.write());
         ASSERT_TRUE(pair_.caught_up(pair_.sydney)) << pair_.describe();
-        ASSERT_EQ(pair_.sydney.antipode({"database", "setup"}).status, 0);
+        if (daemons_ == Pair::Daemons::Superusers) {
+            ASSERT_EQ(pair_.sydney.antipode({"database", "setup"}).status, 0);
+        }
         ASSERT_TRUE(eventually([&] { return holds_both_ways(pair_.london); })) << describe();
     }
     void start_fencer(const Site& site) {
@@ -90,12 +93,18 @@ class Witness : public testing::Test {
 
     TemporaryDirectory directory_;
     NatsServer witness_{directory_ / "witness"};
-    Pair pair_{"[witness]\nnats = \"" + witness_.url() + "\"\n"};
+    Pair pair_;
+    const Pair::Daemons daemons_;
     Writer writer_{pair_};
     std::map<std::string, Process> fencers_;
 };
 
-TEST_F(Witness, APrimaryThatIsCutOffTakesNoWritesAndOneWithoutItsWitnessDoes) {
+class WitnessWithoutSuperusers : public Witness {
+  protected:
+    WitnessWithoutSuperusers() : Witness(Pair::Daemons::Unprivileged) {}
+};
+
+TEST_F(WitnessWithoutSuperusers, APrimaryThatIsCutOffTakesNoWritesAndOneWithoutItsWitnessDoes) {
     Site& london = pair_.london;
     // The witness is away for longer than a lease lasts.
     witness_.kill();
@@ -103,6 +112,11 @@ TEST_F(Witness, APrimaryThatIsCutOffTakesNoWritesAndOneWithoutItsWitnessDoes) {
     EXPECT_TRUE(eventually([&] { return !writer_.write() || steady_clock::now() - gone > 16s; }));
     EXPECT_GT(steady_clock::now() - gone, 16s) << "writes have stopped" << describe();
     EXPECT_THAT(london.antipode({"status"}).output, HasSubstr("promises of all other sites alone"));
+    const std::string metrics =
+        must_run({"curl", "-fsS", "http://127.0.0.1:" + london.http_port() + "/metrics"});
+    EXPECT_THAT(metrics, HasSubstr("antipode_lease_held 1"));
+    EXPECT_THAT(metrics, HasSubstr("antipode_lease_ways 1"));
+    EXPECT_THAT(metrics, HasSubstr("antipode_fencer_runs 1"));
     witness_.start();
     EXPECT_TRUE(eventually([&] { return holds_both_ways(london); })) << describe();
 
@@ -124,6 +138,8 @@ TEST_F(Witness, APrimaryThatIsCutOffTakesNoWritesAndOneWithoutItsWitnessDoes) {
     expect_refused(london, "cut off");
     EXPECT_TRUE(eventually([&] { return london.status(".lease.holds | tostring") == "false"; }));
     EXPECT_THAT(london.antipode({"status"}).output, HasSubstr("takes no writes"));
+    EXPECT_EQ(run({"curl", "-sS", "http://127.0.0.1:" + london.http_port() + "/primary"}).output,
+              "the primary, without a lease: it takes no writes\n");
     fencers_["london"].kill();
     witness_.process().signal(SIGCONT);
     pair_.sydney.nats.process().signal(SIGCONT);
