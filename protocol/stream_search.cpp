@@ -67,6 +67,27 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
     return place;
 }
 
+std::optional<uint64_t> find_joining(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                     const ChainPoint& last, uint64_t sequence) {
+    uint64_t next = sequence - std::min<uint64_t>(sequence, limits::read_messages);
+    while (next < sequence) {
+        const auto messages = stream.read(next, limits::wait);
+        if (messages.empty()) {
+            return std::nullopt;
+        }
+        for (const StoredMessage& stored : messages) {
+            auto opened = open(stored.bytes, cluster, epoch);
+            const auto* message = std::get_if<Message>(&opened);
+            if (stored.sequence < sequence && message != nullptr &&
+                continuity(last, *message) == Continuity::Joins) {
+                return stored.sequence;
+            }
+        }
+        next = messages.back().sequence + 1;
+    }
+    return std::nullopt;
+}
+
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
                                       const Stream::Info& info) {
     const auto found = at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);

@@ -23,6 +23,13 @@ struct Place {
 Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
                   const Position& position);
 
+/// Where somebody else has written into the stream, positions do not grow everywhere, and
+/// find_behind() may pass over what it looks for. Of the last few hundred messages before
+/// `sequence`, the one that joins on to `last`; nullopt: there is none. Throws what the stream
+/// throws.
+std::optional<uint64_t> find_joining(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                     const ChainPoint& last, uint64_t sequence);
+
 /// The newest message of ours; nullopt: there is none. Messages that are not ours are passed over.
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
                                       const Stream::Info& info);

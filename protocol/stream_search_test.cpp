@@ -111,6 +111,24 @@ TEST_F(StreamSearch, BeginsAtTheFirstMessageOfAPurgedStream) {
     EXPECT_EQ(behind(5, 3).sequence, 21U);
 }
 
+TEST_F(StreamSearch, FindsWhatJoinsOnAlthoughSomebodyElseWroteIntoTheStream) {
+    publish(5, 20);
+    const std::string old = stream_.messages().at(3);
+    for (int i = 0; i < 20; ++i) {
+        stream_.put(old);
+    }
+    publish(7, 1);
+    const Place misled = behind(5, 10);
+    EXPECT_EQ(misled.sequence, 41U)
+        << "a search that lands among the old ones passes over the rest";
+    const auto opened = open(stream_.messages().at(10), "test", 1);
+    const auto& tenth = std::get<Message>(opened);
+    const ChainPoint last{tenth.position(), tenth.hash};
+    EXPECT_EQ(find_joining(stream_, "test", 1, last, misled.sequence), 11U);
+    stream_.lose(11);
+    EXPECT_EQ(find_joining(stream_, "test", 1, last, misled.sequence), std::nullopt);
+}
+
 TEST_F(StreamSearch, PassesOverWhatIsNotOurs) {
     for (int i = 0; i < 5; ++i) {
         stream_.put("not a message of ours");

@@ -100,6 +100,12 @@ bool Receiver::accept(const protocol::Message& message, const StoredMessage& sto
             if (next_ < stored.sequence) {
                 return false;  // the stream was written again from an earlier place on
             }
+            const auto joining = protocol::find_joining(stream_, options_.cluster, options_.epoch,
+                                                        *last_, stored.sequence);
+            if (joining) {
+                next_ = *joining;
+                return false;
+            }
             next_ = stored.sequence + 1;
         }
         assembler_.reset();

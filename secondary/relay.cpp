@@ -152,6 +152,12 @@ bool Relay::went_back(uint64_t sequence) {
         if (cursor_.next < sequence) {
             return true;
         }
+        const auto joining = protocol::find_joining(upstream_, options_.cluster, options_.epoch,
+                                                    *cursor_.last, sequence);
+        if (joining) {
+            cursor_.next = *joining;
+            return true;
+        }
     }
     cursor_.next = sequence + 1;
     return false;

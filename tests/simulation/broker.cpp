@@ -80,7 +80,7 @@ void Broker::learn() {
         learned_ = sequence;
         auto opened = protocol::open(bytes, cluster, epoch);
         const auto* message = std::get_if<protocol::Message>(&opened);
-        if (message == nullptr) {
+        if (message == nullptr || strays_.contains(sequence)) {
             continue;
         }
         Carried carried{message->position(), {}, {}};
@@ -88,6 +88,7 @@ void Broker::learn() {
         const auto added = assembler.add(*message);
         for (const auto& event : std::get<std::vector<protocol::Event>>(added)) {
             carried.part = part_in(event);
+            held_ = std::max(held_, Lsn{carried.part ? carried.part->end : 0});
             const auto versions = versions_in(event.payload);
             carried.versions.insert(carried.versions.end(), versions.begin(), versions.end());
             faults_.journal().note(name_ + " broker holds " + std::to_string(sequence) + ": " +
@@ -101,6 +102,7 @@ void Broker::learn() {
 }
 
 void Broker::forget(uint64_t sequence) {
+    strays_.erase(sequence);
     const auto found = carried_.find(sequence);
     if (found == carried_.end()) {
         return;
@@ -117,6 +119,7 @@ void Broker::lose_tail(uint64_t count) {
     learn();
     stream.lose_tail(count);
     learned_ = std::min(learned_, stream.last());
+    strays_.erase(strays_.upper_bound(stream.last()), strays_.end());
     while (!carried_.empty() && carried_.rbegin()->first > stream.last()) {
         forget(carried_.rbegin()->first);
     }
@@ -126,6 +129,7 @@ void Broker::make_anew() {
     learn();
     stream.make_anew();
     learned_ = 0;
+    strays_.clear();
     while (!carried_.empty()) {
         forget(carried_.begin()->first);
     }
@@ -135,6 +139,39 @@ void Broker::lose(uint64_t sequence) {
     learn();
     stream.lose(sequence);
     forget(sequence);
+}
+
+void Broker::repeat(uint64_t sequence) {
+    const auto stored = stream.messages().find(sequence);
+    if (stored != stream.messages().end()) {
+        put_stray(std::string(stored->second));
+    }
+}
+
+void Broker::put_off(uint64_t sequence) {
+    const std::string bytes = stream.messages().at(sequence);
+    lose(sequence);
+    put_stray(bytes);
+}
+
+void Broker::put_stray(const std::string& bytes) {
+    learn();
+    stream.put(bytes);
+    strays_.insert(stream.last());
+}
+
+void Broker::put_stale(const std::string& path, uint64_t session) {
+    const std::string content = "0 of an earlier epoch";
+    v1::Payload payload;
+    v1::BlobPut& put = *payload.mutable_blob_put();
+    put.set_path(path);
+    put.mutable_content()->set_sha256(std::string(view(sha256(content))));
+    put.mutable_content()->set_size(content.size());
+    put.mutable_content()->set_inline_(content);
+    protocol::Sealer sealer(cluster, epoch - 1, session, std::nullopt);
+    for (const auto& sealed : sealer.seal(blobs_id, TimePoint{}, payload)) {
+        put_stray(sealed.bytes);
+    }
 }
 
 std::set<Broker::Part> Broker::parts(const Position& position,

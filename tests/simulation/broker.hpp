@@ -27,6 +27,12 @@ class Broker {
     void lose_tail(uint64_t count);
     void make_anew();
     void lose(uint64_t sequence);
+    /// Somebody stores a message once more.
+    void repeat(uint64_t sequence);
+    /// A message is stored again behind those that came after it.
+    void put_off(uint64_t sequence);
+    /// A primary whose time is over publishes a blob as it was once.
+    void put_stale(const std::string& path, uint64_t session);
 
     /// A part of a transaction, as a session published it.
     struct Part {
@@ -44,6 +50,8 @@ class Broker {
     static std::set<uint64_t> whole(const std::set<Part>& parts);
     /// Of the newest message up to `sequence`.
     Position newest(uint64_t sequence);
+    /// The end of the newest transaction that it ever held, as far as it is known.
+    Lsn held() const { return held_; }
     /// True when a version of an item is in a message: see version_of_blob(); of a repository, it
     /// is a commit.
     bool carries(const std::string& version);
@@ -54,14 +62,17 @@ class Broker {
         std::optional<Part> part;
         std::vector<std::string> versions;
     };
+    void put_stray(const std::string& bytes);
     void learn();
     void forget(uint64_t sequence);
 
     const std::string name_;
     Faults& faults_;
     std::map<uint64_t, Carried> carried_;  ///< by sequence
+    std::set<uint64_t> strays_;            ///< sequences of what nobody can be expected to use
     std::map<std::string, size_t> versions_;
     uint64_t learned_ = 0;
+    Lsn held_;
 };
 
 /// How a blob's version is named: contents that are pulled are known by their hash only.

@@ -30,6 +30,7 @@ struct Profile {
     size_t lost_wants = 0;  ///< one in so many requests
     size_t unwatched = 0;   ///< one in so many sites has no watch of its repositories
     size_t large = 3;       ///< one in so many contents is pulled
+    size_t stray = 0;       ///< one in so many steps: somebody else writes into a stream
 };
 
 /// Faults that are in the daemons' surroundings for good: a checker worth its name finds each.

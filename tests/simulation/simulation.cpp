@@ -51,6 +51,7 @@ class Simulation::Bulk final : public BulkSource {
 
 Simulation::Simulation(uint64_t seed, Sabotage sabotage)
     : chance_(seed),
+      strays_(~seed),
       journal_(time_),
       faults_(chance_, journal_),
       clock_(time_, faults_),
@@ -105,6 +106,7 @@ void Simulation::choose_profile() {
     profile.reconcile = some(10, 3);
     profile.bad_apply = some(40, 8);
     profile.lost_wants = some(10, 3);
+    profile.stray = strays_.one_in(3) ? 50 : 0;
     max_hold_ = chance_.one_in(10) ? std::chrono::milliseconds(500) : std::chrono::hours(100);
     journal_.note("rows wait for at most " + std::to_string(max_hold_.count()) + " ms");
 }
@@ -233,6 +235,9 @@ void Simulation::load() {
             step_application();
         }
         run_step(some_step());
+        if (strays_.one_in(faults_.profile.stray)) {
+            stray();
+        }
     }
     while (!application_.is_between()) {
         step_application();
@@ -318,7 +323,7 @@ void Simulation::check() {
 void Simulation::confirm() {
     if (secondary_ && chance_.one_in(2)) {
         reported_ = secondary_->safe();
-        promised_ = std::max(promised_, reported_);
+        promised_ = std::max(promised_, std::min(reported_, local_.held()));
     }
     if (primary_) {
         const bool early = faults_.sabotage == Sabotage::EarlyConfirm;
@@ -346,7 +351,8 @@ bool Simulation::survives(uint64_t upstream_last, uint64_t local_last, uint64_t 
     for (const Broker::Part& part : local_.parts(Position{}, [](uint64_t) { return true; })) {
         promised_ = std::max(promised_, Lsn{part.end});
     }
-    const Lsn promised = std::max(promised_, service_.confirmed);
+    // What was promised without being there is a bug, and no reason to spare the brokers.
+    const Lsn promised = std::max(promised_, std::min(service_.confirmed, local_.held()));
     return std::all_of(
         service_.log.begin(), service_.log.end(), [&](const Service::Transaction& transaction) {
             return transaction.end > promised || transaction.end <= replica_.position.lsn ||
@@ -385,6 +391,32 @@ void Simulation::damage() {
     if (survives(upstream_.stream.last(), local_.stream.last(), sequence)) {
         journal_.note("the primary's broker loses message " + std::to_string(sequence));
         upstream_.lose(sequence);
+    }
+}
+
+/// Not by the publisher: a broker that stores twice or in another order, an old primary.
+void Simulation::stray() {
+    const auto& messages = upstream_.stream.messages();
+    if (messages.empty()) {
+        return;
+    }
+    const size_t back = std::min(messages.size() - 1, strays_.below(8));
+    const uint64_t sequence = std::prev(messages.end(), static_cast<ptrdiff_t>(back) + 1)->first;
+    switch (strays_.below(3)) {
+        case 0:
+            journal_.note("message " + std::to_string(sequence) + " is stored once more");
+            upstream_.repeat(sequence);
+            break;
+        case 1:
+            if (survives(upstream_.stream.last(), local_.stream.last(), sequence)) {
+                journal_.note("message " + std::to_string(sequence) + " moves to the end");
+                upstream_.put_off(sequence);
+            }
+            break;
+        default:
+            journal_.note("an old primary publishes");
+            upstream_.put_stale("b" + std::to_string(strays_.below(12)),
+                                static_cast<uint64_t>(to_microseconds(time_.now())));
     }
 }
 

@@ -51,6 +51,7 @@ class Simulation {
     void make_anew();
     void damage();
     void purge();
+    void stray();
     /// Nothing that was promised to be safe is gone when the brokers lose these messages. Two
     /// brokers that lose the same transaction at once are beyond what can be survived.
     bool survives(uint64_t upstream_last, uint64_t local_last, uint64_t damaged = 0);
@@ -60,6 +61,7 @@ class Simulation {
     class Bulk;
 
     Chance chance_;
+    Chance strays_;  ///< of its own, so that the same seed is the same run otherwise
     ManualClock time_;
     Journal journal_;
     Faults faults_;
@@ -83,7 +85,7 @@ class Simulation {
     std::unique_ptr<PrimaryDaemon> primary_;
     std::unique_ptr<SecondaryDaemon> secondary_;
     Lsn reported_;  ///< safe on the secondary, as the primary knows it
-    Lsn promised_;  ///< the greatest that it may ever have said
+    Lsn promised_;  ///< the greatest that it may ever have said, if it says the truth
     std::optional<std::string> wrong_;
     uint64_t checked_generation_ = 0;
     std::optional<TimePoint> checked_point_;
