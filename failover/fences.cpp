@@ -86,6 +86,24 @@ void Fences::close_databases() {
     }
 }
 
+void Fences::must_be_possible() const {
+    if (config_.blobs.empty() || !config_.failover.write_check_command.empty()) {
+        return;
+    }
+    if (config_.failover.fence_command.empty()) {
+        throw Error(Reaction::Stop, "nothing stops writes to blobs/" + config_.blobs.front().name,
+                    no_command);
+    }
+    for (const Config::Blobs& store : config_.blobs) {
+        if (store.bucket) {
+            throw Error(Reaction::Stop,
+                        "nobody can tell whether the bucket of blobs/" + store.name +
+                            " is still written: the service has a key of its own",
+                        "set failover.write_check_command, which writes as the service would");
+        }
+    }
+}
+
 void Fences::check_files() {
     const auto& write_check = config_.failover.write_check_command;
     if (!write_check.empty()) {
@@ -96,16 +114,8 @@ void Fences::check_files() {
         }
         return;
     }
+    must_be_possible();
     for (const Config::Blobs& store : config_.blobs) {
-        if (config_.failover.fence_command.empty()) {
-            throw Error(Reaction::Stop, "nothing stops writes to blobs/" + store.name, no_command);
-        }
-        if (store.bucket) {
-            throw Error(Reaction::Stop,
-                        "nobody can tell whether the bucket of blobs/" + store.name +
-                            " is still written: the service has a key of its own",
-                        "set failover.write_check_command, which writes as the service would");
-        }
         if (can_write(store.root)) {
             throw Error(
                 Reaction::Stop,

@@ -33,6 +33,8 @@ class Fences {
 
     // For a site whose lease has run out: nobody knows who the primary is now.
 
+    /// Throws Error{Stop} when no fence could ever be seen to hold. Asks nobody.
+    void must_be_possible() const;
     /// What shut_without_lease() would close and is not closed yet. Takes no time.
     FenceParts open_parts() const;
     /// As shut(), the fast ones first; fences that are there stay as they are.

@@ -215,8 +215,9 @@ bool Lease::all_run_out() const {
 void Lease::tick() {
     const auto said = read_fencer_file(options_.state_dir);
     std::scoped_lock lock(mutex_);
-    enforced_ = said && said->boot == boot_ && clock_.boot_now() - said->at < fencer_silence;
-    fencer_ = enforced_ ? *said : FencerFile();
+    const bool runs = said && said->boot == boot_ && clock_.boot_now() - said->at < fencer_silence;
+    fencer_ = runs ? *said : FencerFile();
+    enforced_ = runs && said->problem.empty();
     write_file();
 }
 

@@ -57,8 +57,8 @@ struct LeaseStatus {
     bool at_sites = false;    ///< holds, even if there were no witness
     std::string problem;      ///< of a primary: why it does not hold, or by one way only
     std::string next_step;
-    bool enforced = false;  ///< antipode-fencer runs here
-    FencerFile fencer;      ///< its words, if it does
+    bool enforced = false;  ///< antipode-fencer runs here, and could close the fences
+    FencerFile fencer;      ///< its words; without a state: it does not run
     /// Of a secondary: how long a promotion would wait; nullopt: that is not known.
     std::optional<std::chrono::milliseconds> wait{};
     std::string obstacle;  ///< of a secondary: why a promotion could not wait for it

@@ -68,7 +68,8 @@ std::string Lease::obstacle() const {
     }
     if (!own->enforced() || (is_theirs(witness) && !witness->enforced())) {
         return "nothing stops writes on " + primary +
-               " when its lease runs out: no antipode-fencer ran there when it was renewed last";
+               " when its lease runs out: there was no antipode-fencer that could when it was "
+               "renewed last";
     }
     return {};
 }
@@ -142,10 +143,10 @@ void Lease::show_primary(LeaseStatus& status) const {
         status.next_step = "antipode status there";
     }
     if (status.problem.empty() && !enforced_) {
-        status.problem =
-            "antipode-fencer does not run here: when this site is cut off nothing "
-            "stops its writes";
-        status.next_step = "systemctl enable --now antipode-fencer";
+        const std::string& why = fencer_.problem;
+        status.problem = "when this site is cut off nothing stops its writes: " +
+                         (why.empty() ? "antipode-fencer does not run here" : why);
+        status.next_step = why.empty() ? "systemctl enable --now antipode-fencer" : "";
     }
 }
 

@@ -150,6 +150,12 @@ TEST_F(OfTwo, ThePrimaryHoldsItBothWaysAndTheFileSaysUntilWhen) {
     EXPECT_LE(file->until, cluster.clock.boot_now() + 15s);
     EXPECT_FALSE(sydney.file()->meant_open);
     const uint64_t renewals = at("").renewal();
+    // A fencer that could close nothing is none.
+    write_fencer_file(london.state_dir(),
+                      {boot_id(), cluster.clock.boot_now(), "watching", "nothing stops writes"});
+    london.lease->tick();
+    EXPECT_FALSE(london.lease->status().enforced);
+    EXPECT_THAT(london.lease->status().problem, HasSubstr("nothing stops writes"));
     go(30s);
     EXPECT_GE(at("").renewal(), renewals + 5);
     EXPECT_LE(at("").renewal(), renewals + 7) << "every five seconds";
@@ -310,7 +316,7 @@ TEST_F(OfTwo, SaysWhyItCannotWait) {
     EXPECT_LE(sydney.lease->status().wait, 18s);
     london.fenced_by_a_fencer = false;
     go(12s);
-    EXPECT_THAT(obstacle(), HasSubstr("no antipode-fencer ran there"));
+    EXPECT_THAT(obstacle(), HasSubstr("no antipode-fencer that could"));
     london.fenced_by_a_fencer = true;
     EXPECT_EQ(obstacle(), "");
     witness().down = true;

@@ -88,6 +88,7 @@ void Fencer::look() {
         case FencerDuty::Nothing:
             return say("idle");
         case FencerDuty::Watch:
+            fences_.must_be_possible();
             return say("watching");
         case FencerDuty::Close:
             return close(*lease, closed);
@@ -187,7 +188,7 @@ void Fencer::say(const std::string& state, const std::string& problem) {
 
 void Fencer::fail(const Error& error) {
     try {
-        say(said_.state.empty() ? "starting" : said_.state, error.describe());
+        say(said_.state.empty() ? "watching" : said_.state, error.describe());
     } catch (const Error& also) {
         said_.problem = error.describe() + "; " + also.what();
     }

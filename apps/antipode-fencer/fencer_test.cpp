@@ -159,6 +159,15 @@ TEST_F(OfASite, IsClosedAlsoWhileAStoppedDaemonHoldsTheLock) {
     expect_closed();
 }
 
+TEST_F(OfASite, SaysBeforeItHasToWhenNothingCouldBeClosed) {
+    config_.failover.fence_command.clear();
+    config_.failover.write_check_command.clear();
+    renew();
+    EXPECT_FALSE(fencer_->step());
+    EXPECT_EQ(fencer_->said().state, "watching");
+    EXPECT_THAT(fencer_->said().problem, HasSubstr("nothing stops writes to blobs/uploads"));
+}
+
 TEST_F(OfASite, HasOneFencer) {
     const FencerLock lock(config_.state_dir);
     EXPECT_THROW(FencerLock second(config_.state_dir), Error);

@@ -106,19 +106,20 @@ void LeaseKeeper::follow(const failover::Conductor& conductor,
 nlohmann::json LeaseKeeper::show() const {
     const failover::LeaseStatus seen = lease_.status();
     const bool primary = seen.wish.kind == LeaseWish::Kind::Hold;
-    nlohmann::json shown = {
-        {"holds", nullptr},
-        {"remaining_seconds", seconds_or_null(seen.remaining)},
-        {"at_witness", nullptr},
-        {"at_sites", nullptr},
-        {"fencer",
-         {{"runs", seen.enforced}, {"state", seen.fencer.state}, {"problem", seen.fencer.problem}}},
-        {"wait_seconds", seconds_or_null(seen.wait)},
-        {"obstacle", seen.obstacle},
-        {"obstacle_next_step", seen.obstacle_step},
-        {"problem", seen.problem},
-        {"next_step", seen.next_step},
-        {"places", nlohmann::json::array()}};
+    nlohmann::json shown = {{"holds", nullptr},
+                            {"remaining_seconds", seconds_or_null(seen.remaining)},
+                            {"at_witness", nullptr},
+                            {"at_sites", nullptr},
+                            {"fencer",
+                             {{"runs", !seen.fencer.state.empty()},
+                              {"state", seen.fencer.state},
+                              {"problem", seen.fencer.problem}}},
+                            {"wait_seconds", seconds_or_null(seen.wait)},
+                            {"obstacle", seen.obstacle},
+                            {"obstacle_next_step", seen.obstacle_step},
+                            {"problem", seen.problem},
+                            {"next_step", seen.next_step},
+                            {"places", nlohmann::json::array()}};
     if (primary) {
         shown["holds"] = seen.holds;
         shown["at_witness"] = seen.at_witness;
