@@ -11,6 +11,30 @@
 #include <unistd.h>
 
 namespace antipode::chaos {
+namespace {
+
+/// RFC 4648, section 4.
+std::string decoded(const std::string& base64) {
+    const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string bytes;
+    uint32_t bits = 0;
+    int count = 0;
+    for (const char letter : base64) {
+        const size_t value = alphabet.find(letter);
+        if (value == std::string::npos) {
+            break;  // the padding
+        }
+        bits = bits << 6 | static_cast<uint32_t>(value);
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            bytes += static_cast<char>(bits >> count & 0xFF);
+        }
+    }
+    return bytes;
+}
+
+}  // namespace
 
 BrokerClient::BrokerClient(const std::string& url)
     : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -46,6 +70,21 @@ bool BrokerClient::remove_message(const std::string& stream, uint64_t sequence) 
     const std::string body = "{\"seq\":" + std::to_string(sequence) + "}";
     const auto answer = nlohmann::json::parse(request("$JS.API.STREAM.MSG.DELETE." + stream, body));
     return answer.value("success", false);
+}
+
+std::optional<BrokerClient::Message> BrokerClient::message(const std::string& stream,
+                                                           uint64_t sequence) {
+    const std::string body = "{\"seq\":" + std::to_string(sequence) + "}";
+    const auto answer = nlohmann::json::parse(request("$JS.API.STREAM.MSG.GET." + stream, body));
+    if (!answer.contains("message")) {
+        return std::nullopt;
+    }
+    const auto& message = answer.at("message");
+    return Message{message.at("subject"), decoded(message.value("data", ""))};
+}
+
+bool BrokerClient::publish(const Message& message) {
+    return nlohmann::json::parse(request(message.subject, message.bytes)).contains("seq");
 }
 
 std::string BrokerClient::request(const std::string& subject, const std::string& body) {

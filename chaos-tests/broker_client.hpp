@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,14 @@ class BrokerClient {
     uint64_t last_message(const std::string& stream);
     /// As if it had never been stored. False: it is not there.
     bool remove_message(const std::string& stream, uint64_t sequence);
+    struct Message {
+        std::string subject;
+        std::string bytes;
+    };
+    /// nullopt: it is not there.
+    std::optional<Message> message(const std::string& stream, uint64_t sequence);
+    /// False: no stream took it.
+    bool publish(const Message& message);
 
   private:
     /// The answer's text. Throws when none comes within a few seconds.

@@ -159,20 +159,10 @@ void damage_row(Stage& stage) {
                  "the row is not mended: " + mended.output + mended.error);
 }
 
-/// The file system of a site's files takes nothing more, then it is made larger again.
-void fill_disk(Stage& stage) {
-    Site& site = stage.any();
-    stage.sites.set_free(site, 8192);
-    stage.hold(stage.some(10));
-    stage.sites.set_free(site, Sites::enough_bytes);
-}
-
 }  // namespace
 
 std::vector<Fault> content_faults() {
     return {
-        {"disk-full", "the file system of either site's files is full for a while", Need::Mounts,
-         fill_disk},
         {"damage-file", "a mirror's file is flipped, cut or removed; antipode verify",
          Need::Nothing, damage_file},
         {"damage-repository", "a mirror's pack or object is flipped or removed; antipode verify",

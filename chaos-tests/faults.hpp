@@ -25,6 +25,10 @@ const std::vector<Fault>& all_faults();
 std::vector<Fault> process_faults();
 std::vector<Fault> line_faults();
 std::vector<Fault> content_faults();
+std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
+
+/// Plans that the other site takes over, and waits until it has.
+void switch_over(Stage& stage);
 
 }  // namespace antipode::chaos

@@ -47,7 +47,7 @@ int64_t now_us() {
 
 size_t History::begin(Operation operation) {
     const std::lock_guard lock(mutex_);
-    operation.invoked_us = now_us();
+    operation.invoked_us = clock_(operation.site);
     operations_.push_back(std::move(operation));
     return operations_.size() - 1;
 }
@@ -57,7 +57,7 @@ void History::end(size_t place, const Operation& operation) {
     const int64_t invoked = operations_.at(place).invoked_us;
     operations_[place] = operation;
     operations_[place].invoked_us = invoked;
-    operations_[place].done_us = now_us();
+    operations_[place].done_us = clock_(operation.site);
 }
 
 std::vector<Operation> History::operations() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -9,7 +10,7 @@
 
 namespace antipode::chaos {
 
-/// Microseconds since 1970: of this machine's one clock, as the daemons' times are.
+/// Microseconds since 1970: of this machine's one clock.
 int64_t now_us();
 
 /// One thing that the application tried to do.
@@ -31,7 +32,7 @@ struct Operation {
     int writer = 0;
     int number = 0;          ///< of the Put; counts up for each writer. Of a Remove: which Put
     std::string site;        ///< where
-    int64_t invoked_us = 0;  ///< before its first step
+    int64_t invoked_us = 0;  ///< before its first step, by the site's clock
     int64_t done_us = 0;     ///< after its last
     Outcome outcome = Outcome::Pending;
     std::string repository;  ///< its name below the root
@@ -57,6 +58,11 @@ struct Loss {
 /// All that was tried, and what became of it. Any thread.
 class History {
   public:
+    /// What a site's clock says; before anything happens.
+    using Clock = std::function<int64_t(const std::string& site)>;
+    explicit History(Clock clock = [](const std::string&) { return now_us(); })
+        : clock_(std::move(clock)) {}
+
     /// Its place, for end().
     size_t begin(Operation operation);
     void end(size_t place, const Operation& operation);
@@ -69,6 +75,7 @@ class History {
     std::vector<Loss> losses() const;
 
   private:
+    const Clock clock_;
     mutable std::mutex mutex_;
     std::vector<Operation> operations_;
     std::vector<Loss> losses_;

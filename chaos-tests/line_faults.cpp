@@ -1,9 +1,50 @@
 // What happens on the line between the sites.
+#include <algorithm>
+#include <stdexcept>
+
 #include "chaos-tests/broker_client.hpp"
 #include "chaos-tests/faults.hpp"
 
 namespace antipode::chaos {
 namespace {
+
+/// That the events of now are in.
+std::string event_stream(BrokerClient& broker) {
+    std::string newest;
+    for (const std::string& stream : broker.streams()) {
+        const bool later =
+            stream.size() > newest.size() || (stream.size() == newest.size() && stream > newest);
+        newest = !stream.starts_with("KV_") && later ? stream : newest;
+    }
+    if (newest.empty()) {
+        throw std::runtime_error("nats-server has no stream of events");
+    }
+    return newest;
+}
+
+std::vector<BrokerClient::Message> newest_messages(BrokerClient& broker, const std::string& stream,
+                                                   uint64_t count) {
+    std::vector<BrokerClient::Message> messages;
+    const uint64_t last = broker.last_message(stream);
+    for (uint64_t sequence = last - std::min(last, count) + 1; sequence <= last; ++sequence) {
+        if (const auto message = broker.message(stream, sequence)) {
+            messages.push_back(*message);
+        }
+    }
+    return messages;
+}
+
+void publish_all(Stage& stage, BrokerClient& broker,
+                 const std::vector<BrokerClient::Message>& messages) {
+    for (const BrokerClient::Message& message : messages) {
+        if (!broker.publish(message)) {
+            throw std::runtime_error("nats-server takes no message for " + message.subject);
+        }
+        if (stage.chance.one_in(3)) {
+            stage.hold(1);
+        }
+    }
+}
 
 void partition(Stage& stage) {
     stage.sites.line.forth = false;
@@ -54,6 +95,60 @@ void lose_messages(Stage& stage) {
     stage.sites.heal();
 }
 
+/// Somebody publishes once more what is there.
+void double_messages(Stage& stage) {
+    BrokerClient broker(stage.any().nats.url());
+    for (int times = stage.some(4); times > 0; --times) {
+        const auto count = 1 + stage.chance.below(12);
+        publish_all(stage, broker, newest_messages(broker, event_stream(broker), count));
+        stage.hold(2);
+    }
+}
+
+/// What the other site has not fetched yet stands there the other way round.
+void reorder_messages(Stage& stage) {
+    Site& primary = stage.primary();
+    stage.sites.line.reset = true;
+    stage.hold(10);
+    BrokerClient broker(primary.nats.url());
+    const std::string stream = event_stream(broker);
+    const uint64_t last = broker.last_message(stream);
+    const uint64_t count = std::min<uint64_t>(last, 2 + stage.chance.below(8));
+    auto messages = newest_messages(broker, stream, count);
+    for (uint64_t sequence = last - count + 1; sequence <= last; ++sequence) {
+        broker.remove_message(stream, sequence);
+    }
+    std::reverse(messages.begin(), messages.end());
+    publish_all(stage, broker, messages);
+    stage.sites.heal();
+}
+
+/// Behind a change of the primary somebody publishes what was published before it.
+void publish_old_epoch(Stage& stage) {
+    BrokerClient before(stage.primary().nats.url());
+    auto messages = newest_messages(before, event_stream(before), 2 + stage.chance.below(20));
+    switch_over(stage);
+    stage.load(2);
+    for (Site* site : {&stage.primary(), &stage.mirror()}) {
+        BrokerClient broker(site->nats.url());
+        const std::string stream = event_stream(broker);
+        const auto newest = newest_messages(broker, stream, 1);
+        if (newest.empty()) {
+            throw std::runtime_error("nothing was published in the new epoch");
+        }
+        // "antipode.CLUSTER.eEPOCH.": another one for each epoch.
+        const auto end_of_epoch = [](const std::string& subject) {
+            return subject.find('.', subject.find('.', subject.find('.') + 1) + 1);
+        };
+        const std::string& now = newest.front().subject;
+        for (BrokerClient::Message& message : messages) {
+            message.subject = now.substr(0, end_of_epoch(now)) +
+                              message.subject.substr(end_of_epoch(message.subject));
+        }
+        publish_all(stage, broker, messages);
+    }
+}
+
 }  // namespace
 
 std::vector<Fault> line_faults() {
@@ -65,6 +160,12 @@ std::vector<Fault> line_faults() {
         {"reset", "connections are reset, new ones are refused", Need::Nothing, reset},
         {"lose-messages", "the broker loses messages that were not relayed yet", Need::Nothing,
          lose_messages},
+        {"double-messages", "somebody publishes messages of either broker once more", Need::Nothing,
+         double_messages},
+        {"reorder-messages", "those that were not relayed yet stand there the other way round",
+         Need::Nothing, reorder_messages},
+        {"old-epoch", "a switchover; then messages from before it are published on both brokers",
+         Need::Nothing, publish_old_epoch},
     };
 }
 

@@ -30,7 +30,9 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--minutes", options.minutes,
                    "Trials until so many minutes are over, however many seeds these are")
         ->check(CLI::PositiveNumber);
-    app.add_option("--only", options.only, "These faults in this order, whatever the seed says")
+    app.add_option(
+           "--only", options.only,
+           "These faults in this order, whatever the seed says; today: another one each day")
         ->delimiter(',');
     app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
     app.add_option("--failures", options.failures,
@@ -48,9 +50,7 @@ int list_faults() {
 
 bool are_known(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
-        const auto& all = all_faults();
-        if (std::none_of(all.begin(), all.end(),
-                         [&](const Fault& fault) { return name == fault.name; })) {
+        if (name != todays && find_fault(name) == nullptr) {
             std::cerr << "there is no fault \"" << name << "\"\nTry: --list\n";
             return false;
         }

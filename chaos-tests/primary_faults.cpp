@@ -39,6 +39,8 @@ bool has_settled(Stage& stage, Site& one, Site& other) {
     return stage.sites.pair.has_roles(one) || stage.sites.pair.has_roles(other);
 }
 
+}  // namespace
+
 void switch_over(Stage& stage) {
     Site& to = stage.mirror();
     must_be_ready(stage, to, "switchover");
@@ -52,6 +54,8 @@ void switch_over(Stage& stage) {
     stage.expect(changed, Invariant::Recovers,
                  "the roles are not changed: " + (changed ? "" : stage.describe()));
 }
+
+namespace {
 
 /// A daemon dies when so many steps are journaled; whether it goes back or forth then, one site
 /// serves in the end and the other follows.
@@ -279,8 +283,8 @@ std::vector<Fault> primary_faults() {
 const std::vector<Fault>& all_faults() {
     static const std::vector<Fault> all = [] {
         std::vector<Fault> faults;
-        for (const auto& group :
-             {process_faults(), line_faults(), content_faults(), primary_faults()}) {
+        for (const auto& group : {process_faults(), line_faults(), content_faults(),
+                                  machine_faults(), primary_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

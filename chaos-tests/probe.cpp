@@ -1,12 +1,15 @@
 #include "chaos-tests/probe.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "chaos-tests/disk.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -35,6 +38,12 @@ const char* name_of(Need need) {
             return "mounts of its own";
         case Need::Trace:
             return "strace";
+        case Need::Power:
+            return "disks that lose power";
+        case Need::FailingSync:
+            return "such disks, and strace";
+        case Need::Clock:
+            return "libfaketime";
     }
     return "";
 }
@@ -42,7 +51,16 @@ const char* name_of(Need need) {
 Probe::Probe() {
     try_mounts();
     try_trace();
+    try_power();
+    try_clock();
     try_others();
+}
+
+void Probe::note(Need need, const std::string& outcome) {
+    tried_[name_of(need)] = outcome;
+    if (outcome != works) {
+        missing_[need] = outcome;
+    }
 }
 
 std::optional<std::string> Probe::missing(Need need) const {
@@ -65,19 +83,64 @@ void Probe::try_mounts() {
         umount2(directory.path().c_str(), MNT_DETACH);
         return works;
     };
-    const std::string outcome = attempt();
-    tried_[name_of(Need::Mounts)] = outcome;
-    if (outcome != works) {
-        missing_[Need::Mounts] = outcome;
-    }
+    note(Need::Mounts, attempt());
 }
 
 void Probe::try_trace() {
-    const std::string outcome = outcome_of({"strace", "-qq", "-f", "-o", "/dev/null", "true"});
-    tried_[name_of(Need::Trace)] = outcome;
-    if (outcome != works) {
-        missing_[Need::Trace] = outcome;
+    note(Need::Trace, outcome_of({"strace", "-qq", "-f", "-o", "/dev/null", "true"}));
+}
+
+/// What is synced must be there afterwards, and what is not must be gone.
+void Probe::try_power() {
+    const auto attempt = [&]() -> std::string {
+        if (const auto why = missing(Need::Mounts)) {
+            return *why;
+        }
+        const test::TemporaryDirectory directory;
+        Disk disk(Disk::Kind::Loop, directory / "disk", directory / "image");
+        test::write_file(disk.directory() / "synced", "synced");
+        disk.sync();
+        test::write_file(disk.directory() / "lost", "lost");
+        disk.cut_power();
+        disk.mount_again();
+        const bool kept = test::read_file(disk.directory() / "synced") == "synced";
+        const bool lost = !std::filesystem::exists(disk.directory() / "lost");
+        return kept && lost ? works : "a power cut does not lose what is not synced";
+    };
+    std::string outcome;
+    try {
+        outcome = attempt();
+    } catch (const std::exception& error) {
+        outcome = error.what();
+        outcome = outcome.substr(0, outcome.find('\n'));
     }
+    note(Need::Power, outcome);
+    note(Need::FailingSync, missing(Need::Trace).value_or(outcome));
+}
+
+std::string Probe::clock_library() {
+    std::error_code none;
+    for (const auto& folder : std::filesystem::directory_iterator("/usr/lib", none)) {
+        // Debian's place, for programs with threads.
+        const auto library = folder.path() / "faketime/libfaketimeMT.so.1";
+        if (std::filesystem::exists(library, none)) {
+            return library.string();
+        }
+    }
+    return {};
+}
+
+void Probe::try_clock() {
+    if (clock_library().empty()) {
+        note(Need::Clock, "libfaketime is not installed");
+        return;
+    }
+    test::Process::Options options;
+    options.environment = {{"LD_PRELOAD", clock_library()}, {"FAKETIME", "-30y"}};
+    const test::CommandResult year = test::run({"date", "+%Y"}, {}, options);
+    const bool older = year.status == 0 && std::atoi(year.output.c_str()) > 1980 &&
+                       std::atoi(year.output.c_str()) < 2020;
+    note(Need::Clock, older ? works : "it does not change the time: " + year.output + year.error);
 }
 
 /// Nothing here needs them yet: lines are cut by proxies, which every machine can do.
@@ -87,7 +150,6 @@ void Probe::try_others() {
     tried_["iptables, in a namespace"] = outcome_of({"unshare", "-n", "iptables", "-L", "-n"});
     tried_["netem, in a namespace"] = outcome_of(
         {"unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"});
-    tried_["loop devices"] = outcome_of({"losetup", "-f"});
     tried_["device-mapper"] = outcome_of({"dmsetup", "version"});
 }
 

@@ -8,9 +8,12 @@ namespace antipode::chaos {
 
 /// What a fault needs of the machine. Each is found by trying it, not by asking who we are.
 enum class Need {
-    Nothing,  ///< processes, signals and sockets of our own
-    Mounts,   ///< file systems of our own, in a mount namespace of our own (disk full)
-    Trace,    ///< strace, which kills a process at a call
+    Nothing,      ///< processes, signals and sockets of our own
+    Mounts,       ///< file systems of our own, in a mount namespace of our own (disk full)
+    Trace,        ///< strace, which kills a process at a call, or has the call fail
+    Power,        ///< ext4 on loop devices that lose what is not synced
+    FailingSync,  ///< Trace and Power
+    Clock,        ///< libfaketime, which gives processes a clock that can be set
 };
 const char* name_of(Need need);
 
@@ -21,12 +24,17 @@ class Probe {
     Probe();
     /// Why not; nullopt: it can.
     std::optional<std::string> missing(Need need) const;
+    /// What gives a process another clock; empty: it is not here.
+    static std::string clock_library();
     /// Everything that was tried, with its outcome: the needs, and what could be used beyond them.
     const std::map<std::string, std::string>& tried() const { return tried_; }
 
   private:
     void try_mounts();
     void try_trace();
+    void try_power();
+    void try_clock();
+    void note(Need need, const std::string& outcome);
     void try_others();
     std::map<Need, std::string> missing_;
     std::map<std::string, std::string> tried_;

@@ -1,12 +1,8 @@
 #include "chaos-tests/sites.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <sstream>
-#include <system_error>
-
-#include <sys/mount.h>
-#include <sys/statvfs.h>
+#include <stdexcept>
 
 namespace antipode::chaos {
 namespace {
@@ -140,42 +136,113 @@ std::string ordered_dump(const Site& site) {
 
 }  // namespace
 
-Sites::Sites(int writers, bool mounts) : pair(patience) {
+Sites::Sites(int writers, Ground ground)
+    : ground_(std::move(ground)),
+      pair(patience, test::Pair::Daemons::Superusers, {},
+           [this](const std::filesystem::path& site) { prepare(site); }) {
     join_by_proxies();
-    if (mounts) {
-        mount_files();
-    }
+    stand_on_ground();
     make_content(writers);
     for (Site* site : all()) {
         site->start();
+    }
+    for (const auto& [name, disk] : disks_) {
+        disk->sync();
     }
 }
 
 Sites::~Sites() {
     for (Site* site : all()) {
-        if (mounted_) {
-            umount2(site->files_root.c_str(), MNT_DETACH);
-        }
+        site->kill();
+        site->nats.kill();
+        site->postgres.kill();
+    }
+    // Else the directories could not be removed.
+    disks_.clear();
+}
+
+void Sites::prepare(const std::filesystem::path& site) {
+    const std::string name = site.filename().string();
+    ahead_us_[name] = 0;
+    if (!ground_.disks) {
+        return;
+    }
+    const std::filesystem::path images = site.parent_path() / "disks";
+    std::filesystem::create_directories(images);
+    for (const char* part : parts) {
+        disks_[{name, part}] =
+            std::make_unique<Disk>(*ground_.disks, site / part, images / (name + "-" + part));
     }
 }
 
-void Sites::mount_files() {
-    mounted_ = true;
+/// Its daemons do not run.
+void Sites::stand_on_ground() {
+    const bool loses_power = ground_.disks == Disk::Kind::Loop;
+    if (!loses_power && ground_.clocks.empty()) {
+        return;
+    }
     for (Site* site : all()) {
-        if (mount("tmpfs", site->files_root.c_str(), "tmpfs", 0, "size=200m,mode=755") != 0) {
-            throw std::system_error(errno, std::generic_category(), "mounting a tmpfs");
+        site->postgres.stop();
+        if (loses_power) {
+            site->postgres.set("fsync", "on");
         }
+        if (!ground_.clocks.empty()) {
+            set_clock(*site, std::chrono::seconds(0));
+            const std::map<std::string, std::string> clock = {
+                {"LD_PRELOAD", ground_.clocks},
+                {"FAKETIME_TIMESTAMP_FILE", (site->directory / "clock").string()},
+                {"FAKETIME_CACHE_DURATION", "1"},
+                {"FAKETIME_DONT_RESET", "1"},
+                {"FAKETIME_DONT_FAKE_MONOTONIC", "1"},
+                {"DONT_FAKE_MONOTONIC", "1"},
+                {"NO_FAKE_STAT", "1"},
+                {"ASAN_OPTIONS", "verify_asan_link_order=0"}};
+            site->environment = clock;
+            site->postgres.set_environment(clock);
+        }
+        site->postgres.start();
     }
 }
 
-void Sites::set_free(const Site& site, uint64_t bytes) {
-    struct statvfs now {};
-    statvfs(site.files_root.c_str(), &now);
-    const uint64_t used = (now.f_blocks - now.f_bfree) * now.f_frsize;
-    const std::string size = "size=" + std::to_string(used + bytes);
-    if (mount("tmpfs", site.files_root.c_str(), "tmpfs", MS_REMOUNT, size.c_str()) != 0) {
-        throw std::system_error(errno, std::generic_category(), "changing a tmpfs to " + size);
+void Sites::cut_power(Site& site) {
+    // Nobody sees anything between the first of it and the last.
+    site.kill();
+    site.nats.kill();
+    site.postgres.kill();
+    for (const char* part : parts) {
+        disk(site, part).cut_power();
     }
+    for (const char* part : parts) {
+        disk(site, part).mount_again();
+    }
+}
+
+void Sites::boot(Site& site) {
+    site.nats.start();
+    site.postgres.start();
+    site.start();
+}
+
+void Sites::set_clock(const Site& site, std::chrono::seconds ahead) {
+    const std::filesystem::path file = site.directory / "clock";
+    const std::string sign = ahead.count() < 0 ? "" : "+";
+    test::write_file(file.string() + ".new", sign + std::to_string(ahead.count()) + "\n");
+    std::filesystem::rename(file.string() + ".new", file);
+    ahead_us_.at(site.name) = ahead.count() * 1'000'000;
+}
+
+int64_t Sites::clock_us(const std::string& site) const {
+    return now_us() + ahead_us_.at(site);
+}
+
+bool Sites::caught_up(const Site& site, std::chrono::milliseconds timeout) {
+    const int64_t now = clock_us(pair.other(site).name);
+    return test::eventually(
+        [&] {
+            const auto point = site.status(".recovery_point_us");
+            return point && std::stoll(*point) > now;
+        },
+        timeout);
 }
 
 void Sites::join_by_proxies() {

@@ -1,9 +1,14 @@
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "chaos-tests/checker.hpp"
+#include "chaos-tests/disk.hpp"
 #include "chaos-tests/network.hpp"
 #include "tests/end_to_end/two_primaries.hpp"
 
@@ -11,13 +16,21 @@ namespace antipode::chaos {
 
 using test::Site;
 
+/// What the sites stand on: as good as the machine and the faults that are to come allow.
+struct Ground {
+    /// Each of a site's parts (Sites::parts) is on a disk of its own; nullopt: none is.
+    std::optional<Disk::Kind> disks;
+    /// Daemon and PostgreSQL of each site have a clock that can be set. Empty: they have the
+    /// machine's. Else the library that gives it to them.
+    std::string clocks;
+};
+
 /// Two sites that can take each other's place, with a line between them that can be cut, and an
 /// application's schema. Every process is real. london begins as the primary.
 class Sites {
   public:
-    /// `writers`: how many of them get a repository. `mounts`: the files of each site are on a file
-    /// system of their own, which set_free() can fill.
-    Sites(int writers, bool mounts);
+    /// `writers`: how many of them get a repository.
+    Sites(int writers, Ground ground);
     ~Sites();
     Sites(const Sites&) = delete;
     Sites& operator=(const Sites&) = delete;
@@ -30,14 +43,24 @@ class Sites {
     /// What is written by `from` reaches the other site, or not.
     void set_flow(const Site& from, bool passes);
     void heal();
-    /// As many bytes may still be written to the site's files.
-    static void set_free(const Site& site, uint64_t bytes);
-    static constexpr uint64_t enough_bytes = 200'000'000;
+
+    const Ground& ground() const { return ground_; }
+    /// Directories of a site: what antipoded remembers, nats-server's store, PostgreSQL, the
+    /// repositories, the files.
+    static constexpr std::array parts = {"state", "nats", "pg", "git", "files"};
+    Disk& disk(const Site& site, const std::string& part) { return *disks_.at({site.name, part}); }
+    /// All that runs there dies, and what is not synced is lost. Its disks are Loops.
+    void cut_power(Site& site);
+    void boot(Site& site);
+
+    /// Sets the clock of a site this far from the machine's.
+    void set_clock(const Site& site, std::chrono::seconds ahead);
+    int64_t clock_us(const std::string& site) const;
+    /// Somebody sets clocks back: until the sites know, nothing is held against recovery points.
+    std::atomic<bool> clocks_change = false;
 
     /// Everything that was captured until now is on `site` within `timeout`.
-    bool caught_up(const Site& site, std::chrono::milliseconds timeout) {
-        return pair.caught_up(site, timeout);
-    }
+    bool caught_up(const Site& site, std::chrono::milliseconds timeout);
 
     static std::string repository(int writer) { return "w" + std::to_string(writer) + ".git"; }
     static constexpr int accounts = 8;
@@ -46,14 +69,22 @@ class Sites {
     static constexpr int ballast = 6;
     static std::string ballast_file(int number) { return "ballast/" + std::to_string(number); }
 
+  private:
+    void prepare(const std::filesystem::path& site);
+    void stand_on_ground();
+    void join_by_proxies();
+    void make_content(int writers);
+
+    const Ground ground_;
+    /// By the names of site and part; before what works in them.
+    std::map<std::pair<std::string, std::string>, std::unique_ptr<Disk>> disks_;
+    std::map<std::string, std::atomic<int64_t>> ahead_us_;  ///< by the site's name
+
+  public:
     test::Pair pair;
     Line line;
 
   private:
-    void join_by_proxies();
-    void mount_files();
-    void make_content(int writers);
-    bool mounted_ = false;
     std::vector<std::unique_ptr<Proxy>> proxies_;
 };
 

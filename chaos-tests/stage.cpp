@@ -17,8 +17,11 @@ void append(Violations& to, Violations more) {
 
 }  // namespace
 
-Stage::Stage(uint64_t seed, bool mounts)
-    : chance(seed), sites(writers, mounts), workload(sites, history, writers, seed) {
+Stage::Stage(uint64_t seed, const Ground& ground)
+    : chance(seed),
+      history([this](const std::string& site) { return sites.clock_us(site); }),
+      sites(writers, ground),
+      workload(sites, history, writers, seed) {
     note_ballast();
     // For a change of the primary.
     sites.sydney().antipode({"database", "setup"});
@@ -90,6 +93,16 @@ void Stage::expect(const Violations& none) {
     append(found_, none);
 }
 
+void Stage::without_readers(const std::function<void()>& work) {
+    for (const auto& reader : readers_) {
+        reader->stop();
+    }
+    work();
+    for (const auto& reader : readers_) {
+        reader->start();
+    }
+}
+
 void Stage::forgive(Invariant invariant, const std::string& name) {
     found_ = take();
     std::erase_if(found_, [&](const Violation& one) {
@@ -122,7 +135,7 @@ Violations Stage::compare_at_the_end() {
     const View here = look(open);
     append(found, Checker::check_equal(here, there));
     append(found, Checker::check_references(there));
-    append(found, checker.check_recovery_point(there, now_us()));
+    append(found, checker.check_recovery_point(there, sites.clock_us(open.name)));
     append(found, verify_at_the_end());
     append(found, checker.check_kept(here));
     append(found, Checker::check_references(here));

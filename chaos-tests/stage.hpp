@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -15,8 +16,7 @@ namespace antipode::chaos {
 /// Two sites under load, with readers, for faults to act on. One thread, which owns all processes.
 class Stage {
   public:
-    /// `mounts`: as of Sites.
-    Stage(uint64_t seed, bool mounts);
+    Stage(uint64_t seed, const Ground& ground);
 
     /// The site that takes writes; waits for one. Throws when none does within a minute.
     Site& primary();
@@ -38,6 +38,8 @@ class Stage {
     void expect(bool holds, Invariant invariant, const std::string& text);
     /// It is what a check found.
     void expect(const Violations& none);
+    /// Nobody reads from the sites meanwhile.
+    void without_readers(const std::function<void()>& work);
     /// What was found against it until now, and names `name`, is the fault's own work.
     void forgive(Invariant invariant, const std::string& name);
     /// The mirror has everything, within a minute, and nobody's help; its delay.

@@ -1,6 +1,7 @@
 #include "chaos-tests/trial.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <optional>
 
@@ -102,10 +103,11 @@ void judge(const Violations& all, Outcome& outcome) {
     }
 }
 
-void run_on(Stage& stage, const Plan& plan, const Probe& probe, Outcome& outcome) {
+void run_on(Stage& stage, const std::vector<const Fault*>& schedule, const Plan& plan,
+            const Probe& probe, Outcome& outcome) {
     Violations all;
     bool goes_on = true;
-    for (const Fault* fault : schedule_of(plan, probe)) {
+    for (const Fault* fault : schedule) {
         if (const auto why = probe.missing(fault->need)) {
             outcome.faults.push_back(
                 {fault->name, fault->how, Case::Verdict::Skipped, *why, milliseconds(0)});
@@ -133,6 +135,31 @@ void run_on(Stage& stage, const Plan& plan, const Probe& probe, Outcome& outcome
     count(stage, outcome);
 }
 
+/// So that each has its turn in the tests that run all the time.
+const Fault& fault_of_today() {
+    constexpr std::time_t day = 86'400;
+    return all_faults()[static_cast<size_t>(std::time(nullptr) / day) % all_faults().size()];
+}
+
+/// What its faults need.
+Ground ground_for(const std::vector<const Fault*>& schedule, const Probe& probe) {
+    const auto wants = [&](Need need) {
+        return !probe.missing(need) &&
+               std::any_of(schedule.begin(), schedule.end(),
+                           [&](const Fault* fault) { return fault->need == need; });
+    };
+    Ground ground;
+    if (wants(Need::Power) || wants(Need::FailingSync)) {
+        ground.disks = Disk::Kind::Loop;
+    } else if (!probe.missing(Need::Mounts)) {
+        ground.disks = Disk::Kind::Memory;
+    }
+    if (wants(Need::Clock)) {
+        ground.clocks = Probe::clock_library();
+    }
+    return ground;
+}
+
 }  // namespace
 
 bool Outcome::failed() const {
@@ -145,11 +172,7 @@ std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
     std::vector<const Fault*> schedule;
     if (!plan.only.empty()) {
         for (const std::string& name : plan.only) {
-            for (const Fault& fault : all_faults()) {
-                if (name == fault.name) {
-                    schedule.push_back(&fault);
-                }
-            }
+            schedule.push_back(name == todays ? &fault_of_today() : find_fault(name));
         }
         return schedule;
     }
@@ -168,13 +191,21 @@ std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
     return schedule;
 }
 
+const Fault* find_fault(const std::string& name) {
+    const auto& all = all_faults();
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const Fault& fault) { return name == fault.name; });
+    return found == all.end() ? nullptr : &*found;
+}
+
 Outcome run_trial(const Plan& plan, const Probe& probe) {
     Outcome outcome;
     outcome.seed = plan.seed;
     std::optional<Stage> stage;
     try {
-        stage.emplace(plan.seed, !probe.missing(Need::Mounts));
-        run_on(*stage, plan, probe, outcome);
+        const auto schedule = schedule_of(plan, probe);
+        stage.emplace(plan.seed, ground_for(schedule, probe));
+        run_on(*stage, schedule, plan, probe, outcome);
     } catch (const std::exception& error) {
         outcome.invariants.push_back({name_of(Invariant::Recovers), "", Case::Verdict::Failed,
                                       error.what(), milliseconds(0)});

@@ -1,7 +1,9 @@
 #include "chaos-tests/workload.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -37,6 +39,19 @@ test::Process::Options in(const std::filesystem::path& directory) {
 
 std::string sum_of(const std::filesystem::path& file) {
     return test::must_run({"sha256sum", file.string()}).substr(0, 64);
+}
+
+/// A file, or a directory's entries. Throws when not.
+void sync(const std::filesystem::path& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool synced = fd >= 0 && fsync(fd) == 0;
+    const int problem = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!synced) {
+        throw std::system_error(problem, std::generic_category(), "syncing " + path.string());
+    }
 }
 
 }  // namespace
@@ -109,7 +124,14 @@ void Writer::write_content(const Site& site, Operation& operation, size_t bytes)
     std::filesystem::create_directories(path.parent_path());
     test::write_file(whole, content);
     operation.sha256 = sum_of(whole);
+    // As a service does that acknowledges uploads.
+    sync(whole);
     std::filesystem::rename(whole, path);
+    for (auto directory = path.parent_path(); directory != site.files_root;
+         directory = directory.parent_path()) {
+        sync(directory);
+    }
+    sync(site.files_root);
 }
 
 bool Writer::commit_and_push(const Site& site, Operation& operation) {
@@ -184,7 +206,9 @@ void Writer::remove(const Site& site) {
                 " AND number = " + std::to_string(operation.number),
             operation);
     if (operation.outcome == Outcome::Ok) {
-        std::filesystem::remove(site.files_root / operation.path);
+        const std::filesystem::path file = site.files_root / operation.path;
+        std::filesystem::remove(file);
+        sync(file.parent_path());
     }
     note(place, operation);
 }

@@ -378,9 +378,11 @@ uint64_t Publisher::decide_deletions(const StoreId& store, Inventory::Decision d
 }
 
 void Publisher::show() {
-    if (clock_.now() < status_.with([](const auto& s) { return s.at; }) + show_interval) {
+    const SteadyTime now = clock_.steady_now();
+    if (now < show_at_) {
         return;
     }
+    show_at_ = now + show_interval;
     const Sequencer& sequencer = *sequencer_;
     const Position head = sequencer.head();
     PublisherStatus status{head, {}, clock_.now()};

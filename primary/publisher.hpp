@@ -170,6 +170,7 @@ class Publisher {
     // Shared:
     std::map<StoreId, std::unique_ptr<DatabaseInbox>> rows_;
     std::map<StoreId, std::unique_ptr<ItemWork>> work_;
+    SteadyTime show_at_{};
     Synchronized<PublisherStatus> status_;
     std::atomic<bool> reconcile_soon_ = false;
     std::atomic<bool> is_to_look_ = false;  ///< poked since it looked around last

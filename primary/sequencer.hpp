@@ -151,6 +151,7 @@ class Sequencer {
     void emit_unchanged(ItemLane& lane, const std::string& item, bool removal_follows);
     std::optional<Lsn> wal_position(DatabaseLane& lane);
     void begin_marker();
+    void forget_times_after(TimePoint now);
     void finish_marker_if_proven();
     /// See Marker.Lane.open_from.
     uint64_t open_from(const ItemLane& lane) const;

@@ -128,6 +128,34 @@ TEST_F(SequencerTest, AMarkerThatCannotBeProvenSaysTheOlderTime) {
     EXPECT_EQ(lane_of(*late, database_id).captured_through_us(), to_microseconds(before));
 }
 
+TEST_F(SequencerTest, WhereTheClockIsSetBackNothingIsProvenUpToATimeToCome) {
+    settle();
+    clock_.jump(std::chrono::hours(-2));
+    const TimePoint now = clock_.now() + std::chrono::seconds(1);
+    const auto proven = next_marker();
+    ASSERT_TRUE(proven);
+    EXPECT_EQ(lane_of(*proven, database_id).captured_through_us(), to_microseconds(now));
+    EXPECT_EQ(lane_of(*proven, blobs_id).captured_through_us(), to_microseconds(now));
+    database_.away = true;
+    clock_.jump(std::chrono::hours(-2));
+    EXPECT_FALSE(next_marker());
+    const auto late = next_marker();
+    ASSERT_TRUE(late);
+    EXPECT_EQ(lane_of(*late, database_id).captured_through_us(), 0) << "unknown is unknown";
+}
+
+TEST_F(SequencerTest, WithoutAWatchAClockThatIsSetBackNeedsAnotherReconcile) {
+    items_.watched = false;
+    settle();
+    clock_.jump(std::chrono::hours(-2));
+    EXPECT_EQ(lane_of(next_marker().value(), blobs_id).captured_through_us(), 0);
+    sequencer_->reconcile_now();
+    const TimePoint now = clock_.now();
+    EXPECT_THAT(sequencer_->begin_reconciles(), ElementsAre(blobs_id));
+    reconciled({});
+    EXPECT_EQ(lane_of(next_marker().value(), blobs_id).captured_through_us(), to_microseconds(now));
+}
+
 TEST_F(SequencerTest, ARemovalThatIsHeldHoldsTheProofAtTheLookBefore) {
     settle();
     const TimePoint last_look = clock_.now();

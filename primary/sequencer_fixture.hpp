@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/settable_clock.hpp"
 #include "primary/sequencer.hpp"
 
 namespace antipode::primary {
@@ -191,7 +192,7 @@ class SequencerTest : public testing::Test {
         sequencer_->add(ReadOutcome{task, std::nullopt, "permission denied", {}});
     }
 
-    ManualClock clock_;
+    SettableClock clock_;
     DeletionLimits limits_;
     Inventory inventory_{""};
     FakeItems items_;

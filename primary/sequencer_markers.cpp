@@ -8,6 +8,7 @@ namespace antipode::primary {
 void Sequencer::begin_marker() {
     marker_due_ = clock_.steady_now() + options_.marker_interval;
     PendingMarker marker{clock_.now(), {}};
+    forget_times_after(marker.begun_at);
     for (auto& [store, database] : databases_) {
         if (const auto position = wal_position(database)) {
             marker.needed[store] = *position;
@@ -16,10 +17,10 @@ void Sequencer::begin_marker() {
     for (auto& [store, lane] : lanes_) {
         drain(lane);
         const ItemLane::Completeness& proof = lane.completeness;
-        if (!proof.proven()) {
+        TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : proof.proven_at;
+        if (!proof.proven() || proven > marker.begun_at) {
             continue;
         }
-        TimePoint proven = lane.capture().notices_everything() ? marker.begun_at : proof.proven_at;
         for (const auto held :
              {lane.oldest_held_removal(), inventory_.withheld(store).happened_after}) {
             proven = std::min(proven, held.value_or(proven));
@@ -27,6 +28,20 @@ void Sequencer::begin_marker() {
         lane.completeness.captured_through = std::max(proof.captured_through, proven);
     }
     pending_marker_ = std::move(marker);
+}
+
+/// The clock was set back: what was proven up to a time that is yet to come says nothing of what is
+/// written until then.
+void Sequencer::forget_times_after(TimePoint now) {
+    const auto forget = [&](TimePoint& captured_through) {
+        captured_through = captured_through > now ? TimePoint{} : captured_through;
+    };
+    for (auto& [store, database] : databases_) {
+        forget(database.captured_through);
+    }
+    for (auto& [store, lane] : lanes_) {
+        forget(lane.completeness.captured_through);
+    }
 }
 
 void Sequencer::finish_marker_if_proven() {

@@ -82,6 +82,7 @@ class ApplyOrderTest : public testing::Test {
     }
     uint64_t marker(uint64_t open_from = 1, int64_t seconds = 100) {
         v1::Payload payload;
+        payload.mutable_marker()->set_clock_us(seconds * 1'000'000);
         for (const StoreId& store : {rows, blobs, repositories}) {
             v1::Marker::Lane& lane = *payload.mutable_marker()->add_lanes();
             lane.set_store(store.to_string());

@@ -49,7 +49,8 @@ Receiver::Receiver(Options options, Stream& stream, const std::vector<StoreId>& 
         }
     }
     if (const auto known = registry_.fact("recovery_point")) {
-        order_.recovery().restore(from_microseconds(std::stoll(*known)));
+        const auto by = Position::parse(registry_.fact("recovery_point_proven_by").value_or(""));
+        order_.recovery().restore(from_microseconds(std::stoll(*known)), by.value_or(Position{}));
     }
 }
 
@@ -141,6 +142,7 @@ void Receiver::persist(SteadyTime now) {
     std::map<std::string, std::string> facts;
     if (const auto point = order_.recovery().value()) {
         facts["recovery_point"] = std::to_string(to_microseconds(*point));
+        facts["recovery_point_proven_by"] = order_.recovery().proven_by().to_string();
     }
     registry_.set_lanes(moved, facts);
     look_at_gaps();

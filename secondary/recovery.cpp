@@ -50,6 +50,13 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
     thin(pending_);
     made_.push_back({position, from_microseconds(marker.clock_us())});
     thin(made_);
+    if (newest_.position < position) {
+        newest_ = {position, from_microseconds(marker.clock_us())};
+        if (proven_by_ < position && value_ && newest_.at < *value_) {
+            // The clock was set back: that instant is yet to come.
+            value_.reset();
+        }
+    }
 }
 
 void RecoveryPoint::advance(const std::map<StoreId, Position>& finished,
@@ -135,8 +142,10 @@ void RecoveryPoint::reached(const Pending& marker,
         }
         least = least ? std::min(*least, *captured->second) : *captured->second;
     }
-    if (least && (!value_ || *value_ < *least)) {
+    const bool is_over = least && *least <= newest_.at;
+    if (is_over && (!value_ || *value_ < *least)) {
         value_ = least;
+        proven_by_ = marker.position;
     }
 }
 

@@ -29,10 +29,16 @@ class RecoveryPoint {
     /// is: rows are missing that the stream does not bring.
     void applied(const StoreId& database, Lsn lsn) { applied_[database] = lsn; }
 
-    /// nullopt: unknown.
+    /// nullopt: unknown. Never later than the primary's clock: where that is set back, it is known
+    /// again once something is proven by the new time.
     std::optional<TimePoint> value() const { return value_; }
+    /// The marker that proved it.
+    const Position& proven_by() const { return proven_by_; }
     /// What was known before a restart.
-    void restore(TimePoint value) { value_ = value; }
+    void restore(TimePoint value, const Position& proven_by) {
+        value_ = value;
+        proven_by_ = proven_by;
+    }
     /// The stream is read again from an earlier place: its markers come again.
     void read_again() {
         pending_.clear();
@@ -79,10 +85,12 @@ class RecoveryPoint {
         TimePoint at;  ///< the primary's clock
     };
     std::deque<Made> made_;  ///< markers that rows are not past
+    Made newest_;            ///< marker that ever came
     Position rows_are_past_;
     std::map<StoreId, Lane> lanes_;
     std::map<StoreId, Lsn> applied_;
     std::optional<TimePoint> value_;
+    Position proven_by_;
 };
 
 }  // namespace antipode::secondary

@@ -27,6 +27,7 @@ class RecoveryTest : public testing::Test {
             lane.set_last_commit_lsn(500);
             lane.set_open_from(position.number);
         };
+        marker.set_clock_us(std::max(database_second, blobs_second) * 1'000'000);
         add(database, database_second);
         add(blobs, blobs_second);
         point_.add(marker, position, {position.epoch, position.session, position.number - 1},
@@ -92,7 +93,7 @@ TEST_F(RecoveryTest, AnExceptionHoldsItBack) {
 }
 
 TEST_F(RecoveryTest, NeverGoesBack) {
-    point_.restore(second(90));
+    point_.restore(second(90), at(15));
     marker(at(10), 50, 50);
     finished(at(10), at(10));
     EXPECT_EQ(point_.value(), second(90));
@@ -100,6 +101,27 @@ TEST_F(RecoveryTest, NeverGoesBack) {
     marker(at(20), 95, 95);
     finished(at(20), at(20));
     EXPECT_EQ(point_.value(), second(95));
+}
+
+TEST_F(RecoveryTest, GoesBackWithThePrimarysClockOnly) {
+    marker(at(10), 90, 90);
+    marker(at(20), 91, 91);
+    finished(at(15), at(15));
+    EXPECT_EQ(point_.value(), second(90));
+    marker(at(30), 50, 50);
+    EXPECT_FALSE(point_.value()) << "what is written until 90 is not here yet";
+    finished(at(20), at(20));
+    EXPECT_FALSE(point_.value()) << "nor until 91";
+    finished(at(30), at(30));
+    EXPECT_EQ(point_.value(), second(50));
+    EXPECT_EQ(point_.proven_by(), at(30));
+}
+
+TEST_F(RecoveryTest, GoesBackAfterARestartToo) {
+    point_.restore(second(90), at(15));
+    marker(at(20), 50, 50);
+    finished(at(20), at(20));
+    EXPECT_EQ(point_.value(), second(50));
 }
 
 TEST_F(RecoveryTest, StaysTrueAndBoundedFarBehind) {

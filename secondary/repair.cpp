@@ -72,6 +72,12 @@ void Repair::send(const StoreId& store, const std::vector<std::string>& items,
 
 void Repair::ask_for_due_items() {
     const TimePoint now = clock_.now();
+    if (now < std::exchange(looked_at_, now)) {
+        // The clock was set back, and what is due is due: not in hours.
+        for (const StoreId& store : stores_) {
+            registry_.try_now(store, now);
+        }
+    }
     std::map<StoreId, std::vector<Exception>> due;
     for (Exception& exception : registry_.due(now, items_per_request)) {
         due[exception.store].push_back(std::move(exception));

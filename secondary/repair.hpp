@@ -75,6 +75,7 @@ class Repair {
     AppliedLsn applied_lsn_;
     const Clock& clock_;
     std::map<StoreId, Schedule> schedules_;
+    TimePoint looked_at_{};  ///< by the calendar
     Synchronized<std::map<StoreId, Lsn>> beyond_repair_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/settable_clock.hpp"
 #include "protocol/inventory_reader.hpp"
 
 namespace antipode::secondary {
@@ -54,7 +55,7 @@ class RepairTest : public testing::Test {
         return asked_;
     }
 
-    ManualClock clock_;
+    SettableClock clock_;
     Registry registry_{"", clock_};
     Inventory primary_;
     std::vector<std::string> asked_;
@@ -131,6 +132,20 @@ TEST_F(RepairTest, AGapThatGrowsIsLookedAtFromTheBeginning) {
     apply("second", "1", 21);
     EXPECT_THAT(look(), ElementsAre("first"));
     EXPECT_TRUE(registry_.gap(blobs));
+}
+
+/// Set for a retry by a clock that was hours ahead.
+TEST_F(RepairTest, WhatFailedIsAskedForAlthoughTheClockIsSetBack) {
+    clock_.jump(3h);
+    Exception exception;
+    exception.store = blobs;
+    exception.item = "failed";
+    exception.position = at(1);
+    exception.since = exception.next_try = clock_.now();
+    registry_.add_exception(exception);
+    EXPECT_THAT(look(), ElementsAre("failed"));
+    clock_.jump(-3h);
+    EXPECT_THAT(look(), ElementsAre("failed"));
 }
 
 /// Before, an event that came before the gap may still change anything.

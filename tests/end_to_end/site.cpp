@@ -73,6 +73,7 @@ void Site::launch(const std::vector<std::string>& tracer) {
     command.insert(command.end(), {ANTIPODED, "--config", config().string()});
     Process::Options options;
     options.log = directory / "antipoded.log";
+    options.environment = environment;
     daemon_ = Process(command, options);
 }
 

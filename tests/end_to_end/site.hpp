@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,8 @@ class Site {
 
     /// Whom the daemon logs in as; before configure().
     std::string database_role = "postgres";
+    /// Of its daemon, from the next start on.
+    std::map<std::string, std::string> environment;
     const std::string name;
     const std::filesystem::path directory;
     const std::filesystem::path git_root;

@@ -49,6 +49,15 @@ class Gate {
     int fd_;
 };
 
+/// `root`, in which the directory of the site `name` is ready.
+const std::filesystem::path& prepared(const std::filesystem::path& root, const std::string& name,
+                                      const Pair::Ground& ground) {
+    if (ground) {
+        ground(root / name);
+    }
+    return root;
+}
+
 }  // namespace
 
 std::string value_of(const std::string& json, const std::string& filter) {
@@ -67,10 +76,13 @@ std::string app(const Site& site, const std::string& sql) {
                     sql);
 }
 
-Pair::Pair(const std::string& more, Daemons daemons, const std::string& third_name)
-    : london(temporary.path(), "london"),
-      sydney(temporary.path(), "sydney"),
-      third(third_name.empty() ? nullptr : std::make_unique<Site>(temporary.path(), third_name)) {
+Pair::Pair(const std::string& more, Daemons daemons, const std::string& third_name,
+           const Ground& ground)
+    : london(prepared(temporary.path(), "london", ground), "london"),
+      sydney(prepared(temporary.path(), "sydney", ground), "sydney"),
+      third(third_name.empty() ? nullptr
+                               : std::make_unique<Site>(
+                                     prepared(temporary.path(), third_name, ground), third_name)) {
     // What the tests look at by psql is no application.
     setenv("PGAPPNAME", "antipode test", 1);
     for (Site* site : sites()) {

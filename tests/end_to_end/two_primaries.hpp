@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -14,9 +15,11 @@ class Pair {
   public:
     /// What the daemons are for PostgreSQL. Unprivileged: as `antipode database setup` leaves them.
     enum class Daemons { Superusers, Unprivileged };
+    /// Called with the directory of a site before anything is there.
+    using Ground = std::function<void(const std::filesystem::path& site)>;
     /// `more`: lines for the [failover] table of all. `third`: the name of one more site.
     explicit Pair(const std::string& more = {}, Daemons daemons = Daemons::Superusers,
-                  const std::string& third = {});
+                  const std::string& third = {}, const Ground& ground = {});
 
     std::vector<Site*> sites();
     Site& other(const Site& site) { return &site == &london ? sydney : london; }

@@ -18,8 +18,10 @@ using simulation::Simulation;
 constexpr uint64_t enough_seeds = 1000;
 
 /// Where the rare ones were found first: looked at before all others, to save time.
-const std::map<std::string, uint64_t> likely_seeds = {
-    {"AcknowledgesBeforeItStores", 290}, {"BelievesItsInventory", 433}, {"ProvesNothing", 196}, {"RowsIgnoreGaps", 256}};
+const std::map<std::string, uint64_t> likely_seeds = {{"AcknowledgesBeforeItStores", 290},
+                                                      {"BelievesItsInventory", 433},
+                                                      {"ProvesNothing", 196},
+                                                      {"RowsIgnoreGaps", 256}};
 
 std::vector<std::string> all_bugs() {
     std::istringstream words(ANTIPODE_PLANTED_BUGS);

@@ -89,6 +89,7 @@ void PostgresServer::start() {
         if (!process_.running()) {
             Process::Options options = unprivileged;
             options.log = directory_ / "postgres.log";
+            options.environment = environment_;
             process_ = Process(command, options);
         }
         return run(ready).status == 0;

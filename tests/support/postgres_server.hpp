@@ -30,7 +30,11 @@ class PostgresServer {
     /// Stops all its processes where they are: connections stay, nothing answers.
     void freeze() { signal_all(19); }
     void thaw() { signal_all(18); }
+    /// From the next start on.
     void set(const std::string& name, const std::string& value) { options_.settings[name] = value; }
+    void set_environment(std::map<std::string, std::string> environment) {
+        environment_ = std::move(environment);
+    }
 
     std::string url(const std::string& database = "postgres",
                     const std::string& user = "postgres") const;
@@ -49,6 +53,7 @@ class PostgresServer {
 
     std::filesystem::path directory_;
     Options options_;
+    std::map<std::string, std::string> environment_;
     int port_;
     Process process_;
 };

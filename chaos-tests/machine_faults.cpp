@@ -1,0 +1,177 @@
+// What a machine does to what runs on it: power, disks that are full or fail, clocks.
+#include <stdexcept>
+
+#include "chaos-tests/faults.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Off, and on again. Who writes there stops before, so that nothing is acknowledged by a machine
+/// that is off.
+void cut_power_of(Stage& stage, Site& site) {
+    const bool serves = &site == stage.sites.primary();
+    stage.without_readers([&] {
+        if (serves) {
+            stage.workload.stop();
+        }
+        stage.sites.cut_power(site);
+        if (!serves) {
+            stage.hold(stage.some(6));
+        }
+        stage.sites.boot(site);
+        if (serves) {
+            stage.workload.start();
+        }
+    });
+}
+
+void cut_power(Stage& stage) {
+    Site& site = stage.any();
+    stage.hold(stage.some(10));
+    cut_power_of(stage, site);
+}
+
+/// What the mirror called safe is not sent again by anybody.
+void cut_power_and_lose_broker(Stage& stage) {
+    Site& primary = stage.primary();
+    Site& mirror = stage.mirror();
+    stage.hold(stage.some(10));
+    stage.sites.line.reset = true;
+    cut_power_of(stage, mirror);
+    primary.nats.kill();
+    std::filesystem::remove_all(primary.nats.store_directory());
+    primary.nats.start();
+    stage.sites.heal();
+}
+
+/// strace has the calls of a kind fail, from the N-th on, `many` times.
+void launch_failing(Site& site, const std::string& call, size_t first, size_t many) {
+    site.kill();
+    // -D: the daemon is our child, strace is not, so that it dies with us.
+    site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                 "inject=" + call + ":error=EIO:when=" + std::to_string(first) + ".." +
+                     std::to_string(first + many - 1)});
+}
+
+/// A disk that fails for a while; the daemon goes on, or its service manager starts it again.
+void fail_io(Stage& stage) {
+    constexpr const char* calls[] = {"fdatasync", "fsync",   "syncfs",
+                                     "pwrite64",  "pread64", "renameat"};
+    Site& site = stage.any();
+    const std::string call = calls[stage.chance.below(std::size(calls))];
+    launch_failing(site, call, 1 + stage.chance.below(40), 1 + stage.chance.below(20));
+    stage.hold(stage.some(12));
+    if (!site.daemon().running() || stage.chance.one_in(2)) {
+        site.kill();
+        site.start();
+    }
+}
+
+/// Nothing that was called safe meanwhile may be gone.
+void fail_sync_and_cut_power(Stage& stage) {
+    constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
+    constexpr size_t all = 1'000'000;
+    Site& site = stage.any();
+    launch_failing(site, calls[stage.chance.below(std::size(calls))], 10 + stage.chance.below(40),
+                   all);
+    stage.hold(stage.some(12));
+    cut_power_of(stage, site);
+}
+
+/// The disk of one part of a site takes nothing more, then there is room again.
+void fill(Stage& stage, const std::string& part) {
+    Site& site = stage.any();
+    Disk& disk = stage.sites.disk(site, part);
+    if (stage.sites.ground().disks == Disk::Kind::Memory && stage.chance.one_in(3)) {
+        disk.fill_inodes();
+    } else {
+        disk.fill();
+    }
+    stage.hold(stage.some(10));
+    disk.make_room();
+    // Servers that ended, or stand still for good: a service manager, or an operator, starts them.
+    if (part == "pg") {
+        site.postgres.start();
+    }
+    if (part == "nats") {
+        site.nats.kill();
+        site.nats.start();
+    }
+}
+
+void fill_files(Stage& stage) {
+    fill(stage, "files");
+}
+void fill_repositories(Stage& stage) {
+    fill(stage, "git");
+}
+void fill_state(Stage& stage) {
+    fill(stage, "state");
+}
+void fill_database(Stage& stage) {
+    fill(stage, "pg");
+}
+void fill_broker(Stage& stage) {
+    fill(stage, "nats");
+}
+
+/// No later than its primary's clock. (Where that was set back, it comes back with the next
+/// marker.)
+bool point_is_possible(Stage& stage) {
+    const Site& primary = stage.primary();
+    const Site& mirror = stage.mirror();
+    const auto point = mirror.status(".recovery_point_us");
+    return point && std::stoll(*point) <= stage.sites.clock_us(primary.name);
+}
+
+void set_clock(Stage& stage, const Site& site, std::chrono::seconds ahead) {
+    stage.sites.clocks_change = true;
+    stage.without_readers([&] { stage.sites.set_clock(site, ahead); });
+    const bool possible = test::eventually([&] { return point_is_possible(stage); }, 30s);
+    stage.expect(possible, Invariant::RecoveryPoint,
+                 "30 s after the clock of " + site.name + " was set to " +
+                     std::to_string(ahead.count()) +
+                     " s, the recovery point is later than the primary's clock");
+    stage.sites.clocks_change = false;
+}
+
+/// Hours forwards or backwards, and after a while to what is right.
+void jump(Stage& stage) {
+    const Site& site = stage.any();
+    const auto hours = std::chrono::hours(1 + stage.chance.below(6));
+    const std::chrono::seconds ahead = stage.chance.one_in(2) ? hours : -hours;
+    stage.hold(stage.some(6));
+    set_clock(stage, site, ahead);
+    stage.recover();
+    stage.hold(stage.some(10));
+    set_clock(stage, site, 0s);
+}
+
+}  // namespace
+
+std::vector<Fault> machine_faults() {
+    return {
+        {"power-cut", "either site loses its power, and what is not synced", Need::Power,
+         cut_power},
+        {"power-cut-broker", "the mirror does, and the primary's broker loses everything",
+         Need::Power, cut_power_and_lose_broker},
+        {"failed-sync", "syncs of antipoded of either site fail (EIO), then the power does",
+         Need::FailingSync, fail_sync_and_cut_power},
+        {"io-errors", "reads, writes, syncs or renames of antipoded fail (EIO) for a while",
+         Need::Trace, fail_io},
+        {"disk-full", "the disk of either site's files is full for a while (bytes, inodes)",
+         Need::Mounts, fill_files},
+        {"disk-full-git", "the same of its repositories", Need::Mounts, fill_repositories},
+        {"disk-full-state", "the same of what its daemon remembers", Need::Mounts, fill_state},
+        {"disk-full-database", "the same of PostgreSQL, which is started again", Need::Mounts,
+         fill_database},
+        {"disk-full-broker", "the same of nats-server, which is killed and started again",
+         Need::Mounts, fill_broker},
+        {"clock-jump", "either site's clock is hours ahead or behind for a while", Need::Clock,
+         jump},
+    };
+}
+
+}  // namespace antipode::chaos
