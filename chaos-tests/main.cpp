@@ -30,9 +30,7 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--minutes", options.minutes,
                    "Trials until so many minutes are over, however many seeds these are")
         ->check(CLI::PositiveNumber);
-    app.add_option(
-           "--only", options.only,
-           "These faults in this order, whatever the seed says; today: another one each day")
+    app.add_option("--only", options.only, "These faults in this order, whatever the seed says")
         ->delimiter(',');
     app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
     app.add_option("--failures", options.failures,
@@ -50,7 +48,7 @@ int list_faults() {
 
 bool are_known(const std::vector<std::string>& names) {
     for (const std::string& name : names) {
-        if (name != todays && find_fault(name) == nullptr) {
+        if (find_fault(name) == nullptr) {
             std::cerr << "there is no fault \"" << name << "\"\nTry: --list\n";
             return false;
         }

@@ -135,12 +135,6 @@ void run_on(Stage& stage, const std::vector<const Fault*>& schedule, const Plan&
     count(stage, outcome);
 }
 
-/// So that each has its turn in the tests that run all the time.
-const Fault& fault_of_today() {
-    constexpr std::time_t day = 86'400;
-    return all_faults()[static_cast<size_t>(std::time(nullptr) / day) % all_faults().size()];
-}
-
 /// What its faults need.
 Ground ground_for(const std::vector<const Fault*>& schedule, const Probe& probe) {
     const auto wants = [&](Need need) {
@@ -172,7 +166,7 @@ std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
     std::vector<const Fault*> schedule;
     if (!plan.only.empty()) {
         for (const std::string& name : plan.only) {
-            schedule.push_back(name == todays ? &fault_of_today() : find_fault(name));
+            schedule.push_back(find_fault(name));
         }
         return schedule;
     }

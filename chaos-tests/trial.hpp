@@ -20,16 +20,13 @@ struct Case {
     std::chrono::milliseconds recovery{0};
 };
 
-/// What the fault of the day is called in a Plan: another one each day, all in turn.
-inline constexpr const char* todays = "today";
-
 /// nullptr: there is none.
 const Fault* find_fault(const std::string& name);
 
 struct Plan {
     uint64_t seed = 1;
     int faults = 8;  ///< at most
-    /// Names of faults, in this order, `todays` among them; empty: drawn by the seed.
+    /// Names of faults, in this order; empty: drawn by the seed.
     std::vector<std::string> only;
     /// No further fault after it.
     std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max();
