@@ -1,7 +1,6 @@
 #include "chaos-tests/trial.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <optional>
 
