@@ -156,7 +156,7 @@ void Lease::act(Place& place, const LeaseWish& wish) {
         case LeaseWish::Kind::Claim:
             place.at.look();
             publish(place, wish, nullptr);
-            if (all_run_out()) {
+            if (all_run_out() && nothing_is_in_the_way()) {
                 place.at.take(wish.epoch, false);
             }
             break;
@@ -212,6 +212,11 @@ bool Lease::all_run_out() const {
     });
 }
 
+bool Lease::nothing_is_in_the_way() const {
+    std::scoped_lock lock(mutex_);
+    return obstacle().empty();
+}
+
 void Lease::tick() {
     const auto said = read_fencer_file(options_.state_dir);
     std::scoped_lock lock(mutex_);
@@ -262,10 +267,11 @@ void Lease::write_file() {
     const LeaseFile now{boot_, end.value_or(BootTime{}), meant_open_, wish_.epoch,
                         holder ? options_.site : wish_.primary};
     const bool same = file_ && file_->boot == now.boot && file_->epoch == now.epoch &&
-                      file_->meant_open == now.meant_open && file_->primary == now.primary &&
-                      now.until >= file_->until && now.until < file_->until + file_step;
-    if (!same) {
-        write_lease_file(options_.state_dir, now);
+                      file_->meant_open == now.meant_open && file_->primary == now.primary;
+    const bool goes_on = same && now.until >= file_->until && now.until < file_->until + file_step;
+    if (!goes_on) {
+        // After a power cut the fencer needs to know all but when it ends.
+        write_lease_file(options_.state_dir, now, !same);
         file_ = now;
     }
 }

@@ -142,6 +142,7 @@ class Lease {
     void publish(Place& place, const LeaseWish& wish, const Error* problem);
     void count_in(const std::string& site);
     bool all_run_out() const;
+    bool nothing_is_in_the_way() const;
     bool is_enforced() const;
 
     // With mutex_ held:

@@ -71,19 +71,31 @@ std::string boot_id() {
     return id;
 }
 
+/// One that is there and cannot be read is a lease that has run out.
 std::optional<LeaseFile> read_lease_file(const fs::path& state_dir) {
-    return read_file<LeaseFile>(state_dir / "lease", [](const json& content) {
+    const fs::path path = state_dir / "lease";
+    std::error_code failure;
+    if (fs::status(path, failure).type() == fs::file_type::not_found) {
+        return std::nullopt;
+    }
+    const auto file = read_file<LeaseFile>(path, [](const json& content) {
         return LeaseFile{content.at("boot_id"), from_us(content.at("until_boottime_us")),
                          content.at("meant_open"), content.at("epoch"), content.at("primary")};
     });
+    return file ? file : LeaseFile{{}, BootTime{}, true, 0, {}};
 }
 
-void write_lease_file(const fs::path& state_dir, const LeaseFile& file) {
-    replace(state_dir / "lease", {{"boot_id", file.boot},
-                                  {"until_boottime_us", to_us(file.until)},
-                                  {"meant_open", file.meant_open},
-                                  {"epoch", file.epoch},
-                                  {"primary", file.primary}});
+void write_lease_file(const fs::path& state_dir, const LeaseFile& file, bool durably) {
+    const json content = {{"boot_id", file.boot},
+                          {"until_boottime_us", to_us(file.until)},
+                          {"meant_open", file.meant_open},
+                          {"epoch", file.epoch},
+                          {"primary", file.primary}};
+    if (durably) {
+        replace_durably(state_dir / "lease", content.dump() + "\n");
+    } else {
+        replace(state_dir / "lease", content);
+    }
 }
 
 std::optional<FencerFile> read_fencer_file(const fs::path& state_dir) {

@@ -56,7 +56,9 @@ struct PromisesFile {
 
 /// nullopt: there is none, or it cannot be understood (then it says nothing).
 std::optional<LeaseFile> read_lease_file(const std::filesystem::path& state_dir);
-void write_lease_file(const std::filesystem::path& state_dir, const LeaseFile& file);
+/// `durably`: also across a power cut.
+void write_lease_file(const std::filesystem::path& state_dir, const LeaseFile& file,
+                      bool durably = true);
 std::optional<FencerFile> read_fencer_file(const std::filesystem::path& state_dir);
 void write_fencer_file(const std::filesystem::path& state_dir, const FencerFile& file);
 /// Durable. Throws Error: Retry (the file cannot be read or written), Stop (it is damaged).

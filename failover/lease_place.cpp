@@ -131,7 +131,8 @@ void LeasePlace::give_back(const std::string& primary, uint64_t epoch) {
     look();
     const auto& record = seen_.record;
     if (record && record->holder() == site_ && primary != site_) {
-        write(successor(epoch, primary, record->enforced()));
+        // That primary may never have asked for it: only its own renewal says what stops it.
+        write(successor(epoch, primary, false));
     }
 }
 

@@ -87,15 +87,15 @@ LeasePassage Lease::passage(const v1::EpochRecord& record) const {
     if (wish_.kind != LeaseWish::Kind::Claim || witness.wish != wish_ || own.wish != wish_) {
         return {false, "looks at the lease of " + record.primary(), by_hand};
     }
+    if (const std::string why = obstacle(); !why.empty()) {
+        return {false, why, by_hand};
+    }
     if (witness.taken && own.taken) {
         return {true,
                 "the lease of " + record.primary() + " ran out: it was not renewed for " +
                     in_seconds(options_.times.lifetime + options_.times.margin) + ", neither at " +
                     options_.witness + " (the witness) nor on " + options_.site,
                 {}};
-    }
-    if (const std::string why = obstacle(); !why.empty()) {
-        return {false, why, by_hand};
     }
     for (const Seen* const seen : {&witness, &own}) {
         if (!seen->problem.empty()) {

@@ -332,6 +332,20 @@ TEST_F(OfTwo, SaysWhyItCannotWait) {
     EXPECT_THAT(obstacle(), HasSubstr("never asked this site for its lease in epoch 1"));
 }
 
+TEST_F(OfTwo, TakesNothingWhereTheEndOfALeaseProvesNothing) {
+    go(6s);
+    claim();
+    london.fenced_by_a_fencer = false;
+    go(18s);  // it renews, and says so
+    london_runs = false;
+    go(40s);
+    EXPECT_FALSE(sydney.lease->passage(record).open);
+    EXPECT_THAT(sydney.lease->passage(record).words, HasSubstr("no antipode-fencer that could"));
+    v1::Lease lease;
+    ASSERT_TRUE(lease.ParseFromString(witness().entries.at("lease").value));
+    EXPECT_EQ(lease.holder(), "london");
+}
+
 TEST_F(OfTwo, AProcessThatComesAfterGoesOnWithWhatWasPromised) {
     go(6s);
     cluster.servers["sydney"].down = true;
@@ -435,7 +449,7 @@ TEST(LeaseFile, FilesAreReadAsTheyWereWritten) {
     remove_closed_file(state);
     EXPECT_FALSE(read_closed_file(state));
     test::write_file(state / "lease", "{\"boot_id\":");
-    EXPECT_FALSE(read_lease_file(state));
+    EXPECT_EQ(duty_of(read_lease_file(state), false, "b", BootTime(1s)), FencerDuty::Close);
     test::write_file(state / "fencer.closed", "");
     EXPECT_THROW(static_cast<void>(read_closed_file(state)), Error);
 }

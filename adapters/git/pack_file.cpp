@@ -13,6 +13,7 @@
 
 #include "adapters/git/files.hpp"
 #include "base/digest.hpp"
+#include "base/error.hpp"
 
 namespace antipode::git {
 namespace {
@@ -191,23 +192,30 @@ std::vector<std::filesystem::path> indexes_of_about(const std::filesystem::path&
     return indexes;
 }
 
-/// How much of a pack of `size` bytes is behind the first object that is none of `oids`, which are
-/// sorted: what git adds for differences to build on comes last.
-uint64_t bytes_else(const std::filesystem::path& index, uint64_t size,
-                    const std::vector<std::string>& oids) {
+/// Those that an index names beside `oids`, which are sorted, if that is all of them and the others
+/// take no more than `most_bytes` at the end of the pack of `size` bytes.
+std::optional<std::vector<std::string>> others_in(const std::filesystem::path& index, uint64_t size,
+                                                  const std::vector<std::string>& oids,
+                                                  uint64_t most_bytes) {
     const Mapped mapped(index);
     const auto tables = tables_of(mapped.bytes(), sha1_bytes);
-    if (!tables || !tables->large_offsets.empty()) {
-        return size;
+    if (!tables || !tables->large_offsets.empty() || size < sha1_bytes) {
+        return std::nullopt;
     }
-    uint64_t first = size - std::min<uint64_t>(size, sha1_bytes);
+    const uint64_t end = size - sha1_bytes;
+    std::vector<std::string> others;
     for (size_t i = 0; i < tables->count; ++i) {
-        const std::string oid(tables->oids.substr(i * sha1_bytes, sha1_bytes));
-        if (!std::binary_search(oids.begin(), oids.end(), oid)) {
-            first = std::min<uint64_t>(first, number_at(tables->offsets, i * 4));
+        std::string oid(tables->oids.substr(i * sha1_bytes, sha1_bytes));
+        if (std::binary_search(oids.begin(), oids.end(), oid)) {
+            continue;
         }
+        if (number_at(tables->offsets, i * 4) + most_bytes < end) {
+            return std::nullopt;
+        }
+        others.push_back(std::move(oid));
     }
-    return size - std::min<uint64_t>(size, sha1_bytes) - first;
+    const bool has_all = tables->count == oids.size() + others.size();
+    return has_all ? std::optional(std::move(others)) : std::nullopt;
 }
 
 }  // namespace
@@ -259,18 +267,22 @@ std::vector<std::string> not_named(const std::filesystem::path& index,
     return others;
 }
 
-std::filesystem::path pack_of(const std::filesystem::path& directory, std::vector<std::string> oids,
-                              uint64_t most_else) {
+std::optional<HoldingPack> pack_of(const std::filesystem::path& directory,
+                                   std::vector<std::string> oids, uint64_t most_else) {
     std::sort(oids.begin(), oids.end());
     for (const std::filesystem::path& index : indexes_of_about(directory, oids.size())) {
-        const auto pack = std::filesystem::path(index).replace_extension(".pack");
-        std::error_code gone;
-        const uint64_t size = std::filesystem::file_size(pack, gone);
-        if (!gone && not_named(index, oids).empty() && bytes_else(index, size, oids) <= most_else) {
-            return pack;
+        try {
+            const auto pack = std::filesystem::path(index).replace_extension(".pack");
+            if (auto others = others_in(index, std::filesystem::file_size(pack), oids, most_else)) {
+                return HoldingPack{pack, std::move(*others)};
+            }
+        } catch (const Error&) {
+            continue;  // git has just taken it away
+        } catch (const std::filesystem::filesystem_error&) {
+            continue;
         }
     }
-    return {};
+    return std::nullopt;
 }
 
 size_t objects_in_pack(std::string_view pack) {

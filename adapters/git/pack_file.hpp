@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,10 +25,15 @@ std::string refuse_index(const std::filesystem::path& index, const std::filesyst
 std::vector<std::string> not_named(const std::filesystem::path& index,
                                    const std::vector<std::string>& oids);
 
-/// A pack in `directory` with these objects (raw, SHA-1), and behind them at most `most_else` bytes
-/// of others, which they may build on; empty: there is none, or it is not among the newest.
-std::filesystem::path pack_of(const std::filesystem::path& directory, std::vector<std::string> oids,
-                              uint64_t most_else);
+struct HoldingPack {
+    std::filesystem::path file;
+    std::vector<std::string> others;  ///< objects that nobody asked for
+};
+/// A pack in `directory` with these objects (raw, SHA-1; each once), and behind them at most
+/// `most_else` bytes of others, which they may build on; nullopt: there is none, or it is not among
+/// the newest.
+std::optional<HoldingPack> pack_of(const std::filesystem::path& directory,
+                                   std::vector<std::string> oids, uint64_t most_else);
 
 /// As the head of a pack says; 0: it is none.
 size_t objects_in_pack(std::string_view pack);

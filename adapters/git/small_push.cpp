@@ -31,6 +31,8 @@ constexpr size_t most_refs = 64;
 /// As they are, not compressed: git makes deltas against what the other side has, which pays for
 /// what is larger.
 constexpr size_t most_bytes = 64 * 1024;
+/// What a pack that is sent as it came may unpack to, in a daemon's memory on the other side.
+constexpr size_t most_pushed_bytes = 16 * 1024 * 1024;
 
 /// What is not plain. Never leaves this file.
 struct NotPlain {};
@@ -249,6 +251,12 @@ struct SmallPush::Opened {
         }
         return objects.get();
     }
+    size_t size_of(const git_oid& id) {
+        size_t size = 0;
+        git_object_t type = GIT_OBJECT_INVALID;
+        check(git_odb_read_header(&size, &type, odb(), &id));
+        return size;
+    }
 };
 
 /// An object that is to be sent.
@@ -277,11 +285,9 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
     std::vector<Met> met;
     size_t bytes = 0;
     const auto note = [&](const git_oid& id, git_object_t, const std::string& name) {
-        if (bytes <= most_bytes) {
-            size_t size = 0;
-            git_object_t type = GIT_OBJECT_INVALID;
-            check(git_odb_read_header(&size, &type, opened_->odb(), &id));
-            bytes += size;
+        bytes += opened_->size_of(id);
+        if (bytes > most_pushed_bytes) {
+            throw NotPlain{};
         }
         met.push_back({id, name});
     };
@@ -289,23 +295,29 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
     if (met.empty()) {
         return MadePack{};
     }
-    return bytes <= most_bytes ? MadePack{build(met), {}} : MadePack{{}, pushed_pack(met)};
+    return bytes <= most_bytes ? MadePack{build(met), {}} : MadePack{{}, pushed_pack(met, bytes)};
 } catch (const NotPlain&) {
     return std::nullopt;
 }
 
 /// git keeps a push of a hundred objects or more as it came (git-config(1), receive.unpackLimit),
 /// and adds what its differences build on.
-std::filesystem::path SmallPush::pushed_pack(const std::vector<Met>& met) const {
+std::filesystem::path SmallPush::pushed_pack(const std::vector<Met>& met, size_t bytes) {
     std::vector<std::string> oids;
     for (const Met& object : met) {
         oids.push_back(raw(object.id));
     }
-    const auto file = pack_of(opened_->git_dir / "objects" / "pack", std::move(oids), most_bytes);
-    if (file.empty()) {
+    const auto pack = pack_of(opened_->git_dir / "objects" / "pack", std::move(oids), most_bytes);
+    if (!pack) {
         throw NotPlain{};
     }
-    return file;
+    for (const std::string& other : pack->others) {
+        bytes += opened_->size_of(oid_of(other));
+    }
+    if (bytes > most_pushed_bytes) {
+        throw NotPlain{};
+    }
+    return pack->file;
 }
 
 std::string SmallPush::build(const std::vector<Met>& met) {

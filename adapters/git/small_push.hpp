@@ -49,7 +49,7 @@ class SmallPush {
     explicit SmallPush(std::unique_ptr<Opened> opened);
 
     std::string build(const std::vector<Met>& met);
-    std::filesystem::path pushed_pack(const std::vector<Met>& met) const;
+    std::filesystem::path pushed_pack(const std::vector<Met>& met, size_t bytes);
     std::set<std::string> ref_values();
 
     std::unique_ptr<Opened> opened_;

@@ -136,6 +136,17 @@ TEST_F(SmallPushes, SendAPushOfManyObjectsAsItCame) {
     EXPECT_FALSE(SmallPush::open(pushed)->make_pack({raw(changed)}, {raw(before)}));
 }
 
+TEST_F(SmallPushes, SendNothingAsItCameThatUnpacksToMuch) {
+    const auto pushed = directory_ / "pushed.git";
+    test::git({"init", "--quiet", "--bare", pushed.string()});
+    const std::string many = make_large({{"zeros", std::string(17 << 20, '\0')}}, first_);
+    for (const std::string& commit : {first_, many}) {
+        test::git({"-C", from_.string(), "push", "--quiet", pushed.string(),
+                   commit + ":refs/heads/main"});
+    }
+    EXPECT_FALSE(SmallPush::open(pushed)->make_pack({raw(many)}, {raw(first_)}));
+}
+
 TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
     const auto push = SmallPush::open(to_);
     EXPECT_FALSE(push->prove({raw(second_)}, {}));

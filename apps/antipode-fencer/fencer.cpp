@@ -83,8 +83,18 @@ bool Fencer::step() {
 
 void Fencer::look() {
     const auto lease = failover::read_lease_file(config_.state_dir);
-    const auto closed = failover::read_closed_file(config_.state_dir);
-    switch (failover::duty_of(lease, closed.has_value(), boot_, clock_.boot_now())) {
+    std::optional<ClosedFile> closed = unwritten_;
+    std::optional<Error> unreadable;
+    try {
+        closed = closed ? closed : failover::read_closed_file(config_.state_dir);
+    } catch (const Error& error) {
+        unreadable = error;
+    }
+    const FencerDuty duty = failover::duty_of(lease, closed.has_value(), boot_, clock_.boot_now());
+    if (unreadable && duty != FencerDuty::Close) {
+        throw Error(*unreadable);
+    }
+    switch (duty) {
         case FencerDuty::Nothing:
             return say("idle");
         case FencerDuty::Watch:
@@ -98,7 +108,7 @@ void Fencer::look() {
             const FenceLock lock(config_.state_dir, patience_to_lift);
             if (duty_now() == FencerDuty::Forget) {
                 spdlog::info("antipoded has taken over what was closed here");
-                failover::remove_closed_file(config_.state_dir);
+                forget_closed();
             }
             checked_.reset();
             return say("idle");
@@ -107,9 +117,13 @@ void Fencer::look() {
 }
 
 FencerDuty Fencer::duty_now() const {
-    return failover::duty_of(failover::read_lease_file(config_.state_dir),
-                             failover::read_closed_file(config_.state_dir).has_value(), boot_,
-                             clock_.boot_now());
+    const auto lease = failover::read_lease_file(config_.state_dir);
+    const BootTime now = clock_.boot_now();
+    // Whether something was closed makes no difference to whether it is to be.
+    const FencerDuty duty = failover::duty_of(lease, true, boot_, now);
+    const bool has_closed =
+        duty == FencerDuty::Close || unwritten_ || failover::read_closed_file(config_.state_dir);
+    return failover::duty_of(lease, has_closed, boot_, now);
 }
 
 void Fencer::close(const LeaseFile& lease, std::optional<ClosedFile> closed) {
@@ -144,27 +158,45 @@ void Fencer::close(const LeaseFile& lease, std::optional<ClosedFile> closed) {
     }
     checked_.reset();
     // Before it is closed: what was closed and is not written down would never be lifted.
-    ClosedFile all = closed.value_or(ClosedFile{lease.epoch, {}});
+    ClosedFile all = unwritten_.value_or(closed.value_or(ClosedFile{lease.epoch, {}}));
     const failover::FenceParts open = fences_.open_parts();
     all.parts.command = all.parts.command || open.command;
     all.parts.databases.insert(open.databases.begin(), open.databases.end());
     all.parts.repositories.insert(open.repositories.begin(), open.repositories.end());
-    failover::write_closed_file(config_.state_dir, all);
+    std::optional<Error> unwritten;
+    try {
+        failover::write_closed_file(config_.state_dir, all);
+        unwritten_.reset();
+    } catch (const Error& error) {
+        unwritten = error;  // a full disk keeps nobody out
+        unwritten_ = all;
+    }
     fences_.shut_without_lease();
+    if (unwritten) {
+        throw Error(*unwritten);
+    }
     checked_ = clock_.boot_now();
     spdlog::warn("the fences are closed; that took {} ms",
                  std::chrono::duration_cast<std::chrono::milliseconds>(*checked_ - begun).count());
     say("closed");
 }
 
+void Fencer::forget_closed() {
+    failover::remove_closed_file(config_.state_dir);
+    unwritten_.reset();
+}
+
 void Fencer::lift(const ClosedFile& closed) {
     say("lifting", said_.problem);
     const FenceLock lock(config_.state_dir, patience_to_lift);
-    if (duty_now() != FencerDuty::Lift) {
+    const auto lease = failover::read_lease_file(config_.state_dir);
+    if (duty_now() != FencerDuty::Lift || !lease) {
         return;
     }
-    fences_.lift(closed.parts);
-    failover::remove_closed_file(config_.state_dir);
+    if (lease->epoch == closed.epoch) {
+        fences_.lift(closed.parts);
+    }  // else antipoded has opened everything since, for that epoch
+    forget_closed();
     checked_.reset();
     spdlog::info("{} holds the lease again: the fences that were closed here are open",
                  config_.site);
@@ -182,16 +214,18 @@ void Fencer::say(const std::string& state, const std::string& problem) {
         return;
     }
     said_ = {boot_, now, state, problem};
-    failover::write_fencer_file(config_.state_dir, said_);
-    written_ = now;
+    try {
+        failover::write_fencer_file(config_.state_dir, said_);
+        written_ = now;
+    } catch (const Error& error) {
+        if (news) {
+            spdlog::error("{}: {}", state, error.describe());
+        }
+    }
 }
 
 void Fencer::fail(const Error& error) {
-    try {
-        say(said_.state.empty() ? "watching" : said_.state, error.describe());
-    } catch (const Error& also) {
-        said_.problem = error.describe() + "; " + also.what();
-    }
+    say(said_.state.empty() ? "watching" : said_.state, error.describe());
 }
 
 std::string describe_lease(const Config& config, const Clock& clock) {

@@ -40,6 +40,7 @@ class Fencer {
     void look();
     void close(const failover::LeaseFile& lease, std::optional<failover::ClosedFile> closed);
     void lift(const failover::ClosedFile& closed);
+    void forget_closed();
     failover::FencerDuty duty_now() const;
     void say(const std::string& state, const std::string& problem = {});
     void fail(const Error& error);
@@ -51,6 +52,7 @@ class Fencer {
     failover::FencerFile said_;
     std::optional<BootTime> written_;  ///< when said_ was, last
     std::optional<BootTime> checked_;  ///< that the fences hold, since they were closed
+    std::optional<failover::ClosedFile> unwritten_;  ///< what was closed, where no file says so
 };
 
 /// What the files say, in a line, for people. Changes nothing.

@@ -78,6 +78,39 @@ TEST_F(OfASite, IsClosedThreeSecondsBeforeItsLeaseEndsAndOpenWhenItHoldsAgain) {
     EXPECT_FALSE(failover::read_closed_file(config_.state_dir));
 }
 
+TEST_F(OfASite, IsClosedWithALeaseThatCannotBeRead) {
+    test::write_file(config_.state_dir / "lease", "");
+    EXPECT_TRUE(fencer_->step());
+    expect_closed();
+}
+
+TEST_F(OfASite, IsClosedAlsoWhereNothingCanBeWrittenDown) {
+    renew();
+    EXPECT_TRUE(fencer_->step());
+    const auto in_the_way = config_.state_dir / "fencer.closed";
+    test::write_file(in_the_way / "x", "");
+    std::filesystem::remove(config_.state_dir / "fencer");
+    test::write_file(config_.state_dir / "fencer" / "x", "");
+    clock_.advance(15s);
+    EXPECT_FALSE(fencer_->step());
+    expect_closed();
+    renew();
+    std::filesystem::remove_all(in_the_way);
+    EXPECT_TRUE(fencer_->step()) << fencer_->said().problem;
+    expect_open();
+}
+
+TEST_F(OfASite, OpensNothingThatItClosedInAnEarlierEpoch) {
+    renew(0s);
+    EXPECT_TRUE(fencer_->step());
+    expect_closed();
+    failover::write_lease_file(config_.state_dir,
+                               {failover::boot_id(), clock_.boot_now() + 15s, true, 3, "london"});
+    EXPECT_TRUE(fencer_->step());
+    expect_closed();
+    EXPECT_FALSE(failover::read_closed_file(config_.state_dir));
+}
+
 TEST_F(OfASite, OpensOnlyWhatItHasClosedAlsoAfterItWasKilled) {
     test::write_file(hook("wiki"), "closed for repairs\n");
     renew(0s);

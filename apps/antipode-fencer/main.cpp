@@ -7,6 +7,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "apps/antipode-fencer/fencer.hpp"
 #include "base/error.hpp"
@@ -58,6 +60,16 @@ void watch(antipode::Fencer& fencer, const sigset_t& signals) {
     spdlog::info("stopping; the fences stay as they are");
 }
 
+/// What it writes there antipoded must be able to read and to lock.
+void must_be_owner(const std::filesystem::path& state_dir) {
+    struct stat info {};
+    if (stat(state_dir.c_str(), &info) == 0 && info.st_uid != geteuid()) {
+        throw antipode::Error(antipode::Reaction::Stop,
+                              "state_dir " + state_dir.string() + " is another user's",
+                              "run antipode-fencer as antipoded's user");
+    }
+}
+
 int run(const Options& options) {
     const sigset_t signals = block_signals();
     const antipode::SystemClock clock;
@@ -70,6 +82,7 @@ int run(const Options& options) {
         std::cout << antipode::describe_lease(config, clock) << "\n";
         return 0;
     }
+    must_be_owner(config.state_dir);
     const antipode::FencerLock lock(config.state_dir);
     antipode::Fencer fencer(config, clock);
     if (options.once) {

@@ -241,6 +241,10 @@ bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record) {
 }
 
 failover::Hands::Passage SiteHands::take_lease(const v1::EpochRecord& record) {
+    if (lease_ == nullptr && record.fenced_by().empty()) {
+        return {false, "nobody says that " + record.primary() + " is off, and there is no witness",
+                "antipode promote " + config_.site + " --fenced-by \"how you did that\""};
+    }
     return lease_ == nullptr ? Passage{} : lease_->passage(record);
 }
 
