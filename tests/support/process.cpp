@@ -76,6 +76,9 @@ Prepared prepare(std::vector<std::string>& command, const Process::Options& opti
     dup2(input, 0);
     dup2(output, 1);
     dup2(error, 2);
+    // What another thread has open at this moment (std::ofstream does not say O_CLOEXEC) would stay
+    // open for as long as a server runs, and keep its file system mounted.
+    close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     if (prepared.change_user &&
         (setgroups(0, nullptr) != 0 || setgid(prepared.gid) != 0 || setuid(prepared.uid) != 0)) {
         _exit(126);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/temporary_directory.hpp"
+
 namespace antipode::test {
 namespace {
 
@@ -67,6 +69,15 @@ TEST_P(DyingWithTheTest, WhateverItsUser) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AsItselfAndAsAnother, DyingWithTheTest, testing::Bool());
+
+TEST(Program, HasNothingOpenThatAnotherThreadHas) {
+    const TemporaryDirectory directory;
+    const std::filesystem::path file = directory / "written";
+    const std::ofstream writer(file);  // does not say O_CLOEXEC
+    const std::string looked = must_run({"sh", "-c", "ls -l /proc/$$/fd"});
+    EXPECT_NE(looked.find("1 -> "), std::string::npos) << looked;
+    EXPECT_EQ(looked.find(file.string()), std::string::npos) << looked;
+}
 
 TEST(ChildrenOf, AreThoseThatRun) {
     const Process one({"sleep", "600"}, {});
