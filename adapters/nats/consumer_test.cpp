@@ -12,28 +12,37 @@ namespace {
 
 using namespace std::chrono_literals;
 
+JetStream::Options options_at(const test::NatsServer& server) {
+    return {.endpoint = {server.url(), {}, "test"},
+            .name = "S",
+            .subjects = "s.>",
+            .create = true,
+            .max_bytes = 1 << 26,
+            .drop_oldest_when_full = false,
+            .store_dir = {}};
+}
+
+std::vector<std::string> consumers_of(jsCtx* context) {
+    jsConsumerNamesList* raw = nullptr;
+    EXPECT_EQ(js_ConsumerNames(&raw, context, "S", nullptr, nullptr), NATS_OK);
+    const Handle<jsConsumerNamesList, jsConsumerNamesList_Destroy> names(raw);
+    return {names->List, names->List + names->Count};
+}
+
 void delete_consumers(const Endpoint& endpoint) {
     const Connection connection = connect(endpoint);
     const Context context = jetstream(connection.get());
-    jsConsumerNamesList* raw = nullptr;
-    ASSERT_EQ(js_ConsumerNames(&raw, context.get(), "S", nullptr, nullptr), NATS_OK);
-    const Handle<jsConsumerNamesList, jsConsumerNamesList_Destroy> names(raw);
-    EXPECT_GT(names->Count, 0);
-    for (int i = 0; i < names->Count; ++i) {
-        EXPECT_EQ(js_DeleteConsumer(context.get(), "S", names->List[i], nullptr, nullptr), NATS_OK);
+    const auto consumers = consumers_of(context.get());
+    EXPECT_FALSE(consumers.empty());
+    for (const std::string& name : consumers) {
+        EXPECT_EQ(js_DeleteConsumer(context.get(), "S", name.c_str(), nullptr, nullptr), NATS_OK);
     }
 }
 
 TEST(Consumer, AReaderWhoseConsumerTheServerForgotReadsOn) {
     const test::TemporaryDirectory directory;
     const test::NatsServer server{directory / "nats"};
-    const JetStream::Options options{.endpoint = {server.url(), {}, "test"},
-                                     .name = "S",
-                                     .subjects = "s.>",
-                                     .create = true,
-                                     .max_bytes = 1 << 26,
-                                     .drop_oldest_when_full = false,
-                                     .store_dir = {}};
+    const JetStream::Options options = options_at(server);
     const std::vector<OutgoingMessage> one = {{"s.x", "content"}};
     JetStream writer(options);
     writer.append(0, one);
@@ -42,6 +51,27 @@ TEST(Consumer, AReaderWhoseConsumerTheServerForgotReadsOn) {
     delete_consumers(options.endpoint);
     writer.append(1, one);
     EXPECT_TRUE(test::eventually([&] { return !reader.read(2, 50ms).empty(); }));
+}
+
+/// The library's thread delivers into the old subscription at that moment.
+TEST(Consumer, AReaderGoesElsewhereWhileMessagesCome) {
+    const test::TemporaryDirectory directory;
+    const test::NatsServer server{directory / "nats"};
+    const JetStream::Options options = options_at(server);
+    JetStream writer(options);
+    const std::vector<OutgoingMessage> many(500, {"s.x", std::string(100, 'c')});
+    for (uint64_t written = 0; written < 5000; written += many.size()) {
+        writer.append(written, many);
+    }
+    JetStream reader(options);
+    for (uint64_t i = 0; i < 500; ++i) {
+        const uint64_t first = 1 + i * 7 % 100;
+        std::vector<StoredMessage> messages;
+        ASSERT_TRUE(test::eventually([&] { return !(messages = reader.read(first, 1s)).empty(); }));
+        EXPECT_EQ(messages.front().sequence, first);
+    }
+    const Connection connection = connect(options.endpoint);
+    EXPECT_EQ(consumers_of(jetstream(connection.get()).get()).size(), 1U);
 }
 
 }  // namespace

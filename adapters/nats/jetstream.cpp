@@ -79,10 +79,7 @@ struct Session {
 
     ~Session() {
         // First end the threads that call back, then free what they call back into.
-        subscription.reset();
-        if (connection) {
-            natsConnection_Close(connection.get());
-        }
+        close(connection.get(), subscription);
         publisher.reset();
         context.reset();
         connection.reset();
@@ -173,7 +170,9 @@ struct JetStream::State {
     /// cost a round trip. The server sends at most 32 MiB ahead (its flow control), and wants a
     /// sign of life with that.
     void subscribe(Session& current, uint64_t sequence) const {
-        current.subscription.reset();
+        if (current.subscription) {
+            end(current.connection.get(), current.subscription);
+        }
         jsSubOptions sub;
         check(jsSubOptions_Init(&sub), what("reading"));
         sub.Stream = options.name.c_str();

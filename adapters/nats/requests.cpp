@@ -55,7 +55,7 @@ struct Responder::State {
 
     std::string what() const { return "answering requests at " + endpoint.url; }
     void drop() {
-        subscription.reset();
+        close(connection.get(), subscription);
         connection.reset();
     }
 };

@@ -61,4 +61,17 @@ Context jetstream(natsConnection* connection) {
     return context;
 }
 
+void end(natsConnection* connection, Subscription& subscription) {
+    // A server that does not know the consumer any more has nothing to forget.
+    (void)natsSubscription_Unsubscribe(subscription.get());
+    // What answers is behind all that the thread was delivering.
+    check(natsConnection_FlushTimeout(connection, request_timeout_ms), "leaving a subscription");
+    subscription.reset();
+}
+
+void close(natsConnection* connection, Subscription& subscription) noexcept {
+    natsConnection_Close(connection);
+    subscription.reset();
+}
+
 }  // namespace antipode::nats

@@ -28,4 +28,14 @@ Connection connect(const Endpoint& endpoint);
 /// A JetStream context on `connection`.
 Context jetstream(natsConnection* connection);
 
+/// Takes no more messages, and lets the server forget the consumer; the connection goes on. Waits
+/// for the server, as the library's thread (3.4) may still be delivering into what is freed
+/// otherwise. Throws Error{Retry}; then the connection must be closed before `subscription` is
+/// freed.
+void end(natsConnection* connection, Subscription& subscription);
+
+/// Ends the connection, and with it the library's threads, then the subscription. Either may be
+/// null.
+void close(natsConnection* connection, Subscription& subscription) noexcept;
+
 }  // namespace antipode::nats
