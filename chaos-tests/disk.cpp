@@ -116,11 +116,16 @@ void Disk::fill() {
         mount_memory("size=" + std::to_string(used + left_bytes), MS_REMOUNT);
         return;
     }
-    const uint64_t free_bytes = room.f_bavail * room.f_frsize;
     const int file = open(filler().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0 || free_bytes <= left_bytes ||
-        posix_fallocate(file, 0, static_cast<off_t>(free_bytes - left_bytes)) != 0) {
+    if (file < 0) {
         fail("filling", base_);
+    }
+    // What is free is not free in one piece, and the file's list of pieces needs room, too.
+    off_t filled = 0;
+    for (uint64_t piece = room.f_bavail * room.f_frsize; piece >= left_bytes; piece /= 2) {
+        while (fallocate(file, 0, filled, static_cast<off_t>(piece)) == 0) {
+            filled += static_cast<off_t>(piece);
+        }
     }
     close(file);
 }
