@@ -22,6 +22,10 @@ std::string copied_fact(const StoreId& store) {
     return "copied:" + store.to_string();
 }
 
+std::string settling_fact(const StoreId& store) {
+    return "settling:" + store.to_string();
+}
+
 bool may_want_room(const Result& result) {
     return result.kind == Result::Kind::Failed && result.failure == FailureClass::Transient;
 }
@@ -147,6 +151,13 @@ void Receiver::persist(SteadyTime now) {
     registry_.set_lanes(moved, facts);
     look_at_gaps();
     order_.update_recovery();
+    std::erase_if(settling_, [&](const StoreId& store) {
+        if (order_.recovery().is_settling(store)) {
+            return false;
+        }
+        registry_.forget_fact(settling_fact(store));
+        return true;
+    });
 }
 
 void Receiver::look_at_gaps() {
@@ -366,6 +377,18 @@ void Receiver::set_copied(const StoreId& store, const DatabasePosition& position
         order_.set_copying(store, true);
         order_.set_copying(store, false);
     }
+    const std::string epoch = std::to_string(options_.epoch) + " ";
+    if (was_copying) {
+        registry_.set_fact(settling_fact(store), epoch + position.lsn.to_string());
+    }
+    // Of another epoch it is a place in another server's log.
+    const auto known = registry_.fact(settling_fact(store));
+    const auto lsn =
+        known && known->starts_with(epoch) ? Lsn::parse(known->substr(epoch.size())) : std::nullopt;
+    if (lsn) {
+        order_.recovery().copied(store, *lsn);
+        settling_.insert(store);
+    }
     stands_at(store, position);
     copies_.erase(store);
 }
@@ -459,6 +482,7 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
             lane.copy_since = copy->second.since;
         }
         lane.copying = copying_.contains(store);
+        lane.settling = order_.recovery().is_settling(store);
         lane.took = order_.latencies(store).lately(clock_.steady_now());
         lanes.push_back(std::move(lane));
     }

@@ -30,6 +30,8 @@ struct ReceiverLaneStatus {
     std::optional<CopyProgress> copy;
     TimePoint copy_since;  ///< when this run of it began
     bool copying = false;
+    /// Its copy has ended, and its rows may name what has not come yet.
+    bool settling = false;
     bool gap = false;
     uint64_t items = 0;     ///< that exist, with the digest that the primary computed
     uint64_t unproven = 0;  ///< of them: their content is still to be read
@@ -145,6 +147,7 @@ class Receiver {
     };
     std::map<StoreId, Copy> copies_;
     std::set<StoreId> copying_;
+    std::set<StoreId> settling_;                         ///< of which a fact says so
     size_t out_ = 0;                                     ///< workers that hold tasks
     std::map<StoreId, std::set<std::string>> applying_;  ///< items of the tasks that are out
     bool paused_ = false;  ///< the order begins again: no task is handed out

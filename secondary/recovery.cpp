@@ -45,6 +45,7 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
         lane.head = said.head();
         lane.session = position.session;
         lane.decoded_through = Lsn{said.decoded_through_lsn()};
+        note_clock(*store, said, lane.marker_clock);
     }
     pending_.push_back(std::move(pending));
     thin(pending_);
@@ -56,6 +57,15 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
             // The clock was set back: that instant is yet to come.
             value_.reset();
         }
+    }
+}
+
+void RecoveryPoint::note_clock(const StoreId& store, const v1::Marker::Lane& said,
+                               TimePoint clock) {
+    const auto copied = copied_.find(store);
+    if (copied != copied_.end() && copied->second.lsn <= Lsn{said.decoded_through_lsn()}) {
+        // A clock that was set back would have it wait for that long.
+        copied->second.at = std::min(copied->second.at.value_or(clock), clock);
     }
 }
 
@@ -129,18 +139,34 @@ bool RecoveryPoint::lacks_rows(const Pending& marker, const StoreId& store) cons
            applied->second < commit->second;
 }
 
-void RecoveryPoint::reached(const Pending& marker,
-                            const std::optional<Position>& oldest_exception) {
-    if (oldest_exception && *oldest_exception < marker.position) {
-        return;
-    }
+/// Of all stores; nullopt: one lane proves nothing, so neither does the whole.
+std::optional<TimePoint> RecoveryPoint::least_captured(const Pending& marker) const {
     std::optional<TimePoint> least;
     for (const StoreId& store : stores_) {
         const auto captured = marker.captured.find(store);
         if (captured == marker.captured.end() || !captured->second) {
-            return;  // one lane proves nothing: neither does the whole
+            return std::nullopt;
         }
         least = least ? std::min(*least, *captured->second) : *captured->second;
+    }
+    return least;
+}
+
+void RecoveryPoint::settle(TimePoint captured) {
+    std::erase_if(copied_, [&](const auto& entry) {
+        return entry.second.at && *entry.second.at <= captured;
+    });
+}
+
+void RecoveryPoint::reached(const Pending& marker,
+                            const std::optional<Position>& oldest_exception) {
+    const auto least = least_captured(marker);
+    const bool is_gap = oldest_exception == Position{};
+    if (least && !is_gap) {
+        settle(*least);
+    }
+    if (oldest_exception && *oldest_exception < marker.position) {
+        return;
     }
     const bool is_over = least && *least <= newest_.at;
     if (is_over && (!value_ || *value_ < *least)) {

@@ -29,6 +29,12 @@ class RecoveryPoint {
     /// is: rows are missing that the stream does not bring.
     void applied(const StoreId& database, Lsn lsn) { applied_[database] = lsn; }
 
+    /// It was copied, or compared, and its rows are of that place: what they name may be still to
+    /// come.
+    void copied(const StoreId& database, Lsn lsn) { copied_[database] = {lsn, {}}; }
+    /// Until everything is applied that was captured before those rows were read.
+    bool is_settling(const StoreId& database) const { return copied_.contains(database); }
+
     /// nullopt: unknown. Never later than the primary's clock: where that is set back, it is known
     /// again once something is proven by the new time.
     std::optional<TimePoint> value() const { return value_; }
@@ -75,6 +81,9 @@ class RecoveryPoint {
         std::set<StoreId> lanes_to_come;
     };
     bool lacks_rows(const Pending& marker, const StoreId& store) const;
+    void note_clock(const StoreId& store, const v1::Marker::Lane& said, TimePoint clock);
+    std::optional<TimePoint> least_captured(const Pending& marker) const;
+    void settle(TimePoint captured);
     void reached(const Pending& marker, const std::optional<Position>& oldest_exception);
     void pass_rows();
 
@@ -89,6 +98,11 @@ class RecoveryPoint {
     Position rows_are_past_;
     std::map<StoreId, Lane> lanes_;
     std::map<StoreId, Lsn> applied_;
+    struct Copied {
+        Lsn lsn;
+        std::optional<TimePoint> at;  ///< the primary's clock, when it had decoded that far
+    };
+    std::map<StoreId, Copied> copied_;  ///< databases whose rows are newer than what they name
     std::optional<TimePoint> value_;
     Position proven_by_;
 };

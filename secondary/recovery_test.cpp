@@ -25,6 +25,7 @@ class RecoveryTest : public testing::Test {
             lane.set_store(store.to_string());
             lane.set_captured_through_us(proven * 1'000'000);
             lane.set_last_commit_lsn(500);
+            lane.set_decoded_through_lsn(decoded_);
             lane.set_open_from(position.number);
         };
         marker.set_clock_us(std::max(database_second, blobs_second) * 1'000'000);
@@ -38,6 +39,7 @@ class RecoveryTest : public testing::Test {
         point_.advance({{database, of_database}, {blobs, of_blobs}}, exception);
     }
     RecoveryPoint point_{{database, blobs}};
+    uint64_t decoded_ = 500;
 };
 
 TEST_F(RecoveryTest, IsUnknownAtFirst) {
@@ -134,6 +136,40 @@ TEST_F(RecoveryTest, StaysTrueAndBoundedFarBehind) {
     EXPECT_LE(*value, second(12'500));
     EXPECT_GE(*value, second(12'490));
     EXPECT_EQ(point_.lanes().at(blobs).reached, at(50'000));
+}
+
+TEST_F(RecoveryTest, RowsThatWereCopiedSettleOnceWhatTheyNameIsThere) {
+    point_.copied(database, Lsn{600});
+    marker(at(10), 50, 50);
+    finished(at(10), at(10));
+    EXPECT_TRUE(point_.is_settling(database)) << "that was captured before they were read";
+    decoded_ = 600;
+    marker(at(20), 60, 55);
+    finished(at(20), at(20));
+    EXPECT_TRUE(point_.is_settling(database)) << "files are not captured up to that moment";
+    marker(at(30), 65, 60);
+    finished(at(30), at(28));
+    EXPECT_TRUE(point_.is_settling(database)) << "files are captured, and not applied";
+    finished(at(30), at(29));
+    EXPECT_FALSE(point_.is_settling(database));
+}
+
+TEST_F(RecoveryTest, CopiedRowsDoNotSettleBesideAGapButBesideAnItemThatFailed) {
+    point_.copied(database, Lsn{500});
+    marker(at(10), 50, 50);
+    finished(at(10), at(10), Position{});
+    EXPECT_TRUE(point_.is_settling(database));
+    marker(at(20), 60, 60);
+    finished(at(20), at(20), at(5));
+    EXPECT_FALSE(point_.is_settling(database));
+}
+
+TEST_F(RecoveryTest, CopiedRowsSettleAlsoWhereThePrimarysClockIsSetBack) {
+    point_.copied(database, Lsn{500});
+    marker(at(10), 5000, 4000);
+    marker(at(20), 60, 60);
+    finished(at(20), at(20));
+    EXPECT_FALSE(point_.is_settling(database));
 }
 
 }  // namespace

@@ -510,6 +510,10 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
                           : "initial copy";
         return "copying";
     }
+    if (lane.settling) {
+        reason = "its rows are newer than files and repositories: waiting for those";
+        return "copying";
+    }
     if (!lane.order.problem.empty()) {
         reason = lane.order.problem;
         return "degraded";
