@@ -46,13 +46,12 @@ void cut_power_and_lose_broker(Stage& stage) {
     stage.sites.heal();
 }
 
-/// strace has the calls of a kind fail, from the N-th on, `many` times.
-void launch_failing(Site& site, const std::string& call, size_t first, size_t many) {
+/// strace has these calls of a kind fail (strace(1), when=).
+void launch_failing(Site& site, const std::string& call, const std::string& which) {
     site.kill();
     // -D: the daemon is our child, strace is not, so that it dies with us.
     site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
-                 "inject=" + call + ":error=EIO:when=" + std::to_string(first) + ".." +
-                     std::to_string(first + many - 1)});
+                 "inject=" + call + ":error=EIO:when=" + which});
 }
 
 /// A disk that fails for a while; the daemon goes on, or its service manager starts it again.
@@ -61,7 +60,9 @@ void fail_io(Stage& stage) {
                                      "pwrite64",  "pread64", "renameat"};
     Site& site = stage.any();
     const std::string call = calls[stage.chance.below(std::size(calls))];
-    launch_failing(site, call, 1 + stage.chance.below(40), 1 + stage.chance.below(20));
+    const auto first = 1 + stage.chance.below(40);
+    const auto last = first + stage.chance.below(20);
+    launch_failing(site, call, std::to_string(first) + ".." + std::to_string(last));
     stage.hold(stage.some(12));
     if (!site.daemon().running() || stage.chance.one_in(2)) {
         site.kill();
@@ -72,10 +73,9 @@ void fail_io(Stage& stage) {
 /// Nothing that was called safe meanwhile may be gone.
 void fail_sync_and_cut_power(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
-    constexpr size_t all = 1'000'000;
     Site& site = stage.any();
-    launch_failing(site, calls[stage.chance.below(std::size(calls))], 10 + stage.chance.below(40),
-                   all);
+    launch_failing(site, calls[stage.chance.below(std::size(calls))],
+                   std::to_string(10 + stage.chance.below(40)) + "+");
     stage.hold(stage.some(12));
     cut_power_of(stage, site);
 }

@@ -83,6 +83,37 @@ TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
     EXPECT_THAT(defect(), HasSubstr(lost)) << "among all of that";
 }
 
+TEST_F(Defects, AreNoneInWhatIsPushedMeanwhile) {
+    here({"update-ref", "refs/heads/main", commit()});
+    std::string paths;  // it takes a while to read them
+    for (int i = 0; i < 1000; ++i) {
+        const fs::path path = directory_ / "blobs" / std::to_string(i);
+        test::write_file(path, std::to_string(i));
+        paths += path.string() + "\n";
+    }
+    here({"hash-object", "-w", "--stdin-paths"}, paths);
+    const fs::path count = directory_ / "count";
+    test::Process::Options options;
+    options.directory = place();
+    options.environment = {{"GIT_AUTHOR_NAME", "A"},
+                           {"GIT_AUTHOR_EMAIL", "a@b.c"},
+                           {"GIT_COMMITTER_NAME", "A"},
+                           {"GIT_COMMITTER_EMAIL", "a@b.c"}};
+    const test::Process pushes(
+        {"sh", "-c",
+         "tree=$(git hash-object -t tree -w /dev/null); "
+         "while n=$((n + 1)); made=$(echo $n | git commit-tree -p main $tree); do "
+         "git update-ref refs/heads/main $made; echo $n > $0; done",
+         count.string()},
+        options);
+    ASSERT_TRUE(test::eventually([&] { return fs::exists(count); }));
+    const std::string before = test::read_file(count);
+    for (int look = 0; look < 30; ++look) {
+        EXPECT_EQ(defect(), "");
+    }
+    EXPECT_NE(test::read_file(count), before);
+}
+
 TEST_F(Defects, AreNamedInLooseObjects) {
     std::string content;  // what repeats itself can be written in several ways
     for (uint32_t i = 0, x = 1; i < 3000; ++i) {

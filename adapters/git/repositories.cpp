@@ -15,6 +15,7 @@
 #include "adapters/git/quarantine.hpp"
 #include "adapters/git/ref_reader.hpp"
 #include "adapters/git/small_push.hpp"
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
 
@@ -72,16 +73,24 @@ bool speaks_of_damage(const std::string& line) {
            std::regex_search(line, damage);
 }
 
-std::string first_defect(const Outcome& outcome) {
+/// The object that a line calls missing, in hexadecimal; empty: it says something else.
+std::string missing_in(const std::string& line) {
+    static const std::regex missing("^missing [a-z]+ ([0-9a-f]{40,64})$");
+    std::smatch parts;
+    return std::regex_match(line, parts, missing) ? parts[1].str() : std::string();
+}
+
+std::vector<std::string> lines_of_damage(const Outcome& outcome) {
+    std::vector<std::string> found;
     for (const std::string* text : {&outcome.error, &outcome.output}) {
         std::istringstream lines(*text);
         for (std::string line; std::getline(lines, line);) {
             if (speaks_of_damage(line)) {
-                return "git fsck: " + printable(line);
+                found.push_back(line);
             }
         }
     }
-    return {};
+    return found;
 }
 
 }  // namespace
@@ -168,7 +177,20 @@ std::string GitRepositories::defect(const std::string& name, const std::stop_tok
     if (is_system_trouble(outcome) && outcome.error.find(strerror(EIO)) == std::string::npos) {
         throw_failure("checking repository " + printable(name), outcome);
     }
-    return first_defect(outcome);
+    std::vector<std::string> damage = lines_of_damage(outcome);
+    // git lists loose objects before it reads the refs: what is pushed in between is "missing".
+    std::vector<std::string> missing;
+    for (const std::string& line : damage) {
+        if (const std::string object = missing_in(line); !object.empty()) {
+            missing.push_back(from_hex(object).value_or(""));
+        }
+    }
+    const std::string here = existing_lines(program_, path_of(name), missing, stop);
+    std::erase_if(damage, [&](const std::string& line) {
+        const std::string object = missing_in(line);
+        return !object.empty() && here.find(object) != std::string::npos;
+    });
+    return damage.empty() ? std::string() : "git fsck: " + printable(damage.front());
 }
 
 void GitRepositories::sync(const std::string& name) {
