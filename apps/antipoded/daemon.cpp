@@ -82,7 +82,7 @@ Daemon::Daemon(Config config, const Clock& clock)
     : config_(std::move(config)),
       clock_(clock),
       started_at_(clock.now()),
-      lock_(config_.state_dir),
+      lock_(config_.state_dir, "antipoded", "lock"),
       limits_(config_.tuning, config_.state_dir / "limits.json", clock),
       server_({.listen = config_.http.listen,
                .token = read_token(config_),

@@ -20,9 +20,9 @@
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/site_hands.hpp"
-#include "apps/antipoded/state_lock.hpp"
 #include "apps/antipoded/status_feed.hpp"
 #include "base/config.hpp"
+#include "base/state_lock.hpp"
 #include "failover/conductor.hpp"
 
 namespace antipode {

@@ -1,4 +1,4 @@
-#include "apps/antipoded/state_lock.hpp"
+#include "base/state_lock.hpp"
 
 #include <cerrno>
 #include <chrono>
@@ -20,18 +20,19 @@ constexpr std::chrono::milliseconds look_interval(10);
 
 }  // namespace
 
-StateLock::StateLock(const std::filesystem::path& directory) : fd_(-1) {
+StateLock::StateLock(const std::filesystem::path& directory, const std::string& program,
+                     const std::string& file)
+    : fd_(-1) {
     const std::string shown = "state_dir " + printable(directory.native());
+    const std::string own = "give " + program + " a directory that it may write to (state_dir)";
     std::error_code failure;
     std::filesystem::create_directories(directory, failure);
     if (failure) {
-        throw Error(Reaction::Stop, shown + " cannot be made: " + failure.message(),
-                    "give antipoded a directory of its own that it may write to (state_dir)");
+        throw Error(Reaction::Stop, shown + " cannot be made: " + failure.message(), own);
     }
-    fd_ = open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd_ = open((directory / file).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd_ < 0) {
-        throw Error(Reaction::Stop, shown + " cannot be written: " + std::strerror(errno),
-                    "give antipoded a directory of its own that it may write to (state_dir)");
+        throw Error(Reaction::Stop, shown + " cannot be written: " + std::strerror(errno), own);
     }
     const auto deadline = std::chrono::steady_clock::now() + patience;
     bool held = false;
@@ -41,7 +42,7 @@ StateLock::StateLock(const std::filesystem::path& directory) : fd_(-1) {
     }
     if (!held) {
         close(fd_);
-        throw Error(Reaction::Stop, "another antipoded works in " + shown,
+        throw Error(Reaction::Stop, "another " + program + " works in " + shown,
                     "stop the other one, or give this one a state_dir of its own");
     }
 }
