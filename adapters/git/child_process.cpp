@@ -20,7 +20,6 @@ namespace antipode::git {
 namespace {
 
 constexpr int poll_ms = 100;
-constexpr std::chrono::seconds grace{2};
 
 struct Pipe {
     Fd read_end;
@@ -78,7 +77,7 @@ void set_nonblocking(const Fd& fd) {
 /// A child that does not outlive its owner.
 class Child {
   public:
-    explicit Child(pid_t pid) : pid_(pid) {}
+    Child(pid_t pid, std::chrono::milliseconds grace) : pid_(pid), grace_(grace) {}
     ~Child() {
         if (pid_ > 0) {
             terminate();
@@ -99,7 +98,7 @@ class Child {
     void terminate() {
         kill(-pid_, SIGTERM);
         kill(pid_, SIGTERM);
-        const auto deadline = std::chrono::steady_clock::now() + grace;
+        const auto deadline = std::chrono::steady_clock::now() + grace_;
         while (waitpid(pid_, nullptr, WNOHANG) == 0) {
             if (std::chrono::steady_clock::now() > deadline) {
                 kill(-pid_, SIGKILL);
@@ -113,6 +112,7 @@ class Child {
     }
 
     pid_t pid_;
+    const std::chrono::milliseconds grace_;
 };
 
 /// Moves bytes between the child's pipes and memory until both outputs are closed.
@@ -273,7 +273,7 @@ Outcome run(const Command& command, const std::stop_token& stop) {
     if (pid < 0) {
         throw_errno("starting", command.arguments.front());
     }
-    Child child(pid);
+    Child child(pid, command.grace);
     input.read_end.reset();
     output.write_end.reset();
     error.write_end.reset();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -21,6 +22,7 @@ struct Command {
     size_t error_limit = 16UL << 10;    ///< what is kept of stderr, the end
     /// Gets each piece of stderr as it comes; may be empty.
     std::function<void(std::string_view piece)> on_error{};
+    std::chrono::milliseconds grace{2000};  ///< from SIGTERM to SIGKILL
 };
 
 struct Outcome {
@@ -35,7 +37,7 @@ struct Outcome {
 
 /// The child has no other open files, a session of its own, and default signal handling; it is sent
 /// SIGTERM (on which git removes its lock files) when the stop token fires or this process dies,
-/// and SIGKILL two seconds after the token. Throws Error{Retry} when it cannot be started or passes
+/// and SIGKILL `grace` after the token. Throws Error{Retry} when it cannot be started or passes
 /// a limit, Stopped on the token. A failing program is an Outcome.
 Outcome run(const Command& command, const std::stop_token& stop);
 

@@ -121,20 +121,27 @@ void Connection::Close::operator()(pg_conn* connection) const noexcept {
     PQfinish(connection);
 }
 
-Connection::Connection(const std::string& url, const std::string& application_name, Mode mode) {
+Connection::Connection(const std::string& url, const std::string& application_name, Mode mode,
+                       const Waits& waits)
+    : limit_(waits.answer) {
     // Before "dbname", which is expanded: defaults that the connection string may override.
-    const bool replication = mode == Mode::Replication;
-    const std::array<const char*, 9> keywords = {"connect_timeout",
-                                                 "keepalives_idle",
-                                                 "keepalives_interval",
-                                                 "keepalives_count",
-                                                 "tcp_user_timeout",
-                                                 "dbname",
-                                                 "application_name",
-                                                 replication ? "replication" : nullptr,
-                                                 nullptr};
-    const std::array<const char*, 9> values = {
-        "5", "10", "5", "3", "30000", url.c_str(), application_name.c_str(), "database", nullptr};
+    std::vector<const char*> keywords = {
+        "connect_timeout",  "keepalives_idle", "keepalives_interval", "keepalives_count",
+        "tcp_user_timeout", "dbname",          "application_name"};
+    std::vector<const char*> values = {
+        "5", "10", "5", "3", "30000", url.c_str(), application_name.c_str()};
+    const auto pin = [&](const char* keyword, const char* value) {
+        keywords.push_back(keyword);
+        values.push_back(value);
+    };
+    if (mode == Mode::Replication) {
+        pin("replication", "database");
+    }
+    const std::string patience = waits.connect ? std::to_string(waits.connect->count()) : "";
+    if (waits.connect) {
+        pin("connect_timeout", patience.c_str());
+    }
+    pin(nullptr, nullptr);
     connection_.reset(PQconnectdbParams(keywords.data(), values.data(), 1));
     if (!connection_) {
         throw Error(Reaction::Retry, "no memory for a connection to PostgreSQL");

@@ -69,9 +69,17 @@ using Parameters = std::vector<std::optional<std::string>>;
 class Connection {
   public:
     enum class Mode { Plain, Replication };
+    /// How long a server is waited for that hangs. `answer`: query() and execute() throw
+    /// Error{Retry} behind it; the connection is of no use then. Not for COPY.
+    struct Waits {
+        std::optional<std::chrono::seconds> connect{};  ///< in place of the url's; at least 2
+        std::optional<std::chrono::milliseconds> answer{};
+    };
     /// `url`: a libpq connection string. Throws Error{Retry} with libpq's words when it fails.
-    Connection(const std::string& url, const std::string& application_name,
-               Mode mode = Mode::Plain);
+    Connection(const std::string& url, const std::string& application_name, Mode mode,
+               const Waits& waits);
+    Connection(const std::string& url, const std::string& application_name, Mode mode = Mode::Plain)
+        : Connection(url, application_name, mode, Waits{}) {}
     ~Connection();
     Connection(Connection&&) noexcept;
     Connection& operator=(Connection&&) noexcept;
@@ -80,10 +88,6 @@ class Connection {
     Rows query(const std::string& doing, const std::string& sql, const Parameters& parameters = {});
     /// One or more statements without parameters.
     void execute(const std::string& doing, const std::string& sql);
-
-    /// From now on query() and execute() throw Error{Retry} when the server has not answered within
-    /// `limit`: it hangs. The connection is of no use then. Not for COPY.
-    void limit_waits(std::chrono::milliseconds limit) { limit_ = limit; }
 
     /// From now on query() and execute() cancel what they wait for and throw Stopped when `stop`
     /// fires. The connection is of no use then. Not for COPY.

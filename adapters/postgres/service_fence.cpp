@@ -115,6 +115,7 @@ void look_at_sessions(Connection& connection, const std::string& role, Problems&
 
 struct ServiceFence::State {
     Control control;
+    const char* to_end_ms;  ///< for a session that is being ended
 
     static std::optional<std::string> leak(Connection& connection) {
         const std::string roles = names_of(connection, "r.rolname", admitted_roles);
@@ -136,8 +137,10 @@ struct ServiceFence::State {
     }
 };
 
-ServiceFence::ServiceFence(std::string url, std::string application_name)
-    : state_(new State{Control(std::move(url), std::move(application_name))}) {}
+ServiceFence::ServiceFence(std::string url, std::string application_name,
+                           std::optional<std::chrono::seconds> patience)
+    : state_(new State{Control(std::move(url), std::move(application_name), patience),
+                       patience ? "1000" : "5000"}) {}
 ServiceFence::~ServiceFence() = default;
 
 /// A line: '+' or '-' (may grant it on), the role's name; none for PUBLIC.
@@ -178,9 +181,12 @@ void ServiceFence::close() {
         }
         return true;
     });
-    state_->control.transaction([](Connection& connection) {
-        connection.query(
-            fencing, std::string("SELECT pg_terminate_backend(a.pid, 5000) ") + foreign_sessions);
+    state_->control.transaction([&](Connection& connection) {
+        // All are told before one is waited for.
+        connection.query(fencing,
+                         std::string("SELECT pg_terminate_backend(a.pid) ") + foreign_sessions);
+        connection.query(fencing, std::string("SELECT pg_terminate_backend(a.pid, ") +
+                                      state_->to_end_ms + ") " + foreign_sessions);
         return true;
     });
     if (const auto why = leak()) {
@@ -223,6 +229,14 @@ std::vector<ServiceFence::Problem> ServiceFence::problems() {
         const std::string role = first_of(connection, "SELECT current_user");
         look_at_rights(connection, role, problems);
         look_at_sessions(connection, role, problems);
+        return problems;
+    });
+}
+
+std::vector<ServiceFence::Problem> ServiceFence::lacking_rights() {
+    return state_->control.transaction([](Connection& connection) {
+        std::vector<Problem> problems;
+        look_at_rights(connection, first_of(connection, "SELECT current_user"), problems);
         return problems;
     });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,7 +15,10 @@ namespace antipode::postgres {
 /// get in).
 class ServiceFence {
   public:
-    ServiceFence(std::string url, std::string application_name);
+    /// `patience`: for the connection and for each answer of the server, where a lease is about to
+    /// end; none: a server that is busy is waited for.
+    ServiceFence(std::string url, std::string application_name,
+                 std::optional<std::chrono::seconds> patience = {});
     ~ServiceFence();
 
     /// Who may connect now, a line each; for open(). Keep it before close() is called.
@@ -32,6 +36,8 @@ class ServiceFence {
     };
     /// Why close() would fail.
     std::vector<Problem> problems();
+    /// The part of it that does not come and go with sessions: what the role may not do.
+    std::vector<Problem> lacking_rights();
 
   private:
     struct State;
