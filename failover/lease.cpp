@@ -104,11 +104,17 @@ bool Lease::concerns(const Place& place, const LeaseWish& wish) {
         case LeaseWish::Kind::Hold:
             return place.kind != Kind::Own;
         case LeaseWish::Kind::Follow:
+            return true;
         case LeaseWish::Kind::Claim:
         case LeaseWish::Kind::Seize:
             return place.kind != Kind::Other;
     }
     return false;
+}
+
+/// What a secondary would need if it were the primary is no failure of today.
+bool Lease::only_looks(const Place& place, const LeaseWish& wish) {
+    return place.kind == Kind::Other && wish.kind == LeaseWish::Kind::Follow;
 }
 
 void Lease::step(size_t index) {
@@ -133,6 +139,9 @@ void Lease::step(size_t index) {
         }
     } catch (const Error& error) {
         publish(place, wish, &error);
+        if (only_looks(place, wish)) {
+            return;
+        }
         throw;
     }
     publish(place, wish, nullptr);
@@ -143,6 +152,10 @@ void Lease::act(Place& place, const LeaseWish& wish) {
         case LeaseWish::Kind::Nothing:
             return place.at.look();
         case LeaseWish::Kind::Follow:
+            if (only_looks(place, wish)) {
+                place.due = clock_.boot_now() + options_.times.renewal;
+                return place.at.look();
+            }
             return place.at.give_back(wish.primary, wish.of_record);
         case LeaseWish::Kind::Hold: {
             if (place.site == wish.fenced && !place.site.empty()) {
@@ -219,7 +232,10 @@ bool Lease::nothing_is_in_the_way() const {
 
 void Lease::tick() {
     const auto said = read_fencer_file(options_.state_dir);
+    std::error_code failure;
+    const bool closed = std::filesystem::exists(options_.state_dir / "fencer.closed", failure);
     std::scoped_lock lock(mutex_);
+    is_closed_here_ = closed;
     const bool runs = said && said->boot == boot_ && clock_.boot_now() - said->at < fencer_silence;
     fencer_ = runs ? *said : FencerFile();
     enforced_ = runs && said->problem.empty();

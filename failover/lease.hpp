@@ -21,7 +21,8 @@ namespace antipode::failover {
 struct LeaseWish {
     enum class Kind {
         Nothing,  ///< it neither has writes open nor is about to
-        Follow,   ///< a secondary: watches, and gives back what it has claimed
+        Follow,   ///< a secondary: watches, gives back what it has claimed, and sees with whom it
+                  ///< could hold it
         Hold,     ///< the primary of `epoch`: renews
         Claim,    ///< wants `epoch` once the lease has run out
         Seize,    ///< wants it at once: an operator says that the primary is off
@@ -102,6 +103,8 @@ class Lease {
     void want(const LeaseWish& wish);
     /// Throws Error{Retry} with what it waits for, unless this site may have writes open.
     void must_hold() const;
+    /// The same, as an answer.
+    bool is_held() const;
     /// Writes are about to be let in. To be called under the fences' lock, as the next one.
     void let_in();
     /// The fences hold.
@@ -137,6 +140,7 @@ class Lease {
         Seen seen{};
     };
     static bool concerns(const Place& place, const LeaseWish& wish);
+    static bool only_looks(const Place& place, const LeaseWish& wish);
     void add(Kind kind, const std::string& site, const std::string& name, const OpenBucket& open);
     void act(Place& place, const LeaseWish& wish);
     void publish(Place& place, const LeaseWish& wish, const Error* problem);
@@ -175,6 +179,7 @@ class Lease {
     uint64_t promised_epoch_ = 0;
     bool enforced_ = false;
     FencerFile fencer_;
+    bool is_closed_here_ = false;  ///< by a fencer, or in its place, and not lifted yet
 };
 
 }  // namespace antipode::failover

@@ -37,6 +37,11 @@ std::string Lease::problem_at(Kind kind) const {
     return text;
 }
 
+bool Lease::is_held() const {
+    std::scoped_lock lock(mutex_);
+    return is_held(until());
+}
+
 void Lease::must_hold() const {
     std::scoped_lock lock(mutex_);
     if (is_held(until())) {
@@ -134,6 +139,11 @@ void Lease::show_primary(LeaseStatus& status) const {
         status.problem = "this site holds no lease, and takes no writes: " + at_witness +
                          (at_witness.empty() || at_sites.empty() ? "" : "; ") + at_sites;
         status.next_step = "start the witness, or all other sites' nats-servers";
+    } else if (is_closed_here_ && fencer_.state.empty()) {
+        status.problem =
+            "the fences were closed when the lease had ended, and antipode-fencer, which opens "
+            "them again, does not run here";
+        status.next_step = "systemctl enable --now antipode-fencer";
     } else if (!status.at_witness) {
         status.problem =
             "the lease is held by the promises of all other sites alone: " + at_witness;

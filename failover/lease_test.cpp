@@ -332,6 +332,41 @@ TEST_F(OfTwo, SaysWhyItCannotWait) {
     EXPECT_THAT(obstacle(), HasSubstr("never asked this site for its lease in epoch 1"));
 }
 
+TEST_F(OfTwo, ASecondarySeesWithWhomItCouldHoldItAndIsNotWorriedAboutIt) {
+    const auto problem_at = [&](const std::string& site) {
+        for (const LeaseStatus::Place& place : sydney.lease->status().places) {
+            if (place.site == site) {
+                return place.problem;
+            }
+        }
+        return std::string("it does not look there");
+    };
+    EXPECT_EQ(problem_at("london"), "");
+    cluster.servers["london"].down = true;
+    go(6s);
+    EXPECT_THAT(problem_at("london"), HasSubstr("connection refused"));
+    for (size_t i = 0; i < sydney.lease->places(); ++i) {
+        EXPECT_NO_THROW(sydney.lease->step(i)) << sydney.lease->name_of_step(i);
+    }
+    cluster.servers["london"].down = false;
+    go(6s);
+    EXPECT_EQ(problem_at("london"), "");
+    EXPECT_EQ(problem_at(""), "");
+}
+
+TEST_F(OfTwo, SaysThatNobodyOpensWhatWasClosedWhileNoFencerRuns) {
+    EXPECT_TRUE(london.lease->is_held());
+    write_closed_file(london.state_dir(), {1, {true, {}, {}}});
+    london.fenced_by_a_fencer = false;
+    go(12s);
+    EXPECT_TRUE(london.holds());
+    EXPECT_THAT(london.lease->status().problem, HasSubstr("which opens them again, does not run"));
+    EXPECT_THAT(london.lease->status().next_step, HasSubstr("antipode-fencer"));
+    london.fenced_by_a_fencer = true;
+    go(1s);
+    EXPECT_EQ(london.lease->status().problem, "");
+}
+
 TEST_F(OfTwo, TakesNothingWhereTheEndOfALeaseProvesNothing) {
     go(6s);
     claim();
