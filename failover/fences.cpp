@@ -1,16 +1,23 @@
 #include "failover/fences.hpp"
 
+#include <stop_token>
+#include <thread>
+
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "adapters/postgres/write_fence.hpp"
 #include "base/digest.hpp"
 #include "base/places.hpp"
+#include "base/worker.hpp"
 #include "failover/durable.hpp"
 
 namespace antipode::failover {
 namespace {
 
+constexpr std::chrono::milliseconds look_interval(100);
+/// For a command that lets writes in where none may be let in any more.
+constexpr std::chrono::milliseconds short_grace(300);
 constexpr const char* no_command =
     "set failover.fence_command: what stops the service, or makes its files read-only";
 
@@ -30,10 +37,41 @@ std::string fence_name(const Config& config, const Config::Database& store) {
     return "antipode " + config.cluster + " " + config.site + " " + store.name + " fence";
 }
 
+/// Does one thing after the other, whatever fails; then throws the first of it.
+class Attempts {
+  public:
+    void make(const std::function<void()>& what) {
+        try {
+            what();
+        } catch (const Error& error) {
+            first_ = first_ ? first_ : error;
+        } catch (const std::exception& error) {  // of a file system
+            first_ = first_ ? first_ : Error(Reaction::Retry, error.what());
+        }
+    }
+    void finish() const {
+        if (first_) {
+            throw Error(*first_);
+        }
+    }
+
+  private:
+    std::optional<Error> first_;
+};
+
+void require(const MayOpen& may_open) {
+    if (!may_open()) {
+        throw Error(Reaction::Retry,
+                    "the lease ended while the fences were being opened: they are closed again",
+                    "antipode status");
+    }
+}
+
 }  // namespace
 
-postgres::ServiceFence fence_of(const Config& config, const Config::Database& store) {
-    return {store.url, fence_name(config, store)};
+postgres::ServiceFence fence_of(const Config& config, const Config::Database& store,
+                                std::optional<std::chrono::seconds> patience) {
+    return {store.url, fence_name(config, store), patience};
 }
 
 SiteCommand Fences::command(const char* key, const std::vector<std::string>& arguments) const {
@@ -50,7 +88,11 @@ std::map<std::string, std::string> Fences::environment(const std::string& primar
 void Fences::close(const std::string& new_primary) {
     must_run(command("fence_command", config_.failover.fence_command), environment(new_primary));
     close_hooks(new_primary);
-    close_databases();
+    Attempts all;
+    for (std::future<void>& database : begin_closing_databases()) {
+        all.make([&] { database.get(); });
+    }
+    all.finish();
     check_files();
 }
 
@@ -73,9 +115,9 @@ std::filesystem::path Fences::memory(const Config::Database& store) const {
     return config_.state_dir / "fences" / store.name;
 }
 
-void Fences::close_databases() {
-    for (const Config::Database& store : config_.databases) {
-        auto fence = fence_of(config_, store);
+void Fences::close_database(const Config::Database& store) {
+    try {
+        auto fence = fence_of(config_, store, patience_);
         const auto file = memory(store);
         if (!std::filesystem::exists(file)) {
             // Before anything is taken away; a second call must not remember what the first left.
@@ -83,7 +125,20 @@ void Fences::close_databases() {
             replace_durably(file, fence.grants());
         }
         fence.close();
+    } catch (const Error& error) {
+        throw Error(error.reaction(), "database/" + store.name + ": " + error.what(),
+                    error.next_step());
     }
+}
+
+/// Each in a thread of its own, or, where none can be made, when it is waited for.
+std::vector<std::future<void>> Fences::begin_closing_databases() {
+    std::vector<std::future<void>> closing;
+    for (const Config::Database& store : config_.databases) {
+        closing.push_back(std::async(std::launch::async | std::launch::deferred,
+                                     [this, &store] { close_database(store); }));
+    }
+    return closing;
 }
 
 void Fences::must_be_possible() const {
@@ -126,8 +181,9 @@ void Fences::check_files() {
     }
 }
 
-void Fences::open(bool with_command) {
+void Fences::open(bool with_command, const MayOpen& may_open) {
     for (const Config::Database& store : config_.databases) {
+        require(may_open);
         // What kept others from writing to a mirror, before what kept them out of a primary.
         postgres::DatabaseFence mirror({store.url, fence_name(config_, store), store.readers});
         if (mirror.look().set_up) {
@@ -136,18 +192,40 @@ void Fences::open(bool with_command) {
         open_database(store);
     }
     for (const Config::Repositories& store : config_.repositories) {
+        require(may_open);
         open_hooks(store);
     }
     if (with_command) {
-        must_run(command("unfence_command", config_.failover.unfence_command),
-                 environment(config_.site));
+        unfence(may_open);
+    }
+    require(may_open);
+}
+
+/// It lets writes in by itself, and may take minutes.
+void Fences::unfence(const MayOpen& may_open) {
+    require(may_open);
+    SiteCommand unfencing = command("unfence_command", config_.failover.unfence_command);
+    unfencing.grace = short_grace;
+    std::stop_source ended;
+    const std::jthread watch([&](const std::stop_token& over) {
+        while (may_open()) {
+            if (sleep_unless_stopped(look_interval, over)) {
+                return;
+            }
+        }
+        ended.request_stop();
+    });
+    try {
+        must_run(unfencing, environment(config_.site), ended.get_token());
+    } catch (const Stopped&) {
+        require([] { return false; });
     }
 }
 
 void Fences::open_database(const Config::Database& store) {
     const auto file = memory(store);
     if (const auto grants = read_whole(file)) {
-        fence_of(config_, store).open(*grants);
+        fence_of(config_, store, patience_).open(*grants);
         remove_durably(file);
     }
 }
@@ -176,26 +254,28 @@ FenceParts Fences::open_parts() const {
 }
 
 /// The service last: it finds everything open.
-void Fences::lift(const FenceParts& parts) {
+void Fences::lift(const FenceParts& parts, const MayOpen& may_open) {
     for (const Config::Database& store : config_.databases) {
         if (parts.databases.contains(store.name)) {
+            require(may_open);
             open_database(store);
         }
     }
     for (const Config::Repositories& store : config_.repositories) {
         if (parts.repositories.contains(store.name)) {
+            require(may_open);
             open_hooks(store);
         }
     }
     if (parts.command) {
-        must_run(command("unfence_command", config_.failover.unfence_command),
-                 environment(config_.site));
+        unfence(may_open);
     }
+    require(may_open);
 }
 
 void Fences::check() {
     for (const Config::Database& store : config_.databases) {
-        if (const auto why = fence_of(config_, store).leak()) {
+        if (const auto why = fence_of(config_, store, patience_).leak()) {
             throw Error(Reaction::Stop,
                         "the fence of database/" + store.name + " does not hold: " + *why,
                         "antipode preflight");
@@ -211,58 +291,38 @@ void Fences::check() {
     check_files();
 }
 
-namespace {
-
-/// Does one thing after the other, whatever fails; then throws the first of it.
-class Attempts {
-  public:
-    void make(const std::function<void()>& what) {
-        try {
-            what();
-        } catch (const Error& error) {
-            first_ = first_ ? first_ : error;
-        }
-    }
-    void finish() const {
-        if (first_) {
-            throw Error(*first_);
-        }
-    }
-
-  private:
-    std::optional<Error> first_;
-};
-
-}  // namespace
-
 void Fences::shut(const std::string& new_primary) {
-    Attempts all;
-    all.make([&] {
-        must_run(command("fence_command", config_.failover.fence_command),
-                 environment(new_primary));
-    });
-    all.make([&] { close_hooks(new_primary); });
-    all.make([&] { close_databases(); });
-    all.make([&] { check_files(); });
-    all.finish();
+    shut({[&] { close_hooks(new_primary); }}, new_primary);
 }
 
-/// What takes no time first: another site waits for no longer than LeaseTimes says.
 void Fences::shut_without_lease() {
-    Attempts all;
+    std::vector<std::function<void()>> fast;
     for (const Config::Repositories& store : config_.repositories) {
         if (!std::filesystem::exists(hook_fence(config_, store.name))) {
-            all.make([&] {
+            fast.emplace_back([&] {
                 close_hooks(store, "the site " + config_.site + " of " + config_.cluster +
                                        " is cut off from the others and takes no writes; try "
                                        "again later\n");
             });
         }
     }
-    all.make([&] { close_databases(); });
+    shut(fast, "");
+}
+
+/// Another site waits for no longer than LeaseTimes says: neither a command nor a server that hangs
+/// may hold up anything.
+void Fences::shut(const std::vector<std::function<void()>>& fast, const std::string& primary) {
+    Attempts all;
+    for (const auto& close : fast) {
+        all.make(close);
+    }
+    auto databases = begin_closing_databases();
     all.make([&] {
-        must_run(command("fence_command", config_.failover.fence_command), environment(""));
+        must_run(command("fence_command", config_.failover.fence_command), environment(primary));
     });
+    for (std::future<void>& database : databases) {
+        all.make([&] { database.get(); });
+    }
     all.make([&] { check_files(); });
     all.finish();
 }

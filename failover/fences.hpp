@@ -1,5 +1,10 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <future>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,24 +16,35 @@
 
 namespace antipode::failover {
 
+/// Of whoever closes because a lease ends: a database server that has not answered by then hangs.
+/// It is a half of the time after which another site may be open.
+inline constexpr std::chrono::seconds patience_without_lease(3);
+
+/// Whether writes may still be let in. Asked before each part that is opened, and by another thread
+/// while a command runs.
+using MayOpen = std::function<bool()>;
+
 /// The fences of one site's stores: the site's own command, hooks that refuse, roles that may not
 /// connect. One thread. close() and open() may be called again and again. Where there is a witness,
 /// antipode-fencer closes and opens them too: then whoever does holds the FenceLock.
 class Fences {
   public:
-    explicit Fences(const Config& config) : config_(config) {}
+    /// `patience`: with a database server; none: one that is busy is waited for.
+    explicit Fences(const Config& config, std::optional<std::chrono::seconds> patience = {})
+        : config_(config), patience_(patience) {}
 
     /// Nobody but the daemon can write when it returns. `new_primary`: told to who tries. Throws
     /// Error: Retry, Stop (a fence does not hold).
     void close(const std::string& new_primary);
     /// Makes the hooks of all repositories refuse.
     void close_hooks(const std::string& new_primary);
-    /// Lets writes in again. `command`: runs failover.unfence_command, too.
-    void open(bool command);
+    /// Lets writes in again. `command`: runs failover.unfence_command, too. Throws Error{Retry}
+    /// with some parts open when `may_open` says no, which ends that command, too.
+    void open(bool command, const MayOpen& may_open);
     /// Throws Error{Stop} when one does not hold any more.
     void check();
-    /// Closes what can be closed, for a site that must not serve; does not stop at what fails, and
-    /// throws the first of it.
+    /// Closes what can be closed, for a site that must not serve: what takes no time first, and
+    /// then all at once. Nothing that fails or hangs keeps another open; throws the first of it.
     void shut(const std::string& new_primary);
 
     // For a site whose lease has run out: nobody knows who the primary is now.
@@ -37,10 +53,10 @@ class Fences {
     void must_be_possible() const;
     /// What shut_without_lease() would close and is not closed yet. Takes no time.
     FenceParts open_parts() const;
-    /// As shut(), the fast ones first; fences that are there stay as they are.
+    /// As shut(); hooks that refuse already stay as they are.
     void shut_without_lease();
-    /// Opens these parts, and no others.
-    void lift(const FenceParts& parts);
+    /// Opens these parts, and no others; as open().
+    void lift(const FenceParts& parts, const MayOpen& may_open);
 
     SiteCommand command(const char* key, const std::vector<std::string>& arguments) const;
     std::map<std::string, std::string> environment(const std::string& primary) const;
@@ -49,14 +65,19 @@ class Fences {
     void close_hooks(const Config::Repositories& store, const std::string& told);
     void open_database(const Config::Database& store);
     void open_hooks(const Config::Repositories& store);
-    void close_databases();
+    void unfence(const MayOpen& may_open);
+    void close_database(const Config::Database& store);
+    std::vector<std::future<void>> begin_closing_databases();
+    void shut(const std::vector<std::function<void()>>& fast, const std::string& primary);
     void check_files();
     std::filesystem::path memory(const Config::Database& store) const;
 
     const Config& config_;
+    const std::optional<std::chrono::seconds> patience_;
 };
 
 /// The connection that fences a store's database.
-postgres::ServiceFence fence_of(const Config& config, const Config::Database& store);
+postgres::ServiceFence fence_of(const Config& config, const Config::Database& store,
+                                std::optional<std::chrono::seconds> patience = {});
 
 }  // namespace antipode::failover

@@ -48,6 +48,7 @@ CommandOutcome run(const SiteCommand& command,
     git::Command child;
     child.arguments = command.arguments;
     child.output_limit = longest_output;
+    child.grace = command.grace;
     child.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                          "LC_ALL=C.UTF-8"};
     for (const auto& [name, value] : environment) {

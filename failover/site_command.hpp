@@ -14,6 +14,7 @@ struct SiteCommand {
     std::string key;                     ///< "failover.fence_command", for messages
     std::vector<std::string> arguments;  ///< the first is an absolute path; empty: none is set
     std::chrono::milliseconds timeout{30'000};
+    std::chrono::milliseconds grace{2'000};  ///< from SIGTERM to SIGKILL, when it is ended
 };
 
 /// Its exit status; 0 when none is set. `environment` is added to PATH and the like; no shell, no

@@ -1,10 +1,13 @@
 #include "apps/antipode-fencer/fencer.hpp"
 
+#include <future>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
 #include "base/places.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
 namespace antipode {
@@ -201,9 +204,64 @@ TEST_F(OfASite, SaysBeforeItHasToWhenNothingCouldBeClosed) {
     EXPECT_THAT(fencer_->said().problem, HasSubstr("nothing stops writes to blobs/uploads"));
 }
 
-TEST_F(OfASite, HasOneFencer) {
-    const FencerLock lock(config_.state_dir);
-    EXPECT_THROW(FencerLock second(config_.state_dir), Error);
+/// Whose service takes for ever to start.
+class OfASiteThatStarts : public OfASite {
+  protected:
+    OfASiteThatStarts() {
+        test::must_run({"mkfifo", never().string()});
+        renew(0s);
+        EXPECT_TRUE(fencer_->step());
+        expect_closed();
+        renew();
+    }
+    std::filesystem::path never() const { return directory_ / "never"; }
+    std::filesystem::path begun() const { return directory_ / "begun"; }
+    /// It runs, and does not end by itself. `more`: of the shell that runs it.
+    void start_for_ever(const std::string& more) {
+        config_.failover.unfence_command = {
+            "/bin/sh", "-c",
+            more + "touch " + service().string() + " " + begun().string() + "; read x < " +
+                never().string() + "; read x < " + never().string()};
+        step_ = std::async(std::launch::async, [this] { return fencer_->step(); });
+        ASSERT_TRUE(test::eventually([&] { return std::filesystem::exists(begun()); }));
+        EXPECT_FALSE(std::filesystem::exists(hook("git")));
+        EXPECT_TRUE(runs());
+    }
+    /// One step both ends what is being opened and closes what was.
+    void expect_closed_soon() {
+        const auto ended = std::chrono::steady_clock::now();
+        EXPECT_TRUE(step_.get()) << fencer_->said().problem;
+        EXPECT_LT(std::chrono::steady_clock::now() - ended, 3s);
+        expect_closed();
+        EXPECT_EQ(fencer_->said().state, "closed");
+    }
+
+    std::future<bool> step_;
+};
+
+TEST_F(OfASiteThatStarts, IsClosedAgainWhenItsLeaseEndsMeanwhile) {
+    start_for_ever("");
+    clock_.advance(12s);
+    expect_closed_soon();
+    config_.failover.unfence_command = {"/usr/bin/touch", service().string()};
+    renew();
+    EXPECT_TRUE(fencer_->step()) << fencer_->said().problem;
+    expect_open();
+}
+
+TEST_F(OfASiteThatStarts, IsClosedAgainAlsoWhenItsCommandHeedsNoSignal) {
+    start_for_ever("trap '' TERM; ");
+    clock_.advance(12s);
+    expect_closed_soon();
+}
+
+TEST_F(OfASite, WhoseLeaseCouldNotBeReadIsOpenedWhenItCan) {
+    test::write_file(config_.state_dir / "lease", "");
+    EXPECT_TRUE(fencer_->step());
+    expect_closed();
+    renew();
+    EXPECT_TRUE(fencer_->step());
+    expect_open();
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "apps/antipode-fencer/fencer.hpp"
 #include "base/error.hpp"
+#include "base/state_lock.hpp"
 #include "base/worker.hpp"
 
 namespace {
@@ -49,10 +50,12 @@ void start_log(const std::string& level) {
 
 /// Until the signal comes; what is closed or open then stays so.
 void watch(antipode::Fencer& fencer, const sigset_t& signals) {
+    fencer.rights().start();
     const std::jthread thread([&](const std::stop_token& stop) {
         while (!stop.stop_requested()) {
-            const bool worked = fencer.step();
-            antipode::sleep_unless_stopped(worked ? look_interval : retry_interval, stop);
+            // While it has nothing to do but to watch nothing keeps it from that.
+            const bool retries = !fencer.step() && fencer.said().state != "watching";
+            antipode::sleep_unless_stopped(retries ? retry_interval : look_interval, stop);
         }
     });
     int number = 0;
@@ -83,7 +86,7 @@ int run(const Options& options) {
         return 0;
     }
     must_be_owner(config.state_dir);
-    const antipode::FencerLock lock(config.state_dir);
+    const antipode::StateLock lock(config.state_dir, "antipode-fencer", "fencer.lock");
     antipode::Fencer fencer(config, clock);
     if (options.once) {
         const bool worked = fencer.step();

@@ -135,13 +135,13 @@ void SiteHands::close_fences(const std::function<void()>& close) {
 /// The other way round.
 void SiteHands::open_fences(bool command) {
     if (lease_ == nullptr) {
-        return fences_.open(command);
+        return fences_.open(command, [] { return true; });
     }
     lease_->must_hold();
     const failover::FenceLock lock(config_.state_dir);
     lease_->must_hold();
     lease_->let_in();
-    fences_.open(command);
+    fences_.open(command, [this] { return lease_->is_held(); });
 }
 
 failover::Cuts SiteHands::capture() {
