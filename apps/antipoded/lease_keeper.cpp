@@ -44,6 +44,10 @@ nlohmann::json seconds_or_null(const std::optional<std::chrono::milliseconds>& t
     return time ? nlohmann::json(std::chrono::duration<double>(*time).count()) : nlohmann::json();
 }
 
+bool is_closed(const failover::FencerFile& fencer) {
+    return fencer.state == "closed" && fencer.problem.empty();
+}
+
 nlohmann::json show_place(const failover::LeaseStatus::Place& place) {
     nlohmann::json row = {{"place", place.name},
                           {"site", nullptr},
@@ -72,6 +76,7 @@ LeaseKeeper::LeaseKeeper(const Config& config, const Clock& clock)
     : site_(config.site),
       state_dir_(config.state_dir),
       lease_(options_of(config), buckets_of(config), clock),
+      guard_(config, clock),
       workers_(clock) {}
 
 void LeaseKeeper::start() {
@@ -83,6 +88,10 @@ void LeaseKeeper::start() {
     }
     workers_.loop("lease", [this](const std::stop_token& stop) {
         lease_.tick();
+        sleep_unless_stopped(tick_interval, stop);
+    });
+    workers_.loop("lease guard", [this](const std::stop_token& stop) {
+        guard_.step();
         sleep_unless_stopped(tick_interval, stop);
     });
 }
@@ -114,6 +123,7 @@ nlohmann::json LeaseKeeper::show() const {
                              {{"runs", !seen.fencer.state.empty()},
                               {"state", seen.fencer.state},
                               {"problem", seen.fencer.problem}}},
+                            {"closed", is_closed(seen.fencer) || guard_.has_closed()},
                             {"wait_seconds", seconds_or_null(seen.wait)},
                             {"obstacle", seen.obstacle},
                             {"obstacle_next_step", seen.obstacle_step},

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/antipoded/half.hpp"
+#include "apps/antipoded/lease_guard.hpp"
 #include "base/config.hpp"
 #include "failover/conductor.hpp"
 #include "failover/lease.hpp"
@@ -14,7 +15,8 @@ namespace antipode {
 
 /// Renews this site's lease, or watches the primary's, in a thread for each place that carries it:
 /// a server that hangs holds up no other, and no step of the conductor holds up any. When this
-/// process ends the lease runs out by itself.
+/// process ends the lease runs out by itself. When it runs out, and no fencer runs, another thread
+/// closes the fences.
 class LeaseKeeper {
   public:
     /// nullptr: the configuration names no witness.
@@ -35,6 +37,7 @@ class LeaseKeeper {
     const std::string site_;
     const std::filesystem::path state_dir_;
     failover::Lease lease_;
+    LeaseGuard guard_;
     Workers workers_;  // last: ends before what it uses
 };
 

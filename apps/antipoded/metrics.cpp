@@ -141,6 +141,9 @@ void render_store(prometheus::Registry& registry, const nlohmann::json& store) {
 void render_lease(prometheus::Registry& registry, const nlohmann::json& lease) {
     gauge(registry, "antipode_fencer_runs", "1 while antipode-fencer runs beside the daemon.", {},
           lease["fencer"]["runs"].get<bool>() ? 1 : 0);
+    gauge(registry, "antipode_fencer_problem",
+          "1 while antipode-fencer runs, and could not do what it is there for.", {},
+          lease["fencer"]["problem"] != "" ? 1 : 0);
     if (!lease["holds"].is_boolean()) {
         return;
     }
