@@ -82,6 +82,82 @@ TEST(Preflight, WorksWithoutThePrimaryForAFailoverOnly) {
     EXPECT_THAT(render(found, false), HasSubstr("last report of london: ?"));
 }
 
+TEST(Preflight, ALeaseThatEndedIsNoFenceThatHolds) {
+    Cluster cluster;
+    cluster.statuses["london"] = cluster.status("london", "primary", "degraded", "serving");
+    Json& lease = cluster.statuses["london"]["lease"];
+    const auto warning = [&] {
+        const Preflight found = cluster.look(PreflightMode::Failover);
+        EXPECT_TRUE(found.clear());
+        return found.warnings.empty() ? std::string() : found.warnings.front().what;
+    };
+    lease = {{"holds", false}};
+    EXPECT_THAT(warning(), HasSubstr("whether it takes no writes is not known"));
+    lease["fencer"] = {{"runs", false}, {"state", ""}, {"problem", ""}};
+    EXPECT_THAT(warning(), HasSubstr("not known: antipode-fencer does not run there"));
+    lease["fencer"] = {{"runs", true}, {"state", "closing"}, {"problem", ""}};
+    EXPECT_THAT(warning(), HasSubstr("is not known"));
+    lease["fencer"]["problem"] = "fence_command failed";
+    EXPECT_THAT(cluster.blocker(PreflightMode::Failover),
+                HasSubstr("its fences do not close: fence_command failed"));
+    EXPECT_THAT(cluster.look(PreflightMode::Failover).blockers.front().next_step,
+                HasSubstr("switch that machine off"));
+    lease["fencer"] = {{"runs", true}, {"state", "closed"}, {"problem", ""}};
+    EXPECT_THAT(warning(), HasSubstr("holds no lease and takes no writes"));
+    // Its daemon tries in the place of a fencer.
+    lease["fencer"] = {{"runs", false}, {"state", ""}, {"problem", ""}};
+    cluster.statuses["london"]["workers"] = {{{"name", "lease guard"}, {"problem", "no server"}}};
+    EXPECT_THAT(cluster.blocker(PreflightMode::Failover), HasSubstr("do not close: no server"));
+    lease["closed"] = true;
+    EXPECT_THAT(warning(), HasSubstr("holds no lease and takes no writes"));
+}
+
+TEST(Preflight, ASwitchoverNeedsATargetThatCanHoldTheLease) {
+    Cluster cluster;
+    const auto place = [](const Json& site, const std::string& problem) {
+        return Json{{"place", site.is_null() ? Json("the witness nats://w:1") : site},
+                    {"site", site},
+                    {"holder", "london"},
+                    {"epoch", 1},
+                    {"problem", problem},
+                    {"next_step", problem.empty() ? "" : "start it"}};
+    };
+    const auto warning = [&] {
+        const Preflight found = cluster.look();
+        EXPECT_TRUE(found.clear());
+        return found.warnings.empty() ? std::string() : found.warnings.front().what;
+    };
+    cluster.statuses["london"]["lease"] = {{"holds", true}};
+    EXPECT_THAT(warning(), HasSubstr("sydney would hold no lease"));
+    Json& lease = cluster.statuses["sydney"]["lease"];
+    lease = {{"fencer", {{"runs", true}, {"state", "idle"}, {"problem", ""}}},
+             {"places", {place(Json(), ""), place("sydney", ""), place("london", "")}}};
+    EXPECT_EQ(warning(), "");
+    lease["places"][0] = place(Json(), "connection refused");
+    EXPECT_THAT(warning(), HasSubstr("by the promises of all other sites alone: the witness "
+                                     "nats://w:1: connection refused"));
+    EXPECT_EQ(cluster.look().warnings.front().next_step, "start it");
+    lease["places"][2] = place("london", "timeout");
+    EXPECT_THAT(cluster.blocker(), HasSubstr("sydney could not hold the lease"));
+    EXPECT_THAT(cluster.blocker(), HasSubstr("refused; london: timeout"));
+    lease["places"][0] = place(Json(), "");
+    EXPECT_THAT(warning(), HasSubstr("at the witness alone: london: timeout"));
+    // Its own bucket it does not need.
+    lease["places"] = {place(Json(), ""), place("sydney", "timeout"), place("london", "")};
+    EXPECT_EQ(warning(), "");
+    lease["places"][0]["holder"] = "tokyo";
+    lease["places"][0]["epoch"] = 2;
+    EXPECT_THAT(warning(), HasSubstr("tokyo has claimed the lease"));
+    // One that says nothing of the other sites.
+    lease["places"] = {place(Json(), "timeout")};
+    EXPECT_THAT(warning(), HasSubstr("does not say whether it reaches them"));
+    lease["places"] = {place(Json(), "")};
+    lease["fencer"]["problem"] = "nothing stops writes to blobs/uploads";
+    EXPECT_THAT(warning(), HasSubstr("fencer on sydney: nothing stops writes"));
+    lease["fencer"] = {{"runs", false}, {"state", ""}, {"problem", ""}};
+    EXPECT_THAT(warning(), HasSubstr("antipode-fencer does not run on sydney"));
+}
+
 TEST(ChangeOfPrimary, WritesNothingBeforeItIsConfirmedAndNothingDryOrBlocked) {
     Cluster cluster;
     const std::string before = cluster.record("london").SerializeAsString();
@@ -150,10 +226,10 @@ TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothin
     // It answers, and cannot be handed over to anybody: nor does it write.
     cluster.statuses["london"] = cluster.status("london", "primary", "degraded", "serving");
     EXPECT_FALSE(cluster.look(PreflightMode::Failover).clear());
-    cluster.statuses["london"]["lease"] = {{"holds", false}};
+    cluster.statuses["london"]["lease"] = {{"holds", false}, {"closed", true}};
     EXPECT_TRUE(cluster.look(PreflightMode::Failover).clear());
     EXPECT_THAT(cluster.look(PreflightMode::Failover).warnings.front().what,
-                HasSubstr("london answers, but holds no lease"));
+                HasSubstr("london answers, but holds no lease and takes no writes"));
     cluster.statuses["london"] = nullptr;
     EXPECT_THAT(render(cluster.look(PreflightMode::Failover), false),
                 HasSubstr("by its lease, which runs out in 12s"));

@@ -177,8 +177,7 @@ class Look {
         found_.primary_seen = time_at(to.row_of(found_.from), "report_at_us");
         const Json lease = from.answers() ? from.status.value("lease", Json()) : Json();
         if (lease.is_object() && lease.value("holds", Json()) == false) {
-            warn(found_.from + " answers, but holds no lease and takes no writes: it is cut off",
-                 "mend its connections to the witness and the other sites, and nothing is lost");
+            at_lost_lease(from, lease);
         } else if (from.answers() && text_at(from.status, "role") == "primary") {
             block(found_.from + " answers, and is the primary",
                   "antipode switchover --to " + found_.to + " loses nothing");
@@ -187,7 +186,105 @@ class Look {
         }
     }
 
+    /// Behind a switchover the target takes writes as long as it holds the lease, at the witness or
+    /// at all other sites.
+    void at_next_lease(const Daemon& from, const Daemon& to) {
+        const Json lease = to.answers() ? to.status.value("lease", Json()) : Json();
+        if (!lease.is_object()) {
+            if (to.answers() && from.answers() && from.status.value("lease", Json()).is_object()) {
+                warn(to.site + " would hold no lease: its configuration names no [witness]",
+                     "the same [witness] on all sites, then restart antipoded there");
+            }
+            return;
+        }
+        LeaseWays ways;
+        for (const Json& place : lease.value("places", Json::array())) {
+            ways.add(place, to.site, found_.epoch);
+        }
+        at_ways(to.site, ways);
+        const Json fencer = lease.value("fencer", Json::object());
+        if (fencer.value("runs", Json()) == false) {
+            warn("antipode-fencer does not run on " + to.site +
+                     ": nothing would stop its writes when its lease ends",
+                 "systemctl enable --now antipode-fencer, on " + to.site);
+        } else if (!text_at(fencer, "problem").empty()) {
+            warn("antipode-fencer on " + to.site + ": " + text_at(fencer, "problem"),
+                 "antipode status " + to.site);
+        }
+    }
+
   private:
+    /// Why the target could not hold the lease; empty: it could.
+    struct LeaseWays {
+        std::string at_witness;
+        std::string at_sites;
+        std::string next_step;    ///< of the first of both
+        bool sees_sites = false;  ///< the daemon says how it sees the other sites
+
+        void add(const Json& place, const std::string& target, uint64_t epoch) {
+            const std::string site = text_at(place, "site");
+            if (site == target) {
+                return;
+            }
+            sees_sites = sees_sites || !site.empty();
+            std::string why = text_at(place, "problem");
+            std::string step = text_at(place, "next_step");
+            const std::string holder = text_at(place, "holder");
+            if (why.empty() && holder != target &&
+                number_at(place, "epoch").value_or(0) > static_cast<double>(epoch)) {
+                why = holder + " has claimed the lease";
+                step = "antipode op show, on " + holder;
+            }
+            if (why.empty()) {
+                return;
+            }
+            std::string& all = site.empty() ? at_witness : at_sites;
+            all += (all.empty() ? "" : "; ") + text_at(place, "place") + ": " + why;
+            next_step = next_step.empty() ? step : next_step;
+        }
+    };
+    void at_ways(const std::string& site, const LeaseWays& ways) {
+        const std::string step =
+            ways.next_step.empty() ? "antipode status " + site : ways.next_step;
+        if (!ways.at_witness.empty() && !ways.at_sites.empty()) {
+            block(site + " could not hold the lease, and would take no writes: " + ways.at_witness +
+                      "; " + ways.at_sites,
+                  step);
+        } else if (!ways.at_witness.empty()) {
+            warn(site + " could hold the lease by the promises of all other sites alone" +
+                     (ways.sees_sites ? "" : ", and does not say whether it reaches them") + ": " +
+                     ways.at_witness,
+                 step);
+        } else if (!ways.at_sites.empty()) {
+            warn(site + " could hold the lease at the witness alone: " + ways.at_sites, step);
+        }
+    }
+    /// That it holds no lease is no more than its word: what counts is what closed the fences.
+    void at_lost_lease(const Daemon& from, const Json& lease) {
+        const Json fencer = lease.value("fencer", Json::object());
+        std::string problem = text_at(fencer, "problem");
+        for (const Json& worker : from.status.value("workers", Json::array())) {
+            if (text_at(worker, "name") == "lease guard" && problem.empty()) {
+                problem = text_at(worker, "problem");
+            }
+        }
+        const bool closed = text_at(fencer, "state") == "closed" && problem.empty();
+        if (closed || lease.value("closed", Json()) == true) {
+            warn(found_.from + " answers, but holds no lease and takes no writes: it is cut off",
+                 "mend its connections to the witness and the other sites, and nothing is lost");
+        } else if (!problem.empty()) {
+            block(found_.from + " answers, holds no lease, and its fences do not close: " + problem,
+                  "close them there, or switch that machine off and name it: antipode promote " +
+                      found_.to + " --fenced-by TEXT");
+        } else {
+            const bool dead = fencer.value("runs", Json()) == false;
+            warn(found_.from +
+                     " answers, but holds no lease; whether it takes no writes is not "
+                     "known" +
+                     (dead ? ": antipode-fencer does not run there" : ""),
+                 "antipode status " + found_.from);
+        }
+    }
     void at_lease(const Daemon& to) {
         const Json lease = to.status.value("lease", Json());
         if (lease.is_object()) {
@@ -337,6 +434,7 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
         look.at_primary(primary);
         look.at_target(target);
         look.at_structure(primary, target);
+        look.at_next_lease(primary, target);
     } else {
         look.at_old_primary(primary, target);
         look.at_target(target);

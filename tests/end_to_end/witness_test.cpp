@@ -157,6 +157,53 @@ TEST_F(WitnessWithoutSuperusers, APrimaryThatIsCutOffTakesNoWritesAndOneWithoutI
     EXPECT_TRUE(takes_all(london)) << "the fencer has closed something as it ended";
 }
 
+TEST_F(WitnessWithoutSuperusers, APrimaryWhoseFencerDiedIsClosedByItsDaemon) {
+    Site& london = pair_.london;
+    fencers_["london"].kill();
+    witness_.process().signal(SIGSTOP);
+    pair_.sydney.nats.process().signal(SIGSTOP);
+    expect_refused(london, "cut off, without a fencer");
+    EXPECT_TRUE(eventually([&] { return london.status(".lease.closed | tostring") == "true"; }))
+        << describe();
+    EXPECT_EQ(london.status(".lease.fencer.runs | tostring"), "false");
+    witness_.process().signal(SIGCONT);
+    pair_.sydney.nats.process().signal(SIGCONT);
+    EXPECT_TRUE(eventually([&] { return london.status(".lease.holds") == "true"; })) << describe();
+    EXPECT_FALSE(takes_any(london)) << "a daemon that may hang has opened it";
+    EXPECT_THAT(london.antipode({"status"}).output, HasSubstr("which opens them again"));
+    start_fencer(london);
+    EXPECT_TRUE(eventually([&] { return takes_all(london); })) << describe();
+    ASSERT_TRUE(writer_.write());
+
+    // It may not fence the database any more, and says so while the lease holds.
+    EXPECT_TRUE(eventually([&] { return holds_both_ways(london); })) << describe();
+    london.sql("REVOKE app FROM antipode");
+    fencers_["london"].stop();
+    start_fencer(london);
+    EXPECT_TRUE(eventually([&] {
+        return london.antipode({"status"}).output.find("cannot be fenced") != std::string::npos;
+    })) << describe();
+    const std::string metrics =
+        must_run({"curl", "-fsS", "http://127.0.0.1:" + london.http_port() + "/metrics"});
+    EXPECT_THAT(metrics, HasSubstr("antipode_fencer_problem 1"));
+    EXPECT_TRUE(takes_all(london));
+
+    // A planned change asks whether the other site could hold the lease.
+    london.sql("GRANT app TO antipode");
+    ASSERT_TRUE(pair_.ready(pair_.sydney)) << describe();
+    fencers_["sydney"].kill();
+    const std::vector<std::string> look = {"preflight", "--to", "sydney"};
+    EXPECT_TRUE(eventually([&] {
+        return london.antipode(look).output.find("antipode-fencer does not run on sydney") !=
+               std::string::npos;
+    })) << london.antipode(look).output;
+    witness_.kill();
+    EXPECT_TRUE(eventually([&] {
+        return london.antipode(look).output.find("of all other sites alone") != std::string::npos;
+    })) << london.antipode(look).output;
+    EXPECT_EQ(london.antipode(look).status, 0) << london.antipode(look).output;
+}
+
 TEST_F(Witness, APromotionWaitsForTheLeaseAndASwitchoverDoesNot) {
     Site& london = pair_.london;
     Site& sydney = pair_.sydney;
