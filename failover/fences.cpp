@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::chrono::milliseconds look_interval(100);
 /// For a command that lets writes in where none may be let in any more.
-constexpr std::chrono::milliseconds short_grace(300);
+constexpr std::chrono::milliseconds short_grace(500);
 constexpr const char* no_command =
     "set failover.fence_command: what stops the service, or makes its files read-only";
 
@@ -196,16 +196,16 @@ void Fences::open(bool with_command, const MayOpen& may_open) {
         open_hooks(store);
     }
     if (with_command) {
-        unfence(may_open);
+        let_in("unfence_command", config_.failover.unfence_command, may_open);
     }
     require(may_open);
 }
 
-/// It lets writes in by itself, and may take minutes.
-void Fences::unfence(const MayOpen& may_open) {
+void Fences::let_in(const char* key, const std::vector<std::string>& arguments,
+                    const MayOpen& may_open) const {
     require(may_open);
-    SiteCommand unfencing = command("unfence_command", config_.failover.unfence_command);
-    unfencing.grace = short_grace;
+    SiteCommand opening = command(key, arguments);
+    opening.grace = short_grace;
     std::stop_source ended;
     const std::jthread watch([&](const std::stop_token& over) {
         while (may_open()) {
@@ -216,7 +216,7 @@ void Fences::unfence(const MayOpen& may_open) {
         ended.request_stop();
     });
     try {
-        must_run(unfencing, environment(config_.site), ended.get_token());
+        must_run(opening, environment(config_.site), ended.get_token());
     } catch (const Stopped&) {
         require([] { return false; });
     }
@@ -268,7 +268,7 @@ void Fences::lift(const FenceParts& parts, const MayOpen& may_open) {
         }
     }
     if (parts.command) {
-        unfence(may_open);
+        let_in("unfence_command", config_.failover.unfence_command, may_open);
     }
     require(may_open);
 }

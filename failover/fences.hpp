@@ -58,6 +58,10 @@ class Fences {
     /// Opens these parts, and no others; as open().
     void lift(const FenceParts& parts, const MayOpen& may_open);
 
+    /// Runs a command that lets writes in, and may take minutes: it ends with `may_open`, and then
+    /// Error{Retry} is thrown, or when it fails.
+    void let_in(const char* key, const std::vector<std::string>& arguments,
+                const MayOpen& may_open) const;
     SiteCommand command(const char* key, const std::vector<std::string>& arguments) const;
     std::map<std::string, std::string> environment(const std::string& primary) const;
 
@@ -65,7 +69,6 @@ class Fences {
     void close_hooks(const Config::Repositories& store, const std::string& told);
     void open_database(const Config::Database& store);
     void open_hooks(const Config::Repositories& store);
-    void unfence(const MayOpen& may_open);
     void close_database(const Config::Database& store);
     std::vector<std::future<void>> begin_closing_databases();
     void shut(const std::vector<std::function<void()>>& fast, const std::string& primary);

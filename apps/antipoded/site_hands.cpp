@@ -135,13 +135,17 @@ void SiteHands::close_fences(const std::function<void()>& close) {
 /// The other way round.
 void SiteHands::open_fences(bool command) {
     if (lease_ == nullptr) {
-        return fences_.open(command, [] { return true; });
+        return fences_.open(command, may_open());
     }
     lease_->must_hold();
     const failover::FenceLock lock(config_.state_dir);
     lease_->must_hold();
     lease_->let_in();
-    fences_.open(command, [this] { return lease_->is_held(); });
+    fences_.open(command, may_open());
+}
+
+failover::MayOpen SiteHands::may_open() const {
+    return [this] { return lease_ == nullptr || lease_->is_held(); };
 }
 
 failover::Cuts SiteHands::capture() {
@@ -355,8 +359,7 @@ std::string SiteHands::open(const v1::EpochRecord& record) {
     std::string written = write_canaries(config_, record.operation_id(), [&](const StoreId& store) {
         return registry.count(store) > 0;
     });
-    failover::must_run(fences_.command("after_open_command", config_.failover.after_open_command),
-                       fences_.environment(config_.site));
+    fences_.let_in("after_open_command", config_.failover.after_open_command, may_open());
     return written;
 }
 

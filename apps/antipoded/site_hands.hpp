@@ -64,6 +64,7 @@ class SiteHands final : public failover::Hands {
     bool finds_more_elsewhere(const v1::EpochRecord& record);
     void close_fences(const std::function<void()>& close);
     void open_fences(bool command);
+    failover::MayOpen may_open() const;
 
     const Config& config_;
     std::function<std::shared_ptr<Half>()> half_;
