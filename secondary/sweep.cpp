@@ -220,19 +220,21 @@ void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& s
         if (!now || registry_.is_awaited(options_.store, suspect.item)) {
             continue;  // it is looked at another time
         }
-        if (now->position != suspect.state.position) {
-            if (suspect.look.problem.empty()) {
-                // It changed, and apply looked at what it became.
-                right.push_back({suspect.item, suspect.state.unproven_since});
+        // Where it changed, apply looked at what it became; but what was there before may be
+        // broken.
+        const bool is_other = now->position != suspect.state.position;
+        if (!is_other || !suspect.look.problem.empty()) {
+            suspect.state = *now;
+            const auto is_right = look_at(suspect, stop);
+            if (!is_right) {
+                continue;
             }
-            continue;
+            if (!*is_right && (!is_other || !suspect.look.problem.empty())) {
+                report(suspect);
+                continue;
+            }
         }
-        const auto is_right = look_at(suspect, stop);
-        if (is_right == true) {
-            right.push_back({suspect.item, suspect.state.unproven_since});
-        } else if (is_right == false) {
-            report(suspect);
-        }
+        right.push_back({suspect.item, suspect.state.unproven_since});
     }
     registry_.looked_at(options_.store, right);
 }

@@ -383,6 +383,23 @@ TEST_F(SweepTest, WhatIsWrittenAllTheTimeIsDoneWithAtLast) {
     EXPECT_EQ(exceptions(), "");
 }
 
+TEST_F(SweepTest, WhatIsBrokenIsNamedAlsoWhereItIsWrittenAllTheTime) {
+    apply("a", "1");
+    registry_.ask_for_look(blobs);
+    shelf_.here["a"].problem = "git fsck: missing blob";
+    int writes = 1;
+    before_finished_ = [&] {
+        if (writes < 50) {
+            const std::string content = std::to_string(++writes);
+            apply("a", content, false);
+            shelf_.here["a"].digest = digest(content);
+        }
+    };
+    step();
+    EXPECT_LT(writes, 10);
+    EXPECT_THAT(exceptions(), HasSubstr("a: found by a check of its content: git fsck: missing"));
+}
+
 TEST_F(SweepTest, WhatNobodyAppliedIsNamedAndLeftAlone) {
     make({.store = blobs, .every = 24h, .excludes = [](const std::string& name) {
               return name == "excluded";
