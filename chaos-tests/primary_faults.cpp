@@ -34,9 +34,11 @@ void must_be_ready(Stage& stage, Site& to, const std::string& mode) {
     (void)stage;
 }
 
-/// Each has a role of the two, whichever.
-bool has_settled(Stage& stage, Site& one, Site& other) {
-    return stage.sites.pair.has_roles(one) || stage.sites.pair.has_roles(other);
+/// Each has a role, whichever.
+bool has_settled(Stage& stage) {
+    const auto all = stage.sites.all();
+    return std::any_of(all.begin(), all.end(),
+                       [&](Site* site) { return stage.sites.pair.has_roles(*site); });
 }
 
 }  // namespace
@@ -66,15 +68,13 @@ void switch_over_and_kill(Stage& stage) {
     const size_t steps = 1 + stage.chance.below(10);
     must_be_ready(stage, to, "switchover");
     const size_t begun = lines_of(journal_of(victim));
-    test::Process command({ANTIPODE, "--config", (to.directory / "antipode.toml").string(),
-                           "switchover", "--to", to.name, "--yes"},
-                          {});
+    test::Process command = to.begin({"switchover", "--to", to.name, "--yes"});
     test::eventually(
         [&] { return lines_of(journal_of(victim)) >= begun + steps || !command.running(); }, 30s);
     victim.kill();
     command.kill();
     victim.start();
-    const bool settled = test::eventually([&] { return has_settled(stage, from, to); }, 60s);
+    const bool settled = test::eventually([&] { return has_settled(stage); }, 60s);
     stage.expect(settled, Invariant::Recovers,
                  "no site serves after " + victim.name + " died behind step " +
                      std::to_string(steps) + ": " + (settled ? "" : stage.describe()));
@@ -87,17 +87,14 @@ void switch_over_and_cut(Stage& stage) {
     const size_t steps = 1 + stage.chance.below(8);
     must_be_ready(stage, to, "switchover");
     const size_t begun = lines_of(journal_of(from));
-    test::Process command({ANTIPODE, "--config", (from.directory / "antipode.toml").string(),
-                           "switchover", "--to", to.name, "--yes"},
-                          {});
+    test::Process command = from.begin({"switchover", "--to", to.name, "--yes"});
     test::eventually(
         [&] { return lines_of(journal_of(from)) >= begun + steps || !command.running(); }, 30s);
-    stage.sites.line.forth = false;
-    stage.sites.line.back = false;
+    stage.sites.cut();
     stage.hold(stage.some(4));
     stage.sites.heal();
     command.kill();
-    const bool settled = test::eventually([&] { return has_settled(stage, from, to); }, 60s);
+    const bool settled = test::eventually([&] { return has_settled(stage); }, 60s);
     stage.expect(settled, Invariant::Recovers,
                  "no site serves after the line was cut behind step " + std::to_string(steps) +
                      ": " + (settled ? "" : stage.describe()));
@@ -118,7 +115,7 @@ Loss read_loss(const std::string& text) {
 
 /// All that ran there is gone, with what the other site has not got.
 void lose_site(Stage& stage, Site& site) {
-    stage.sites.line.reset = true;
+    stage.sites.reset(site);
     stage.hold(stage.some(12));
     std::filesystem::remove(test::Pair::opened(site));
     site.kill();
@@ -182,6 +179,7 @@ void bring_back(Stage& stage, Site& site) {
         site.start();
     }
     await_state(stage, site, "quarantined");
+    const test::InNetwork inside(site.network);
     const test::CommandResult write =
         test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
                    site.postgres.url("app", "app")});
@@ -283,8 +281,8 @@ std::vector<Fault> primary_faults() {
 const std::vector<Fault>& all_faults() {
     static const std::vector<Fault> all = [] {
         std::vector<Fault> faults;
-        for (const auto& group : {process_faults(), line_faults(), content_faults(),
-                                  machine_faults(), primary_faults()}) {
+        for (const auto& group : {process_faults(), line_faults(), packet_faults(),
+                                  content_faults(), machine_faults(), primary_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;
