@@ -29,8 +29,10 @@ std::vector<Fault> packet_faults();
 std::vector<Fault> content_faults();
 std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
+std::vector<Fault> third_site_faults();
 
-/// Plans that the other site takes over, and waits until it has.
+/// Plans that a mirror takes over, and waits until it has, and all others follow.
+void switch_over(Stage& stage, Site& to);
 void switch_over(Stage& stage);
 
 }  // namespace antipode::chaos
