@@ -36,17 +36,18 @@ std::string decoded(const std::string& base64) {
 
 }  // namespace
 
-BrokerClient::BrokerClient(const std::string& url)
-    : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+BrokerClient::BrokerClient(const test::NatsServer& server) {
+    const test::InNetwork inside(server.network());
+    socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const timeval patience{5, 0};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<uint16_t>(server.port()));
+    inet_pton(AF_INET, server.network().address.c_str(), &address.sin_addr);
     if (connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
         close(socket_);
-        throw std::runtime_error("nats-server does not answer at " + url);
+        throw std::runtime_error("nats-server does not answer at " + server.url());
     }
     send_text("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB answers.* 1\r\n");
 }

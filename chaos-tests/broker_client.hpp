@@ -5,13 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/nats_server.hpp"
+
 namespace antipode::chaos {
 
 /// Speaks to a nats-server in its text protocol: shares no code with the daemons, and may do what
 /// they never do. Not thread-safe.
 class BrokerClient {
   public:
-    explicit BrokerClient(const std::string& url);
+    explicit BrokerClient(const test::NatsServer& server);
     ~BrokerClient();
     BrokerClient(const BrokerClient&) = delete;
     BrokerClient& operator=(const BrokerClient&) = delete;

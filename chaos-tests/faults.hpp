@@ -16,6 +16,7 @@ struct Fault {
     const char* how;
     Need need;
     void (*inject)(Stage&);
+    int sites = 2;  ///< at least
 };
 
 /// All of them, in the order of the table.
@@ -24,11 +25,14 @@ const std::vector<Fault>& all_faults();
 // The groups; each in a file of its own.
 std::vector<Fault> process_faults();
 std::vector<Fault> line_faults();
+std::vector<Fault> packet_faults();
 std::vector<Fault> content_faults();
 std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
+std::vector<Fault> third_site_faults();
 
-/// Plans that the other site takes over, and waits until it has.
+/// Plans that a mirror takes over, and waits until it has, and all others follow.
+void switch_over(Stage& stage, Site& to);
 void switch_over(Stage& stage);
 
 }  // namespace antipode::chaos

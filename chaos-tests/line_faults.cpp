@@ -47,8 +47,7 @@ void publish_all(Stage& stage, BrokerClient& broker,
 }
 
 void partition(Stage& stage) {
-    stage.sites.line.forth = false;
-    stage.sites.line.back = false;
+    stage.sites.cut();
     stage.hold(stage.some(25));
     stage.sites.heal();
 }
@@ -69,7 +68,7 @@ void flap(Stage& stage) {
 }
 
 void reset(Stage& stage) {
-    stage.sites.line.reset = true;
+    stage.sites.reset_all();
     stage.hold(stage.some(15));
     stage.sites.heal();
 }
@@ -77,9 +76,9 @@ void reset(Stage& stage) {
 /// The broker forgets some of what the other site has not fetched yet.
 void lose_messages(Stage& stage) {
     Site& primary = stage.primary();
-    stage.sites.line.reset = true;
+    stage.sites.reset_all();
     stage.hold(10);
-    BrokerClient broker(primary.nats.url());
+    BrokerClient broker(primary.nats);
     for (const std::string& stream : broker.streams()) {
         if (stream.starts_with("KV_")) {
             continue;
@@ -97,7 +96,7 @@ void lose_messages(Stage& stage) {
 
 /// Somebody publishes once more what is there.
 void double_messages(Stage& stage) {
-    BrokerClient broker(stage.any().nats.url());
+    BrokerClient broker(stage.any().nats);
     for (int times = stage.some(4); times > 0; --times) {
         const auto count = 1 + stage.chance.below(12);
         publish_all(stage, broker, newest_messages(broker, event_stream(broker), count));
@@ -108,9 +107,9 @@ void double_messages(Stage& stage) {
 /// What the other site has not fetched yet stands there the other way round.
 void reorder_messages(Stage& stage) {
     Site& primary = stage.primary();
-    stage.sites.line.reset = true;
+    stage.sites.reset_all();
     stage.hold(10);
-    BrokerClient broker(primary.nats.url());
+    BrokerClient broker(primary.nats);
     const std::string stream = event_stream(broker);
     const uint64_t last = broker.last_message(stream);
     const uint64_t count = std::min<uint64_t>(last, 2 + stage.chance.below(8));
@@ -125,12 +124,12 @@ void reorder_messages(Stage& stage) {
 
 /// Behind a change of the primary somebody publishes what was published before it.
 void publish_old_epoch(Stage& stage) {
-    BrokerClient before(stage.primary().nats.url());
+    BrokerClient before(stage.primary().nats);
     auto messages = newest_messages(before, event_stream(before), 2 + stage.chance.below(20));
     switch_over(stage);
     stage.load(2);
-    for (Site* site : {&stage.primary(), &stage.mirror()}) {
-        BrokerClient broker(site->nats.url());
+    for (const Site* site : stage.sites.all()) {
+        BrokerClient broker(site->nats);
         const std::string stream = event_stream(broker);
         const auto newest = newest_messages(broker, stream, 1);
         if (newest.empty()) {
@@ -153,8 +152,8 @@ void publish_old_epoch(Stage& stage) {
 
 std::vector<Fault> line_faults() {
     return {
-        {"partition", "both directions of the line hold back all bytes", Need::Nothing, partition},
-        {"partition-one-way", "one direction holds back all bytes", Need::Nothing,
+        {"partition", "nothing passes in either direction for a while", Need::Nothing, partition},
+        {"partition-one-way", "nothing passes in one direction for a while", Need::Nothing,
          partition_one_way},
         {"flap", "one direction, again and again", Need::Nothing, flap},
         {"reset", "connections are reset, new ones are refused", Need::Nothing, reset},

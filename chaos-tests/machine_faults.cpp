@@ -38,7 +38,7 @@ void cut_power_and_lose_broker(Stage& stage) {
     Site& primary = stage.primary();
     Site& mirror = stage.mirror();
     stage.hold(stage.some(10));
-    stage.sites.line.reset = true;
+    stage.sites.reset(mirror);
     cut_power_of(stage, mirror);
     primary.nats.kill();
     std::filesystem::remove_all(primary.nats.store_directory());

@@ -20,6 +20,7 @@ struct Options {
     std::string failures;
     bool list = false;
     bool quiet = false;
+    bool loopback = false;
 };
 
 void declare(CLI::App& app, Options& options) {
@@ -36,6 +37,8 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--failures", options.failures,
                    "Where histories and logs of failed seeds go (a directory)");
     app.add_flag("--list", options.list, "Prints the faults, and ends");
+    app.add_flag("--loopback", options.loopback,
+                 "All sites on loopback, joined by proxies, as where networks cannot be made");
     app.add_flag("--quiet", options.quiet, "No line for each fault while it runs");
 }
 
@@ -82,7 +85,7 @@ std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
 }
 
 int run_and_report(const Options& options) {
-    const Probe probe;
+    const Probe probe(!options.loopback);
     const std::vector<Outcome> outcomes = run_trials(options, probe);
     if (options.json == "-") {
         std::cout << json_of(outcomes, probe);

@@ -149,6 +149,29 @@ void Proxy::move_bytes(Connection& connection, Flow& flow) {
     }
 }
 
+int ProxyLines::join(const Site& from, const Site& to, int port) {
+    Way& there = way(from, to);
+    proxies_.push_back(
+        std::make_unique<Proxy>(port, there.passes, way(to, from).passes, there.reset));
+    return proxies_.back()->port();
+}
+
+void ProxyLines::set_flow(const Site& from, const Site& to, bool passes) {
+    way(from, to).passes = passes;
+}
+
+void ProxyLines::reset(const Site& one, const Site& other) {
+    way(one, other).reset = true;
+    way(other, one).reset = true;
+}
+
+void ProxyLines::heal() {
+    for (auto& [sites, way] : ways_) {
+        way.reset = false;
+        way.passes = true;
+    }
+}
+
 void Proxy::drop_ended() {
     connections_.remove_if([](const Connection& connection) {
         const bool over = connection.flows[0].told && connection.flows[1].told;

@@ -4,18 +4,15 @@
 #include <atomic>
 #include <cstdint>
 #include <list>
+#include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-namespace antipode::chaos {
+#include "chaos-tests/lines.hpp"
 
-/// What may be done to the line between two sites. Any thread.
-struct Line {
-    std::atomic<bool> forth{true};   ///< bytes from the first site to the second one pass
-    std::atomic<bool> back{true};    ///< and those from the second to the first
-    std::atomic<bool> reset{false};  ///< every connection is reset, new ones are refused
-};
+namespace antipode::chaos {
 
 /// Passes TCP connections that one site opens on to a port of the other. Bytes of a direction that
 /// is cut wait, as a sender would send them again: they arrive when the line is whole, unless an
@@ -61,6 +58,25 @@ class Proxy {
     int port_ = 0;
     std::list<Connection> connections_;
     std::jthread thread_;
+};
+
+/// Sites of one network, whose connections to each other go through proxies.
+class ProxyLines : public Lines {
+  public:
+    /// The port of a proxy, by which `from` reaches this port of `to`.
+    int join(const Site& from, const Site& to, int port);
+    void set_flow(const Site& from, const Site& to, bool passes) override;
+    void reset(const Site& one, const Site& other) override;
+    void heal() override;
+
+  private:
+    struct Way {
+        std::atomic<bool> passes{true};
+        std::atomic<bool> reset{false};
+    };
+    Way& way(const Site& from, const Site& to) { return ways_[{from.name, to.name}]; }
+    std::map<std::pair<std::string, std::string>, Way> ways_;
+    std::vector<std::unique_ptr<Proxy>> proxies_;
 };
 
 }  // namespace antipode::chaos

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "chaos-tests/disk.hpp"
+#include "chaos-tests/packet_lines.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -44,11 +45,18 @@ const char* name_of(Need need) {
             return "such disks, and strace";
         case Need::Clock:
             return "libfaketime";
+        case Need::Networks:
+            return "networks of its own";
     }
     return "";
 }
 
-Probe::Probe() {
+Probe::Probe(bool networks) {
+    if (networks) {
+        try_networks();
+    } else {
+        note(Need::Networks, "all sites are on loopback, as was asked for");
+    }
     try_mounts();
     try_trace();
     try_power();
@@ -143,10 +151,34 @@ void Probe::try_clock() {
     note(Need::Clock, older ? works : "it does not change the time: " + year.output + year.error);
 }
 
-/// Nothing here needs them yet: lines are cut by proxies, which every machine can do.
+void Probe::try_networks() {
+    const auto attempt = []() -> std::string {
+        for (const std::vector<std::string>& program :
+             {std::vector<std::string>{"ip", "-V"}, {"ss", "-V"}}) {
+            if (const std::string outcome = outcome_of(program); outcome != works) {
+                return outcome;
+            }
+        }
+        if (unshare(CLONE_NEWNET) != 0) {
+            return std::string("unshare: ") + std::strerror(errno);
+        }
+        test::must_run({"ip", "link", "set", "lo", "up"});
+        PacketLines lines;
+        lines.add("one");
+        lines.add("other");
+        return works;
+    };
+    try {
+        note(Need::Networks, attempt());
+    } catch (const std::exception& error) {
+        const std::string said = error.what();
+        note(Need::Networks, said.substr(0, said.find('\n')));
+    }
+}
+
+/// Nothing here needs them yet.
 void Probe::try_others() {
     tried_["root"] = geteuid() == 0 ? works : "this is an ordinary user";
-    tried_["network namespaces"] = outcome_of({"unshare", "-n", "true"});
     tried_["iptables, in a namespace"] = outcome_of({"unshare", "-n", "iptables", "-L", "-n"});
     tried_["netem, in a namespace"] = outcome_of(
         {"unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"});

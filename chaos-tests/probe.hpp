@@ -14,14 +14,17 @@ enum class Need {
     Power,        ///< ext4 on loop devices that lose what is not synced
     FailingSync,  ///< Trace and Power
     Clock,        ///< libfaketime, which gives processes a clock that can be set
+    Networks,     ///< network namespaces, joined by a bridge
 };
 const char* name_of(Need need);
 
 /// What this machine can do. Made once, before any thread: it moves this process into a mount
-/// namespace of its own, so that no mount outlives it.
+/// namespace and a network namespace of its own, so that no mount and no interface outlives it, and
+/// nobody else's address is in its way.
 class Probe {
   public:
-    Probe();
+    /// `networks`: false: it stays in the network that it is in, and is said to have no other.
+    explicit Probe(bool networks = true);
     /// Why not; nullopt: it can.
     std::optional<std::string> missing(Need need) const;
     /// What gives a process another clock; empty: it is not here.
@@ -34,6 +37,7 @@ class Probe {
     void try_trace();
     void try_power();
     void try_clock();
+    void try_networks();
     void note(Need need, const std::string& outcome);
     void try_others();
     std::map<Need, std::string> missing_;

@@ -138,9 +138,13 @@ std::string ordered_dump(const Site& site) {
 
 Sites::Sites(int writers, Ground ground)
     : ground_(std::move(ground)),
-      pair(patience, test::Pair::Daemons::Superusers, {},
-           [this](const std::filesystem::path& site) { prepare(site); }) {
-    join_by_proxies();
+      lines_(make_lines()),
+      pair(patience, test::Pair::Daemons::Superusers, ground_.third,
+           [this](const std::filesystem::path& site) { return prepare(site); }) {
+    for (Site* site : all()) {
+        site->daemon().stop();
+        adapt_configuration(*site);
+    }
     stand_on_ground();
     make_content(writers);
     for (Site* site : all()) {
@@ -161,12 +165,28 @@ Sites::~Sites() {
     disks_.clear();
 }
 
-void Sites::prepare(const std::filesystem::path& site) {
+std::unique_ptr<Lines> Sites::make_lines() {
+    if (ground_.networks) {
+        auto lines = std::make_unique<PacketLines>();
+        packets_ = lines.get();
+        return lines;
+    }
+    auto lines = std::make_unique<ProxyLines>();
+    proxies_ = lines.get();
+    return lines;
+}
+
+test::Network Sites::prepare(const std::filesystem::path& site) {
     const std::string name = site.filename().string();
     ahead_us_[name] = 0;
-    if (!ground_.disks) {
-        return;
+    if (ground_.disks) {
+        make_disks(site);
     }
+    return packets_ == nullptr ? test::Network{} : packets_->add(name);
+}
+
+void Sites::make_disks(const std::filesystem::path& site) {
+    const std::string name = site.filename().string();
     const std::filesystem::path images = site.parent_path() / "disks";
     std::filesystem::create_directories(images);
     for (const char* part : parts) {
@@ -236,7 +256,11 @@ int64_t Sites::clock_us(const std::string& site) const {
 }
 
 bool Sites::caught_up(const Site& site, std::chrono::milliseconds timeout) {
-    const int64_t now = clock_us(pair.other(site).name);
+    Site* const open = primary();
+    if (open == nullptr) {
+        throw std::runtime_error("no site takes writes");
+    }
+    const int64_t now = clock_us(open->name);
     return test::eventually(
         [&] {
             const auto point = site.status(".recovery_point_us");
@@ -245,26 +269,27 @@ bool Sites::caught_up(const Site& site, std::chrono::milliseconds timeout) {
         timeout);
 }
 
-void Sites::join_by_proxies() {
-    for (Site* site : all()) {
-        site->daemon().stop();
-        const Site& other = pair.other(*site);
-        const std::string http = "http://127.0.0.1:" + other.http_port();
-        const bool first = site == &london();
-        const auto& to = first ? line.forth : line.back;
-        const auto& from = first ? line.back : line.forth;
-        std::string text = test::read_file(site->directory / "antipode.toml");
+/// Its daemon does not run.
+void Sites::adapt_configuration(const Site& site) {
+    std::string text = test::read_file(site.directory / "antipode.toml");
+    if (proxies_ != nullptr) {
+        join_by_proxies(site, text);
+    }
+    // Writers remove more than a hundred files a minute on a fast machine.
+    replace(text, "name = \"uploads\"\n", "name = \"uploads\"\nhold_deletions_least = 2000\n");
+    stop_admitting_first(text, site);
+    test::write_file(site.directory / "antipode.toml", text);
+}
+
+void Sites::join_by_proxies(const Site& site, std::string& text) {
+    for (const Site* other : others(site)) {
+        const std::string http = "http://127.0.0.1:" + other->http_port();
         for (const auto& [url, scheme] :
-             {std::pair<std::string, std::string>(other.nats.url(), "nats"), {http, "http"}}) {
-            proxies_.push_back(std::make_unique<Proxy>(port_of(url), to, from, line.reset));
-            replace(
-                text, "\"" + url + "\"",
-                "\"" + scheme + "://127.0.0.1:" + std::to_string(proxies_.back()->port()) + "\"");
+             {std::pair<std::string, std::string>(other->nats.url(), "nats"), {http, "http"}}) {
+            const int port = proxies_->join(site, *other, port_of(url));
+            replace(text, "\"" + url + "\"",
+                    "\"" + scheme + "://127.0.0.1:" + std::to_string(port) + "\"");
         }
-        // Writers remove more than a hundred files a minute on a fast machine.
-        replace(text, "name = \"uploads\"\n", "name = \"uploads\"\nhold_deletions_least = 2000\n");
-        stop_admitting_first(text, *site);
-        test::write_file(site->directory / "antipode.toml", text);
     }
 }
 
@@ -290,14 +315,34 @@ void Sites::make_content(int writers) {
     london().antipode({"hooks", "install"});
 }
 
-void Sites::set_flow(const Site& from, bool passes) {
-    (&from == &pair.london ? line.forth : line.back) = passes;
+std::vector<Site*> Sites::others(const Site& site) {
+    std::vector<Site*> others = all();
+    std::erase(others, &site);
+    return others;
 }
 
-void Sites::heal() {
-    line.reset = false;
-    line.forth = true;
-    line.back = true;
+void Sites::set_flow(const Site& from, bool passes) {
+    for (const Site* to : others(from)) {
+        lines_->set_flow(from, *to, passes);
+    }
+}
+
+void Sites::cut() {
+    for (const Site* site : all()) {
+        set_flow(*site, false);
+    }
+}
+
+void Sites::reset(const Site& site) {
+    for (const Site* other : others(site)) {
+        lines_->reset(site, *other);
+    }
+}
+
+void Sites::reset_all() {
+    for (const Site* site : all()) {
+        reset(*site);
+    }
 }
 
 View look_at_rows(const Site& site) {

@@ -10,11 +10,10 @@
 #include "chaos-tests/checker.hpp"
 #include "chaos-tests/disk.hpp"
 #include "chaos-tests/network.hpp"
+#include "chaos-tests/packet_lines.hpp"
 #include "tests/end_to_end/two_primaries.hpp"
 
 namespace antipode::chaos {
-
-using test::Site;
 
 /// What the sites stand on: as good as the machine and the faults that are to come allow.
 struct Ground {
@@ -23,10 +22,14 @@ struct Ground {
     /// Daemon and PostgreSQL of each site have a clock that can be set. Empty: they have the
     /// machine's. Else the library that gives it to them.
     std::string clocks;
+    /// Each site is in a network of its own; else all are on loopback, joined by proxies.
+    bool networks = false;
+    /// The name of one more site; empty: there are two.
+    std::string third;
 };
 
-/// Two sites that can take each other's place, with a line between them that can be cut, and an
-/// application's schema. Every process is real. london begins as the primary.
+/// Two sites, or three, that can take each other's place, with lines between them that can be cut,
+/// and an application's schema. Every process is real. london begins as the primary.
 class Sites {
   public:
     /// `writers`: how many of them get a repository.
@@ -37,12 +40,18 @@ class Sites {
 
     Site& london() { return pair.london; }
     Site& sydney() { return pair.sydney; }
-    std::vector<Site*> all() { return {&pair.london, &pair.sydney}; }
+    std::vector<Site*> all() { return pair.sites(); }
+    std::vector<Site*> others(const Site& site);
     /// That is open for writes; nullptr: none is.
     Site* primary() { return pair.open_site(); }
-    /// What is written by `from` reaches the other site, or not.
+    /// What is sent by `from` reaches the other sites, or not.
     void set_flow(const Site& from, bool passes);
-    void heal();
+    /// Nothing that any site sends reaches another one.
+    void cut();
+    /// The site's connections with others are reset, and new ones fail.
+    void reset(const Site& site);
+    void reset_all();
+    void heal() { lines_->heal(); }
 
     const Ground& ground() const { return ground_; }
     /// Directories of a site: what antipoded remembers, nats-server's store, PostgreSQL, the
@@ -70,22 +79,24 @@ class Sites {
     static std::string ballast_file(int number) { return "ballast/" + std::to_string(number); }
 
   private:
-    void prepare(const std::filesystem::path& site);
+    test::Network prepare(const std::filesystem::path& site);
     void stand_on_ground();
-    void join_by_proxies();
+    std::unique_ptr<Lines> make_lines();
+    void make_disks(const std::filesystem::path& site);
+    void adapt_configuration(const Site& site);
+    void join_by_proxies(const Site& site, std::string& text);
     void make_content(int writers);
 
     const Ground ground_;
     /// By the names of site and part; before what works in them.
     std::map<std::pair<std::string, std::string>, std::unique_ptr<Disk>> disks_;
     std::map<std::string, std::atomic<int64_t>> ahead_us_;  ///< by the site's name
+    PacketLines* packets_ = nullptr;                        ///< the lines, if they are such
+    ProxyLines* proxies_ = nullptr;
+    std::unique_ptr<Lines> lines_;
 
   public:
     test::Pair pair;
-    Line line;
-
-  private:
-    std::vector<std::unique_ptr<Proxy>> proxies_;
 };
 
 /// Rows alone; throws when the server does not answer.

@@ -21,14 +21,19 @@ Stage::Stage(uint64_t seed, const Ground& ground)
     : chance(seed),
       history([this](const std::string& site) { return sites.clock_us(site); }),
       sites(writers, ground),
-      workload(sites, history, writers, seed) {
+      workload(sites, history, writers, seed),
+      seed_(seed) {
     note_ballast();
     // For a change of the primary.
-    sites.sydney().antipode({"database", "setup"});
+    for (const Site* site : mirrors()) {
+        site->antipode({"database", "setup"});
+    }
     workload.start();
     load(writers * 2);
-    if (!sites.caught_up(sites.sydney(), most_recovery)) {
-        throw std::runtime_error("the initial copy does not end: " + describe());
+    for (const Site* site : mirrors()) {
+        if (!sites.caught_up(*site, most_recovery)) {
+            throw std::runtime_error("the initial copy does not end: " + describe());
+        }
     }
     for (Site* site : sites.all()) {
         readers_.push_back(std::make_unique<Reader>(sites, history, *site));
@@ -58,6 +63,11 @@ Site& Stage::primary() {
         throw std::runtime_error("no site takes writes");
     }
     return *open;
+}
+
+Site& Stage::mirror() {
+    const auto all = mirrors();
+    return *all[seed_ % all.size()];
 }
 
 void Stage::load(int count) {
@@ -113,11 +123,12 @@ void Stage::forgive(Invariant invariant, const std::string& name) {
 milliseconds Stage::recover() {
     const auto begun = std::chrono::steady_clock::now();
     load(writers);
-    Site& follower = mirror();
-    const bool caught_up = sites.caught_up(follower, most_recovery);
-    expect(caught_up, Invariant::Recovers,
-           follower.name + " does not catch up within a minute: " +
-               (caught_up ? "" : follower.antipode({"status"}).output));
+    for (const Site* follower : mirrors()) {
+        const bool caught_up = sites.caught_up(*follower, most_recovery);
+        expect(caught_up, Invariant::Recovers,
+               follower->name + " does not catch up within a minute: " +
+                   (caught_up ? "" : follower->antipode({"status"}).output));
+    }
     return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun);
 }
 
@@ -126,17 +137,10 @@ Violations Stage::compare_at_the_end() {
     Site& open = primary();
     const Checker checker(history.operations(), Sites::total, history.losses());
     Violations found = checker.check_one_writer();
-    Site& follower = mirror();
-    if (!sites.caught_up(follower, most_recovery)) {
-        found.push_back({Invariant::Recovers, follower.name + " does not catch up: " +
-                                                  follower.antipode({"status"}).output});
-    }
-    const View there = look(follower);
     const View here = look(open);
-    append(found, Checker::check_equal(here, there));
-    append(found, Checker::check_references(there));
-    append(found, checker.check_recovery_point(there, sites.clock_us(open.name)));
-    append(found, verify_at_the_end());
+    for (const Site* follower : mirrors()) {
+        append(found, compare_with(*follower, here, checker));
+    }
     append(found, checker.check_kept(here));
     append(found, Checker::check_references(here));
     append(found, checker.check_transactions(here));
@@ -147,10 +151,23 @@ Violations Stage::compare_at_the_end() {
     return found;
 }
 
-/// Everything is right now: whoever says otherwise is wrong.
-Violations Stage::verify_at_the_end() {
+Violations Stage::compare_with(const Site& follower, const View& here, const Checker& checker) {
     Violations found;
-    Site& follower = mirror();
+    if (!sites.caught_up(follower, most_recovery)) {
+        found.push_back({Invariant::Recovers, follower.name + " does not catch up: " +
+                                                  follower.antipode({"status"}).output});
+    }
+    const View there = look(follower);
+    append(found, Checker::check_equal(here, there));
+    append(found, Checker::check_references(there));
+    append(found, checker.check_recovery_point(there, sites.clock_us(primary().name)));
+    append(found, verify(follower));
+    return found;
+}
+
+/// Everything is right now: whoever says otherwise is wrong.
+Violations Stage::verify(const Site& follower) {
+    Violations found;
     for (const std::vector<std::string>& command :
          {std::vector<std::string>{"verify", "--timeout", "60"},
           std::vector<std::string>{"database", "check", "--timeout", "60"}}) {

@@ -13,15 +13,18 @@
 
 namespace antipode::chaos {
 
-/// Two sites under load, with readers, for faults to act on. One thread, which owns all processes.
+/// Two or three sites under load, with readers, for faults to act on. One thread, which owns all
+/// processes.
 class Stage {
   public:
     Stage(uint64_t seed, const Ground& ground);
 
     /// The site that takes writes; waits for one. Throws when none does within a minute.
     Site& primary();
-    Site& mirror() { return sites.pair.other(primary()); }
-    /// Either of them, by the seed.
+    std::vector<Site*> mirrors() { return sites.others(primary()); }
+    /// The same one for as long as the primary stays.
+    Site& mirror();
+    /// The primary or that mirror, by the seed.
     Site& any() { return chance.one_in(2) ? primary() : mirror(); }
 
     /// The application must be able to go on: `count` more writes are acknowledged. Throws when
@@ -42,7 +45,7 @@ class Stage {
     void without_readers(const std::function<void()>& work);
     /// What was found against it until now, and names `name`, is the fault's own work.
     void forgive(Invariant invariant, const std::string& name);
-    /// The mirror has everything, within a minute, and nobody's help; its delay.
+    /// Every mirror has everything, within a minute, and nobody's help; its delay.
     std::chrono::milliseconds recover();
     /// Stops the load, compares everything.
     Violations compare_at_the_end();
@@ -60,7 +63,9 @@ class Stage {
 
   private:
     void note_ballast();
-    Violations verify_at_the_end();
+    Violations compare_with(const Site& follower, const View& here, const Checker& checker);
+    static Violations verify(const Site& follower);
+    const uint64_t seed_;
     std::vector<std::unique_ptr<Reader>> readers_;
     Violations found_;
 };

@@ -150,6 +150,11 @@ Ground ground_for(const std::vector<const Fault*>& schedule, const Probe& probe)
     if (wants(Need::Clock)) {
         ground.clocks = Probe::clock_library();
     }
+    ground.networks = !probe.missing(Need::Networks);
+    if (std::any_of(schedule.begin(), schedule.end(),
+                    [](const Fault* fault) { return fault->sites > 2; })) {
+        ground.third = "tokyo";
+    }
     return ground;
 }
 

@@ -77,6 +77,8 @@ bool Writer::write_once() {
     if (!std::filesystem::exists(test::Pair::opened(*site))) {
         return false;
     }
+    // The application is there.
+    const test::InNetwork inside(site->network);
     write_to(*site);
     ++attempted_;
     return true;

@@ -251,6 +251,7 @@ void Conductor::enter(State state, const std::string& event, const std::string& 
     detail_ = kept;
     unfenced_ = false;
     may_finish_ = false;
+    rival_.clear();
     since_ = clock_.now();
     problem_.reset();
     again_at_ = {};
@@ -473,8 +474,33 @@ bool Conductor::has_proof() {
     return true;
 }
 
+/// That no other site is promoted in the same moment. Each reads the others' records behind its
+/// own, so of two at least one sees both: who was asked later gives up, and the other waits until
+/// that is written, or until it turns out that it came too late itself.
+bool Conductor::is_alone() {
+    if (const auto rival = records_.rival()) {
+        if (was_asked_first(*rival, record())) {
+            throw Error(Reaction::Stop,
+                        rival->target() + " was told to take the place of " + record().primary() +
+                            " before (" + rival->operation_id() + ")",
+                        "antipode op show on " + rival->target());
+        }
+        rival_ = rival->target();
+        problem_ = Error(Reaction::Retry, rival_ + " is promoted, too, and is to give up",
+                         "antipode status " + rival_);
+        return false;
+    }
+    if (!rival_.empty() && !records_.of(rival_)) {
+        problem_ = Error(Reaction::Retry,
+                         rival_ + " was promoted, too, and does not say what became of that",
+                         "if it is off: antipode op abort, and promote once more");
+        return false;
+    }
+    return true;
+}
+
 void Conductor::cut() {
-    if (!has_proof()) {
+    if (!is_alone() || !has_proof()) {
         return;
     }
     const auto cuts = hands_.cut(record());

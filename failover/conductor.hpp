@@ -178,6 +178,7 @@ class Conductor {
     void catch_up();
     void cut();
     bool has_proof();
+    bool is_alone();
     void prepare();
     void open();
     void shut();
@@ -215,6 +216,7 @@ class Conductor {
     // Since the state was entered:
     bool unfenced_ = false;
     bool may_finish_ = false;  ///< the new primary serves
+    std::string rival_;        ///< another site that was told to take the primary's place
     Synchronized<ConductorStatus> status_;
 };
 

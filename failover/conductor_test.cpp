@@ -424,6 +424,58 @@ TEST(Conductor, TwoClaimsToOneEpochFenceBoth) {
     EXPECT_FALSE(world.london.open);
 }
 
+/// Two operators promote a site each, in whichever order the sites look.
+TEST(Conductor, OfTwoPromotionsThatWhichWasAskedFirstGoesOn) {
+    for (int ahead = 0; ahead < 8; ++ahead) {
+        SCOPED_TRACE("sydney, asked later, has looked so often: " + std::to_string(ahead));
+        World world("paris");
+        world.turn();
+        const std::string word = "paris is off";
+        const auto sydney_looks = [&](int times) {
+            for (int i = 0; i < times; ++i) {
+                world.step(world.sydney_process, world.sydney, world.london, world.sydney_fault,
+                           [] {});
+            }
+        };
+        ASSERT_TRUE(world.ask(world.sydney, record_state::promoting, "sydney", "promote-2", word));
+        const int before = ahead / 2;
+        sydney_looks(before);
+        ASSERT_TRUE(world.ask(world.london, record_state::promoting, "london", "promote-1", word));
+        sydney_looks(ahead - before);
+        // Who has claimed the epoch before the other was asked is not too late.
+        const bool sydney_wins = world.epoch_of(world.sydney) == 2;
+        for (int turn = 0; turn < 50; ++turn) {
+            world.turn();
+        }
+        EXPECT_TRUE(world.settled(sydney_wins ? State::Following : State::Serving,
+                                  sydney_wins ? State::Serving : State::Following));
+        EXPECT_EQ(world.epoch_of(world.london), 2U);
+        EXPECT_EQ(world.epoch_of(world.sydney), 2U);
+        EXPECT_NE(world.london.open, world.sydney.open);
+    }
+}
+
+TEST(Conductor, APromotionWaitsForAnotherOneThatMayHaveClaimedTheEpoch) {
+    World world("paris");
+    world.turn();
+    world.sydney.stuck = true;  // it has seen that it is alone, and cuts
+    ASSERT_TRUE(world.ask(world.sydney, record_state::promoting, "sydney", "promote-2", "off"));
+    world.step(world.sydney_process, world.sydney, world.london, world.sydney_fault, [] {});
+    ASSERT_EQ(world.state_of(world.sydney_process), State::Cutting);
+    ASSERT_TRUE(world.ask(world.london, record_state::promoting, "london", "promote-1", "off"));
+    const auto london_looks = [&] {
+        world.step(world.london_process, world.london, world.sydney, world.london_fault, [] {});
+        EXPECT_EQ(world.state_of(world.london_process), State::Cutting);
+        return world.london_process->conductor.status().problem;
+    };
+    EXPECT_EQ(london_looks(), "sydney is promoted, too, and is to give up");
+    world.sydney.server.down = true;
+    EXPECT_EQ(london_looks(), "sydney was promoted, too, and does not say what became of that");
+    world.sydney.server.down = false;
+    world.clock.advance(std::chrono::seconds(10));
+    EXPECT_TRUE(world.settled(State::Serving, State::Following));
+}
+
 TEST(Conductor, TellsWhatItDoes) {
     World world;
     EXPECT_EQ(world.london_process->conductor.status().state, State::Serving);

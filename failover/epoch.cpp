@@ -57,6 +57,11 @@ bool is_later(const v1::EpochRecord& one, const v1::EpochRecord& other) {
     return std::tuple(one.epoch(), one.sequence()) > std::tuple(other.epoch(), other.sequence());
 }
 
+bool was_asked_first(const v1::EpochRecord& one, const v1::EpochRecord& other) {
+    return std::tie(one.operation_id(), one.target()) <
+           std::tie(other.operation_id(), other.target());
+}
+
 Sha256 hash_of(const v1::EpochRecord& record) {
     return sha256(record.SerializeAsString());
 }

@@ -51,6 +51,9 @@ std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,
 
 /// `one` was made after `other`.
 bool is_later(const v1::EpochRecord& one, const v1::EpochRecord& other);
+/// Of two promotions: every site says the same of them. By their ids, which hold the time as far as
+/// clocks agree.
+bool was_asked_first(const v1::EpochRecord& one, const v1::EpochRecord& other);
 Sha256 hash_of(const v1::EpochRecord& record);
 
 /// `before` with the next sequence number, chained to it; the caller changes what is to change.

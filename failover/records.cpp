@@ -86,6 +86,19 @@ std::optional<v1::EpochRecord> Records::contradiction() const {
     return std::nullopt;
 }
 
+std::optional<v1::EpochRecord> Records::rival() const {
+    std::optional<v1::EpochRecord> first;
+    for (const auto& [site, other] : others_) {
+        const bool is_one = own_ && other.record && other.record->epoch() == own_->record.epoch() &&
+                            other.record->state() == record_state::promoting &&
+                            other.record->target() == site;
+        if (is_one && (!first || was_asked_first(*other.record, *first))) {
+            first = other.record;
+        }
+    }
+    return first;
+}
+
 bool Records::change(const v1::EpochRecord& record) {
     const auto changed = change_epoch(*bucket_, *own_, record);
     if (!changed) {

@@ -35,6 +35,9 @@ class Records {
     std::optional<v1::EpochRecord> of(const std::string& site) const;
     /// Another site's record says that this epoch has another primary: two claims to one epoch.
     std::optional<v1::EpochRecord> contradiction() const;
+    /// Another site's record says that it is to be promoted, as own() says of this one. Of several:
+    /// the one that was asked first.
+    std::optional<v1::EpochRecord> rival() const;
 
     /// Puts `record` in the place of own(), durably. False: somebody else was faster; refresh().
     bool change(const v1::EpochRecord& record);

@@ -212,7 +212,15 @@ void watch_promotion(const Config& config, const Fetch& fetch, const Clock& cloc
             throw CommandError(ExitCode::Failed, "given up: " + now->record.problem(),
                                "antipode status " + options.to);
         }
-        if (serves && now->record.epoch() > asked.record.epoch()) {
+        const bool over = now && now->record.epoch() > asked.record.epoch();
+        if (over && now->record.primary() != options.to) {
+            throw CommandError(ExitCode::Conflict,
+                               "given up: " + now->record.primary() +
+                                   " was promoted meanwhile, and is the primary of epoch " +
+                                   std::to_string(now->record.epoch()),
+                               "antipode status");
+        }
+        if (over && serves) {
             return;
         }
         options.pause();

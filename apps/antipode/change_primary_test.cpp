@@ -69,6 +69,8 @@ TEST(Preflight, WarnsOfSitesThatFollowLater) {
         good["sites"][0]["recovery_point_us"].get<int64_t>() + 1;
     cluster.statuses["london"] = nullptr;
     EXPECT_THAT(warning(PreflightMode::Failover), HasSubstr("tokyo has more than sydney"));
+    tokyo["failover"]["state"] = "cutting";
+    EXPECT_THAT(cluster.blocker(PreflightMode::Failover), HasSubstr("tokyo is being promoted"));
 }
 
 TEST(Preflight, WorksWithoutThePrimaryForAFailoverOnly) {
@@ -207,6 +209,23 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("sydney").state(), record_state::promoting);
     EXPECT_EQ(cluster.record("sydney").fenced_by(), "power off");
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
+}
+
+TEST(ChangeOfPrimary, APromotionSaysWhoWasFaster) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.options.fenced_by = "power off";
+    cluster.statuses["london"] = nullptr;
+    cluster.options.pause = [&] {
+        test::MemoryBucket bucket(cluster.servers["sydney"]);
+        const failover::Epoch seen = *failover::read_epoch(bucket, "demo");
+        auto record = failover::successor(seen.record, "antipoded on tokyo", cluster.clock.now());
+        failover::begin_epoch(record, 2, "tokyo", {});
+        failover::change_epoch(bucket, seen, record);
+    };
+    EXPECT_EQ(cluster.claim(), ExitCode::Conflict);
+    EXPECT_THAT(cluster.error.str(),
+                HasSubstr("tokyo was promoted meanwhile, and is the primary of epoch 2"));
 }
 
 TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothing) {

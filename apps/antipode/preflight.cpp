@@ -58,6 +58,10 @@ Daemon ask(const Config& config, const Fetch& fetch, const Config::Site& site) {
     return daemon;
 }
 
+bool is_of_a_promotion(const std::string& state) {
+    return state == "cutting" || state == "claiming" || state == "preparing" || state == "opening";
+}
+
 class Look {
   public:
     explicit Look(Preflight& found) : found_(found) {}
@@ -70,7 +74,10 @@ class Look {
             return;
         }
         const std::string state = text_at(other.change(), "state");
-        if (text_at(other.status, "role") != "secondary") {
+        if (found_.mode == PreflightMode::Failover && is_of_a_promotion(state)) {
+            block(other.site + " is being promoted: it is " + state,
+                  "antipode op show on " + other.site);
+        } else if (text_at(other.status, "role") != "secondary") {
             warn(other.site + " is " + (state.empty() ? std::string(unknown) : state) +
                      ", and has not followed the primary yet" +
                      with_reason(text_at(other.change(), "problem")),

@@ -38,10 +38,11 @@ std::filesystem::path made(const std::filesystem::path& path) {
 Site::Site(const std::filesystem::path& root, std::string site_name,
            PostgresServer::Options postgres_options)
     : name(std::move(site_name)),
+      network(postgres_options.network),
       directory(made(root / name)),
       git_root(made(directory / "git")),
       files_root(made(directory / "files")),
-      nats(directory / "nats"),
+      nats(directory / "nats", network),
       postgres(directory / "pg", std::move(postgres_options)),
       http_port_(free_port()) {
     postgres.psql("CREATE DATABASE app");
@@ -54,13 +55,13 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
          << "state_dir = \"" << (directory / "state").string() << "\"\n";
     for (const Site* site : sites) {
         text << "[[sites]]\nname = \"" << site->name << "\"\nnats = \"" << site->nats.url()
-             << "\"\nhttp = \"http://127.0.0.1:" << site->http_port_ << "\"\n";
+             << "\"\nhttp = \"http://" << site->address() << "\"\n";
     }
     text << "[nats]\nstream_max_bytes = 1000000000\nstore_dir = \"" << (directory / "nats").string()
          << "\"\n"
-         << "[http]\nlisten = \"127.0.0.1:" << http_port_ << "\"\n"
-         << "[[database]]\nname = \"app\"\nurl = \"" << postgres.local_url("app", database_role)
-         << "\"\n"
+         << "[http]\nlisten = \"" << address() << "\"\n"
+         << line_of_token() << "[[database]]\nname = \"app\"\nurl = \""
+         << postgres.local_url("app", database_role) << "\"\n"
          << of_database << "[[repositories]]\nname = \"git\"\nroot = \"" << git_root.string()
          << "\"\n"
          << "[[blobs]]\nname = \"uploads\"\nroot = \"" << files_root.string() << "\"\n"
@@ -68,7 +69,20 @@ void Site::configure(const std::vector<const Site*>& sites, const std::string& m
     write_file(config(), text.str());
 }
 
+/// Off loopback the daemon wants one.
+std::string Site::line_of_token() const {
+    if (network.descriptor < 0) {
+        return {};
+    }
+    namespace fs = std::filesystem;
+    const fs::path file = directory / "token";
+    write_file(file, "the secret of these sites\n");
+    fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+    return "token_file = \"" + file.string() + "\"\n";
+}
+
 void Site::launch(const std::vector<std::string>& tracer) {
+    const InNetwork inside(network);
     std::vector<std::string> command = tracer;
     command.insert(command.end(), {ANTIPODED, "--config", config().string()});
     Process::Options options;
@@ -89,16 +103,26 @@ void Site::start(const std::vector<std::string>& tracer) {
     }
 }
 
-CommandResult Site::antipode(const std::vector<std::string>& arguments) const {
+std::vector<std::string> Site::command_of(const std::vector<std::string>& arguments) const {
     std::vector<std::string> command = {ANTIPODE, "--config", config().string()};
     command.insert(command.end(), arguments.begin(), arguments.end());
-    return run(command);
+    return command;
+}
+
+CommandResult Site::antipode(const std::vector<std::string>& arguments) const {
+    const InNetwork inside(network);
+    return run(command_of(arguments));
+}
+
+Process Site::begin(const std::vector<std::string>& arguments) const {
+    const InNetwork inside(network);
+    return {command_of(arguments), {}};
 }
 
 std::optional<std::string> Site::status(const std::string& filter) const {
+    const InNetwork inside(network);
     const CommandResult answer =
-        run({"curl", "-fsS", "-m", "3",
-             "http://127.0.0.1:" + std::to_string(http_port_) + "/v1/status"});
+        run({"curl", "-fsS", "-m", "3", "http://" + address() + "/v1/status"});
     if (answer.status != 0) {
         return std::nullopt;
     }

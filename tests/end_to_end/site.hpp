@@ -18,6 +18,7 @@ namespace antipode::test {
 /// real.
 class Site {
   public:
+    /// Everything of it is in the network of its PostgreSQL.
     Site(const std::filesystem::path& directory, std::string name,
          PostgresServer::Options postgres_options = {});
 
@@ -34,6 +35,8 @@ class Site {
 
     /// `antipode --config ... arguments`.
     CommandResult antipode(const std::vector<std::string>& arguments) const;
+    /// The same, and does not wait for it.
+    Process begin(const std::vector<std::string>& arguments) const;
     /// A jq expression on /v1/status; nullopt when the daemon does not answer or the value is null.
     std::optional<std::string> status(const std::string& filter) const;
 
@@ -50,6 +53,7 @@ class Site {
     /// Of its daemon, from the next start on.
     std::map<std::string, std::string> environment;
     const std::string name;
+    const Network network;
     const std::filesystem::path directory;
     const std::filesystem::path git_root;
     const std::filesystem::path files_root;
@@ -58,6 +62,9 @@ class Site {
 
   private:
     std::filesystem::path config() const { return directory / "antipode.toml"; }
+    std::vector<std::string> command_of(const std::vector<std::string>& arguments) const;
+    std::string line_of_token() const;
+    std::string address() const { return network.address + ":" + std::to_string(http_port_); }
     int http_port_;
     Process daemon_;
 };

@@ -1,5 +1,6 @@
 #include "tests/end_to_end/two_primaries.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include <fcntl.h>
@@ -49,13 +50,13 @@ class Gate {
     int fd_;
 };
 
-/// `root`, in which the directory of the site `name` is ready.
-const std::filesystem::path& prepared(const std::filesystem::path& root, const std::string& name,
-                                      const Pair::Ground& ground) {
+/// For a site whose directory is ready then.
+PostgresServer::Options prepared(const std::filesystem::path& site, const Pair::Ground& ground) {
+    PostgresServer::Options options;
     if (ground) {
-        ground(root / name);
+        options.network = ground(site);
     }
-    return root;
+    return options;
 }
 
 }  // namespace
@@ -71,6 +72,7 @@ std::filesystem::path journal_of(const Site& site) {
 }
 
 std::string app(const Site& site, const std::string& sql) {
+    const InNetwork inside(site.network);
     return must_run({PostgresServer::program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1",
                      site.postgres.url("app", "app")},
                     sql);
@@ -78,11 +80,11 @@ std::string app(const Site& site, const std::string& sql) {
 
 Pair::Pair(const std::string& more, Daemons daemons, const std::string& third_name,
            const Ground& ground)
-    : london(prepared(temporary.path(), "london", ground), "london"),
-      sydney(prepared(temporary.path(), "sydney", ground), "sydney"),
+    : london(temporary.path(), "london", prepared(temporary / "london", ground)),
+      sydney(temporary.path(), "sydney", prepared(temporary / "sydney", ground)),
       third(third_name.empty() ? nullptr
-                               : std::make_unique<Site>(
-                                     prepared(temporary.path(), third_name, ground), third_name)) {
+                               : std::make_unique<Site>(temporary.path(), third_name,
+                                                        prepared(temporary / third_name, ground))) {
     // What the tests look at by psql is no application.
     setenv("PGAPPNAME", "antipode test", 1);
     for (Site* site : sites()) {
@@ -164,8 +166,11 @@ CommandResult Pair::switch_to(Site& to) {
 }
 
 bool Pair::has_roles(const Site& primary) {
+    const auto all = sites();
     return primary.status(".failover.state") == "serving" &&
-           other(primary).status(".failover.state") == "following";
+           std::all_of(all.begin(), all.end(), [&](const Site* site) {
+               return site == &primary || site->status(".failover.state") == "following";
+           });
 }
 
 void Pair::expect_equal() const {

@@ -15,8 +15,8 @@ class Pair {
   public:
     /// What the daemons are for PostgreSQL. Unprivileged: as `antipode database setup` leaves them.
     enum class Daemons { Superusers, Unprivileged };
-    /// Called with the directory of a site before anything is there.
-    using Ground = std::function<void(const std::filesystem::path& site)>;
+    /// Called with the directory of a site before anything is there. Says which network it is in.
+    using Ground = std::function<Network(const std::filesystem::path& site)>;
     /// `more`: lines for the [failover] table of all. `third`: the name of one more site.
     explicit Pair(const std::string& more = {}, Daemons daemons = Daemons::Superusers,
                   const std::string& third = {}, const Ground& ground = {});

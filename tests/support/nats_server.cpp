@@ -29,23 +29,30 @@ bool greets(const std::string& host, int port) {
 NatsServer::NatsServer(std::filesystem::path directory, std::string address,
                        std::vector<std::string> before)
     : directory_(std::move(directory)),
-      address_(std::move(address)),
+      network_{-1, std::move(address)},
       before_(std::move(before)),
       port_(free_port()) {
     std::filesystem::create_directories(directory_);
     start();
 }
 
+NatsServer::NatsServer(std::filesystem::path directory, Network network)
+    : directory_(std::move(directory)), network_(std::move(network)), port_(free_port()) {
+    std::filesystem::create_directories(directory_);
+    start();
+}
+
 void NatsServer::start() {
+    const InNetwork inside(network_);
     std::vector<std::string> command = before_;
     command.insert(command.end(),
-                   {"nats-server", "--addr", address_, "--port", std::to_string(port_),
+                   {"nats-server", "--addr", network_.address, "--port", std::to_string(port_),
                     "--jetstream", "--store_dir", directory_.string()});
     process_ = Process(command, {.log = directory_ / "nats-server.log",
                                  .directory = {},
                                  .environment = {},
                                  .as_unprivileged_user = false});
-    if (!eventually([&] { return greets(address_, port_); })) {
+    if (!eventually([&] { return greets(network_.address, port_); })) {
         throw std::runtime_error("nats-server does not answer; see " + directory_.string());
     }
 }

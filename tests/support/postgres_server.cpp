@@ -67,6 +67,7 @@ void PostgresServer::initialize() {
 }
 
 void PostgresServer::start() {
+    const InNetwork inside(options_.network);
     std::vector<std::string> command = {
         program("postgres"),   "-D", (directory_ / "data").string(),  "-p",
         std::to_string(port_), "-k", (directory_ / "socket").string()};
@@ -121,11 +122,13 @@ std::string PostgresServer::local_url(const std::string& database, const std::st
 }
 
 std::string PostgresServer::psql(const std::string& sql, const std::string& database) const {
+    const InNetwork inside(options_.network);
     return must_run({program("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", url(database)}, sql);
 }
 
 std::string PostgresServer::dump(const std::string& database,
                                  const std::vector<std::string>& options) const {
+    const InNetwork inside(options_.network);
     std::vector<std::string> command = {program("pg_dump"), "-d", url(database)};
     command.insert(command.end(), options.begin(), options.end());
     return must_run(command);

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "tests/support/network.hpp"
 #include "tests/support/process.hpp"
 
 namespace antipode::test {
@@ -16,6 +17,7 @@ class PostgresServer {
     struct Options {
         bool fsync = false;  ///< kill -9 loses nothing without it; a power cut would
         std::map<std::string, std::string> settings;
+        Network network{};  ///< it is on loopback there
     };
     explicit PostgresServer(std::filesystem::path directory) : PostgresServer(directory, {}) {}
     PostgresServer(std::filesystem::path directory, Options options);
@@ -36,6 +38,7 @@ class PostgresServer {
         environment_ = std::move(environment);
     }
 
+    /// For who is in its network.
     std::string url(const std::string& database = "postgres",
                     const std::string& user = "postgres") const;
     /// Over the server's own socket: as a daemon on the same host is best configured.

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "chaos-tests/lines.hpp"
+
+namespace antipode::chaos {
+
+/// Sites that are in network namespaces of their own, joined by a bridge: whatever is done to the
+/// lines is done to packets. All of it is in the network namespace that the Probe made, and goes
+/// with this program, however that ends.
+class PacketLines : public Lines {
+  public:
+    /// Throws when the machine cannot do it.
+    PacketLines();
+    ~PacketLines() override;
+
+    /// Another site's network. `site`: its name.
+    test::Network add(const std::string& site);
+    /// Packets vanish without a word: the sender's kernel knows an address that nobody has.
+    void set_flow(const Site& from, const Site& to, bool passes) override;
+    void reset(const Site& one, const Site& other) override;
+    /// Its interface is down: what it sends fails at once, what others send vanishes.
+    static void take_off(const Site& site);
+    void heal() override;
+
+    /// How many segments TCP sent again in that network, until now.
+    static uint64_t sent_again(const test::Network& network);
+
+  private:
+    struct Joined {
+        std::string site;
+        test::Network network;
+    };
+    std::vector<Joined> joined_;
+};
+
+}  // namespace antipode::chaos

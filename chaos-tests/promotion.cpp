@@ -1,0 +1,187 @@
+#include "chaos-tests/promotion.hpp"
+
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "chaos-tests/quarantine.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+using namespace std::chrono_literals;
+
+Loss read_loss(const std::string& text) {
+    const auto report = nlohmann::json::parse(text).at("loss");
+    Loss loss;
+    loss.old_primary = report.at("old_primary");
+    loss.unknown_since_us = report.at("unknown_since_us");
+    for (const auto& item : report.at("losses")) {
+        if (item.at("item").is_string()) {
+            loss.named.insert(item.at("item").get<std::string>());
+        }
+    }
+    return loss;
+}
+
+/// Nobody writes yet.
+void look_at_cut(Stage& stage, Promotion& promotion) {
+    promotion.cut = look(promotion.to);
+    promotion.clones = stage.sites.pair.temporary / ("cut-" + promotion.operation);
+    for (int writer = 0; writer < Stage::writers; ++writer) {
+        const std::string name = Sites::repository(writer);
+        test::must_run({"git", "clone", "-q", "--mirror", (promotion.to.git_root / name).string(),
+                        (promotion.clones / name).string()});
+    }
+}
+
+/// As it was: it must not serve.
+void bring_back(Stage& stage, Site& site) {
+    site.nats.start();
+    site.postgres.start();
+    site.start();
+    if (stage.chance.one_in(2)) {
+        stage.hold(1);
+        site.kill();
+        site.start();
+    }
+    await_state(stage, site, "quarantined");
+    const test::InNetwork inside(site.network);
+    const test::CommandResult write =
+        test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
+                   site.postgres.url("app", "app")});
+    stage.expect(write.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
+                 Invariant::OneWriter, "the old primary takes writes");
+}
+
+/// The new primary gets it from the old one.
+std::string await_final_report(const Promotion& promotion) {
+    std::string report;
+    const bool final = test::eventually([&] {
+        report = promotion.to.antipode({"loss", promotion.operation, "-o", "json"}).output;
+        return report.find("\"state\":\"final\"") != std::string::npos;
+    });
+    if (!final) {
+        throw std::runtime_error("the loss report does not become final: " + report);
+    }
+    return report;
+}
+
+/// What only the old primary has is kept, and counted.
+void check_what_is_kept(Stage& stage, const Promotion& promotion) {
+    const View there = look(promotion.old);
+    const Quarantine kept =
+        read_quarantine(promotion.old.directory / "state/quarantine" / promotion.operation,
+                        promotion.clones, await_final_report(promotion));
+    Loss loss = stage.history.losses().at(promotion.loss);
+    stage.expect(check_quarantine(promotion.cut, there, kept));
+    // With that, everything that it acknowledged is there or here.
+    auto earlier = stage.history.losses();
+    earlier.erase(earlier.begin() + static_cast<std::ptrdiff_t>(promotion.loss));
+    stage.expect(Checker(promotion.before, Sites::total, earlier).check_kept(there));
+    loss.exactly = names_in(kept);
+    stage.lost += kept.stated.all;
+    stage.history.learn(promotion.loss, loss);
+}
+
+/// It follows the new primary, with the operator's word.
+void rejoin(Stage& stage, const Promotion& promotion) {
+    Site& old = promotion.old;
+    const auto place = old.directory / "state/quarantine" / promotion.operation;
+    const std::string losses = test::read_file(place / "losses.jsonl");
+    const test::CommandResult done =
+        stage.any().antipode({"rejoin", old.name, "--yes", "-o", "json"});
+    if (done.status != 0) {
+        throw std::runtime_error("rejoin: " + done.error + done.output);
+    }
+    if (stage.chance.one_in(2)) {
+        old.kill();
+        old.start();
+    }
+    await_state(stage, old, "following");
+    Loss loss = stage.history.losses().at(promotion.loss);
+    loss.returned_us = now_us();
+    stage.history.learn(promotion.loss, loss);
+    const bool caught_up = stage.sites.caught_up(old, 60s);
+    stage.expect(caught_up, Invariant::Recovers,
+                 "the old primary does not catch up: " + (caught_up ? "" : stage.describe()));
+    stage.expect(test::read_file(place / "losses.jsonl") == losses, Invariant::Kept,
+                 "the quarantine has changed meanwhile");
+}
+
+}  // namespace
+
+void must_be_ready(Site& to, const std::string& mode) {
+    test::CommandResult answer;
+    const bool ready = test::eventually(
+        [&] {
+            answer = to.antipode({"preflight", "--to", to.name, "--mode", mode});
+            return answer.status == 0;
+        },
+        60s);
+    if (!ready) {
+        throw std::runtime_error("preflight refuses: " + answer.output + answer.error);
+    }
+}
+
+void await_state(Stage& stage, const Site& site, const std::string& state) {
+    const bool reached =
+        test::eventually([&] { return site.status(".failover.state") == state; }, 60s);
+    if (!reached) {
+        throw std::runtime_error(site.name + " is not " + state + ": " + stage.describe());
+    }
+}
+
+void lose_primary(Stage& stage, Site& site) {
+    stage.sites.reset(site);
+    stage.hold(stage.some(12));
+    std::filesystem::remove(test::Pair::opened(site));
+    site.kill();
+    site.nats.kill();
+    site.postgres.kill();
+    stage.workload.stop();
+}
+
+test::CommandResult tell_to_promote(const Site& to) {
+    return to.antipode(
+        {"promote", to.name, "--yes", "-o", "json", "--fenced-by", "its machine is off"});
+}
+
+Promotion promote(Stage& stage, Site& old, Site& to) {
+    must_be_ready(to, "failover");
+    const int64_t word_us = now_us();
+    const test::CommandResult done = tell_to_promote(to);
+    if (done.status != 0) {
+        throw std::runtime_error("promote: " + done.error + done.output);
+    }
+    return note_promotion(stage, old, to, word_us, done.output);
+}
+
+Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
+                         const std::string& answer) {
+    const bool soon = now_us() - word_us < 30'000'000;
+    stage.expect(soon, Invariant::Recovers, "open for writes later than 30 s after the word");
+    Loss loss = read_loss(answer);
+    loss.promoted_us = word_us;
+    Promotion promotion{old,
+                        to,
+                        nlohmann::json::parse(answer).at("operation"),
+                        stage.history.lose(loss),
+                        stage.history.operations(),
+                        {},
+                        {}};
+    look_at_cut(stage, promotion);
+    stage.sites.heal();
+    stage.workload.start();
+    stage.load(Stage::writers * 3);
+    return promotion;
+}
+
+void return_old_primary(Stage& stage, const Promotion& promotion) {
+    bring_back(stage, promotion.old);
+    check_what_is_kept(stage, promotion);
+    stage.load(Stage::writers);
+    rejoin(stage, promotion);
+}
+
+}  // namespace antipode::chaos

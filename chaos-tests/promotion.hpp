@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "chaos-tests/stage.hpp"
+
+namespace antipode::chaos {
+
+/// The end of one site's primaryship, and its return.
+struct Promotion {
+    Site& old;
+    Site& to;
+    std::string operation;
+    size_t loss;                    ///< its place in the history
+    std::vector<Operation> before;  ///< all that was tried before it was lost
+    View cut;                       ///< the new primary before anybody wrote there
+    std::filesystem::path clones;   ///< of its repositories, then
+};
+
+/// Waits until preflight lets `to` become the primary; throws when it does not. `mode`: as in
+/// preflight --mode.
+void must_be_ready(Site& to, const std::string& mode);
+/// Throws when its part in changes of the primary does not become that within a minute.
+void await_state(Stage& stage, const Site& site, const std::string& state);
+
+/// All that ran there is gone, with what the other sites have not got; nobody writes anywhere, so
+/// that the new primary can be looked at before anybody does.
+void lose_primary(Stage& stage, Site& site);
+/// The operator's word, and that the old one is off; what it says.
+test::CommandResult tell_to_promote(const Site& to);
+/// The same when it is ready, until it serves, and the load goes on.
+Promotion promote(Stage& stage, Site& old, Site& to);
+/// The end of it: it was told at `word_us`, and has answered that it serves.
+Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
+                         const std::string& answer);
+/// The old primary comes back, what only it has is compared with its quarantine, and it follows.
+void return_old_primary(Stage& stage, const Promotion& promotion);
+
+}  // namespace antipode::chaos

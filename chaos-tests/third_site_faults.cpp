@@ -1,0 +1,143 @@
+// Three sites: what becomes of the third one when the primary changes between the others.
+#include <future>
+
+#include "chaos-tests/faults.hpp"
+#include "chaos-tests/promotion.hpp"
+
+namespace antipode::chaos {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Which versions of rows and files stand there that nobody touches: a new copy would make others.
+std::string versions_on(const Site& site) {
+    std::string all =
+        site.sql("SELECT string_agg(concat_ws(' ', ctid, xmin), ',' ORDER BY id) FROM ballast");
+    for (int number = 0; number < Sites::ballast; ++number) {
+        const auto file = site.files_root / Sites::ballast_file(number);
+        all += "; " + test::must_run({"stat", "-c", "%i %z", file.string()});
+    }
+    return all;
+}
+
+void expect_no_copy(Stage& stage, const Site& site, const std::string& before) {
+    const std::string now = versions_on(site);
+    stage.expect(now == before, Invariant::Recovers,
+                 site.name + " was copied anew: " + before + " before, now " + now);
+}
+
+/// Each has a turn but the first one, which has two.
+void switch_over_three(Stage& stage) {
+    Site& first = stage.primary();
+    const std::vector<Site*> others = stage.mirrors();
+    std::map<Site*, std::string> before;
+    for (Site* site : stage.sites.all()) {
+        before[site] = versions_on(*site);
+    }
+    for (Site* to : {others[0], &first, others[1]}) {
+        switch_over(stage, *to);
+        stage.load(stage.some(12));
+    }
+    for (const auto& [site, versions] : before) {
+        expect_no_copy(stage, *site, versions);
+    }
+}
+
+/// By itself, but for what it has that the new primary never got: that takes a word.
+void await_following(Stage& stage, const Site& site) {
+    const auto state = [&] { return site.status(".failover.state").value_or(""); };
+    test::eventually([&] { return state() == "following" || state() == "quarantined"; }, 60s);
+    if (state() == "quarantined") {
+        site.antipode({"rejoin", site.name, "--yes"});
+    }
+    await_state(stage, site, "following");
+}
+
+/// Of the two mirrors; the one that was not promoted.
+Site& rest_of(Stage& stage, const Promotion& promotion) {
+    for (Site* site : stage.sites.all()) {
+        if (site != &promotion.old && site != &promotion.to) {
+            return *site;
+        }
+    }
+    throw std::logic_error("there is no third site");
+}
+
+/// The old primary comes back while the other mirror follows already.
+void end_with_third(Stage& stage, const Promotion& promotion, const std::string& versions) {
+    const Site& third = rest_of(stage, promotion);
+    await_following(stage, third);
+    const bool caught_up = stage.sites.caught_up(third, 60s);
+    stage.expect(caught_up, Invariant::Recovers,
+                 third.name + " does not catch up: " + (caught_up ? "" : stage.describe()));
+    expect_no_copy(stage, third, versions);
+    return_old_primary(stage, promotion);
+    expect_no_copy(stage, third, versions);
+}
+
+void promote_one_of_two(Stage& stage) {
+    Site& old = stage.primary();
+    Site& to = stage.mirror();
+    std::map<std::string, std::string> versions;
+    for (const Site* site : stage.mirrors()) {
+        versions[site->name] = versions_on(*site);
+    }
+    lose_primary(stage, old);
+    const Promotion promotion = promote(stage, old, to);
+    end_with_third(stage, promotion, versions.at(rest_of(stage, promotion).name));
+}
+
+/// Two operators, who do not know of each other, in the same moment.
+void promote_both(Stage& stage) {
+    Site& old = stage.primary();
+    const std::vector<Site*> mirrors = stage.mirrors();
+    std::map<std::string, std::string> versions;
+    for (const Site* site : mirrors) {
+        versions[site->name] = versions_on(*site);
+    }
+    lose_primary(stage, old);
+    for (Site* site : mirrors) {
+        must_be_ready(*site, "failover");
+    }
+    const int64_t word_us = now_us();
+    std::vector<std::future<test::CommandResult>> answers;
+    for (const Site* site : mirrors) {
+        answers.push_back(
+            std::async(std::launch::async, [site] { return tell_to_promote(*site); }));
+    }
+    const test::CommandResult one = answers[0].get();
+    const test::CommandResult other = answers[1].get();
+    const auto text = [&](const test::CommandResult& said, const Site& site) {
+        return site.name + " ended with " + std::to_string(said.status) + ": " + said.error +
+               said.output;
+    };
+    const std::string both = text(one, *mirrors[0]) + "; " + text(other, *mirrors[1]);
+    if ((one.status == 0) == (other.status == 0)) {
+        throw std::runtime_error("not one of two promotions succeeds: " + both);
+    }
+    const size_t winner = one.status == 0 ? 0 : 1;
+    const Site& loser = *mirrors[1 - winner];
+    const std::string& refusal = winner == 0 ? other.error : one.error;
+    stage.expect(refusal.find(mirrors[winner]->name) != std::string::npos, Invariant::OneWriter,
+                 "who lost is not told who won: " + both);
+    stage.expect(!std::filesystem::exists(test::Pair::opened(loser)), Invariant::OneWriter,
+                 loser.name + " takes writes, too");
+    const Promotion promotion = note_promotion(stage, old, *mirrors[winner], word_us,
+                                               winner == 0 ? one.output : other.output);
+    end_with_third(stage, promotion, versions.at(loser.name));
+}
+
+}  // namespace
+
+std::vector<Fault> third_site_faults() {
+    return {
+        {"switchover-three", "under load to one of two mirrors, back, and to the other",
+         Need::Nothing, switch_over_three, 3},
+        {"promotion-three", "the primary is lost, one of two mirrors promoted, the other follows",
+         Need::Nothing, promote_one_of_two, 3},
+        {"two-promotions", "the primary is lost, both mirrors are told to take its place at once",
+         Need::Nothing, promote_both, 3},
+    };
+}
+
+}  // namespace antipode::chaos
