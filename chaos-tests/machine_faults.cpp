@@ -1,4 +1,6 @@
 // What a machine does to what runs on it: power, disks that are full or fail, clocks.
+#include <csignal>
+#include <sstream>
 #include <stdexcept>
 
 #include "chaos-tests/faults.hpp"
@@ -54,6 +56,23 @@ void launch_failing(Site& site, const std::string& call, const std::string& whic
                  "inject=" + call + ":error=EIO:when=" + which});
 }
 
+/// The daemon goes on without strace, which counts the calls of each thread apart: new ones would
+/// fail for ever.
+void end_failing(Site& site) {
+    std::istringstream status(
+        test::read_file("/proc/" + std::to_string(site.daemon().pid()) + "/status"));
+    pid_t tracer = 0;
+    for (std::string word; status >> word;) {
+        if (word == "TracerPid:") {
+            status >> tracer;
+        }
+    }
+    if (tracer == 0) {
+        throw std::runtime_error("strace does not run beside the daemon of " + site.name);
+    }
+    kill(tracer, SIGKILL);
+}
+
 /// A disk that fails for a while; the daemon goes on, or its service manager starts it again.
 void fail_io(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync",   "syncfs",
@@ -67,6 +86,8 @@ void fail_io(Stage& stage) {
     if (!site.daemon().running() || stage.chance.one_in(2)) {
         site.kill();
         site.start();
+    } else {
+        end_failing(site);
     }
 }
 

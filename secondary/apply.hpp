@@ -44,8 +44,6 @@ struct Result {
     std::string next_step;
     /// False: Applied, but what was believed of its content is still to be proven by a look at it.
     bool proven = true;
-    /// False: Applied, but of its content only what is new was looked at.
-    bool whole = true;
 
     static Result applied(Digest digest) { return {Kind::Applied, std::move(digest), {}, {}, {}}; }
     static Result failed(FailureClass failure, std::string reason, std::string next_step = {}) {

@@ -322,7 +322,8 @@ Registry::Outcome ApplyOrder::judge(Lane& lane, const Finished& finished) {
         ++lane.verified;
         outcome.applied = finished.result.digest;
         outcome.attributes = verify::expected_attributes(event.payload);
-        const bool is_all = finished.result.whole;
+        // Of a repository an update shows the refs and what is new.
+        const bool is_all = !event.payload.has_ref_update() || event.payload.ref_update().full();
         const auto known = is_all ? std::nullopt : registry_.find(lane.store, outcome.item);
         outcome.looked = is_all && finished.result.proven;
         outcome.unproven =

@@ -216,18 +216,18 @@ Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& s
     }
     const Result result = update_event.full() ? update_whole(update_event, task, stop)
                                               : update(update_event, task, stop);
-    note_change(name, result);
+    note_change(name, result, update_event.full());
     return result;
 }
 
-void RepositoryApply::note_change(const std::string& name, const Result& result) {
+void RepositoryApply::note_change(const std::string& name, const Result& result, bool whole) {
     if (result.kind != Result::Kind::Applied) {
         return;
     }
     const bool is_unproven = unproven_.with([&](auto& names) {
         if (!result.proven) {
             names.insert(name);
-        } else if (result.whole) {
+        } else if (whole) {
             names.erase(name);
         }
         return names.contains(name);
@@ -254,9 +254,7 @@ Result RepositoryApply::update(const v1::RefUpdate& update, const ItemTask& task
                                    ", the update builds on " +
                                    digest_of(update.digest_before()).to_string());
     }
-    Result result = take_in_and_move(update.repository(), update, task, here->refs, *wanted, stop);
-    result.whole = false;
-    return result;
+    return take_in_and_move(update.repository(), update, task, here->refs, *wanted, stop);
 }
 
 Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask& task,
@@ -281,8 +279,7 @@ Result RepositoryApply::update_whole(const v1::RefUpdate& update, const ItemTask
     if (had_refs) {
         tell_differences(store_, name, difference(here.refs, wanted.refs));
     }
-    Result result = take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
-    result.whole = !had_refs;  // what its refs lead to is taken for granted
+    const Result result = take_in_and_move(name, update, task, here.refs, wanted.refs, stop);
     // What is whole on the primary and cannot be taken in here stumbles over what is here.
     const bool stumbles =
         result.kind == Result::Kind::Failed && !here.refs.empty() && !defect(name, stop).empty();

@@ -46,7 +46,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);
-    void note_change(const std::string& name, const Result& result);
+    void note_change(const std::string& name, const Result& result, bool whole);
     Result update(const v1::RefUpdate& update, const ItemTask& task, const std::stop_token& stop);
     Result update_whole(const v1::RefUpdate& update, const ItemTask& task,
                         const std::stop_token& stop);
