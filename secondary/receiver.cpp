@@ -370,16 +370,17 @@ void Receiver::begin_database(DatabaseApply& apply, BulkSource& primary,
 void Receiver::set_copied(const StoreId& store, const DatabasePosition& position) {
     std::scoped_lock lock(mutex_);
     const bool was_copying = copying_.erase(store) > 0;
+    const std::string epoch = std::to_string(options_.epoch) + " ";
+    if (was_copying) {
+        // First: once it counts as copied, nobody would know that it still settles.
+        registry_.set_fact(settling_fact(store), epoch + position.lsn.to_string());
+    }
     if (was_copying || position.position < registry_.lane(store).transaction) {
         // The database knows best where it stands; its lane is read again from there.
         registry_.set_lane(store, {position.position, position.position});
         registry_.set_fact(copied_fact(store), "yes");
         order_.set_copying(store, true);
         order_.set_copying(store, false);
-    }
-    const std::string epoch = std::to_string(options_.epoch) + " ";
-    if (was_copying) {
-        registry_.set_fact(settling_fact(store), epoch + position.lsn.to_string());
     }
     // Of another epoch it is a place in another server's log.
     const auto known = registry_.fact(settling_fact(store));
