@@ -4,6 +4,8 @@
 
 #include "chaos-tests/faults.hpp"
 
+#include "tests/support/git_program.hpp"
+
 namespace antipode::chaos {
 namespace {
 
@@ -92,9 +94,7 @@ fs::path any_objects(Stage& stage, const fs::path& repository) {
 }
 
 bool is_sound(const fs::path& repository) {
-    return test::run({"git", "-c", "safe.directory=*", "-C", repository.string(), "fsck", "--full",
-                      "--no-dangling", "--no-progress"})
-               .status == 0;
+    return test::damage_of(repository).empty();
 }
 
 /// The load goes on in it.

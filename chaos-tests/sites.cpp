@@ -4,6 +4,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/git_program.hpp"
+
 namespace antipode::chaos {
 namespace {
 
@@ -84,8 +86,6 @@ void take_repositories(const Site& site, View& view) {
         "  echo \"ref ${r#./} HEAD $(cat \"$r/HEAD\")\";"
         "  git -c safe.directory='*' -C \"$r\" for-each-ref"
         "    --format=\"ref ${r#./} %(refname) %(objectname)\";"
-        "  git -c safe.directory='*' -C \"$r\" fsck --full --no-dangling --no-progress 2>&1 |"
-        "    sed \"s|^|broken ${r#./} |\";"
         "done",
         site.git_root);
     std::istringstream lines(listing);
@@ -94,17 +94,16 @@ void take_repositories(const Site& site, View& view) {
         std::string kind;
         std::string repository;
         std::string name;
-        words >> kind >> repository;
-        if (kind == "broken") {
-            view.broken.push_back(site.name + ": " + line);
-            continue;
-        }
-        words >> name >> std::ws;
+        words >> kind >> repository >> name >> std::ws;
         std::getline(words, view.refs[repository + " " + name]);
         view.commits[repository];
     }
     for (auto& [repository, commits] : view.commits) {
         take_commits(site, repository, view);
+        const std::string damage = test::damage_of(site.git_root / repository);
+        if (!damage.empty()) {
+            view.broken.push_back(site.name + ": " + repository + ": " + damage);
+        }
     }
 }
 

@@ -232,10 +232,7 @@ bool Lease::nothing_is_in_the_way() const {
 
 void Lease::tick() {
     const auto said = read_fencer_file(options_.state_dir);
-    std::error_code failure;
-    const bool closed = std::filesystem::exists(options_.state_dir / "fencer.closed", failure);
     std::scoped_lock lock(mutex_);
-    is_closed_here_ = closed;
     const bool runs = said && said->boot == boot_ && clock_.boot_now() - said->at < fencer_silence;
     fencer_ = runs ? *said : FencerFile();
     enforced_ = runs && said->problem.empty();

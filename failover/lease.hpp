@@ -179,7 +179,6 @@ class Lease {
     uint64_t promised_epoch_ = 0;
     bool enforced_ = false;
     FencerFile fencer_;
-    bool is_closed_here_ = false;  ///< by a fencer, or in its place, and not lifted yet
 };
 
 }  // namespace antipode::failover

@@ -140,6 +140,11 @@ void remove_closed_file(const fs::path& state_dir) {
     remove_durably(state_dir / "fencer.closed");
 }
 
+bool has_closed_file(const fs::path& state_dir) noexcept {
+    std::error_code failure;
+    return fs::exists(state_dir / "fencer.closed", failure);
+}
+
 std::optional<PromisesFile> read_promises_file(const fs::path& state_dir) {
     const auto text = read_whole(state_dir / "lease.promises");
     if (!text) {

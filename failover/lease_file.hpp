@@ -65,6 +65,8 @@ void write_fencer_file(const std::filesystem::path& state_dir, const FencerFile&
 std::optional<ClosedFile> read_closed_file(const std::filesystem::path& state_dir);
 void write_closed_file(const std::filesystem::path& state_dir, const ClosedFile& file);
 void remove_closed_file(const std::filesystem::path& state_dir);
+/// Throws nothing: whether there is one, understood or not.
+bool has_closed_file(const std::filesystem::path& state_dir) noexcept;
 /// Durable; errors as above.
 std::optional<PromisesFile> read_promises_file(const std::filesystem::path& state_dir);
 void write_promises_file(const std::filesystem::path& state_dir, const PromisesFile& file);

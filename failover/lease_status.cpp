@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "failover/lease.hpp"
+#include "failover/lease_file.hpp"
 
 namespace antipode::failover {
 namespace {
@@ -139,7 +140,7 @@ void Lease::show_primary(LeaseStatus& status) const {
         status.problem = "this site holds no lease, and takes no writes: " + at_witness +
                          (at_witness.empty() || at_sites.empty() ? "" : "; ") + at_sites;
         status.next_step = "start the witness, or all other sites' nats-servers";
-    } else if (is_closed_here_ && fencer_.state.empty()) {
+    } else if (fencer_.state.empty() && has_closed_file(options_.state_dir)) {
         status.problem =
             "the fences were closed when the lease had ended, and antipode-fencer, which opens "
             "them again, does not run here";

@@ -6,6 +6,7 @@
 
 #include "adapters/git/repositories.hpp"
 #include "base/clock.hpp"
+#include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -83,35 +84,67 @@ TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
     EXPECT_THAT(defect(), HasSubstr(lost)) << "among all of that";
 }
 
-TEST_F(Defects, AreNoneInWhatIsPushedMeanwhile) {
-    here({"update-ref", "refs/heads/main", commit()});
-    std::string paths;  // it takes a while to read them
-    for (int i = 0; i < 1000; ++i) {
-        const fs::path path = directory_ / "blobs" / std::to_string(i);
-        test::write_file(path, std::to_string(i));
-        paths += path.string() + "\n";
+/// Somebody pushes all the time, and does `more` behind each push.
+class DefectsMeanwhile : public Defects {
+  protected:
+    void begin(const std::string& more) {
+        here({"update-ref", "refs/heads/main", commit()});
+        std::string paths;  // it takes a while to read them
+        for (int i = 0; i < 1000; ++i) {
+            const fs::path path = directory_ / "blobs" / std::to_string(i);
+            test::write_file(path, std::to_string(i));
+            paths += path.string() + "\n";
+        }
+        here({"hash-object", "-w", "--stdin-paths"}, paths);
+        test::Process::Options options = test::git_environment();
+        options.directory = place();
+        pushes_ = test::Process(
+            {"sh", "-c",
+             "tree=$(git hash-object -t tree -w /dev/null); "
+             "while n=$((n + 1)); made=$(echo $n | git commit-tree -p main $tree); do "
+             "git update-ref refs/heads/main $made; " +
+                 more + " echo $n > $0; done",
+             count().string()},
+            options);
+        ASSERT_TRUE(test::eventually([&] { return fs::exists(count()); }));
+        begun_at_ = test::read_file(count());
     }
-    here({"hash-object", "-w", "--stdin-paths"}, paths);
-    const fs::path count = directory_ / "count";
-    test::Process::Options options;
-    options.directory = place();
-    options.environment = {{"GIT_AUTHOR_NAME", "A"},
-                           {"GIT_AUTHOR_EMAIL", "a@b.c"},
-                           {"GIT_COMMITTER_NAME", "A"},
-                           {"GIT_COMMITTER_EMAIL", "a@b.c"}};
-    const test::Process pushes(
-        {"sh", "-c",
-         "tree=$(git hash-object -t tree -w /dev/null); "
-         "while n=$((n + 1)); made=$(echo $n | git commit-tree -p main $tree); do "
-         "git update-ref refs/heads/main $made; echo $n > $0; done",
-         count.string()},
-        options);
-    ASSERT_TRUE(test::eventually([&] { return fs::exists(count); }));
-    const std::string before = test::read_file(count);
+    /// Whether it was so all the time.
+    void expect_meanwhile() const { EXPECT_NE(test::read_file(count()), begun_at_); }
+    static constexpr const char* pack_anew =
+        "new=$(echo refs/heads/main | git pack-objects --revs -q objects/pack/pack); "
+        "rm -f objects/pack/pack-$old.*; old=$new; git prune-packed -q;";
+    fs::path count() const { return directory_ / "count"; }
+
+    test::Process pushes_;
+    std::string begun_at_;
+};
+
+TEST_F(DefectsMeanwhile, AreNoneInWhatIsPushed) {
+    begin("");
     for (int look = 0; look < 30; ++look) {
         EXPECT_EQ(defect(), "");
     }
-    EXPECT_NE(test::read_file(count), before);
+    expect_meanwhile();
+}
+
+TEST_F(DefectsMeanwhile, AreNoneInWhatIsPackedAnew) {
+    begin(pack_anew);
+    for (int look = 0; look < 100; ++look) {
+        EXPECT_EQ(defect(), "");
+    }
+    expect_meanwhile();
+}
+
+TEST_F(DefectsMeanwhile, AreNamedAlsoWhereItIsPackedAnew) {
+    const std::string lost = commit();
+    here({"update-ref", "refs/heads/lost", lost});
+    begin(pack_anew);
+    fs::remove(loose(lost));
+    for (int look = 0; look < 10; ++look) {
+        EXPECT_THAT(defect(), HasSubstr(lost));
+    }
+    expect_meanwhile();
 }
 
 TEST_F(Defects, AreNamedInLooseObjects) {

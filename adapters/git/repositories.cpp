@@ -80,6 +80,24 @@ std::string missing_in(const std::string& line) {
     return std::regex_match(line, parts, missing) ? parts[1].str() : std::string();
 }
 
+/// Whether a line complains of a pack or a loose object that was there when git began to look, and
+/// is gone: somebody has packed it anew.
+bool names_what_is_gone(const std::string& line) {
+    static const std::regex complaint(
+        "^[a-z]+: (packfile (.*) (index not opened|cannot be accessed)"
+        "|unable to (mmap|open) (.*): No such file or directory"
+        "|[0-9a-f]{40,64}: object corrupt or missing: (.*))$");
+    std::smatch parts;
+    if (!std::regex_match(line, parts, complaint)) {
+        return false;
+    }
+    const std::string file = parts[2].str() + parts[5].str() + parts[6].str();
+    const size_t end = file.rfind("/objects/");
+    std::error_code error;
+    return end != std::string::npos && std::filesystem::is_directory(file.substr(0, end), error) &&
+           !std::filesystem::exists(file, error) && !error;
+}
+
 std::vector<std::string> lines_of_damage(const Outcome& outcome) {
     std::vector<std::string> found;
     for (const std::string* text : {&outcome.error, &outcome.output}) {
@@ -178,7 +196,8 @@ std::string GitRepositories::defect(const std::string& name, const std::stop_tok
         throw_failure("checking repository " + printable(name), outcome);
     }
     std::vector<std::string> damage = lines_of_damage(outcome);
-    // git lists loose objects before it reads the refs: what is pushed in between is "missing".
+    // git lists packs and loose objects before it reads them and the refs: what is pushed in between
+    // is "missing", and what is packed anew is looked for where it was.
     std::vector<std::string> missing;
     for (const std::string& line : damage) {
         if (const std::string object = missing_in(line); !object.empty()) {
@@ -188,7 +207,8 @@ std::string GitRepositories::defect(const std::string& name, const std::stop_tok
     const std::string here = existing_lines(program_, path_of(name), missing, stop);
     std::erase_if(damage, [&](const std::string& line) {
         const std::string object = missing_in(line);
-        return !object.empty() && here.find(object) != std::string::npos;
+        return names_what_is_gone(line) ||
+               (!object.empty() && here.find(object) != std::string::npos);
     });
     return damage.empty() ? std::string() : "git fsck: " + printable(damage.front());
 }

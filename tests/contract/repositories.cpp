@@ -65,9 +65,8 @@ class Repositories final : public LaneUnderTest {
     std::string problems_of_b() override {
         std::string problems;
         for (const auto& [name, digest] : digests_of_b()) {
-            const auto fsck = test::run({"git", "-C", b_ / name, "fsck", "--full", "--no-dangling"},
-                                        {}, test::git_environment());
-            problems += fsck.status == 0 ? "" : name + ": " + fsck.output + fsck.error;
+            const std::string damage = test::damage_of(b_ / name);
+            problems += damage.empty() ? "" : name + ": " + damage;
         }
         return problems;
     }

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/git_program.hpp"
+
 namespace antipode::test {
 namespace {
 
@@ -145,13 +147,15 @@ std::string Site::rows() const {
 }
 
 std::string Site::repositories() const {
-    return shell(
-        "find . -name .antipode -prune -o -name '*.git' -type d -print | sort | while read -r r; do"
-        "  echo \"$r $(cat $r/HEAD)\";"
-        "  git -c safe.directory='*' -C \"$r\" for-each-ref;"
-        "  git -c safe.directory='*' -C \"$r\" fsck --full --no-dangling --no-progress 2>&1;"
-        "done",
-        git_root);
+    std::string all;
+    std::istringstream found(shell(
+        "find . -name .antipode -prune -o -name '*.git' -type d -print | sort", git_root));
+    for (std::string path; std::getline(found, path);) {
+        const std::filesystem::path repository = git_root / path;
+        all += path + " " + read_file(repository / "HEAD") +
+               git({"-C", repository.string(), "for-each-ref"}) + "\n" + damage_of(repository);
+    }
+    return all;
 }
 
 std::string Site::files() const {

@@ -24,4 +24,18 @@ std::string git(const std::vector<std::string>& arguments, const std::string& in
     return must_run(command, input, git_environment());
 }
 
+std::string damage_of(const std::filesystem::path& repository) {
+    constexpr int looks = 3;
+    CommandResult fsck;
+    for (int look = 0; look < looks; ++look) {
+        fsck = run({"git", "-C", repository.string(), "fsck", "--full", "--no-dangling",
+                    "--no-progress"},
+                   {}, git_environment());
+        if (fsck.status == 0) {
+            return {};
+        }
+    }
+    return fsck.error + fsck.output + "git fsck ended with " + std::to_string(fsck.status) + "\n";
+}
+
 }  // namespace antipode::test
