@@ -40,10 +40,11 @@ class Defects : public testing::Test {
                     "tree " + tree + "\nauthor A <a@b.c> " + when + "\ncommitter A <a@b.c> " +
                         when + "\n\nmessage " + std::to_string(++commits_) + "\n");
     }
-    fs::path loose(const std::string& oid) const {
+    fs::path loose_object(const std::string& oid) const {
         return place() / "objects" / oid.substr(0, 2) / oid.substr(2);
     }
     std::string defect() { return repositories_.defect("r.git", {}); }
+    void make_odd();
 
     test::TemporaryDirectory directory_;
     const SystemClock clock_;
@@ -55,7 +56,7 @@ class Defects : public testing::Test {
     mutable int commits_ = 0;
 };
 
-TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
+void Defects::make_odd() {
     EXPECT_EQ(defect(), "") << "without commits";
     const std::string oid = commit();
     here({"update-ref", "refs/meta/config", oid});
@@ -77,18 +78,22 @@ TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
     for (int i = 0; i < 250; ++i) {
         here({"update-ref", "refs/odd/" + std::to_string(i), commit("yesterday")});
     }
+}
+
+TEST_F(Defects, AreNoneInWhatIsOnlyOdd) {
+    make_odd();
     EXPECT_EQ(defect(), "");
     const std::string lost = commit();
     here({"update-ref", "refs/heads/lost", lost});
-    fs::remove(loose(lost));
+    fs::remove(loose_object(lost));
     EXPECT_THAT(defect(), HasSubstr(lost)) << "among all of that";
 }
 
-/// Somebody pushes all the time, and does `more` behind each push.
+/// Somebody pushes all the time.
 class DefectsMeanwhile : public Defects {
   protected:
-    void begin(const std::string& more) {
-        here({"update-ref", "refs/heads/main", commit()});
+    /// `push`: how $made, on which nothing was built yet, becomes main.
+    void begin(const std::string& push) {
         std::string paths;  // it takes a while to read them
         for (int i = 0; i < 1000; ++i) {
             const fs::path path = directory_ / "blobs" / std::to_string(i);
@@ -96,14 +101,14 @@ class DefectsMeanwhile : public Defects {
             paths += path.string() + "\n";
         }
         here({"hash-object", "-w", "--stdin-paths"}, paths);
+        fs::remove(count());
         test::Process::Options options = test::git_environment();
         options.directory = place();
         pushes_ = test::Process(
             {"sh", "-c",
              "tree=$(git hash-object -t tree -w /dev/null); "
-             "while n=$((n + 1)); made=$(echo $n | git commit-tree -p main $tree); do "
-             "git update-ref refs/heads/main $made; " +
-                 more + " echo $n > $0; done",
+             "while n=$((n + 1)); made=$(echo $n | git commit-tree -p main $tree); do " +
+                 push + " echo $n > $0; done",
              count().string()},
             options);
         ASSERT_TRUE(test::eventually([&] { return fs::exists(count()); }));
@@ -111,17 +116,24 @@ class DefectsMeanwhile : public Defects {
     }
     /// Whether it was so all the time.
     void expect_meanwhile() const { EXPECT_NE(test::read_file(count()), begun_at_); }
+    fs::path count() const { return directory_ / "count"; }
+
+    static constexpr const char* loose = "git update-ref refs/heads/main $made;";
+    static constexpr const char* as_pack =
+        "echo $made | git pack-objects -q objects/pack/pack; git prune-packed -q; "
+        "git update-ref refs/heads/main $made;";
     static constexpr const char* pack_anew =
+        "git update-ref refs/heads/main $made; "
         "new=$(echo refs/heads/main | git pack-objects --revs -q objects/pack/pack); "
         "rm -f objects/pack/pack-$old.*; old=$new; git prune-packed -q;";
-    fs::path count() const { return directory_ / "count"; }
 
     test::Process pushes_;
     std::string begun_at_;
 };
 
 TEST_F(DefectsMeanwhile, AreNoneInWhatIsPushed) {
-    begin("");
+    make_odd();
+    begin(loose);
     for (int look = 0; look < 30; ++look) {
         EXPECT_EQ(defect(), "");
     }
@@ -129,6 +141,7 @@ TEST_F(DefectsMeanwhile, AreNoneInWhatIsPushed) {
 }
 
 TEST_F(DefectsMeanwhile, AreNoneInWhatIsPackedAnew) {
+    here({"update-ref", "refs/heads/main", commit()});
     begin(pack_anew);
     for (int look = 0; look < 100; ++look) {
         EXPECT_EQ(defect(), "");
@@ -136,15 +149,19 @@ TEST_F(DefectsMeanwhile, AreNoneInWhatIsPackedAnew) {
     expect_meanwhile();
 }
 
-TEST_F(DefectsMeanwhile, AreNamedAlsoWhereItIsPackedAnew) {
-    const std::string lost = commit();
-    here({"update-ref", "refs/heads/lost", lost});
-    begin(pack_anew);
-    fs::remove(loose(lost));
-    for (int look = 0; look < 10; ++look) {
-        EXPECT_THAT(defect(), HasSubstr(lost));
+TEST_F(DefectsMeanwhile, AreNamedHoweverItIsPushed) {
+    for (const char* push : {loose, as_pack}) {
+        const std::string lost = commit();
+        here({"update-ref", "refs/heads/main", lost});
+        begin(push);
+        const std::string next = here({"rev-list", "--reverse", lost + "..main"}).substr(0, 40);
+        fs::remove(loose_object(lost));
+        for (int look = 0; look < 10; ++look) {
+            EXPECT_THAT(defect(), HasSubstr(next)) << push;
+        }
+        expect_meanwhile();
+        pushes_.kill();
     }
-    expect_meanwhile();
 }
 
 TEST_F(Defects, AreNamedInLooseObjects) {
@@ -155,22 +172,22 @@ TEST_F(Defects, AreNamedInLooseObjects) {
     const std::string blob = here({"hash-object", "-w", "--stdin"}, content);
     here({"update-ref", "refs/tags/blob", blob});
     EXPECT_EQ(defect(), "");
-    fs::permissions(loose(blob), fs::perms::owner_all);
-    const std::string bytes = test::read_file(loose(blob));
+    fs::permissions(loose_object(blob), fs::perms::owner_all);
+    const std::string bytes = test::read_file(loose_object(blob));
     for (size_t at = 3; at < bytes.size(); at += bytes.size() / 25) {
         std::string changed = bytes;
         changed[at] = static_cast<char>(changed[at] ^ 0x10);
-        test::write_file(loose(blob), changed);
+        test::write_file(loose_object(blob), changed);
         EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << at;
     }
-    test::write_file(loose(blob), "");
+    test::write_file(loose_object(blob), "");
     EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "empty";
-    test::write_file(loose(blob), bytes.substr(0, bytes.size() - 3));
+    test::write_file(loose_object(blob), bytes.substr(0, bytes.size() - 3));
     EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "cut";
     const std::string other = here({"hash-object", "-w", "--stdin"}, "other");
-    fs::copy_file(loose(other), loose(blob), fs::copy_options::overwrite_existing);
+    fs::copy_file(loose_object(other), loose_object(blob), fs::copy_options::overwrite_existing);
     EXPECT_THAT(defect(), HasSubstr("git fsck: ")) << "another object under its name";
-    test::write_file(loose(blob), bytes);
+    test::write_file(loose_object(blob), bytes);
     EXPECT_EQ(defect(), "");
 }
 

@@ -73,11 +73,14 @@ bool speaks_of_damage(const std::string& line) {
            std::regex_search(line, damage);
 }
 
-/// The object that a line calls missing, in hexadecimal; empty: it says something else.
-std::string missing_in(const std::string& line) {
-    static const std::regex missing("^missing [a-z]+ ([0-9a-f]{40,64})$");
-    std::smatch parts;
-    return std::regex_match(line, parts, missing) ? parts[1].str() : std::string();
+/// What a disk cannot read is damage.
+bool is_trouble_but_of_reading(const Outcome& outcome) {
+    return is_system_trouble(outcome) && outcome.error.find(strerror(EIO)) == std::string::npos;
+}
+
+/// Whether a line is about what is not there, although something leads to it.
+bool is_of_links(const std::string& line) {
+    return line.starts_with("missing ") || line.starts_with("broken link ");
 }
 
 /// Whether a line complains of a pack or a loose object that was there when git began to look, and
@@ -183,34 +186,47 @@ std::string GitRepositories::pool_of(const std::string& name) {
     return antipode::git::pool_of(options_.root, path_of(name));
 }
 
+/// git fsck lists what is there before it follows the refs. Where somebody pushes meanwhile, it
+/// calls missing what came behind its list, and looks at nothing that only the new refs lead to.
 std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {
+    const std::string refs = fingerprint(name);
     const Outcome outcome =
         program_.run(path_of(name),
                      {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"},
                       .error_limit = Command{}.output_limit},
                      stop);
+    const bool held_still = !refs.empty() && refs == fingerprint(name);
     if (outcome.ok()) {
-        return {};
+        return held_still ? std::string() : broken_link(name, stop);
     }
-    if (is_system_trouble(outcome) && outcome.error.find(strerror(EIO)) == std::string::npos) {
+    if (is_trouble_but_of_reading(outcome)) {
         throw_failure("checking repository " + printable(name), outcome);
     }
     std::vector<std::string> damage = lines_of_damage(outcome);
-    // git lists packs and loose objects before it reads them and the refs: what is pushed in between
-    // is "missing", and what is packed anew is looked for where it was.
-    std::vector<std::string> missing;
-    for (const std::string& line : damage) {
-        if (const std::string object = missing_in(line); !object.empty()) {
-            missing.push_back(from_hex(object).value_or(""));
-        }
+    std::erase_if(damage, names_what_is_gone);
+    const auto found = std::find_if_not(damage.begin(), damage.end(), is_of_links);
+    if (found != damage.end()) {
+        return "git fsck: " + printable(*found);
     }
-    const std::string here = existing_lines(program_, path_of(name), missing, stop);
-    std::erase_if(damage, [&](const std::string& line) {
-        const std::string object = missing_in(line);
-        return names_what_is_gone(line) ||
-               (!object.empty() && here.find(object) != std::string::npos);
-    });
-    return damage.empty() ? std::string() : "git fsck: " + printable(damage.front());
+    return damage.empty() && held_still ? std::string() : broken_link(name, stop);
+}
+
+/// What the refs lead to and is not there, wherever it is moved meanwhile.
+std::string GitRepositories::broken_link(const std::string& name, const std::stop_token& stop) {
+    const Outcome outcome = program_.run(
+        path_of(name),
+        {.arguments = {"rev-list", "--objects", "--all", "--quiet", "--exclude-promisor-objects"},
+         .settings = {"core.commitGraph=false"},  // it knows commits that are lost
+         .error_limit = Command{}.output_limit},
+        stop);
+    if (outcome.ok()) {
+        return {};
+    }
+    const std::vector<std::string> damage = lines_of_damage(outcome);
+    if (is_trouble_but_of_reading(outcome) || damage.empty()) {
+        throw_failure("following the refs of " + printable(name), outcome);
+    }
+    return "git rev-list: " + printable(damage.front());
 }
 
 void GitRepositories::sync(const std::string& name) {

@@ -85,6 +85,7 @@ class GitRepositories final : public Repositories {
     std::optional<Pack> pack(const std::string& name, const std::vector<std::string>& wants,
                              const std::vector<std::string>& haves,
                              const std::optional<BasePack>& base, const std::stop_token& stop);
+    std::string broken_link(const std::string& name, const std::stop_token& stop);
     void guard(const std::filesystem::path& repository) const;
     std::vector<std::string> lean_on(const std::string& name, const std::string& pool,
                                      const std::stop_token& stop);

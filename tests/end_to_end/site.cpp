@@ -148,8 +148,8 @@ std::string Site::rows() const {
 
 std::string Site::repositories() const {
     std::string all;
-    std::istringstream found(shell(
-        "find . -name .antipode -prune -o -name '*.git' -type d -print | sort", git_root));
+    std::istringstream found(
+        shell("find . -name .antipode -prune -o -name '*.git' -type d -print | sort", git_root));
     for (std::string path; std::getline(found, path);) {
         const std::filesystem::path repository = git_root / path;
         all += path + " " + read_file(repository / "HEAD") +

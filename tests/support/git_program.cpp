@@ -26,16 +26,22 @@ std::string git(const std::vector<std::string>& arguments, const std::string& in
 
 std::string damage_of(const std::filesystem::path& repository) {
     constexpr int looks = 3;
-    CommandResult fsck;
-    for (int look = 0; look < looks; ++look) {
-        fsck = run({"git", "-C", repository.string(), "fsck", "--full", "--no-dangling",
-                    "--no-progress"},
-                   {}, git_environment());
-        if (fsck.status == 0) {
-            return {};
+    const auto look = [&](const char* what, std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(),
+                         {"git", "-C", repository.string(), "-c", "core.commitGraph=false", what});
+        const CommandResult found = run(arguments, {}, git_environment());
+        return found.status == 0 ? std::string()
+                                 : found.error + found.output + "git " + what + " ended with " +
+                                       std::to_string(found.status) + "\n";
+    };
+    std::string damage;
+    for (int i = 0; i < looks; ++i) {
+        damage = look("fsck", {"--full", "--no-dangling", "--no-progress"});
+        if (damage.empty()) {
+            break;
         }
     }
-    return fsck.error + fsck.output + "git fsck ended with " + std::to_string(fsck.status) + "\n";
+    return damage + look("rev-list", {"--objects", "--all", "--quiet"});
 }
 
 }  // namespace antipode::test
