@@ -83,7 +83,10 @@ class Bench {
     }
 
     void measure(RepositoriesTool& tool, const std::filesystem::path& directory) {
-        RepositoriesLoad load(directory, tool.source(), options_.shape);
+        RepositoriesLoad load(directory / "load", tool.source(), options_.shape);
+        RepositoriesLoad::Shape like = options_.shape;
+        like.first_files = 0;
+        RepositoriesLoad plain(directory / "plain", directory / "plain/root", like);
         sync();
         const double cpu = TotalCpu(tool).all();
         const auto begin = SteadyClock::now();
@@ -100,7 +103,7 @@ class Bench {
         }
         idle(tool);
         if (wanted("live")) {
-            live(tool, load);
+            live(tool, load, plain);
         }
         if (wanted("outage") && tool.name() != "none") {
             outage(tool, load);
@@ -121,15 +124,21 @@ class Bench {
         }
     }
 
-    void live(RepositoriesTool& tool, RepositoriesLoad& load) {
+    /// Every other push goes to a repository that nobody mirrors: what git itself takes for one
+    /// differs from minute to minute.
+    void live(RepositoriesTool& tool, RepositoriesLoad& load, RepositoriesLoad& plain) {
         RepositoriesMirror mirror(load, tool.mirror());
         std::vector<double> durations;
+        double plain_cpu = 0;
         const TotalCpu cpu(tool);
         const uint64_t bytes = wire_ ? wire_->bytes() : 0;
         auto due = SteadyClock::now();
-        for (size_t i = 0; i < options_.pushes; ++i) {
-            due += std::chrono::microseconds(static_cast<int64_t>(1e6 / options_.rate));
+        const auto await_turn = [&] {
+            due += std::chrono::microseconds(static_cast<int64_t>(0.5e6 / options_.rate));
             std::this_thread::sleep_until(due);
+        };
+        for (size_t i = 0; i < options_.pushes; ++i) {
+            await_turn();
             const auto begin = SteadyClock::now();
             mirror.watch(load.next_repository());
             const auto push = load.push();
@@ -138,14 +147,20 @@ class Bench {
             if (tool.name() != "none") {
                 mirror.expect(push, returned);
             }
+            await_turn();
+            plain_cpu += plain.push_and_count();
         }
         const auto latencies = mirror.await_all(patience);
         const auto count = static_cast<double>(options_.pushes);
         note(tool, "a push takes, p50 ms", quantile(durations, 0.5));
         note(tool, "a push takes, p99 ms", quantile(durations, 0.99));
         const TotalCpu after(tool);
-        note(tool, "CPU per push, without the brokers, ms", (after.own - cpu.own) / count * 1e3);
+        const double own = after.own - cpu.own - plain_cpu;
+        note(tool, "CPU of a push that nobody mirrors, ms", plain_cpu / count * 1e3);
+        note(tool, "CPU per push, without the brokers, ms", own / count * 1e3);
         note(tool, "CPU per push of the brokers, ms", (after.brokers - cpu.brokers) / count * 1e3);
+        note(tool, "CPU per push beyond git's own, with the brokers, ms",
+             (own - plain_cpu + after.brokers - cpu.brokers) / count * 1e3);
         if (tool.name() != "none") {
             note(tool, "push returned to visible, p50 ms", quantile(latencies, 0.5));
             note(tool, "push returned to visible, p99 ms", quantile(latencies, 0.99));

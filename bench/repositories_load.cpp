@@ -3,6 +3,7 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "bench/blobs_tool.hpp"
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -101,6 +102,12 @@ RepositoriesLoad::Push RepositoriesLoad::push() {
                (root_ / name(repository)).string(),
                commits_[repository].at(number) + ":" + branch});
     return {repository, number};
+}
+
+double RepositoriesLoad::push_and_count() {
+    const double before = children_cpu_seconds();
+    push();
+    return children_cpu_seconds() - before;
 }
 
 void RepositoriesLoad::push_large(size_t mebibytes) {

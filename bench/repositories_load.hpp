@@ -35,6 +35,8 @@ class RepositoriesLoad {
     };
     /// The next one, to the repositories in turn; returns when `git push` has.
     Push push();
+    /// The same; seconds of CPU that it took, all that it started and waited for included.
+    double push_and_count();
     size_t next_repository() const { return next_ % repositories(); }
     /// Pushes one file that does not compress to a branch of its own in the first repository.
     void push_large(size_t mebibytes);

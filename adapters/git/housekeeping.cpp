@@ -27,9 +27,6 @@ constexpr size_t many_loose_objects = 2000;
 constexpr size_t many_loose_refs = 256;
 /// One that borrows less than this is not looked through for what it could borrow.
 constexpr uint64_t small_borrower = limits::mib;
-/// In packs that make less than this, git does not look for what differs little: it looks when they
-/// are joined again.
-constexpr uint64_t bytes_worth_differences = limits::mib;
 /// Bitmaps are made anew when what came since is more than a part of what they know.
 constexpr uint64_t part_that_is_new = 8;
 constexpr size_t directories_of_loose_objects = 256;
@@ -235,18 +232,16 @@ bool join_added_packs(const Program& program, const fs::path& git_dir, const Hou
     }
     const fs::path directory = git_dir / "objects" / "pack";
     std::string input;
-    uint64_t bytes = 0;
     for (size_t i = 0; i < count; ++i) {
         input += house.added[i].name + ".pack\n";
-        bytes += house.added[i].bytes;
     }
-    std::vector<std::string> arguments{"pack-objects", "--stdin-packs", "--delta-base-offset",
-                                       "-q"};
-    if (bytes < bytes_worth_differences) {
-        arguments.emplace_back("--window=0");
-    }
-    arguments.push_back((directory / "pack").string());
-    const Outcome outcome = program.run(git_dir, {.arguments = arguments, .input = input}, stop);
+    // What differs little is looked for when all is packed anew: here it would be, again and again.
+    const Outcome outcome =
+        program.run(git_dir,
+                    {.arguments = {"pack-objects", "--stdin-packs", "--delta-base-offset", "-q",
+                                   "--window=0", (directory / "pack").string()},
+                     .input = input},
+                    stop);
     if (!outcome.ok()) {
         throw_failure("joining the packs of " + printable(git_dir.native()), outcome);
     }
