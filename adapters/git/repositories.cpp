@@ -189,13 +189,13 @@ std::string GitRepositories::pool_of(const std::string& name) {
 /// git fsck lists what is there before it follows the refs. Where somebody pushes meanwhile, it
 /// calls missing what came behind its list, and looks at nothing that only the new refs lead to.
 std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {
-    const std::string refs = fingerprint(name);
+    const std::string refs = look_at_refs(path_of(name)).fingerprint;
     const Outcome outcome =
         program_.run(path_of(name),
                      {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"},
                       .error_limit = Command{}.output_limit},
                      stop);
-    const bool held_still = !refs.empty() && refs == fingerprint(name);
+    const bool held_still = refs == look_at_refs(path_of(name)).fingerprint;
     if (outcome.ok()) {
         return held_still ? std::string() : broken_link(name, stop);
     }

@@ -16,6 +16,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace record_state = failover::record_state;
 
+constexpr std::chrono::seconds patience_with_failures(15);
+
 void print(const Output& output, const Json& json) {
     output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
@@ -48,6 +50,25 @@ void require_clear(const Preflight& preflight, const Output& output) {
         const Obstacle& first = preflight.blockers.front();
         throw CommandError(ExitCode::Blocked, first.what, first.next_step);
     }
+}
+
+/// An item that failed a moment ago is sent again within seconds; one that goes on to fail is not
+/// waited for any longer.
+Preflight look_before_switchover(const Config& config, const Fetch& fetch, const Clock& clock,
+                                 const Output& output, const ChangeOptions& options) {
+    const auto look = [&] {
+        return look_before(config, fetch, options.to, PreflightMode::Switchover);
+    };
+    Preflight found = look();
+    if (found.may_clear()) {
+        say(output, found.blockers.front().what + ": waits until it is sent again");
+    }
+    const SteadyTime end = clock.steady_now() + patience_with_failures;
+    while (found.may_clear() && clock.steady_now() < end) {
+        options.pause();
+        found = look();
+    }
+    return found;
 }
 
 [[noreturn]] void time_out(const std::string& operation) {
@@ -251,8 +272,7 @@ ExitCode switchover(const Config& config, const OpenBucket& open, const Fetch& f
                            "antipode switchover --to " + record.target() + " watches it");
     }
     if (!runs) {
-        const Preflight preflight =
-            look_before(config, fetch, options.to, PreflightMode::Switchover);
+        const Preflight preflight = look_before_switchover(config, fetch, clock, output, options);
         if (!output.json()) {
             output.out << render(preflight, output.coloured);
         }

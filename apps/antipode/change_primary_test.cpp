@@ -175,6 +175,34 @@ TEST(ChangeOfPrimary, WritesNothingBeforeItIsConfirmedAndNothingDryOrBlocked) {
     EXPECT_EQ(cluster.record("london").SerializeAsString(), before);
 }
 
+TEST(ChangeOfPrimary, WaitsAMomentForWhatIsSentAgain) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    Json& parked = cluster.statuses["sydney"]["sites"][0]["parked"];
+    parked = 1;
+    int looks = 0;
+    cluster.options.pause = [&] {
+        cluster.clock.advance(std::chrono::seconds(1));
+        ++looks;
+    };
+    EXPECT_EQ(cluster.plan(), ExitCode::Blocked) << "it goes on to fail";
+    EXPECT_THAT(cluster.out.str(), HasSubstr("1 item failed on sydney: waits"));
+    EXPECT_EQ(looks, 15);
+    cluster.options.pause = [&] {
+        cluster.clock.advance(std::chrono::seconds(1));
+        parked = 0;
+    };
+    EXPECT_EQ(cluster.plan(), ExitCode::TimedOut) << cluster.error.str();
+    EXPECT_EQ(cluster.record("london").state(), record_state::switchover);
+    // Other blockers do not pass by themselves.
+    Cluster other;
+    other.options.yes = true;
+    other.options.pause = [] { FAIL() << "it waits"; };
+    other.statuses["sydney"]["sites"][0]["parked"] = 1;
+    other.statuses["sydney"]["sites"][0]["recovery_point_us"] = nullptr;
+    EXPECT_EQ(other.plan(), ExitCode::Blocked);
+}
+
 TEST(ChangeOfPrimary, AsksByCompareAndSetAndStopsWatchingInTime) {
     Cluster cluster;
     cluster.options.confirmed = "sydney";

@@ -7,6 +7,7 @@
 #include "apps/antipode/format.hpp"
 #include "apps/antipode/members.hpp"
 #include "apps/antipode/status.hpp"
+#include "base/words.hpp"
 
 namespace antipode::cli {
 namespace {
@@ -149,8 +150,10 @@ class Look {
             at_unproven(to, store);
         }
         if (const auto parked = number_at(row, "parked"); parked.value_or(0) > 0) {
-            block(std::to_string(static_cast<int64_t>(*parked)) + " items failed on " + to.site,
-                  "antipode status " + to.site);
+            block(
+                counted(static_cast<uint64_t>(*parked), "item", "items") + " failed on " + to.site,
+                "antipode failures " + to.site);
+            found_.blockers.back().may_pass = true;  // it is sent again
         }
     }
     /// Where one captures changes of the structure and the other would not.
@@ -404,6 +407,11 @@ std::string render_lease(const Preflight& preflight) {
 }
 
 }  // namespace
+
+bool Preflight::may_clear() const {
+    return !clear() && std::all_of(blockers.begin(), blockers.end(),
+                                   [](const Obstacle& blocker) { return blocker.may_pass; });
+}
 
 Preflight look_before(const Config& config, const Fetch& fetch, const std::string& to,
                       PreflightMode mode) {

@@ -17,6 +17,7 @@ namespace antipode::cli {
 struct Obstacle {
     std::string what;
     std::string next_step;
+    bool may_pass = false;  ///< by itself, within seconds
 };
 
 enum class PreflightMode {
@@ -41,6 +42,8 @@ struct Preflight {
     std::string lease_obstacle{};           ///< why it cannot be waited for
 
     bool clear() const { return blockers.empty(); }
+    /// Whether what stands in the way may pass by itself, all of it.
+    bool may_clear() const;
 };
 
 /// Asks the daemons of all sites.
