@@ -157,7 +157,8 @@ class Lease {
     bool is_held(const std::optional<BootTime>& until) const;
     const Seen& seen_at(Kind kind) const;
     std::string problem_at(Kind kind) const;
-    void show_primary(LeaseStatus& status) const;
+    /// `is_closed`: the fences, by a fencer or in its place.
+    void show_primary(LeaseStatus& status, bool is_closed) const;
     void show_secondary(LeaseStatus& status) const;
     std::string obstacle() const;
     void write_file();

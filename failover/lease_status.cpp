@@ -126,7 +126,7 @@ LeasePassage Lease::passage(const v1::EpochRecord& record) const {
                     : std::string()};
 }
 
-void Lease::show_primary(LeaseStatus& status) const {
+void Lease::show_primary(LeaseStatus& status, bool is_closed) const {
     const auto end = until();
     status.holds = is_held(end);
     if (end) {
@@ -140,7 +140,7 @@ void Lease::show_primary(LeaseStatus& status) const {
         status.problem = "this site holds no lease, and takes no writes: " + at_witness +
                          (at_witness.empty() || at_sites.empty() ? "" : "; ") + at_sites;
         status.next_step = "start the witness, or all other sites' nats-servers";
-    } else if (fencer_.state.empty() && has_closed_file(options_.state_dir)) {
+    } else if (is_closed && fencer_.state.empty()) {
         status.problem =
             "the fences were closed when the lease had ended, and antipode-fencer, which opens "
             "them again, does not run here";
@@ -179,6 +179,8 @@ void Lease::show_secondary(LeaseStatus& status) const {
 }
 
 LeaseStatus Lease::status() const {
+    // A disk that hangs must not hold up who renews the lease.
+    const bool is_closed = has_closed_file(options_.state_dir);
     std::scoped_lock lock(mutex_);
     LeaseStatus status;
     status.wish = wish_;
@@ -198,7 +200,7 @@ LeaseStatus Lease::status() const {
         status.places.push_back(std::move(row));
     }
     if (wish_.kind == LeaseWish::Kind::Hold) {
-        show_primary(status);
+        show_primary(status, is_closed);
     } else if (wish_.kind != LeaseWish::Kind::Nothing) {
         show_secondary(status);
     }

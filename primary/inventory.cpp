@@ -245,7 +245,10 @@ void Inventory::record(std::span<const Record> records) {
             newest = std::max(newest, record.position);
             state_->put(record);
             state_->drop_withheld(record.store, record.item);
-            state_->drop_defect(record.store, record.item);
+            // A file is read whole to be published; of a repository it is what is new.
+            if (record.store.kind != StoreKind::Repositories || record.published.removed()) {
+                state_->drop_defect(record.store, record.item);
+            }
         }
         state_->set_recorded_through(newest);
     });

@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
 
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "primary/capture.hpp"
@@ -42,15 +44,23 @@ class Sweep {
     /// False: there are none, or none that can be read now.
     bool prove(const std::stop_token& stop);
     void look(const std::string& item, const std::stop_token& stop);
+    /// At what is broken, and at what could not be read. False: nothing is due.
+    bool look_again(const std::stop_token& stop);
+    void skip(const std::string& item, const Error& error);
+    void unskip(const std::string& item);
+    void end_round(Inventory::SweepPlace& place) const;
     void pace(uint64_t bytes, const std::stop_token& stop);
 
     ItemCapture& capture_;
     Inventory& inventory_;
     const Options options_;
     const Clock& clock_;
-    std::set<std::string> unreadable_;  ///< of what is to be proven
-    SteadyTime retry_{};                ///< of those
-    uint64_t unpaced_ = 0;              ///< bytes read since the last pause
+    std::set<std::string> unreadable_;            ///< of what is to be proven
+    SteadyTime retry_{};                          ///< of those
+    std::map<std::string, std::string> skipped_;  ///< could not be read in this round, and why
+    bool has_skipped_more_ = false;
+    SteadyTime again_{};    ///< when it is looked at those again
+    uint64_t unpaced_ = 0;  ///< bytes read since the last pause
 };
 
 }  // namespace antipode::primary

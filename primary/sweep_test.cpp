@@ -109,10 +109,30 @@ TEST_F(SweepTest, WhatIsBrokenIsNamedUntilItIsRight) {
     round();
     EXPECT_THAT(defects(), ElementsAre("b: it is broken")) << "of c nothing is known";
     EXPECT_EQ(inventory_.defect_count(files), 1u);
-    items_.unreadable.clear();
-    clock_.advance(std::chrono::hours(25));
+    EXPECT_EQ(sweep_.looked_since(), std::nullopt) << "not at c";
+    clock_.advance(std::chrono::hours(1));
     round();
     EXPECT_THAT(defects(), IsEmpty());
+    EXPECT_EQ(sweep_.looked_since(), std::nullopt);
+    items_.unreadable.clear();
+    clock_.advance(std::chrono::hours(1));
+    round();
+    EXPECT_EQ(sweep_.looked_since(), clock_.now() - std::chrono::hours(2));
+    EXPECT_EQ(items_.looked.size(), 7u) << "a and b once more than at what could not be read";
+}
+
+TEST_F(SweepTest, APushIntoWhatIsBrokenMendsNothing) {
+    const StoreId store{StoreKind::Repositories, "git"};
+    const auto publish_it = [&](const Digest& digest) {
+        const Inventory::Record record{store, "r.git", {"state", digest}, {1, 1, ++number_}};
+        inventory_.record({&record, 1});
+    };
+    publish_it({"refs-1", "digest"});
+    inventory_.note_defect(store, {"r.git", "missing blob", clock_.now()});
+    publish_it({"refs-1", "another"});
+    EXPECT_EQ(inventory_.defect_count(store), 1u);
+    publish_it({});
+    EXPECT_EQ(inventory_.defect_count(store), 0u) << "it is gone";
 }
 
 TEST_F(SweepTest, WhatIsPublishedAgainIsBrokenNoMore) {
@@ -154,7 +174,7 @@ TEST_F(SweepTest, WhatNobodyHasReadHereComesFirst) {
     EXPECT_THAT(inventory_.unproven(files), ElementsAre("b"));
     // What cannot be read holds up nothing, and is tried again.
     round();
-    EXPECT_NE(sweep_.looked_since(), std::nullopt);
+    EXPECT_EQ(sweep_.looked_since(), std::nullopt);
     items_.unreadable.clear();
     items_.looked.clear();
     EXPECT_FALSE(sweep_.step({}));
@@ -162,6 +182,7 @@ TEST_F(SweepTest, WhatNobodyHasReadHereComesFirst) {
     EXPECT_TRUE(sweep_.step({}));
     EXPECT_THAT(items_.looked, ElementsAre("b"));
     EXPECT_THAT(inventory_.unproven(files), IsEmpty());
+    EXPECT_NE(sweep_.looked_since(), std::nullopt);
     EXPECT_FALSE(sweep_.step({}));
     // Also where nothing is read again.
     inventory_.add_unproven(files, std::vector<std::string>{"a"});

@@ -344,6 +344,7 @@ void ApplyOrder::judge_unchanged(Lane& lane, const protocol::Event& event,
     if (known && known->digest == expected) {
         if (!registry_.may_be_damaged(lane.store, outcome.item)) {
             outcome.applied = expected;
+            outcome.written = false;
         }
     } else if (!registry_.is_awaited(lane.store, outcome.item)) {
         outcome.parked =

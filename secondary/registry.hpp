@@ -71,6 +71,7 @@ class Registry {
         verify::Attributes attributes{};
         bool unproven = false;  ///< `applied` is to be proven by a look at all of its content
         bool mends = true;      ///< what was wrong with the item ends with this
+        bool written = true;    ///< false: the item was `applied` already, nothing touched it
     };
     /// Records outcomes together with the lane's position: everything at or below it is finished.
     void record(const StoreId& store, std::span<const Outcome> outcomes, const Position& finished);

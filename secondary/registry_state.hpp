@@ -166,7 +166,8 @@ struct Registry::State {
             "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
             "looked_us = CASE WHEN looked_us = 0 THEN 0 WHEN ?13 <> 0 THEN 1 WHEN ?8 = 0 THEN "
             "looked_us ELSE ?8 END, "
-            "applied_us = excluded.applied_us, mode = coalesce(excluded.mode, mode), "
+            "applied_us = iif(?14, excluded.applied_us, applied_us), mode = "
+            "coalesce(excluded.mode, mode), "
             "mtime_s = coalesce(excluded.mtime_s, mtime_s), "
             "unproven_us = iif(?8 <> 0 OR ?13 <> 0 OR ?3 = '', ?13, unproven_us)",
             {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,
@@ -174,7 +175,7 @@ struct Registry::State {
              number(outcome.position.session), number(outcome.position.number),
              outcome.looked ? now : int64_t{0}, now, number(verify::bucket_of(outcome.item)),
              or_null(outcome.attributes.mode), or_null(outcome.attributes.mtime_s),
-             outcome.unproven ? now : int64_t{0}});
+             outcome.unproven ? now : int64_t{0}, int64_t{outcome.written}});
     }
 
     uint64_t count(const std::string& sql, const std::vector<Value>& of) const {

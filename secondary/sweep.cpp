@@ -221,17 +221,24 @@ void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& s
             continue;  // it is looked at another time
         }
         // Where it changed, apply looked at what it became; but what was there before may be
-        // broken.
-        const bool is_other = now->position != suspect.state.position;
+        // broken. That it was published again, unchanged, shows nothing.
+        const bool is_other = now->digest != suspect.state.digest;
         if (!is_other || !suspect.look.problem.empty()) {
             suspect.state = *now;
             const auto is_right = look_at(suspect, stop);
             if (!is_right) {
                 continue;
             }
-            if (!*is_right && (!is_other || !suspect.look.problem.empty())) {
-                report(suspect);
-                continue;
+            if (!*is_right) {
+                const auto then = registry_.find(options_.store, suspect.item);
+                const bool held_still = then && then->position == now->position;
+                if (held_still || !suspect.look.problem.empty()) {
+                    report(suspect);
+                    continue;
+                }
+                if (!then || then->digest == now->digest) {
+                    continue;  // it is looked at another time
+                }
             }
         }
         right.push_back({suspect.item, suspect.state.unproven_since});

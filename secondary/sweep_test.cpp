@@ -383,6 +383,24 @@ TEST_F(SweepTest, WhatIsWrittenAllTheTimeIsDoneWithAtLast) {
     EXPECT_EQ(exceptions(), "");
 }
 
+TEST_F(SweepTest, WhatIsPublishedAgainUnchangedIsNotThereforeRight) {
+    apply("a", "1");
+    const auto applied_at = registry_.list(blobs, {}).front().applied_at;
+    registry_.ask_for_look(blobs);
+    shelf_.here["a"] = {digest("damaged"), {}};
+    before_finished_ = [&] {
+        before_finished_ = {};
+        clock_.advance(1min);
+        finished_ = {1, 1, ++number_};
+        Registry::Outcome outcome{"a", finished_, finished_, digest("1"), {}};
+        outcome.written = false;
+        registry_.record(blobs, {&outcome, 1}, finished_);
+    };
+    step();
+    EXPECT_THAT(exceptions(), HasSubstr("a: found by a check of its content: its content here"));
+    EXPECT_EQ(registry_.list(blobs, {}).front().applied_at, applied_at);
+}
+
 TEST_F(SweepTest, WhatIsBrokenIsNamedAlsoWhereItIsWrittenAllTheTime) {
     apply("a", "1");
     registry_.ask_for_look(blobs);

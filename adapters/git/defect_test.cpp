@@ -149,6 +149,26 @@ TEST_F(DefectsMeanwhile, AreNoneInWhatIsPackedAnew) {
     expect_meanwhile();
 }
 
+TEST_F(DefectsMeanwhile, AreNamedWhereItIsPackedAnewAndNotPushed) {
+    const std::string lost = commit();
+    here({"update-ref", "refs/heads/main", lost});
+    begin(loose);
+    const std::string next = here({"rev-list", "--reverse", lost + "..main"}).substr(0, 40);
+    pushes_.kill();
+    fs::remove(loose_object(lost));
+    const std::string tip = here({"rev-parse", "main"});
+    begin(
+        "echo $n > again; blob=$(git hash-object -w again); "
+        "new=$(printf '" +
+        tip +
+        "\\n'$blob | git pack-objects -q objects/pack/pack); "
+        "rm -f objects/pack/pack-$old.*; old=$new; git prune-packed -q;");
+    for (int look = 0; look < 30; ++look) {
+        EXPECT_THAT(defect(), HasSubstr(next));
+    }
+    expect_meanwhile();
+}
+
 TEST_F(DefectsMeanwhile, AreNamedHoweverItIsPushed) {
     for (const char* push : {loose, as_pack}) {
         const std::string lost = commit();

@@ -295,11 +295,16 @@ Intake Quarantine::prove(const Needed& needed, const std::vector<std::string>& k
     std::vector<std::string> variables = environment();
     variables.push_back("GIT_SHALLOW_FILE=" + shallow_file(needed.shallow));
     std::vector<std::string> arguments{"rev-list", "--objects", "--stdin", "--quiet"};
-    if (!needed.prove_all) {
+    std::vector<std::string> settings;
+    if (needed.prove_all) {
+        settings.emplace_back("core.commitGraph=false");  // it knows commits that are lost
+    } else {
         arguments.insert(arguments.end(), {"--not", "--all"});
     }
     const Outcome outcome = program_.run(
-        git_dir_, {.arguments = arguments, .environment = variables, .input = input}, stop);
+        git_dir_,
+        {.arguments = arguments, .settings = settings, .environment = variables, .input = input},
+        stop);
     if (outcome.ok()) {
         return {};
     }

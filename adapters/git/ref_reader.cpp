@@ -231,13 +231,13 @@ RefMap read_through_git(const Program& program, const std::filesystem::path& git
 RefFiles look_at_refs(const std::filesystem::path& git_dir) {
     const Fd directory = open_file(git_dir, O_RDONLY | O_DIRECTORY);
     Look look;
-    std::vector<std::string> files{"HEAD", "packed-refs"};
+    std::vector<std::string> files{"HEAD", "packed-refs", "reftable/tables.list"};
     files.insert(files.end(), std::begin(files_beside_refs), std::end(files_beside_refs));
     for (const std::string& name : files) {
         struct stat info {};
         if (fstatat(directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
             look.add(name, info);
-        } else if (errno != ENOENT) {
+        } else if (errno != ENOENT && errno != ENOTDIR) {
             throw_errno("looking at", git_dir / name);
         }
     }

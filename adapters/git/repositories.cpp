@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include "adapters/git/borrowing.hpp"
 #include "adapters/git/discovery.hpp"
@@ -25,6 +26,9 @@ namespace {
 /// File times come from a clock that ticks every few milliseconds, and may be coarser on some file
 /// systems: a change this young can be followed by another with the same times.
 constexpr std::chrono::seconds time_resolution{2};
+
+/// Of a repository of which packs are packed anew while it is looked at.
+constexpr int most_looks = 3;
 
 /// Below own_directory.
 constexpr const char* linked_packs = "packs";
@@ -100,6 +104,29 @@ bool names_what_is_gone(const std::string& line) {
     return end != std::string::npos && std::filesystem::is_directory(file.substr(0, end), error) &&
            !std::filesystem::exists(file, error) && !error;
 }
+
+/// Changes when a file is written anew, or a directory's entries are.
+std::string stamp_of(const std::filesystem::path& path) {
+    struct stat info {};
+    if (stat(path.c_str(), &info) != 0) {
+        return {};
+    }
+    return std::to_string(info.st_ino) + " " + std::to_string(info.st_ctim.tv_sec) + " " +
+           std::to_string(info.st_ctim.tv_nsec);
+}
+
+/// What git fsck takes for as it is when it begins.
+struct Place {
+    explicit Place(const std::filesystem::path& git_dir)
+        : refs(look_at_refs(git_dir).fingerprint),
+          packs(stamp_of(git_dir / "objects/pack")),
+          index(stamp_of(git_dir / "objects/pack/multi-pack-index")) {}
+    bool operator==(const Place&) const = default;
+
+    std::string refs;
+    std::string packs;
+    std::string index;  ///< names packs that may be gone by then
+};
 
 std::vector<std::string> lines_of_damage(const Outcome& outcome) {
     std::vector<std::string> found;
@@ -186,29 +213,35 @@ std::string GitRepositories::pool_of(const std::string& name) {
     return antipode::git::pool_of(options_.root, path_of(name));
 }
 
-/// git fsck lists what is there before it follows the refs. Where somebody pushes meanwhile, it
-/// calls missing what came behind its list, and looks at nothing that only the new refs lead to.
+/// git fsck lists what is there before it follows the refs. Where somebody pushes meanwhile, or
+/// packs are packed anew, it calls missing what came behind its list, and looks at nothing that
+/// only such things lead to.
 std::string GitRepositories::defect(const std::string& name, const std::stop_token& stop) {
-    const std::string refs = look_at_refs(path_of(name)).fingerprint;
-    const Outcome outcome =
-        program_.run(path_of(name),
-                     {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"},
-                      .error_limit = Command{}.output_limit},
-                     stop);
-    const bool held_still = refs == look_at_refs(path_of(name)).fingerprint;
-    if (outcome.ok()) {
-        return held_still ? std::string() : broken_link(name, stop);
+    const std::filesystem::path git_dir = path_of(name);
+    for (int look = 1;; ++look) {
+        const Place before(git_dir);
+        const Outcome outcome =
+            program_.run(git_dir,
+                         {.arguments = {"fsck", "--full", "--no-dangling", "--no-progress"},
+                          .error_limit = Command{}.output_limit},
+                         stop);
+        if (is_trouble_but_of_reading(outcome)) {
+            throw_failure("checking repository " + printable(name), outcome);
+        }
+        const Place after(git_dir);
+        std::vector<std::string> damage = lines_of_damage(outcome);
+        const bool was_packed_anew =
+            std::erase_if(damage, names_what_is_gone) > 0 || before.index != after.index;
+        if (was_packed_anew && look < most_looks) {
+            continue;
+        }
+        const auto found = std::find_if_not(damage.begin(), damage.end(), is_of_links);
+        if (found != damage.end()) {
+            return "git fsck: " + printable(*found);
+        }
+        const bool held_still = !was_packed_anew && before == after && pool_of(name).empty();
+        return damage.empty() && held_still ? std::string() : broken_link(name, stop);
     }
-    if (is_trouble_but_of_reading(outcome)) {
-        throw_failure("checking repository " + printable(name), outcome);
-    }
-    std::vector<std::string> damage = lines_of_damage(outcome);
-    std::erase_if(damage, names_what_is_gone);
-    const auto found = std::find_if_not(damage.begin(), damage.end(), is_of_links);
-    if (found != damage.end()) {
-        return "git fsck: " + printable(*found);
-    }
-    return damage.empty() && held_still ? std::string() : broken_link(name, stop);
 }
 
 /// What the refs lead to and is not there, wherever it is moved meanwhile.
