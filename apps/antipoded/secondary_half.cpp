@@ -35,6 +35,15 @@ std::vector<StoreId> item_stores(std::vector<StoreId> stores) {
     return stores;
 }
 
+/// Empty: it is not.
+std::string why_copying(const secondary::ReceiverLaneStatus& lane) {
+    if (lane.copying) {
+        return lane.gap ? "transactions are lost; comparing the tables with the primary's"
+                        : "initial copy";
+    }
+    return lane.settling ? "its rows are newer than files and repositories: waiting for those" : "";
+}
+
 std::string url_of(const Config& config, const std::string& site) {
     const Config::Site* const found = config.find_site(site);
     if (found == nullptr) {
@@ -475,6 +484,25 @@ void SecondaryHalf::show_watch(SecondaryDatabase& database, const StoreId& store
     next_step = problem ? problem->next_step : "";
 }
 
+/// What keeps the store from being applied. False: nothing.
+bool SecondaryHalf::show_worker(const std::vector<WorkerState>& workers, const StoreId& store,
+                                std::string& reason, std::string& next_step) const {
+    if (const WorkerState* const worker = problem_of(workers, store)) {
+        reason = worker->problem;
+        next_step = worker->next_step;
+        return true;
+    }
+    for (const WorkerState& worker : workers) {
+        const bool everybodys = worker.name == "relay" || worker.name == "receiver";
+        if (everybodys && !worker.healthy && !worker.problem.empty()) {
+            reason = worker.name + ": " + worker.problem;
+            next_step = worker.next_step;
+            return true;
+        }
+    }
+    return false;
+}
+
 std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                                     std::string& next_step) const {
     SecondaryDatabase* const database = database_of(lane.store);
@@ -492,27 +520,14 @@ std::string SecondaryHalf::state_of(const secondary::ReceiverLaneStatus& lane, s
         return "waiting";
     }
     const auto workers = this->workers();
-    if (const WorkerState* worker = problem_of(workers, lane.store)) {
-        reason = worker->problem;
-        next_step = worker->next_step;
+    const bool waits = show_worker(workers, lane.store, reason, next_step);
+    // Whatever it waits for: its rows may name what is not here.
+    if (const std::string why = why_copying(lane); !why.empty()) {
+        reason = reason.empty() ? why : why + "; " + reason;
+        return "copying";
+    }
+    if (waits) {
         return "waiting";
-    }
-    for (const WorkerState& worker : workers) {
-        const bool everybodys = worker.name == "relay" || worker.name == "receiver";
-        if (everybodys && !worker.healthy && !worker.problem.empty()) {
-            reason = worker.name + ": " + worker.problem;
-            next_step = worker.next_step;
-            return "waiting";
-        }
-    }
-    if (lane.copying) {
-        reason = lane.gap ? "transactions are lost; comparing the tables with the primary's"
-                          : "initial copy";
-        return "copying";
-    }
-    if (lane.settling) {
-        reason = "its rows are newer than files and repositories: waiting for those";
-        return "copying";
     }
     if (!lane.order.problem.empty()) {
         reason = lane.order.problem;

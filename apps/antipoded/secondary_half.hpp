@@ -105,6 +105,8 @@ class SecondaryHalf final : public Half {
     nlohmann::json show_lane(const secondary::ReceiverLaneStatus& lane, TimePoint now) const;
     std::string state_of(const secondary::ReceiverLaneStatus& lane, std::string& reason,
                          std::string& next_step) const;
+    bool show_worker(const std::vector<WorkerState>& workers, const StoreId& store,
+                     std::string& reason, std::string& next_step) const;
     const WorkerState* problem_of(const std::vector<WorkerState>& workers,
                                   const StoreId& store) const;
     /// nullptr: the store is no database.
