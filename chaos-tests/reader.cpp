@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <sstream>
 
+#include "base/clock.hpp"
+
 namespace antipode::chaos {
 namespace {
 
@@ -76,10 +78,14 @@ Violations Reader::references_that_stay(View rows) {
     // An exception may end, or begin, while it is looked at.
     std::set<std::string> told = excuses();
     told.insert(excuses_.begin(), excuses_.end());
+    const std::string seen =
+        " (" + to_iso8601(SystemClock().now()) + ", its stores are " +
+        site_.status("[.stores[].state] | join(\", \")").value_or("not known") + ")";
     Violations sure;
     for (const Violation& violation : Checker::check_references(rows)) {
         if (!is_excused(violation, told)) {
-            sure.push_back({violation.invariant, "on " + site_.name + ": " + violation.text});
+            sure.push_back(
+                {violation.invariant, "on " + site_.name + ": " + violation.text + seen});
         }
     }
     return sure;
