@@ -3,7 +3,6 @@
 #include <fstream>
 
 #include "chaos-tests/faults.hpp"
-
 #include "tests/support/git_program.hpp"
 
 namespace antipode::chaos {

@@ -229,7 +229,7 @@ std::string GitRepositories::defect(const std::string& name, const std::stop_tok
             throw_failure("checking repository " + printable(name), outcome);
         }
         const Place after(git_dir);
-        std::vector<std::string> damage = lines_of_damage(outcome);
+        auto damage = outcome.ok() ? std::vector<std::string>() : lines_of_damage(outcome);
         const bool was_packed_anew =
             std::erase_if(damage, names_what_is_gone) > 0 || before.index != after.index;
         if (was_packed_anew && look < most_looks) {
