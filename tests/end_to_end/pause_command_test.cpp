@@ -88,6 +88,7 @@ TEST_F(PauseCommand, NothingIsAppliedUntilItIsResumedAndNothingIsLost) {
 }
 
 TEST_F(PauseCommand, SaysWhatItCannotDo) {
+    ASSERT_TRUE(sites_.caught_up()) << sites_.describe();  // it knows its primary
     EXPECT_EQ(sites_.sydney.antipode({"pause"}).status, usage) << "without a reason";
     CommandResult result = sites_.sydney.antipode({"pause", "--reason", "x", "--for", "a while"});
     EXPECT_EQ(result.status, usage);
