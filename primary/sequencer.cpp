@@ -76,19 +76,14 @@ void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
     lane.next_step.clear();
     // All of it had committed before this: one look covers it together.
     drain_all();
-    bool begins_anew = false;
     for (DatabaseEvent& event : events) {
         if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
             publish_transaction(lane, store, std::move(transaction->transaction));
         } else if (const auto* begins = std::get_if<DecodingBegins>(&event)) {
             lane.last_commit = std::max(lane.last_commit, begins->lsn);
-            begins_anew = true;
         } else {
             lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
         }
-    }
-    if (begins_anew) {
-        emit_marker_at_once();
     }
     release_removals();
     finish_marker_if_proven();

@@ -156,7 +156,6 @@ class Sequencer {
     /// See Marker.Lane.open_from.
     uint64_t open_from(const ItemLane& lane) const;
     void emit_marker();
-    void emit_marker_at_once();
 
     Options options_;
     Inventory& inventory_;

@@ -145,25 +145,6 @@ TEST_F(SequencerTest, ARemovalIsAnnouncedOnceDecodingHasPassed) {
     EXPECT_THAT(out(), ElementsAre("announce gone b"));
 }
 
-TEST_F(SequencerTest, WhereDecodingBeginsIsSaidBeforeARemovalThatItLetsGo) {
-    settle();
-    database_.wal = {150};
-    notice({}, {"a"});
-    EXPECT_THAT(out(), IsEmpty());
-    // The slot was lost: decoding goes on behind what the removal waits for.
-    sequencer_->add(database_id, {DecodingBegins{Lsn{300}}, DecodedThrough{Lsn{300}}});
-    const auto said = events();
-    const auto is_marker = [](const auto& event) { return event.payload.has_marker(); };
-    const auto is_removal = [](const auto& event) {
-        return event.payload.has_announcement() && event.payload.announcement().removals();
-    };
-    const auto first = std::find_if(said.begin(), said.end(), is_marker);
-    ASSERT_NE(first, said.end());
-    EXPECT_EQ(lane_of(first->payload.marker(), database_id).last_commit_lsn(), 300U);
-    EXPECT_EQ(std::find_if(said.begin(), first, is_removal), first);
-    EXPECT_NE(std::find_if(first, said.end(), is_removal), said.end());
-}
-
 TEST_F(SequencerTest, ARemovalWaitsWhileTheDatabaseCannotBeAsked) {
     settle();
     database_.away = true;

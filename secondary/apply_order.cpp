@@ -166,20 +166,11 @@ std::optional<Position> ApplyOrder::removal_limit() const {
         if (lane.read_again_from) {
             lower(*lane.read_again_from);
         }
-        if (lacks_rows(lane)) {
-            lower(lane.named_at);
-        }
         if (registry_.gap(store)) {
             lower(Position{});
         }
     }
     return limit;
-}
-
-/// Rows that the stream does not bring: the primary's slot has passed them.
-bool ApplyOrder::lacks_rows(const Lane& lane) const {
-    return lane.queue.empty() && !lane.copying &&
-           recovery_.stands_before(lane.store, lane.named_commit);
 }
 
 std::optional<Position> ApplyOrder::rows_to_come() const {
