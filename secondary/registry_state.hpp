@@ -166,8 +166,8 @@ struct Registry::State {
             "epoch = excluded.epoch, session = excluded.session, number = excluded.number, "
             "looked_us = CASE WHEN looked_us = 0 THEN 0 WHEN ?13 <> 0 THEN 1 WHEN ?8 = 0 THEN "
             "looked_us ELSE ?8 END, "
-            "applied_us = iif(?14, excluded.applied_us, applied_us), mode = "
-            "coalesce(excluded.mode, mode), "
+            "applied_us = iif(?14, excluded.applied_us, applied_us), "
+            "mode = coalesce(excluded.mode, mode), "
             "mtime_s = coalesce(excluded.mtime_s, mtime_s), "
             "unproven_us = iif(?8 <> 0 OR ?13 <> 0 OR ?3 = '', ?13, unproven_us)",
             {store.to_string(), Bytes{outcome.item}, outcome.applied->algorithm,

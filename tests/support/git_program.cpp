@@ -26,9 +26,8 @@ std::string git(const std::vector<std::string>& arguments, const std::string& in
 
 std::string damage_of(const std::filesystem::path& repository) {
     constexpr int looks = 3;
-    const auto look = [&](const char* what, std::vector<std::string> arguments) {
-        arguments.insert(arguments.begin(),
-                         {"git", "-C", repository.string(), "-c", "core.commitGraph=false", what});
+    const auto look = [&](const std::string& what, std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"git", "-C", repository.string()});
         const CommandResult found = run(arguments, {}, git_environment());
         return found.status == 0 ? std::string()
                                  : found.error + found.output + "git " + what + " ended with " +
@@ -36,12 +35,14 @@ std::string damage_of(const std::filesystem::path& repository) {
     };
     std::string damage;
     for (int i = 0; i < looks; ++i) {
-        damage = look("fsck", {"--full", "--no-dangling", "--no-progress"});
+        damage = look("fsck", {"fsck", "--full", "--no-dangling", "--no-progress"});
         if (damage.empty()) {
             break;
         }
     }
-    return damage + look("rev-list", {"--objects", "--all", "--quiet"});
+    // A commit-graph knows commits that are lost.
+    return damage + look("rev-list", {"-c", "core.commitGraph=false", "rev-list", "--objects",
+                                      "--all", "--quiet"});
 }
 
 }  // namespace antipode::test
