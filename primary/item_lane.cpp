@@ -52,6 +52,7 @@ void ItemLane::announced(const std::string& name, uint64_t number) {
     Item& item = place(name, number);
     if (item.phase == Phase::Queued) {
         item.cleared_at = 0;
+        item.changed = true;
     } else {
         item.next_cleared_at = 0;
         item.next_changed = true;
@@ -60,8 +61,7 @@ void ItemLane::announced(const std::string& name, uint64_t number) {
 
 void ItemLane::removal_announced(const std::string& name, uint64_t number) {
     Item& item = place(name, number);
-    uint64_t& cleared_at = item.phase == Phase::Queued ? item.cleared_at : item.next_cleared_at;
-    cleared_at = cleared_at == 0 ? number : cleared_at;
+    (item.phase == Phase::Queued ? item.cleared_at : item.next_cleared_at) = number;
 }
 
 std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
@@ -98,6 +98,11 @@ uint64_t ItemLane::removal_announcement(const std::string& name) const {
     return items_.at(name).cleared_at;
 }
 
+bool ItemLane::only_removals_announced(const std::string& name) const {
+    const Item& item = items_.at(name);
+    return item.cleared_at != 0 && !item.changed && item.first <= item.reading_through;
+}
+
 void ItemLane::reading_failed(const std::string& name, const std::string& problem,
                               const std::string& next_step, SteadyTime now) {
     Item& item = items_[name];
@@ -107,9 +112,11 @@ void ItemLane::reading_failed(const std::string& name, const std::string& proble
     item.phase = Phase::Queued;
     item.whole = item.whole || item.reading_whole;
     const uint64_t cleared_since = std::exchange(item.next_cleared_at, 0);
-    if (std::exchange(item.next_changed, false) || item.cleared_at == 0) {
+    const bool changed_since = std::exchange(item.next_changed, false);
+    if (changed_since || cleared_since != 0) {
         item.cleared_at = cleared_since;
     }
+    item.changed = item.changed || changed_since;
     item.not_before = now + Backoff::after(item.tries, first_retry, slowest_retry);
     delayed_.emplace(item.not_before, name);
 }
@@ -162,7 +169,7 @@ void ItemLane::finished(const std::string& name) {
     item.first = std::exchange(item.next_first, 0);
     open(item.first);
     item.cleared_at = std::exchange(item.next_cleared_at, 0);
-    item.next_changed = false;
+    item.changed = std::exchange(item.next_changed, false);
     item.tries = 0;
     item.problem.clear();
     queue(name, item);

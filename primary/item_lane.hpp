@@ -53,6 +53,8 @@ class ItemLane {
     v1::Fulfils fulfils(const std::string& item) const;
     /// The one of them that announced its removal: nothing that rows may wait for.
     uint64_t removal_announcement(const std::string& item) const;
+    /// All of them announced its removal.
+    bool only_removals_announced(const std::string& item) const;
     /// Number of the oldest announcement that is not fulfilled; nullopt: all are.
     std::optional<uint64_t> oldest_open() const;
     /// The reading failed: it is tried again after a growing delay, or when it is announced again.
@@ -168,9 +170,12 @@ class ItemLane {
         uint64_t through = 0;          ///< newest one
         uint64_t reading_through = 0;  ///< newest one when the reading began
         uint64_t next_first = 0;       ///< oldest one since the reading began
-        uint64_t cleared_at = 0;       ///< oldest one of its removal behind all changes; 0: none
+        /// Newest one of its removal behind all changes: it may have come back before that, and
+        /// gone again. 0: none.
+        uint64_t cleared_at = 0;
         uint64_t next_cleared_at = 0;  ///< the same since the reading began
-        bool next_changed = false;     ///< announced as changed since the reading began
+        bool changed = false;          ///< announced as changed, not only as gone
+        bool next_changed = false;     ///< the same since the reading began
         bool whole = false;            ///< the next reading must be
         bool reading_whole = false;    ///< this one is
         bool owes_removal = false;     ///< what ends this reading is not its removal yet

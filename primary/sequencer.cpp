@@ -76,14 +76,19 @@ void Sequencer::add(const StoreId& store, std::vector<DatabaseEvent> events) {
     lane.next_step.clear();
     // All of it had committed before this: one look covers it together.
     drain_all();
+    bool begins_anew = false;
     for (DatabaseEvent& event : events) {
         if (auto* transaction = std::get_if<CapturedTransaction>(&event)) {
             publish_transaction(lane, store, std::move(transaction->transaction));
         } else if (const auto* begins = std::get_if<DecodingBegins>(&event)) {
             lane.last_commit = std::max(lane.last_commit, begins->lsn);
+            begins_anew = true;
         } else {
             lane.decoded = std::max(lane.decoded, std::get<DecodedThrough>(event).lsn);
         }
+    }
+    if (begins_anew) {
+        emit_marker_at_once();
     }
     release_removals();
     finish_marker_if_proven();
@@ -364,13 +369,17 @@ void Sequencer::publish_reading(ItemLane& lane, ReadOutcome outcome) {
     const std::string& item = outcome.task.item;
     v1::Fulfils fulfils = lane.fulfils(item);
     if (protocol::is_removal(outcome.reading->payload)) {
-        const uint64_t own = lane.removal_announcement(item);
-        if (fulfils.first() < own) {
+        if (!lane.only_removals_announced(item)) {
             // It was also announced as changed. Rows that wait for that must not wait for the
             // removal, which waits for them.
             emit_unchanged(lane, item, true);
         }
-        fulfils.set_first(own);
+        fulfils.set_first(lane.removal_announcement(item));
+    } else if (lane.only_removals_announced(item)) {
+        // It came back. Rows behind this may name it as it is, and wait for changes alone.
+        v1::Payload payload;
+        payload.mutable_announcement()->add_items(item);
+        fulfils.set_through(emit(lane.store(), payload));
     }
     *protocol::mutable_fulfils(outcome.reading->payload) = fulfils;
     const uint64_t number = emit(lane.store(), outcome.reading->payload);

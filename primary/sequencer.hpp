@@ -156,6 +156,7 @@ class Sequencer {
     /// See Marker.Lane.open_from.
     uint64_t open_from(const ItemLane& lane) const;
     void emit_marker();
+    void emit_marker_at_once();
 
     Options options_;
     Inventory& inventory_;

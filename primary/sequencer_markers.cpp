@@ -98,4 +98,15 @@ void Sequencer::emit_marker() {
     emit(std::nullopt, payload);
 }
 
+/// Proves no more than the last one, but names where decoding begins: what is removed from now on
+/// must not overtake rows that a lost slot has passed over.
+void Sequencer::emit_marker_at_once() {
+    const auto awaited = pending_marker_;
+    if (!awaited) {
+        pending_marker_ = PendingMarker{clock_.now(), {}};
+    }
+    emit_marker();
+    pending_marker_ = awaited;
+}
+
 }  // namespace antipode::primary

@@ -75,6 +75,21 @@ TEST_F(SequencerTest, WhatIsRemovedOnceMoreWhileItsRemovalIsHeldWaitsForWhatCame
     EXPECT_THAT(out(), ElementsAre("row 150", "row 160", "row 170", "announce gone a"));
 }
 
+TEST_F(SequencerTest, WhatIsRemovedOnceMoreBehindItsReleaseWaitsForWhatCameBetween) {
+    settle();
+    database_.wal = {150};
+    notice({}, {"a"});
+    decode(150);
+    // It came back, a row named it, the row was deleted, and it went away again.
+    database_.wal = {170};
+    notice({}, {"a"});
+    decode(170);
+    EXPECT_THAT(out(), ElementsAre("announce gone a", "announce gone a"));
+    const std::string newest = std::to_string(sequencer_->head().number);
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre("remove a [" + newest + "," + newest + "]"));
+}
+
 TEST_F(SequencerTest, OutcomesOfAnEarlierSessionAreIgnored) {
     out();
     sequencer_->add(ReconcileOutcome{blobs_id, 6, {{"a"}, {}, true}, {}, {}});
@@ -145,6 +160,25 @@ TEST_F(SequencerTest, ARemovalIsAnnouncedOnceDecodingHasPassed) {
     EXPECT_THAT(out(), ElementsAre("announce gone b"));
 }
 
+TEST_F(SequencerTest, WhereDecodingBeginsIsSaidBeforeARemovalThatItLetsGo) {
+    settle();
+    database_.wal = {150};
+    notice({}, {"a"});
+    EXPECT_THAT(out(), IsEmpty());
+    // The slot was lost: decoding goes on behind what the removal waits for.
+    sequencer_->add(database_id, {DecodingBegins{Lsn{300}}, DecodedThrough{Lsn{300}}});
+    const auto said = events();
+    const auto is_marker = [](const auto& event) { return event.payload.has_marker(); };
+    const auto is_removal = [](const auto& event) {
+        return event.payload.has_announcement() && event.payload.announcement().removals();
+    };
+    const auto first = std::find_if(said.begin(), said.end(), is_marker);
+    ASSERT_NE(first, said.end());
+    EXPECT_EQ(lane_of(first->payload.marker(), database_id).last_commit_lsn(), 300U);
+    EXPECT_EQ(std::find_if(said.begin(), first, is_removal), first);
+    EXPECT_NE(std::find_if(first, said.end(), is_removal), said.end());
+}
+
 TEST_F(SequencerTest, ARemovalWaitsWhileTheDatabaseCannotBeAsked) {
     settle();
     database_.away = true;
@@ -209,6 +243,16 @@ TEST_F(SequencerTest, ARemovalFulfilsNoAnnouncementThatRowsWaitFor) {
     EXPECT_THAT(out(), ElementsAre("announce a", "announce gone a",
                                    "gone later a [" + changed + "," + released + "]",
                                    "remove a [" + released + "," + released + "]"));
+}
+
+TEST_F(SequencerTest, RowsWaitForWhatCameBackBeforeItsRemovalWasRead) {
+    settle();
+    notice({}, {"a"});
+    out();
+    const uint64_t removal = sequencer_->head().number;
+    put(task());
+    EXPECT_THAT(out(), ElementsAre("announce a", "put a [" + std::to_string(removal) + "," +
+                                                     std::to_string(removal + 1) + "]"));
 }
 
 TEST_F(SequencerTest, AChangeAfterTheReleaseOfARemovalNeedsAnotherRelease) {

@@ -166,11 +166,26 @@ std::optional<Position> ApplyOrder::removal_limit() const {
         if (lane.read_again_from) {
             lower(*lane.read_again_from);
         }
+        if (lacks_rows(lane)) {
+            lower(lane.named_at);
+        }
         if (registry_.gap(store)) {
             lower(Position{});
         }
     }
     return limit;
+}
+
+/// Rows that the stream does not bring: the primary's slot has passed them.
+bool ApplyOrder::lacks_rows(const Lane& lane) const {
+    if (lane.copying || lane.open_before) {
+        return false;
+    }
+    const Lsn before =
+        lane.queue.empty()
+            ? lane.named_commit
+            : Lsn{lane.queue.begin()->second.event.payload.transaction().after_lsn()};
+    return recovery_.stands_before(lane.store, before);
 }
 
 std::optional<Position> ApplyOrder::rows_to_come() const {

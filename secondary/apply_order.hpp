@@ -184,6 +184,10 @@ class ApplyOrder {
 
         // Databases.
         bool copying = false;
+        /// The end of the newest transaction that a marker names, and the first marker since which
+        /// the stream does not bring it.
+        Lsn named_commit;
+        Position named_at;
         std::optional<Position> skipped_from;     ///< transactions from here on were dropped
         Position skipped_before;                  ///< the event accepted before the first of them
         std::optional<Position> read_again_from;  ///< these, until all of them are here again
@@ -236,6 +240,7 @@ class ApplyOrder {
     /// The oldest place at which a row may stand that is not applied; nullopt: no matter.
     std::optional<Position> rows_to_come() const;
     void release_removals();
+    bool lacks_rows(const Lane& lane) const;
     void record(Lane& lane, const std::vector<Finished>& finished);
     void note_latencies(const StoreId& store, const std::vector<Finished>& finished);
     void note_latencies(const StoreId& store, const v1::Transaction& transaction);

@@ -80,7 +80,7 @@ class ApplyOrderTest : public testing::Test {
         payload.mutable_transaction()->set_last(last);
         return accept(rows, payload, bytes);
     }
-    uint64_t marker(uint64_t open_from = 1, int64_t seconds = 100) {
+    uint64_t marker(uint64_t open_from = 1, int64_t seconds = 100, uint64_t last_commit = 0) {
         v1::Payload payload;
         payload.mutable_marker()->set_clock_us(seconds * 1'000'000);
         for (const StoreId& store : {rows, blobs, repositories}) {
@@ -88,6 +88,7 @@ class ApplyOrderTest : public testing::Test {
             lane.set_store(store.to_string());
             lane.set_captured_through_us(seconds * 1'000'000);
             lane.set_open_from(open_from);
+            lane.set_last_commit_lsn(store == rows ? last_commit : 0);
         }
         return accept(std::nullopt, payload);
     }

@@ -83,11 +83,18 @@ void ApplyOrder::accept_control(const protocol::Event& event, const Position& be
         look_at_marker(said, event.position);
     }
     recovery_.add(event.payload.marker(), event.position, before, clock_.now());
+    release_removals();
 }
 
 void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& marker) {
     const auto store = StoreId::parse(said.store());
     const auto lane = store ? lanes_.find(*store) : lanes_.end();
+    if (lane != lanes_.end() && is_database(*store)) {
+        if (!lacks_rows(lane->second)) {
+            lane->second.named_at = marker;
+        }
+        lane->second.named_commit = Lsn{said.last_commit_lsn()};
+    }
     if (lane == lanes_.end() || said.open_from() == 0) {
         return;
     }

@@ -135,6 +135,23 @@ TEST_F(ApplyOrderTest, RowsDoNotWaitForWhatStandsBehindABlockedRemoval) {
     EXPECT_THAT(apply_rows(), ElementsAre(waiting));
 }
 
+TEST_F(ApplyOrderTest, ARemovalWaitsForRowsThatTheStreamDoesNotBring) {
+    order_->recovery().applied(rows, Lsn{100});
+    marker(1, 100, 100);
+    const uint64_t before = remove("a", announce({"a"}, true));
+    EXPECT_THAT(numbers(take()), ElementsAre(before)) << "nothing is missing";
+    marker(1, 101, 200);  // a lost slot has passed 150
+    remove("b", announce({"b"}, true));
+    EXPECT_THAT(take(), IsEmpty());
+    row_at(250, 210);
+    EXPECT_THAT(take(), IsEmpty());
+    marker(1, 102, 300);
+    EXPECT_THAT(take(), IsEmpty());
+    order_->recovery().applied(rows, Lsn{300});  // as a comparison leaves it
+    marker(1, 103, 300);
+    EXPECT_EQ(take().size(), 1u);
+}
+
 TEST_F(ApplyOrderTest, AGapIsPassedAlthoughRemovalsWaitForRows) {
     row();
     registry_.set_gap(blobs, at(2), clock_.now());

@@ -132,11 +132,14 @@ void RecoveryPoint::pass_rows() {
     }
 }
 
+bool RecoveryPoint::stands_before(const StoreId& database, Lsn commit) const {
+    const auto applied = applied_.find(database);
+    return applied != applied_.end() && applied->second < commit;
+}
+
 bool RecoveryPoint::lacks_rows(const Pending& marker, const StoreId& store) const {
     const auto commit = marker.commits.find(store);
-    const auto applied = applied_.find(store);
-    return commit != marker.commits.end() && applied != applied_.end() &&
-           applied->second < commit->second;
+    return commit != marker.commits.end() && stands_before(store, commit->second);
 }
 
 /// Of all stores; nullopt: one lane proves nothing, so neither does the whole.

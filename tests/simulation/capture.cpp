@@ -187,6 +187,11 @@ primary::Reading SimulatedRepositoryCapture::reading(const std::string& item,
             ref.set_new_oid(commit);
         }
     }
+    for (const auto& [name, commit] : old) {
+        if (!repository.refs.contains(name)) {
+            update.add_refs()->set_name(name);
+        }
+    }
     const Objects sent = reachable(old, repository.objects);
     std::vector<Commit> fresh;
     for (const auto& [id, commit] : reachable(repository.refs, repository.objects)) {

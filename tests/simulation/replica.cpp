@@ -117,7 +117,11 @@ Result SimulatedRepositoryApply::apply_one(const v1::Payload& payload, const std
         repository.refs.clear();
     }
     for (const v1::Ref& ref : update.refs()) {
-        repository.refs[ref.name()] = ref.new_oid();
+        if (ref.new_oid().empty()) {
+            repository.refs.erase(ref.name());
+        } else {
+            repository.refs[ref.name()] = ref.new_oid();
+        }
     }
     bool missing = false;
     reachable(repository.refs, repository.objects, &missing);
