@@ -118,8 +118,7 @@ std::vector<std::string> Announcements::items_before(const StoreId& store,
 }
 
 Announcements::Lost Announcements::fulfil_before_session(
-    const StoreId& store, uint64_t epoch, uint64_t session,
-    const std::function<Position(const std::string&, bool removals)>& coming) {
+    const StoreId& store, uint64_t epoch, uint64_t session, const Coming& coming) {
     const Position end{epoch, session, 0};
     std::vector<std::string> items;
     for (const auto& [item, open] : items_[store]) {
@@ -164,19 +163,23 @@ Announcements::Lost Announcements::fulfil_before_session(
     return lost;
 }
 
-Announcements::Lost Announcements::give_up_lost(
-    const StoreId& store, const Position& end,
-    const std::function<bool(const std::string&)>& is_coming) {
+Announcements::Lost Announcements::give_up_lost(const StoreId& store, const Position& end,
+                                                const Coming& coming) {
     Lost lost;
     for (const std::string& item : items_before(store, end)) {
-        if (is_coming(item)) {
+        if (item == protocol::whole_store) {
             continue;
         }
+        const Position change = coming(item, false);
+        const Position removal = coming(item, true);
         fulfil_where(
             store, item,
             [&](const Open& open) {
-                lost.oldest = std::min(lost.oldest.value_or(open.position), open.position);
-                return true;
+                const bool is_lost = open.position > (open.waited_for ? change : removal);
+                if (is_lost) {
+                    lost.oldest = std::min(lost.oldest.value_or(open.position), open.position);
+                }
+                return is_lost;
             },
             lost.complete);
     }

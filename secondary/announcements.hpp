@@ -47,12 +47,12 @@ class Announcements {
         /// there is here, with one the event may be lost.
         std::optional<Position> oldest;
     };
-    Lost fulfil_before_session(
-        const StoreId& store, uint64_t epoch, uint64_t session,
-        const std::function<Position(const std::string& item, bool removals)>& coming);
-    /// Nothing that `store` announced before `end` comes any more, unless `is_coming(item)`.
-    Lost give_up_lost(const StoreId& store, const Position& end,
-                      const std::function<bool(const std::string&)>& is_coming);
+    using Coming = std::function<Position(const std::string& item, bool removals)>;
+    Lost fulfil_before_session(const StoreId& store, uint64_t epoch, uint64_t session,
+                               const Coming& coming);
+    /// Nothing that `store` announced before `end` comes any more, but for the whole store and for
+    /// what events that are here fulfil. A removal is not what rows wait for: it may wait for them.
+    Lost give_up_lost(const StoreId& store, const Position& end, const Coming& coming);
 
     /// The oldest open announcement that rows wait for; nullopt: there is none.
     std::optional<Position> oldest() const;

@@ -126,12 +126,27 @@ TEST_F(AnnouncementsTest, WhatWasLostInAGapIsNotWaitedFor) {
     open(at(1), {"lost", "coming"});
     open(at(2), {"lost"});
     open(at(3), {"later"});
-    const auto is_coming = [](const std::string& item) { return item == "coming"; };
-    const auto lost = announcements_.give_up_lost(blobs, at(3), is_coming);
+    const auto coming = [](const std::string& item, bool) {
+        return item == "coming" ? at(1) : Position{};
+    };
+    const auto lost = announcements_.give_up_lost(blobs, at(3), coming);
     EXPECT_THAT(lost.complete, ElementsAre(at(2)));
     EXPECT_EQ(lost.oldest, at(1));
     EXPECT_THAT(announcements_.fulfil(blobs, "coming", at(1)), ElementsAre(at(1)));
     EXPECT_EQ(announcements_.oldest(), at(3));
+}
+
+TEST_F(AnnouncementsTest, AChangeThatWasLostIsNotWaitedForBecauseARemovalIsHere) {
+    open(at(1), {"a"});
+    open(at(2), {"a"}, true);
+    const auto coming = [](const std::string&, bool removals) {
+        return removals ? at(2) : Position{};
+    };
+    const auto lost = announcements_.give_up_lost(blobs, at(3), coming);
+    EXPECT_THAT(lost.complete, ElementsAre(at(1)));
+    EXPECT_EQ(lost.oldest, at(1));
+    EXPECT_EQ(announcements_.oldest(), std::nullopt);
+    EXPECT_THAT(announcements_.fulfil(blobs, "a", at(2)), ElementsAre(at(2)));
 }
 
 TEST_F(AnnouncementsTest, TheOldestExpires) {

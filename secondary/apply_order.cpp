@@ -138,6 +138,11 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
             change = i;
         }
     }
+    if (change && !registry_.is_exception(lane.store, item)) {
+        // Only a whole one could pass, and rows may wait for that.
+        registry_.add_exception(park(lane, events[*change]->event,
+                                     Result::needs_whole("what it builds on is removed first")));
+    }
     return false;
 }
 

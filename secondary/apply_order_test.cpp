@@ -87,6 +87,7 @@ TEST_F(ApplyOrderTest, ABlockedRemovalIsLeftOutAlthoughAChangeOfWhatWasLostStand
     remove("a", announce({"a"}, true));
     const uint64_t change = update(false, announce({"a"}));
     EXPECT_THAT(apply_items(), IsEmpty()) << "it needs what came behind the removal";
+    EXPECT_TRUE(registry_.is_awaited(blobs, "a")) << "rows may wait for it, so it is asked for";
     const uint64_t again = announce({"a"});
     const uint64_t whole = update(true, again);
     const auto tasks = take();
