@@ -62,6 +62,7 @@ void ItemLane::announced(const std::string& name, uint64_t number) {
 void ItemLane::removal_announced(const std::string& name, uint64_t number) {
     Item& item = place(name, number);
     (item.phase == Phase::Queued ? item.cleared_at : item.next_cleared_at) = number;
+    item.losses_before = completeness.losses;
 }
 
 std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
@@ -229,6 +230,12 @@ void ItemLane::set_missing_needs(const StoreId& database, Lsn needed) {
     }
 }
 
+void ItemLane::forget_needs() {
+    for (HeldRemoval& removal : removals_) {
+        removal.needed.clear();
+    }
+}
+
 std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>& decoded) {
     std::vector<std::string> released;
     const auto passed = [&](const HeldRemoval& removal) {
@@ -252,7 +259,8 @@ std::vector<std::string> ItemLane::release_removals(const std::map<StoreId, Lsn>
 bool ItemLane::removal_is_cleared(const std::string& name) const {
     const auto found = items_.find(name);
     return found != items_.end() && found->second.cleared_at != 0 &&
-           found->second.next_first == 0 && !held_.contains(name);
+           found->second.next_first == 0 && found->second.losses_before == completeness.losses &&
+           !held_.contains(name);
 }
 
 bool ItemLane::removal_is_announced_since(const std::string& name) const {

@@ -93,13 +93,16 @@ class ItemLane {
     /// True when a removal does not know yet what it needs of `database`.
     bool lacks_need(const StoreId& database) const;
     void set_missing_needs(const StoreId& database, Lsn needed);
+    /// What is held may have come back and gone again: all needs are asked for once more.
+    void forget_needs();
     /// Removals whose databases have all passed; each may now be announced and read.
     std::vector<std::string> release_removals(const std::map<StoreId, Lsn>& decoded);
     /// How many removals were held, and how many of them released, in this order.
     uint64_t removals_held() const { return removals_held_; }
     uint64_t removals_released() const { return removals_held_ - removals_.size(); }
     /// The reading that has just ended began behind the announcement of the item's removal, and
-    /// nothing was noticed of the item since, another removal neither.
+    /// nothing was noticed of the item since, another removal neither, nor may it have been
+    /// overlooked.
     bool removal_is_cleared(const std::string& item) const;
     /// Its removal was announced since the reading began, and no change behind that.
     bool removal_is_announced_since(const std::string& item) const;
@@ -174,6 +177,7 @@ class ItemLane {
         /// gone again. 0: none.
         uint64_t cleared_at = 0;
         uint64_t next_cleared_at = 0;  ///< the same since the reading began
+        uint64_t losses_before = 0;    ///< Completeness::losses when the newest was announced
         bool changed = false;          ///< announced as changed, not only as gone
         bool next_changed = false;     ///< the same since the reading began
         bool whole = false;            ///< the next reading must be

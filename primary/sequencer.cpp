@@ -135,6 +135,8 @@ void Sequencer::drain(ItemLane& lane) {
     } else {
         ++state.losses;
         state.due = clock_.steady_now();
+        lane.forget_needs();
+        ask_needs_of_removals();
         announce_whole(lane);
     }
 }

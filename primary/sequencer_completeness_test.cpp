@@ -42,6 +42,30 @@ TEST_F(SequencerTest, ALossDuringAReconcileNeedsAnotherOne) {
     EXPECT_THAT(out(), ElementsAre("reconciled"));
 }
 
+/// In what the watch has lost it may have come back, be named by rows, and be gone again.
+TEST_F(SequencerTest, ARemovalBehindALossNeedsAnotherRelease) {
+    settle();
+    database_.wal = {150};
+    notice({}, {"held"});
+    database_.wal = {170};
+    items_.noticed = {};
+    items_.noticed.complete = false;
+    sequencer_->look_around();
+    decode(150);
+    EXPECT_THAT(out(), ElementsAre("announce everything"));
+    decode(170);
+    EXPECT_THAT(out(), ElementsAre("announce gone held"));
+    database_.wal = {190};
+    items_.noticed = {};
+    items_.noticed.complete = false;
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("gone later held [")));
+    decode(190);
+    EXPECT_THAT(out(), ElementsAre("announce gone held"));
+    gone(task());
+    EXPECT_THAT(out(), ElementsAre(testing::StartsWith("remove held [")));
+}
+
 TEST_F(SequencerTest, WhatIsOnItsWayWhileAReconcileBeginsIsReadAgainBehindIt) {
     settle();
     notice({"a", "b", "c"});
