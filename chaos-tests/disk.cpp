@@ -141,6 +141,7 @@ void Disk::make_room() {
         mount_memory(enough_room, MS_REMOUNT);
     } else {
         fs::remove(filler());
+        sync();  // or a later power cut brings it back
     }
 }
 

@@ -117,8 +117,8 @@ std::vector<std::string> Announcements::items_before(const StoreId& store,
     return items;
 }
 
-Announcements::Lost Announcements::fulfil_before_session(
-    const StoreId& store, uint64_t epoch, uint64_t session, const Coming& coming) {
+Announcements::Lost Announcements::fulfil_before_session(const StoreId& store, uint64_t epoch,
+                                                         uint64_t session, const Coming& coming) {
     const Position end{epoch, session, 0};
     std::vector<std::string> items;
     for (const auto& [item, open] : items_[store]) {

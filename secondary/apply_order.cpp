@@ -12,12 +12,6 @@ namespace {
 constexpr std::chrono::milliseconds first_retry(1000);
 constexpr std::chrono::milliseconds slowest_retry(300'000);
 
-/// What does not build on anything before it.
-bool stands_alone(const v1::Payload& payload) {
-    return payload.has_blob_put() || payload.has_unreadable() ||
-           (payload.has_ref_update() && payload.ref_update().full());
-}
-
 }  // namespace
 
 ApplyOrder::ApplyOrder(Options options, const std::vector<StoreId>& stores, Registry& registry,
@@ -110,18 +104,9 @@ bool ApplyOrder::is_blocked_removal(const protocol::Event& event) const {
 bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
     // Rows may wait for what stands behind a removal that waits for rows.
     std::deque<Pending*>& events = lane.by_item.at(item);
-    std::optional<size_t> change;  // builds on what was lost: it fails, and a whole one mends that
     for (size_t i = 1; i < events.size();) {
         const protocol::Event& event = events[i]->event;
-        if (stands_alone(event.payload)) {
-            Pending& whole = *events[i];
-            for (size_t left = change.value_or(i); left > 0; --left) {
-                whole.instead_of.push_back(events.front()->event.position);
-                events.pop_front();
-            }
-            return true;
-        }
-        if (change || protocol::is_removal(event.payload)) {
+        if (protocol::is_removal(event.payload)) {
             ++i;
         } else if (event.payload.has_unchanged()) {
             const Position position = event.position;
@@ -135,13 +120,14 @@ bool ApplyOrder::pass_removals(Lane& lane, const std::string& item) {
             done(lane, position);
             fulfil_found(lane);
         } else {
-            change = i;
+            // If it builds on something between that was lost, it fails, and is asked for whole.
+            Pending& change = *events[i];
+            for (size_t left = i; left > 0; --left) {
+                change.instead_of.push_back(events.front()->event.position);
+                events.pop_front();
+            }
+            return true;
         }
-    }
-    if (change && !registry_.is_exception(lane.store, item)) {
-        // Only a whole one could pass, and rows may wait for that.
-        registry_.add_exception(park(lane, events[*change]->event,
-                                     Result::needs_whole("what it builds on is removed first")));
     }
     return false;
 }

@@ -109,8 +109,8 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
         lane->second.passed_by = marker;
     }
     // An event that is neither here nor to come was lost in the gap; rows wait for that now.
-    const auto lost = announcements_.give_up_lost(
-        *store, open_from, [&](const std::string& item, bool removals) {
+    const auto lost =
+        announcements_.give_up_lost(*store, open_from, [&](const std::string& item, bool removals) {
             return fulfilled_by_coming(lane->second, item, removals);
         });
     if (lost.oldest) {

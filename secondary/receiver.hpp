@@ -107,6 +107,7 @@ class Receiver {
     bool is_behind_end(const protocol::Event& event) const;
     /// False: reading goes on at an earlier place.
     bool accept(const protocol::Message& message, const StoredMessage& stored);
+    void note_earlier_epochs(const protocol::Message& first);
     /// Looks where the stream goes on behind the last message.
     void search();
     /// Until somebody changes something, for a while; `lock` holds mutex_.

@@ -89,6 +89,17 @@ bool Receiver::is_behind_end(const protocol::Event& event) const {
     });
 }
 
+/// An epoch's stream begins with what changes then. Who brings nothing along from the epoch before
+/// (a site that is new, or has lost what it knew) lacks all else. Rows are found missing one by
+/// one.
+void Receiver::note_earlier_epochs(const protocol::Message& first) {
+    for (const StoreId& store : stores_) {
+        if (store.kind != StoreKind::Database && registry_.lane(store).finished.is_origin()) {
+            registry_.set_gap(store, first.first(), clock_.now());
+        }
+    }
+}
+
 bool Receiver::accept(const protocol::Message& message, const StoredMessage& stored) {
     const auto joins = protocol::continuity(last_, message);
     if (joins == protocol::Continuity::Repeated) {
@@ -115,6 +126,9 @@ bool Receiver::accept(const protocol::Message& message, const StoredMessage& sto
                 registry_.set_gap(store, message.first(), clock_.now());
             }
         }
+    }
+    if (!last_ && message.position().epoch > 1) {
+        note_earlier_epochs(message);
     }
     last_ = protocol::ChainPoint{message.position(), message.hash};
     event_bytes_ += stored.bytes.size();

@@ -143,6 +143,27 @@ TEST_F(Switchover, GoesOnWhereverADaemonIsKilled) {
     expect_nothing_lost(*primary);
 }
 
+TEST_F(Switchover, WhoHasLostWhatItKnewComparesWhatCameInEarlierEpochs) {
+    writer_.stop();
+    ASSERT_TRUE(pair_.ready(pair_.sydney)) << pair_.describe();
+    const CommandResult done = pair_.switch_to(pair_.sydney);
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
+    ASSERT_TRUE(pair_.caught_up(pair_.london)) << pair_.describe();
+    pair_.london.kill();
+    for (const char* name : {"registry.db", "inventory.db"}) {
+        for (const char* end : {"", "-wal", "-shm"}) {
+            std::filesystem::remove(pair_.london.directory / "state" / (std::string(name) + end));
+        }
+    }
+    pair_.london.start();
+    ASSERT_TRUE(pair_.caught_up(pair_.london)) << pair_.describe();
+    const CommandResult verified = pair_.london.antipode({"verify"});
+    EXPECT_EQ(verified.status, 0) << verified.output << verified.error;
+    writer_.start();
+    ASSERT_TRUE(writer_.go_on(2)) << writer_.problem();
+    expect_nothing_lost(pair_.sydney);
+}
+
 /// What the fence of a database cannot keep out: a superuser, here.
 TEST_F(Switchover, CapturesARowThatSlipsThroughTheFence) {
     writer_.stop();
