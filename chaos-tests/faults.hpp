@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,11 +13,12 @@ namespace antipode::chaos {
 /// or a service manager would mend; the caller then waits until the sites have recovered. What else
 /// it finds wrong it tells the stage; it throws when it cannot go on.
 struct Fault {
-    const char* name;
-    const char* how;
+    std::string name;
+    std::string how;
     Need need;
-    void (*inject)(Stage&);
-    int sites = 2;  ///< at least
+    std::function<void(Stage&)> inject;
+    int sites = 2;         ///< at least
+    bool is_drawn = true;  ///< by a seed; else it runs when it is named
 };
 
 /// All of them, in the order of the table.
@@ -30,6 +32,7 @@ std::vector<Fault> content_faults();
 std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
+std::vector<Fault> interruption_faults();
 
 /// Plans that a mirror takes over, and waits until it has, and all others follow.
 void switch_over(Stage& stage, Site& to);

@@ -50,6 +50,27 @@ void take_site_off_net(Stage& stage) {
     stage.sites.heal();
 }
 
+/// A bad line: some vanish each way, at random.
+void thin_out_packets(Stage& stage) {
+    const auto percent = static_cast<unsigned>(stage.some(25));
+    for (const Site* site : stage.sites.all()) {
+        PacketLines::thin_out(*site, percent);
+    }
+    hold_until_sent_again(stage);
+    for (const Site* site : stage.sites.all()) {
+        PacketLines::thin_out(*site, 0);
+    }
+}
+
+/// A thin line, whose queue is long: what is sent comes late, or not at all.
+void slow_down(Stage& stage) {
+    const auto kilobits = static_cast<unsigned>(64 * stage.some(24));
+    const Site& site = stage.any();
+    PacketLines::slow_down(site, kilobits);
+    hold_until_sent_again(stage);
+    PacketLines::slow_down(site, std::nullopt);
+}
+
 }  // namespace
 
 std::vector<Fault> packet_faults() {
@@ -60,6 +81,10 @@ std::vector<Fault> packet_faults() {
          Need::Networks, cut_packets_one_way},
         {"site-off-net", "the network interface of either site is down", Need::Networks,
          take_site_off_net},
+        {"thin-out-packets", "up to a quarter of all packets vanish, at random", Need::PacketFilter,
+         thin_out_packets},
+        {"slow-line", "what either site sends waits in a queue, or is dropped behind it",
+         Need::Networks, slow_down},
     };
 }
 

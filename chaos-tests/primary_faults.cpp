@@ -18,13 +18,6 @@ size_t lines_of(const std::filesystem::path& file) {
     return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-/// Each has a role, whichever.
-bool has_settled(Stage& stage) {
-    const auto all = stage.sites.all();
-    return std::any_of(all.begin(), all.end(),
-                       [&](Site* site) { return stage.sites.pair.has_roles(*site); });
-}
-
 }  // namespace
 
 void switch_over(Stage& stage, Site& to) {
@@ -61,10 +54,7 @@ void switch_over_and_kill(Stage& stage) {
     victim.kill();
     command.kill();
     victim.start();
-    const bool settled = test::eventually([&] { return has_settled(stage); }, 60s);
-    stage.expect(settled, Invariant::Recovers,
-                 "no site serves after " + victim.name + " died behind step " +
-                     std::to_string(steps) + ": " + (settled ? "" : stage.describe()));
+    await_roles(stage);
 }
 
 /// The line is cut while it runs, and mended later.
@@ -81,10 +71,7 @@ void switch_over_and_cut(Stage& stage) {
     stage.hold(stage.some(4));
     stage.sites.heal();
     command.kill();
-    const bool settled = test::eventually([&] { return has_settled(stage); }, 60s);
-    stage.expect(settled, Invariant::Recovers,
-                 "no site serves after the line was cut behind step " + std::to_string(steps) +
-                     ": " + (settled ? "" : stage.describe()));
+    await_roles(stage);
 }
 
 /// There, and back again.
@@ -116,7 +103,7 @@ const std::vector<Fault>& all_faults() {
         std::vector<Fault> faults;
         for (const auto& group :
              {process_faults(), line_faults(), packet_faults(), content_faults(), machine_faults(),
-              primary_faults(), third_site_faults()}) {
+              primary_faults(), third_site_faults(), interruption_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

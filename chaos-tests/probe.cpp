@@ -45,6 +45,8 @@ const char* name_of(Need need) {
             return "such disks, and strace";
         case Need::Clock:
             return "libfaketime";
+        case Need::PacketFilter:
+            return "packet filters";
         case Need::Networks:
             return "networks of its own";
     }
@@ -57,6 +59,7 @@ Probe::Probe(bool networks) {
     } else {
         note(Need::Networks, "all sites are on loopback, as was asked for");
     }
+    try_packet_filter();
     try_mounts();
     try_trace();
     try_power();
@@ -177,9 +180,18 @@ void Probe::try_networks() {
 }
 
 /// Nothing here needs them yet.
+void Probe::try_packet_filter() {
+    if (const auto why = missing(Need::Networks)) {
+        note(Need::PacketFilter, *why);
+        return;
+    }
+    note(Need::PacketFilter,
+         outcome_of({"unshare", "-n", "iptables", "-A", "INPUT", "-m", "statistic", "--mode",
+                     "random", "--probability", "0.5", "-j", "DROP"}));
+}
+
 void Probe::try_others() {
     tried_["root"] = geteuid() == 0 ? works : "this is an ordinary user";
-    tried_["iptables, in a namespace"] = outcome_of({"unshare", "-n", "iptables", "-L", "-n"});
     tried_["netem, in a namespace"] = outcome_of(
         {"unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"});
     tried_["device-mapper"] = outcome_of({"dmsetup", "version"});

@@ -8,13 +8,14 @@ namespace antipode::chaos {
 
 /// What a fault needs of the machine. Each is found by trying it, not by asking who we are.
 enum class Need {
-    Nothing,      ///< processes, signals and sockets of our own
-    Mounts,       ///< file systems of our own, in a mount namespace of our own (disk full)
-    Trace,        ///< strace, which kills a process at a call, or has the call fail
-    Power,        ///< ext4 on loop devices that lose what is not synced
-    FailingSync,  ///< Trace and Power
-    Clock,        ///< libfaketime, which gives processes a clock that can be set
-    Networks,     ///< network namespaces, joined by a bridge
+    Nothing,       ///< processes, signals and sockets of our own
+    Mounts,        ///< file systems of our own, in a mount namespace of our own (disk full)
+    Trace,         ///< strace, which kills a process at a call, or has the call fail
+    Power,         ///< ext4 on loop devices that lose what is not synced
+    FailingSync,   ///< Trace and Power
+    Clock,         ///< libfaketime, which gives processes a clock that can be set
+    Networks,      ///< network namespaces, joined by a bridge
+    PacketFilter,  ///< Networks, and rules for what passes there
 };
 const char* name_of(Need need);
 
@@ -38,6 +39,7 @@ class Probe {
     void try_power();
     void try_clock();
     void try_networks();
+    void try_packet_filter();
     void note(Need need, const std::string& outcome);
     void try_others();
     std::map<Need, std::string> missing_;

@@ -1,5 +1,6 @@
 #include "chaos-tests/promotion.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -35,23 +36,41 @@ void look_at_cut(Stage& stage, Promotion& promotion) {
     }
 }
 
-/// As it was: it must not serve.
-void bring_back(Stage& stage, Site& site) {
+/// A daemon that was killed is started again, as a service manager would.
+void await_state_of_killed(Stage& stage, Site& site, const std::string& state) {
+    const bool reached = test::eventually(
+        [&] {
+            if (!site.daemon().running()) {
+                site.kill();
+                site.start();
+            }
+            return site.status(".failover.state") == state;
+        },
+        60s);
+    if (!reached) {
+        throw std::runtime_error(site.name + " is not " + state + ": " + stage.describe());
+    }
+}
+
+/// As it was: it must not serve. The process that it has then.
+pid_t bring_back(Stage& stage, Site& site, const std::vector<std::string>& tracer) {
     site.nats.start();
     site.postgres.start();
-    site.start();
-    if (stage.chance.one_in(2)) {
+    site.start(tracer);
+    const pid_t process = site.daemon().pid();
+    if (tracer.empty() && stage.chance.one_in(2)) {
         stage.hold(1);
         site.kill();
         site.start();
     }
-    await_state(stage, site, "quarantined");
+    await_state_of_killed(stage, site, "quarantined");
     const test::InNetwork inside(site.network);
     const test::CommandResult write =
         test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
                    site.postgres.url("app", "app")});
     stage.expect(write.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
                  Invariant::OneWriter, "the old primary takes writes");
+    return process;
 }
 
 /// The new primary gets it from the old one.
@@ -85,20 +104,32 @@ void check_what_is_kept(Stage& stage, const Promotion& promotion) {
 }
 
 /// It follows the new primary, with the operator's word.
-void rejoin(Stage& stage, const Promotion& promotion) {
+void rejoin(Stage& stage, const Promotion& promotion, bool is_killed) {
     Site& old = promotion.old;
     const auto place = old.directory / "state/quarantine" / promotion.operation;
     const std::string losses = test::read_file(place / "losses.jsonl");
-    const test::CommandResult done =
-        stage.any().antipode({"rejoin", old.name, "--yes", "-o", "json"});
+    const auto tell = [&] {
+        return stage.any().antipode({"rejoin", old.name, "--yes", "-o", "json"});
+    };
+    test::CommandResult done = tell();
+    if (is_killed && done.status != 0) {
+        // It died while it was told.
+        old.kill();
+        old.start();
+        if (old.status(".failover.state") == "quarantined") {
+            done = tell();
+        } else {
+            done.status = 0;
+        }
+    }
     if (done.status != 0) {
         throw std::runtime_error("rejoin: " + done.error + done.output);
     }
-    if (stage.chance.one_in(2)) {
+    if (!is_killed && stage.chance.one_in(2)) {
         old.kill();
         old.start();
     }
-    await_state(stage, old, "following");
+    await_state_of_killed(stage, old, "following");
     Loss loss = stage.history.losses().at(promotion.loss);
     loss.returned_us = now_us();
     stage.history.learn(promotion.loss, loss);
@@ -130,6 +161,25 @@ void await_state(Stage& stage, const Site& site, const std::string& state) {
     if (!reached) {
         throw std::runtime_error(site.name + " is not " + state + ": " + stage.describe());
     }
+}
+
+void await_roles(Stage& stage) {
+    const auto all = stage.sites.all();
+    const auto has_roles = [&](Site* site) { return stage.sites.pair.has_roles(*site); };
+    const bool settled =
+        test::eventually([&] { return std::any_of(all.begin(), all.end(), has_roles); }, 60s);
+    stage.expect(
+        settled, Invariant::Recovers,
+        "not one site serves, with the others behind it: " + (settled ? "" : stage.describe()));
+}
+
+void await_following(Stage& stage, const Site& site) {
+    const auto state = [&] { return site.status(".failover.state").value_or(""); };
+    test::eventually([&] { return state() == "following" || state() == "quarantined"; }, 60s);
+    if (state() == "quarantined") {
+        site.antipode({"rejoin", site.name, "--yes"});
+    }
+    await_state(stage, site, "following");
 }
 
 void lose_primary(Stage& stage, Site& site) {
@@ -177,11 +227,14 @@ Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
     return promotion;
 }
 
-void return_old_primary(Stage& stage, const Promotion& promotion) {
-    bring_back(stage, promotion.old);
+void return_old_primary(Stage& stage, const Promotion& promotion,
+                        const std::vector<std::string>& tracer) {
+    const pid_t process = bring_back(stage, promotion.old, tracer);
     check_what_is_kept(stage, promotion);
     stage.load(Stage::writers);
-    rejoin(stage, promotion);
+    rejoin(stage, promotion, !tracer.empty());
+    stage.expect(tracer.empty() || promotion.old.daemon().pid() != process, Invariant::Recovers,
+                 promotion.old.name + " was to be killed, and was not");
 }
 
 }  // namespace antipode::chaos

@@ -25,6 +25,11 @@ void must_be_ready(Site& to, const std::string& mode);
 /// Throws when its part in changes of the primary does not become that within a minute.
 void await_state(Stage& stage, const Site& site, const std::string& state);
 
+/// One site serves, and the others follow it, whichever; else it is held against the stage.
+void await_roles(Stage& stage);
+/// It follows by itself, but for what it has that the new primary never got: that takes a word.
+void await_following(Stage& stage, const Site& site);
+
 /// All that ran there is gone, with what the other sites have not got; nobody writes anywhere, so
 /// that the new primary can be looked at before anybody does.
 void lose_primary(Stage& stage, Site& site);
@@ -36,6 +41,8 @@ Promotion promote(Stage& stage, Site& old, Site& to);
 Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
                          const std::string& answer);
 /// The old primary comes back, what only it has is compared with its quarantine, and it follows.
-void return_old_primary(Stage& stage, const Promotion& promotion);
+/// `tracer`: kills its daemon on the way, once; empty: it may die between two steps.
+void return_old_primary(Stage& stage, const Promotion& promotion,
+                        const std::vector<std::string>& tracer = {});
 
 }  // namespace antipode::chaos

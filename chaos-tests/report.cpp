@@ -78,6 +78,14 @@ std::string seconds(std::chrono::milliseconds time) {
     return text.str();
 }
 
+int width_of(const std::vector<Entry>& lines, std::string Entry::*column) {
+    size_t width = 18;
+    for (const Entry& line : lines) {
+        width = std::max(width, (line.*column).size());
+    }
+    return static_cast<int>(width) + 2;
+}
+
 Json json_of_cases(const std::vector<Case>& cases) {
     Json all = Json::array();
     for (const Case& one : cases) {
@@ -130,10 +138,12 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
         lost += outcome.lost;
         failures += outcome.failed() ? " " + std::to_string(outcome.seed) : "";
     }
-    text << std::setw(20) << "FAULT" << std::setw(68) << "HOW" << std::setw(12) << "RECOVERY"
+    const int name = width_of(faults, &Entry::name);
+    const int how = width_of(faults, &Entry::how);
+    text << std::setw(name) << "FAULT" << std::setw(how) << "HOW" << std::setw(12) << "RECOVERY"
          << "RESULT\n";
     for (const Entry& line : faults) {
-        text << std::setw(20) << line.name << std::setw(68) << line.how << std::setw(12)
+        text << std::setw(name) << line.name << std::setw(how) << line.how << std::setw(12)
              << seconds(line.longest) << result_of(line) << "\n";
     }
     text << std::setw(40) << "INVARIANT"

@@ -43,16 +43,6 @@ void switch_over_three(Stage& stage) {
     }
 }
 
-/// By itself, but for what it has that the new primary never got: that takes a word.
-void await_following(Stage& stage, const Site& site) {
-    const auto state = [&] { return site.status(".failover.state").value_or(""); };
-    test::eventually([&] { return state() == "following" || state() == "quarantined"; }, 60s);
-    if (state() == "quarantined") {
-        site.antipode({"rejoin", site.name, "--yes"});
-    }
-    await_state(stage, site, "following");
-}
-
 /// Of the two mirrors; the one that was not promoted.
 Site& rest_of(Stage& stage, const Promotion& promotion) {
     for (Site* site : stage.sites.all()) {

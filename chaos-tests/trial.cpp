@@ -177,7 +177,9 @@ std::vector<const Fault*> schedule_of(const Plan& plan, const Probe& probe) {
     simulation::Chance chance(plan.seed ^ 0xFA017);
     std::vector<const Fault*> possible;
     for (const Fault& fault : all_faults()) {
-        possible.push_back(&fault);
+        if (fault.is_drawn) {
+            possible.push_back(&fault);
+        }
     }
     // Those that are skipped do not take a place, so that others have their turn.
     for (int taken = 0; taken < plan.faults && !possible.empty();) {
