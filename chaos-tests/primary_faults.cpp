@@ -18,10 +18,27 @@ size_t lines_of(const std::filesystem::path& file) {
     return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
+/// The longest time since then in which nothing was acknowledged.
+std::chrono::milliseconds longest_pause(const History& history, int64_t since_us) {
+    std::vector<int64_t> acknowledged{since_us};
+    for (const Operation& operation : history.operations()) {
+        if (operation.outcome == Operation::Outcome::Ok && operation.done_us > since_us) {
+            acknowledged.push_back(operation.done_us);
+        }
+    }
+    std::sort(acknowledged.begin(), acknowledged.end());
+    int64_t longest = 0;
+    for (size_t i = 1; i < acknowledged.size(); ++i) {
+        longest = std::max(longest, acknowledged[i] - acknowledged[i - 1]);
+    }
+    return std::chrono::milliseconds(longest / 1000);
+}
+
 }  // namespace
 
 void switch_over(Stage& stage, Site& to) {
     must_be_ready(to, "switchover");
+    const int64_t begun_us = now_us();
     const test::CommandResult done = stage.sites.pair.switch_to(to);
     if (done.status != 0) {
         throw std::runtime_error("switchover: " + done.error + done.output);
@@ -31,6 +48,10 @@ void switch_over(Stage& stage, Site& to) {
     const bool changed = test::eventually([&] { return stage.sites.pair.has_roles(to); }, 30s);
     stage.expect(changed, Invariant::Recovers,
                  "the roles are not changed: " + (changed ? "" : stage.describe()));
+    stage.load(Stage::writers);
+    stage.stopped.push_back(longest_pause(stage.history, begun_us));
+    stage.expect(stage.stopped.back() < 15s, Invariant::Recovers,
+                 "a planned change of the primary stopped writes for longer than 15 s");
 }
 
 void switch_over(Stage& stage) {

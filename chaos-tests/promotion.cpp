@@ -209,8 +209,9 @@ Promotion promote(Stage& stage, Site& old, Site& to) {
 
 Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
                          const std::string& answer) {
-    const bool soon = now_us() - word_us < 30'000'000;
-    stage.expect(soon, Invariant::Recovers, "open for writes later than 30 s after the word");
+    const std::chrono::microseconds took(now_us() - word_us);
+    stage.opened.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(took));
+    stage.expect(took < 30s, Invariant::Recovers, "open for writes later than 30 s after the word");
     Loss loss = read_loss(answer);
     loss.promoted_us = word_us;
     Promotion promotion{old,

@@ -1,6 +1,7 @@
 #include "chaos-tests/report.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <iomanip>
 #include <sstream>
 
@@ -78,6 +79,38 @@ std::string seconds(std::chrono::milliseconds time) {
     return text.str();
 }
 
+using Times = std::vector<std::chrono::milliseconds>;
+
+std::string summary_of(Times times) {
+    std::sort(times.begin(), times.end());
+    return "median " + seconds(times[times.size() / 2]) + ", worst " + seconds(times.back()) + "\n";
+}
+
+/// `taken` says which; empty when there are none.
+std::string times_of(const std::vector<Outcome>& outcomes, const std::string& what,
+                     const std::function<void(const Outcome&, Times&)>& taken) {
+    Times all;
+    for (const Outcome& outcome : outcomes) {
+        taken(outcome, all);
+    }
+    return all.empty() ? "" : std::to_string(all.size()) + " " + what + ": " + summary_of(all);
+}
+
+std::string times_of(const std::vector<Outcome>& outcomes, const std::string& what,
+                     Times Outcome::*of) {
+    return times_of(outcomes, what, [of](const Outcome& outcome, Times& all) {
+        all.insert(all.end(), (outcome.*of).begin(), (outcome.*of).end());
+    });
+}
+
+Json milliseconds_of(const Times& times) {
+    Json all = Json::array();
+    for (const auto time : times) {
+        all.push_back(time.count());
+    }
+    return all;
+}
+
 int width_of(const std::vector<Entry>& lines, std::string Entry::*column) {
     size_t width = 18;
     for (const Entry& line : lines) {
@@ -153,6 +186,16 @@ std::string table_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
     }
     text << operations << " operations, " << acknowledged << " acknowledged; readers looked "
          << looks << " times, and compared " << points << " recovery points\n";
+    text << times_of(outcomes, "faults, until every site had everything",
+                     [](const Outcome& outcome, Times& all) {
+                         for (const Case& fault : outcome.faults) {
+                             if (fault.verdict != Case::Verdict::Skipped) {
+                                 all.push_back(fault.recovery);
+                             }
+                         }
+                     })
+         << times_of(outcomes, "planned changes of the primary, without a write", &Outcome::stopped)
+         << times_of(outcomes, "promotions, from the word until it is open", &Outcome::opened);
     if (lost > 0) {
         text << lost << " items and transactions were lost by promotions, and kept\n";
     }
@@ -191,6 +234,8 @@ std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
                           {"looks", outcome.looks},
                           {"while_comparing", outcome.while_comparing},
                           {"lost", outcome.lost},
+                          {"stopped_ms", milliseconds_of(outcome.stopped)},
+                          {"opened_ms", milliseconds_of(outcome.opened)},
                           {"recovery_points", outcome.points}});
     }
     const Json all = {

@@ -57,6 +57,10 @@ class Stage {
     Sites sites;
     Workload workload;
     size_t lost = 0;  ///< items and transactions, by promotions; all of them are in quarantine
+    /// Of each planned change of the primary: for how long nothing was acknowledged.
+    std::vector<std::chrono::milliseconds> stopped;
+    /// Of each promotion: from the word until it serves.
+    std::vector<std::chrono::milliseconds> opened;
     int looks() const;
     int points() const;
     int while_comparing() const;

@@ -86,6 +86,8 @@ void count(Stage& stage, Outcome& outcome) {
     outcome.looks = stage.looks();
     outcome.points = stage.points();
     outcome.lost = stage.lost;
+    outcome.stopped = stage.stopped;
+    outcome.opened = stage.opened;
     outcome.while_comparing = stage.while_comparing();
 }
 

@@ -40,10 +40,12 @@ struct Outcome {
     std::vector<Case> invariants;
     size_t operations = 0;
     size_t acknowledged = 0;
-    int looks = 0;            ///< of readers
-    int while_comparing = 0;  ///< as of Reader
-    size_t lost = 0;          ///< as of Stage
-    int points = 0;           ///< recovery points that were compared with what was acknowledged
+    int looks = 0;                                   ///< of readers
+    int while_comparing = 0;                         ///< as of Reader
+    size_t lost = 0;                                 ///< as of Stage
+    std::vector<std::chrono::milliseconds> stopped;  ///< as of Stage
+    std::vector<std::chrono::milliseconds> opened;
+    int points = 0;  ///< recovery points that were compared with what was acknowledged
 
     bool failed() const;
 };
