@@ -249,6 +249,27 @@ void watch_promotion(const Config& config, const Fetch& fetch, const Clock& cloc
     time_out(asked.record.operation_id());
 }
 
+/// The site serves, whatever becomes of its answer; its daemon may start again just now.
+Json await_loss(const Config& config, const Fetch& fetch, const Clock& clock,
+                const ChangeOptions& options, const std::string& operation) {
+    const SteadyTime end = clock.steady_now() + options.patience;
+    for (;; options.pause()) {
+        try {
+            return fetch_json(config, fetch, options.to, "/v1/loss?operation=" + operation);
+        } catch (const CommandError& error) {
+            if (error.code() != ExitCode::Unreachable) {
+                throw;
+            }
+            if (clock.steady_now() >= end) {
+                throw CommandError(error.code(),
+                                   options.to + " is the primary and open for writes, but what " +
+                                       "was lost is not known: " + error.what(),
+                                   "antipode loss " + operation);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 ExitCode switchover(const Config& config, const OpenBucket& open, const Fetch& fetch,
@@ -336,8 +357,7 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
     watch_promotion(config, fetch, clock, output, options, *bucket, seen);
     const double seconds = std::chrono::duration<double>(clock.steady_now() - begun).count();
     const uint64_t epoch = seen.record.epoch() + 1;
-    const Json loss =
-        fetch_json(config, fetch, options.to, "/v1/loss?operation=" + seen.record.operation_id());
+    const Json loss = await_loss(config, fetch, clock, options, seen.record.operation_id());
     if (output.json()) {
         print(output, {{"schema", "antipode.promote/1"},
                        {"operation", seen.record.operation_id()},

@@ -239,6 +239,32 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
 }
 
+/// It serves, dies, and is started again before it could say what was lost.
+TEST(ChangeOfPrimary, APromotionWaitsForTheLossReport) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.options.fenced_by = "power off";
+    cluster.statuses["london"] = nullptr;
+    int pauses = 0;
+    cluster.options.pause = [&] {
+        cluster.clock.advance(std::chrono::seconds(60));
+        if (++pauses == 1) {
+            test::MemoryBucket bucket(cluster.servers["sydney"]);
+            const failover::Epoch seen = *failover::read_epoch(bucket, "demo");
+            auto record =
+                failover::successor(seen.record, "antipoded on sydney", cluster.clock.now());
+            failover::begin_epoch(record, 2, "sydney", {});
+            record.set_state(record_state::serving);
+            failover::change_epoch(bucket, seen, record);
+            cluster.statuses["sydney"] = nullptr;
+        } else if (pauses == 3) {
+            cluster.statuses["sydney"] = {{"schema", "antipode.loss/1"}, {"losses", Json::array()}};
+        }
+    };
+    EXPECT_EQ(cluster.claim(), ExitCode::Ok) << cluster.error.str();
+    EXPECT_THAT(cluster.out.str(), HasSubstr("sydney is the primary of epoch 2"));
+}
+
 TEST(ChangeOfPrimary, APromotionSaysWhoWasFaster) {
     Cluster cluster;
     cluster.options.yes = true;
