@@ -1,5 +1,8 @@
 // What happens to packets between the sites: nobody is told, and TCP sends them again.
+#include <functional>
+#include <iostream>
 #include <stdexcept>
+#include <utility>
 
 #include "chaos-tests/faults.hpp"
 
@@ -7,6 +10,24 @@ namespace antipode::chaos {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// The line is mended, also where a fault could not go on.
+class AtTheEnd {
+  public:
+    explicit AtTheEnd(std::function<void()> undo) : undo_(std::move(undo)) {}
+    ~AtTheEnd() {
+        try {
+            undo_();
+        } catch (const std::exception& error) {
+            std::cerr << error.what() << "\n";  // the sites will not recover, which says the rest
+        }
+    }
+    AtTheEnd(const AtTheEnd&) = delete;
+    AtTheEnd& operator=(const AtTheEnd&) = delete;
+
+  private:
+    const std::function<void()> undo_;
+};
 
 uint64_t sent_again(Stage& stage) {
     uint64_t sum = 0;
@@ -56,10 +77,12 @@ void thin_out_packets(Stage& stage) {
     for (const Site* site : stage.sites.all()) {
         PacketLines::thin_out(*site, percent);
     }
+    const AtTheEnd undo([&] {
+        for (const Site* site : stage.sites.all()) {
+            PacketLines::thin_out(*site, 0);
+        }
+    });
     hold_until_sent_again(stage);
-    for (const Site* site : stage.sites.all()) {
-        PacketLines::thin_out(*site, 0);
-    }
 }
 
 /// A thin line, whose queue is long: what is sent comes late, or not at all.
@@ -67,8 +90,10 @@ void slow_down(Stage& stage) {
     const auto kilobits = static_cast<unsigned>(64 * stage.some(24));
     const Site& site = stage.any();
     PacketLines::slow_down(site, kilobits);
-    hold_until_sent_again(stage);
-    PacketLines::slow_down(site, std::nullopt);
+    const AtTheEnd undo([&] { PacketLines::slow_down(site, std::nullopt); });
+    for (int times = stage.some(6); times > 0; --times) {
+        stage.hold(20);
+    }
 }
 
 }  // namespace

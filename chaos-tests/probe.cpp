@@ -179,7 +179,6 @@ void Probe::try_networks() {
     }
 }
 
-/// Nothing here needs them yet.
 void Probe::try_packet_filter() {
     if (const auto why = missing(Need::Networks)) {
         note(Need::PacketFilter, *why);
@@ -190,6 +189,7 @@ void Probe::try_packet_filter() {
                      "random", "--probability", "0.5", "-j", "DROP"}));
 }
 
+/// Nothing here needs them yet.
 void Probe::try_others() {
     tried_["root"] = geteuid() == 0 ? works : "this is an ordinary user";
     tried_["netem, in a namespace"] = outcome_of(

@@ -112,7 +112,8 @@ void rejoin(Stage& stage, const Promotion& promotion, bool is_killed) {
         return stage.any().antipode({"rejoin", old.name, "--yes", "-o", "json"});
     };
     test::CommandResult done = tell();
-    if (is_killed && done.status != 0) {
+    if (is_killed && done.status != 0 &&
+        test::eventually([&] { return !old.daemon().running(); }, 10s)) {
         // It died while it was told.
         old.kill();
         old.start();

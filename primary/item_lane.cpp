@@ -79,6 +79,7 @@ std::optional<ReadTask> ItemLane::next_read(SteadyTime now, uint64_t session) {
     item.phase = Phase::Reading;
     item.reading_through = item.through;
     item.next_first = 0;
+    item.next_changed = false;
     item.reading_whole = std::exchange(item.whole, false);
     return ReadTask{store(), name, item.reading_whole, session};
 }
@@ -101,7 +102,8 @@ uint64_t ItemLane::removal_announcement(const std::string& name) const {
 
 bool ItemLane::only_removals_announced(const std::string& name) const {
     const Item& item = items_.at(name);
-    return item.cleared_at != 0 && !item.changed && item.first <= item.reading_through;
+    return item.cleared_at != 0 && !item.changed && !item.next_changed &&
+           item.first <= item.reading_through;
 }
 
 void ItemLane::reading_failed(const std::string& name, const std::string& problem,
@@ -113,11 +115,10 @@ void ItemLane::reading_failed(const std::string& name, const std::string& proble
     item.phase = Phase::Queued;
     item.whole = item.whole || item.reading_whole;
     const uint64_t cleared_since = std::exchange(item.next_cleared_at, 0);
-    const bool changed_since = std::exchange(item.next_changed, false);
-    if (changed_since || cleared_since != 0) {
+    if (item.next_changed || cleared_since != 0) {
         item.cleared_at = cleared_since;
     }
-    item.changed = item.changed || changed_since;
+    item.changed = item.changed || item.next_changed;
     item.not_before = now + Backoff::after(item.tries, first_retry, slowest_retry);
     delayed_.emplace(item.not_before, name);
 }
@@ -133,6 +134,7 @@ void ItemLane::said_unreadable(const std::string& name) {
     Item& item = items_[name];
     close(item.first);
     item.first = std::exchange(item.next_first, 0);
+    item.changed = item.next_changed;
     if (item.first != 0) {
         open(item.first);
     }

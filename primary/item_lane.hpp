@@ -53,7 +53,7 @@ class ItemLane {
     v1::Fulfils fulfils(const std::string& item) const;
     /// The one of them that announced its removal: nothing that rows may wait for.
     uint64_t removal_announcement(const std::string& item) const;
-    /// All of them announced its removal.
+    /// All of them announced its removal, and none behind them a change.
     bool only_removals_announced(const std::string& item) const;
     /// Number of the oldest announcement that is not fulfilled; nullopt: all are.
     std::optional<uint64_t> oldest_open() const;
@@ -179,7 +179,7 @@ class ItemLane {
         uint64_t next_cleared_at = 0;  ///< the same since the reading began
         uint64_t losses_before = 0;    ///< Completeness::losses when the newest was announced
         bool changed = false;          ///< announced as changed, not only as gone
-        bool next_changed = false;     ///< the same since the reading began
+        bool next_changed = false;     ///< the same since the last reading began
         bool whole = false;            ///< the next reading must be
         bool reading_whole = false;    ///< this one is
         bool owes_removal = false;     ///< what ends this reading is not its removal yet

@@ -255,6 +255,19 @@ TEST_F(SequencerTest, RowsWaitForWhatCameBackBeforeItsRemovalWasRead) {
                                                      std::to_string(removal + 1) + "]"));
 }
 
+/// What was read does not have it.
+TEST_F(SequencerTest, WhatCameBackDoesNotFulfilAChangeBehindItsReading) {
+    settle();
+    notice({}, {"a"});
+    const std::string removal = std::to_string(sequencer_->head().number);
+    const ReadTask read = task();
+    notice({"a"});
+    add_row(150);
+    put(read);
+    EXPECT_THAT(out(), ElementsAre("announce gone a", "announce a", "row 150",
+                                   "put a [" + removal + "," + removal + "]"));
+}
+
 TEST_F(SequencerTest, AChangeAfterTheReleaseOfARemovalNeedsAnotherRelease) {
     settle();
     notice({}, {"a"});

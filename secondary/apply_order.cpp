@@ -157,17 +157,15 @@ std::optional<Position> ApplyOrder::removal_limit() const {
         if (lane.read_again_from) {
             lower(*lane.read_again_from);
         }
-        if (lacks_rows(lane)) {
-            lower(lane.named_at);
-        }
-        if (registry_.gap(store)) {
+        if (lacks_rows(lane) || registry_.gap(store)) {
             lower(Position{});
         }
     }
     return limit;
 }
 
-/// Rows that the stream does not bring: the primary's slot has passed them.
+/// Or may lack them, while nobody knows where the database stands: rows that the stream does not
+/// bring, because the primary's slot has passed them.
 bool ApplyOrder::lacks_rows(const Lane& lane) const {
     if (lane.copying || lane.open_before) {
         return false;
@@ -176,7 +174,8 @@ bool ApplyOrder::lacks_rows(const Lane& lane) const {
         lane.queue.empty()
             ? lane.named_commit
             : Lsn{lane.queue.begin()->second.event.payload.transaction().after_lsn()};
-    return recovery_.stands_before(lane.store, before);
+    const auto stands_at = recovery_.stands_at(lane.store);
+    return !stands_at || *stands_at < before;
 }
 
 std::optional<Position> ApplyOrder::rows_to_come() const {

@@ -28,8 +28,9 @@ namespace antipode::secondary {
 /// * A transaction waits until every change announced before it is here (consistency "causal"), and
 ///   behind a gap of items until it is known that nothing is missing; but not longer than max_hold.
 ///   It never waits for a removal.
-/// * A removal waits until every transaction numbered before it is applied, no database has a gap,
-///   and none is being copied. It is left out when a later event brings the item whole.
+/// * A removal waits until every transaction numbered before it is applied, every database is known
+///   to stand where the stream goes on, and none is being copied. It is left out when a later event
+///   changes the item while it waits.
 /// * What is a copy of another item, or borrows from it, comes behind that item's earlier changes
 /// and before its later
 ///   events.
@@ -184,10 +185,7 @@ class ApplyOrder {
 
         // Databases.
         bool copying = false;
-        /// The end of the newest transaction that a marker names, and the first marker since which
-        /// the stream does not bring it.
-        Lsn named_commit;
-        Position named_at;
+        Lsn named_commit;  ///< the end of the newest transaction that the newest marker names
         std::optional<Position> skipped_from;     ///< transactions from here on were dropped
         Position skipped_before;                  ///< the event accepted before the first of them
         std::optional<Position> read_again_from;  ///< these, until all of them are here again

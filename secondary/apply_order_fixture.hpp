@@ -30,6 +30,7 @@ class ApplyOrderTest : public testing::Test {
         order_ = std::make_unique<ApplyOrder>(options, std::vector{rows, blobs, repositories},
                                               registry_, expected_digest, clock_);
         order_->begin({});
+        order_->recovery().applied(rows, {});
         session_ = 1;
         number_ = 0;
     }

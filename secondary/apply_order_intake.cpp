@@ -90,9 +90,6 @@ void ApplyOrder::look_at_marker(const v1::Marker::Lane& said, const Position& ma
     const auto store = StoreId::parse(said.store());
     const auto lane = store ? lanes_.find(*store) : lanes_.end();
     if (lane != lanes_.end() && is_database(*store)) {
-        if (!lacks_rows(lane->second)) {
-            lane->second.named_at = marker;
-        }
         lane->second.named_commit = Lsn{said.last_commit_lsn()};
     }
     if (lane == lanes_.end() || said.open_from() == 0) {

@@ -151,6 +151,31 @@ TEST_F(ApplyOrderTest, ARemovalWaitsForRowsThatTheStreamDoesNotBring) {
     EXPECT_EQ(take().size(), 1u);
 }
 
+TEST_F(ApplyOrderTest, ARemovalWaitsForMissingRowsHoweverManyMarkersNameThem) {
+    order_->recovery().applied(rows, Lsn{100});
+    row_at(150, 100);
+    marker(1, 100, 300);  // a lost slot has passed what is between
+    remove("a", announce({"a"}, true));
+    marker(1, 101, 300);
+    EXPECT_THAT(take(), IsEmpty());
+    order_->recovery().applied(rows, Lsn{150});
+    apply_rows();
+    EXPECT_THAT(take(), IsEmpty());
+    order_->recovery().applied(rows, Lsn{300});
+    marker(1, 102, 300);
+    EXPECT_EQ(take().size(), 1u);
+}
+
+TEST_F(ApplyOrderTest, ARemovalWaitsWhileNobodyKnowsWhereTheDatabaseStands) {
+    order_->begin({});
+    order_->recovery() = RecoveryPoint({rows, blobs, repositories});
+    remove("a", announce({"a"}, true));
+    EXPECT_THAT(take(), IsEmpty());
+    order_->recovery().applied(rows, Lsn{100});
+    marker(1, 100, 100);
+    EXPECT_EQ(take().size(), 1u);
+}
+
 TEST_F(ApplyOrderTest, AGapIsPassedAlthoughRemovalsWaitForRows) {
     row();
     registry_.set_gap(blobs, at(2), clock_.now());

@@ -138,6 +138,8 @@ void Receiver::persist(SteadyTime now) {
         Registry::LanePosition fresh{finished, known.transaction};
         if (const auto database = databases_.find(store); database != databases_.end()) {
             fresh.transaction = database->second.position;
+        } else if (store.kind == StoreKind::Database) {
+            continue;  // whether it lacks rows that a marker names is to be looked at yet
         }
         if (fresh.finished != known.finished || fresh.transaction != known.transaction) {
             moved[store] = fresh;
@@ -148,8 +150,8 @@ void Receiver::persist(SteadyTime now) {
         facts["recovery_point"] = std::to_string(to_microseconds(*point));
         facts["recovery_point_proven_by"] = order_.recovery().proven_by().to_string();
     }
+    look_at_gaps();  // first: what shows that rows are missing is not read again
     registry_.set_lanes(moved, facts);
-    look_at_gaps();
     order_.update_recovery();
     std::erase_if(settling_, [&](const StoreId& store) {
         if (order_.recovery().is_settling(store)) {

@@ -132,14 +132,15 @@ void RecoveryPoint::pass_rows() {
     }
 }
 
-bool RecoveryPoint::stands_before(const StoreId& database, Lsn commit) const {
+std::optional<Lsn> RecoveryPoint::stands_at(const StoreId& database) const {
     const auto applied = applied_.find(database);
-    return applied != applied_.end() && applied->second < commit;
+    return applied == applied_.end() ? std::nullopt : std::optional(applied->second);
 }
 
 bool RecoveryPoint::lacks_rows(const Pending& marker, const StoreId& store) const {
     const auto commit = marker.commits.find(store);
-    return commit != marker.commits.end() && stands_before(store, commit->second);
+    const auto applied = stands_at(store);
+    return commit != marker.commits.end() && applied && *applied < commit->second;
 }
 
 /// Of all stores; nullopt: one lane proves nothing, so neither does the whole.

@@ -28,8 +28,8 @@ class RecoveryPoint {
     /// A database stands here. A marker that names a later commit is not reached, wherever the lane
     /// is: rows are missing that the stream does not bring.
     void applied(const StoreId& database, Lsn lsn) { applied_[database] = lsn; }
-    /// Whether it stands before `commit`; false: that is not known.
-    bool stands_before(const StoreId& database, Lsn commit) const;
+    /// nullopt: that is not known yet.
+    std::optional<Lsn> stands_at(const StoreId& database) const;
 
     /// It was copied, or compared, and its rows are of that place: what they name may be still to
     /// come.
