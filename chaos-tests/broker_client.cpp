@@ -73,6 +73,11 @@ bool BrokerClient::remove_message(const std::string& stream, uint64_t sequence) 
     return answer.value("success", false);
 }
 
+bool BrokerClient::purge(const std::string& stream) {
+    const auto answer = nlohmann::json::parse(request("$JS.API.STREAM.PURGE." + stream, ""));
+    return answer.value("success", false);
+}
+
 std::optional<BrokerClient::Message> BrokerClient::message(const std::string& stream,
                                                            uint64_t sequence) {
     const std::string body = "{\"seq\":" + std::to_string(sequence) + "}";

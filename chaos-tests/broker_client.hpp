@@ -23,6 +23,8 @@ class BrokerClient {
     uint64_t last_message(const std::string& stream);
     /// As if it had never been stored. False: it is not there.
     bool remove_message(const std::string& stream, uint64_t sequence);
+    /// All of them; what comes next has the next sequence. False: there is no such stream.
+    bool purge(const std::string& stream);
     struct Message {
         std::string subject;
         std::string bytes;

@@ -94,6 +94,17 @@ void lose_messages(Stage& stage) {
     stage.sites.heal();
 }
 
+/// The other site was away for longer than the stream keeps.
+void overrun_stream(Stage& stage) {
+    Site& primary = stage.primary();
+    stage.sites.reset_all();
+    stage.hold(stage.some(20));
+    BrokerClient broker(primary.nats);
+    stage.expect(broker.purge(event_stream(broker)), Invariant::Recovers, "nothing was purged");
+    stage.hold(stage.some(6));
+    stage.sites.heal();
+}
+
 /// Somebody publishes once more what is there.
 void double_messages(Stage& stage) {
     BrokerClient broker(stage.any().nats);
@@ -159,6 +170,8 @@ std::vector<Fault> line_faults() {
         {"reset", "connections are reset, new ones are refused", Need::Nothing, reset},
         {"lose-messages", "the broker loses messages that were not relayed yet", Need::Nothing,
          lose_messages},
+        {"overrun-stream", "the broker drops all that the other site has not fetched yet",
+         Need::Nothing, overrun_stream},
         {"double-messages", "somebody publishes messages of either broker once more", Need::Nothing,
          double_messages},
         {"reorder-messages", "those that were not relayed yet stand there the other way round",

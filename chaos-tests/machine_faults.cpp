@@ -48,17 +48,21 @@ void cut_power_and_lose_broker(Stage& stage) {
     stage.sites.heal();
 }
 
-/// strace has these calls of a kind fail (strace(1), when=).
-void launch_failing(Site& site, const std::string& call, const std::string& which) {
+/// strace does something to calls of a kind (strace(1), inject=).
+void launch_under(Site& site, const std::string& call, const std::string& what) {
     site.kill();
     // -D: the daemon is our child, strace is not, so that it dies with us.
     site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
-                 "inject=" + call + ":error=EIO:when=" + which});
+                 "inject=" + call + ":" + what});
+}
+
+void launch_failing(Site& site, const std::string& call, const std::string& which) {
+    launch_under(site, call, "error=EIO:when=" + which);
 }
 
 /// The daemon goes on without strace, which counts the calls of each thread apart: new ones would
 /// fail for ever.
-void end_failing(Site& site) {
+void end_tracing(Site& site) {
     std::istringstream status(
         test::read_file("/proc/" + std::to_string(site.daemon().pid()) + "/status"));
     pid_t tracer = 0;
@@ -87,8 +91,17 @@ void fail_io(Stage& stage) {
         site.kill();
         site.start();
     } else {
-        end_failing(site);
+        end_tracing(site);
     }
+}
+
+/// Each sync takes up to half a second.
+void slow_down_disk(Stage& stage) {
+    Site& site = stage.any();
+    launch_under(site, "fsync,fdatasync,syncfs",
+                 "delay_enter=" + std::to_string(50'000 * stage.some(10)));
+    stage.hold(stage.some(20));
+    end_tracing(site);
 }
 
 /// Nothing that was called safe meanwhile may be gone.
@@ -182,6 +195,8 @@ std::vector<Fault> machine_faults() {
          Need::FailingSync, fail_sync_and_cut_power},
         {"io-errors", "reads, writes, syncs or renames of antipoded fail (EIO) for a while",
          Need::Trace, fail_io},
+        {"slow-disk", "syncs of antipoded of either site take long for a while", Need::Trace,
+         slow_down_disk},
         {"disk-full", "the disk of either site's files is full for a while (bytes, inodes)",
          Need::Mounts, fill_files},
         {"disk-full-git", "the same of its repositories", Need::Mounts, fill_repositories},

@@ -18,12 +18,14 @@ size_t lines_of(const std::filesystem::path& file) {
     return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-/// The longest time since then in which nothing was acknowledged.
-std::chrono::milliseconds longest_pause(const History& history, int64_t since_us) {
+/// The longest time since then in which nothing was acknowledged of all behind the first `before`,
+/// which may be of clocks that were set.
+std::chrono::milliseconds longest_pause(const History& history, size_t before, int64_t since_us) {
     std::vector<int64_t> acknowledged{since_us};
-    for (const Operation& operation : history.operations()) {
-        if (operation.outcome == Operation::Outcome::Ok && operation.done_us > since_us) {
-            acknowledged.push_back(operation.done_us);
+    const std::vector<Operation> operations = history.operations();
+    for (size_t place = before; place < operations.size(); ++place) {
+        if (operations[place].outcome == Operation::Outcome::Ok) {
+            acknowledged.push_back(operations[place].done_us);
         }
     }
     std::sort(acknowledged.begin(), acknowledged.end());
@@ -38,6 +40,7 @@ std::chrono::milliseconds longest_pause(const History& history, int64_t since_us
 
 void switch_over(Stage& stage, Site& to) {
     must_be_ready(to, "switchover");
+    const size_t before = stage.history.operations().size();
     const int64_t begun_us = now_us();
     const test::CommandResult done = stage.sites.pair.switch_to(to);
     if (done.status != 0) {
@@ -49,7 +52,7 @@ void switch_over(Stage& stage, Site& to) {
     stage.expect(changed, Invariant::Recovers,
                  "the roles are not changed: " + (changed ? "" : stage.describe()));
     stage.load(Stage::writers);
-    stage.stopped.push_back(longest_pause(stage.history, begun_us));
+    stage.stopped.push_back(longest_pause(stage.history, before, begun_us));
     stage.expect(stage.stopped.back() < 15s, Invariant::Recovers,
                  "a planned change of the primary stopped writes for longer than 15 s");
 }
