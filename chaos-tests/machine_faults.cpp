@@ -71,6 +71,11 @@ void end_tracing(Site& site) {
             status >> tracer;
         }
     }
+    if (tracer == 0 && test::eventually([&] { return !site.daemon().running(); }, 5s)) {
+        site.kill();  // it had just died of what failed
+        site.start();
+        return;
+    }
     if (tracer == 0) {
         throw std::runtime_error("strace does not run beside the daemon of " + site.name);
     }
