@@ -1,6 +1,7 @@
 #include "chaos-tests/checker.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "chaos-tests/difference.hpp"
 
@@ -138,7 +139,7 @@ Violations Checker::check_kept(const View& view) const {
     }
     append(found, check_known(view));
     append(found, check_prefixes(view));
-    append(found, check_latest(view));
+    append(found, check_latest(view, Invariant::NothingLost, std::numeric_limits<int64_t>::max()));
     return found;
 }
 
@@ -227,18 +228,21 @@ Violations Checker::check_prefixes(const View& view, const Loss& loss) const {
     return found;
 }
 
-/// Of what is written again and again (a file, a branch): the last acknowledged value, or one that
-/// was tried later.
-Violations Checker::check_latest(const View& view) const {
+/// Of what is written again and again (a file, a branch): the value that was the last one to be
+/// acknowledged by then, or one that was tried later.
+Violations Checker::check_latest(const View& view, Invariant invariant, int64_t point_us) const {
     std::map<std::string, std::set<std::string>> possible;
     for (const Operation& operation : history_) {
-        if (operation.kind != Kind::Move && operation.kind != Kind::Overwrite) {
+        // What no writer wrote is there for faults to damage.
+        const bool is_damaged = invariant == Invariant::RecoveryPoint && operation.writer < 0;
+        if ((operation.kind != Kind::Move && operation.kind != Kind::Overwrite) || is_damaged) {
             continue;
         }
         const bool of_file = operation.kind == Kind::Overwrite;
         std::set<std::string>& values =
             possible[of_file ? operation.path : operation.repository + " refs/heads/side"];
-        if (operation.outcome == Outcome::Ok && !may_be_lost(operation)) {
+        if (operation.outcome == Outcome::Ok && operation.done_us <= point_us &&
+            !may_be_lost(operation)) {
             values.clear();
         } else if (values.empty()) {
             values.insert("");  // it was never there
@@ -253,8 +257,7 @@ Violations Checker::check_latest(const View& view) const {
                                   : ref != view.refs.end() ? ref->second
                                                            : "";
         if (!values.contains(value)) {
-            found.push_back({Invariant::NothingLost,
-                             name + " is \"" + value + "\", not what was written last"});
+            found.push_back({invariant, name + " is \"" + value + "\", not what was written last"});
         }
     }
     return found;
@@ -304,6 +307,7 @@ Violations Checker::check_recovery_point(const View& view, int64_t point_us) con
                                                " us before the recovery point"});
         }
     }
+    append(found, check_latest(view, Invariant::RecoveryPoint, point_us));
     return found;
 }
 

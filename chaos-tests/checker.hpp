@@ -71,7 +71,7 @@ class Checker {
     /// Of any site at any time: no visible row names what is not there.
     static Violations check_references(const View& view);
     Violations check_transactions(const View& view) const;
-    /// `view`: rows only, read after the site said `point_us`.
+    /// `view`: read after the site said `point_us`; its rows, and what is written again and again.
     Violations check_recovery_point(const View& view, int64_t point_us) const;
     /// Two sites when nobody writes.
     static Violations check_equal(const View& one, const View& other);
@@ -87,7 +87,7 @@ class Checker {
     Violations check_known(const View& view) const;
     Violations check_prefixes(const View& view) const;
     Violations check_prefixes(const View& view, const Loss& loss) const;
-    Violations check_latest(const View& view) const;
+    Violations check_latest(const View& view, Invariant invariant, int64_t point_us) const;
 
     std::vector<Operation> history_;
     int64_t total_;

@@ -110,7 +110,8 @@ void damage_repository(Stage& stage) {
         fs::remove(file);
     }
     if (is_sound(repository)) {
-        return;  // nothing leads to it, or it is there twice
+        stage.miss("nothing leads to " + file.filename().string() + ", or it is there twice");
+        return;
     }
     const auto verify = [&] {
         return mirror.antipode({"verify", "repositories/git", "--timeout", "60"});

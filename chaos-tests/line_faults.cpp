@@ -48,13 +48,13 @@ void publish_all(Stage& stage, BrokerClient& broker,
 
 void partition(Stage& stage) {
     stage.sites.cut();
-    stage.hold(stage.some(25));
+    stage.hold_or_outlast(stage.some(25));
     stage.sites.heal();
 }
 
 void partition_one_way(Stage& stage) {
     stage.sites.set_flow(stage.any(), false);
-    stage.hold(stage.some(25));
+    stage.hold_or_outlast(stage.some(25));
     stage.sites.heal();
 }
 
@@ -69,7 +69,7 @@ void flap(Stage& stage) {
 
 void reset(Stage& stage) {
     stage.sites.reset_all();
-    stage.hold(stage.some(15));
+    stage.hold_or_outlast(stage.some(15));
     stage.sites.heal();
 }
 
@@ -79,6 +79,7 @@ void lose_messages(Stage& stage) {
     stage.sites.reset_all();
     stage.hold(10);
     BrokerClient broker(primary.nats);
+    bool removed = false;
     for (const std::string& stream : broker.streams()) {
         if (stream.starts_with("KV_")) {
             continue;
@@ -86,12 +87,13 @@ void lose_messages(Stage& stage) {
         const uint64_t last = broker.last_message(stream);
         for (int times = stage.some(5); times > 0; --times) {
             const uint64_t back = stage.chance.below(12);
-            if (last > back) {
-                broker.remove_message(stream, last - back);
-            }
+            removed |= last > back && broker.remove_message(stream, last - back);
         }
     }
     stage.sites.heal();
+    if (!removed) {
+        stage.miss("no stream had messages");
+    }
 }
 
 /// The other site was away for longer than the stream keeps.

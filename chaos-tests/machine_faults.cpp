@@ -1,5 +1,6 @@
 // What a machine does to what runs on it: power, disks that are full or fail, clocks.
 #include <csignal>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
@@ -48,12 +49,34 @@ void cut_power_and_lose_broker(Stage& stage) {
     stage.sites.heal();
 }
 
+std::filesystem::path calls_of(const Site& site) {
+    return site.directory / "calls";
+}
+
 /// strace does something to calls of a kind (strace(1), inject=).
 void launch_under(Site& site, const std::string& call, const std::string& what) {
     site.kill();
     // -D: the daemon is our child, strace is not, so that it dies with us.
-    site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
-                 "inject=" + call + ":" + what});
+    site.launch({"strace", "-D", "-f", "-qq", "-s", "0", "-o", calls_of(site).string(), "-e",
+                 "trace=" + call, "-e", "inject=" + call + ":" + what});
+}
+
+/// strace marks what it did.
+bool has_hit(const Site& site, const std::string& mark) {
+    std::ifstream calls(calls_of(site));
+    for (std::string line; std::getline(calls, line);) {
+        if (line.find(mark) != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The daemon starts under strace, and works, until it is hit.
+void await_hit(Stage& stage, const Site& site, const std::string& mark) {
+    if (!test::eventually([&] { return has_hit(site, mark); }, 20s)) {
+        stage.miss("no call of " + site.name + " was " + mark);
+    }
 }
 
 void launch_failing(Site& site, const std::string& call, const std::string& which) {
@@ -85,12 +108,13 @@ void end_tracing(Site& site) {
 /// A disk that fails for a while; the daemon goes on, or its service manager starts it again.
 void fail_io(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync",   "syncfs",
-                                     "pwrite64",  "pread64", "renameat"};
+                                     "pwrite64",  "pread64", "rename,renameat,renameat2"};
     Site& site = stage.any();
     const std::string call = calls[stage.chance.below(std::size(calls))];
-    const auto first = 1 + stage.chance.below(40);
+    const auto first = 1 + stage.chance.below(20);
     const auto last = first + stage.chance.below(20);
     launch_failing(site, call, std::to_string(first) + ".." + std::to_string(last));
+    await_hit(stage, site, "(INJECTED)");
     stage.hold(stage.some(12));
     if (!site.daemon().running() || stage.chance.one_in(2)) {
         site.kill();
@@ -105,6 +129,7 @@ void slow_down_disk(Stage& stage) {
     Site& site = stage.any();
     launch_under(site, "fsync,fdatasync,syncfs",
                  "delay_enter=" + std::to_string(50'000 * stage.some(10)));
+    await_hit(stage, site, "(DELAYED)");
     stage.hold(stage.some(20));
     end_tracing(site);
 }
@@ -114,7 +139,8 @@ void fail_sync_and_cut_power(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
     Site& site = stage.any();
     launch_failing(site, calls[stage.chance.below(std::size(calls))],
-                   std::to_string(10 + stage.chance.below(40)) + "+");
+                   std::to_string(1 + stage.chance.below(20)) + "+");
+    await_hit(stage, site, "(INJECTED)");
     stage.hold(stage.some(12));
     cut_power_of(stage, site);
 }

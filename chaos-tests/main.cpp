@@ -1,4 +1,5 @@
 // Two whole sites under load and under faults; see README.md beside this file.
+#include <algorithm>
 #include <iostream>
 #include <sstream>
 
@@ -15,7 +16,7 @@ struct Options {
     int trials = 1;
     int faults = 8;
     double minutes = 0;
-    std::vector<std::string> only;
+    std::vector<std::string> only;  ///< of each: the faults of one trial, "NAME,NAME"
     std::string json;
     std::string failures;
     bool list = false;
@@ -31,8 +32,9 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--minutes", options.minutes,
                    "Trials until so many minutes are over, however many seeds these are")
         ->check(CLI::PositiveNumber);
-    app.add_option("--only", options.only, "These faults in this order, whatever the seed says")
-        ->delimiter(',');
+    app.add_option("--only", options.only,
+                   "A trial of these faults in this order (NAME,NAME), whatever the seed says; "
+                   "again: one more trial, of the next seed");
     app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
     app.add_option("--failures", options.failures,
                    "Where histories and logs of failed seeds go (a directory)");
@@ -49,11 +51,22 @@ int list_faults() {
     return 0;
 }
 
-bool are_known(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-        if (find_fault(name) == nullptr) {
-            std::cerr << "there is no fault \"" << name << "\"\nTry: --list\n";
-            return false;
+std::vector<std::string> names_in(const std::string& list) {
+    std::vector<std::string> names;
+    std::istringstream text(list);
+    for (std::string name; std::getline(text, name, ',');) {
+        names.push_back(name);
+    }
+    return names;
+}
+
+bool are_known(const std::vector<std::string>& lists) {
+    for (const std::string& list : lists) {
+        for (const std::string& name : names_in(list)) {
+            if (find_fault(name) == nullptr) {
+                std::cerr << "there is no fault \"" << name << "\"\nTry: --list\n";
+                return false;
+            }
         }
     }
     return true;
@@ -64,11 +77,14 @@ std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
     const auto until = std::chrono::steady_clock::now() +
                        std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000));
     std::vector<Outcome> outcomes;
-    for (int trial = 0; by_time || trial < options.trials; ++trial) {
+    const int trials = std::max(options.trials, static_cast<int>(options.only.size()));
+    for (int trial = 0; by_time || trial < trials; ++trial) {
         Plan plan;
         plan.seed = options.seed + static_cast<uint64_t>(trial);
         plan.faults = options.faults;
-        plan.only = options.only;
+        if (!options.only.empty()) {
+            plan.only = names_in(options.only[static_cast<size_t>(trial) % options.only.size()]);
+        }
         plan.failures = options.failures;
         if (by_time) {
             plan.until = until;

@@ -51,6 +51,9 @@ void switch_over(Stage& stage, Site& to) {
     const bool changed = test::eventually([&] { return stage.sites.pair.has_roles(to); }, 30s);
     stage.expect(changed, Invariant::Recovers,
                  "the roles are not changed: " + (changed ? "" : stage.describe()));
+    for (const Site* site : stage.mirrors()) {
+        stage.expect_refusal(*site);
+    }
     stage.load(Stage::writers);
     stage.stopped.push_back(longest_pause(stage.history, before, begun_us));
     stage.expect(stage.stopped.back() < 15s, Invariant::Recovers,
@@ -68,13 +71,19 @@ namespace {
 void switch_over_and_kill(Stage& stage) {
     Site& from = stage.primary();
     Site& to = stage.mirror();
-    Site& victim = stage.chance.one_in(2) ? from : to;
-    const size_t steps = 1 + stage.chance.below(10);
+    const bool of_old = stage.chance.one_in(2);
+    Site& victim = of_old ? from : to;
+    // As many as each of them writes.
+    const size_t steps = 1 + stage.chance.below(of_old ? 7 : 5);
     must_be_ready(to, "switchover");
     const size_t begun = lines_of(journal_of(victim));
     test::Process command = to.begin({"switchover", "--to", to.name, "--yes"});
     test::eventually(
         [&] { return lines_of(journal_of(victim)) >= begun + steps || !command.running(); }, 30s);
+    if (lines_of(journal_of(victim)) < begun + steps) {
+        stage.miss(victim.name + " has not written line " + std::to_string(steps) +
+                   " of its journal");
+    }
     victim.kill();
     command.kill();
     victim.start();
@@ -85,12 +94,16 @@ void switch_over_and_kill(Stage& stage) {
 void switch_over_and_cut(Stage& stage) {
     Site& from = stage.primary();
     Site& to = stage.mirror();
-    const size_t steps = 1 + stage.chance.below(8);
+    const size_t steps = 1 + stage.chance.below(7);
     must_be_ready(to, "switchover");
     const size_t begun = lines_of(journal_of(from));
     test::Process command = from.begin({"switchover", "--to", to.name, "--yes"});
     test::eventually(
         [&] { return lines_of(journal_of(from)) >= begun + steps || !command.running(); }, 30s);
+    if (lines_of(journal_of(from)) < begun + steps) {
+        stage.miss(from.name + " has not written line " + std::to_string(steps) +
+                   " of its journal");
+    }
     stage.sites.cut();
     stage.hold(stage.some(4));
     stage.sites.heal();

@@ -54,21 +54,21 @@ void kill_daemon_again_and_again(Stage& stage) {
 void stop_daemon(Stage& stage) {
     Site& site = stage.any();
     site.daemon().signal(SIGSTOP);
-    stage.hold(stage.some(12));
+    stage.hold_or_outlast(stage.some(12));
     site.daemon().signal(SIGCONT);
 }
 
 void stop_broker(Stage& stage) {
     Site& site = stage.any();
     site.nats.process().signal(SIGSTOP);
-    stage.hold(stage.some(12));
+    stage.hold_or_outlast(stage.some(12));
     site.nats.process().signal(SIGCONT);
 }
 
 void stop_database(Stage& stage) {
     Site& site = stage.any();
     site.postgres.freeze();
-    stage.hold(stage.some(12));
+    stage.hold_or_outlast(stage.some(12));
     site.postgres.thaw();
 }
 
@@ -82,16 +82,18 @@ void lose_broker(Stage& stage) {
 
 /// Between any two steps: strace kills it at its N-th call of a kind, in whichever thread.
 void kill_daemon_at_call(Stage& stage) {
-    constexpr const char* calls[] = {"fdatasync", "fsync",  "renameat",
+    constexpr const char* calls[] = {"fdatasync", "fsync",  "rename,renameat,renameat2",
                                      "pwrite64",  "sendto", "getdents64"};
     Site& site = stage.any();
     const std::string call = calls[stage.chance.below(std::size(calls))];
-    const std::string count = std::to_string(1 + stage.chance.below(60));
+    const std::string count = std::to_string(1 + stage.chance.below(40));
     site.kill();
     // -D: the daemon is our child, strace is not, so that it dies with us.
     site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
                  "inject=" + call + ":signal=SIGKILL:when=" + count});
-    test::eventually([&] { return !site.daemon().running(); }, 10s);
+    if (!test::eventually([&] { return !site.daemon().running(); }, 20s)) {
+        stage.miss("no thread of it has called " + call + " " + count + " times");
+    }
     site.kill();
     site.start();
 }

@@ -64,12 +64,7 @@ pid_t bring_back(Stage& stage, Site& site, const std::vector<std::string>& trace
         site.start();
     }
     await_state_of_killed(stage, site, "quarantined");
-    const test::InNetwork inside(site.network);
-    const test::CommandResult write =
-        test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
-                   site.postgres.url("app", "app")});
-    stage.expect(write.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
-                 Invariant::OneWriter, "the old primary takes writes");
+    stage.expect_refusal(site);
     return process;
 }
 
@@ -93,11 +88,13 @@ void check_what_is_kept(Stage& stage, const Promotion& promotion) {
         read_quarantine(promotion.old.directory / "state/quarantine" / promotion.operation,
                         promotion.clones, await_final_report(promotion));
     Loss loss = stage.history.losses().at(promotion.loss);
-    stage.expect(check_quarantine(promotion.cut, there, kept));
+    stage.expect(check_quarantine(promotion.cut, there, kept),
+                 {Invariant::Kept, Invariant::Stated});
     // With that, everything that it acknowledged is there or here.
     auto earlier = stage.history.losses();
     earlier.erase(earlier.begin() + static_cast<std::ptrdiff_t>(promotion.loss));
-    stage.expect(Checker(promotion.before, Sites::total, earlier).check_kept(there));
+    stage.expect(Checker(promotion.before, Sites::total, earlier).check_kept(there),
+                 {Invariant::NothingLost});
     loss.exactly = names_in(kept);
     stage.lost += kept.stated.all;
     stage.history.learn(promotion.loss, loss);

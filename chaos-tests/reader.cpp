@@ -11,22 +11,8 @@ namespace {
 
 /// Looking costs processes: the machine is for the sites.
 constexpr std::chrono::milliseconds between_looks(150);
-constexpr size_t rows_at_once = 40;
-
-/// The newest of each writer, which are what can be missing.
-View newest(const View& rows) {
-    View few;
-    std::map<int, int> last;
-    for (const auto& [key, row] : rows.rows) {
-        last[key.first] = key.second;
-    }
-    for (const auto& [key, row] : rows.rows) {
-        if (key.second + static_cast<int>(rows_at_once / last.size()) > last[key.first]) {
-            few.rows[key] = row;
-        }
-    }
-    return few;
-}
+constexpr size_t new_rows_at_once = 40;
+constexpr size_t old_rows_at_once = 12;
 
 }  // namespace
 
@@ -40,6 +26,7 @@ void Reader::start() {
                     look_once();
                 } catch (const std::exception&) {
                     // Its server was killed: there are no readers then.
+                    count(&Seen::failed);
                 }
             }
             std::unique_lock lock(mutex);
@@ -51,18 +38,50 @@ void Reader::start() {
 void Reader::look_once() {
     excuses_ = excuses();
     const auto point = site_.status("select(.role == \"secondary\") | .recovery_point_us");
-    const View rows = look_at_rows(site_);
+    View rows = look_at_rows(site_);
     if (point && !sites_.clocks_change) {
+        note_age(std::stoll(*point));
+        look_at_latest(site_, rows);
         check_point(std::stoll(*point), rows);
     }
-    add(references_that_stay(newest(rows)));
+    add(references_that_stay(some_of(rows)));
+    add(open_twice());
     View sums;
     sums.sum = std::stoll(site_.sql("SELECT coalesce(sum(balance), 0) FROM accounts"));
     // Before the tables are copied there is nothing to sum.
     if (sums.sum != 0) {
         add(Checker({}, Sites::total).check_transactions(sums));
     }
-    ++looks_;
+    count(&Seen::looks);
+}
+
+View Reader::some_of(const View& rows) {
+    View some;
+    std::map<int, int> last;
+    for (const auto& [key, row] : rows.rows) {
+        last[key.first] = key.second;
+    }
+    for (const auto& [key, row] : rows.rows) {
+        const bool is_new =
+            key.second + static_cast<int>(new_rows_at_once / last.size()) > last[key.first];
+        if (is_new || chance_.below(rows.rows.size()) < old_rows_at_once) {
+            some.rows[key] = row;
+        }
+    }
+    return some;
+}
+
+Violations Reader::open_twice() const {
+    std::string open;
+    for (const Site* site : sites_.all()) {
+        if (std::filesystem::exists(test::Pair::opened(*site))) {
+            open += (open.empty() ? "" : " and ") + site->name;
+        }
+    }
+    if (open.find(' ') == std::string::npos) {
+        return {};
+    }
+    return {{Invariant::OneWriter, open + " are open for writes" + circumstances()}};
 }
 
 /// A row may have gone, with what it names, between looking at it and at that: rows that are gone
@@ -78,9 +97,7 @@ Violations Reader::references_that_stay(View rows) {
     // An exception may end, or begin, while it is looked at.
     std::set<std::string> told = excuses();
     told.insert(excuses_.begin(), excuses_.end());
-    const std::string seen =
-        " (" + to_iso8601(SystemClock().now()) + ", its stores are " +
-        site_.status("[.stores[].state] | join(\", \")").value_or("not known") + ")";
+    const std::string seen = circumstances();
     Violations sure;
     for (const Violation& violation : Checker::check_references(rows)) {
         if (!is_excused(violation, told)) {
@@ -91,11 +108,17 @@ Violations Reader::references_that_stay(View rows) {
     return sure;
 }
 
+std::string Reader::circumstances() const {
+    return " (" + to_iso8601(SystemClock().now()) + ", its stores are " +
+           site_.status("[.stores[].state] | join(\", \")").value_or("not known") + ")";
+}
+
 /// The items that the site names as exceptions (they failed, or were waited for too long), and
 /// "copying" while it compares a database that lost transactions: what is told is not hidden.
 std::set<std::string> Reader::excuses() const {
     const auto told = site_.status(
-        "[.exceptions[].item, (.stores[] | select(.state == \"copying\") | .state)] | "
+        "[.exceptions[].item, (.stores[] | select(.state == \"copying\" and "
+        "(.store | startswith(\"database/\"))) | .state)] | "
         "join(\"\\n\")");
     std::set<std::string> all;
     std::istringstream lines(told.value_or(""));
@@ -107,7 +130,7 @@ std::set<std::string> Reader::excuses() const {
 
 bool Reader::is_excused(const Violation& violation, const std::set<std::string>& excuses) {
     if (excuses.contains("copying")) {
-        ++while_comparing_;
+        count(&Seen::while_comparing);
         return true;
     }
     return std::any_of(excuses.begin(), excuses.end(), [&](const std::string& item) {
@@ -115,14 +138,52 @@ bool Reader::is_excused(const Violation& violation, const std::set<std::string>&
     });
 }
 
-void Reader::check_point(int64_t point_us, const View& rows) {
-    ++points_;
-    Violations found = Checker(history_.operations(), Sites::total, history_.losses())
-                           .check_recovery_point(rows, point_us);
-    for (Violation& violation : found) {
-        violation.text = "on " + site_.name + ": " + violation.text;
+void Reader::check_point(int64_t point_us, View view) {
+    count(&Seen::points);
+    // Only these were looked at.
+    view.commits.clear();
+    const Violations found = Checker(history_.operations(), Sites::total, history_.losses())
+                                 .check_recovery_point(view, point_us);
+    std::set<std::string> told;
+    if (!found.empty()) {
+        told = excuses();
+        told.insert(excuses_.begin(), excuses_.end());
+        told.erase("copying");
     }
-    add(found);
+    for (const Violation& violation : found) {
+        if (!is_excused(violation, told)) {
+            add({{violation.invariant,
+                  "on " + site_.name + ": " + violation.text + circumstances()}});
+        }
+    }
+}
+
+void Reader::note_age(int64_t point_us) {
+    const Site* const open = sites_.primary();
+    if (open != nullptr) {
+        const std::chrono::microseconds age(sites_.clock_us(open->name) - point_us);
+        const std::lock_guard lock(mutex_);
+        seen_.ages.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(age));
+    }
+}
+
+void Reader::count(int Seen::*what) {
+    const std::lock_guard lock(mutex_);
+    ++(seen_.*what);
+}
+
+Reader::Seen Reader::seen() const {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+}
+
+Reader::Seen& Reader::Seen::operator+=(const Seen& more) {
+    looks += more.looks;
+    failed += more.failed;
+    points += more.points;
+    while_comparing += more.while_comparing;
+    ages.insert(ages.end(), more.ages.begin(), more.ages.end());
+    return *this;
 }
 
 void Reader::add(const Violations& more) {

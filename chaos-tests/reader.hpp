@@ -1,13 +1,15 @@
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "chaos-tests/checker.hpp"
 #include "chaos-tests/sites.hpp"
+#include "tests/simulation/chance.hpp"
 
 namespace antipode::chaos {
 
@@ -24,16 +26,33 @@ class Reader {
 
     /// What it has found since it was last asked. Any thread.
     Violations take();
-    int looks() const { return looks_; }
-    int points() const { return points_; }  ///< recovery points that were compared
-    /// Rows that named what was not there, while the site said that it compares its database.
-    int while_comparing() const { return while_comparing_; }
+    /// How much it has looked at.
+    struct Seen {
+        int looks = 0;
+        int failed = 0;  ///< looks that came to nothing: its server was down
+        int points = 0;  ///< recovery points that were compared
+        /// Rows that named what was not there, while the site said that it compares its database.
+        int while_comparing = 0;
+        /// How old the recovery point was at each look, by the primary's clock.
+        std::vector<std::chrono::milliseconds> ages;
+        Seen& operator+=(const Seen& more);
+    };
+    /// Any thread.
+    Seen seen() const;
 
   private:
     void look_once();
+    /// The newest of each writer, which are what can be missing, and a few of the others.
+    View some_of(const View& rows);
     /// Of these rows: those that still name what is not there when looked at once more.
     Violations references_that_stay(View rows);
-    void check_point(int64_t point_us, const View& rows);
+    /// Nothing that was acknowledged before it is missing, rows or what is written again and again.
+    void check_point(int64_t point_us, View view);
+    /// For who reads a violation: when, and what the site said of itself.
+    std::string circumstances() const;
+    Violations open_twice() const;
+    void note_age(int64_t point_us);
+    void count(int Seen::*what);
     std::set<std::string> excuses() const;
     bool is_excused(const Violation& violation, const std::set<std::string>& excuses);
     void add(const Violations& more);
@@ -41,12 +60,11 @@ class Reader {
     Sites& sites_;
     History& history_;
     Site& site_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     Violations found_;
-    std::atomic<int> looks_ = 0;
-    std::atomic<int> points_ = 0;
-    std::atomic<int> while_comparing_ = 0;
+    Seen seen_;
     std::set<std::string> excuses_;  ///< before the look
+    simulation::Chance chance_{1};   ///< which older rows it looks at
     std::jthread thread_;
 };
 

@@ -356,6 +356,21 @@ View look_at_rows(const Site& site) {
     return view;
 }
 
+void look_at_latest(const Site& site, View& view) {
+    const std::string listing =
+        shell("find mutable -type f -exec sha256sum {} + 2>/dev/null || true", site.files_root);
+    take_files(listing, view);
+    const std::string refs = shell(
+        "for r in *.git; do git -c safe.directory='*' -C \"$r\" for-each-ref "
+        "--format=\"$r %(refname) %(objectname)\" refs/heads/side; done",
+        site.git_root);
+    std::istringstream lines(refs);
+    for (std::string line; std::getline(lines, line);) {
+        const size_t end = line.rfind(' ');
+        view.refs[line.substr(0, end)] = line.substr(end + 1);
+    }
+}
+
 void look_at_references(const Site& site, View& view) {
     std::vector<std::string> command = {"sha256sum", "--"};
     for (const auto& [key, row] : view.rows) {

@@ -101,6 +101,8 @@ class Sites {
 
 /// Rows alone; throws when the server does not answer.
 View look_at_rows(const Site& site);
+/// The files and branches that are written again and again.
+void look_at_latest(const Site& site, View& view);
 /// The files and commits that the view's rows name.
 void look_at_references(const Site& site, View& view);
 /// Everything.

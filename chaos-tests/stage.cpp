@@ -1,5 +1,6 @@
 #include "chaos-tests/stage.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace antipode::chaos {
@@ -10,6 +11,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds most_recovery = 60s;
 constexpr milliseconds most_hold = 4s;
+/// Longer than a lease (15 s), the patience of a switchover (20 s), and what a broker waits.
+constexpr milliseconds longest_wait = 22s;
 
 void append(Violations& to, Violations more) {
     to.insert(to.end(), more.begin(), more.end());
@@ -65,6 +68,14 @@ Site& Stage::primary() {
     return *open;
 }
 
+Site& Stage::any() {
+    if (chance.one_in(2)) {
+        return primary();
+    }
+    const auto all = mirrors();
+    return *all[chance.below(all.size())];
+}
+
 Site& Stage::mirror() {
     const auto all = mirrors();
     return *all[seed_ % all.size()];
@@ -86,6 +97,15 @@ void Stage::hold(int count) {
         most_hold);
 }
 
+void Stage::hold_or_outlast(int count) {
+    if (chance.one_in(6)) {
+        const auto end = std::chrono::steady_clock::now() + longest_wait;
+        test::eventually([&] { return std::chrono::steady_clock::now() >= end; }, 2 * longest_wait);
+    } else {
+        hold(count);
+    }
+}
+
 Violations Stage::take() {
     for (const auto& reader : readers_) {
         append(found_, reader->take());
@@ -94,13 +114,43 @@ Violations Stage::take() {
 }
 
 void Stage::expect(bool holds, Invariant invariant, const std::string& text) {
+    ask(invariant);
     if (!holds) {
         found_.push_back({invariant, text});
     }
 }
 
-void Stage::expect(const Violations& none) {
+void Stage::expect(const Violations& none, const std::vector<Invariant>& asked) {
+    for (const Invariant invariant : asked) {
+        ask(invariant);
+    }
     append(found_, none);
+}
+
+void Stage::expect_refusal(const Site& site) {
+    const test::InNetwork inside(site.network);
+    const test::CommandResult row =
+        test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
+                   site.postgres.url("app", "app")});
+    // A commit that nobody has, to a branch that nobody uses.
+    const auto repository = site.git_root / Sites::repository(0);
+    const auto clone = sites.pair.temporary / "refused";
+    std::filesystem::remove_all(clone);
+    const test::CommandResult push = test::run(
+        {"sh", "-c",
+         "git init -q \"$1\" && cd \"$1\" && git -c user.name=X -c user.email=x@example.org "
+         "commit -q --allow-empty -m refused || exit 99; git push -q \"$2\" "
+         "HEAD:refs/heads/refused",
+         "push", clone.string(), repository.string()},
+        {}, {});
+    if (push.status == 99) {
+        throw std::runtime_error("nothing to push was made: " + push.error);
+    }
+    expect(
+        row.status != 0 && push.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
+        Invariant::OneWriter,
+        site.name + " takes writes (psql ended with " + std::to_string(row.status) +
+            ", git push with " + std::to_string(push.status) + ")");
 }
 
 void Stage::without_readers(const std::function<void()>& work) {
@@ -121,25 +171,60 @@ void Stage::forgive(Invariant invariant, const std::string& name) {
 }
 
 milliseconds Stage::recover() {
+    ++recoveries_;
     const auto begun = std::chrono::steady_clock::now();
+    const auto taken = [&] {
+        return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun);
+    };
     load(writers);
     for (const Site* follower : mirrors()) {
-        const bool caught_up = sites.caught_up(*follower, most_recovery);
+        const bool caught_up =
+            sites.caught_up(*follower, std::max(most_recovery - taken(), milliseconds(0)));
         expect(caught_up, Invariant::Recovers,
                follower->name + " does not catch up within a minute: " +
                    (caught_up ? "" : follower->antipode({"status"}).output));
     }
-    return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begun);
+    return taken();
+}
+
+/// Which of what is looked at once, at the end, the trial has given a chance to fail.
+void Stage::ask_of_history() {
+    for (const Operation& operation : history.operations()) {
+        if (operation.outcome == Operation::Outcome::Ok) {
+            ask(operation.kind == Operation::Kind::Remove ? Invariant::NothingResurrected
+                                                          : Invariant::NothingLost);
+        }
+    }
+    ask(Invariant::NothingInvented);
+    if (!history.losses().empty()) {
+        ask(Invariant::WholePrefix);
+    }
+}
+
+/// Who never looked has seen nothing wrong, either.
+Violations Stage::look_of_readers() const {
+    const Reader::Seen all = seen();
+    if (all.looks >= recoveries_) {
+        return {};
+    }
+    return {{Invariant::References, "the readers could look " + std::to_string(all.looks) +
+                                        " times only, and failed " + std::to_string(all.failed) +
+                                        " times"}};
 }
 
 Violations Stage::compare_at_the_end() {
     workload.stop();
+    const auto stopped_at = std::chrono::steady_clock::now();
     Site& open = primary();
     const Checker checker(history.operations(), Sites::total, history.losses());
+    ask_of_history();
     Violations found = checker.check_one_writer();
     const View here = look(open);
     for (const Site* follower : mirrors()) {
         append(found, compare_with(*follower, here, checker));
+        equal.push_back(std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() -
+                                                                 stopped_at));
+        expect_refusal(*follower);
     }
     append(found, checker.check_kept(here));
     append(found, Checker::check_references(here));
@@ -148,6 +233,7 @@ Violations Stage::compare_at_the_end() {
     for (const auto& reader : readers_) {
         reader->stop();
     }
+    append(found, look_of_readers());
     return found;
 }
 
@@ -158,6 +244,10 @@ Violations Stage::compare_with(const Site& follower, const View& here, const Che
                                                   follower.antipode({"status"}).output});
     }
     const View there = look(follower);
+    for (const Invariant invariant : {Invariant::Recovers, Invariant::Equal, Invariant::References,
+                                      Invariant::Transactions, Invariant::RecoveryPoint}) {
+        ask(invariant);
+    }
     append(found, Checker::check_equal(here, there));
     append(found, Checker::check_references(there));
     append(found, checker.check_recovery_point(there, sites.clock_us(primary().name)));
@@ -167,6 +257,7 @@ Violations Stage::compare_with(const Site& follower, const View& here, const Che
 
 /// Everything is right now: whoever says otherwise is wrong.
 Violations Stage::verify(const Site& follower) {
+    ask(Invariant::NoFalseAlarm);
     Violations found;
     for (const std::vector<std::string>& command :
          {std::vector<std::string>{"verify", "--timeout", "60"},
@@ -185,28 +276,12 @@ Violations Stage::verify(const Site& follower) {
     return found;
 }
 
-int Stage::looks() const {
-    int sum = 0;
+Reader::Seen Stage::seen() const {
+    Reader::Seen all;
     for (const auto& reader : readers_) {
-        sum += reader->looks();
+        all += reader->seen();
     }
-    return sum;
-}
-
-int Stage::points() const {
-    int sum = 0;
-    for (const auto& reader : readers_) {
-        sum += reader->points();
-    }
-    return sum;
-}
-
-int Stage::while_comparing() const {
-    int sum = 0;
-    for (const auto& reader : readers_) {
-        sum += reader->while_comparing();
-    }
-    return sum;
+    return all;
 }
 
 }  // namespace antipode::chaos

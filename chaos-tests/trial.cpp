@@ -47,9 +47,8 @@ void keep(const Plan& plan, Stage& stage, const Outcome& outcome) {
     std::string schedule;
     for (const auto* cases : {&outcome.faults, &outcome.invariants}) {
         for (const Case& one : *cases) {
-            schedule +=
-                one.name + ": " +
-                (one.verdict == Case::Verdict::Failed ? "failed: " + one.detail : "passed") + "\n";
+            schedule += one.name + ": " + name_of(one.verdict) +
+                        (one.detail.empty() ? "" : ": " + one.detail) + "\n";
         }
     }
     test::write_file(directory / "schedule", schedule);
@@ -72,8 +71,13 @@ Case run_fault(Stage& stage, const Fault& fault) {
     try {
         fault.inject(stage);
         result.recovery = stage.recover();
+        stage.ask(Invariant::Recovers);
     } catch (const std::exception& error) {
         stage.expect(false, Invariant::Recovers, error.what());
+    }
+    if (const auto why = stage.take_miss()) {
+        result.verdict = Case::Verdict::Skipped;
+        result.detail = "it hit nothing: " + *why;
     }
     return result;
 }
@@ -83,24 +87,28 @@ void count(Stage& stage, Outcome& outcome) {
         ++outcome.operations;
         outcome.acknowledged += operation.outcome == Operation::Outcome::Ok ? 1 : 0;
     }
-    outcome.looks = stage.looks();
-    outcome.points = stage.points();
+    outcome.seen = stage.seen();
     outcome.lost = stage.lost;
     outcome.stopped = stage.stopped;
     outcome.opened = stage.opened;
-    outcome.while_comparing = stage.while_comparing();
+    outcome.equal = stage.equal;
 }
 
-/// One case for each invariant: failed when anything contradicted it.
-void judge(const Violations& all, Outcome& outcome) {
+/// One case for each invariant: failed when anything contradicted it, skipped when nothing could.
+void judge(const Stage& stage, const Violations& all, Outcome& outcome) {
     for (const Invariant invariant : all_invariants) {
         Violations against;
         std::copy_if(all.begin(), all.end(), std::back_inserter(against),
                      [&](const Violation& one) { return one.invariant == invariant; });
-        outcome.invariants.push_back(
-            {name_of(invariant), "",
-             against.empty() ? Case::Verdict::Passed : Case::Verdict::Failed, text_of(against),
-             milliseconds(0)});
+        outcome.violations[invariant] += against.size();
+        Case one{name_of(invariant), "", Case::Verdict::Passed, text_of(against), milliseconds(0)};
+        if (!against.empty()) {
+            one.verdict = Case::Verdict::Failed;
+        } else if (!stage.was_asked(invariant)) {
+            one.verdict = Case::Verdict::Skipped;
+            one.detail = "nothing happened that could have contradicted it";
+        }
+        outcome.invariants.push_back(one);
     }
 }
 
@@ -132,7 +140,7 @@ void run_on(Stage& stage, const std::vector<const Fault*>& schedule, const Plan&
     }
     const Violations at_the_end = stage.compare_at_the_end();
     all.insert(all.end(), at_the_end.begin(), at_the_end.end());
-    judge(all, outcome);
+    judge(stage, all, outcome);
     count(stage, outcome);
 }
 
@@ -161,6 +169,18 @@ Ground ground_for(const std::vector<const Fault*>& schedule, const Probe& probe)
 }
 
 }  // namespace
+
+const char* name_of(Case::Verdict verdict) {
+    switch (verdict) {
+        case Case::Verdict::Passed:
+            return "passed";
+        case Case::Verdict::Failed:
+            return "failed";
+        case Case::Verdict::Skipped:
+            return "skipped";
+    }
+    return "";
+}
 
 bool Outcome::failed() const {
     const auto is_failed = [](const Case& one) { return one.verdict == Case::Verdict::Failed; };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Case {
     std::string detail;  ///< why it failed, or was skipped
     std::chrono::milliseconds recovery{0};
 };
+
+const char* name_of(Case::Verdict verdict);
 
 /// nullptr: there is none.
 const Fault* find_fault(const std::string& name);
@@ -40,12 +43,12 @@ struct Outcome {
     std::vector<Case> invariants;
     size_t operations = 0;
     size_t acknowledged = 0;
-    int looks = 0;                                   ///< of readers
-    int while_comparing = 0;                         ///< as of Reader
+    Reader::Seen seen;
+    std::map<Invariant, size_t> violations;
     size_t lost = 0;                                 ///< as of Stage
     std::vector<std::chrono::milliseconds> stopped;  ///< as of Stage
     std::vector<std::chrono::milliseconds> opened;
-    int points = 0;  ///< recovery points that were compared with what was acknowledged
+    std::vector<std::chrono::milliseconds> equal;
 
     bool failed() const;
 };
