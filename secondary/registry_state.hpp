@@ -95,8 +95,9 @@ struct Registry::State {
     }
 
     void add_exception(const Exception& exception) {
-        // A second failure of an item that is wrong keeps its age and its oldest position. That
-        // rows no longer wait for what is parked is not worth saying.
+        // A second failure of an item that is wrong keeps its age and its oldest position. What is
+        // wrong here now does not wait until the primary can read its own again. That rows no
+        // longer wait for what is parked is not worth saying.
         database.execute(
             "INSERT INTO exception (" + exception_columns +
                 ", last_epoch, last_session, last_number) "
@@ -104,7 +105,8 @@ struct Registry::State {
                 "ON CONFLICT (store, item, past) DO UPDATE "
                 "SET kind = excluded.kind, failure = excluded.failure, reason = excluded.reason, "
                 "next_step = excluded.next_step, "
-                "next_try_us = max(exception.next_try_us, excluded.next_try_us) "
+                "next_try_us = iif(exception.failure = ?13 AND excluded.failure <> ?13, "
+                "excluded.next_try_us, max(exception.next_try_us, excluded.next_try_us)) "
                 "WHERE excluded.kind <> " +
                 std::to_string(static_cast<int>(ExceptionKind::Expired)) +
                 " OR exception.kind <> " + std::to_string(static_cast<int>(ExceptionKind::Parked)),
@@ -113,7 +115,8 @@ struct Registry::State {
              exception.reason, exception.next_step, number(exception.position.epoch),
              number(exception.position.session), number(exception.position.number),
              to_microseconds(exception.since), static_cast<int64_t>(exception.tries),
-             to_microseconds(exception.next_try)});
+             to_microseconds(exception.next_try),
+             static_cast<int64_t>(FailureClass::PrimaryDefect)});
         database.execute(
             "UPDATE exception SET last_epoch = ?3, last_session = ?4, last_number = ?5 "
             "WHERE store = ?1 AND item = ?2 AND past = 0 AND "

@@ -239,6 +239,22 @@ TEST_F(RegistryTest, ExceptionsAreDueWhenTheirTimeComes) {
     EXPECT_EQ(registry_.due(second(60), 9)[0].tries, 2U);
 }
 
+TEST_F(RegistryTest, WhatIsWrongHereDoesNotWaitForThePrimaryToReadItsOwnAgain) {
+    Exception of_primary = exception("a", 7, ExceptionKind::Parked);
+    of_primary.failure = FailureClass::PrimaryDefect;
+    of_primary.next_try = second(300);
+    registry_.add_exception(of_primary);
+    Exception of_here = exception("a", 8, ExceptionKind::Parked);
+    of_here.failure = FailureClass::LocalDefect;
+    of_here.next_try = second(10);
+    registry_.add_exception(of_here);
+    EXPECT_EQ(registry_.due(second(10), 9).size(), 1U);
+    // But it is not asked for at each of its changes.
+    registry_.tried(blobs, "a", second(60));
+    registry_.add_exception(of_here);
+    EXPECT_TRUE(registry_.due(second(59), 9).empty());
+}
+
 TEST_F(RegistryTest, AGapHoldsEverythingUntilItIsMended) {
     registry_.set_gap(blobs, at(20), second(1));
     EXPECT_EQ(registry_.oldest_exception(), Position{});
