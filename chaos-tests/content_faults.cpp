@@ -133,6 +133,59 @@ void damage_repository(Stage& stage) {
     stage.forgive(Invariant::References, name);
 }
 
+/// Whoever reads from that broker, or writes to it.
+bool say_to_move_stream(Stage& stage) {
+    const auto sites = stage.sites.all();
+    return std::any_of(sites.begin(), sites.end(), [](const Site* site) {
+        return site->antipode({"status", "-o", "json"})
+                   .output.find("move the stream's directory") != std::string::npos;
+    });
+}
+
+void remove_streams(const Site& site) {
+    std::vector<fs::path> streams;
+    for (const auto& entry : fs::recursive_directory_iterator(site.nats.store_directory())) {
+        if (entry.is_directory() && entry.path().parent_path().filename() == "streams" &&
+            !entry.path().filename().string().starts_with("KV_")) {
+            streams.push_back(entry.path());
+        }
+    }
+    for (const fs::path& stream : streams) {
+        fs::remove_all(stream);
+    }
+}
+
+/// nats-server is down meanwhile. It drops what is damaged when it starts, or does not know any
+/// more what it holds: then somebody says so, and what is said is done.
+void damage_stream(Stage& stage) {
+    Site& site = stage.any();
+    site.nats.kill();
+    int damaged = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(site.nats.store_directory())) {
+        const bool is_block = entry.path().extension() == ".blk" && entry.file_size() > 0 &&
+                              entry.path().string().find("/KV_") == std::string::npos;
+        if (is_block) {
+            flip(entry.path());
+            ++damaged;
+        }
+    }
+    stage.expect(damaged > 0, Invariant::Recovers, "no stream was damaged");
+    stage.hold(stage.some(4));
+    site.nats.start();
+    bool told = false;
+    test::eventually(
+        [&] {
+            told = say_to_move_stream(stage);
+            return told || stage.sites.caught_up(stage.mirror(), std::chrono::seconds(0));
+        },
+        std::chrono::seconds(30));
+    if (told) {
+        site.nats.kill();
+        remove_streams(site);
+        site.nats.start();
+    }
+}
+
 void damage_row(Stage& stage) {
     Site& mirror = stage.mirror();
     const std::string id = std::to_string(stage.chance.below(Sites::ballast));
@@ -167,6 +220,8 @@ std::vector<Fault> content_faults() {
          Need::Nothing, damage_file},
         {"damage-repository", "a mirror's pack or object is flipped or removed; antipode verify",
          Need::Nothing, damage_repository},
+        {"damage-stream", "bits of what either broker keeps of its events are flipped",
+         Need::Nothing, damage_stream},
         {"damage-row", "a mirror's row is changed or deleted; antipode database check",
          Need::Nothing, damage_row},
     };

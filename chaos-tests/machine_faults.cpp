@@ -111,7 +111,7 @@ void fail_io(Stage& stage) {
                                      "pwrite64",  "pread64", "rename,renameat,renameat2"};
     Site& site = stage.any();
     const std::string call = calls[stage.chance.below(std::size(calls))];
-    const auto first = 1 + stage.chance.below(20);
+    const auto first = 1 + stage.chance.below(8);
     const auto last = first + stage.chance.below(20);
     launch_failing(site, call, std::to_string(first) + ".." + std::to_string(last));
     await_hit(stage, site, "(INJECTED)");
@@ -139,7 +139,7 @@ void fail_sync_and_cut_power(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
     Site& site = stage.any();
     launch_failing(site, calls[stage.chance.below(std::size(calls))],
-                   std::to_string(1 + stage.chance.below(20)) + "+");
+                   std::to_string(1 + stage.chance.below(8)) + "+");
     await_hit(stage, site, "(INJECTED)");
     stage.hold(stage.some(12));
     cut_power_of(stage, site);

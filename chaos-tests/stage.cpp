@@ -146,11 +146,16 @@ void Stage::expect_refusal(const Site& site) {
     if (push.status == 99) {
         throw std::runtime_error("nothing to push was made: " + push.error);
     }
+    const auto says = [](const test::CommandResult& result, const std::string& why) {
+        return result.status != 0 && result.error.find(why) != std::string::npos;
+    };
+    const bool refuses = says(row, "permission denied") || says(row, "read-only transaction");
     expect(
-        row.status != 0 && push.status != 0 && !std::filesystem::exists(test::Pair::opened(site)),
+        refuses && says(push, "antipode: ") && !std::filesystem::exists(test::Pair::opened(site)),
         Invariant::OneWriter,
-        site.name + " takes writes (psql ended with " + std::to_string(row.status) +
-            ", git push with " + std::to_string(push.status) + ")");
+        site.name + " does not refuse writes: psql ended with " + std::to_string(row.status) +
+            " (" + row.error + "), git push with " + std::to_string(push.status) + " (" +
+            push.error + ")");
 }
 
 void Stage::without_readers(const std::function<void()>& work) {

@@ -1,5 +1,7 @@
 #include "secondary/repair.hpp"
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "base/backoff.hpp"
@@ -44,10 +46,23 @@ void Repair::step(const std::stop_token& stop) {
             schedule = {};
             beyond_repair_.with([&](auto& stores) { stores.erase(store); });
         } else if (clock_.steady_now() >= schedule.due) {
-            schedule.due =
-                clock_.steady_now() + Backoff::after(++schedule.tries, first_retry, slowest_retry);
-            mend(store, *gap, schedule, stop);
+            look_again(store, *gap, schedule, stop);
         }
+    }
+}
+
+void Repair::look_again(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+                        const std::stop_token& stop) {
+    const SteadyTime begun = clock_.steady_now();
+    schedule.due = begun + Backoff::after(++schedule.tries, first_retry, slowest_retry);
+    const auto before = schedule.lasting;
+    mend(store, gap, schedule, stop);
+    if (before && schedule.lasting && schedule.lasting->size() < before->size()) {
+        // What was asked for comes: the rest is looked for soon. But a look reads the whole
+        // inventory, which must not be most of what the primary does.
+        schedule.tries = 0;
+        const SteadyTime ended = clock_.steady_now();
+        schedule.due = ended + std::max<SteadyTime::duration>(first_retry, 4 * (ended - begun));
     }
 }
 

@@ -61,6 +61,8 @@ class Repair {
                             const Schedule& schedule, const std::stop_token& stop);
     static void remember(const Differences& differing, const Registry::Gap& gap,
                          Schedule& schedule);
+    void look_again(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+                    const std::stop_token& stop);
     void mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
               const std::stop_token& stop);
     void ask_for(const StoreId& store, const std::vector<std::string>& items);

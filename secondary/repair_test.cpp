@@ -48,9 +48,9 @@ class RepairTest : public testing::Test {
         registry_.set_gap_passed(blobs, at(number));
     }
     /// What the next look asks for.
-    std::vector<std::string> look() {
+    std::vector<std::string> look(std::chrono::seconds later = 1min) {
         asked_.clear();
-        clock_.advance(1min);
+        clock_.advance(later);
         repair_.step({});
         return asked_;
     }
@@ -121,6 +121,22 @@ TEST_F(RepairTest, WhatTheGapSwallowedIsAskedForUntilItIsHere) {
 }
 
 /// What was on its way at the first look may be swallowed by the next gap.
+TEST_F(RepairTest, WhileWhatIsAskedForComesItIsLookedForSoon) {
+    primary_.items = {{"a", "1"}, {"b", "1"}, {"c", "1"}};
+    open_gap(10);
+    for (int times = 0; times < 6; ++times) {
+        EXPECT_THAT(look(), ElementsAre("a", "b", "c"));
+    }
+    EXPECT_THAT(look(2s), IsEmpty()) << "nothing has come: it is not looked for all the time";
+    apply("a", "1", 11);
+    EXPECT_THAT(look(), ElementsAre("b", "c"));
+    apply("b", "1", 12);
+    EXPECT_THAT(look(2s), ElementsAre("c"));
+    apply("c", "1", 13);
+    EXPECT_THAT(look(2s), IsEmpty());
+    EXPECT_FALSE(registry_.gap(blobs));
+}
+
 TEST_F(RepairTest, AGapThatGrowsIsLookedAtFromTheBeginning) {
     primary_.items = {{"first", "1"}};
     open_gap(10);

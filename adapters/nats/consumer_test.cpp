@@ -1,5 +1,7 @@
 // A server forgets a consumer that did not ask for so long as a machine was suspended, and does not
 // answer to its name any more.
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include "adapters/nats/jetstream.hpp"
@@ -72,6 +74,52 @@ TEST(Consumer, AReaderGoesElsewhereWhileMessagesCome) {
     }
     const Connection connection = connect(options.endpoint);
     EXPECT_EQ(consumers_of(jetstream(connection.get()).get()).size(), 1U);
+}
+
+/// The byte in the middle of all that it keeps.
+void damage(const test::NatsServer& server) {
+    int damaged = 0;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(server.store_directory())) {
+        if (entry.path().extension() == ".blk") {
+            std::string bytes = test::read_file(entry.path());
+            bytes[bytes.size() / 2] = static_cast<char>(~bytes[bytes.size() / 2]);
+            test::write_file(entry.path(), bytes);
+            ++damaged;
+        }
+    }
+    ASSERT_GT(damaged, 0);
+}
+
+/// Whatever nats-server makes of a damaged stream: who reads is not left to wait without a word.
+TEST(Consumer, AReaderOfADamagedStreamGetsMessagesOrIsTold) {
+    const test::TemporaryDirectory directory;
+    test::NatsServer server{directory / "nats"};
+    const JetStream::Options options = options_at(server);
+    {
+        JetStream writer(options);
+        const std::vector<OutgoingMessage> many(100, {"s.x", std::string(100, 'c')});
+        writer.append(0, many);
+    }
+    server.kill();
+    damage(server);
+    server.start();
+    JetStream reader(options);
+    const uint64_t last = reader.info().last_sequence;
+    for (const uint64_t first : {last / 4, last / 2, last - last / 4, last}) {
+        std::string told;
+        const auto gets_any = [&] {
+            try {
+                return !reader.read(std::max<uint64_t>(first, 1), 50ms).empty();
+            } catch (const Error& error) {
+                told = error.next_step();
+                return true;
+            }
+        };
+        EXPECT_TRUE(test::eventually(gets_any, 20s)) << "message " << first << " of " << last;
+        EXPECT_TRUE(told.empty() || told.find("move the stream's directory") != std::string::npos)
+            << told;
+    }
 }
 
 }  // namespace

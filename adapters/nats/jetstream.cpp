@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "adapters/nats/block_sync.hpp"
 #include "adapters/nats/reason.hpp"
@@ -76,6 +77,7 @@ struct Session {
     Subscription subscription;
     uint64_t next_sequence = 0;                           ///< of the subscription
     std::chrono::steady_clock::time_point consumer_seen;  ///< it was on the server
+    uint64_t passed_over = 0;  ///< what the consumer seemed to have passed over; 0: nothing
 
     ~Session() {
         // First end the threads that call back, then free what they call back into.
@@ -210,7 +212,44 @@ struct JetStream::State {
             return;
         }
         check(status, what("reading"));
+        must_not_pass_over(current, *info, sequence);
         current.consumer_seen = now;
+    }
+
+    /// nats-server 2.9 that has read a damaged file may hold messages that it never brings: its
+    /// consumer says that it is behind them. That, too, looks as if nothing came.
+    void must_not_pass_over(Session& current, const jsConsumerInfo& consumer,
+                            uint64_t sequence) const {
+        jsStreamInfo* raw = nullptr;
+        check(js_GetStreamInfo(&raw, current.context.get(), options.name.c_str(), nullptr, nullptr),
+              what("reading"));
+        const Handle<jsStreamInfo, jsStreamInfo_Destroy> stream(raw);
+        const uint64_t last = stream->State.LastSeq;
+        const bool behind_the_end = consumer.Delivered.Stream > std::max(last, sequence - 1);
+        // Some that are held stand behind what has come, unless somebody deleted just these.
+        const bool behind_the_last = stream->State.Msgs > 0 && last >= sequence &&
+                                     consumer.NumPending == 0 && consumer.Delivered.Stream >= last;
+        if (!behind_the_end && !behind_the_last) {
+            current.passed_over = 0;
+        } else if (std::exchange(current.passed_over, sequence) == sequence) {
+            // It has come meanwhile otherwise.
+            throw Error(Reaction::Retry,
+                        what("reading") + ": it does not bring what it holds behind message " +
+                            std::to_string(sequence - 1),
+                        std::string(damaged_stream_remedy));
+        }
+    }
+
+    std::optional<StoredMessage> get(Session& current, uint64_t sequence) const {
+        Message message;
+        jsErrCode code{};
+        const natsStatus status = js_GetMsg(OutParam(message), current.context.get(),
+                                            options.name.c_str(), sequence, nullptr, &code);
+        if (status == NATS_NOT_FOUND || code == JSNoMessageFoundErr) {
+            return std::nullopt;
+        }
+        check(status, what("reading"));
+        return StoredMessage{sequence, bytes_of(message.get()), natsMsg_GetSubject(message.get())};
     }
 
     /// What has come; waits for the first.
@@ -256,17 +295,7 @@ Stream::Info JetStream::info() {
 }
 
 std::optional<StoredMessage> JetStream::get(uint64_t sequence) {
-    return state_->with_session([&](Session& session) -> std::optional<StoredMessage> {
-        Message message;
-        jsErrCode code{};
-        const natsStatus status = js_GetMsg(OutParam(message), session.context.get(),
-                                            state_->options.name.c_str(), sequence, nullptr, &code);
-        if (status == NATS_NOT_FOUND || code == JSNoMessageFoundErr) {
-            return std::nullopt;
-        }
-        check(status, state_->what("reading"));
-        return StoredMessage{sequence, bytes_of(message.get()), natsMsg_GetSubject(message.get())};
-    });
+    return state_->with_session([&](Session& session) { return state_->get(session, sequence); });
 }
 
 uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessage> messages) {

@@ -47,9 +47,7 @@ std::string remedy_for(std::string_view reason) {
                "together must fit), or lower nats.stream_max_bytes in Antipode's";
     }
     if (reason.find("wrong last sequence") != std::string_view::npos) {
-        // nats-server 2.9, which has dropped what was damaged on its disk.
-        return "start nats-server there once more if this goes on: it may not know where the "
-               "stream ends";
+        return std::string(damaged_stream_remedy);
     }
     return "check that nats-server runs there with JetStream enabled";
 }

@@ -11,6 +11,12 @@ namespace antipode::nats {
 /// says what the other does not.
 std::string reason_of(std::string_view status, std::string_view detail);
 
+/// nats-server 2.9 that has read a damaged file of a stream does not know any more where the stream
+/// ends, and not after another start either.
+inline constexpr std::string_view damaged_stream_remedy =
+    "if this goes on: stop nats-server there, move the stream's directory "
+    "(jetstream/.../streams/NAME) away, start it; the sites then compare what was in it";
+
 /// The operator's next step.
 std::string remedy_for(std::string_view reason);
 

@@ -23,7 +23,7 @@ TEST(Reason, SaysEachThingOnceAndNoPlaceInTheLibrary) {
 TEST(Reason, HasItsRemedy) {
     EXPECT_THAT(remedy_for("insufficient storage resources available"),
                 testing::AllOf(HasSubstr("max_file_store"), HasSubstr("nats.stream_max_bytes")));
-    EXPECT_THAT(remedy_for("wrong last sequence: 1054"), HasSubstr("start nats-server"));
+    EXPECT_THAT(remedy_for("wrong last sequence: 1054"), HasSubstr("move the stream's directory"));
     EXPECT_THAT(remedy_for("Timeout"), HasSubstr("check that nats-server runs"));
 }
 
