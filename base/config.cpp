@@ -257,6 +257,7 @@ void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
         read_check_every(store, value.check_every);
         store.read_integer("slot_warn_bytes", value.slot_warn_bytes, 1 << 20, 1LL << 50);
         store.read_integer("slot_max_bytes", value.slot_max_bytes, 0, 1LL << 50);
+        store.read_integer("sequence_headroom", value.sequence_headroom, 0, 1'000'000'000);
         store.read("synchronous", value.synchronous);
         store.check("synchronous", value.synchronous && value.slot_max_bytes > 0
                                        ? std::optional<std::string>(

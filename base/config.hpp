@@ -71,6 +71,9 @@ struct Config {
         uint64_t slot_warn_bytes = 16ULL << 30;
         /// And lets go of sites that need more than this of it; 0: of none.
         uint64_t slot_max_bytes = 0;
+        /// So many numbers of each sequence are passed over when the site takes the place of a
+        /// primary that was lost, which may have given them out; 0: none.
+        uint64_t sequence_headroom = 1000;
         /// The primary's commits may wait until they are safe on every site: capture is a
         /// synchronous standby of PostgreSQL.
         bool synchronous = false;

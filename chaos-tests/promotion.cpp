@@ -191,8 +191,8 @@ void lose_primary(Stage& stage, Site& site) {
 }
 
 test::CommandResult tell_to_promote(const Site& to) {
-    return to.antipode(
-        {"promote", to.name, "--yes", "-o", "json", "--fenced-by", "its machine is off"});
+    return to.antipode({"promote", to.name, "--confirm", to.name, "-o", "json", "--fenced-by",
+                        "its machine is off"});
 }
 
 Promotion promote(Stage& stage, Site& old, Site& to) {

@@ -112,6 +112,15 @@ std::vector<Found> read_all(InTransaction in_transaction) {
     return found;
 }
 
+std::vector<SequenceValue> values_of(std::vector<Found> found) {
+    std::vector<SequenceValue> values;
+    values.reserve(found.size());
+    for (Found& one : found) {
+        values.push_back(std::move(one.at));
+    }
+    return values;
+}
+
 bool went_back(const Found& now, const SequenceValue& before) {
     const bool less = now.ascending ? now.at.value < before.value : now.at.value > before.value;
     return less || (now.at.value == before.value && before.called && !now.at.called);
@@ -120,12 +129,11 @@ bool went_back(const Found& now, const SequenceValue& before) {
 }  // namespace
 
 std::vector<SequenceValue> read_sequences(Connection& connection) {
-    const auto alone = [&](auto use) { return use(connection); };
-    std::vector<SequenceValue> sequences;
-    for (Found& found : read_all(alone)) {
-        sequences.push_back(std::move(found.at));
-    }
-    return sequences;
+    return values_of(read_all([&](auto use) { return use(connection); }));
+}
+
+std::vector<SequenceValue> read_sequences(Control& control) {
+    return values_of(read_all([&](auto use) { return control.transaction(use); }));
 }
 
 struct SequenceLog::State {

@@ -9,6 +9,7 @@
 namespace antipode::postgres {
 
 class Connection;
+class Control;
 
 /// Publishes where a primary's sequences stand, on a connection of its own: reads them, and writes
 /// those that moved into the log as transactional messages (sequence_message.hpp).
@@ -32,5 +33,7 @@ class SequenceLog final : public SequencePublisher {
 
 /// Where every sequence stands that is replicated. Throws Error{Stop} when one cannot be read.
 std::vector<SequenceValue> read_sequences(Connection& connection);
+/// The same in several transactions, however many there are.
+std::vector<SequenceValue> read_sequences(Control& control);
 
 }  // namespace antipode::postgres

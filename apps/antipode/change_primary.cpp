@@ -42,6 +42,21 @@ void confirm(const Output& output, const ChangeOptions& options, const std::stri
     }
 }
 
+/// Whatever a promotion may lose is typed for: no flag of a script that does not name the site
+/// answers for it.
+void confirm_loss(const Output& output, const ChangeOptions& options) {
+    ChangeOptions asked = options;
+    asked.yes = false;
+    try {
+        confirm(output, asked, options.to);
+    } catch (const CommandError& error) {
+        throw CommandError(error.code(),
+                           std::string(error.what()) +
+                               (options.yes ? "; --yes does not answer for what may be lost" : ""),
+                           "the same command with --confirm " + options.to);
+    }
+}
+
 void require_clear(const Preflight& preflight, const Output& output) {
     if (!preflight.clear()) {
         if (output.json()) {
@@ -346,11 +361,11 @@ ExitCode promote(const Config& config, const OpenBucket& open, const Fetch& fetc
         }
         require_proof(config, preflight, options);
         require_acceptable_loss(preflight, clock, options);
-        confirm(output, options, options.to);
+        confirm_loss(output, options);
         require_acceptable_loss(preflight, clock, options);  // that took as long as it took
         seen = ask_for_promotion(*bucket, seen, config, clock, options);
     } else if (seen.record.fenced_by().empty() && !options.fenced_by.empty()) {
-        confirm(output, options, options.to);
+        confirm_loss(output, options);
         seen = add_word(*bucket, seen, config, clock, options);
     }
     const SteadyTime begun = clock.steady_now();

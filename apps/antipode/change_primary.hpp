@@ -13,7 +13,7 @@ namespace antipode::cli {
 
 struct ChangeOptions {
     std::string to;
-    bool yes = false;       ///< do not ask
+    bool yes = false;       ///< do not ask; promote asks all the same
     std::string confirmed;  ///< the site's name, typed in advance
     bool abort = false;     ///< give up a switchover that runs
     bool dry_run = false;

@@ -80,8 +80,68 @@ TEST(Preflight, WorksWithoutThePrimaryForAFailoverOnly) {
     EXPECT_THAT(cluster.blocker(), HasSubstr("the primary does not answer"));
     const Preflight found = cluster.look(PreflightMode::Failover);
     EXPECT_TRUE(found.clear());
-    EXPECT_THAT(render(found, false), HasSubstr("LOST IF RUN NOW"));
+    EXPECT_THAT(render(found, false), HasSubstr("LOST IF RUN NOW: not known: "));
     EXPECT_THAT(render(found, false), HasSubstr("last report of london: ?"));
+    EXPECT_EQ(to_json(found)["lost_if_run_now"], nullptr);
+    EXPECT_EQ(to_json(found)["events_to_apply"], 0);
+}
+
+TEST(Preflight, SaysWhatAPromotionWouldLoseIfItWereRunNow) {
+    Cluster cluster;
+    cluster.statuses["london"] = nullptr;
+    cluster.statuses["sydney"]["sites"][0]["lag_seconds"] = 200.0;
+    cluster.statuses["sydney"]["stores"] = {{{"store", "database/app"}, {"backlog_events", 60}},
+                                            {{"store", "blobs/uploads"}, {"backlog_events", 3}}};
+    cluster.losses["sydney"] = {{"schema", "antipode.expected-loss/1"},
+                                {"known_lost", 18},
+                                {"losses",
+                                 {{{"kind", "announced"},
+                                   {"store", "blobs/uploads"},
+                                   {"item", "a\x1b.bin"},
+                                   {"reason", "it never came"}}}},
+                                {"not_applied_yet", 1},
+                                {"unknown_since_us", 1'000'000},
+                                {"unknown_seconds", 192.0},
+                                {"last_marker_us", 2'000'000},
+                                {"last_event_us", nullptr}};
+    const Preflight found = cluster.look(PreflightMode::Failover);
+    const std::string text = render(found, false);
+    EXPECT_THAT(text, HasSubstr("apply on sydney all that came (63 events to go)"));
+    EXPECT_THAT(text, HasSubstr("known:   18 changes that did not come here"));
+    EXPECT_THAT(text, HasSubstr("announced  blobs/uploads  a?.bin: it never came"));
+    EXPECT_THAT(text, HasSubstr("unknown: what london wrote in the last 3m12s, after 1970-01-01"));
+    EXPECT_THAT(text, HasSubstr("here and not applied yet: 1 change;"));
+    EXPECT_THAT(text,
+                HasSubstr("last marker of london: 1970-01-01T00:00:02.000Z, newest event: ?"));
+    EXPECT_THAT(text, HasSubstr("Run: antipode promote sydney --fenced-by \"how you know that "
+                                "london takes no writes\" --accept-loss 5m --confirm sydney\n"));
+    const Json json = to_json(found);
+    EXPECT_EQ(json["lost_if_run_now"]["known_lost"], 18);
+    EXPECT_EQ(json["events_to_apply"], 63);
+    EXPECT_THAT(json["run"], HasSubstr("antipode promote sydney --fenced-by"));
+    // What a store does not say is not 0, and a plan that is blocked has no command.
+    cluster.statuses["sydney"]["stores"][0]["backlog_events"] = nullptr;
+    cluster.losses["sydney"]["unknown_seconds"] = nullptr;
+    cluster.statuses["sydney"]["failover"]["blockers"] = nullptr;
+    const Preflight unsure = cluster.look(PreflightMode::Failover);
+    EXPECT_THAT(render(unsure, false), HasSubstr("all that came (? events to go)"));
+    EXPECT_THAT(render(unsure, false), HasSubstr("no proof of london has come here"));
+    EXPECT_EQ(render(unsure, false).find("Run:"), std::string::npos);
+    EXPECT_EQ(to_json(unsure)["run"], nullptr);
+}
+
+TEST(Preflight, NamesTheCommandThatFits) {
+    Cluster cluster;
+    EXPECT_THAT(render(cluster.look(), false),
+                HasSubstr("Run: antipode switchover --to sydney --confirm sydney\n"));
+    cluster.statuses["london"] = nullptr;
+    cluster.config.witness = Config::Witness{"nats://w:1", {}};
+    cluster.statuses["sydney"]["lease"] = {{"wait_seconds", 12.5}, {"obstacle", ""}};
+    EXPECT_EQ(cluster.look(PreflightMode::Failover).command(),
+              "antipode promote sydney --accept-loss 2m --confirm sydney");
+    cluster.statuses["sydney"]["sites"][0]["lag_seconds"] = nullptr;
+    EXPECT_EQ(cluster.look(PreflightMode::Failover).command(),
+              "antipode promote sydney --confirm sydney");
 }
 
 TEST(Preflight, ALeaseThatEndedIsNoFenceThatHolds) {
@@ -225,7 +285,7 @@ TEST(ChangeOfPrimary, AsksByCompareAndSetAndStopsWatchingInTime) {
 
 TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.options.fenced_by = "a wish";
     EXPECT_EQ(cluster.claim(), ExitCode::Blocked) << "london answers";
     cluster.statuses["london"] = nullptr;
@@ -239,10 +299,26 @@ TEST(ChangeOfPrimary, APromotionNeedsTheOperatorsProof) {
     EXPECT_EQ(cluster.record("london").state(), record_state::serving);
 }
 
+TEST(ChangeOfPrimary, APromotionIsConfirmedByTheSitesNameOnly) {
+    Cluster cluster;
+    cluster.options.yes = true;
+    cluster.options.fenced_by = "power off";
+    cluster.statuses["london"] = nullptr;
+    EXPECT_EQ(cluster.claim(), ExitCode::Usage);
+    EXPECT_THAT(cluster.error.str(), HasSubstr("--yes does not answer for what may be lost"));
+    EXPECT_THAT(cluster.error.str(), HasSubstr("--confirm sydney"));
+    cluster.options.confirmed = "london";
+    EXPECT_EQ(cluster.claim(), ExitCode::Usage);
+    EXPECT_EQ(cluster.record("sydney").state(), record_state::serving) << "it was begun";
+    cluster.options.read_line = [] { return "sydney"; };
+    EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
+    EXPECT_EQ(cluster.record("sydney").state(), record_state::promoting);
+}
+
 /// It serves, dies, and is started again before it could say what was lost.
 TEST(ChangeOfPrimary, APromotionWaitsForTheLossReport) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.options.fenced_by = "power off";
     cluster.statuses["london"] = nullptr;
     int pauses = 0;
@@ -267,7 +343,7 @@ TEST(ChangeOfPrimary, APromotionWaitsForTheLossReport) {
 
 TEST(ChangeOfPrimary, APromotionSaysWhoWasFaster) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.options.fenced_by = "power off";
     cluster.statuses["london"] = nullptr;
     cluster.options.pause = [&] {
@@ -284,7 +360,7 @@ TEST(ChangeOfPrimary, APromotionSaysWhoWasFaster) {
 
 TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothing) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.statuses["london"] = nullptr;
     cluster.config.witness = Config::Witness{"nats://w:1", {}};
     Json& lease = cluster.statuses["sydney"]["lease"];
@@ -319,7 +395,7 @@ TEST(ChangeOfPrimary, APromotionUnderALeaseNeedsAWordOnlyWhereTheLeaseSaysNothin
 
 TEST(ChangeOfPrimary, LosesNoMoreThanWasAccepted) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.options.fenced_by = "power off";
     cluster.statuses["london"] = nullptr;
     const Json good = cluster.statuses["sydney"];
@@ -347,7 +423,7 @@ TEST(ChangeOfPrimary, LosesNoMoreThanWasAccepted) {
 
 TEST(ChangeOfPrimary, AbortOfASwitchoverLeavesAPromotionAlone) {
     Cluster cluster;
-    cluster.options.yes = true;
+    cluster.options.confirmed = "sydney";
     cluster.options.fenced_by = "power off";
     cluster.statuses["london"] = nullptr;
     EXPECT_EQ(cluster.claim(), ExitCode::TimedOut) << cluster.error.str();
@@ -367,7 +443,7 @@ TEST(ChangeOfPrimary, AbortOfASwitchoverLeavesAPromotionAlone) {
 TEST(ChangeOfPrimary, SaysWhenItDoesNotKnowWhetherItHasAsked) {
     for (const bool planned : {true, false}) {
         Cluster cluster;
-        cluster.options.yes = true;
+        cluster.options.confirmed = "sydney";
         cluster.options.fenced_by = "power is off";
         if (!planned) {
             cluster.statuses["london"] = nullptr;
@@ -403,8 +479,16 @@ TEST(LossView, SaysWhatIsKnownAndWhatIsNot) {
                            {{"kind", "announced"},
                             {"store", "repositories/git"},
                             {"item", nullptr},
-                            {"reason", "it never came"}}}}};
+                            {"reason", "it never came"}}}},
+                         {"sequences",
+                          {{{"store", "database/app"},
+                            {"headroom", 1000},
+                            {"moved", 12},
+                            {"left", {{{"sequence", "public.s"}, {"why", "it ends before"}}}},
+                            {"left_count", 1}}}}};
     const std::string text = render_loss(report);
+    EXPECT_THAT(text, HasSubstr("database/app: 12 were moved on by 1000 numbers"));
+    EXPECT_THAT(text, HasSubstr("left where it was: public.s: it ends before"));
     EXPECT_THAT(text, HasSubstr("unknown: what london wrote after ?"));
     EXPECT_THAT(text, HasSubstr("known:   2"));
     EXPECT_THAT(text, HasSubstr("repositories/git  anything in it"));

@@ -55,6 +55,7 @@ Json stores_of(const Config& config) {
                                       {"check_every", duration_or_never(store.check_every)},
                                       {"slot_warn_bytes", store.slot_warn_bytes},
                                       {"slot_max_bytes", store.slot_max_bytes},
+                                      {"sequence_headroom", store.sequence_headroom},
                                       {"synchronous", store.synchronous}});
     }
     for (const Config::Repositories& store : config.repositories) {

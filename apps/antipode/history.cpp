@@ -132,6 +132,14 @@ Json json_of(const Operation& operation) {
             {"steps", steps}};
 }
 
+Json json_of(const std::vector<Operation>& operations) {
+    Json rows = Json::array();
+    for (const Operation& operation : operations) {
+        rows.push_back(json_of(operation));
+    }
+    return rows;
+}
+
 void print(const Output& output, const Json& json) {
     output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
@@ -176,6 +184,26 @@ void name_silent(const History& history, const Output& output) {
     for (const std::string& site : history.silent) {
         output.error << site << " does not answer: its steps are not known\n";
     }
+}
+
+/// For people, oldest first.
+void print(const Output& output, const History& history, const std::vector<Json>& drills) {
+    std::multimap<TimePoint, std::vector<Table::Cell>> rows;
+    for (const Operation& operation : history.operations) {
+        rows.emplace(operation.steps.front().entry.at, row_of(operation));
+    }
+    if (rows.empty()) {
+        output.out << "the primary was never changed, as far as the sites remember\n";
+    }
+    for (const Json& drill : drills) {
+        rows.emplace(from_microseconds(drill.value("began_at_us", int64_t{0})), row_of(drill));
+    }
+    Table table({{"OPERATION"}, {"BEGAN"}, {"TOOK", Table::Align::Right}, {"OUTCOME"}});
+    for (const auto& [began, row] : rows) {
+        table.add(row);
+    }
+    output.out << (rows.empty() ? "" : table.render(output.coloured));
+    name_silent(history, output);
 }
 
 }  // namespace
@@ -283,32 +311,25 @@ ExitCode show_history(const Config& config, const Fetch& fetch, const Output& ou
     const History history = history_of(config, fetch);
     const std::vector<Json> drills = all_drills(config, fetch);
     if (output.json()) {
-        Json rows = Json::array();
-        for (const Operation& operation : history.operations) {
-            rows.push_back(json_of(operation));
-        }
         print(output, {{"schema", "antipode.history/1"},
-                       {"operations", rows},
+                       {"operations", json_of(history.operations)},
                        {"drills", drills},
                        {"not_answering", history.silent}});
         return ExitCode::Ok;
     }
-    std::multimap<TimePoint, std::vector<Table::Cell>> rows;
-    for (const Operation& operation : history.operations) {
-        rows.emplace(operation.steps.front().entry.at, row_of(operation));
+    print(output, history, drills);
+    return ExitCode::Ok;
+}
+
+ExitCode list_operations(const Config& config, const Fetch& fetch, const Output& output) {
+    const History history = history_of(config, fetch);
+    if (output.json()) {
+        print(output, {{"schema", "antipode.operations/1"},
+                       {"operations", json_of(history.operations)},
+                       {"not_answering", history.silent}});
+        return ExitCode::Ok;
     }
-    if (rows.empty()) {
-        output.out << "the primary was never changed, as far as the sites remember\n";
-    }
-    for (const Json& drill : drills) {
-        rows.emplace(from_microseconds(drill.value("began_at_us", int64_t{0})), row_of(drill));
-    }
-    Table table({{"OPERATION"}, {"BEGAN"}, {"TOOK", Table::Align::Right}, {"OUTCOME"}});
-    for (const auto& [began, row] : rows) {
-        table.add(row);
-    }
-    output.out << (rows.empty() ? "" : table.render(output.coloured));
-    name_silent(history, output);
+    print(output, history, {});
     return ExitCode::Ok;
 }
 

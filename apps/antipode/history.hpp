@@ -58,6 +58,8 @@ nlohmann::ordered_json to_json(const Operation& operation, const History& histor
 /// All that the sites' daemons remember. Throws CommandError{Unreachable} when none answers; one
 /// that does not is named.
 ExitCode show_history(const Config& config, const Fetch& fetch, const Output& output);
+/// The same without drills: "antipode.operations/1".
+ExitCode list_operations(const Config& config, const Fetch& fetch, const Output& output);
 /// Each step of one. `operation` empty: the newest. Throws CommandError: Unreachable, Usage.
 ExitCode show_operation(const Config& config, const Fetch& fetch, const Output& output,
                         const std::string& operation);

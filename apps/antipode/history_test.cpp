@@ -147,6 +147,10 @@ TEST_F(HistoryCommand, ListsOperationsAndTheStepsOfOne) {
     EXPECT_THAT(out_.str(), HasSubstr("sydney is the primary of epoch 2"));
     EXPECT_THAT(out_.str(), HasSubstr("london is the primary of epoch 3"));
     out_.str({});
+    EXPECT_EQ(list_operations(config_, fetch_, output_), ExitCode::Ok);
+    EXPECT_THAT(out_.str(), HasSubstr("switchover-1"));
+    EXPECT_THAT(out_.str(), HasSubstr("london is the primary of epoch 3"));
+    out_.str({});
     EXPECT_EQ(show_operation(config_, fetch_, output_, "switchover-1"), ExitCode::Ok);
     EXPECT_THAT(out_.str(), HasSubstr("handoff-seen"));
     EXPECT_THROW(show_operation(config_, fetch_, output_, "switchover-9"), CommandError);
@@ -157,6 +161,12 @@ TEST_F(HistoryCommand, ListsOperationsAndTheStepsOfOne) {
     EXPECT_EQ(newest["operation"], "promote-2");
     EXPECT_EQ(newest["outcome"], "done");
     EXPECT_EQ(newest["steps"][6]["state"], "quarantining");
+    out_.str({});
+    EXPECT_EQ(list_operations(config_, fetch_, output_), ExitCode::Ok);
+    const Json all = Json::parse(out_.str());
+    EXPECT_EQ(all["schema"], "antipode.operations/1");
+    EXPECT_EQ(all["operations"].size(), 2U);
+    EXPECT_FALSE(all.contains("drills"));
 }
 
 TEST_F(HistoryCommand, NamesASiteThatDoesNotAnswer) {

@@ -84,6 +84,28 @@ std::string render_loss_head(const Json& report) {
     return report.value("state", "") == "final" ? final_head(report) : preliminary_head(report);
 }
 
+std::string render_sequences(const Json& report) {
+    std::string text;
+    for (const Json& row : report.value("sequences", Json::array())) {
+        const std::string store = harmless(row.value("store", "?"));
+        text += "sequences: " + store + ": " + counted(number_in(row, "moved"), "was", "were") +
+                " moved on by " + counted(number_in(row, "headroom"), "number", "numbers") +
+                ", which the old primary may have given out\n";
+        size_t shown = 0;
+        for (const Json& left : row.value("left", Json::array())) {
+            if (++shown > most_shown) {
+                break;
+            }
+            text += "  left where it was: " + harmless(left.value("sequence", "?")) + ": " +
+                    harmless(left.value("why", "?")) + "\n";
+        }
+        if (const uint64_t all = number_in(row, "left_count"); all > most_shown) {
+            text += "  ... of " + std::to_string(all) + ": antipode loss -o json\n";
+        }
+    }
+    return text;
+}
+
 std::string render_loss(const Json& report) {
     if (!report.is_object() || !report.contains("losses")) {
         return "the loss report cannot be read; it stands in state_dir/loss-reports\n";
@@ -97,7 +119,7 @@ std::string render_loss(const Json& report) {
         }
         text += render_one_loss(loss);
     }
-    return text;
+    return text + render_sequences(report);
 }
 
 }  // namespace antipode::cli

@@ -13,6 +13,8 @@ nlohmann::ordered_json report_of(const std::string& text);
 std::string render_loss(const nlohmann::ordered_json& report);
 /// Without the losses one by one.
 std::string render_loss_head(const nlohmann::ordered_json& report);
+/// What a promotion did to sequences, and which ones it left.
+std::string render_sequences(const nlohmann::ordered_json& report);
 /// One of its "losses".
 std::string render_one_loss(const nlohmann::ordered_json& loss);
 

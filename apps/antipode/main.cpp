@@ -230,7 +230,7 @@ class Program {
                               "how you know that the old primary takes no writes");
         unplanned->add_option("--accept-loss", change_.accepted_loss,
                               "60s: not when more of the last writes may be lost");
-        add_confirmation(*unplanned);
+        add_confirmation(*unplanned, "does not answer for what may be lost: --confirm does");
         add_return();
         add_operations();
     }
@@ -238,7 +238,9 @@ class Program {
     void add_operations() {
         add(app_, "history", "changes of the primary that the sites remember",
             [this] { return show_history(config(), fetch_over_http, output_); });
-        CLI::App* const op = add(app_, "op", "one change of the primary", {});
+        CLI::App* const op = add(app_, "op", "changes of the primary, one by one", {});
+        add(*op, "list", "all that the sites remember, and what came of them",
+            [this] { return list_operations(config(), fetch_over_http, output_); });
         add(*op, "show", "each of its steps on each site", [this] {
             return show_operation(config(), fetch_over_http, output_, operation_.operation);
         })->add_option("OPERATION", operation_.operation, "default: the newest");
@@ -312,8 +314,8 @@ class Program {
         loss->add_option("--site", site_, "default: this one");
     }
 
-    void add_confirmation(CLI::App& command) {
-        command.add_flag("--yes", change_.yes, "do not ask");
+    void add_confirmation(CLI::App& command, const char* yes = "do not ask") {
+        command.add_flag("--yes", change_.yes, yes);
         command.add_option("--confirm", change_.confirmed, "the site's name, instead of typing it");
         command.add_flag("--dry-run", change_.dry_run, "only say what would be done");
     }

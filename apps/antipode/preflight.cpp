@@ -15,6 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double most_lag_seconds = 10;
+constexpr double most_accepted_seconds = 86400.0 * 365;
 
 std::optional<TimePoint> time_at(const Json& json, const char* key) {
     const auto found = json.find(key);
@@ -394,6 +395,31 @@ Json time_or_null(const std::optional<TimePoint>& time) {
     return time ? Json(to_microseconds(*time)) : Json();
 }
 
+/// All stores' that wait on a site; nullopt: one does not say.
+std::optional<uint64_t> waiting_on(const Daemon& daemon) {
+    uint64_t all = 0;
+    for (const Json& store : daemon.status.value("stores", Json::array())) {
+        const auto waiting = number_at(store, "backlog_events");
+        if (!waiting) {
+            return std::nullopt;
+        }
+        all += static_cast<uint64_t>(*waiting);
+    }
+    return all;
+}
+
+/// Of a promotion: what is lost, and what proves that the old primary is off.
+void look_at_promotion(Preflight& found, const Config& config, const Fetch& fetch,
+                       const Daemon& target) {
+    if (target.answers()) {
+        found.events_to_apply = waiting_on(target);
+        found.loss = ask_expected_loss(config, fetch, *config.find_site(target.site));
+    } else {
+        found.loss.problem = target.site + " does not answer";
+    }
+    found.needs_word = !config.witness || !found.lease_seconds || !found.lease_obstacle.empty();
+}
+
 /// Of a promotion: what proves that the old primary is off.
 std::string render_lease(const Preflight& preflight) {
     if (!preflight.lease_obstacle.empty()) {
@@ -407,6 +433,23 @@ std::string render_lease(const Preflight& preflight) {
 }
 
 }  // namespace
+
+std::string Preflight::command() const {
+    if (mode != PreflightMode::Failover) {
+        return "antipode switchover --to " + to + " --confirm " + to;
+    }
+    std::string text = "antipode promote " + to;
+    if (needs_word) {
+        text += " --fenced-by \"how you know that " + (from.empty() ? "it" : from) +
+                " takes no writes\"";
+    }
+    if (lag_seconds && *lag_seconds < most_accepted_seconds) {
+        // What the operator takes to read and type is lost, too.
+        const auto minutes = static_cast<int64_t>(std::max(*lag_seconds, 0.0) / 60) + 2;
+        text += " --accept-loss " + std::to_string(minutes) + "m";
+    }
+    return text + " --confirm " + to;
+}
 
 bool Preflight::may_clear() const {
     return !clear() && std::all_of(blockers.begin(), blockers.end(),
@@ -453,6 +496,7 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
     } else {
         look.at_old_primary(primary, target);
         look.at_target(target);
+        look_at_promotion(found, config, fetch, target);
     }
     for (const Daemon& other : daemons) {
         if (other.site != found.from && other.site != to) {
@@ -463,19 +507,24 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
 }
 
 nlohmann::ordered_json to_json(const Preflight& preflight) {
-    return {{"schema", "antipode.preflight/1"},
-            {"mode", preflight.mode == PreflightMode::Switchover ? "switchover" : "failover"},
-            {"from", preflight.from.empty() ? Json() : Json(preflight.from)},
-            {"to", preflight.to},
-            {"epoch", preflight.epoch},
-            {"clear", preflight.clear()},
-            {"blockers", to_json(preflight.blockers)},
-            {"warnings", to_json(preflight.warnings)},
-            {"recovery_point_us", time_or_null(preflight.recovery_point)},
-            {"primary_seen_us", time_or_null(preflight.primary_seen)},
-            {"lag_seconds", preflight.lag_seconds ? Json(*preflight.lag_seconds) : Json()},
-            {"lease_seconds", preflight.lease_seconds ? Json(*preflight.lease_seconds) : Json()},
-            {"lease_obstacle", preflight.lease_obstacle}};
+    return {
+        {"schema", "antipode.preflight/1"},
+        {"mode", preflight.mode == PreflightMode::Switchover ? "switchover" : "failover"},
+        {"from", preflight.from.empty() ? Json() : Json(preflight.from)},
+        {"to", preflight.to},
+        {"epoch", preflight.epoch},
+        {"clear", preflight.clear()},
+        {"blockers", to_json(preflight.blockers)},
+        {"warnings", to_json(preflight.warnings)},
+        {"recovery_point_us", time_or_null(preflight.recovery_point)},
+        {"primary_seen_us", time_or_null(preflight.primary_seen)},
+        {"lag_seconds", preflight.lag_seconds ? Json(*preflight.lag_seconds) : Json()},
+        {"lease_seconds", preflight.lease_seconds ? Json(*preflight.lease_seconds) : Json()},
+        {"lease_obstacle", preflight.lease_obstacle},
+        {"events_to_apply", preflight.events_to_apply ? Json(*preflight.events_to_apply) : Json()},
+        {"lost_if_run_now", preflight.loss.found},
+        {"lost_if_run_now_problem", preflight.loss.problem},
+        {"run", preflight.clear() ? Json(preflight.command()) : Json()}};
 }
 
 std::string render(const Preflight& preflight, bool coloured) {
@@ -490,15 +539,13 @@ std::string render(const Preflight& preflight, bool coloured) {
                 ", compare\n ------------- point of no return -------------\n 4 open " +
                 preflight.to + " for writes   5 " + from + " follows it, without a new copy\n";
     } else {
-        text += " 1 apply on " + preflight.to +
-                " all that came   2 write the loss report\n ------------- point of no return "
+        text += " 1 apply on " + preflight.to + " all that came (" +
+                format_count(preflight.events_to_apply) +
+                " events to go)   2 write the loss report\n ------------- point of no return "
                 "-------------\n 3 open " +
                 preflight.to + " for writes; " + from +
                 " stays fenced when it comes back, until it may rejoin\n";
-        text += "LOST IF RUN NOW: what " + from + " wrote after " +
-                (preflight.recovery_point ? to_iso8601(*preflight.recovery_point)
-                                          : std::string("a time that is not known")) +
-                " and " + preflight.to + " did not get\n";
+        text += render(preflight.loss, from);
         text +=
             "last report of " + from + ": " +
             (preflight.primary_seen ? to_iso8601(*preflight.primary_seen) : std::string(unknown)) +
@@ -508,7 +555,8 @@ std::string render(const Preflight& preflight, bool coloured) {
     text += render(preflight.blockers, "blocked: ", Colour::Red, coloured);
     text += render(preflight.warnings, "warning: ", Colour::Yellow, coloured);
     if (preflight.clear()) {
-        text += paint("nothing stands in the way", Colour::Green, coloured) + "\n";
+        text += paint("nothing stands in the way", Colour::Green, coloured) +
+                "\nRun: " + preflight.command() + "\n";
     }
     return text;
 }

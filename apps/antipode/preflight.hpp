@@ -8,6 +8,7 @@
 
 #include "apps/antipode/daemon.hpp"
 #include "apps/antipode/exit_code.hpp"
+#include "apps/antipode/expected_loss.hpp"
 #include "apps/antipode/output.hpp"
 #include "base/config.hpp"
 
@@ -37,11 +38,16 @@ struct Preflight {
     std::optional<TimePoint> recovery_point;  ///< of the site that would become primary
     std::optional<TimePoint> primary_seen;    ///< its last report there
     std::optional<double> lag_seconds;
+    std::optional<uint64_t> events_to_apply{};  ///< that have come
+    ExpectedLoss loss{};                        ///< if it were run now
+    bool needs_word = false;                    ///< --fenced-by
     // The same, where there is a witness:
     std::optional<double> lease_seconds{};  ///< how long the primary's lease would be waited for
     std::string lease_obstacle{};           ///< why it cannot be waited for
 
     bool clear() const { return blockers.empty(); }
+    /// The command that does it, as it is typed.
+    std::string command() const;
     /// Whether what stands in the way may pass by itself, all of it.
     bool may_clear() const;
 };

@@ -93,6 +93,15 @@ void Daemon::add_routes() {
         return loss_report(found == request.query.end() ? "" : found->second,
                            number_in(request.query, "epoch"));
     });
+    server_.route("/v1/expected-loss", [this](const http::HttpRequest&) {
+        const auto half = std::dynamic_pointer_cast<SecondaryHalf>(this->half());
+        if (half == nullptr) {
+            return http::error_response(404, "this site is no secondary", "antipode status");
+        }
+        const auto found = half->expected_loss();
+        return found ? http::HttpResponse{.body = *found}
+                     : http::error_response(503, "it is being looked at", "the same again");
+    });
     server_.post("/v1/resync", [this](const http::HttpRequest& request, const std::stop_token&) {
         const auto half = std::dynamic_pointer_cast<SecondaryHalf>(this->half());
         return answer_resync(

@@ -32,7 +32,6 @@ constexpr std::chrono::milliseconds look_interval(20);
 /// Of a promotion: the cut, the claim, where the lanes begin, and that it serves.
 constexpr int record_changes = 4;
 constexpr size_t page = 1000;
-constexpr size_t most_named = 20;  ///< of what would be lost
 constexpr const char* rehearsal_variable = "ANTIPODE_REHEARSAL";
 
 v1::SiteAnswer refusal(const std::string& problem, const std::string& next_step) {
@@ -221,18 +220,7 @@ Drill::Found Drill::apply(const std::stop_token& stop) {
 Drill::Found Drill::find_loss() {
     const failover::LossReport report =
         find_expected_loss(config_, half_, epoch_, primary_, clock_);
-    drill_["known_lost"] = report.known - report.set_aside;
-    drill_["not_applied_yet"] = report.set_aside;
-    for (const failover::Loss& loss : report.losses) {
-        if (loss.kind != failover::Loss::Kind::SetAside && drill_["losses"].size() < most_named) {
-            drill_["losses"].push_back(json::parse(failover::to_json(loss)));
-        }
-    }
-    if (const auto since = report.unknown_since()) {
-        drill_["unknown_since_us"] = to_microseconds(*since);
-        drill_["unknown_seconds"] =
-            std::max(0.0, std::chrono::duration<double>(report.at - *since).count());
-    }
+    drill_.update(summary_of(report));
     return {"the loss report", true};
 }
 

@@ -138,6 +138,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
           "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
           clock),
       drill_(config, *this, epoch, upstream.primary, clock),
+      expected_loss_(config, *this, epoch, upstream.primary, clock),
       stream_watch_(config, epoch, clock),
       workers_(clock) {
     // Only a promotion opens them.

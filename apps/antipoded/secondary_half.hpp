@@ -8,6 +8,7 @@
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
 #include "apps/antipoded/drill.hpp"
+#include "apps/antipoded/expected_loss.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/mirror_watching.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
@@ -55,6 +56,8 @@ class SecondaryHalf final : public Half {
     const protocol::EventLog& events() const override { return receiver_.events(); }
     std::vector<WorkerState> workers() const override;
 
+    /// What would be lost if this site were promoted now. Any thread.
+    std::optional<std::string> expected_loss() { return expected_loss_.answer(); }
     /// Does what an operator asks of a secondary (SecondaryRequests). Any thread.
     v1::SiteAnswer fulfil(const v1::SiteRequest& request);
 
@@ -148,6 +151,7 @@ class SecondaryHalf final : public Half {
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     WorkerGroup pull_workers_;
     Drill drill_;
+    ExpectedLoss expected_loss_;
     StreamWatch stream_watch_;
     Workers workers_;  // last: ends before what it uses
 };

@@ -13,6 +13,7 @@
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/expected_loss.hpp"
 #include "apps/antipoded/loss_reports.hpp"
+#include "apps/antipoded/sequence_headroom.hpp"
 #include "base/places.hpp"
 #include "failover/handover.hpp"
 #include "primary/database/requirements.hpp"
@@ -334,6 +335,9 @@ failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
                 start.set_lsn(begin.value);
             }
         }
+    }
+    if (!record.fenced_by().empty()) {
+        make_sequence_headroom(config_, record.operation_id());
     }
     install_hooks();
     auto inventory = std::make_shared<primary::Inventory>(config_.state_dir / "inventory.db");

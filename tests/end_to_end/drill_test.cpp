@@ -101,7 +101,7 @@ TEST_F(Drill, MeasuresUnderLoadAndChangesNothingOnEitherSite) {
     std::filesystem::remove(Pair::opened(pair_.london));
     ASSERT_EQ(drill().status, 0) << "it needs the primary";
     const CommandResult promoted = pair_.sydney.antipode(
-        {"promote", "sydney", "--yes", "-o", "json", "--fenced-by", "by hand"});
+        {"promote", "sydney", "--confirm", "sydney", "-o", "json", "--fenced-by", "by hand"});
     ASSERT_EQ(promoted.status, 0) << promoted.error << pair_.describe();
     const double real = std::stod(value_of(promoted.output, ".seconds"));
     std::cout << "rehearsed: open after " << rehearsed << " s; promoted: after " << real << " s\n";
@@ -145,8 +145,8 @@ TEST_F(Drill, ARealPromotionDoesNotWaitForItsCommand) {
     pair_.london.kill();
     pair_.london.nats.kill();
     pair_.london.postgres.kill();
-    const CommandResult promoted =
-        pair_.sydney.antipode({"promote", "sydney", "--yes", "--fenced-by", "by hand"});
+    const CommandResult promoted = pair_.sydney.antipode(
+        {"promote", "sydney", "--confirm", "sydney", "--fenced-by", "by hand"});
     ASSERT_EQ(promoted.status, 0) << promoted.error << pair_.describe();
     EXPECT_EQ(read_file(told()), "\n") << "it runs the command itself";
     EXPECT_EQ(command.wait(60s), 1);

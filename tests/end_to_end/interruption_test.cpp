@@ -88,9 +88,9 @@ class Interruptions : public testing::Test {
         Site& victim = one.at_old_primary ? *primary_ : to();
         const size_t before = read_file(journal_of(victim)).size();
         std::vector<std::string> command = {
-            ANTIPODE,      "--config", (to().directory / "antipode.toml").string(),
-            "promote",     to().name,  "--yes",
-            "--fenced-by", "by hand"};
+            ANTIPODE,  "--config",    (to().directory / "antipode.toml").string(),
+            "promote", to().name,     "--confirm",
+            to().name, "--fenced-by", "by hand"};
         if (one.planned) {
             command = {command[0], command[1], command[2], "switchover",
                        "--to",     to().name,  "--yes"};

@@ -34,7 +34,8 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     const int safe = writer.acknowledged();
 
     const auto promote = [&](const std::vector<std::string>& more) {
-        std::vector<std::string> command = {"promote", "sydney", "--yes", "-o", "json"};
+        std::vector<std::string> command = {"promote", "sydney", "--confirm",
+                                            "sydney",  "-o",     "json"};
         command.insert(command.end(), more.begin(), more.end());
         return pair.sydney.antipode(command);
     };
@@ -49,12 +50,20 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     for (int i = 0; i < 2; ++i) {
         ASSERT_TRUE(writer.write());
     }
+    const int given_out = std::stoi(pair.london.sql("SELECT last_value FROM journal_id_seq"));
     lose(pair.london);
     pair.sydney.start();
     ASSERT_TRUE(eventually([&] {
         return pair.sydney.antipode({"preflight", "--to", "sydney", "--mode", "failover"}).status ==
                0;
     })) << pair.describe();
+    const CommandResult look =
+        pair.sydney.antipode({"preflight", "--to", "sydney", "--mode", "failover", "-o", "json"});
+    EXPECT_EQ(value_of(look.output, ".lost_if_run_now.known_lost"), "0") << look.output;
+    EXPECT_LE(std::stoll(value_of(look.output, ".lost_if_run_now.unknown_since_us // 0")),
+              before_lost);
+    EXPECT_GT(std::stoll(value_of(look.output, ".lost_if_run_now.unknown_since_us // 0")), 0);
+    EXPECT_THAT(value_of(look.output, ".run"), HasSubstr("--confirm sydney"));
     const CommandResult unsure = promote({});
     EXPECT_EQ(unsure.status, 2) << unsure.error;
     EXPECT_THAT(unsure.error, HasSubstr("--fenced-by"));
@@ -70,11 +79,15 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     EXPECT_EQ(value_of(done.output, ".loss.fenced_by"), "power is off, seen by hand");
     EXPECT_EQ(value_of(done.output, ".loss.known_lost"), "0") << done.output;
     EXPECT_EQ(value_of(done.output, ".loss.old_primary"), "london");
+    EXPECT_EQ(value_of(done.output, ".loss.sequences[0] | \"\\(.store) \\(.headroom) \\(.moved)\""),
+              "database/app 1000 1");
     const int64_t unknown_since = std::stoll(value_of(done.output, ".loss.unknown_since_us"));
     EXPECT_GT(unknown_since, 0);
     EXPECT_LE(unknown_since, before_lost) << "it says that it has what it never got";
     EXPECT_EQ(pair.open_site(), &pair.sydney);
     EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe));
+    EXPECT_GT(std::stoi(pair.sydney.sql("SELECT nextval('journal_id_seq')")), given_out)
+        << "a number is given out again that london gave out";
     pair.sydney.sql("INSERT INTO uploads VALUES (1000, 'x', 'y')");
 
     // It comes back as it was left.
@@ -146,10 +159,10 @@ TEST(Promotion, WaitsForWhatIsHereAndStillBeingApplied) {
     })) << pair.describe();
     lose(pair.london);
     const std::vector<std::string> promote = {
-        ANTIPODE,  "--config", (pair.sydney.directory / "antipode.toml").string(),
-        "promote", "sydney",   "--yes",
-        "-o",      "json",     "--fenced-by",
-        "by hand"};
+        ANTIPODE,      "--config", (pair.sydney.directory / "antipode.toml").string(),
+        "promote",     "sydney",   "--confirm",
+        "sydney",      "-o",       "json",
+        "--fenced-by", "by hand"};
     Process::Options logged;
     logged.log = pair.temporary / "promote.log";
     Process command(promote, logged);

@@ -78,8 +78,8 @@ class Rejoin : public testing::Test {
                        .antipode({"preflight", "--to", "sydney", "--mode", "failover"})
                        .status == 0;
         })) << pair_->describe();
-        const CommandResult done =
-            sydney().antipode({"promote", "sydney", "--yes", "-o", "json", "--fenced-by", "off"});
+        const CommandResult done = sydney().antipode(
+            {"promote", "sydney", "--confirm", "sydney", "-o", "json", "--fenced-by", "off"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_->describe();
         promotion_ = value_of(done.output, ".operation");
     }

@@ -68,8 +68,8 @@ class ThirdSite : public testing::Test {
         };
         ASSERT_TRUE(eventually([&] { return preflight().status == 0; })) << preflight().output;
         preflight_ = preflight().output;
-        const CommandResult done =
-            pair_.sydney.antipode({"promote", "sydney", "--yes", "--fenced-by", "power is off"});
+        const CommandResult done = pair_.sydney.antipode(
+            {"promote", "sydney", "--confirm", "sydney", "--fenced-by", "power is off"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
     }
     /// london was lost.

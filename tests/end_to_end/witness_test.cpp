@@ -204,6 +204,36 @@ TEST_F(WitnessWithoutSuperusers, APrimaryWhoseFencerDiedIsClosedByItsDaemon) {
     EXPECT_EQ(london.antipode(look).status, 0) << london.antipode(look).output;
 }
 
+/// docs/runbooks/lost-quorum.md
+TEST_F(Witness, APrimaryThatLostAllOthersForGoodGoesOnOnceTheyAreTakenOut) {
+    Site& london = pair_.london;
+    witness_.kill();
+    pair_.sydney.kill();
+    pair_.sydney.nats.kill();
+    expect_refused(london, "witness and site lost");
+    EXPECT_THAT(london.antipode({"status"}).output,
+                HasSubstr("holds no lease, and takes no writes"));
+    // The promise of that site is enough; its daemon need not run.
+    pair_.sydney.nats.start();
+    EXPECT_TRUE(eventually([&] { return takes_all(london); })) << describe();
+    EXPECT_EQ(london.status(".lease | [.at_witness, .at_sites] | map(tostring) | join(\" \")"),
+              "false true");
+    pair_.sydney.nats.kill();
+    expect_refused(london, "lost once more");
+    const CommandResult removed =
+        london.antipode({"sites", "remove", "sydney", "--confirm", "sydney"});
+    ASSERT_EQ(removed.status, 0) << removed.error;
+    london.kill();
+    london.start();
+    EXPECT_TRUE(eventually([&] { return takes_all(london); })) << describe();
+    EXPECT_TRUE(writer_.write()) << writer_.problem();
+    // A witness that comes back empty is taken as it is.
+    std::filesystem::remove_all(witness_.store_directory());
+    witness_.start();
+    EXPECT_TRUE(eventually([&] { return holds_both_ways(london); })) << describe();
+    EXPECT_TRUE(takes_all(london)) << describe();
+}
+
 TEST_F(Witness, APromotionWaitsForTheLeaseAndASwitchoverDoesNot) {
     Site& london = pair_.london;
     Site& sydney = pair_.sydney;
@@ -236,14 +266,14 @@ TEST_F(Witness, APromotionWaitsForTheLeaseAndASwitchoverDoesNot) {
         return london.status(".lease.obstacle").value_or("").find("witness does not answer") !=
                std::string::npos;
     })) << describe();
-    const CommandResult unsure = london.antipode({"promote", "london", "--yes"});
+    const CommandResult unsure = london.antipode({"promote", "london", "--confirm", "london"});
     EXPECT_EQ(unsure.status, 2) << unsure.error;
     EXPECT_THAT(unsure.error, HasSubstr("--fenced-by"));
     witness_.start();
     ASSERT_TRUE(eventually([&] { return london.status(".lease.obstacle | length") == "0"; }))
         << describe();
     const auto begun = steady_clock::now();
-    const CommandResult promoted = london.antipode({"promote", "london", "--yes"});
+    const CommandResult promoted = london.antipode({"promote", "london", "--confirm", "london"});
     const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begun);
     ASSERT_EQ(promoted.status, 0) << promoted.error << promoted.output << describe();
     std::cout << "open " << took.count() << " ms after the word\n";

@@ -21,6 +21,7 @@ struct Cluster {
     ManualClock clock;
     std::map<std::string, MemoryBucket::Server> servers;
     std::map<std::string, Json> statuses;
+    std::map<std::string, Json> losses;  ///< that a promotion of the site would have
     std::ostringstream out;
     std::ostringstream error;
     Output output{out, error};
@@ -34,6 +35,9 @@ struct Cluster {
                                                                          : "sydney";
         if (statuses[site].is_null()) {
             throw Error(Reaction::Retry, "connection refused");
+        }
+        if (url.ends_with("/v1/expected-loss")) {
+            return losses[site].is_null() ? Answer{404, "{}"} : Answer{200, losses[site].dump()};
         }
         return {200, statuses[site].dump()};
     };
