@@ -94,6 +94,8 @@ const char* name_of(Invariant invariant) {
             return "what only the old one has is kept once";
         case Invariant::Stated:
             return "the stated loss is the actual one";
+        case Invariant::NumbersOnce:
+            return "no number is given out twice";
     }
     return "";
 }
@@ -345,6 +347,26 @@ Violations Checker::check_one_writer() const {
                                                            text_of(key_of(operation)) +
                                                            " after another site was promoted"});
             }
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_numbers() const {
+    Violations found;
+    std::map<int64_t, const Operation*> given;
+    for (const Operation& operation : history_) {
+        const bool has_one = operation.outcome == Outcome::Ok && operation.ticket != 0;
+        if (!has_one) {
+            continue;
+        }
+        const auto [first, is_new] = given.emplace(operation.ticket, &operation);
+        if (!is_new) {
+            found.push_back(
+                {Invariant::NumbersOnce, std::to_string(operation.ticket) + " was given to " +
+                                             text_of(key_of(*first->second)) + " by " +
+                                             first->second->site + " and to " +
+                                             text_of(key_of(operation)) + " by " + operation.site});
         }
     }
     return found;

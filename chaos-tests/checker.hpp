@@ -47,6 +47,7 @@ enum class Invariant {
     NoFalseAlarm,
     Kept,
     Stated,
+    NumbersOnce,
 };
 const char* name_of(Invariant invariant);
 
@@ -77,6 +78,8 @@ class Checker {
     static Violations check_equal(const View& one, const View& other);
     /// What was acknowledged by a site after another one was promoted.
     Violations check_one_writer() const;
+    /// Of a sequence, whichever site was the primary.
+    Violations check_numbers() const;
 
   private:
     static bool is_at_risk(const Operation& operation, const Loss& loss);

@@ -249,6 +249,34 @@ TEST(BadHistory, TheRecoveryPointPromisesARemovalThatHasNotHappened) {
                 Breaks(Invariant::RecoveryPoint));
 }
 
+TEST(BadHistory, TheRecoveryPointPromisesContentThatIsNotThere) {
+    World world;
+    world.overwrite("old", Outcome::Ok);  // acknowledged at 50
+    world.overwrite("new", Outcome::Ok);  // acknowledged at 60
+    world.view.files["mutable/0"] = "old";
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, 59), testing::IsEmpty());
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, 60),
+                Breaks(Invariant::RecoveryPoint));
+    world = World();
+    world.move("commit1", Outcome::Ok);
+    world.move("commit3", Outcome::Ok);
+    world.view.refs["w0.git refs/heads/side"] = "commit1";
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, 59), testing::IsEmpty());
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, 60),
+                Breaks(Invariant::RecoveryPoint));
+}
+
+TEST(BadHistory, ANumberIsGivenOutTwice) {
+    World world;
+    world.history[0].ticket = 7;
+    world.history[1].ticket = 8;
+    EXPECT_THAT(texts(world.checker().check_numbers()), testing::IsEmpty());
+    world.history[2].ticket = 7;
+    EXPECT_THAT(world.checker().check_numbers(), Breaks(Invariant::NumbersOnce));
+    world.history[2].outcome = Outcome::Unknown;
+    EXPECT_THAT(texts(world.checker().check_numbers()), testing::IsEmpty());
+}
+
 TEST(BadHistory, SitesDifferAtTheEnd) {
     const World world;
     const auto differs = [&](const std::function<void(View&)>& change) {
@@ -386,7 +414,7 @@ TEST(History, IsKeptAsALineOfJsonForEachOperation) {
               "{\"commit\":\"commit0\",\"done_us\":10,\"error\":\"no \\\"space\\\"\\nleft\","
               "\"invoked_us\":1,\"kind\":\"put\",\"number\":0,\"outcome\":\"ok\","
               "\"path\":\"w0/0\",\"repository\":\"w0.git\",\"sha256\":\"sha0\",\"site\":\"london\","
-              "\"writer\":0}\n");
+              "\"ticket\":0,\"writer\":0}\n");
 }
 
 }  // namespace

@@ -95,6 +95,7 @@ std::string to_json_lines(const std::vector<Operation>& operations) {
                                      {"path", operation.path},
                                      {"sha256", operation.sha256},
                                      {"commit", operation.commit},
+                                     {"ticket", operation.ticket},
                                      {"error", operation.error}};
         // What programs said may hold any bytes.
         lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

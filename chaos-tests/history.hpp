@@ -39,7 +39,8 @@ struct Operation {
     std::string path;        ///< of the file, below the root
     std::string sha256;      ///< of the file's content
     std::string commit;
-    std::string error;  ///< why it failed
+    int64_t ticket = 0;  ///< the number that a sequence gave it; 0: none
+    std::string error;   ///< why it failed
 };
 
 /// What an unplanned promotion lost.

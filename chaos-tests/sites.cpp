@@ -294,6 +294,7 @@ void Sites::join_by_proxies(const Site& site, std::string& text) {
 
 void Sites::make_content(int writers) {
     app(london(),
+        "CREATE SEQUENCE tickets;"
         "CREATE TABLE writes (writer int, number int, repository text NOT NULL, path text NOT NULL,"
         " sha256 text NOT NULL, commit text NOT NULL, PRIMARY KEY (writer, number));"
         "CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);"

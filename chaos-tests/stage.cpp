@@ -204,6 +204,9 @@ void Stage::ask_of_history() {
     if (!history.losses().empty()) {
         ask(Invariant::WholePrefix);
     }
+    if (!history.losses().empty() || !stopped.empty()) {
+        ask(Invariant::NumbersOnce);
+    }
 }
 
 /// Who never looked has seen nothing wrong, either.
@@ -224,6 +227,7 @@ Violations Stage::compare_at_the_end() {
     const Checker checker(history.operations(), Sites::total, history.losses());
     ask_of_history();
     Violations found = checker.check_one_writer();
+    append(found, checker.check_numbers());
     const View here = look(open);
     for (const Site* follower : mirrors()) {
         append(found, compare_with(*follower, here, checker));

@@ -25,6 +25,7 @@ constexpr Invariant all_invariants[] = {
     Invariant::NoFalseAlarm,
     Invariant::Kept,
     Invariant::Stated,
+    Invariant::NumbersOnce,
 };
 
 std::string text_of(const Violations& violations) {

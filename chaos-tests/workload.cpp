@@ -154,7 +154,7 @@ bool Writer::commit_and_push(const Site& site, Operation& operation) {
     return true;
 }
 
-void Writer::run_sql(const Site& site, const std::string& sql, Operation& operation) {
+std::string Writer::run_sql(const Site& site, const std::string& sql, Operation& operation) {
     test::Process::Options options;
     options.environment = {{"PGCONNECT_TIMEOUT", "5"}};
     const test::CommandResult done =
@@ -167,6 +167,7 @@ void Writer::run_sql(const Site& site, const std::string& sql, Operation& operat
                         : done.status == 3 && !ended ? Outcome::Failed
                                                      : Outcome::Unknown;
     operation.error = done.error;
+    return done.output;
 }
 
 void Writer::put(const Site& site) {
@@ -181,11 +182,14 @@ void Writer::put(const Site& site) {
         // Some are too large to travel in their event.
         write_content(site, operation, chance_.one_in(8) ? 600'000 : 100 + chance_.below(4000));
         if (commit_and_push(site, operation)) {
-            run_sql(site,
-                    "INSERT INTO writes VALUES (" + std::to_string(number_) + ", " + file + ", '" +
-                        operation.repository + "', '" + operation.path + "', '" + operation.sha256 +
-                        "', '" + operation.commit + "')",
-                    operation);
+            const std::string ticket =
+                run_sql(site,
+                        "BEGIN; INSERT INTO writes VALUES (" + std::to_string(number_) + ", " +
+                            file + ", '" + operation.repository + "', '" + operation.path + "', '" +
+                            operation.sha256 + "', '" + operation.commit +
+                            "'); SELECT nextval('tickets'); COMMIT",
+                        operation);
+            operation.ticket = operation.outcome == Outcome::Ok ? std::stoll(ticket) : 0;
         }
     } catch (const std::exception& error) {
         operation.error = error.what();  // no space: the application's request fails

@@ -37,8 +37,8 @@ class Writer {
     void write_content(const Site& site, Operation& operation, size_t bytes);
     /// False: refused, and the operation says why.
     bool commit_and_push(const Site& site, Operation& operation);
-    /// Sets outcome and error.
-    static void run_sql(const Site& site, const std::string& sql, Operation& operation);
+    /// Sets outcome and error; what the server answered.
+    static std::string run_sql(const Site& site, const std::string& sql, Operation& operation);
 
     Sites& sites_;
     History& history_;
