@@ -82,7 +82,7 @@ void Conductor::shut() {
 void Conductor::quarantine() {
     shut();
     const std::string without = records_.asked_for(without_unreadable_key, epoch_);
-    if (const auto kept = hands_.quarantine(must_know_successor(), without)) {
+    if (const auto kept = hands_.quarantine(must_know_successor(), stand().form, without)) {
         feed(Event::Done, *kept);
     }
 }
@@ -93,7 +93,7 @@ void Conductor::await_word() {
     if (!options_.rejoins_by_itself && !records_.is_asked(rejoin_key, epoch_)) {
         return;
     }
-    if (const auto kept = hands_.is_kept(must_know_successor())) {
+    if (const auto kept = hands_.is_kept(must_know_successor(), stand().form)) {
         feed(*kept ? Event::Done : Event::Changed,
              *kept ? detail_ : "something was written behind the fence");
     }
@@ -115,13 +115,14 @@ Half Conductor::half() const {
 const v1::EpochStart* Conductor::ending() const {
     // Before it serves nobody can pull from it. Of several epochs only the last one's stream is
     // there.
-    const bool ends = state_ == State::Finishing && may_finish_ && record().epoch() == epoch_ + 1;
-    return ends ? start_of(record(), record().epoch()) : nullptr;
+    const v1::EpochStart* const end =
+        state_ == State::Finishing && may_finish_ ? end_of(record(), epoch_) : nullptr;
+    return end != nullptr && end->epoch() == record().epoch() ? end : nullptr;
 }
 
 void Conductor::finish() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = start_of(theirs, epoch_ + 1);
+    const v1::EpochStart* const ended = end_of(theirs, epoch_);
     if (ended == nullptr) {
         return feed(Event::Failed, primary() + " does not say where epoch " +
                                        std::to_string(epoch_) + " has ended");
@@ -133,7 +134,7 @@ void Conductor::finish() {
 
 void Conductor::cross() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = start_of(theirs, epoch_ + 1);
+    const v1::EpochStart* const ended = end_of(theirs, epoch_);
     if (ended == nullptr) {
         throw Error(
             Reaction::Stop,

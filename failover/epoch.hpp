@@ -61,10 +61,16 @@ v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& writ
                           TimePoint now);
 
 /// Makes `record` that of a new epoch, which begins where the one before has ended, at `cuts`.
+/// `from`: whose primaryship that ends; empty: that of the record's primary.
 void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& primary,
-                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts);
+                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts,
+                 const std::string& from = {});
 /// nullptr: the record does not say how that epoch began.
 const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch);
+/// How the epoch began that took the place of `epoch`: the next one, or, where that and others
+/// never had anything, as whoever took their place says, the one behind them. nullptr: the record
+/// does not say.
+const v1::EpochStart* end_of(const v1::EpochRecord& record, uint64_t epoch);
 /// `record` with the word and the cuts that have begun its epoch: an operation that was asked for
 /// and given up since has left its own. Then it names no operation.
 v1::EpochRecord as_begun(v1::EpochRecord record);
