@@ -13,6 +13,10 @@ constexpr std::chrono::milliseconds slowest_before_return(1000);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
     "primary serves (docs/runbooks/old-primary.md)";
+constexpr const char* claimed_remedy =
+    "decide which of both is to be the primary, make sure that no other site takes writes, then: "
+    "antipode promote SITE --fenced-by TEXT (docs/runbooks/disaster.md, \"Two sites claim one "
+    "epoch\")";
 constexpr const char* refused_remedy = "the primary serves on; mend what differs, then try again";
 
 bool waits_for_handoff(State state) {
@@ -510,7 +514,9 @@ void Conductor::show() {
         fresh.unreadable = fresh.state == State::Quarantining ? hands_.unreadable() : std::string();
     } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
         fresh.problem = detail_;
-        fresh.next_step = fresh.state == State::Fenced ? fenced_remedy : refused_remedy;
+        fresh.next_step = fresh.state == State::Refused ? refused_remedy
+                          : is_contradicted()           ? claimed_remedy
+                                                        : fenced_remedy;
     } else if (fresh.state == State::Quarantined) {
         fresh.problem = detail_;
         fresh.next_step = "antipode rejoin " + options_.site;

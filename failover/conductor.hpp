@@ -187,6 +187,7 @@ class Conductor {
     void look_at_target();
     void look_at_return();
     bool is_asked_to_claim() const;
+    bool is_contradicted() const;
     bool was_secondary() const;
     void look_at_time();
     std::optional<v1::EpochRecord> successor_here() const;

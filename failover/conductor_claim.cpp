@@ -27,6 +27,12 @@ bool Conductor::is_asked_to_claim() const {
            record().target() == options_.site;
 }
 
+/// It was fenced because two sites claim its epoch.
+bool Conductor::is_contradicted() const {
+    return state_ == State::Fenced && journal_.last() &&
+           journal_.last()->event == to_string(Event::Contradicted);
+}
+
 /// As the journal tells it.
 Hands::Stand Conductor::stand() const {
     Hands::Stand stand;

@@ -54,7 +54,7 @@ v1::EpochRecord Conductor::must_know_next() const {
         throw Error(Reaction::Retry,
                     other->primary() + " and " + primary() + " both claim epoch " +
                         std::to_string(other->epoch()),
-                    "docs/runbooks/disaster.md");
+                    "docs/runbooks/disaster.md, \"Two sites claim one epoch\"");
     }
     const auto theirs = next_here();
     if (!theirs) {

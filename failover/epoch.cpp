@@ -21,14 +21,6 @@ v1::EpochRecord decode(const std::string& bytes, const std::string& where) {
     return record;
 }
 
-bool are_equal(const google::protobuf::RepeatedPtrField<v1::LaneCut>& some,
-               const google::protobuf::RepeatedPtrField<v1::LaneCut>& others) {
-    return std::equal(some.begin(), some.end(), others.begin(), others.end(),
-                      [](const v1::LaneCut& one, const v1::LaneCut& other) {
-                          return one.SerializeAsString() == other.SerializeAsString();
-                      });
-}
-
 }  // namespace
 
 std::optional<Epoch> read_epoch(KeyValue& bucket, const std::string& cluster) {
@@ -118,17 +110,33 @@ const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch) {
 
 const v1::EpochStart* end_of(const v1::EpochRecord& record, uint64_t epoch) {
     const v1::EpochStart* end = start_of(record, epoch + 1);
-    const v1::EpochStart* next = end;
-    while (next != nullptr && are_equal(next->cuts(), end->cuts())) {
+    if (end == nullptr || newest_epoch(end->cuts()) > epoch) {
+        return end;
+    }
+    const v1::EpochStart* next = start_of(record, end->epoch() + 1);
+    while (next != nullptr && newest_epoch(next->cuts()) == newest_epoch(end->cuts())) {
         end = next;
         next = start_of(record, end->epoch() + 1);
     }
     return end;
 }
 
+uint64_t newest_epoch(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) {
+    uint64_t newest = 0;
+    for (const v1::LaneCut& cut : cuts) {
+        newest = std::max<uint64_t>(newest, cut.epoch());
+    }
+    return newest;
+}
+
 v1::EpochRecord as_begun(v1::EpochRecord record) {
     if (const v1::EpochStart* const start = start_of(record, record.epoch())) {
-        if (!are_equal(record.cuts(), start->cuts())) {
+        const bool own =
+            std::equal(record.cuts().begin(), record.cuts().end(), start->cuts().begin(),
+                       start->cuts().end(), [](const v1::LaneCut& one, const v1::LaneCut& other) {
+                           return one.SerializeAsString() == other.SerializeAsString();
+                       });
+        if (!own) {
             record.clear_operation_id();
         }
         record.set_fenced_by(start->fenced_by());

@@ -67,10 +67,11 @@ void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& pri
                  const std::string& from = {});
 /// nullptr: the record does not say how that epoch began.
 const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch);
-/// How the epoch began that took the place of `epoch`: the next one, or, where that and others
-/// never had anything, as whoever took their place says, the one behind them. nullptr: the record
-/// does not say.
+/// How the epoch began in which whoever is in `epoch` goes on: the next one, or, where nothing of
+/// that and of others was taken over, the one behind them. nullptr: the record does not say.
 const v1::EpochStart* end_of(const v1::EpochRecord& record, uint64_t epoch);
+/// Of the newest epoch of which something was taken over; 0: of none.
+uint64_t newest_epoch(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts);
 /// `record` with the word and the cuts that have begun its epoch: an operation that was asked for
 /// and given up since has left its own. Then it names no operation.
 v1::EpochRecord as_begun(v1::EpochRecord record);

@@ -302,11 +302,16 @@ nlohmann::json Daemon::failover() const {
                             {"problem", now.problem},
                             {"next_step", now.next_step},
                             {"unreadable", now.unreadable},
+                            {"may_claim", now.may_claim},
+                            {"handed_over_us", nullptr},
                             {"ddl_captured", nullptr},
                             {"blockers", nullptr},
                             {"warnings", nullptr}};
     if (now.known) {
         shown["state"] = failover::to_string(now.state);
+    }
+    if (now.handed_over_at) {
+        shown["handed_over_us"] = to_microseconds(*now.handed_over_at);
     }
     std::scoped_lock lock(mutex_);
     if (!readiness_) {

@@ -103,12 +103,8 @@ void OldStreams::make_room(const Config& config, uint64_t epoch) {
 }
 
 void OldStreams::make_room(const Config& config, const v1::EpochRecord& record) {
-    uint64_t last = 0;
-    if (const v1::EpochStart* const start = failover::start_of(record, record.epoch())) {
-        for (const v1::LaneCut& cut : start->cuts()) {
-            last = std::max(last, cut.epoch());
-        }
-    }
+    const v1::EpochStart* const start = failover::start_of(record, record.epoch());
+    const uint64_t last = start == nullptr ? 0 : failover::newest_epoch(start->cuts());
     make_room(config, std::min(record.epoch(), last + 1));
 }
 

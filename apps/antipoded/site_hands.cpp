@@ -388,8 +388,7 @@ void SiteHands::shut(const v1::EpochRecord& record) {
     is_shut_ = true;
 }
 
-std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record,
-                                                 failover::Form form,
+std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record, failover::Form form,
                                                  const std::string& without) {
     progress_.without.with([&](std::string& heard) { heard = without; });
     auto kept = quarantining_.poll(subject_of(record), [this, record, form](const auto& stop) {

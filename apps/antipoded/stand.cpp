@@ -39,8 +39,8 @@ Position newest_in_stream(const Config& config, uint64_t epoch) {
 /// comparing.
 failover::Cuts behind_everything(const Config& config, uint64_t epoch) {
     const primary::Inventory inventory(config.state_dir / "inventory.db");
-    Position last = std::max({inventory.recorded_through(), newest_in_stream(config, epoch),
-                              Position{epoch, 0, 0}});
+    Position last = std::max(
+        {inventory.recorded_through(), newest_in_stream(config, epoch), Position{epoch, 0, 0}});
     failover::Cuts cuts;
     for (const StoreId& store : config.stores()) {
         v1::LaneCut& cut = *cuts.Add();

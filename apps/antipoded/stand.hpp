@@ -11,7 +11,8 @@ failover::Cuts end_where_it_stands(const Config& config, const v1::EpochRecord& 
                                    const failover::Hands::Stand& stand, const Clock& clock);
 
 /// It keeps its stores as a secondary that stands where `record`'s epoch begins, and that has
-/// nothing of the log of the site before. What it knew as a primary stays until then. May run again.
+/// nothing of the log of the site before. What it knew as a primary stays until then. May run
+/// again.
 void stand_as_secondary(const Config& config, const v1::EpochRecord& record, failover::Form form,
                         const Clock& clock);
 
