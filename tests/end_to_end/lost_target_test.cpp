@@ -54,8 +54,10 @@ class LostTarget : public testing::Test {
     void promote_london() {
         ASSERT_TRUE(Pair::awaits(london(), "yielding")) << pair_.describe();
         EXPECT_EQ(pair_.open_site(), nullptr);
-        EXPECT_THAT(london().status(".failover.next_step").value_or(""),
-                    HasSubstr("antipode promote london --fenced-by"));
+        EXPECT_TRUE(eventually([&] {
+            const std::string step = london().status(".failover.next_step").value_or("");
+            return step.find("antipode promote london --fenced-by") != std::string::npos;
+        })) << pair_.describe();
         EXPECT_EQ(london().status(".failover.may_claim"), "true");
         const CommandResult preflight =
             london().antipode({"preflight", "--to", "london", "--mode", "failover"});
@@ -163,6 +165,83 @@ TEST_F(LostTarget, ThatHadOpenedKeepsWhatItAloneTook) {
     const auto kept = sydney().directory / "state/quarantine" / promotion_;
     EXPECT_EQ(read_file(kept / "blobs/uploads/lost.txt"), "nobody else has this");
     EXPECT_THAT(read_file(kept / "database/app.jsonl"), HasSubstr("\"500\""));
+}
+
+/// The target of a switchover is lost, and a third site is there.
+class LostTargetOfThree : public testing::Test {
+  protected:
+    void SetUp() override {
+        for (int i = 0; i < 3; ++i) {
+            ASSERT_TRUE(writer_.write());
+        }
+        for (Site* site : {&pair_.sydney, &tokyo()}) {
+            ASSERT_TRUE(pair_.caught_up(*site)) << pair_.describe();
+            ASSERT_EQ(site->antipode({"database", "setup"}).status, 0);
+        }
+        ASSERT_TRUE(pair_.ready(pair_.sydney)) << pair_.describe();
+        Process command({ANTIPODE, "--config", (pair_.london.directory / "antipode.toml").string(),
+                         "switchover", "--to", "sydney", "--yes"},
+                        {});
+        ASSERT_TRUE(has_journaled(pair_.london, "committing")) << pair_.describe();
+        lose(pair_.sydney);
+        ASSERT_TRUE(Pair::awaits(pair_.london, "yielding")) << pair_.describe();
+        ASSERT_TRUE(Pair::awaits(tokyo(), "finishing")) << pair_.describe();
+    }
+    Site& tokyo() { return *pair_.third; }
+    void promote(Site& site) {
+        const CommandResult done =
+            site.antipode({"promote", site.name, "--yes", "--fenced-by", "all others are off"});
+        ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
+        EXPECT_EQ(pair_.open_site(), &site);
+        EXPECT_EQ(site.status(".epoch"), "3");
+        EXPECT_EQ(writer_.missing(site), -1);
+        ASSERT_TRUE(writer_.write()) << writer_.problem();
+    }
+
+    Pair pair_{"", Pair::Daemons::Superusers, "tokyo"};
+    Writer writer_{pair_};
+};
+
+TEST_F(LostTargetOfThree, TheThirdSiteFollowsTheOldPrimaryAndComparesNoRows) {
+    ASSERT_NO_FATAL_FAILURE(promote(pair_.london));
+    ASSERT_TRUE(eventually(
+        [&] {
+            return tokyo().status(".failover.state") == "following" &&
+                   tokyo().status(".epoch") == "3";
+        },
+        60s))
+        << pair_.describe();
+    EXPECT_THAT(read_file(journal_of(tokyo())), HasSubstr("it has everything from before"));
+    ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
+    EXPECT_EQ(writer_.missing(tokyo()), -1);
+    EXPECT_EQ(tokyo().rows(), pair_.london.rows());
+    EXPECT_EQ(tokyo().files(), pair_.london.files());
+    EXPECT_EQ(tokyo().repositories(), pair_.london.repositories());
+}
+
+TEST_F(LostTargetOfThree, TheThirdSiteIsPromotedWhereItStandsIfTheOldPrimaryIsLostToo) {
+    const CommandResult better =
+        tokyo().antipode({"preflight", "--to", "tokyo", "--mode", "failover"});
+    EXPECT_EQ(better.status, 0) << better.output;
+    EXPECT_THAT(better.output, HasSubstr("antipode promote london"));
+    lose(pair_.london);
+    ASSERT_NO_FATAL_FAILURE(promote(tokyo()));
+    bring_back(pair_.sydney);
+    ASSERT_TRUE(eventually(
+        [&] {
+            return pair_.sydney.status(".epoch") == "3" &&
+                   (pair_.sydney.status(".failover.state") == "quarantined" ||
+                    pair_.sydney.status(".failover.state") == "following");
+        },
+        60s))
+        << pair_.describe();
+    EXPECT_EQ(pair_.open_site(), &tokyo());
+    if (pair_.sydney.status(".failover.state") == "quarantined") {
+        ASSERT_EQ(tokyo().antipode({"rejoin", "sydney", "--yes"}).status, 0) << pair_.describe();
+    }
+    ASSERT_TRUE(pair_.caught_up(pair_.sydney)) << pair_.describe();
+    EXPECT_EQ(tokyo().rows(), pair_.sydney.rows());
+    EXPECT_EQ(tokyo().files(), pair_.sydney.files());
 }
 
 /// sydney and tokyo were promoted without hearing of each other.
