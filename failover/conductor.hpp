@@ -173,8 +173,8 @@ class Conductor {
     /// Of the newest record.
     std::string primary() const;
     /// While half() is to apply what is left of an epoch that has ended: where that was, and whose
-    /// word it is. nullptr: it goes on.
-    const v1::EpochStart* ending() const;
+    /// word it is. nullopt: it goes on.
+    std::optional<v1::EpochStart> ending() const;
     /// Any thread.
     ConductorStatus status() const { return status_.copy(); }
 

@@ -106,24 +106,24 @@ void Conductor::rewind() {
 }
 
 Half Conductor::half() const {
-    if (state_ == State::Finishing && ending() == nullptr) {
+    if (state_ == State::Finishing && !ending()) {
         return Half::None;
     }
     return state_ ? half_in(*state_) : Half::None;
 }
 
-const v1::EpochStart* Conductor::ending() const {
+std::optional<v1::EpochStart> Conductor::ending() const {
     // Before it serves nobody can pull from it. Of several epochs only the last one's stream is
     // there.
-    const v1::EpochStart* const end =
-        state_ == State::Finishing && may_finish_ ? end_of(record(), epoch_) : nullptr;
-    return end != nullptr && end->epoch() == record().epoch() ? end : nullptr;
+    const auto end =
+        state_ == State::Finishing && may_finish_ ? end_of(record(), epoch_) : std::nullopt;
+    return end && end->epoch() == record().epoch() ? end : std::nullopt;
 }
 
 void Conductor::finish() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = end_of(theirs, epoch_);
-    if (ended == nullptr) {
+    const auto ended = end_of(theirs, epoch_);
+    if (!ended) {
         return feed(Event::Failed, primary() + " does not say where epoch " +
                                        std::to_string(epoch_) + " has ended");
     }
@@ -134,8 +134,8 @@ void Conductor::finish() {
 
 void Conductor::cross() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = end_of(theirs, epoch_);
-    if (ended == nullptr) {
+    const auto ended = end_of(theirs, epoch_);
+    if (!ended) {
         throw Error(
             Reaction::Stop,
             primary() + " does not say where epoch " + std::to_string(epoch_) + " has ended",

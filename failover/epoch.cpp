@@ -21,6 +21,14 @@ v1::EpochRecord decode(const std::string& bytes, const std::string& where) {
     return record;
 }
 
+bool are_equal(const google::protobuf::RepeatedPtrField<v1::LaneCut>& some,
+               const google::protobuf::RepeatedPtrField<v1::LaneCut>& others) {
+    return std::equal(some.begin(), some.end(), others.begin(), others.end(),
+                      [](const v1::LaneCut& one, const v1::LaneCut& other) {
+                          return one.SerializeAsString() == other.SerializeAsString();
+                      });
+}
+
 }  // namespace
 
 std::optional<Epoch> read_epoch(KeyValue& bucket, const std::string& cluster) {
@@ -108,15 +116,22 @@ const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch) {
     return nullptr;
 }
 
-const v1::EpochStart* end_of(const v1::EpochRecord& record, uint64_t epoch) {
-    const v1::EpochStart* end = start_of(record, epoch + 1);
-    if (end == nullptr || newest_epoch(end->cuts()) > epoch) {
-        return end;
+std::optional<v1::EpochStart> end_of(const v1::EpochRecord& record, uint64_t epoch) {
+    const v1::EpochStart* const first = start_of(record, epoch + 1);
+    if (first == nullptr) {
+        return std::nullopt;
     }
-    const v1::EpochStart* next = start_of(record, end->epoch() + 1);
-    while (next != nullptr && newest_epoch(next->cuts()) == newest_epoch(end->cuts())) {
-        end = next;
-        next = start_of(record, end->epoch() + 1);
+    v1::EpochStart end = *first;
+    const uint64_t newest = newest_epoch(first->cuts());
+    const v1::EpochStart* next = newest <= epoch ? start_of(record, epoch + 2) : nullptr;
+    while (next != nullptr && newest_epoch(next->cuts()) == newest) {
+        const bool as_first = are_equal(next->cuts(), first->cuts());
+        end = *next;
+        if (as_first) {
+            end.set_from(first->from());
+            end.set_fenced_by(first->fenced_by());
+        }
+        next = start_of(record, end.epoch() + 1);
     }
     return end;
 }
@@ -131,12 +146,7 @@ uint64_t newest_epoch(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cut
 
 v1::EpochRecord as_begun(v1::EpochRecord record) {
     if (const v1::EpochStart* const start = start_of(record, record.epoch())) {
-        const bool own =
-            std::equal(record.cuts().begin(), record.cuts().end(), start->cuts().begin(),
-                       start->cuts().end(), [](const v1::LaneCut& one, const v1::LaneCut& other) {
-                           return one.SerializeAsString() == other.SerializeAsString();
-                       });
-        if (!own) {
+        if (!are_equal(record.cuts(), start->cuts())) {
             record.clear_operation_id();
         }
         record.set_fenced_by(start->fenced_by());

@@ -104,7 +104,7 @@ TEST(Epoch, OfWhichNothingWasTakenOverIsPassedOver) {
     v1::EpochRecord record;
     record.set_epoch(1);
     record.set_primary("london");
-    const auto begin = [&](const std::string& primary, std::vector<uint64_t> epochs) {
+    const auto begin = [&](const std::string& primary, const std::vector<uint64_t>& epochs) {
         google::protobuf::RepeatedPtrField<v1::LaneCut> cuts;
         for (const uint64_t epoch : epochs) {
             cuts.Add()->set_epoch(epoch);
@@ -113,13 +113,16 @@ TEST(Epoch, OfWhichNothingWasTakenOverIsPassedOver) {
     };
     begin("sydney", {1, 1});
     EXPECT_EQ(end_of(record, 1)->epoch(), 2U);
+    record.set_fenced_by("sydney is off");
     begin("london", {1, 1});  // sydney was lost before it wrote anything
+    EXPECT_EQ(end_of(record, 1)->fenced_by(), "") << "as it was handed over before";
+    EXPECT_EQ(end_of(record, 2)->fenced_by(), "sydney is off");
     EXPECT_EQ(end_of(record, 1)->epoch(), 3U);
     EXPECT_EQ(end_of(record, 2)->epoch(), 3U);
     begin("tokyo", {3, 1});
     EXPECT_EQ(end_of(record, 1)->epoch(), 3U) << "epoch 3 was written in";
     EXPECT_EQ(end_of(record, 3)->epoch(), 4U);
-    EXPECT_EQ(end_of(record, 4), nullptr);
+    EXPECT_FALSE(end_of(record, 4));
     begin("sydney", {0, 0});
     EXPECT_EQ(end_of(record, 3)->epoch(), 4U) << "no place at all is no place to join at";
 }
