@@ -217,9 +217,8 @@ class FakeHands final : public Hands {
     }
     std::string unreadable() override { return own_.unreadable; }
     std::optional<bool> is_kept(const v1::EpochRecord& record, Form) override {
-        return fault_.call([&] {
-            return std::optional(only_here(record).size() == own_.kept.size());
-        });
+        return fault_.call(
+            [&] { return std::optional(only_here(record).size() == own_.kept.size()); });
     }
     void rewind(const v1::EpochRecord& record) override {
         fault_.call([&] {
@@ -252,9 +251,8 @@ class FakeHands final : public Hands {
     std::vector<int> only_here(const v1::EpochRecord& record) const {
         const std::vector<int> cut = of_cut(record);
         std::vector<int> rows;
-        std::copy_if(own_.rows.begin(), own_.rows.end(), std::back_inserter(rows), [&](int row) {
-            return std::find(cut.begin(), cut.end(), row) == cut.end();
-        });
+        std::copy_if(own_.rows.begin(), own_.rows.end(), std::back_inserter(rows),
+                     [&](int row) { return std::find(cut.begin(), cut.end(), row) == cut.end(); });
         return rows;
     }
     World& world_;
