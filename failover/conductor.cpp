@@ -13,6 +13,10 @@ constexpr std::chrono::milliseconds slowest_before_return(1000);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
     "primary serves (docs/runbooks/old-primary.md)";
+constexpr const char* claimed_remedy =
+    "decide which of both is to be the primary, make sure that no other site takes writes, then: "
+    "antipode promote SITE --fenced-by TEXT (docs/runbooks/disaster.md, \"Two sites claim one "
+    "epoch\")";
 constexpr const char* refused_remedy = "the primary serves on; mend what differs, then try again";
 
 bool waits_for_handoff(State state) {
@@ -25,14 +29,10 @@ bool has_deadline(State state) {
            state == State::Confirming;
 }
 
-/// Of a handoff.
-std::string name_of(const Cuts& cuts) {
-    std::string bytes;
-    for (const v1::LaneCut& cut : cuts) {
-        const std::string one = cut.SerializeAsString();
-        bytes += std::to_string(one.size()) + ":" + one;
-    }
-    return "handoff " + to_hex(sha256(bytes));
+/// Of a promotion.
+std::string proof_of(const v1::EpochRecord& record) {
+    return record.fenced_by().empty() ? "once the lease of " + record.primary() + " has run out"
+                                      : "fenced by: " + record.fenced_by();
 }
 
 std::string listed(const std::vector<std::string>& lines) {
@@ -134,22 +134,24 @@ void Conductor::begin() {
 
 /// A later epoch, or another claim to this one.
 void Conductor::look_for_epoch(const v1::EpochRecord& record) {
-    if (const auto other = records_.contradiction();
-        other && *state_ != State::Fenced && other->epoch() == epoch_) {
+    if (const auto other = records_.contradiction(); other && *state_ != State::Fenced &&
+                                                     *state_ != State::Claiming &&
+                                                     other->epoch() == epoch_) {
         feed(Event::Contradicted,
              other->primary() + " claims epoch " + std::to_string(other->epoch()) + " too");
         return;
     }
     const bool own_doing =
         record.operation_id() == operation_ &&
-        (*state_ == State::Committing || *state_ == State::Yielding || *state_ == State::Claiming);
+        (*state_ == State::Committing || *state_ == State::Yielding || *state_ == State::Claiming ||
+         (*state_ == State::Cutting && is_asked_to_claim()));
     if (record.epoch() <= epoch_ || own_doing) {
         return;
     }
     if (record.primary() == options_.site) {
         operation_ = record.operation_id();
         feed(Event::Named, "epoch " + std::to_string(record.epoch()));
-    } else if (*state_ != State::Fenced) {
+    } else {
         if (half_in(*state_) == Half::Secondary) {
             operation_ = record.operation_id();
         }
@@ -160,6 +162,10 @@ void Conductor::look_for_epoch(const v1::EpochRecord& record) {
 
 /// What an operator has written.
 void Conductor::look_at_own(const v1::EpochRecord& record) {
+    if (*state_ == State::Finishing && is_asked_to_claim()) {
+        operation_ = record.operation_id();
+        return feed(Event::AskedClaim, proof_of(record));
+    }
     if (record.epoch() != epoch_) {
         return;
     }
@@ -178,9 +184,7 @@ void Conductor::look_at_own(const v1::EpochRecord& record) {
     } else if (waits_for_handoff(*state_) && said == record_state::promoting &&
                record.target() == options_.site) {
         operation_ = record.operation_id();
-        feed(Event::AskedClaim, record.fenced_by().empty()
-                                    ? "once the lease of " + record.primary() + " has run out"
-                                    : "fenced by: " + record.fenced_by());
+        feed(Event::AskedClaim, proof_of(record));
     } else if (*state_ == State::Cutting && said != record_state::promoting) {
         feed(Event::Aborted, record.problem());
     }
@@ -230,15 +234,20 @@ void Conductor::look_at_time() {
 void Conductor::feed(Event event, const std::string& detail) {
     const State after = next(*state_, event);
     const bool again = event == Event::HandoffSeen || event == Event::Restarted;
-    if (after != *state_ || (again && is_busy(after))) {
+    // One that is fenced comes back to the primary of the newest epoch.
+    const bool anew = event == Event::Superseded && after == State::Fenced;
+    if (after != *state_ || anew || (again && is_busy(after))) {
         enter(after, std::string(to_string(event)), detail);
     }
 }
 
 void Conductor::enter(State state, const std::string& event, const std::string& detail) {
+    const bool given_up = state_ == State::Cutting;  // it is where it was
     const bool later = state == State::Yielding || state == State::Preparing ||
-                       state == State::Fenced || state == State::Following;
-    const uint64_t epoch = later && records_.own() ? record().epoch() : epoch_;
+                       state == State::Fenced || (state == State::Following && !given_up);
+    // A later epoch that began while this process was away is yet to be seen.
+    const bool goes_on = event == to_string(Event::Restarted);
+    const uint64_t epoch = later && !goes_on && records_.own() ? record().epoch() : epoch_;
     // What a restart needs of the states before, it finds in the record and the detail.
     const std::string kept =
         event == to_string(Event::Restarted) && detail.empty() ? detail_ : detail;
@@ -276,8 +285,9 @@ void Conductor::act() {
     } catch (const Error& error) {
         problem_ = error;
         try_again_later(before);
-        if (error.reaction() == Reaction::Stop && may_roll_back(before)) {
-            if (before == State::Cutting) {
+        const bool claims = claims_where_it_stands(before) && is_asked_to_claim();
+        if (error.reaction() == Reaction::Stop && (may_roll_back(before) || claims)) {
+            if (before == State::Cutting || claims) {
                 give_up_promotion(error.describe());
             }
             feed(Event::Failed, error.describe());
@@ -310,6 +320,9 @@ void Conductor::try_again_later(State failed) {
 }
 
 void Conductor::act_on_state() {
+    if (claims_where_it_stands(*state_) && is_asked_to_claim()) {
+        return claim_where_it_stands();
+    }
     switch (*state_) {
         case State::Serving:
         case State::Following:
@@ -324,11 +337,13 @@ void Conductor::act_on_state() {
             return write_handoff();
         case State::Confirming:
             if (hands_.is_unchanged(record().cuts())) {
-                return feed(Event::Done, name_of(record().cuts()));
+                return feed(Event::Done, name_of_handoff(record().cuts()));
             }
             return feed(Event::Changed, "something was written behind the handoff");
         case State::Committing:
-            commit(record().target(), record().cuts());
+            if (record().epoch() == epoch_) {  // else it is there since before a crash
+                commit(record().target(), record().cuts());
+            }
             return feed(Event::Done, detail_);
         case State::Yielding:
             return yield();
@@ -338,10 +353,8 @@ void Conductor::act_on_state() {
             return catch_up();
         case State::Cutting:
             return cut();
-        case State::Claiming: {
-            commit(options_.site, record().cuts());
-            return feed(Event::Done);
-        }
+        case State::Claiming:
+            return claim();
         case State::Preparing:
             return prepare();
         case State::Opening:
@@ -384,12 +397,10 @@ void Conductor::write_handoff() {
 /// Writes the next epoch. That the state was journaled is the point of no return: when it is not
 /// known whether this was written, it is written again.
 void Conductor::commit(const std::string& primary, const Cuts& cuts) {
-    if (record().epoch() > epoch_) {
-        return;  // before the crash
-    }
     v1::EpochRecord fresh = following(record_state::opening);
     fresh.set_operation_id(operation_);
-    begin_epoch(fresh, epoch_ + 1, primary, cuts);
+    const std::string from = primary == options_.site ? displaced() : record().primary();
+    begin_epoch(fresh, record().epoch() + 1, primary, cuts, from);
     change(fresh);
 }
 
@@ -406,12 +417,14 @@ void Conductor::yield() {
     const bool begun = theirs && theirs->epoch() == epoch_ &&
                        (theirs->starts_size() > 0 || theirs->state() == record_state::serving);
     if (!begun) {
-        problem_ = Error(Reaction::Retry, "waiting for " + target + " to prepare",
-                         "antipode status " + target);
+        problem_ =
+            Error(Reaction::Retry, "waiting for " + target + " to prepare",
+                  "antipode status " + target + "; if it is lost for good: antipode promote " +
+                      options_.site + " --fenced-by \"how " + target + " was switched off\"");
         return;
     }
     // It was promoted on somebody's word meanwhile, or what it stood at is not known any more.
-    if (name_of(theirs->cuts()) != detail_) {
+    if (name_of_handoff(theirs->cuts()) != detail_) {
         return feed(Event::Superseded, target + " did not begin epoch " + std::to_string(epoch_) +
                                            " where this site has ended");
     }
@@ -454,56 +467,11 @@ void Conductor::catch_up() {
     feed(Event::Done);
 }
 
-/// That the old primary is off: an operator's, or the lease's, which is written down before the
-/// cut. What that site still writes until then comes here.
-bool Conductor::has_proof() {
-    const auto passage = hands_.take_lease(record());
-    if (!passage.open) {
-        problem_ = Error(Reaction::Retry, passage.words, passage.next_step);
-        return false;
-    }
-    if (!passage.words.empty()) {
-        v1::EpochRecord proven = following(record_state::promoting);
-        const std::string& accepted = proven.accepted_loss();
-        proven.set_fenced_by(
-            passage.words +
-            (accepted.empty() ? "" : "; a loss of up to " + accepted + " was accepted"));
-        change(proven);
-        spdlog::info("{}: {}", operation_, proven.fenced_by());
-    }
-    return true;
-}
-
-/// That no other site is promoted in the same moment. Each reads the others' records behind its
-/// own, so of two at least one sees both: who was asked later gives up, and the other waits until
-/// that is written, or until it turns out that it came too late itself.
-bool Conductor::is_alone() {
-    if (const auto rival = records_.rival()) {
-        if (was_asked_first(*rival, record())) {
-            throw Error(Reaction::Stop,
-                        rival->target() + " was told to take the place of " + record().primary() +
-                            " before (" + rival->operation_id() + ")",
-                        "antipode op show on " + rival->target());
-        }
-        rival_ = rival->target();
-        problem_ = Error(Reaction::Retry, rival_ + " is promoted, too, and is to give up",
-                         "antipode status " + rival_);
-        return false;
-    }
-    if (!rival_.empty() && !records_.of(rival_)) {
-        problem_ = Error(Reaction::Retry,
-                         rival_ + " was promoted, too, and does not say what became of that",
-                         "if it is off: antipode op abort, and promote once more");
-        return false;
-    }
-    return true;
-}
-
 void Conductor::cut() {
     if (!is_alone() || !has_proof()) {
         return;
     }
-    const auto cuts = hands_.cut(record());
+    const auto cuts = hands_.cut(record(), epoch_);
     if (!cuts) {
         return;
     }
@@ -511,16 +479,6 @@ void Conductor::cut() {
     *kept.mutable_cuts() = *cuts;
     change(kept);
     feed(Event::Done);
-}
-
-void Conductor::give_up_promotion(const std::string& problem) {
-    v1::EpochRecord serving = following(record_state::serving);
-    serving.set_problem(problem);
-    serving.clear_target();
-    serving.clear_fenced_by();
-    serving.clear_accepted_loss();
-    serving.clear_cuts();
-    change(serving);
 }
 
 void Conductor::prepare() {
@@ -556,7 +514,9 @@ void Conductor::show() {
         fresh.unreadable = fresh.state == State::Quarantining ? hands_.unreadable() : std::string();
     } else if (fresh.state == State::Fenced || fresh.state == State::Refused) {
         fresh.problem = detail_;
-        fresh.next_step = fresh.state == State::Fenced ? fenced_remedy : refused_remedy;
+        fresh.next_step = fresh.state == State::Refused ? refused_remedy
+                          : is_contradicted()           ? claimed_remedy
+                                                        : fenced_remedy;
     } else if (fresh.state == State::Quarantined) {
         fresh.problem = detail_;
         fresh.next_step = "antipode rejoin " + options_.site;
@@ -567,6 +527,7 @@ void Conductor::show() {
         fresh.report.set_state(std::string(to_string(*state_)));
         fresh.report.set_problem(fresh.problem);
     }
+    show_stand(fresh);
     status_.with([&](ConductorStatus& shared) { shared = std::move(fresh); });
 }
 

@@ -49,9 +49,27 @@ class Hands {
     /// open any more.
     using Passage = LeasePassage;
     virtual Passage take_lease(const v1::EpochRecord&) { return {}; }
-    /// Without a primary: applies what can be applied, and writes the loss report. nullopt: not
+    /// Without a primary: applies what can be applied of `epoch`, which is the record's or one that
+    /// has ended, and writes the loss report. nullopt: not done yet.
+    virtual std::optional<Cuts> cut(const v1::EpochRecord& record, uint64_t epoch) = 0;
+
+    // The same, of a site that is whole but no secondary: it yields or is fenced. No half runs.
+
+    /// How it stands.
+    struct Stand {
+        Form form = Form::Neither;
+        uint64_t epoch = 0;    ///< in which it served or followed
+        Cuts handoff;          ///< it has handed over, and ends there exactly; empty: it was fenced
+        TimePoint ended_at{};  ///< whoever takes writes since then took them later
+        std::string displaced;  ///< the site that has claimed the epoch, and whose writes it lacks
+    };
+    /// Where each of its lanes ends, with the loss report written; changes nothing. nullopt: not
     /// done yet.
-    virtual std::optional<Cuts> cut(const v1::EpochRecord& record) = 0;
+    virtual std::optional<Cuts> end(const v1::EpochRecord& record, const Stand& stand) = 0;
+    /// Has claimed `record`'s epoch: keeps its stores as a secondary does that stands at
+    /// record.cuts() and has nothing of the site that it displaces. prepare() comes next.
+    virtual void stand(const v1::EpochRecord& record, Form form) = 0;
+
     /// What captures must be there before writes are: slots, publications, hooks. Where each lane
     /// of the new epoch begins. No half runs.
     virtual Cuts prepare(const v1::EpochRecord& record) = 0;
@@ -68,13 +86,14 @@ class Hands {
     /// Keeps what only this site has, durably, with the final loss report; what it was, in a few
     /// words. nullopt: not done yet. Everything stays as it is. It need not wait for items that
     /// cannot be read when `without` is what unreadable() says of them: the operator's word.
-    virtual std::optional<std::string> quarantine(const v1::EpochRecord& record,
+    /// `form`: that it had when it was shut.
+    virtual std::optional<std::string> quarantine(const v1::EpochRecord& record, Form form,
                                                   const std::string& without) = 0;
     /// A name for the items that quarantine() found to be unreadable and waits for: other ones have
     /// another name. Empty: there are none.
     virtual std::string unreadable() = 0;
     /// Nothing was written since quarantine() has ended. nullopt: not known yet.
-    virtual std::optional<bool> is_kept(const v1::EpochRecord& record) = 0;
+    virtual std::optional<bool> is_kept(const v1::EpochRecord& record, Form form) = 0;
     /// This site follows the new primary, and gives up what differs from it.
     virtual void rewind(const v1::EpochRecord& record) = 0;
 
@@ -106,10 +125,17 @@ struct ConductorStatus {
     std::string unreadable;  ///< Hands::unreadable()
     bool known = false;      ///< false: the cluster has no primary yet
     std::string primary;     ///< of the newest record
+    /// It neither serves nor follows, but is whole: it can be promoted as it stands.
+    bool may_claim = false;
+    /// The same, of one that has handed over: what its target wrote it wrote later.
+    std::optional<TimePoint> handed_over_at;
     std::vector<JournalEntry> journal;
     /// What this site tells the primary about it.
     v1::OperationReport report;
 };
+
+/// That a journal can keep.
+std::string name_of_handoff(const Cuts& cuts);
 
 /// Leads one site through switchovers and promotions: reads the records, feeds the machine, writes
 /// the journal, and has Hands do what each state asks for. Passive: its owner calls look() and then
@@ -147,8 +173,8 @@ class Conductor {
     /// Of the newest record.
     std::string primary() const;
     /// While half() is to apply what is left of an epoch that has ended: where that was, and whose
-    /// word it is. nullptr: it goes on.
-    const v1::EpochStart* ending() const;
+    /// word it is. nullopt: it goes on.
+    std::optional<v1::EpochStart> ending() const;
     /// Any thread.
     ConductorStatus status() const { return status_.copy(); }
 
@@ -160,6 +186,8 @@ class Conductor {
     void look_at_handoff();
     void look_at_target();
     void look_at_return();
+    bool is_asked_to_claim() const;
+    bool is_contradicted() const;
     bool was_secondary() const;
     void look_at_time();
     std::optional<v1::EpochRecord> successor_here() const;
@@ -173,6 +201,11 @@ class Conductor {
     void try_again_later(State failed);
     void write_handoff();
     void commit(const std::string& primary, const Cuts& cuts);
+    void claim();
+    Hands::Stand stand() const;
+    std::string displaced() const;
+    void claim_where_it_stands();
+    void show_stand(ConductorStatus& fresh) const;
     void yield();
     void roll_back();
     void catch_up();
@@ -216,6 +249,7 @@ class Conductor {
     // Since the state was entered:
     bool unfenced_ = false;
     bool may_finish_ = false;  ///< the new primary serves
+    std::string asked_;        ///< the promotion that is asked for where the site stands
     std::string rival_;        ///< another site that was told to take the primary's place
     Synchronized<ConductorStatus> status_;
 };

@@ -54,7 +54,7 @@ v1::EpochRecord Conductor::must_know_next() const {
         throw Error(Reaction::Retry,
                     other->primary() + " and " + primary() + " both claim epoch " +
                         std::to_string(other->epoch()),
-                    "docs/runbooks/disaster.md");
+                    "docs/runbooks/disaster.md, \"Two sites claim one epoch\"");
     }
     const auto theirs = next_here();
     if (!theirs) {
@@ -82,7 +82,7 @@ void Conductor::shut() {
 void Conductor::quarantine() {
     shut();
     const std::string without = records_.asked_for(without_unreadable_key, epoch_);
-    if (const auto kept = hands_.quarantine(must_know_successor(), without)) {
+    if (const auto kept = hands_.quarantine(must_know_successor(), stand().form, without)) {
         feed(Event::Done, *kept);
     }
 }
@@ -93,7 +93,7 @@ void Conductor::await_word() {
     if (!options_.rejoins_by_itself && !records_.is_asked(rejoin_key, epoch_)) {
         return;
     }
-    if (const auto kept = hands_.is_kept(must_know_successor())) {
+    if (const auto kept = hands_.is_kept(must_know_successor(), stand().form)) {
         feed(*kept ? Event::Done : Event::Changed,
              *kept ? detail_ : "something was written behind the fence");
     }
@@ -106,23 +106,24 @@ void Conductor::rewind() {
 }
 
 Half Conductor::half() const {
-    if (state_ == State::Finishing && ending() == nullptr) {
+    if (state_ == State::Finishing && !ending()) {
         return Half::None;
     }
     return state_ ? half_in(*state_) : Half::None;
 }
 
-const v1::EpochStart* Conductor::ending() const {
+std::optional<v1::EpochStart> Conductor::ending() const {
     // Before it serves nobody can pull from it. Of several epochs only the last one's stream is
     // there.
-    const bool ends = state_ == State::Finishing && may_finish_ && record().epoch() == epoch_ + 1;
-    return ends ? start_of(record(), record().epoch()) : nullptr;
+    const auto end =
+        state_ == State::Finishing && may_finish_ ? end_of(record(), epoch_) : std::nullopt;
+    return end && end->epoch() == record().epoch() ? end : std::nullopt;
 }
 
 void Conductor::finish() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = start_of(theirs, epoch_ + 1);
-    if (ended == nullptr) {
+    const auto ended = end_of(theirs, epoch_);
+    if (!ended) {
         return feed(Event::Failed, primary() + " does not say where epoch " +
                                        std::to_string(epoch_) + " has ended");
     }
@@ -133,8 +134,8 @@ void Conductor::finish() {
 
 void Conductor::cross() {
     const v1::EpochRecord theirs = must_know_next();
-    const v1::EpochStart* const ended = start_of(theirs, epoch_ + 1);
-    if (ended == nullptr) {
+    const auto ended = end_of(theirs, epoch_);
+    if (!ended) {
         throw Error(
             Reaction::Stop,
             primary() + " does not say where epoch " + std::to_string(epoch_) + " has ended",

@@ -21,6 +21,14 @@ v1::EpochRecord decode(const std::string& bytes, const std::string& where) {
     return record;
 }
 
+bool are_equal(const google::protobuf::RepeatedPtrField<v1::LaneCut>& some,
+               const google::protobuf::RepeatedPtrField<v1::LaneCut>& others) {
+    return std::equal(some.begin(), some.end(), others.begin(), others.end(),
+                      [](const v1::LaneCut& one, const v1::LaneCut& other) {
+                          return one.SerializeAsString() == other.SerializeAsString();
+                      });
+}
+
 }  // namespace
 
 std::optional<Epoch> read_epoch(KeyValue& bucket, const std::string& cluster) {
@@ -77,11 +85,12 @@ v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& writ
 }
 
 void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& primary,
-                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) {
+                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts,
+                 const std::string& from) {
     v1::EpochStart start;
     start.set_epoch(epoch);
     start.set_primary(primary);
-    start.set_from(record.primary());
+    start.set_from(from.empty() ? record.primary() : from);
     *start.mutable_cuts() = cuts;
     start.set_fenced_by(record.fenced_by());
     record.set_state(record_state::opening);
@@ -107,14 +116,37 @@ const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch) {
     return nullptr;
 }
 
+std::optional<v1::EpochStart> end_of(const v1::EpochRecord& record, uint64_t epoch) {
+    const v1::EpochStart* const first = start_of(record, epoch + 1);
+    if (first == nullptr) {
+        return std::nullopt;
+    }
+    v1::EpochStart end = *first;
+    const uint64_t newest = newest_epoch(first->cuts());
+    const v1::EpochStart* next = newest <= epoch ? start_of(record, epoch + 2) : nullptr;
+    while (next != nullptr && newest_epoch(next->cuts()) == newest) {
+        const bool as_first = are_equal(next->cuts(), first->cuts());
+        end = *next;
+        if (as_first) {
+            end.set_from(first->from());
+            end.set_fenced_by(first->fenced_by());
+        }
+        next = start_of(record, end.epoch() + 1);
+    }
+    return end;
+}
+
+uint64_t newest_epoch(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts) {
+    uint64_t newest = 0;
+    for (const v1::LaneCut& cut : cuts) {
+        newest = std::max<uint64_t>(newest, cut.epoch());
+    }
+    return newest;
+}
+
 v1::EpochRecord as_begun(v1::EpochRecord record) {
     if (const v1::EpochStart* const start = start_of(record, record.epoch())) {
-        const bool own =
-            std::equal(record.cuts().begin(), record.cuts().end(), start->cuts().begin(),
-                       start->cuts().end(), [](const v1::LaneCut& one, const v1::LaneCut& other) {
-                           return one.SerializeAsString() == other.SerializeAsString();
-                       });
-        if (!own) {
+        if (!are_equal(record.cuts(), start->cuts())) {
             record.clear_operation_id();
         }
         record.set_fenced_by(start->fenced_by());

@@ -61,10 +61,18 @@ v1::EpochRecord successor(const v1::EpochRecord& before, const std::string& writ
                           TimePoint now);
 
 /// Makes `record` that of a new epoch, which begins where the one before has ended, at `cuts`.
+/// `from`: whose primaryship that ends; empty: that of the record's primary.
 void begin_epoch(v1::EpochRecord& record, uint64_t epoch, const std::string& primary,
-                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts);
+                 const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts,
+                 const std::string& from = {});
 /// nullptr: the record does not say how that epoch began.
 const v1::EpochStart* start_of(const v1::EpochRecord& record, uint64_t epoch);
+/// How the epoch began in which whoever is in `epoch` goes on: the next one, or, where nothing of
+/// that and of others was taken over, the one behind them. One that goes on exactly where `epoch`
+/// was handed over counts as handed over, too. nullopt: the record does not say.
+std::optional<v1::EpochStart> end_of(const v1::EpochRecord& record, uint64_t epoch);
+/// Of the newest epoch of which something was taken over; 0: of none.
+uint64_t newest_epoch(const google::protobuf::RepeatedPtrField<v1::LaneCut>& cuts);
 /// `record` with the word and the cuts that have begun its epoch: an operation that was asked for
 /// and given up since has left its own. Then it names no operation.
 v1::EpochRecord as_begun(v1::EpochRecord record);

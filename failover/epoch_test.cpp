@@ -100,6 +100,33 @@ TEST(Epoch, RemembersWhereTheOnesBeforeHaveEnded) {
     EXPECT_EQ(start_of(record, 22), nullptr);
 }
 
+TEST(Epoch, OfWhichNothingWasTakenOverIsPassedOver) {
+    v1::EpochRecord record;
+    record.set_epoch(1);
+    record.set_primary("london");
+    const auto begin = [&](const std::string& primary, const std::vector<uint64_t>& epochs) {
+        google::protobuf::RepeatedPtrField<v1::LaneCut> cuts;
+        for (const uint64_t epoch : epochs) {
+            cuts.Add()->set_epoch(epoch);
+        }
+        begin_epoch(record, record.epoch() + 1, primary, cuts);
+    };
+    begin("sydney", {1, 1});
+    EXPECT_EQ(end_of(record, 1)->epoch(), 2U);
+    record.set_fenced_by("sydney is off");
+    begin("london", {1, 1});  // sydney was lost before it wrote anything
+    EXPECT_EQ(end_of(record, 1)->fenced_by(), "") << "as it was handed over before";
+    EXPECT_EQ(end_of(record, 2)->fenced_by(), "sydney is off");
+    EXPECT_EQ(end_of(record, 1)->epoch(), 3U);
+    EXPECT_EQ(end_of(record, 2)->epoch(), 3U);
+    begin("tokyo", {3, 1});
+    EXPECT_EQ(end_of(record, 1)->epoch(), 3U) << "epoch 3 was written in";
+    EXPECT_EQ(end_of(record, 3)->epoch(), 4U);
+    EXPECT_FALSE(end_of(record, 4));
+    begin("sydney", {0, 0});
+    EXPECT_EQ(end_of(record, 3)->epoch(), 4U) << "no place at all is no place to join at";
+}
+
 TEST(EpochJournal, NeverGoesBack) {
     const test::TemporaryDirectory directory;
     EpochJournal journal(directory / "epoch");

@@ -16,6 +16,20 @@ constexpr std::chrono::seconds file_step(1);
 
 using Kind = LeaseWish::Kind;
 
+/// What a site wants that is to become primary: the epoch behind the newest.
+LeaseWish claim_of(LeaseWish wish, const std::string& site, const v1::EpochRecord& record) {
+    wish.kind = record.fenced_by().empty() ? Kind::Claim : Kind::Seize;
+    const bool has_begun = record.primary() == site && record.epoch() > wish.epoch;
+    wish.epoch = has_begun ? record.epoch() : record.epoch() + 1;
+    return wish;
+}
+
+/// It neither serves nor follows, and is asked to become primary all the same.
+bool is_asked_to_claim(const std::string& site, State state, const v1::EpochRecord& record) {
+    return claims_where_it_stands(state) && record.state() == record_state::promoting &&
+           record.target() == site;
+}
+
 }  // namespace
 
 LeaseWish wish_of(const std::string& site, State state, uint64_t epoch,
@@ -47,9 +61,7 @@ LeaseWish wish_of(const std::string& site, State state, uint64_t epoch,
             return wish;
         case State::Cutting:
         case State::Claiming:
-            wish.kind = record.fenced_by().empty() ? Kind::Claim : Kind::Seize;
-            ++wish.epoch;
-            return wish;
+            return claim_of(wish, site, record);
         case State::Committing:  // epoch + 1 may be there already
         case State::Yielding:
         case State::Fenced:
@@ -58,9 +70,9 @@ LeaseWish wish_of(const std::string& site, State state, uint64_t epoch,
         case State::Rewinding:
         case State::Finishing:
         case State::Crossing:
-            return wish;
+            break;
     }
-    return wish;
+    return is_asked_to_claim(site, state, record) ? claim_of(wish, site, record) : wish;
 }
 
 Lease::Lease(Options options, const OpenBucket& open, const Clock& clock)

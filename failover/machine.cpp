@@ -29,7 +29,8 @@ constexpr State sv = State::Serving, fn = State::Fencing, cp = State::Capturing,
 /// A restart before the point of no return fences anew and captures anew: whether something was
 /// written meanwhile need not be known. Behind it there is no way but forward. A fenced site comes
 /// back only as a secondary, once what it alone has is kept. A secondary whose primary changes
-/// follows, unless it has what the new primary never got.
+/// follows, unless it has what the new primary never got. The operator's word that whoever claims
+/// the epoch is off makes any site primary that is whole: also one that yields or is fenced.
 // clang-format off
 constexpr std::array<Row, states> table = {{
 // Columns: restarted, asked, asked-claim, done, failed, changed, aborted, handoff-seen,
@@ -40,7 +41,7 @@ constexpr std::array<Row, states> table = {{
 /* HandedOff   */ {fn, ho, ho, ho, rb, cp, rb, ho, ho, cf, ho, fd, fd, ho},
 /* Confirming  */ {fn, cf, cf, cm, rb, cp, rb, cf, cf, cf, cf, fd, fd, cf},
 /* Committing  */ {cm, cm, cm, yi, cm, cm, cm, cm, cm, cm, cm, fd, fd, cm},
-/* Yielding    */ {yi, yi, yi, fo, yi, yi, yi, yi, yi, yi, yi, fd, fd, yi},
+/* Yielding    */ {yi, yi, cl, fo, yi, yi, yi, yi, yi, yi, yi, fd, fd, yi},
 /* RollingBack */ {rb, rb, rb, sv, rb, rb, rb, rb, rb, rb, rb, fd, fd, rb},
 /* Following   */ {fo, fo, ct, fo, fo, fo, fo, cu, fo, fo, pr, fi, fd, fo},
 /* CatchingUp  */ {cu, cu, ct, rd, rf, cu, cu, cu, fo, cu, pr, fi, fd, cu},
@@ -50,11 +51,11 @@ constexpr std::array<Row, states> table = {{
 /* Claiming    */ {cl, cl, cl, pr, cl, cl, cl, cl, cl, cl, pr, fd, fd, cl},
 /* Preparing   */ {pr, pr, pr, op, pr, pr, pr, pr, pr, pr, pr, fd, fd, pr},
 /* Opening     */ {op, op, op, sv, op, op, op, op, op, op, op, fd, fd, op},
-/* Fenced      */ {fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, qg},
-/* Quarantining*/ {qg, qg, qg, qd, qg, qg, qg, qg, qg, qg, qg, fd, fd, qg},
-/* Quarantined */ {qd, qd, qd, rw, qd, qg, qd, qd, qd, qd, qd, fd, fd, qd},
+/* Fenced      */ {fd, fd, cl, fd, fd, fd, fd, fd, fd, fd, fd, fd, fd, qg},
+/* Quarantining*/ {qg, qg, cl, qd, qg, qg, qg, qg, qg, qg, qg, fd, fd, qg},
+/* Quarantined */ {qd, qd, cl, rw, qd, qg, qd, qd, qd, qd, qd, fd, fd, qd},
 /* Rewinding   */ {rw, rw, rw, fo, rw, rw, rw, rw, rw, rw, rw, fd, fd, rw},
-/* Finishing   */ {fi, fi, fi, cr, fd, fi, fi, fi, fi, fi, fd, fi, fd, fi},
+/* Finishing   */ {fi, fi, ct, cr, fd, fi, fi, fi, fi, fi, fd, fi, fd, fi},
 /* Crossing    */ {cr, cr, cr, fo, cr, cr, cr, cr, cr, cr, fd, cr, fd, cr},
 }};
 // clang-format on
@@ -111,6 +112,42 @@ Half half_in(State state) {
             return Half::None;
     }
     return Half::None;
+}
+
+Form form_in(State state, Form before) {
+    switch (state) {
+        case State::Serving:
+        case State::Fencing:
+        case State::Capturing:
+        case State::HandedOff:
+        case State::Confirming:
+        case State::Committing:
+        case State::Yielding:
+        case State::RollingBack:
+        case State::Opening:
+            return Form::Primary;
+        case State::Following:
+        case State::CatchingUp:
+        case State::Ready:
+        case State::Refused:
+        case State::Cutting:
+        case State::Preparing:
+        case State::Finishing:
+            return Form::Secondary;
+        case State::Claiming:
+        case State::Fenced:
+        case State::Quarantining:
+        case State::Quarantined:
+            return before;
+        case State::Rewinding:
+        case State::Crossing:
+            return Form::Neither;
+    }
+    return Form::Neither;
+}
+
+bool claims_where_it_stands(State state) {
+    return state != State::Claiming && next(state, Event::AskedClaim) == State::Claiming;
 }
 
 bool may_roll_back(State state) {

@@ -44,7 +44,8 @@ inline constexpr size_t states = 22;
 enum class Event {
     Restarted,   ///< the process is a new one: connections and what was not journaled are gone
     Asked,       ///< the operator wants another site to be primary
-    AskedClaim,  ///< the operator says that the primary is off, and wants this site to be primary
+    AskedClaim,  ///< the operator says that the primary is off, and wants this site to be primary;
+                 ///< of one that is no secondary: and its word and its end are in the record
     Done,        ///< the state's action has worked
     Failed,      ///< the state's action cannot work, or took too long
     Changed,     ///< something was written behind the handoff
@@ -70,6 +71,14 @@ State next(State state, Event event);
 /// Which half of the daemon runs in a state.
 enum class Half { None, Primary, Secondary };
 Half half_in(State state);
+
+/// How a site keeps what it knows of its stores. Both are of one position, and lead to each other
+/// in one journaled step; in between a site is neither, and cannot be promoted.
+enum class Form { Primary, Secondary, Neither };
+/// Behind the journal's step to `state` of a site that was in the form `before`.
+Form form_in(State state, Form before);
+/// A site that neither serves nor follows is asked to become primary as it stands.
+bool claims_where_it_stands(State state);
 
 /// A failure leads back to where writes are served as before.
 bool may_roll_back(State state);

@@ -47,6 +47,8 @@ State expected(State state, Event event) {
     const bool waits = state >= State::Following && state <= State::Refused;
     const bool before = state >= State::Fencing && state <= State::Confirming;
     const bool follows = state == State::Finishing || state == State::Crossing;
+    const bool stands = state == State::Yielding || state == State::Fenced ||
+                        state == State::Quarantining || state == State::Quarantined;
     switch (event) {
         case Event::Restarted:
             if (before) {
@@ -56,7 +58,10 @@ State expected(State state, Event event) {
         case Event::Asked:
             return state == State::Serving ? State::Fencing : state;
         case Event::AskedClaim:
-            return waits ? State::Cutting : state;
+            if (waits || state == State::Finishing) {
+                return State::Cutting;
+            }
+            return stands ? State::Claiming : state;
         case Event::Done:
             switch (state) {
                 case State::Fencing:
@@ -158,8 +163,8 @@ TEST(Machine, BehindThePointOfNoReturnNothingLeadsBack) {
     const auto any = [](State, Event event) { return event != Event::Named; };
     for (const State state : {State::Committing, State::Yielding}) {
         const auto reached = reachable(state, [](State from, Event event) {
-            // A new operation begins from the resting states only.
-            return is_busy(from) && event != Event::Named;
+            // A new operation begins from the resting states, or on the operator's word.
+            return is_busy(from) && event != Event::Named && event != Event::AskedClaim;
         });
         EXPECT_FALSE(reached.contains(State::Serving)) << to_string(state);
         EXPECT_FALSE(reached.contains(State::RollingBack)) << to_string(state);
@@ -172,18 +177,20 @@ TEST(Machine, BehindThePointOfNoReturnNothingLeadsBack) {
     }
 }
 
-TEST(Machine, AFencedSiteNeverServes) {
+TEST(Machine, AFencedSiteNeverServesUnlessAnOperatorPromotesIt) {
     // It comes back only as a secondary, once what it alone has is kept, and nothing else runs
     // before that.
-    const auto reached =
-        reachable(State::Fenced, [](State from, Event) { return from != State::Following; });
+    const auto reached = reachable(State::Fenced, [](State from, Event event) {
+        return from != State::Following && event != Event::AskedClaim;
+    });
     EXPECT_EQ(reached, (std::set<State>{State::Fenced, State::Quarantining, State::Quarantined,
                                         State::Rewinding, State::Following}));
     for (const State state : reached) {
         EXPECT_NE(half_in(state), Half::Primary) << to_string(state);
     }
-    const auto without_word =
-        reachable(State::Fenced, [](State from, Event) { return from != State::Quarantined; });
+    const auto without_word = reachable(State::Fenced, [](State from, Event event) {
+        return from != State::Quarantined && event != Event::AskedClaim;
+    });
     EXPECT_FALSE(without_word.contains(State::Rewinding));
     for (const State state : all_states()) {
         if (half_in(state) == Half::Primary) {
@@ -205,6 +212,26 @@ TEST(Machine, AFailureBeforeThePointOfNoReturnEndsWhereItBegan) {
         EXPECT_TRUE(rests) << to_string(state);
         EXPECT_FALSE(reached.contains(State::Committing)) << to_string(state);
         EXPECT_FALSE(reached.contains(State::Claiming)) << to_string(state);
+    }
+}
+
+/// Its stores are of one position: neither half copied nor half rewound.
+TEST(Machine, OnlyASiteThatIsWholeCanBePromoted) {
+    for (const State state : all_states()) {
+        const State after = next(state, Event::AskedClaim);
+        if (after == state) {
+            continue;
+        }
+        EXPECT_TRUE(after == State::Cutting || after == State::Claiming) << to_string(state);
+        EXPECT_NE(half_in(state), Half::Primary) << to_string(state);
+        EXPECT_NE(form_in(state, Form::Primary), Form::Neither) << to_string(state);
+        EXPECT_EQ(claims_where_it_stands(state), after == State::Claiming) << to_string(state);
+        EXPECT_NE(next(state, Event::Superseded), State::Cutting) << to_string(state);
+    }
+    for (const State state : {State::Rewinding, State::Crossing}) {
+        EXPECT_EQ(next(state, Event::AskedClaim), state) << to_string(state);
+        EXPECT_EQ(form_in(state, Form::Secondary), Form::Neither) << to_string(state);
+        EXPECT_EQ(form_in(State::Fenced, form_in(state, Form::Secondary)), Form::Neither);
     }
 }
 

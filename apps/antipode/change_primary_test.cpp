@@ -144,6 +144,76 @@ TEST(Preflight, NamesTheCommandThatFits) {
               "antipode promote sydney --confirm sydney");
 }
 
+/// london has handed over to sydney, which is lost.
+TEST(Preflight, LetsASiteThatIsWholeBePromotedAndSaysWhatThatCosts) {
+    Cluster cluster;
+    const auto look = [&] {
+        return look_before(cluster.config, cluster.fetch, "london", PreflightMode::Failover);
+    };
+    cluster.statuses["sydney"] = nullptr;
+    Json& london = cluster.statuses["london"];
+    london["role"] = "changing";
+    london["failover"]["primary"] = "sydney";
+    london["failover"]["state"] = "yielding";
+    ASSERT_FALSE(look().clear()) << "an older daemon does not say whether it is whole";
+    london["failover"]["may_claim"] = false;
+    EXPECT_FALSE(look().clear());
+    london["failover"]["may_claim"] = true;
+    london["failover"]["handed_over_us"] = to_microseconds(cluster.clock.now());
+    london["failover"]["blockers"] = nullptr;
+    EXPECT_TRUE(look().clear()) << look().blockers.front().what;
+    EXPECT_EQ(look().recovery_point, cluster.clock.now());
+    EXPECT_THAT(look().warnings.front().what,
+                HasSubstr("if sydney took writes since then, they are lost"));
+    london["failover"]["handed_over_us"] = nullptr;
+    for (const char* state : {"fenced", "finishing"}) {
+        london["failover"]["state"] = state;
+        EXPECT_TRUE(look().clear());
+        EXPECT_THAT(look().warnings.front().what,
+                    HasSubstr("all that sydney wrote as the primary is lost"));
+        EXPECT_FALSE(look().recovery_point);
+    }
+    EXPECT_FALSE(
+        look_before(cluster.config, cluster.fetch, "london", PreflightMode::Switchover).clear());
+}
+
+TEST(Preflight, ATargetThatAnswersMayStillOpen) {
+    Cluster cluster;
+    Json& london = cluster.statuses["london"];
+    london["failover"]["may_claim"] = true;
+    for (const char* site : {"london", "sydney"}) {
+        cluster.statuses[site]["failover"]["primary"] = "sydney";
+    }
+    cluster.statuses["sydney"]["failover"]["state"] = "preparing";
+    const Preflight found =
+        look_before(cluster.config, cluster.fetch, "london", PreflightMode::Failover);
+    ASSERT_FALSE(found.clear());
+    EXPECT_EQ(found.blockers.front().what,
+              "sydney answers, and is preparing: it may open for writes");
+}
+
+TEST(Preflight, OfTwoThatClaimOneEpochEachCanBeChosen) {
+    Cluster cluster;
+    for (const char* site : {"london", "sydney"}) {
+        Json& status = cluster.statuses[site];
+        status["role"] = "fenced";
+        status["failover"]["state"] = "fenced";
+        status["failover"]["primary"] = site;
+        status["failover"]["may_claim"] = true;
+    }
+    for (const char* site : {"london", "sydney"}) {
+        const Preflight found =
+            look_before(cluster.config, cluster.fetch, site, PreflightMode::Failover);
+        EXPECT_TRUE(found.clear()) << found.blockers.front().what;
+        EXPECT_NE(found.from, site);
+    }
+    cluster.statuses["london"] = nullptr;
+    EXPECT_TRUE(cluster.look(PreflightMode::Failover).clear());
+    EXPECT_EQ(cluster.look(PreflightMode::Failover).from, "");
+    cluster.statuses["sydney"]["failover"]["may_claim"] = false;
+    EXPECT_EQ(cluster.blocker(PreflightMode::Failover), "sydney is the primary already");
+}
+
 TEST(Preflight, ALeaseThatEndedIsNoFenceThatHolds) {
     Cluster cluster;
     cluster.statuses["london"] = cluster.status("london", "primary", "degraded", "serving");

@@ -51,6 +51,7 @@ std::string final_head(const Json& report) {
     const std::string from = report.value("old_primary", std::string(unknown));
     const Json lost = report.value("lost", Json::object());
     const uint64_t unreadable = number_in(lost, "unreadable");
+    const std::string quarantine = report.value("quarantine", std::string(unknown));
     return "LOSS REPORT (final: " + from + " was looked at, " + time_of(report, "completed_at_us") +
            ")\nlost: " + counted(number_in(lost, "transactions"), "transaction", "transactions") +
            " (" + counted(number_in(lost, "changes"), "change", "changes") + "), " +
@@ -60,8 +61,8 @@ std::string final_head(const Json& report) {
            counted(number_in(lost, "undone_removals"), "removal", "removals") +
            (unreadable == 0 ? std::string()
                             : "; " + std::to_string(unreadable) + " could not be read") +
-           "\nkept on " + from + " in " +
-           harmless(report.value("quarantine", std::string(unknown))) + "\n";
+           (quarantine.empty() ? "\n" + from + " never was the primary\n"
+                               : "\nkept on " + from + " in " + harmless(quarantine) + "\n");
 }
 
 }  // namespace

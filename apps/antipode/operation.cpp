@@ -141,13 +141,18 @@ std::chrono::milliseconds patience_of(const OperationOptions& options) {
     return std::chrono::milliseconds(static_cast<int64_t>(options.timeout_seconds * 1000));
 }
 
+/// A site that is promoted as it stands has nothing to apply.
+bool begins_promotion(State state) {
+    return state == State::Cutting || state == State::Claiming;
+}
+
 /// Where the operation was to lead; empty: no site remembers.
 std::string target_of(const Operation& operation) {
     for (const auto& [site, entry] : operation.steps) {
         if (entry.event == to_string(failover::Event::Asked)) {
             return entry.detail;
         }
-        if (entry.state == State::Cutting) {
+        if (begins_promotion(entry.state)) {
             return site;
         }
     }
@@ -156,7 +161,7 @@ std::string target_of(const Operation& operation) {
 
 bool is_promotion(const Operation& operation) {
     return std::any_of(operation.steps.begin(), operation.steps.end(),
-                       [](const auto& step) { return step.entry.state == State::Cutting; });
+                       [](const auto& step) { return begins_promotion(step.entry.state); });
 }
 
 /// No site that answers has anything left to do in it. What a promotion leaves behind is off.

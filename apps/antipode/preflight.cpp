@@ -35,6 +35,8 @@ struct Daemon {
         static const Json none = Json::object();
         return answers() && status.contains("failover") ? status["failover"] : none;
     }
+    /// It is whole, though it neither serves nor follows.
+    bool may_claim() const { return change().value("may_claim", Json()) == true; }
     /// Its own row in "sites".
     const Json& row() const { return row_of(site); }
     const Json& row_of(const std::string& name) const {
@@ -92,6 +94,10 @@ class Look {
                      next_step_of(store));
             }
         }
+        if (found_.mode == PreflightMode::Failover && time_at(other.change(), "handed_over_us")) {
+            warn(other.site + " has all that was written before " + found_.from + " took its place",
+                 "antipode promote " + other.site);
+        }
         const auto theirs = time_at(other.row(), "recovery_point_us");
         if (found_.mode == PreflightMode::Failover && theirs && found_.recovery_point &&
             *theirs > *found_.recovery_point) {
@@ -120,6 +126,9 @@ class Look {
         if (!to.answers()) {
             block(to.site + " does not answer: " + to.problem, "start antipoded there");
             return;
+        }
+        if (found_.mode == PreflightMode::Failover && to.may_claim()) {
+            return at_stand(to);
         }
         at_change(to);
         if (text_at(to.status, "role") != "secondary") {
@@ -189,6 +198,10 @@ class Look {
         const Json lease = from.answers() ? from.status.value("lease", Json()) : Json();
         if (lease.is_object() && lease.value("holds", Json()) == false) {
             at_lost_lease(from, lease);
+        } else if (from.answers() && is_of_a_promotion(text_at(from.change(), "state"))) {
+            block(found_.from + " answers, and is " + text_at(from.change(), "state") +
+                      ": it may open for writes",
+                  "mend it: antipode op wait; if it cannot be: stop antipoded there for good");
         } else if (from.answers() && text_at(from.status, "role") == "primary") {
             block(found_.from + " answers, and is the primary",
                   "antipode switchover --to " + found_.to + " loses nothing");
@@ -268,6 +281,26 @@ class Look {
                  step);
         } else if (!ways.at_sites.empty()) {
             warn(site + " could hold the lease at the witness alone: " + ways.at_sites, step);
+        }
+    }
+    /// It is promoted as it stands: nothing is applied before.
+    void at_stand(const Daemon& to) {
+        const std::string state = text_at(to.change(), "state");
+        const std::string from = found_.from.empty() ? "the other site" : found_.from;
+        found_.recovery_point = time_at(to.change(), "handed_over_us");
+        at_lease(to);
+        if (found_.recovery_point) {
+            warn(to.site + " has handed over to " + from + ": if " + from +
+                     " took writes since then, they are lost",
+                 "if " + from + " can be brought back, start it: then nothing is");
+        } else if (state == "finishing") {
+            warn(to.site + " has not followed " + from + " yet: all that " + from +
+                     " wrote as the primary is lost",
+                 "if " + from + " can be brought back, start it");
+        } else {
+            warn(to.site + " is " + state + ": all that " + from +
+                     " wrote as the primary is lost, and what only " + to.site + " has stays",
+                 "if " + from + " can be brought back, start it");
         }
     }
     /// That it holds no lease is no more than its word: what counts is what closed the fences.
@@ -369,6 +402,19 @@ void find_primary(Preflight& found, const std::vector<Daemon>& daemons) {
             found.from = primary;
         }
     }
+}
+
+/// Of two sites that claim one epoch each names itself. Empty: the other one does not answer.
+std::string rival_of(const std::string& site, const std::vector<Daemon>& daemons, uint64_t epoch) {
+    std::string rival;
+    for (const Daemon& daemon : daemons) {
+        const std::string primary = text_at(daemon.change(), "primary");
+        const auto at = number_at(daemon.change(), "epoch");
+        if (primary != site && at && static_cast<uint64_t>(*at) == epoch) {
+            rival = primary;
+        }
+    }
+    return rival;
 }
 
 std::string render(const std::vector<Obstacle>& findings, const std::string& title, Colour colour,
@@ -477,7 +523,9 @@ Preflight look_before(const Config& config, const Fetch& fetch, const std::strin
         return nobody;
     };
     const Daemon& target = daemon(to);
-    if (found.from == to) {
+    if (found.from == to && mode == PreflightMode::Failover && target.may_claim()) {
+        found.from = rival_of(to, daemons, found.epoch);
+    } else if (found.from == to) {
         found.blockers.push_back({to + " is the primary already", "antipode status"});
         return found;
     }

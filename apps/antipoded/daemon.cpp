@@ -183,9 +183,9 @@ std::string Daemon::stream_to_read() const {
 }
 
 Upstream Daemon::upstream() {
-    const v1::EpochStart* const ended = conductor_.ending();
+    const auto ended = conductor_.ending();
     Upstream upstream{conductor_.primary(), stream_to_read(), {}};
-    if (ended != nullptr) {
+    if (ended) {
         upstream.ended = *ended;
         upstream.stream_of = find_stream_to_finish(config_, conductor_.epoch(), *ended);
     }
@@ -200,7 +200,7 @@ bool Daemon::take_role() {
     }
     const failover::Half wanted = conductor_.half();
     const uint64_t epoch = conductor_.epoch();
-    const bool ends = conductor_.ending() != nullptr;
+    const bool ends = conductor_.ending().has_value();
     const bool reads_as_before =
         ends || wanted != failover::Half::Secondary || running_stream_ == stream_to_read();
     const bool same = epoch == running_epoch_ && ends == running_ends_ && reads_as_before;
@@ -302,11 +302,16 @@ nlohmann::json Daemon::failover() const {
                             {"problem", now.problem},
                             {"next_step", now.next_step},
                             {"unreadable", now.unreadable},
+                            {"may_claim", now.may_claim},
+                            {"handed_over_us", nullptr},
                             {"ddl_captured", nullptr},
                             {"blockers", nullptr},
                             {"warnings", nullptr}};
     if (now.known) {
         shown["state"] = failover::to_string(now.state);
+    }
+    if (now.handed_over_at) {
+        shown["handed_over_us"] = to_microseconds(*now.handed_over_at);
     }
     std::scoped_lock lock(mutex_);
     if (!readiness_) {

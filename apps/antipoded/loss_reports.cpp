@@ -10,6 +10,8 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "failover/durable.hpp"
+#include "failover/epoch.hpp"
+#include "failover/loss.hpp"
 
 namespace antipode {
 namespace {
@@ -106,6 +108,29 @@ std::optional<std::string> LossReports::of_epoch(const Config& config, uint64_t 
         }
     }
     return std::nullopt;
+}
+
+void LossReports::note_nothing_lost(const Config& config, const v1::EpochRecord& record,
+                                    const Clock& clock) {
+    const v1::EpochStart* const start = failover::start_of(record, record.epoch());
+    const Config::Site* const primary = config.find_site(record.primary());
+    if (start == nullptr || start->from() != config.site || start->fenced_by().empty() ||
+        primary == nullptr) {
+        return;
+    }
+    const std::string epoch = std::to_string(record.epoch());
+    const auto answer = http::http_get(primary->http + "/v1/loss?epoch=" + epoch);
+    const auto operation = parse(answer.body).value("operation", "");
+    if (answer.status != 200 || !is_valid_name(operation)) {
+        throw Error(Reaction::Retry,
+                    record.primary() + " does not give the loss report of epoch " + epoch,
+                    "antipode status " + record.primary());
+    }
+    failover::FinalLoss nothing;
+    nothing.site = config.site;
+    nothing.at = clock.now();
+    write(config, operation,
+          failover::rejoined_report(failover::complete_report(answer.body, nothing), clock.now()));
 }
 
 void LossReports::complete() {

@@ -5,7 +5,9 @@
 #include <set>
 #include <string>
 
+#include "base/clock.hpp"
 #include "base/config.hpp"
+#include "protocol/antipode.pb.h"
 
 namespace antipode {
 
@@ -17,6 +19,11 @@ class LossReports {
 
     /// Where the report of an operation stands. Throws Error{Stop} when that is no operation.
     static std::filesystem::path file_of(const Config& config, const std::string& operation);
+    /// This site follows `record`'s primary. If that has taken its place in an epoch of which it
+    /// had not heard before, nothing was lost: then it makes the loss report final. Throws Error:
+    /// Retry.
+    static void note_nothing_lost(const Config& config, const v1::EpochRecord& record,
+                                  const Clock& clock);
     /// Durable when it returns.
     static void write(const Config& config, const std::string& operation,
                       const std::string& report);

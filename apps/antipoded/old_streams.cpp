@@ -8,6 +8,7 @@
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "base/error.hpp"
+#include "failover/epoch.hpp"
 #include "protocol/message.hpp"
 #include "protocol/stream_search.hpp"
 
@@ -85,7 +86,11 @@ void OldStreams::look(uint64_t epoch, const std::vector<v1::SiteReport>& reports
         return;
     }
     if (all_are_in(config_, epoch, reports)) {
-        remove(config_, epoch - 1);
+        for (const uint64_t before : {epoch - 1, epoch - 2}) {  // see make_room()
+            if (before > 0) {
+                remove(config_, before);
+            }
+        }
         drop_cut(config_, epoch);
         done_ = epoch;
     }
@@ -95,6 +100,12 @@ void OldStreams::make_room(const Config& config, uint64_t epoch) {
     if (epoch > 2) {
         remove(config, epoch - 2);
     }
+}
+
+void OldStreams::make_room(const Config& config, const v1::EpochRecord& record) {
+    const v1::EpochStart* const start = failover::start_of(record, record.epoch());
+    const uint64_t last = start == nullptr ? 0 : failover::newest_epoch(start->cuts());
+    make_room(config, std::min(record.epoch(), last + 1));
 }
 
 void OldStreams::remove(const Config& config, uint64_t epoch) {

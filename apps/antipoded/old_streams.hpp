@@ -41,6 +41,9 @@ class OldStreams {
     /// A new stream needs room: of those from before `epoch` only the last one stays, for whoever
     /// has not followed yet.
     static void make_room(const Config& config, uint64_t epoch);
+    /// The same of `record`'s. Where nothing of the epoch before was taken over, what stays is that
+    /// of the last epoch of which something was.
+    static void make_room(const Config& config, const v1::EpochRecord& record);
     static void remove(const Config& config, uint64_t epoch);
 
   private:

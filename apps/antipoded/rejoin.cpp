@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "base/words.hpp"
 #include "base/worker.hpp"
+#include "failover/epoch.hpp"
 #include "failover/handover.hpp"
 #include "protocol/message.hpp"
 #include "protocol/stream_search.hpp"
@@ -155,9 +156,11 @@ void await_unreadable(const ItemStores& stores, failover::Quarantine& quarantine
 
 }  // namespace
 
-Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock)
+Rejoin::Rejoin(const Config& config, const v1::EpochRecord& record, failover::Form form,
+               const Clock& clock)
     : config_(config),
       record_(record),
+      form_(form),
       clock_(clock),
       bulk_({.url = site_of(config, record.primary()).http,
              .token = read_token(config),
@@ -184,7 +187,10 @@ Rejoin::Report Rejoin::preliminary_report() {
                     record_.primary() + " does not give the loss report of epoch " + epoch,
                     "antipode status " + record_.primary());
     }
-    if ((report.value("old_primary", "") != config_.site && !was_secondary()) ||
+    const bool followed_before =
+        was_secondary() &&
+        (followed() + 1 == record_.epoch() || failover::newest_epoch(record_.cuts()) <= followed());
+    if ((report.value("old_primary", "") != config_.site && !followed_before) ||
         report.value("epoch_ended", uint64_t{0}) + 1 != record_.epoch()) {
         throw Error(Reaction::Stop,
                     operation + " did not end this site's primaryship, but " +
@@ -197,11 +203,17 @@ Rejoin::Report Rejoin::preliminary_report() {
 }
 
 bool Rejoin::was_secondary() const {
+    return form_ == failover::Form::Secondary ||
+           (form_ == failover::Form::Neither && followed() + 1 == record_.epoch());
+}
+
+uint64_t Rejoin::followed() const {
     const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
-    const auto stores = config_.stores();
-    return std::any_of(stores.begin(), stores.end(), [&](const StoreId& store) {
-        return registry.lane(store).finished.epoch + 1 == record_.epoch();
-    });
+    uint64_t epoch = 0;
+    for (const StoreId& store : config_.stores()) {
+        epoch = std::max(epoch, registry.lane(store).finished.epoch);
+    }
+    return epoch;
 }
 
 std::string Rejoin::quarantine(QuarantineProgress& progress, const std::stop_token& stop) {
@@ -238,13 +250,15 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
     const std::string file = failover::kept_path(id, {});
     std::ofstream out = quarantine.create(file);
     std::set<std::string> found;
-    failover::LostRows rows(id, *applied, out, [&](const failover::Loss& loss) {
+    const auto add = [&](const failover::Loss& loss) {
         found.insert(loss.item);
         quarantine.add(loss);
-    });
+    };
+    failover::LostRows rows(id, *applied, out, add);
     if (was_secondary()) {
-        read_own_stream(id, rows, stop);
+        read_own_stream(id, followed(), *end, rows, stop);
     } else {
+        keep_rows_of_claim(id, out, add, stop);
         read_slot(store, *applied, *end, rows, stop);
         note_let_go(id, preliminary, found, quarantine);
     }
@@ -255,14 +269,12 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
 }
 
 /// It has no slot: what came here is in its stream.
-void Rejoin::read_own_stream(const StoreId& store, failover::LostRows& rows,
-                             const std::stop_token& stop) {
-    const v1::LaneCut* const end = failover::find_cut(record_.cuts(), store);
-    const uint64_t ended = record_.epoch() - 1;
-    const Position cut = std::max(failover::position_of(*end), Position{ended, 0, 0});
-    nats::JetStream stream(stream_of(config_, config_.site, ended, "rejoin"));
+void Rejoin::read_own_stream(const StoreId& store, uint64_t epoch, const v1::LaneCut& end,
+                             failover::LostRows& rows, const std::stop_token& stop) {
+    const Position cut = std::max(failover::position_of(end), Position{epoch, 0, 0});
+    nats::JetStream stream(stream_of(config_, config_.site, epoch, "rejoin"));
     if (stream.info().first_sequence > 1 &&
-        !protocol::find_behind(stream, config_.cluster, ended, cut).last) {
+        !protocol::find_behind(stream, config_.cluster, epoch, cut).last) {
         throw Error(Reaction::Stop,
                     "this site's stream does not reach back to where " + store.to_string() +
                         " has ended: which transactions only this site has cannot be told",
@@ -272,6 +284,22 @@ void Rejoin::read_own_stream(const StoreId& store, failover::LostRows& rows,
     failover::add_from_stream(stream, config_.cluster, cut, Lsn{UINT64_MAX}, store, rows, stop);
 }
 
+void Rejoin::keep_rows_of_claim(const StoreId& store, std::ostream& out,
+                                const std::function<void(const failover::Loss&)>& add,
+                                const std::stop_token& stop) {
+    const v1::EpochStart* const chosen = failover::start_of(record_, record_.epoch() - 1);
+    const v1::LaneCut* const end =
+        chosen == nullptr ? nullptr : failover::find_cut(chosen->cuts(), store);
+    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
+    const Position here = registry.lane(store).finished;
+    if (end == nullptr || chosen->primary() == config_.site || here.epoch + 2 != record_.epoch() ||
+        here <= failover::position_of(*end)) {
+        return;
+    }
+    failover::LostRows rows(store, Lsn{end->lsn()}, out, add);
+    read_own_stream(store, here.epoch, *end, rows, stop);
+}
+
 void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::LaneCut& end,
                        failover::LostRows& rows, const std::stop_token& stop) {
     const StoreId id = id_of(store);
@@ -279,12 +307,12 @@ void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::Lan
         store, rows,
         [&](Lsn from) {
             // What the slot let go of was safe on the other site, though not applied: the streams
-            // have it.
-            if (from > applied) {
-                nats::JetStream stream(
-                    stream_of(config_, record_.primary(), end.epoch(), "rejoin"));
-                failover::add_from_stream(stream, config_.cluster, failover::position_of(end), from,
-                                          id, rows, stop);
+            // have it. One that has nothing of this site's log kept nothing of its stream.
+            if (from > applied && applied) {
+                const uint64_t ended = record_.epoch() - 1;
+                const Position cut = std::max(failover::position_of(end), Position{ended, 0, 0});
+                nats::JetStream stream(stream_of(config_, record_.primary(), ended, "rejoin"));
+                failover::add_from_stream(stream, config_.cluster, cut, from, id, rows, stop);
             }
         },
         stop);

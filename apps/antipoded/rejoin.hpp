@@ -15,6 +15,7 @@
 #include "base/synchronized.hpp"
 #include "failover/lost_items.hpp"
 #include "failover/lost_rows.hpp"
+#include "failover/machine.hpp"
 #include "failover/quarantine.hpp"
 #include "protocol/antipode.pb.h"
 
@@ -36,7 +37,9 @@ struct QuarantineProgress {
 /// Nothing writes to the stores, and no half runs. One thread.
 class Rejoin {
   public:
-    Rejoin(const Config& config, const v1::EpochRecord& record, const Clock& clock);
+    /// `form`: that this site had when it was fenced.
+    Rejoin(const Config& config, const v1::EpochRecord& record, failover::Form form,
+           const Clock& clock);
 
     /// Fills the quarantine anew and writes the final loss report. Returns what was kept, for
     /// people. Everything else stays as it is. Items that cannot be read are tried again until all
@@ -58,8 +61,16 @@ class Rejoin {
     Report preliminary_report();
     /// This site was no primary of the ended epoch, but a secondary that got more than the new one.
     bool was_secondary() const;
-    void read_own_stream(const StoreId& store, failover::LostRows& rows,
-                         const std::stop_token& stop);
+    /// The epoch that it followed, as its registry says.
+    uint64_t followed() const;
+    /// What came here of an epoch, behind `end`.
+    void read_own_stream(const StoreId& store, uint64_t epoch, const v1::LaneCut& end,
+                         failover::LostRows& rows, const std::stop_token& stop);
+    /// Of two sites that have claimed one epoch this one was not chosen: what it had got of the
+    /// epoch before, and the other one had not.
+    void keep_rows_of_claim(const StoreId& store, std::ostream& out,
+                            const std::function<void(const failover::Loss&)>& add,
+                            const std::stop_token& stop);
     std::unique_ptr<primary::Inventory> known_before(const PrimaryStores& stores) const;
     void keep_rows(const Config::Database& store, failover::CutSource& cut,
                    failover::Quarantine& quarantine, const std::string& preliminary,
@@ -81,6 +92,7 @@ class Rejoin {
 
     const Config& config_;
     const v1::EpochRecord record_;
+    const failover::Form form_;
     const Clock& clock_;
     http::HttpBulkSource bulk_;
 };

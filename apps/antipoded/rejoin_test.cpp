@@ -40,7 +40,7 @@ class ReturnOfLondon : public testing::Test {
         record_.set_primary("sydney");
         record_.set_operation_id("promote-2");
     }
-    Rejoin rejoin() const { return {config_, record_, clock_}; }
+    Rejoin rejoin() const { return {config_, record_, failover::Form::Neither, clock_}; }
     std::filesystem::path memory() const { return temporary_ / "rejoin.db"; }
     void expect_stops() const {
         try {

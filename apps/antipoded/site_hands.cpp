@@ -14,6 +14,7 @@
 #include "apps/antipoded/expected_loss.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "apps/antipoded/sequence_headroom.hpp"
+#include "apps/antipoded/stand.hpp"
 #include "base/places.hpp"
 #include "failover/handover.hpp"
 #include "primary/database/requirements.hpp"
@@ -218,9 +219,11 @@ std::vector<std::string> SiteHands::differences(const failover::Cuts& cuts) {
     return differences;
 }
 
-void SiteHands::write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half) {
+void SiteHands::write_loss_report(const v1::EpochRecord& record, uint64_t epoch,
+                                  const SecondaryHalf& half) {
     failover::LossReport report =
-        find_expected_loss(config_, half, record.epoch(), record.primary(), clock_);
+        find_expected_loss(config_, half, epoch, record.primary(), clock_);
+    report.epoch = record.epoch();  // that ends, be it a later one of which nothing is here
     report.operation = record.operation_id();
     report.fenced_by = record.fenced_by();
     LossReports::write(config_, record.operation_id(), report.to_json());
@@ -228,8 +231,8 @@ void SiteHands::write_loss_report(const v1::EpochRecord& record, const Secondary
 
 /// Another secondary may have got more than this one: then that is fetched first. True: wait for
 /// it.
-bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record) {
-    const FurtherStream found = find_further_stream(config_, record.epoch(), record.primary());
+bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record, uint64_t epoch) {
+    const FurtherStream found = find_further_stream(config_, epoch, record.primary());
     if (found.site.empty()) {
         return false;
     }
@@ -239,7 +242,7 @@ bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record) {
         return now - elsewhere_since_ < fetching_time;
     }
     spdlog::warn("{} has more of epoch {} than this site: up to {}; it is fetched from there",
-                 found.site, record.epoch(), found.newest.to_string());
+                 found.site, epoch, found.newest.to_string());
     elsewhere_ = found;
     elsewhere_since_ = now;
     return true;
@@ -253,7 +256,7 @@ failover::Hands::Passage SiteHands::take_lease(const v1::EpochRecord& record) {
     return lease_ == nullptr ? Passage{} : lease_->passage(record);
 }
 
-std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
+std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record, uint64_t epoch) {
     const auto half = secondary();
     half->resume_all();
     const auto lanes = half->lanes();
@@ -268,10 +271,10 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
                         "antipode status " + config_.site);
         }
     }
-    if (!is_quiet(cutting_, *half, lanes, quiet_time) || finds_more_elsewhere(record)) {
+    if (!is_quiet(cutting_, *half, lanes, quiet_time) || finds_more_elsewhere(record, epoch)) {
         return std::nullopt;
     }
-    write_loss_report(record, *half);
+    write_loss_report(record, epoch, *half);
     failover::Cuts cuts;
     for (const auto& lane : lanes) {
         v1::LaneCut& cut = *cuts.Add();
@@ -282,6 +285,14 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record) {
         cut.set_lsn(lane.database ? lane.database->lsn.value : 0);
     }
     return cuts;
+}
+
+std::optional<failover::Cuts> SiteHands::end(const v1::EpochRecord& record, const Stand& stand) {
+    return end_where_it_stands(config_, record, stand, clock_);
+}
+
+void SiteHands::stand(const v1::EpochRecord& record, failover::Form form) {
+    stand_as_secondary(config_, record, form, clock_);
 }
 
 Lsn SiteHands::prepare_database(const Config::Database& store) {
@@ -319,7 +330,7 @@ void SiteHands::install_hooks() {
 }
 
 failover::Cuts SiteHands::prepare(const v1::EpochRecord& record) {
-    OldStreams::make_room(config_, record.epoch());
+    OldStreams::make_room(config_, record);
     failover::must_run(fences_.command("before_open_command", config_.failover.before_open_command),
                        fences_.environment(config_.site));
     failover::Cuts starts;
@@ -381,11 +392,11 @@ void SiteHands::shut(const v1::EpochRecord& record) {
     is_shut_ = true;
 }
 
-std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record,
+std::optional<std::string> SiteHands::quarantine(const v1::EpochRecord& record, failover::Form form,
                                                  const std::string& without) {
     progress_.without.with([&](std::string& heard) { heard = without; });
-    auto kept = quarantining_.poll(subject_of(record), [this, record](const auto& stop) {
-        return Rejoin(config_, record, clock_).quarantine(progress_, stop);
+    auto kept = quarantining_.poll(subject_of(record), [this, record, form](const auto& stop) {
+        return Rejoin(config_, record, form, clock_).quarantine(progress_, stop);
     });
     const auto unreadable = progress_.unreadable.copy();
     if (!kept && !unreadable.name.empty()) {
@@ -399,14 +410,14 @@ std::string SiteHands::unreadable() {
     return progress_.unreadable.copy().name;
 }
 
-std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record) {
-    return looking_.poll(subject_of(record), [this, record](const std::stop_token& stop) {
-        return Rejoin(config_, record, clock_).is_kept(stop);
+std::optional<bool> SiteHands::is_kept(const v1::EpochRecord& record, failover::Form form) {
+    return looking_.poll(subject_of(record), [this, record, form](const std::stop_token& stop) {
+        return Rejoin(config_, record, form, clock_).is_kept(stop);
     });
 }
 
 void SiteHands::rewind(const v1::EpochRecord& record) {
-    Rejoin(config_, record, clock_).rewind();
+    Rejoin(config_, record, failover::Form::Neither, clock_).rewind();
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
     OldStreams::make_room(config_, record.epoch());
@@ -453,13 +464,14 @@ std::optional<failover::Hands::Finished> SiteHands::finish(const v1::EpochRecord
 void SiteHands::cross(const v1::EpochRecord& record, const v1::EpochStart& ended,
                       const std::string& detail) {
     Crossing(config_, record, ended, clock_).cross(detail);
+    LossReports::note_nothing_lost(config_, record, clock_);
     failover::must_run(fences_.command("secondary_command", config_.failover.secondary_command),
                        fences_.environment(record.primary()));
     // Nobody takes what this site lacked from it.
     for (uint64_t epoch = ended.epoch() - 1; epoch + 1 < record.epoch(); ++epoch) {
         OldStreams::remove(config_, epoch);
     }
-    OldStreams::make_room(config_, ended.epoch());
+    OldStreams::make_room(config_, record);
 }
 
 }  // namespace antipode

@@ -35,14 +35,16 @@ class SiteHands final : public failover::Hands {
     bool has_reached(const failover::Cuts& cuts) override;
     std::vector<std::string> differences(const failover::Cuts& cuts) override;
     Passage take_lease(const v1::EpochRecord& record) override;
-    std::optional<failover::Cuts> cut(const v1::EpochRecord& record) override;
+    std::optional<failover::Cuts> cut(const v1::EpochRecord& record, uint64_t epoch) override;
+    std::optional<failover::Cuts> end(const v1::EpochRecord& record, const Stand& stand) override;
+    void stand(const v1::EpochRecord& record, failover::Form form) override;
     failover::Cuts prepare(const v1::EpochRecord& record) override;
     std::string open(const v1::EpochRecord& record) override;
     void shut(const v1::EpochRecord& record) override;
-    std::optional<std::string> quarantine(const v1::EpochRecord& record,
+    std::optional<std::string> quarantine(const v1::EpochRecord& record, failover::Form form,
                                           const std::string& without) override;
     std::string unreadable() override;
-    std::optional<bool> is_kept(const v1::EpochRecord& record) override;
+    std::optional<bool> is_kept(const v1::EpochRecord& record, failover::Form form) override;
     void rewind(const v1::EpochRecord& record) override;
     std::optional<Finished> finish(const v1::EpochRecord& record,
                                    const v1::EpochStart& ended) override;
@@ -58,10 +60,11 @@ class SiteHands final : public failover::Hands {
     // Kept by the caller only while it is used: the half ends with its last owner.
     std::shared_ptr<PrimaryHalf> primary() const;
     std::shared_ptr<SecondaryHalf> secondary() const;
-    void write_loss_report(const v1::EpochRecord& record, const SecondaryHalf& half);
+    void write_loss_report(const v1::EpochRecord& record, uint64_t epoch,
+                           const SecondaryHalf& half);
     Lsn prepare_database(const Config::Database& store);
     void install_hooks();
-    bool finds_more_elsewhere(const v1::EpochRecord& record);
+    bool finds_more_elsewhere(const v1::EpochRecord& record, uint64_t epoch);
     void close_fences(const std::function<void()>& close);
     void open_fences(bool command);
     failover::MayOpen may_open() const;

@@ -81,6 +81,10 @@ struct Disk {
     int prepared = 0;
     int preparing = 0;      ///< how often it was tried
     std::vector<int> kept;  ///< in quarantine
+    Form kept_as = Form::Neither;
+    uint64_t crossed = 0;              ///< to the start of this epoch
+    std::vector<Hands::Stand> stands;  ///< that it was promoted in
+    bool is_secondary = false;         ///< it keeps its stores so since then
     /// Of the old primary's lease, when this site is promoted; empty: there is no witness.
     std::string lease_waits;
     std::string lease_proof;
@@ -147,7 +151,7 @@ class FakeHands final : public Hands {
                                             : Passage{false, own_.lease_waits, "wait"};
         });
     }
-    std::optional<Cuts> cut(const v1::EpochRecord&) override {
+    std::optional<Cuts> cut(const v1::EpochRecord&, uint64_t) override {
         return fault_.call([&]() -> std::optional<Cuts> {
             if (own_.stuck) {
                 return std::nullopt;
@@ -155,6 +159,26 @@ class FakeHands final : public Hands {
             Cuts cuts;
             cuts.Add()->set_lsn(own_.rows.size());
             return cuts;
+        });
+    }
+    std::optional<Cuts> end(const v1::EpochRecord&, const Stand& stand) override {
+        return fault_.call([&]() -> std::optional<Cuts> {
+            EXPECT_FALSE(own_.open);
+            EXPECT_EQ(stand.displaced, other_.name);
+            own_.stands.push_back(stand);
+            if (!stand.handoff.empty()) {
+                EXPECT_EQ(own_.rows.size(), stand.handoff[0].lsn());
+                return stand.handoff;
+            }
+            Cuts cuts;
+            cuts.Add()->set_lsn(own_.rows.size());
+            return cuts;
+        });
+    }
+    void stand(const v1::EpochRecord& record, Form) override {
+        fault_.call([&] {
+            EXPECT_EQ(own_.rows.size(), record.cuts(0).lsn());
+            own_.is_secondary = true;
         });
     }
     Cuts prepare(const v1::EpochRecord& record) override {
@@ -179,39 +203,58 @@ class FakeHands final : public Hands {
     void shut(const v1::EpochRecord&) override {
         fault_.call([&] { own_.open = false; });
     }
-    std::optional<std::string> quarantine(const v1::EpochRecord& record,
+    std::optional<std::string> quarantine(const v1::EpochRecord& record, Form form,
                                           const std::string& without) override {
+        own_.kept_as = form;
         return fault_.call([&]() -> std::optional<std::string> {
             EXPECT_FALSE(own_.open);
             if (own_.unreadable != without && !own_.unreadable.empty()) {
                 throw Error(Reaction::Retry, "something cannot be read", "mend it");
             }
-            own_.kept.assign(own_.rows.begin() + static_cast<ptrdiff_t>(record.cuts(0).lsn()),
-                             own_.rows.end());
+            own_.kept = only_here(record);
             return std::optional(std::to_string(own_.kept.size()) + " rows");
         });
     }
     std::string unreadable() override { return own_.unreadable; }
-    std::optional<bool> is_kept(const v1::EpochRecord& record) override {
-        return fault_.call([&] {
-            return std::optional(own_.rows.size() == record.cuts(0).lsn() + own_.kept.size());
-        });
+    std::optional<bool> is_kept(const v1::EpochRecord& record, Form) override {
+        return fault_.call(
+            [&] { return std::optional(only_here(record).size() == own_.kept.size()); });
     }
     void rewind(const v1::EpochRecord& record) override {
         fault_.call([&] {
             EXPECT_FALSE(own_.open);
-            own_.rows.resize(record.cuts(0).lsn());
+            own_.rows = of_cut(record);
         });
     }
 
     std::optional<Finished> finish(const v1::EpochRecord&, const v1::EpochStart& ended) override {
-        EXPECT_EQ(ended.from(), "paris") << "there is no third site";
-        return Finished{};
+        return Finished{ended.from() != "paris" && own_.rows.size() > ended.cuts(0).lsn(), {}};
     }
-    void cross(const v1::EpochRecord&, const v1::EpochStart&, const std::string&) override {}
+    /// Compares.
+    void cross(const v1::EpochRecord& record, const v1::EpochStart& ended,
+               const std::string&) override {
+        EXPECT_FALSE(own_.open);
+        own_.crossed = ended.epoch();
+        if (ended.from() != "paris") {
+            own_.rows = other_.rows;
+            own_.rows.resize(record.starts(0).lsn());
+        }
+    }
 
   private:
     void open_own();
+    /// What the new primary had when the epoch began.
+    std::vector<int> of_cut(const v1::EpochRecord& record) const {
+        return {other_.rows.begin(),
+                other_.rows.begin() + static_cast<ptrdiff_t>(record.cuts(0).lsn())};
+    }
+    std::vector<int> only_here(const v1::EpochRecord& record) const {
+        const std::vector<int> cut = of_cut(record);
+        std::vector<int> rows;
+        std::copy_if(own_.rows.begin(), own_.rows.end(), std::back_inserter(rows),
+                     [&](int row) { return std::find(cut.begin(), cut.end(), row) == cut.end(); });
+        return rows;
+    }
     World& world_;
     Disk& own_;
     Disk& other_;
@@ -308,6 +351,16 @@ struct World {
         conductor.act();
     }
 
+    void turn_of_london() {
+        application();
+        step(london_process, london, sydney, london_fault, [&] { start_london(); });
+        clock.advance(std::chrono::milliseconds(50));
+    }
+    void turn_of_sydney() {
+        application();
+        step(sydney_process, sydney, london, sydney_fault, [&] { start_sydney(); });
+        clock.advance(std::chrono::milliseconds(50));
+    }
     void turn() {
         application();
         step(london_process, london, sydney, london_fault, [&] { start_london(); });
