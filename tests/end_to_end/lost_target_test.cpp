@@ -63,10 +63,12 @@ class LostTarget : public testing::Test {
             london().antipode({"preflight", "--to", "london", "--mode", "failover"});
         EXPECT_EQ(preflight.status, 0) << preflight.output;
         EXPECT_THAT(preflight.output, HasSubstr("london has handed over to sydney"));
-        const CommandResult unsure = london().antipode({"promote", "london", "--yes"});
+        const CommandResult unsure =
+            london().antipode({"promote", "london", "--confirm", "london"});
         EXPECT_EQ(unsure.status, 2) << unsure.error;
-        const CommandResult done = london().antipode(
-            {"promote", "london", "--yes", "-o", "json", "--fenced-by", "it burnt down"});
+        const CommandResult done =
+            london().antipode({"promote", "london", "--confirm", "london", "-o", "json",
+                               "--fenced-by", "it burnt down"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
         promotion_ = value_of(done.output, ".operation");
         EXPECT_EQ(value_of(done.output, ".epoch"), "3");
@@ -189,8 +191,8 @@ class LostTargetOfThree : public testing::Test {
     }
     Site& tokyo() { return *pair_.third; }
     void promote(Site& site) {
-        const CommandResult done =
-            site.antipode({"promote", site.name, "--yes", "--fenced-by", "all others are off"});
+        const CommandResult done = site.antipode(
+            {"promote", site.name, "--confirm", site.name, "--fenced-by", "all others are off"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
         EXPECT_EQ(pair_.open_site(), &site);
         EXPECT_EQ(site.status(".epoch"), "3");
@@ -261,8 +263,8 @@ TEST(TwoClaims, OneOfThemIsChosenAndTheOtherKeepsWhatItAloneHas) {
             return site.antipode({"preflight", "--to", site.name, "--mode", "failover"}).status ==
                    0;
         })) << pair.describe();
-        const CommandResult done =
-            site.antipode({"promote", site.name, "--yes", "--fenced-by", "all others are off"});
+        const CommandResult done = site.antipode(
+            {"promote", site.name, "--confirm", site.name, "--fenced-by", "all others are off"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
     };
     lose(sydney);
