@@ -120,6 +120,28 @@ void promote_and_return(Stage& stage) {
     switch_over(stage);
 }
 
+/// Behind the point of no return, before or behind its opening, the target is lost for good: the
+/// old primary takes its own place again.
+void lose_target(Stage& stage) {
+    Site& from = stage.primary();
+    Site& to = stage.mirror();
+    must_be_ready(to, "switchover");
+    const size_t begun = lines_of(journal_of(from));
+    test::Process command = from.begin({"switchover", "--to", to.name, "--yes"});
+    // Fencing, capturing, handed-off, confirming, committing.
+    const bool committed =
+        test::eventually([&] { return lines_of(journal_of(from)) >= begun + 5; }, 60s);
+    if (!committed) {
+        throw std::runtime_error("the switchover does not commit: " + stage.describe());
+    }
+    if (stage.chance.one_in(2)) {
+        stage.load(1);
+    }
+    lose_primary(stage, to);
+    command.kill();
+    return_lost_target(stage, promote(stage, to, from));
+}
+
 }  // namespace
 
 std::vector<Fault> primary_faults() {
@@ -130,6 +152,8 @@ std::vector<Fault> primary_faults() {
          switch_over_and_kill},
         {"switchover-cut", "the same; the line is cut in the middle", Need::Nothing,
          switch_over_and_cut},
+        {"lost-target", "a switchover whose target is lost for good; its old primary is promoted",
+         Need::Nothing, lose_target},
         {"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
          Need::Nothing, promote_and_return},
     };

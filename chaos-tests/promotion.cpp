@@ -236,4 +236,36 @@ void return_old_primary(Stage& stage, const Promotion& promotion,
                  promotion.old.name + " was to be killed, and was not");
 }
 
+void return_lost_target(Stage& stage, const Promotion& promotion) {
+    Site& target = promotion.old;
+    target.nats.start();
+    target.postgres.start();
+    target.start();
+    const auto state = [&] { return target.status(".failover.state").value_or(""); };
+    const bool settled = test::eventually(
+        [&] {
+            return state() == "quarantined" ||
+                   (state() == "following" &&
+                    target.status(".epoch") == promotion.to.status(".epoch"));
+        },
+        60s);
+    if (!settled) {
+        throw std::runtime_error(target.name + " does not come back: " + stage.describe());
+    }
+    stage.expect_refusal(target);
+    if (state() == "quarantined") {
+        check_what_is_kept(stage, promotion);
+        stage.load(Stage::writers);
+        rejoin(stage, promotion, false);
+        return;
+    }
+    const auto report = nlohmann::json::parse(await_final_report(promotion));
+    stage.expect(report.at("known_lost") == 0, Invariant::Stated,
+                 "a target that follows at once has lost something: " + report.dump());
+    Loss loss = stage.history.losses().at(promotion.loss);
+    loss.exactly.emplace();
+    loss.returned_us = now_us();
+    stage.history.learn(promotion.loss, loss);
+}
+
 }  // namespace antipode::chaos

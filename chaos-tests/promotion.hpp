@@ -44,5 +44,7 @@ Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
 /// `tracer`: kills its daemon on the way, once; empty: it may die between two steps.
 void return_old_primary(Stage& stage, const Promotion& promotion,
                         const std::vector<std::string>& tracer = {});
+/// The same of a site that was to become the primary: if it never opened it may have nothing.
+void return_lost_target(Stage& stage, const Promotion& promotion);
 
 }  // namespace antipode::chaos
