@@ -96,6 +96,8 @@ const char* name_of(Invariant invariant) {
             return "the stated loss is the actual one";
         case Invariant::NumbersOnce:
             return "no number is given out twice";
+        case Invariant::Clean:
+            return "nothing is left behind";
     }
     return "";
 }

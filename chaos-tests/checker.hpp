@@ -48,6 +48,7 @@ enum class Invariant {
     Kept,
     Stated,
     NumbersOnce,
+    Clean,
 };
 const char* name_of(Invariant invariant);
 

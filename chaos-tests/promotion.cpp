@@ -16,7 +16,9 @@ Loss read_loss(const std::string& text) {
     const auto report = nlohmann::json::parse(text).at("loss");
     Loss loss;
     loss.old_primary = report.at("old_primary");
-    loss.unknown_since_us = report.at("unknown_since_us");
+    // Nothing has come of an epoch that had just begun: then it knows nothing.
+    const auto& since = report.at("unknown_since_us");
+    loss.unknown_since_us = since.is_null() ? 0 : since.get<int64_t>();
     for (const auto& item : report.at("losses")) {
         if (item.at("item").is_string()) {
             loss.named.insert(item.at("item").get<std::string>());

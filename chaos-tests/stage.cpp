@@ -14,6 +14,25 @@ constexpr milliseconds most_hold = 4s;
 /// Longer than a lease (15 s), the patience of a switchover (20 s), and what a broker waits.
 constexpr milliseconds longest_wait = 22s;
 
+size_t descriptors_of(Site& site) {
+    const std::filesystem::path all = "/proc/" + std::to_string(site.daemon().pid()) + "/fd";
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(all), {}));
+}
+
+/// What was to become a file, or a pack.
+std::vector<std::string> half_contents(const Site& site) {
+    std::vector<std::string> names;
+    for (const auto& root : {site.files_root, site.git_root}) {
+        const auto incoming = root / ".antipode" / "incoming";
+        if (std::filesystem::exists(incoming)) {
+            for (const auto& entry : std::filesystem::directory_iterator(incoming)) {
+                names.push_back(entry.path().string());
+            }
+        }
+    }
+    return names;
+}
+
 void append(Violations& to, Violations more) {
     to.insert(to.end(), more.begin(), more.end());
 }
@@ -39,6 +58,7 @@ Stage::Stage(uint64_t seed, const Ground& ground)
         }
     }
     for (Site* site : sites.all()) {
+        descriptors_[site->name] = descriptors_of(*site);
         readers_.push_back(std::make_unique<Reader>(sites, history, *site));
         readers_.back()->start();
     }
@@ -238,6 +258,9 @@ Violations Stage::compare_at_the_end() {
     append(found, checker.check_kept(here));
     append(found, Checker::check_references(here));
     append(found, checker.check_transactions(here));
+    for (Site* site : sites.all()) {
+        expect_clean(*site);
+    }
     append(found, take());
     for (const auto& reader : readers_) {
         reader->stop();
@@ -283,6 +306,29 @@ Violations Stage::verify(const Site& follower) {
         found.push_back({Invariant::NoFalseAlarm, failures});
     }
     return found;
+}
+
+void Stage::expect_clean(Site& site) {
+    constexpr size_t most_more = 40;  // what it has at hand differs from moment to moment
+    const auto is_clean = [&] {
+        return half_contents(site).empty() &&
+               descriptors_of(site) <= descriptors_.at(site.name) + most_more;
+    };
+    const bool clean = test::eventually(is_clean, most_recovery);
+    std::string left;
+    for (const std::string& name : clean ? std::vector<std::string>{} : half_contents(site)) {
+        left += " " + name;
+    }
+    expect(clean, Invariant::Clean,
+           site.name + " has " + std::to_string(descriptors_of(site)) + " descriptors, " +
+               std::to_string(descriptors_.at(site.name)) + " at first; left:" + left);
+    const auto token = site.directory / "token";
+    if (std::filesystem::exists(token)) {
+        const std::string log = test::read_file(site.directory / "antipoded.log");
+        const std::string secret = test::read_file(token);
+        expect(log.find(secret.substr(0, secret.find('\n'))) == std::string::npos, Invariant::Clean,
+               "the log of " + site.name + " shows its token");
+    }
 }
 
 Reader::Seen Stage::seen() const {

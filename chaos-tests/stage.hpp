@@ -86,10 +86,13 @@ class Stage {
     void ask_of_history();
     Violations compare_with(const Site& follower, const View& here, const Checker& checker);
     Violations verify(const Site& follower);
+    /// No half contents, no descriptors, no secrets in the log.
+    void expect_clean(Site& site);
     Violations look_of_readers() const;
     const uint64_t seed_;
     int recoveries_ = 0;
     std::map<Invariant, int> asked_;
+    std::map<std::string, size_t> descriptors_;  ///< of each site's daemon, once it was equal
     std::optional<std::string> missed_;
     std::vector<std::unique_ptr<Reader>> readers_;
     Violations found_;

@@ -26,6 +26,7 @@ constexpr Invariant all_invariants[] = {
     Invariant::Kept,
     Invariant::Stated,
     Invariant::NumbersOnce,
+    Invariant::Clean,
 };
 
 std::string text_of(const Violations& violations) {
