@@ -54,15 +54,20 @@ void Repair::step(const std::stop_token& stop) {
 void Repair::look_again(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
                         const std::stop_token& stop) {
     const SteadyTime begun = clock_.steady_now();
-    schedule.due = begun + Backoff::after(++schedule.tries, first_retry, slowest_retry);
+    const bool asks = begun >= schedule.ask_due;
+    if (asks) {
+        schedule.ask_due = begun + Backoff::after(++schedule.tries, first_retry, slowest_retry);
+    }
+    schedule.due = schedule.ask_due;
     const auto before = schedule.lasting;
-    mend(store, gap, schedule, stop);
-    if (before && schedule.lasting && schedule.lasting->size() < before->size()) {
-        // What was asked for comes: the rest is looked for soon. But a look reads the whole
+    mend(store, gap, schedule, asks, stop);
+    const bool comes = before && schedule.lasting && schedule.lasting->size() < before->size();
+    if (asks || comes) {
+        // What was asked for comes, most likely: it is looked for soon. But a look reads the whole
         // inventory, which must not be most of what the primary does.
-        schedule.tries = 0;
         const SteadyTime ended = clock_.steady_now();
-        schedule.due = ended + std::max<SteadyTime::duration>(first_retry, 4 * (ended - begun));
+        schedule.due = std::min(
+            schedule.due, ended + std::max<SteadyTime::duration>(first_retry, 4 * (ended - begun)));
     }
 }
 
@@ -111,8 +116,11 @@ void Repair::ask_for_due_items() {
     }
 }
 
-void Repair::mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+void Repair::mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule, bool asks,
                   const std::stop_token& stop) {
+    if (store.kind == StoreKind::Database && !asks) {
+        return;
+    }
     if (store.kind == StoreKind::Database) {
         v1::Want want;
         want.set_site(site_);
@@ -140,8 +148,10 @@ void Repair::mend(const StoreId& store, const Registry::Gap& gap, Schedule& sche
             registry_.mend_gap(store, gap.at);
         }
     }
-    ask_for(store, differing.missing);
-    ask_for(store, differing.surplus);
+    if (asks) {
+        ask_for(store, differing.missing);
+        ask_for(store, differing.surplus);
+    }
 }
 
 void Repair::ask_for(const StoreId& store, const std::vector<std::string>& items) {

@@ -48,7 +48,8 @@ class Repair {
     };
     struct Schedule {
         unsigned tries = 0;
-        SteadyTime due{};
+        SteadyTime due{};      ///< the next look
+        SteadyTime ask_due{};  ///< not before, what differs is asked for once more
         /// What differed at the first look behind the gap before `looked_behind`, and did at each
         /// later one. Nothing else can be missing: the rest was equal, and what came since has its
         /// events behind the gap. nullopt: there was no such look, or too much differed.
@@ -63,7 +64,7 @@ class Repair {
                          Schedule& schedule);
     void look_again(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
                     const std::stop_token& stop);
-    void mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+    void mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule, bool asks,
               const std::stop_token& stop);
     void ask_for(const StoreId& store, const std::vector<std::string>& items);
     void send(const StoreId& store, const std::vector<std::string>& items,

@@ -128,21 +128,25 @@ std::set<StoreId> Crossing::all() const {
     return {stores.begin(), stores.end()};
 }
 
-std::string Crossing::to_text(const std::set<StoreId>& to_compare) {
+std::string Crossing::name_of_end() const {
+    return " (where epoch " + std::to_string(ended_.epoch()) + " begins)";
+}
+
+std::string Crossing::to_text(const std::set<StoreId>& to_compare) const {
     if (to_compare.empty()) {
-        return nothing_to_compare;
+        return std::string(nothing_to_compare) + name_of_end();
     }
     std::string text = to_be_compared;
     for (const StoreId& store : to_compare) {
         text += " " + store.to_string();
     }
-    return text;
+    return text + name_of_end();
 }
 
 void Crossing::cross(const std::string& text) const {
-    // Another epoch may have begun since it was written.
-    const bool joins = record_.epoch() == ended_.epoch() &&
-                       (text == nothing_to_compare || text.starts_with(to_be_compared));
+    // Another epoch may have begun since it was written, and the one before have another end.
+    const bool joins = record_.epoch() == ended_.epoch() && text.ends_with(name_of_end()) &&
+                       (text.starts_with(nothing_to_compare) || text.starts_with(to_be_compared));
     const auto compares = [&](const StoreId& store) {
         return !joins || (text + " ").find(" " + store.to_string() + " ") != std::string::npos;
     };

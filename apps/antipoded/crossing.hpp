@@ -30,13 +30,14 @@ class Crossing {
     /// The same of a site that did not see how the epoch has ended: all.
     std::set<StoreId> all() const;
 
-    /// For the journal, and for people.
-    static std::string to_text(const std::set<StoreId>& to_compare);
+    /// For the journal, and for people; of this end alone.
+    std::string to_text(const std::set<StoreId>& to_compare) const;
     /// Every store stands where the new epoch begins; `text`: which of them are to be compared. No
     /// half runs. May run again. Throws Error: Retry; Stop (an operator is needed).
     void cross(const std::string& text) const;
 
   private:
+    std::string name_of_end() const;
     bool handed_over() const { return ended_.fenced_by().empty(); }
     std::string items_beyond(const secondary::Registry& registry, const StoreId& store,
                              const Position& end, const std::stop_token& stop) const;

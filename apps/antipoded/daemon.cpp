@@ -200,10 +200,11 @@ bool Daemon::take_role() {
     }
     const failover::Half wanted = conductor_.half();
     const uint64_t epoch = conductor_.epoch();
-    const bool ends = conductor_.ending().has_value();
+    const auto ended = conductor_.ending();
+    const uint64_t end = ended ? ended->epoch() : 0;
     const bool reads_as_before =
-        ends || wanted != failover::Half::Secondary || running_stream_ == stream_to_read();
-    const bool same = epoch == running_epoch_ && ends == running_ends_ && reads_as_before;
+        ended || wanted != failover::Half::Secondary || running_stream_ == stream_to_read();
+    const bool same = epoch == running_epoch_ && end == running_end_ && reads_as_before;
     if (wanted == running_ && (same || wanted == failover::Half::None)) {
         return true;
     }
@@ -239,7 +240,7 @@ bool Daemon::take_role() {
     }
     running_ = wanted;
     running_epoch_ = epoch;
-    running_ends_ = ends;
+    running_end_ = end;
     std::scoped_lock lock(mutex_);
     half_ = std::move(fresh);
     return true;

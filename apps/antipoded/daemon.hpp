@@ -76,7 +76,7 @@ class Daemon {
     OldStreams old_streams_;  ///< of the worker that exchanges reports
     failover::Half running_ = failover::Half::None;
     uint64_t running_epoch_ = 0;
-    bool running_ends_ = false;
+    uint64_t running_end_ = 0;    ///< the epoch with whose beginning what it reads ends; 0: none
     std::string running_stream_;  ///< a secondary's upstream
 
     mutable std::mutex mutex_;

@@ -73,7 +73,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
                              RuntimeLimits& limits, const Clock& clock)
     : config_(config),
       epoch_(epoch),
-      ends_(upstream.ended.has_value()),
+      end_(upstream.ended ? upstream.ended->epoch() : 0),
       clock_(clock),
       limits_(limits),
       ids_(config.stores()),
@@ -148,7 +148,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
 
 /// Commits on the primary may wait for it.
 void SecondaryHalf::tell_safe(const secondary::Safe& safe) {
-    if (ends_) {
+    if (end_ != 0) {
         return;  // the next epoch's primary has a log of its own
     }
     v1::SiteReport report;
@@ -170,7 +170,7 @@ void SecondaryHalf::start_workers() {
         secondary::DatabaseApply& apply = store->apply();
         workers_.add("apply " + apply.store().to_string(),
                      [&](const std::stop_token& stop, Worker::Progress progress) {
-                         if (ends_ && !apply.position().copied) {
+                         if (end_ != 0 && !apply.position().copied) {
                              throw Error(Reaction::Stop,
                                          apply.store().to_string() +
                                              " was still being copied when the primary changed",
@@ -219,7 +219,7 @@ void SecondaryHalf::start_workers() {
     workers_.add("requests", [this](const std::stop_token& stop, Worker::Progress progress) {
         run_requests(stop, progress);
     });
-    if (!ends_) {
+    if (end_ == 0) {
         start_work_with_primary();
     }
 }

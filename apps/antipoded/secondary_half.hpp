@@ -81,6 +81,8 @@ class SecondaryHalf final : public Half {
     void resume_all();
     /// Of an epoch that has ended: everything of the lane that is before its end is applied.
     bool has_ended(const StoreId& store) const { return receiver_.has_ended(store); }
+    /// The epoch with whose beginning that is; 0: what it reads has not ended.
+    uint64_t end() const { return end_; }
     std::set<StoreId> paused() const { return pauses_.stores(); }
 
   private:
@@ -121,7 +123,7 @@ class SecondaryHalf final : public Half {
 
     const Config& config_;
     const uint64_t epoch_;
-    const bool ends_;
+    const uint64_t end_;  ///< as end()
     const Clock& clock_;
     RuntimeLimits& limits_;
     const std::vector<StoreId> ids_;

@@ -6,6 +6,7 @@
 #include "adapters/postgres/sequence_headroom.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "base/digest.hpp"
+#include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/words.hpp"
 #include "failover/durable.hpp"
@@ -84,6 +85,20 @@ void add_to_report(const Config& config, const std::string& operation, const Jso
     }
 }
 
+/// Behind the point of no return no sequence is worth that writes stay closed: what may not be read
+/// is left, and named.
+Json plan_for(const Config::Database& store, const std::string& application) {
+    try {
+        return to_json(postgres::plan_headroom(store.url, application, store.sequence_headroom));
+    } catch (const Error& error) {
+        if (error.reaction() != Reaction::Stop) {
+            throw;
+        }
+        return {{"moves", Json::array()},
+                {"left", Json::array({{{"sequence", "all of them"}, {"why", error.what()}}})}};
+    }
+}
+
 }  // namespace
 
 void make_sequence_headroom(const Config& config, const std::string& operation) {
@@ -98,8 +113,7 @@ void make_sequence_headroom(const Config& config, const std::string& operation) 
         const std::string application =
             "antipode " + config.cluster + " " + config.site + " " + store.name + " sequences";
         if (!plans["stores"].contains(id)) {
-            plans["stores"][id] =
-                to_json(postgres::plan_headroom(store.url, application, store.sequence_headroom));
+            plans["stores"][id] = plan_for(store, application);
             failover::replace_durably(file, text_of(plans));
         }
         const Json& plan = plans["stores"][id];

@@ -257,6 +257,7 @@ failover::Hands::Passage SiteHands::take_lease(const v1::EpochRecord& record) {
 }
 
 std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record, uint64_t epoch) {
+    not_beyond_ = 0;  // what comes from now on is not held back by an end
     const auto half = secondary();
     half->resume_all();
     const auto lanes = half->lanes();
@@ -435,9 +436,12 @@ std::optional<failover::Hands::Finished> SiteHands::finish(const v1::EpochRecord
         not_beyond_ = record.epoch();
     }
     if (record.epoch() != ended.epoch()) {
-        return Finished{false, Crossing::to_text(crossing.all())};
+        return Finished{false, crossing.to_text(crossing.all())};
     }
     const auto half = secondary();
+    if (half->end() != ended.epoch()) {
+        return std::nullopt;  // it reads to another end, and makes place for one that does not
+    }
     const auto lacking = crossing.incomplete(*half);
     for (const StoreId& store : half->paused()) {
         if (lacking.contains(store)) {
@@ -456,7 +460,7 @@ std::optional<failover::Hands::Finished> SiteHands::finish(const v1::EpochRecord
             return Finished{true, "this site has " + rows + " that " + record.primary() +
                                       " never got"};  // of a session that had not ended yet
         }
-        return Finished{false, Crossing::to_text(lacking)};
+        return Finished{false, crossing.to_text(lacking)};
     }
     return std::nullopt;
 }
