@@ -268,14 +268,6 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
     here()->record({&kept, 1});
 }
 
-void Rejoin::throw_not_whole(const StoreId& store, uint64_t epoch) const {
-    throw Error(Reaction::Stop,
-                "this site's stream of epoch " + std::to_string(epoch) + " does not hold all of " +
-                    store.to_string() + " that it had beyond " + record_.primary() +
-                    ": which transactions only this site has cannot be told",
-                "keep a copy of what you need and empty this site (docs/runbooks/old-primary.md)");
-}
-
 /// It has no slot: what came here is in its streams. What it had not itself written to one of them
 /// nobody can tell any more once it is overwritten.
 void Rejoin::read_own_streams(const StoreId& store, const std::vector<failover::LostPart>& parts,
@@ -284,7 +276,13 @@ void Rejoin::read_own_streams(const StoreId& store, const std::vector<failover::
         const uint64_t epoch = part.after.epoch;
         nats::JetStream stream(stream_of(config_, config_.site, epoch, "rejoin"));
         if (!failover::has_part(stream, config_.cluster, part)) {
-            throw_not_whole(store, epoch);
+            throw Error(Reaction::Stop,
+                        "this site's stream of epoch " + std::to_string(epoch) +
+                            " does not hold all of " + store.to_string() + " that it had beyond " +
+                            record_.primary() +
+                            ": which transactions only this site has cannot be told",
+                        "keep a copy of what you need and empty this site "
+                        "(docs/runbooks/old-primary.md)");
         }
         failover::LostRows rows(store, part.applied, out, add);
         failover::add_from_stream(stream, config_.cluster, part.after, Lsn{UINT64_MAX}, store, rows,
@@ -323,9 +321,7 @@ void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::Lan
         [&](Lsn from) {
             // What the slot let go of was safe on the other site, though not applied: the streams
             // have it. One that has nothing of this site's log kept nothing of its stream.
-            if (!applied) {
-                read_published(id, from, end, rows, stop);
-            } else if (from > applied) {
+            if (from > applied && applied) {
                 const uint64_t ended = record_.epoch() - 1;
                 const Position cut = std::max(failover::position_of(end), Position{ended, 0, 0});
                 nats::JetStream stream(stream_of(config_, record_.primary(), ended, "rejoin"));
@@ -333,25 +329,6 @@ void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::Lan
             }
         },
         stop);
-}
-
-/// The new primary never followed this site, whose slot may have waited for nobody.
-void Rejoin::read_published(const StoreId& store, Lsn before, const v1::LaneCut& end,
-                            failover::LostRows& rows, const std::stop_token& stop) {
-    const uint64_t epoch = record_.epoch() - 1;
-    const v1::EpochStart* const chosen = failover::start_of(record_, epoch);
-    const bool is_other = chosen != nullptr && chosen->primary() != config_.site;
-    Position after{epoch, 0, 0};
-    // Of two that have claimed one epoch each has counted by itself.
-    after = is_other ? after : std::max(after, failover::position_of(end));
-    const primary::Inventory inventory(config_.state_dir / "inventory.db");
-    // It is not there yet where nothing was published.
-    nats::JetStream stream(own_stream(config_, epoch, true, "rejoin"));
-    const failover::LostPart published{after, {}, inventory.recorded_through()};
-    if (!failover::has_part(stream, config_.cluster, published)) {
-        throw_not_whole(store, epoch);
-    }
-    failover::add_from_stream(stream, config_.cluster, after, before, store, rows, stop);
 }
 
 void Rejoin::read_rows(const Config::Database& store, failover::LostRows& rows,

@@ -79,10 +79,6 @@ class Rejoin {
                    const std::stop_token& stop);
     void read_slot(const Config::Database& store, Lsn applied, const v1::LaneCut& end,
                    failover::LostRows& rows, const std::stop_token& stop);
-    /// What this site has published, as far as it commits below `before`.
-    void read_published(const StoreId& store, Lsn before, const v1::LaneCut& end,
-                        failover::LostRows& rows, const std::stop_token& stop);
-    [[noreturn]] void throw_not_whole(const StoreId& store, uint64_t epoch) const;
     void read_rows(const Config::Database& store, failover::LostRows& rows,
                    const std::function<void(Lsn from)>& begins, const std::stop_token& stop);
     void keep_items(failover::CutSource& cut, failover::Quarantine& quarantine,

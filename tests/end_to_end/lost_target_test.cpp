@@ -302,37 +302,6 @@ TEST(TwoClaims, OneOfThemIsChosenAndTheOtherKeepsWhatItAloneHas) {
                 HasSubstr("of tokyo"));
 }
 
-/// The one that follows nobody yet takes the place of the one that was promoted, whose slot has
-/// waited for nobody.
-TEST_F(LostTarget, ThatWasPromotedBeforeKeepsAllThatItTook) {
-    lose(london());
-    const auto promote = [&](Site& site) {
-        const CommandResult done = site.antipode(
-            {"promote", site.name, "--confirm", site.name, "--fenced-by", "the other one is off"});
-        ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
-    };
-    ASSERT_NO_FATAL_FAILURE(promote(sydney()));
-    app(sydney(), "INSERT INTO uploads VALUES (500, 'of sydney', 'of sydney')");
-    const std::string behind = "SELECT confirmed_flush_lsn >= '" +
-                               sydney().sql("SELECT pg_current_wal_flush_lsn()") +
-                               "' FROM pg_replication_slots WHERE NOT temporary";
-    ASSERT_TRUE(eventually([&] {
-        app(sydney(), "UPDATE uploads SET note = note || '.' WHERE id = 500");
-        return sydney().sql(behind) == "t";
-    })) << "the slot waits: "
-        << sydney().sql(behind);
-    bring_back(london());
-    ASSERT_TRUE(Pair::awaits(london(), "quarantined")) << pair_.describe();
-    lose(sydney());
-    ASSERT_NO_FATAL_FAILURE(promote(london()));
-    bring_back(sydney());
-    ASSERT_TRUE(Pair::awaits(sydney(), "quarantined")) << pair_.describe();
-    EXPECT_THAT(must_run({"sh", "-c",
-                          "cat " + (sydney().directory / "state/quarantine").string() +
-                              "/*/database/app.jsonl"}),
-                HasSubstr("\"of sydney\""));
-}
-
 /// tokyo has never followed sydney, and takes its place with less than sydney had from london.
 TEST(PromotedWithLess, TheSiteThatWasPromotedBeforeKeepsAlsoWhatItHadWhenItWas) {
     Pair pair("", Pair::Daemons::Superusers, "tokyo");
