@@ -111,12 +111,11 @@ std::string Lease::name_of_step(size_t place) const {
 /// A secondary promises for itself alone; a primary is promised by the others.
 bool Lease::concerns(const Place& place, const LeaseWish& wish) {
     switch (wish.kind) {
-        case LeaseWish::Kind::Nothing:
-            return place.kind == Kind::Witness;
         case LeaseWish::Kind::Hold:
             return place.kind != Kind::Own;
         case LeaseWish::Kind::Follow:
             return true;
+        case LeaseWish::Kind::Nothing:
         case LeaseWish::Kind::Claim:
         case LeaseWish::Kind::Seize:
             return place.kind != Kind::Other;
@@ -161,8 +160,16 @@ void Lease::step(size_t index) {
 
 void Lease::act(Place& place, const LeaseWish& wish) {
     switch (wish.kind) {
-        case LeaseWish::Kind::Nothing:
-            return place.at.look();
+        case LeaseWish::Kind::Nothing: {
+            place.at.look();
+            // One of a later epoch is of a claim that was given up, and whose primary cannot renew.
+            // One of an earlier epoch is waited for until it runs out: writes may be open still.
+            const auto& lease = place.at.record();
+            if (lease && lease->epoch() > wish.of_record) {
+                place.at.give_back(wish.primary, wish.of_record);
+            }
+            return;
+        }
         case LeaseWish::Kind::Follow:
             if (only_looks(place, wish)) {
                 place.due = clock_.boot_now() + options_.times.renewal;

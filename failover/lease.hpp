@@ -20,7 +20,7 @@ namespace antipode::failover {
 /// What a site wants of the lease, as it stands in the change of the primary.
 struct LeaseWish {
     enum class Kind {
-        Nothing,  ///< it neither has writes open nor is about to
+        Nothing,  ///< it neither has writes open nor is about to: gives back what it has claimed
         Follow,   ///< a secondary: watches, gives back what it has claimed, and sees with whom it
                   ///< could hold it
         Hold,     ///< the primary of `epoch`: renews

@@ -296,6 +296,42 @@ TEST_F(OfTwo, WhatAPromotionThatIsGivenUpHasTakenGoesBack) {
     EXPECT_TRUE(london.holds());
 }
 
+/// Neither is a secondary: what they have claimed would keep the primary from renewing for good.
+TEST_F(OfTwo, WhatASiteThatIsFencedHasClaimedGoesBackToo) {
+    const v1::EpochRecord second = promoted(2, "sydney", "london");
+    for (const State state : {State::Fenced, State::Quarantined}) {
+        SCOPED_TRACE(to_string(state));
+        london.be(state, 2, second);
+        const bool meant_open = london.file()->meant_open;
+        sydney.be(State::Serving, 2, second);
+        go(2s);
+        ASSERT_EQ(at("london").holder(), "sydney") << "sydney counts it in";
+        v1::EpochRecord claim = second;
+        claim.set_state(record_state::promoting);
+        claim.set_target("london");
+        london.be(state, 2, claim);
+        go(30s);
+        ASSERT_EQ(at("").epoch(), 3U);
+        ASSERT_EQ(at("london").epoch(), 3U);
+        ASSERT_FALSE(sydney.holds());
+        london.be(state, 2, second);
+        go(7s);
+        EXPECT_EQ(at("").holder(), "sydney");
+        EXPECT_EQ(at("london").holder(), "sydney");
+        EXPECT_EQ(at("").epoch(), 2U);
+        EXPECT_TRUE(sydney.holds());
+        EXPECT_EQ(london.file()->meant_open, meant_open) << "whether its fences hold is not known";
+    }
+}
+
+/// It may have writes open until then.
+TEST_F(OfTwo, ALeaseOfTheEpochBeforeIsNotGivenAwayBeforeItRunsOut) {
+    london.be(State::Fenced, 2, promoted(2, "sydney", "london"));
+    go(2s);
+    EXPECT_EQ(at("").holder(), "london");
+    EXPECT_EQ(at("").epoch(), 1U);
+}
+
 TEST_F(OfTwo, AHandoverTakesItAtOnce) {
     const v1::EpochRecord second = serving(2, "sydney");
     london.be(State::Yielding, 2, second);

@@ -1,11 +1,14 @@
 #include "failover/lost_rows.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "failover/epoch.hpp"
+#include "failover/handover.hpp"
 #include "failover/quarantine.hpp"
 #include "primary/database/transaction_cutter.hpp"
 #include "protocol/message.hpp"
@@ -233,6 +236,56 @@ void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
     cutter.flush(events);
     take();
     source.stop();
+}
+
+std::vector<LostPart> lost_parts(const v1::EpochRecord& record, const StoreId& store,
+                                 const Position& here) {
+    const auto start = [&](uint64_t epoch) -> const v1::LaneCut& {
+        const v1::EpochStart* const begun = start_of(record, epoch);
+        const v1::LaneCut* const cut =
+            epoch == record.epoch() ? find_cut(record.cuts(), store)
+                                    : (begun == nullptr ? nullptr : find_cut(begun->cuts(), store));
+        if (cut == nullptr) {
+            throw Error(Reaction::Stop,
+                        record.primary() + " does not say where " + store.to_string() +
+                            " ended before epoch " + std::to_string(epoch),
+                        "configure the same stores on all sites; else keep a copy of what you need "
+                        "and empty this site (docs/runbooks/old-primary.md)");
+        }
+        return *cut;
+    };
+    // Of equal places the first: only its LSN is certain to be of that epoch's log.
+    const v1::LaneCut* least = &start(std::min(here.epoch + 1, record.epoch()));
+    for (uint64_t epoch = here.epoch + 2; epoch <= record.epoch(); ++epoch) {
+        const v1::LaneCut& next = start(epoch);
+        least = position_of(next) < position_of(*least) ? &next : least;
+    }
+    const Position end = position_of(*least);
+    const auto part_to = [&](const Position& through) {
+        return LostPart{std::max(end, Position{through.epoch, 0, 0}),
+                        Lsn{end.epoch == through.epoch ? least->lsn() : 0}, through};
+    };
+    std::vector<LostPart> parts = {part_to(here)};
+    // What this site had when the epoch of the last part began, as far as the primary has it not.
+    for (uint64_t epoch = here.epoch; epoch > std::max<uint64_t>(end.epoch, 1);) {
+        const Position before = position_of(start(epoch));
+        if (before <= end || before.epoch >= epoch) {
+            break;
+        }
+        parts.push_back(part_to(before));
+        epoch = before.epoch;
+    }
+    std::reverse(parts.begin(), parts.end());
+    return parts;
+}
+
+bool has_part(Stream& stream, const std::string& cluster, const LostPart& part) {
+    const uint64_t epoch = part.after.epoch;
+    const Stream::Info info = stream.info();
+    const auto newest = protocol::find_newest(stream, cluster, epoch, info);
+    return std::max(newest ? newest->position : Position{}, part.after) >= part.through &&
+           (info.first_sequence <= 1 ||
+            protocol::find_behind(stream, cluster, epoch, part.after).last);
 }
 
 void add_from_stream(Stream& stream, const std::string& cluster, const Position& after, Lsn before,

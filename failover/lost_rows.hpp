@@ -4,6 +4,8 @@
 #include <functional>
 #include <ostream>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include "base/ids.hpp"
 #include "base/seams/database.hpp"
@@ -52,6 +54,21 @@ class LostRows {
 void add_from_slot(ChangeSource& source, const std::function<Lsn()>& end,
                    const std::function<void(Lsn from)>& begins, LostRows& rows,
                    const std::stop_token& stop);
+
+/// What a site has of an epoch, and the newest primary has not.
+struct LostPart {
+    Position after;    ///< up to there the primary has it
+    Lsn applied;       ///< the same in the log of that epoch; 0: it has nothing of it, or who knows
+    Position through;  ///< up to there this site has it
+};
+/// Of a site that stands at `here`, in commit order; the last one is of the epoch of `here`, and
+/// may be empty. A site may have been promoted that had less than the one before: so each
+/// place counts at which a later epoch has begun. Throws Error{Stop} when `record`, the newest
+/// primary's, does not say them all.
+std::vector<LostPart> lost_parts(const v1::EpochRecord& record, const StoreId& store,
+                                 const Position& here);
+/// Whether a stream, of the epoch of `part`, has all of it.
+bool has_part(Stream& stream, const std::string& cluster, const LostPart& part);
 
 /// Adds the transactions of `store` that a stream still holds behind `after`, as far as they commit
 /// below `before`, and names the messages of its lane that are damaged.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "failover/epoch.hpp"
 #include "protocol/message.hpp"
 #include "protocol/rows.hpp"
 #include "tests/support/memory_stream.hpp"
@@ -175,6 +176,108 @@ TEST_F(Lost, ADamagedMessageOfAStreamIsNamed) {
     EXPECT_THAT(items(), ElementsAre("message 2 of the stream", "xid 8 at 0/6E"));
     EXPECT_EQ(losses_[0].kind, Loss::Kind::Unreadable);
     EXPECT_EQ(losses_[0].store, database);
+}
+
+class LostParts : public Lost {
+  protected:
+    LostParts() {
+        record_.set_epoch(1);
+        record_.set_primary("london");
+    }
+    void begin(const std::string& primary, const Position& cut, uint64_t lsn) {
+        google::protobuf::RepeatedPtrField<v1::LaneCut> cuts;
+        v1::LaneCut& lane = *cuts.Add();
+        lane.set_store(database.to_string());
+        lane.set_epoch(cut.epoch);
+        lane.set_session(cut.session);
+        lane.set_number(cut.number);
+        lane.set_lsn(lsn);
+        begin_epoch(record_, record_.epoch() + 1, primary, cuts);
+    }
+    /// "after..through, the LSN", of each.
+    std::vector<std::string> parts_of(const Position& here) const {
+        std::vector<std::string> found;
+        for (const LostPart& part : lost_parts(record_, database, here)) {
+            found.push_back(part.after.to_string() + ".." + part.through.to_string() + ", " +
+                            part.applied.to_string());
+        }
+        return found;
+    }
+
+    v1::EpochRecord record_;
+};
+
+TEST_F(LostParts, OfASecondaryThatIsAheadAreOfTheEpochThatItFollowed) {
+    begin("sydney", {1, 1, 10}, 100);
+    EXPECT_THAT(parts_of({1, 1, 15}), ElementsAre("1.1.10..1.1.15, 0/64"));
+    // The new primary of the epoch after follows sydney, or is sydney.
+    begin("sydney", {2, 1, 7}, 77);
+    EXPECT_THAT(parts_of({1, 1, 15}), ElementsAre("1.1.10..1.1.15, 0/64"));
+    EXPECT_THAT(parts_of({1, 1, 8}), ElementsAre("1.1.10..1.1.8, 0/64")) << "it is behind";
+    EXPECT_THAT(parts_of({2, 1, 9}), ElementsAre("2.1.7..2.1.9, 0/4D"));
+}
+
+TEST_F(LostParts, EndWhereTheSiteThatHasLeastWasPromoted) {
+    begin("sydney", {1, 1, 20}, 200);
+    begin("tokyo", {1, 1, 10}, 100);
+    EXPECT_THAT(parts_of({1, 1, 20}), ElementsAre("1.1.10..1.1.20, 0/64")) << "sydney's";
+    EXPECT_THAT(parts_of({2, 1, 5}), ElementsAre("1.1.10..1.1.20, 0/64", "2.0.0..2.1.5, 0/0"))
+        << "of one that followed sydney";
+    begin("tokyo", {3, 1, 4}, 44);
+    EXPECT_THAT(parts_of({1, 1, 20}), ElementsAre("1.1.10..1.1.20, 0/64"));
+}
+
+TEST_F(LostParts, ThatTheNewPrimaryHasAreEmpty) {
+    begin("sydney", {1, 1, 20}, 200);
+    // It has followed sydney, and nothing came: the LSN is of sydney's log.
+    begin("tokyo", {1, 1, 20}, 9);
+    EXPECT_THAT(parts_of({1, 1, 20}), ElementsAre("1.1.20..1.1.20, 0/C8"));
+    EXPECT_THAT(parts_of({2, 1, 5}), ElementsAre("2.0.0..2.1.5, 0/0"));
+}
+
+TEST_F(LostParts, AreNotLookedForWhereARecordDoesNotSayWhereAnEpochBegan) {
+    begin("sydney", {1, 1, 20}, 200);
+    begin("tokyo", {1, 1, 10}, 100);
+    record_.mutable_begun()->DeleteSubrange(0, 1);
+    try {
+        parts_of({2, 1, 5});
+        FAIL() << "what is of epoch 1 is passed over";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.reaction(), Reaction::Stop);
+    }
+}
+
+TEST_F(LostParts, AreReadOfTheirOwnEpochAndWholeOrNotAtAll) {
+    test::MemoryStream stream;
+    protocol::Sealer sealer("demo", 1, 1, std::nullopt);
+    for (const uint64_t commit : {95, 100, 110}) {
+        v1::Payload payload;
+        *payload.mutable_transaction() =
+            one(static_cast<uint32_t>(commit), commit, std::to_string(commit));
+        for (const auto& message : sealer.seal(database, from_microseconds(1), payload)) {
+            stream.put(message.bytes);
+        }
+    }
+    const Position newest = sealer.head();
+    begin("sydney", {1, newest.session, newest.number - 2}, 96);
+    begin("sydney", {2, 1, 7}, 1000);
+    const auto parts = lost_parts(record_, database, newest);
+    ASSERT_EQ(parts.size(), 1U);
+    EXPECT_TRUE(has_part(stream, "demo", parts[0]));
+    std::vector<std::string> found;
+    std::ostringstream out;
+    LostRows rows(database, parts[0].applied, out,
+                  [&](const Loss& loss) { found.push_back(loss.item); });
+    add_from_stream(stream, "demo", parts[0].after, Lsn{UINT64_MAX}, database, rows, {});
+    EXPECT_THAT(found, ElementsAre("xid 100 at 0/64", "xid 110 at 0/6E"));
+
+    // What a primary that was fenced had not published is one behind.
+    LostPart more = parts[0];
+    ++more.through.number;
+    EXPECT_FALSE(has_part(stream, "demo", more));
+    stream.purge_below(2);
+    EXPECT_FALSE(has_part(stream, "demo", parts[0])) << "it does not reach back";
+    EXPECT_FALSE(has_part(*std::make_unique<test::MemoryStream>(), "demo", parts[0]));
 }
 
 }  // namespace

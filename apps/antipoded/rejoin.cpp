@@ -256,9 +256,9 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
     };
     failover::LostRows rows(id, *applied, out, add);
     if (was_secondary()) {
-        read_own_stream(id, followed(), *end, rows, stop);
+        read_own_streams(id, failover::lost_parts(record_, id, {followed(), 0, 0}), out, add, stop);
     } else {
-        keep_rows_of_claim(id, out, add, stop);
+        keep_rows_from_before(id, out, add, stop);
         read_slot(store, *applied, *end, rows, stop);
         note_let_go(id, preliminary, found, quarantine);
     }
@@ -268,36 +268,49 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
     here()->record({&kept, 1});
 }
 
-/// It has no slot: what came here is in its stream.
-void Rejoin::read_own_stream(const StoreId& store, uint64_t epoch, const v1::LaneCut& end,
-                             failover::LostRows& rows, const std::stop_token& stop) {
-    const Position cut = std::max(failover::position_of(end), Position{epoch, 0, 0});
-    nats::JetStream stream(stream_of(config_, config_.site, epoch, "rejoin"));
-    if (stream.info().first_sequence > 1 &&
-        !protocol::find_behind(stream, config_.cluster, epoch, cut).last) {
-        throw Error(Reaction::Stop,
-                    "this site's stream does not reach back to where " + store.to_string() +
-                        " has ended: which transactions only this site has cannot be told",
-                    "keep a copy of what you need and empty this site "
-                    "(docs/runbooks/third-site.md)");
+/// It has no slot: what came here is in its streams. What it had not itself written to one of them
+/// nobody can tell any more once it is overwritten.
+void Rejoin::read_own_streams(const StoreId& store, const std::vector<failover::LostPart>& parts,
+                              std::ostream& out, const AddLoss& add, const std::stop_token& stop) {
+    for (const failover::LostPart& part : parts) {
+        const uint64_t epoch = part.after.epoch;
+        nats::JetStream stream(stream_of(config_, config_.site, epoch, "rejoin"));
+        if (!failover::has_part(stream, config_.cluster, part)) {
+            throw Error(Reaction::Stop,
+                        "this site's stream of epoch " + std::to_string(epoch) +
+                            " does not hold all of " + store.to_string() + " that it had beyond " +
+                            record_.primary() +
+                            ": which transactions only this site has cannot be told",
+                        "keep a copy of what you need and empty this site "
+                        "(docs/runbooks/old-primary.md)");
+        }
+        failover::LostRows rows(store, part.applied, out, add);
+        failover::add_from_stream(stream, config_.cluster, part.after, Lsn{UINT64_MAX}, store, rows,
+                                  stop);
     }
-    failover::add_from_stream(stream, config_.cluster, cut, Lsn{UINT64_MAX}, store, rows, stop);
 }
 
-void Rejoin::keep_rows_of_claim(const StoreId& store, std::ostream& out,
-                                const std::function<void(const failover::Loss&)>& add,
-                                const std::stop_token& stop) {
+Position Rejoin::began_at(const StoreId& store) const {
     const v1::EpochStart* const chosen = failover::start_of(record_, record_.epoch() - 1);
-    const v1::LaneCut* const end =
-        chosen == nullptr ? nullptr : failover::find_cut(chosen->cuts(), store);
-    const secondary::Registry registry(config_.state_dir / "registry.db", clock_);
-    const Position here = registry.lane(store).finished;
-    if (end == nullptr || chosen->primary() == config_.site || here.epoch + 2 != record_.epoch() ||
-        here <= failover::position_of(*end)) {
+    if (chosen == nullptr) {
+        return {};  // the first one
+    }
+    const v1::LaneCut* const start = failover::find_cut(chosen->cuts(), store);
+    if (chosen->primary() == config_.site && start != nullptr) {
+        return failover::position_of(*start);
+    }
+    return secondary::Registry(config_.state_dir / "registry.db", clock_).lane(store).finished;
+}
+
+void Rejoin::keep_rows_from_before(const StoreId& store, std::ostream& out, const AddLoss& add,
+                                   const std::stop_token& stop) {
+    const Position here = began_at(store);
+    if (here.epoch == 0) {
         return;
     }
-    failover::LostRows rows(store, Lsn{end->lsn()}, out, add);
-    read_own_stream(store, here.epoch, *end, rows, stop);
+    auto parts = failover::lost_parts(record_, store, here);
+    std::erase_if(parts, [](const auto& part) { return part.through <= part.after; });
+    read_own_streams(store, parts, out, add, stop);
 }
 
 void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::LaneCut& end,

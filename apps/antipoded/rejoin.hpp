@@ -63,14 +63,16 @@ class Rejoin {
     bool was_secondary() const;
     /// The epoch that it followed, as its registry says.
     uint64_t followed() const;
-    /// What came here of an epoch, behind `end`.
-    void read_own_stream(const StoreId& store, uint64_t epoch, const v1::LaneCut& end,
-                         failover::LostRows& rows, const std::stop_token& stop);
-    /// Of two sites that have claimed one epoch this one was not chosen: what it had got of the
-    /// epoch before, and the other one had not.
-    void keep_rows_of_claim(const StoreId& store, std::ostream& out,
-                            const std::function<void(const failover::Loss&)>& add,
-                            const std::stop_token& stop);
+    using AddLoss = std::function<void(const failover::Loss&)>;
+    /// Of parts that came here as a secondary.
+    void read_own_streams(const StoreId& store, const std::vector<failover::LostPart>& parts,
+                          std::ostream& out, const AddLoss& add, const std::stop_token& stop);
+    /// What this site had when its own epoch began, and the new primary has not: it never followed
+    /// that epoch, or has claimed the same one.
+    void keep_rows_from_before(const StoreId& store, std::ostream& out, const AddLoss& add,
+                               const std::stop_token& stop);
+    /// Where the lane stood then.
+    Position began_at(const StoreId& store) const;
     std::unique_ptr<primary::Inventory> known_before(const PrimaryStores& stores) const;
     void keep_rows(const Config::Database& store, failover::CutSource& cut,
                    failover::Quarantine& quarantine, const std::string& preliminary,

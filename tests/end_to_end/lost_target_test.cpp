@@ -302,5 +302,48 @@ TEST(TwoClaims, OneOfThemIsChosenAndTheOtherKeepsWhatItAloneHas) {
                 HasSubstr("of tokyo"));
 }
 
+/// tokyo has never followed sydney, and takes its place with less than sydney had from london.
+TEST(PromotedWithLess, TheSiteThatWasPromotedBeforeKeepsAlsoWhatItHadWhenItWas) {
+    Pair pair("", Pair::Daemons::Superusers, "tokyo");
+    Writer writer(pair);
+    Site& sydney = pair.sydney;
+    Site& tokyo = *pair.third;
+    ASSERT_TRUE(writer.write());
+    for (Site* site : {&sydney, &tokyo}) {
+        ASSERT_TRUE(pair.caught_up(*site)) << pair.describe();
+        ASSERT_EQ(site->antipode({"database", "setup"}).status, 0);
+    }
+    ASSERT_TRUE(pair.caught_up(tokyo)) << pair.describe();
+    tokyo.kill();
+    app(pair.london, "INSERT INTO uploads VALUES (500, 'of london', 'of london')");
+    ASSERT_TRUE(pair.caught_up(sydney)) << pair.describe();
+    lose(pair.london);
+    // It lets in writes, and does not get as far as to serve: nobody can take anything from it.
+    const auto opened = Pair::opened(sydney);
+    std::filesystem::create_symlink(sydney.directory / "missing/open", opened);
+    const Process command({ANTIPODE, "--config", (sydney.directory / "antipode.toml").string(),
+                           "promote", "sydney", "--confirm", "sydney", "--fenced-by", "it is off"},
+                          {});
+    ASSERT_TRUE(has_journaled(sydney, "opening")) << pair.describe();
+    tokyo.start();
+    ASSERT_TRUE(Pair::awaits(tokyo, "finishing")) << pair.describe();
+    lose(sydney);
+    const CommandResult done = tokyo.antipode(
+        {"promote", "tokyo", "--confirm", "tokyo", "--fenced-by", "all others are off"});
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
+    EXPECT_EQ(tokyo.sql("SELECT count(*) FROM uploads WHERE id = 500"), "0");
+    bring_back(sydney);
+    ASSERT_TRUE(Pair::awaits(sydney, "quarantined")) << pair.describe();
+    EXPECT_THAT(must_run({"sh", "-c",
+                          "cat " + (sydney.directory / "state/quarantine").string() +
+                              "/*/database/app.jsonl"}),
+                HasSubstr("of london"));
+    const CommandResult back = tokyo.antipode({"rejoin", "sydney", "--yes"});
+    ASSERT_EQ(back.status, 0) << back.error << back.output << pair.describe();
+    ASSERT_TRUE(writer.write()) << writer.problem();
+    ASSERT_TRUE(pair.caught_up(sydney)) << pair.describe();
+    EXPECT_EQ(tokyo.rows(), sydney.rows());
+}
+
 }  // namespace
 }  // namespace antipode::test
