@@ -161,7 +161,8 @@ std::string text_of(const Tally& tally) {
          << found(Invariant::NothingLost) << " lost against the word, "
          << found(Invariant::NothingResurrected) << " resurrected, "
          << found(Invariant::NoFalseAlarm) << " false alarms; " << tally.lost
-         << " lost by promotions, all stated and kept\n"
+         << " lost by promotions, of which " << found(Invariant::Stated) + found(Invariant::Kept)
+         << " times something was stated or kept wrongly\n"
          << "readers looked " << tally.seen.looks << " times (" << tally.seen.failed
          << " more failed), and compared " << tally.seen.points << " recovery points\n"
          << line_of("faults, until every site had everything", tally.recoveries)

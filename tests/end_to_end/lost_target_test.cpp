@@ -246,6 +246,14 @@ TEST_F(LostTargetOfThree, TheThirdSiteIsPromotedWhereItStandsIfTheOldPrimaryIsLo
     EXPECT_EQ(tokyo().files(), pair_.sydney.files());
 }
 
+/// They have everything, and may become the primary.
+void make_ready(Pair& pair, const std::vector<Site*>& sites) {
+    for (const Site* site : sites) {
+        ASSERT_TRUE(pair.caught_up(*site)) << pair.describe();
+        ASSERT_EQ(site->antipode({"database", "setup"}).status, 0);
+    }
+}
+
 /// sydney and tokyo were promoted without hearing of each other.
 TEST(TwoClaims, OneOfThemIsChosenAndTheOtherKeepsWhatItAloneHas) {
     Pair pair("", Pair::Daemons::Superusers, "tokyo");
@@ -253,10 +261,7 @@ TEST(TwoClaims, OneOfThemIsChosenAndTheOtherKeepsWhatItAloneHas) {
     Site& sydney = pair.sydney;
     Site& tokyo = *pair.third;
     ASSERT_TRUE(writer.write());
-    for (Site* site : {&sydney, &tokyo}) {
-        ASSERT_TRUE(pair.caught_up(*site)) << pair.describe();
-        ASSERT_EQ(site->antipode({"database", "setup"}).status, 0);
-    }
+    ASSERT_NO_FATAL_FAILURE(make_ready(pair, {&sydney, &tokyo}));
     lose(pair.london);
     const auto promote = [&](Site& site) {
         ASSERT_TRUE(eventually([&] {
@@ -309,11 +314,7 @@ TEST(PromotedWithLess, TheSiteThatWasPromotedBeforeKeepsAlsoWhatItHadWhenItWas) 
     Site& sydney = pair.sydney;
     Site& tokyo = *pair.third;
     ASSERT_TRUE(writer.write());
-    for (Site* site : {&sydney, &tokyo}) {
-        ASSERT_TRUE(pair.caught_up(*site)) << pair.describe();
-        ASSERT_EQ(site->antipode({"database", "setup"}).status, 0);
-    }
-    ASSERT_TRUE(pair.caught_up(tokyo)) << pair.describe();
+    ASSERT_NO_FATAL_FAILURE(make_ready(pair, {&sydney, &tokyo}));
     tokyo.kill();
     app(pair.london, "INSERT INTO uploads VALUES (500, 'of london', 'of london')");
     ASSERT_TRUE(pair.caught_up(sydney)) << pair.describe();
