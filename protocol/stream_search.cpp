@@ -1,13 +1,17 @@
 #include "protocol/stream_search.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/limits.hpp"
 
 namespace antipode::protocol {
 namespace {
 
-/// How many messages in a row may be missing or not ours.
+/// How many messages in a row may be missing, asked for one by one, before they are passed over at
+/// once: a damaged stream lacks thousands, and each costs a round trip.
+constexpr uint64_t most_asked_for = 4;
+/// How many in a row may not be ours.
 constexpr uint64_t most_passed_over = 1000;
 /// Of messages that many events share the margin would fill the stream.
 constexpr uint64_t margin_bytes = 64 * limits::mib;
@@ -17,19 +21,40 @@ struct Found {
     ChainPoint point;
 };
 
-/// The nearest message of ours at or below `sequence`, not below `floor`.
-std::optional<Found> at_or_below(Stream& stream, std::string_view cluster, uint64_t epoch,
-                                 uint64_t sequence, uint64_t floor) {
-    for (uint64_t passed = 0; passed < most_passed_over && sequence >= floor && sequence > 0;
-         ++passed, --sequence) {
+std::optional<Found> found_in(const StoredMessage& stored, std::string_view cluster,
+                              uint64_t epoch) {
+    auto opened = open(stored.bytes, cluster, epoch);
+    if (const auto* message = std::get_if<Message>(&opened)) {
+        return Found{stored.sequence, {message->position(), message->hash}};
+    }
+    return std::nullopt;
+}
+
+/// The nearest message of ours at or above `sequence`, and below `end`.
+std::optional<Found> at_or_above(Stream& stream, std::string_view cluster, uint64_t epoch,
+                                 uint64_t sequence, uint64_t end) {
+    for (uint64_t asked = 0; asked < most_asked_for && sequence < end; ++asked, ++sequence) {
         const auto stored = stream.get(sequence);
-        if (!stored) {
-            continue;
+        if (auto found = stored ? found_in(*stored, cluster, epoch) : std::nullopt) {
+            return found;
         }
-        auto opened = open(stored->bytes, cluster, epoch);
-        if (const auto* message = std::get_if<Message>(&opened)) {
-            return Found{sequence, {message->position(), message->hash}};
+    }
+    uint64_t passed = 0;
+    while (sequence < end && passed < most_passed_over) {
+        const auto messages = stream.read(sequence, limits::wait);
+        if (messages.empty()) {
+            return std::nullopt;
         }
+        for (const StoredMessage& stored : messages) {
+            if (stored.sequence >= end) {
+                return std::nullopt;
+            }
+            if (auto found = found_in(stored, cluster, epoch)) {
+                return found;
+            }
+        }
+        passed += messages.size();
+        sequence = messages.back().sequence + 1;
     }
     return std::nullopt;
 }
@@ -46,24 +71,24 @@ Place find_behind(Stream& stream, std::string_view cluster, uint64_t epoch,
                   const Position& position) {
     const Stream::Info info = stream.info();
     // Everything below `low` is at or before the position; everything at or above `high` is behind
-    // it.
+    // it, of which place.sequence is the first.
     uint64_t low = std::max<uint64_t>(info.first_sequence, 1);
     uint64_t high = info.last_sequence + 1;
-    Place place{.sequence = low, .last = std::nullopt, .after = low};
+    Place place{.sequence = std::max(low, high), .last = std::nullopt, .after = low};
     while (low < high) {
         const uint64_t middle = low + (high - low) / 2;
-        const auto found = at_or_below(stream, cluster, epoch, middle, low);
+        const auto found = at_or_above(stream, cluster, epoch, middle, high);
         if (!found) {
-            low = middle + 1;
+            high = middle;
         } else if (found->point.position <= position) {
-            low = middle + 1;
+            low = found->sequence + 1;
             place.last = found->point;
-            place.after = found->sequence + 1;
+            place.after = low;
         } else {
-            high = found->sequence;
+            high = middle;
+            place.sequence = found->sequence;
         }
     }
-    place.sequence = low;
     return place;
 }
 
@@ -90,8 +115,14 @@ std::optional<uint64_t> find_joining(Stream& stream, std::string_view cluster, u
 
 std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, uint64_t epoch,
                                       const Stream::Info& info) {
-    const auto found = at_or_below(stream, cluster, epoch, info.last_sequence, info.first_sequence);
-    return found ? std::optional(found->point) : std::nullopt;
+    for (uint64_t back = 0; back < most_asked_for && back < info.last_sequence; ++back) {
+        const auto stored = stream.get(info.last_sequence - back);
+        if (const auto found = stored ? found_in(*stored, cluster, epoch) : std::nullopt) {
+            return found->point;
+        }
+    }
+    constexpr uint64_t most = std::numeric_limits<uint64_t>::max();
+    return find_behind(stream, cluster, epoch, {most, most, most}).last;
 }
 
 void purge_through(Stream& stream, std::string_view cluster, uint64_t epoch,

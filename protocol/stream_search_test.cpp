@@ -129,6 +129,30 @@ TEST_F(StreamSearch, FindsWhatJoinsOnAlthoughSomebodyElseWroteIntoTheStream) {
     EXPECT_EQ(find_joining(stream_, "test", 1, last, misled.sequence), std::nullopt);
 }
 
+TEST_F(StreamSearch, PassesOverHolesOfADamagedStreamAtOnce) {
+    publish(5, 10'000);
+    for (uint64_t sequence = 2; sequence <= 9000; ++sequence) {
+        stream_.lose(sequence);
+    }
+    int calls = 0;
+    stream_.before = [&](const std::string&) { ++calls; };
+    EXPECT_EQ(behind(5, 1).sequence, 9001U);
+    EXPECT_EQ(behind(5, 4000).last->position, (Position{1, 5, 1}));
+    EXPECT_EQ(behind(5, 9000).after, 2U);
+    EXPECT_EQ(behind(5, 9001).sequence, 9002U);
+    EXPECT_LT(calls, 4 * 70) << "each costs a round trip";
+}
+
+TEST_F(StreamSearch, FindsTheNewestBeforeAHoleAtTheEnd) {
+    publish(5, 3000);
+    for (uint64_t sequence = 101; sequence <= 3000; ++sequence) {
+        stream_.lose(sequence);
+    }
+    EXPECT_EQ(find_newest(stream_, "test", 1, stream_.info())->position, (Position{1, 5, 100}));
+    EXPECT_EQ(behind(5, 50).sequence, 51U);
+    EXPECT_EQ(behind(5, 100).sequence, 3001U);
+}
+
 TEST_F(StreamSearch, PassesOverWhatIsNotOurs) {
     for (int i = 0; i < 5; ++i) {
         stream_.put("not a message of ours");
