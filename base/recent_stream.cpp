@@ -69,6 +69,11 @@ uint64_t RememberedAppends::append(uint64_t expected_last,
     }
 }
 
+void RememberedAppends::make_anew() {
+    recent_.forget();
+    stream_.make_anew();
+}
+
 std::vector<StoredMessage> RememberedReads::read(uint64_t sequence,
                                                  std::chrono::milliseconds wait) {
     auto remembered = recent_.read(sequence, wait);

@@ -50,6 +50,7 @@ class RememberedAppends final : public Stream {
     }
     void sync() override { stream_.sync(); }
     void purge_below(uint64_t sequence) override { stream_.purge_below(sequence); }
+    void make_anew() override;
 
   private:
     Stream& stream_;
@@ -70,6 +71,7 @@ class RememberedReads final : public Stream {
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void sync() override { stream_.sync(); }
     void purge_below(uint64_t sequence) override { stream_.purge_below(sequence); }
+    void make_anew() override { stream_.make_anew(); }
 
   private:
     Stream& stream_;

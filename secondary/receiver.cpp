@@ -91,10 +91,17 @@ void Receiver::read_behind(const Position& position) {
 }
 
 void Receiver::run(const std::stop_token& stop, Worker::Progress progress) {
-    begin(stop);
-    while (!stop.stop_requested()) {
-        step(stop);
-        progress.healthy();
+    try {
+        begin(stop);
+        while (!stop.stop_requested()) {
+            step(stop);
+            progress.healthy();
+        }
+    } catch (const DamagedStream&) {
+        if (options_.on_damaged_stream) {
+            options_.on_damaged_stream();
+        }
+        throw;
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -55,6 +56,8 @@ class Receiver {
         /// Where the epoch has ended, of each lane: what comes behind is not applied. Empty: it
         /// goes on.
         std::map<StoreId, Position> ends{};
+        /// Called when this site's stream does not bring what it holds.
+        std::function<void()> on_damaged_stream{};
     };
     Receiver(Options options, Stream& stream, const std::vector<StoreId>& stores,
              Registry& registry, Pulls& pulls, ApplyOrder::ExpectedDigest expected_digest,

@@ -48,6 +48,9 @@ Position Relay::finished_everywhere() const {
 
 void Relay::begin() {
     cursor_ = {};
+    if (is_local_doubted_) {
+        replace_local();
+    }
     const Stream::Info info = writer_.begin();
     const Position finished = finished_everywhere();
     purge();  // one that is full takes nothing more
@@ -68,6 +71,14 @@ void Relay::begin() {
     name_contents_since(finished);
     pulls_.drop_unwanted();
     advance_safe();
+}
+
+void Relay::replace_local() {
+    upstream_.info();  // throws while nobody could bring again what is given up here
+    spdlog::warn(
+        "relay: this site's stream is damaged; it is made anew, and the primary's is read again");
+    local_.make_anew();
+    is_local_doubted_ = false;
 }
 
 void Relay::name_contents_since(const Position& position) {
@@ -100,6 +111,9 @@ void Relay::run(const std::stop_token& stop, Worker::Progress progress) {
 }
 
 void Relay::step() {
+    if (is_local_doubted_) {
+        begin();
+    }
     if (cursor_.outgoing.empty()) {
         check(upstream_.read(cursor_.next, options_.wait));
     }

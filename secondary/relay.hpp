@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <optional>
@@ -61,6 +62,9 @@ class Relay {
     /// Relays what is there. Throws Error{Retry} when a broker is away: call it again, or begin().
     void step();
     RelayStatus status() const;
+    /// This site's stream is damaged: it is made anew, and what is not applied read again, once the
+    /// primary's stream can be read. Any thread.
+    void doubt_local() { is_local_doubted_ = true; }
 
   private:
     struct Noted {
@@ -78,6 +82,7 @@ class Relay {
         std::deque<OutgoingMessage> outgoing;
     };
     Position finished_everywhere() const;
+    void replace_local();
     void name_contents_since(const Position& position);
     bool is_applied(const protocol::Event& event, bool again) const;
     void check(std::vector<StoredMessage> messages);
@@ -101,6 +106,7 @@ class Relay {
     std::function<void()> on_relayed_;
     const Clock& clock_;
     StreamWriter writer_;
+    std::atomic<bool> is_local_doubted_ = false;
     Cursor cursor_;
     std::deque<Noted> noted_;  ///< database positions that are not safe yet
     Synchronized<RelayStatus> status_;

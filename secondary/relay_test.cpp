@@ -102,6 +102,29 @@ TEST_F(RelayTest, WantsNothingAgainOfASharedMessageThatIsAppliedInPart) {
     EXPECT_EQ(relay_->status().safe.position, second);
 }
 
+TEST_F(RelayTest, ReplacesADamagedStreamOnceThePrimarysCanBeRead) {
+    for (const char* path : {"a", "b", "c"}) {
+        upstream_.put(message(path));
+    }
+    restart();
+    relay_->begin();
+    relay_->step();
+    ASSERT_EQ(local_.last(), 3u);
+    registry_.set_lane(blobs, {{1, 1, 1}, {1, 1, 1}});
+    relay_->doubt_local();
+    upstream_.before = [](const std::string&) { throw Error(Reaction::Retry, "it is away"); };
+    EXPECT_THROW(relay_->step(), Error);
+    EXPECT_THROW(relay_->begin(), Error);
+    EXPECT_EQ(local_.messages().size(), 3u) << "nobody could bring again what is in it";
+    upstream_.before = nullptr;
+    relay_->step();
+    EXPECT_EQ(local_.messages().size(), 2u) << "what is not applied";
+    EXPECT_EQ(relay_->status().relayed, (Position{1, 1, 3}));
+    EXPECT_FALSE(registry_.gap(blobs));
+    relay_->step();
+    EXPECT_EQ(local_.messages().size(), 2u) << "once";
+}
+
 TEST_F(RelayTest, WantsNothingOfWhatIsAppliedAlthoughOthersAreBehind) {
     for (const char* path : {"a", "b", "c"}) {
         upstream_.put(message(path));

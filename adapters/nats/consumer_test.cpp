@@ -122,5 +122,21 @@ TEST(Consumer, AReaderOfADamagedStreamGetsMessagesOrIsTold) {
     }
 }
 
+TEST(Consumer, AStreamThatIsMadeAnewHoldsNothingAndTakesMessages) {
+    const test::TemporaryDirectory directory;
+    test::NatsServer server{directory / "nats"};
+    const JetStream::Options options = options_at(server);
+    JetStream stream(options);
+    const std::vector<OutgoingMessage> many(100, {"s.x", std::string(100, 'c')});
+    stream.append(0, many);
+    server.kill();
+    damage(server);
+    server.start();
+    stream.make_anew();
+    EXPECT_EQ(stream.info().messages, 0U);
+    EXPECT_EQ(stream.append(0, many), 100U);
+    EXPECT_TRUE(test::eventually([&] { return !stream.read(1, 50ms).empty(); }));
+}
+
 }  // namespace
 }  // namespace antipode::nats

@@ -233,10 +233,11 @@ struct JetStream::State {
             current.passed_over = 0;
         } else if (std::exchange(current.passed_over, sequence) == sequence) {
             // It has come meanwhile otherwise.
-            throw Error(Reaction::Retry,
-                        what("reading") + ": it does not bring what it holds behind message " +
-                            std::to_string(sequence - 1),
-                        std::string(damaged_stream_remedy));
+            throw DamagedStream(Reaction::Retry,
+                                what("reading") +
+                                    ": it does not bring what it holds behind message " +
+                                    std::to_string(sequence - 1),
+                                std::string(damaged_stream_remedy));
         }
     }
 
@@ -367,6 +368,12 @@ void JetStream::purge_below(uint64_t sequence) {
             js_PurgeStream(session.context.get(), state_->options.name.c_str(), &options, nullptr),
             state_->what("purging"));
     });
+}
+
+void JetStream::make_anew() {
+    remove_stream(state_->options.endpoint, state_->options.name);
+    state_->session.reset();
+    state_->connected();
 }
 
 void remove_stream(const Endpoint& endpoint, const std::string& name) {

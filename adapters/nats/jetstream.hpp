@@ -36,6 +36,7 @@ class JetStream final : public Stream {
     uint64_t append(uint64_t expected_last, std::span<const OutgoingMessage> messages) override;
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void purge_below(uint64_t sequence) override;
+    void make_anew() override;
 
   private:
     struct State;

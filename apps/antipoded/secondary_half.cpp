@@ -97,7 +97,8 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
                  .epoch = epoch,
                  .order = {.causal = config.tuning.consistency == "causal",
                            .max_hold = config.tuning.max_hold},
-                 .ends = ends_of(upstream.ended)},
+                 .ends = ends_of(upstream.ended),
+                 .on_damaged_stream = [this] { relay_.doubt_local(); }},
                 receiver_reads_, ids_, registry_, pulls_, verify::expected_digest, clock),
       relay_(
           {.cluster = config.cluster,

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace antipode {
 
 struct StoredMessage {
@@ -18,6 +20,12 @@ struct StoredMessage {
 struct OutgoingMessage {
     std::string subject;
     std::string bytes;
+};
+
+/// The broker holds messages that it does not bring, whoever asks: what it keeps is damaged.
+class DamagedStream : public Error {
+  public:
+    using Error::Error;
 };
 
 /// One append-only stream on one broker, as its single writer and as a reader see it. Implemented
@@ -51,11 +59,15 @@ class Stream {
 
     /// Messages from `sequence` on, in order, at most limits::read_messages; waits up to `wait` for
     /// the first one. Empty: nothing came. The first message may have a greater sequence when older
-    /// ones are gone; the caller checks continuity by what the messages say.
+    /// ones are gone; the caller checks continuity by what the messages say. Throws DamagedStream
+    /// when it has seen for some seconds that what is held does not come.
     virtual std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) = 0;
 
     /// Deletes everything below `sequence`.
     virtual void purge_below(uint64_t sequence) = 0;
+
+    /// Deletes the stream with all that it holds, and begins it anew; for its writer.
+    virtual void make_anew() = 0;
 };
 
 }  // namespace antipode

@@ -26,6 +26,7 @@ class TroubledStream final : public Stream {
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void sync() override { real_.sync(); }
     void purge_below(uint64_t sequence) override { real_.purge_below(sequence); }
+    void make_anew() override { real_.make_anew(); }
 
     size_t troubles = 0;  ///< reads that are still to be spoilt
 

@@ -26,13 +26,12 @@ class MemoryStream final : public Stream {
     void sync() override { call("sync"); }
     std::vector<StoredMessage> read(uint64_t sequence, std::chrono::milliseconds wait) override;
     void purge_below(uint64_t sequence) override;
+    void make_anew() override;
 
     // What happens to brokers.
 
     /// A power cut: the newest `count` messages were not synced.
     void lose_tail(uint64_t count);
-    /// Deleted, and made again with the same name.
-    void make_anew();
     /// One message is not there any more, as after a flipped bit.
     void lose(uint64_t sequence) { messages_.erase(sequence); }
     /// One message holds other bytes.
