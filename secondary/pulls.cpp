@@ -111,6 +111,23 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
     }
 }
 
+void Pulls::release_through(const StoreId& store, const Position& finished) {
+    std::vector<std::pair<Position, v1::Content>> past;
+    shared_.with([&](const Shared& shared) {
+        for (auto entry = shared.entries.lower_bound(Key{store, {}, {}});
+             entry != shared.entries.end() && entry->first.store == store; ++entry) {
+            const std::set<Position>& wanted_by = entry->second.wanted_by;
+            std::for_each(wanted_by.begin(), wanted_by.upper_bound(finished),
+                          [&](const Position& position) {
+                              past.emplace_back(position, entry->second.content);
+                          });
+        }
+    });
+    for (const auto& [position, content] : past) {
+        release(store, position, content);
+    }
+}
+
 /// The file is named by its content: another event may want it from another place.
 void Pulls::discard(const StoreId& store, const Sha256& hash) {
     if (const auto contents = stores_.find(store); contents != stores_.end()) {

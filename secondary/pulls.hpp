@@ -40,6 +40,9 @@ class Pulls {
     void want(const StoreId& store, const Position& position, const v1::Content& content);
     /// The event at `position` is applied: its content is needed no more.
     void release(const StoreId& store, const Position& position, const v1::Content& content);
+    /// All events up to `finished` are applied: what is still wanted for one of them was named
+    /// after that, as its message came once more.
+    void release_through(const StoreId& store, const Position& finished);
 
     /// `item` has this content and is about to be replaced or removed, while what was announced up
     /// to `announced` is not here: that may be the same content under another name.

@@ -94,6 +94,26 @@ struct PullsTest : testing::Test {
     }
 };
 
+TEST_F(PullsTest, LetGoOfWhatIsWantedForEventsThatAreApplied) {
+    put("a");
+    pulls.want(store, {1, 1, 5}, at("a"));
+    pulls.want(store, {1, 1, 6}, at("a"));
+    step();
+    step();
+    pulls.release_through(store, {1, 1, 5});
+    EXPECT_TRUE(is<ContentStore::Here>(at("a"))) << "6 still wants it";
+    pulls.release_through({StoreKind::Blobs, "other"}, {1, 1, 6});
+    EXPECT_TRUE(is<ContentStore::Here>(at("a")));
+    pulls.release_through(store, {1, 1, 6});
+    EXPECT_TRUE(is<Pulls::Unknown>(at("a")));
+    EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+    pulls.want(store, {1, 1, 6}, at("a"));
+    pulls.release_through(store, {1, 1, 6});
+    EXPECT_FALSE(pulls.oldest_missing()) << "nor is it pulled";
+    step();
+    EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
+}
+
 TEST_F(PullsTest, BringAContentOnceForAllThatWantIt) {
     put("a");
     pulls.want(store, {1, 1, 5}, at("a"));

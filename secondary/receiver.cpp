@@ -159,6 +159,9 @@ void Receiver::persist(SteadyTime now) {
     }
     look_at_gaps();  // first: what shows that rows are missing is not read again
     registry_.set_lanes(moved, facts);
+    for (const auto& [store, finished] : order_.finished()) {
+        pulls_.release_through(store, finished);
+    }
     order_.update_recovery();
     std::erase_if(settling_, [&](const StoreId& store) {
         if (order_.recovery().is_settling(store)) {
