@@ -43,7 +43,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
     return result;
 }
 
-/// Between fork and exec: async-signal-safe calls only.
+/// Between vfork and exec: in the memory of the parent, whose thread waits, so system calls only.
 [[noreturn]] void become(char* const* arguments, char* const* environment, int input, int output,
                          int error, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -55,7 +55,9 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     for (const int number : {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2}) {
-        signal(number, SIG_DFL);
+        struct sigaction as_ever {};
+        as_ever.sa_handler = SIG_DFL;
+        sigaction(number, &as_ever, nullptr);
     }
     dup2(input, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
@@ -265,7 +267,8 @@ Outcome run(const Command& command, const std::stop_token& stop) {
     }
     const PipeSignalBlocked blocked;
     const pid_t parent = getpid();
-    const pid_t pid = fork();
+    // Copying the page tables of a large daemon costs more than many a command.
+    const pid_t pid = vfork();
     if (pid == 0) {
         become(arguments.data(), environment.data(), input.read_end.get(), output.write_end.get(),
                error.write_end.get(), parent);

@@ -1,5 +1,6 @@
 #include "tests/support/process.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
@@ -13,11 +14,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +30,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Between fork and exec: only async-signal-safe calls, so everything is prepared before.
+constexpr std::chrono::milliseconds shortest_pause(5);
+constexpr std::chrono::milliseconds longest_pause(100);
+
+/// Between vfork and exec: the child is in the memory of its parent, one thread of which waits, so
+/// everything is prepared before.
 struct Prepared {
     std::vector<char*> arguments;
     std::vector<std::string> environment_text;
@@ -79,8 +84,10 @@ Prepared prepare(std::vector<std::string>& command, const Process::Options& opti
     // What another thread has open at this moment (std::ofstream does not say O_CLOEXEC) would stay
     // open for as long as a server runs, and keep its file system mounted.
     close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    // Not the library's, which change all threads of a program: these are the parent's.
     if (prepared.change_user &&
-        (setgroups(0, nullptr) != 0 || setgid(prepared.gid) != 0 || setuid(prepared.uid) != 0)) {
+        (syscall(SYS_setgroups, 0, nullptr) != 0 || syscall(SYS_setgid, prepared.gid) != 0 ||
+         syscall(SYS_setuid, prepared.uid) != 0)) {
         _exit(126);
     }
     // Only now: the kernel forgets it when the user changes. The parent may have died before.
@@ -92,6 +99,16 @@ Prepared prepare(std::vector<std::string>& command, const Process::Options& opti
     }
     execvpe(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());
     _exit(127);
+}
+
+/// Not fork(): what runs commands all the time would copy its page tables each time.
+pid_t begin(const Prepared& prepared, const Process::Options& options, int input, int output,
+            int error) {
+    const pid_t pid = vfork();
+    if (pid == 0) {
+        become(prepared, options, input, output, error);
+    }
+    return pid;
 }
 
 int exit_status(int status) {
@@ -145,10 +162,7 @@ Process::Process(std::vector<std::string> command, const Options& options) {
     if (output < 0) {
         throw std::system_error(errno, std::generic_category(), "opening " + log);
     }
-    pid_ = fork();
-    if (pid_ == 0) {
-        become(prepared, options, input, output, output);
-    }
+    pid_ = begin(prepared, options, input, output, output);
     close(input);
     close(output);
 }
@@ -221,10 +235,7 @@ CommandResult run(const std::vector<std::string>& command, const std::string& in
     const int in = open((files / "in").c_str(), O_RDONLY | O_CLOEXEC);
     const int out = open((files / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     const int err = open((files / "err").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    const pid_t pid = fork();
-    if (pid == 0) {
-        become(prepared, options, in, out, err);
-    }
+    const pid_t pid = begin(prepared, options, in, out, err);
     close(in);
     close(out);
     close(err);
@@ -288,11 +299,13 @@ int free_port() {
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {
     const auto deadline = Clock::now() + timeout;
-    while (!condition()) {
+    for (auto asked_at = Clock::now(); !condition(); asked_at = Clock::now()) {
         if (Clock::now() >= deadline) {
             return false;
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        // Asking, which may take programs, does not take the machine from what is waited for.
+        std::this_thread::sleep_for(
+            std::clamp<Clock::duration>(Clock::now() - asked_at, shortest_pause, longest_pause));
     }
     return true;
 }
