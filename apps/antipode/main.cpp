@@ -305,7 +305,7 @@ class Program {
             return drop_quarantine(config(), fetch_over_http, output_, name_, change_);
         });
         drop->add_option("OPERATION", name_, "the promotion's")->required();
-        drop->add_flag("--yes", change_.yes, "do not ask");
+        drop->add_flag("--yes", change_.yes, "do not ask for one that is older than 30 days");
         drop->add_option("--confirm", change_.confirmed, "the operation, instead of typing it");
         CLI::App* const loss = add(app_, "loss", "what a promotion has lost", [this] {
             return show_loss(config(), fetch_over_http, output_, name_, site_);

@@ -21,6 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t losses_shown = 100;
+constexpr std::chrono::days kept_at_least(30);
 
 void print(const Output& output, const Json& json) {
     output.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
@@ -228,17 +229,36 @@ void refuse_while_coming_back(const Config& config, const Fetch& fetch) {
     }
 }
 
+/// Since it was whole; none, when it never was.
+std::chrono::days age_of(const std::filesystem::path& quarantine) {
+    std::error_code missing;
+    const auto whole = std::filesystem::last_write_time(quarantine / "manifest.json", missing);
+    if (missing) {
+        return {};
+    }
+    return std::chrono::floor<std::chrono::days>(std::filesystem::file_time_type::clock::now() -
+                                                 whole);
+}
+
+/// One that may still be asked for takes its name: a script that says --yes to everything does not
+/// delete it.
 void confirm_drop(const Output& output, const ChangeOptions& options, const std::string& operation,
-                  const std::string& what) {
-    if (options.yes || options.confirmed == operation) {
+                  const std::string& what, std::chrono::days age) {
+    const bool is_young = age < kept_at_least;
+    if ((options.yes && !is_young) || options.confirmed == operation) {
         return;
     }
-    output.error << harmless(what) << " are deleted for good, and are nowhere else.\nType "
-                 << harmless(operation) << " to go on: ";
+    output.error << harmless(what) << " are deleted for good, and are nowhere else.\n";
+    if (is_young) {
+        output.error << "They are kept for " << age.count() << " days; keep them for "
+                     << kept_at_least.count() << ": who wrote them may ask for them.\n";
+    }
+    output.error << "Type " << harmless(operation) << " to go on: ";
     output.error.flush();
     if (!options.read_line || options.read_line() != operation) {
         throw CommandError(ExitCode::Usage, "not confirmed; nothing was deleted",
-                           "the same command with --confirm " + harmless(operation) + ", or --yes");
+                           "the same command with --confirm " + harmless(operation) +
+                               (is_young ? "" : ", or --yes"));
     }
 }
 
@@ -329,7 +349,8 @@ ExitCode drop_quarantine(const Config& config, const Fetch& fetch, const Output&
     const std::filesystem::path directory = find(config, operation);
     refuse_while_coming_back(config, fetch);
     const std::string name = directory.filename().string();
-    confirm_drop(output, options, name, summary_of(report_of(manifest_in(directory).value_or(""))));
+    confirm_drop(output, options, name, summary_of(report_of(manifest_in(directory).value_or(""))),
+                 age_of(directory));
     try {
         failover::Quarantine::drop(directory);
     } catch (const Error& error) {

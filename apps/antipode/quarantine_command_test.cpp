@@ -243,6 +243,12 @@ TEST_F(QuarantineCommand, DropsOneOnceItsNameIsTyped) {
     EXPECT_EQ(drop(""), ExitCode::Usage) << "the only one is not meant by nothing";
     EXPECT_TRUE(std::filesystem::exists(quarantine_of("promote-2") / "manifest.json"));
     out_.str("");
+    EXPECT_EQ(drop("promote-2"), ExitCode::Usage) << "somebody may ask for it yet";
+    EXPECT_THAT(error_.str(), HasSubstr("They are kept for 0 days; keep them for 30"));
+    EXPECT_TRUE(std::filesystem::exists(quarantine_of("promote-2") / "manifest.json"));
+    std::filesystem::last_write_time(
+        quarantine_of("promote-2") / "manifest.json",
+        std::filesystem::file_time_type::clock::now() - std::chrono::days(31));
     EXPECT_EQ(drop("promote-2"), ExitCode::Ok);
     EXPECT_EQ(Json::parse(out_.str())["operation"], "promote-2");
 }
