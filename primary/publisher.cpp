@@ -21,6 +21,8 @@ constexpr std::chrono::seconds purge_interval(10);
 constexpr int idle_waits = 5;
 constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
+/// Of the stream that is read back: longer than it takes to see that it is damaged.
+constexpr unsigned most_waits = 40;
 
 size_t weight_of(const ReadOutcome& outcome) {
     return outcome.reading ? 256 + outcome.reading->payload.ByteSizeLong() : 256;
@@ -179,16 +181,43 @@ std::optional<Error> Publisher::append() {
             writer_.append(outgoing_);
         }
         sequencer_->stored();
+        look_back();
         purge();
+    } catch (const DamagedStream& damaged) {
+        spdlog::warn("publisher: {}; the stream is made anew", damaged.what());
+        stream_.make_anew();
+        throw Error(Reaction::Resync, damaged.what());
     } catch (const Error& error) {
         if (error.reaction() != Reaction::Retry) {
             throw;
         }
+        is_to_look_back_ = true;
         append_at_ = clock_.steady_now() + backoff_.next();
         return error;
     }
     backoff_.reset();
     return std::nullopt;
+}
+
+/// The broker was away, and may have damaged files now: secondaries would wait in vain for what
+/// they have not relayed yet. Throws DamagedStream.
+void Publisher::look_back() {
+    if (!std::exchange(is_to_look_back_, false)) {
+        return;
+    }
+    const uint64_t last = writer_.last_sequence();
+    uint64_t next =
+        protocol::find_behind(stream_, options_.cluster, options_.epoch, applied_everywhere_.copy())
+            .sequence;
+    next = std::max(next, last - std::min(last, limits::stream_margin_messages));
+    for (unsigned waits = 0; next <= last && waits < most_waits;) {
+        const auto messages = stream_.read(next, limits::wait);
+        if (messages.empty()) {
+            ++waits;
+        } else {
+            next = messages.back().sequence + 1;
+        }
+    }
 }
 
 void Publisher::purge() {

@@ -145,6 +145,7 @@ class Publisher {
     void hand_out_work(const std::stop_token& stop);
     std::optional<Error> append();
     void hand_over(Input input, const std::stop_token& stop);
+    void look_back();
     void purge();
     void show();
 
@@ -164,6 +165,7 @@ class Publisher {
     size_t reading_ = 0;  ///< items handed out and not come back
     Backoff backoff_;
     SteadyTime purge_at_{};
+    bool is_to_look_back_ = true;
     std::optional<Error> problem_;  ///< why the last append failed
     SteadyTime append_at_{};        ///< not before: the broker was away
 

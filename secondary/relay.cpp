@@ -117,7 +117,12 @@ void Relay::step() {
     if (cursor_.outgoing.empty()) {
         check(upstream_.read(cursor_.next, options_.wait));
     }
-    store();
+    try {
+        store();
+    } catch (const DamagedStream&) {
+        doubt_local();
+        throw;
+    }
     advance_safe();
     if (clock_.steady_now() >= cursor_.look_at) {
         check_upstream();

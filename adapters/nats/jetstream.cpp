@@ -220,10 +220,7 @@ struct JetStream::State {
     /// consumer says that it is behind them. That, too, looks as if nothing came.
     void must_not_pass_over(Session& current, const jsConsumerInfo& consumer,
                             uint64_t sequence) const {
-        jsStreamInfo* raw = nullptr;
-        check(js_GetStreamInfo(&raw, current.context.get(), options.name.c_str(), nullptr, nullptr),
-              what("reading"));
-        const Handle<jsStreamInfo, jsStreamInfo_Destroy> stream(raw);
+        const auto stream = look(current, "reading");
         const uint64_t last = stream->State.LastSeq;
         const bool behind_the_end = consumer.Delivered.Stream > std::max(last, sequence - 1);
         // Some that are held stand behind what has come, unless somebody deleted just these.
@@ -237,6 +234,24 @@ struct JetStream::State {
                                 what("reading") +
                                     ": it does not bring what it holds behind message " +
                                     std::to_string(sequence - 1),
+                                std::string(damaged_stream_remedy));
+        }
+    }
+
+    Handle<jsStreamInfo, jsStreamInfo_Destroy> look(Session& current, const char* doing) const {
+        jsStreamInfo* raw = nullptr;
+        check(js_GetStreamInfo(&raw, current.context.get(), options.name.c_str(), nullptr, nullptr),
+              what(doing));
+        return Handle<jsStreamInfo, jsStreamInfo_Destroy>(raw);
+    }
+
+    /// nats-server 2.9 that has read a damaged file may refuse what is appended to the end that it
+    /// names itself.
+    void must_know_its_end(Session& current, uint64_t expected_last,
+                           const std::string& reason) const {
+        if (is_about_the_end(reason) &&
+            look(current, "looking at")->State.LastSeq == expected_last) {
+            throw DamagedStream(Reaction::Retry, what("publishing to") + ": " + reason,
                                 std::string(damaged_stream_remedy));
         }
     }
@@ -286,11 +301,7 @@ JetStream::~JetStream() = default;
 
 Stream::Info JetStream::info() {
     return state_->with_session([&](Session& session) {
-        jsStreamInfo* raw = nullptr;
-        check(js_GetStreamInfo(&raw, session.context.get(), state_->options.name.c_str(), nullptr,
-                               nullptr),
-              state_->what("looking at"));
-        const Handle<jsStreamInfo, jsStreamInfo_Destroy> info(raw);
+        const auto info = state_->look(session, "looking at");
         return Info{info->State.FirstSeq, info->State.LastSeq, info->State.Msgs, info->State.Bytes};
     });
 }
@@ -301,6 +312,10 @@ std::optional<StoredMessage> JetStream::get(uint64_t sequence) {
 
 uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessage> messages) {
     return state_->with_session([&](Session& session) {
+        if (session.subscription) {
+            // Who appends does not read: what is appended would come back, and take memory.
+            end(session.connection.get(), session.subscription);
+        }
         jsCtx* const publisher = state_->publisher(session);
         Acknowledgements& acks = session.acks;
         {
@@ -325,6 +340,8 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
         if (!acks.error.empty() || !done) {
             const std::string reason =
                 acks.error.empty() ? "no acknowledgement in time" : acks.error;
+            lock.unlock();
+            state_->must_know_its_end(session, expected_last, reason);
             throw Error(Reaction::Retry, state_->what("publishing to") + ": " + reason,
                         remedy_for(reason));
         }

@@ -38,6 +38,10 @@ std::string reason_of(std::string_view status, std::string_view detail) {
                                        : std::string(status) + " (" + std::string(said) + ")";
 }
 
+bool is_about_the_end(std::string_view reason) {
+    return reason.find("wrong last sequence") != std::string_view::npos;
+}
+
 std::string remedy_for(std::string_view reason) {
     constexpr std::string_view too_small = "insufficient storage";
     constexpr std::string_view no_resources = "insufficient resources";
@@ -46,7 +50,7 @@ std::string remedy_for(std::string_view reason) {
         return "raise max_file_store in the configuration of that nats-server (all streams "
                "together must fit), or lower nats.stream_max_bytes in Antipode's";
     }
-    if (reason.find("wrong last sequence") != std::string_view::npos) {
+    if (is_about_the_end(reason)) {
         return std::string(damaged_stream_remedy);
     }
     return "check that nats-server runs there with JetStream enabled";

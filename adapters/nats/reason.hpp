@@ -17,6 +17,9 @@ inline constexpr std::string_view damaged_stream_remedy =
     "if this goes on: stop nats-server there, move the stream's directory "
     "(jetstream/.../streams/NAME) away, start it; the sites then compare what was in it";
 
+/// The server refused an append because the stream does not end where its writer believes.
+bool is_about_the_end(std::string_view reason);
+
 /// The operator's next step.
 std::string remedy_for(std::string_view reason);
 

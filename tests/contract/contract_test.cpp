@@ -236,6 +236,32 @@ TEST_P(Contract, SessionsMayEndInTheMiddle) {
     mirror.expect_equal();
 }
 
+TEST_P(Contract, AStreamThatDoesNotBringWhatItHoldsIsMadeAnewByItsWriter) {
+    Mirror mirror(make(), 12);
+    for (int round = 0; round < 4; ++round) {
+        mirror.change(6);
+        mirror.expect_equal();
+    }
+    const uint64_t before = mirror.upstream.last();
+    bool was_away = false;
+    mirror.upstream.fail_append = [&](size_t) -> std::optional<size_t> {
+        return std::exchange(was_away, true) ? std::nullopt : std::optional<size_t>(0);
+    };
+    // Right behind the append that works again it is A that reads.
+    bool works_again = false;
+    bool has_looked = false;
+    mirror.upstream.before = [&](const std::string& operation) {
+        works_again = works_again || (was_away && operation == "append");
+        if (works_again && operation == "read" && !std::exchange(has_looked, true)) {
+            throw DamagedStream(Reaction::Retry, "it does not bring what it holds");
+        }
+    };
+    mirror.change(1);
+    mirror.expect_equal();
+    EXPECT_TRUE(has_looked);
+    EXPECT_LT(mirror.upstream.last(), before) << "it was made anew";
+}
+
 TEST_P(Contract, ASiteMayForgetEverythingButItsStore) {
     Mirror mirror(make(), 10);
     mirror.change(10);
