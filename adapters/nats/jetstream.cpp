@@ -77,7 +77,8 @@ struct Session {
     Subscription subscription;
     uint64_t next_sequence = 0;                           ///< of the subscription
     std::chrono::steady_clock::time_point consumer_seen;  ///< it was on the server
-    uint64_t passed_over = 0;  ///< what the consumer seemed to have passed over; 0: nothing
+    uint64_t passed_over = 0;    ///< what the consumer seemed to have passed over; 0: nothing
+    bool keeps_appends = false;  ///< what was appended was there
 
     ~Session() {
         // First end the threads that call back, then free what they call back into.
@@ -217,7 +218,8 @@ struct JetStream::State {
     }
 
     /// nats-server 2.9 that has read a damaged file may hold messages that it never brings: its
-    /// consumer says that it is behind them. That, too, looks as if nothing came.
+    /// consumer says that it is behind them, or that they are to come, and they do not. That, too,
+    /// looks as if nothing came. (What it had sent would be here before its answer.)
     void must_not_pass_over(Session& current, const jsConsumerInfo& consumer,
                             uint64_t sequence) const {
         const auto stream = look(current, "reading");
@@ -226,7 +228,9 @@ struct JetStream::State {
         // Some that are held stand behind what has come, unless somebody deleted just these.
         const bool behind_the_last = stream->State.Msgs > 0 && last >= sequence &&
                                      consumer.NumPending == 0 && consumer.Delivered.Stream >= last;
-        if (!behind_the_end && !behind_the_last) {
+        const bool stands_still =
+            consumer.NumPending > 0 && consumer.Delivered.Stream < sequence && last >= sequence;
+        if (!behind_the_end && !behind_the_last && !stands_still) {
             current.passed_over = 0;
         } else if (std::exchange(current.passed_over, sequence) == sequence) {
             // It has come meanwhile otherwise.
@@ -254,6 +258,17 @@ struct JetStream::State {
             throw DamagedStream(Reaction::Retry, what("publishing to") + ": " + reason,
                                 std::string(damaged_stream_remedy));
         }
+    }
+
+    /// Or it may acknowledge messages and not have them. One that was started anew is asked once.
+    void must_have(Session& current, uint64_t sequence) const {
+        if (!current.keeps_appends && !get(current, sequence)) {
+            throw DamagedStream(Reaction::Retry,
+                                what("publishing to") + ": it does not have message " +
+                                    std::to_string(sequence) + ", which it has acknowledged",
+                                std::string(damaged_stream_remedy));
+        }
+        current.keeps_appends = true;
     }
 
     std::optional<StoredMessage> get(Session& current, uint64_t sequence) const {
@@ -351,6 +366,7 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
             throw Error(Reaction::Retry,
                         state_->what("publishing to") + ": another writer appends");
         }
+        state_->must_have(session, last);
         state_->block_sync.sync();
         return last;
     });
