@@ -220,8 +220,8 @@ std::vector<Fault> content_faults() {
          Need::Nothing, damage_file},
         {"damage-repository", "a mirror's pack or object is flipped or removed; antipode verify",
          Need::Nothing, damage_repository},
-        {"damage-stream", "bits of what either broker keeps of its events are flipped",
-         Need::Nothing, damage_stream},
+        losing({"damage-stream", "bits of what either broker keeps of its events are flipped",
+                Need::Nothing, damage_stream}),
         {"damage-row", "a mirror's row is changed or deleted; antipode database check",
          Need::Nothing, damage_row},
     };

@@ -152,10 +152,11 @@ std::vector<Fault> primary_faults() {
          switch_over_and_kill},
         {"switchover-cut", "the same; the line is cut in the middle", Need::Nothing,
          switch_over_and_cut},
-        {"lost-target", "a switchover whose target is lost for good; its old primary is promoted",
-         Need::Nothing, lose_target},
-        {"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
-         Need::Nothing, promote_and_return},
+        losing({"lost-target",
+                "a switchover whose target is lost for good; its old primary is promoted",
+                Need::Nothing, lose_target}),
+        losing({"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
+                Need::Nothing, promote_and_return}),
     };
 }
 

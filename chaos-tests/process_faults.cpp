@@ -185,13 +185,14 @@ std::vector<Fault> process_faults() {
         {"stop-daemon", "SIGSTOP of antipoded, then SIGCONT", Need::Nothing, stop_daemon},
         {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, stop_broker},
         {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, stop_database},
-        {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, lose_broker},
+        losing({"lose-broker", "nats-server dies and its store is deleted", Need::Nothing,
+                lose_broker}),
         {"lose-state", "what either daemon remembers of its stores is deleted", Need::Nothing,
          lose_state},
         {"damage-state", "the same is overwritten; what the log says is done", Need::Nothing,
          damage_state},
-        {"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
-         Need::Nothing, lose_slot},
+        losing({"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
+                Need::Nothing, lose_slot}),
     };
 }
 

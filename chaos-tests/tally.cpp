@@ -123,6 +123,8 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
     for (const Outcome& outcome : outcomes) {
         tally.operations += outcome.operations;
         tally.acknowledged += outcome.acknowledged;
+        tally.structures += outcome.structures;
+        tally.large += outcome.large;
         tally.lost += outcome.lost;
         tally.seen += outcome.seen;
         append(tally.equal, outcome.equal);
@@ -143,6 +145,8 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
     }
     tally.done.emplace_back("planned changes of the primary", tally.stopped.size());
     tally.done.emplace_back("promotions", tally.opened.size());
+    tally.done.emplace_back("changes of the structure", tally.structures);
+    tally.done.emplace_back("files of more than 8 MiB", tally.large);
     tally.not_tried = not_in(hit);
     return tally;
 }

@@ -123,10 +123,12 @@ std::vector<Fault> third_site_faults() {
     return {
         {"switchover-three", "under load to one of two mirrors, back, and to the other",
          Need::Nothing, switch_over_three, 3},
-        {"promotion-three", "the primary is lost, one of two mirrors promoted, the other follows",
-         Need::Nothing, promote_one_of_two, 3},
-        {"two-promotions", "the primary is lost, both mirrors are told to take its place at once",
-         Need::Nothing, promote_both, 3},
+        losing({"promotion-three",
+                "the primary is lost, one of two mirrors promoted, the other follows",
+                Need::Nothing, promote_one_of_two, 3}),
+        losing({"two-promotions",
+                "the primary is lost, both mirrors are told to take its place at once",
+                Need::Nothing, promote_both, 3}),
     };
 }
 
