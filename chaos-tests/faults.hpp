@@ -38,6 +38,7 @@ std::vector<Fault> process_faults();
 std::vector<Fault> line_faults();
 std::vector<Fault> packet_faults();
 std::vector<Fault> content_faults();
+std::vector<Fault> primary_damage_faults();
 std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();

@@ -370,6 +370,20 @@ void Sites::reset_all() {
     }
 }
 
+OtherSettings::OtherSettings(const Site& site, const std::string& what, const std::string& by)
+    : file_(site.directory / "antipode.toml"), before_(test::read_file(file_)) {
+    std::string text = before_;
+    replace(text, what, by);
+    if (text == before_) {
+        throw std::runtime_error(file_.string() + " does not hold " + what);
+    }
+    test::write_file(file_, text);
+}
+
+OtherSettings::~OtherSettings() {
+    test::write_file(file_, before_);
+}
+
 View look_at_rows(const Site& site) {
     View view;
     std::istringstream rows(

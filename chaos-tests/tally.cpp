@@ -22,11 +22,11 @@ const std::vector<Kind>& kinds() {
         {"partitions and bad lines",
          {"partition", "flap", "reset", "cut-packets", "switchover-cut", "site-off-net", "thin-out",
           "slow-line"}},
-        {"messages lost, doubled, reordered", {"messages", "overrun", "old-epoch"}},
-        {"states lost or damaged", {"lose-broker", "-state", "lose-slot"}},
+        {"messages lost, doubled, reordered", {"messages", "overrun-stream", "old-epoch"}},
+        {"states lost or damaged", {"lose-broker", "-state", "lose-slot", "slot-overrun"}},
         {"power cuts", {"power-cut", "failed-sync"}},
         {"disks failing, slow, full", {"io-errors", "slow-disk", "disk-full"}},
-        {"damages", {"damage-file", "damage-repository", "damage-row"}},
+        {"damages", {"damage-file", "damage-repository", "damage-row", "-primary"}},
         {"clocks set", {"clock"}},
     };
     return all;
