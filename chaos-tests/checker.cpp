@@ -109,6 +109,8 @@ const char* name_of(Invariant invariant) {
             return "no number is given out twice";
         case Invariant::Clean:
             return "nothing is left behind";
+        case Invariant::Refused:
+            return "mistakes change nothing";
     }
     return "";
 }

@@ -53,6 +53,7 @@ enum class Invariant {
     Stated,
     NumbersOnce,
     Clean,
+    Refused,
 };
 const char* name_of(Invariant invariant);
 

@@ -40,6 +40,7 @@ std::vector<Fault> packet_faults();
 std::vector<Fault> content_faults();
 std::vector<Fault> primary_damage_faults();
 std::vector<Fault> machine_faults();
+std::vector<Fault> operator_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
 std::vector<Fault> interruption_faults();

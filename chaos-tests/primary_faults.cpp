@@ -163,9 +163,10 @@ std::vector<Fault> primary_faults() {
 const std::vector<Fault>& all_faults() {
     static const std::vector<Fault> all = [] {
         std::vector<Fault> faults;
-        for (const auto& group : {process_faults(), line_faults(), packet_faults(),
-                                  content_faults(), primary_damage_faults(), machine_faults(),
-                                  primary_faults(), third_site_faults(), interruption_faults()}) {
+        for (const auto& group :
+             {process_faults(), line_faults(), packet_faults(), content_faults(),
+              primary_damage_faults(), machine_faults(), primary_faults(), third_site_faults(),
+              operator_faults(), interruption_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

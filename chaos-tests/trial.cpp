@@ -30,6 +30,7 @@ constexpr Invariant all_invariants[] = {
     Invariant::Stated,
     Invariant::NumbersOnce,
     Invariant::Clean,
+    Invariant::Refused,
 };
 
 std::string text_of(const Violations& violations) {
