@@ -18,7 +18,7 @@ struct Kind {
 
 const std::vector<Kind>& kinds() {
     static const std::vector<Kind> all = {
-        {"kills and stops", {"kill", "stop-", "interrupted"}},
+        {"kills and stops", {"kill", "stop-", "interrupted", "quorum-lost"}},
         {"partitions and bad lines",
          {"partition", "flap", "reset", "cut-packets", "switchover-cut", "site-off-net", "thin-out",
           "slow-line"}},
@@ -28,6 +28,7 @@ const std::vector<Kind>& kinds() {
         {"disks failing, slow, full", {"io-errors", "slow-disk", "disk-full"}},
         {"damages", {"damage-file", "damage-repository", "damage-row", "-primary"}},
         {"clocks set", {"clock"}},
+        {"mistakes of operators", {"operator-errors"}},
     };
     return all;
 }
