@@ -20,6 +20,11 @@ bool has_file(const View& view, const std::string& path, const std::string& sha2
     return file != view.files.end() && file->second == sha256;
 }
 
+/// What its transaction put into a column that was added.
+bool has_note(const View::Row& row, const std::string& note) {
+    return note.empty() || ("," + row.notes + ",").find("," + note + ",") != std::string::npos;
+}
+
 bool has_commit(const View& view, const std::string& repository, const std::string& commit) {
     const auto commits = view.commits.find(repository);
     return commits != view.commits.end() && commits->second.contains(commit);
@@ -54,14 +59,20 @@ std::set<std::string> names_of(const Operation& operation) {
             return {operation.repository + " refs/heads/side"};
         case Kind::Transfer:
             return {};
+        case Kind::Structure:
+            return {};  // never: nobody changes it when a fault may lose that
     }
     return {};
 }
 
 }  // namespace
 
+std::string digits_of(const View::Key& key) {
+    return std::to_string(key.first) + "/" + std::to_string(key.second);
+}
+
 std::string text_of(const View::Key& key) {
-    return "write " + std::to_string(key.first) + "/" + std::to_string(key.second);
+    return "write " + digits_of(key);
 }
 
 const char* name_of(Invariant invariant) {
@@ -98,6 +109,8 @@ const char* name_of(Invariant invariant) {
             return "no number is given out twice";
         case Invariant::Clean:
             return "nothing is left behind";
+        case Invariant::Refused:
+            return "mistakes change nothing";
     }
     return "";
 }
@@ -142,6 +155,8 @@ Violations Checker::check_kept(const View& view) const {
         }
     }
     append(found, check_known(view));
+    append(found,
+           check_structure(view, Invariant::NothingLost, std::numeric_limits<int64_t>::max()));
     append(found, check_prefixes(view));
     append(found, check_latest(view, Invariant::NothingLost, std::numeric_limits<int64_t>::max()));
     return found;
@@ -160,6 +175,13 @@ Violations Checker::check_put(const Operation& put, const View& view) const {
     }
     if (!has_commit(view, put.repository, put.commit)) {
         return {{Invariant::NothingLost, name + " has no commit " + put.commit}};
+    }
+    if (!has_note(view.rows.at(key_of(put)), put.note)) {
+        return {{Invariant::NothingLost, name + " has no " + put.note}};
+    }
+    const std::string also = put.structure + " " + digits_of(key_of(put));
+    if (!put.structure.empty() && !view.more.contains(also)) {
+        return {{Invariant::NothingLost, name + " has no row in " + put.structure}};
     }
     return {};
 }
@@ -182,10 +204,14 @@ Violations Checker::check_known(const View& view) const {
     Violations found;
     std::set<View::Key> possible;
     std::set<std::string> paths;
+    std::set<std::string> structure;
     for (const Operation& operation : history_) {
         paths.insert(operation.path);
         if (operation.kind == Kind::Put && operation.outcome != Outcome::Failed) {
             possible.insert(key_of(operation));
+        }
+        if (operation.kind == Kind::Structure && operation.outcome != Outcome::Failed) {
+            structure.insert(operation.structure);
         }
     }
     for (const auto& [key, row] : view.rows) {
@@ -196,6 +222,25 @@ Violations Checker::check_known(const View& view) const {
     for (const auto& [path, sha256] : view.files) {
         if (!paths.contains(path)) {
             found.push_back({Invariant::NothingInvented, "nobody wrote the file " + path});
+        }
+    }
+    for (const std::string& name : view.structure) {
+        if (!structure.contains(name)) {
+            found.push_back({Invariant::NothingInvented, name + " was refused, and is"});
+        }
+    }
+    return found;
+}
+
+/// Each change of the structure that was acknowledged by then.
+Violations Checker::check_structure(const View& view, Invariant invariant, int64_t point_us) const {
+    Violations found;
+    for (const Operation& operation : history_) {
+        const bool due = operation.kind == Kind::Structure && operation.outcome == Outcome::Ok &&
+                         operation.done_us <= point_us && !may_be_lost(operation);
+        if (due && !view.structure.contains(operation.structure)) {
+            found.push_back({invariant, operation.structure + ", which " + operation.site +
+                                            " acknowledged, is not here"});
         }
     }
     return found;
@@ -304,6 +349,10 @@ Violations Checker::check_recovery_point(const View& view, int64_t point_us) con
                                                std::to_string(point_us - operation.done_us) +
                                                " us before the recovery point"});
         }
+        if (operation.kind == Kind::Put && here && !has_note(view.rows.at(key), operation.note)) {
+            found.push_back(
+                {Invariant::Transactions, text_of(key) + " is here without " + operation.note});
+        }
         if (due && operation.kind == Kind::Remove && here) {
             found.push_back(
                 {Invariant::RecoveryPoint, text_of(key) + " is still here, and was removed " +
@@ -312,6 +361,7 @@ Violations Checker::check_recovery_point(const View& view, int64_t point_us) con
         }
     }
     append(found, check_latest(view, Invariant::RecoveryPoint, point_us));
+    append(found, check_structure(view, Invariant::RecoveryPoint, point_us));
     return found;
 }
 

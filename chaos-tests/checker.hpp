@@ -18,6 +18,8 @@ struct View {
         std::string path;
         std::string sha256;
         std::string commit;
+        /// "COLUMN=VALUE,...", by name: of the columns that writers added, without NULL.
+        std::string notes = {};
     };
     /// Writer and number.
     using Key = std::pair<int, int>;
@@ -28,7 +30,9 @@ struct View {
     std::vector<std::string> broken;                       ///< what git fsck said
     std::map<int, int64_t> accounts;                       ///< id -> balance
     int64_t sum = 0;                                       ///< of all accounts
-    std::string dump;                                      ///< the database, ordered
+    std::set<std::string> structure;                       ///< what writers added, by name
+    std::set<std::string> more;  ///< rows of tables that they added: "TABLE WRITER/NUMBER"
+    std::string dump;            ///< the database, ordered
 };
 
 /// The invariants; docs of each in chaos-tests/README.md.
@@ -49,6 +53,7 @@ enum class Invariant {
     Stated,
     NumbersOnce,
     Clean,
+    Refused,
 };
 const char* name_of(Invariant invariant);
 
@@ -59,6 +64,8 @@ struct Violation {
 using Violations = std::vector<Violation>;
 
 std::string text_of(const View::Key& key);
+/// "WRITER/NUMBER".
+std::string digits_of(const View::Key& key);
 
 /// Measures what is seen against all that was ever tried. Pure; knows nothing of how the daemons
 /// work.
@@ -89,6 +96,7 @@ class Checker {
     Violations check_put(const Operation& put, const View& view) const;
     Violations check_removed(const Operation& removal, const View& view) const;
     Violations check_known(const View& view) const;
+    Violations check_structure(const View& view, Invariant invariant, int64_t point_us) const;
     Violations check_prefixes(const View& view) const;
     Violations check_prefixes(const View& view, const Loss& loss) const;
     Violations check_latest(const View& view, Invariant invariant, int64_t point_us) const;

@@ -49,6 +49,11 @@ class World {
         made.commit = commit;
         return made;
     }
+    Operation& change_structure(const std::string& name, Outcome outcome) {
+        Operation& made = add(Kind::Structure, outcome, "london");
+        made.structure = name;
+        return made;
+    }
     void show(int number) {
         const std::string text = std::to_string(number);
         view.rows[{0, number}] = {"w0.git", path(number), "sha" + text, "commit" + text};
@@ -121,6 +126,13 @@ TEST(GoodHistory, Passes) {
     world.move("commit1", Outcome::Ok);
     world.move("commit3", Outcome::Unknown);
     world.view.refs["w0.git refs/heads/side"] = "commit1";
+    world.change_structure("note_0_0", Outcome::Ok);
+    world.change_structure("by_0_1", Outcome::Unknown);
+    world.change_structure("more_0_2", Outcome::Failed);
+    world.view.structure = {"note_0_0"};
+    world.put(7, Outcome::Ok).note = "note_0_0=v7";
+    world.show(7);
+    world.view.rows[{0, 7}].notes = "note_0_0=v7,note_1_0=none";
     EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
     EXPECT_THAT(texts(Checker::check_references(world.view)), testing::IsEmpty());
     EXPECT_THAT(texts(world.checker().check_transactions(world.view)), testing::IsEmpty());
@@ -231,6 +243,48 @@ TEST(BadHistory, HalfATransferIsSeen) {
     World world;
     world.view.sum = total - 7;
     EXPECT_THAT(world.checker().check_transactions(world.view), Breaks(Invariant::Transactions));
+}
+
+TEST(BadHistory, AChangeOfTheStructureIsLost) {
+    World world;
+    world.change_structure("note_0_0", Outcome::Ok);
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+    world.view.structure = {"note_0_0"};
+    EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
+}
+
+TEST(BadHistory, AChangeOfTheStructureThatWasRefusedHasHappened) {
+    World world;
+    world.change_structure("by_0_0", Outcome::Failed);
+    world.view.structure = {"by_0_0"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingInvented));
+}
+
+TEST(BadHistory, ARowIsWithoutItsValueInAColumnThatWasAdded) {
+    World world;
+    world.put(4, Outcome::Ok).note = "note_0_0=v4";
+    world.show(4);
+    world.view.rows[{0, 4}].notes = "note_0_0=v41";
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, 0),
+                Breaks(Invariant::Transactions));
+}
+
+TEST(BadHistory, ARowOfATableThatWasAddedIsLost) {
+    World world;
+    world.put(4, Outcome::Ok).structure = "more_0_0";
+    world.show(4);
+    world.view.more = {"more_0_0 0/3"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+}
+
+TEST(BadHistory, TheRecoveryPointPromisesAStructureThatIsNotThere) {
+    World world;
+    const int64_t done = world.change_structure("more_0_0", Outcome::Ok).done_us;
+    EXPECT_THAT(texts(world.checker().check_recovery_point(world.view, done - 1)),
+                testing::IsEmpty());
+    EXPECT_THAT(world.checker().check_recovery_point(world.view, done),
+                Breaks(Invariant::RecoveryPoint));
 }
 
 TEST(BadHistory, TheRecoveryPointPromisesARowThatIsNotThere) {
@@ -410,11 +464,12 @@ TEST(BadReturn, ItTakesWritesBeforeItFollows) {
 TEST(History, IsKeptAsALineOfJsonForEachOperation) {
     World world(1);
     world.history[0].error = "no \"space\"\nleft";
-    EXPECT_EQ(to_json_lines(world.history),
-              "{\"commit\":\"commit0\",\"done_us\":10,\"error\":\"no \\\"space\\\"\\nleft\","
-              "\"invoked_us\":1,\"kind\":\"put\",\"number\":0,\"outcome\":\"ok\","
-              "\"path\":\"w0/0\",\"repository\":\"w0.git\",\"sha256\":\"sha0\",\"site\":\"london\","
-              "\"ticket\":0,\"writer\":0}\n");
+    EXPECT_EQ(
+        to_json_lines(world.history),
+        "{\"bytes\":0,\"commit\":\"commit0\",\"done_us\":10,\"error\":\"no \\\"space\\\"\\nleft\","
+        "\"invoked_us\":1,\"kind\":\"put\",\"note\":\"\",\"number\":0,\"outcome\":\"ok\","
+        "\"path\":\"w0/0\",\"repository\":\"w0.git\",\"sha256\":\"sha0\",\"site\":\"london\","
+        "\"structure\":\"\",\"ticket\":0,\"writer\":0}\n");
 }
 
 }  // namespace

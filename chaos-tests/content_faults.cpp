@@ -1,9 +1,8 @@
 // What a disk or a hand does to a mirror's content: it must be named, and brought again.
 #include <algorithm>
-#include <fstream>
 
+#include "chaos-tests/damage.hpp"
 #include "chaos-tests/faults.hpp"
-#include "tests/support/git_program.hpp"
 
 namespace antipode::chaos {
 namespace {
@@ -12,24 +11,6 @@ namespace fs = std::filesystem;
 
 constexpr int equal = 0;
 constexpr int findings = 3;
-
-/// Every bit of the byte in the middle; the times stay.
-void flip(const fs::path& file) {
-    fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
-    const auto time = fs::last_write_time(file);
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
-    stream.seekg(middle);
-    const int byte = stream.get();
-    stream.seekp(middle);
-    stream.put(static_cast<char>(~byte));
-    stream.close();
-    fs::last_write_time(file, time);
-}
-
-std::string sum_of(const fs::path& file) {
-    return test::run({"sha256sum", file.string()}).output.substr(0, 64);
-}
 
 /// The daemon's log, from a place on.
 std::string said_since(const Site& site, size_t place) {
@@ -79,23 +60,6 @@ void damage_file(Stage& stage) {
                  "verify finds more after the repair: " + again.output + again.error);
 }
 
-/// A pack, or a loose object.
-fs::path any_objects(Stage& stage, const fs::path& repository) {
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::recursive_directory_iterator(repository / "objects")) {
-        const bool loose = entry.path().filename().string().size() == 38;
-        if (entry.is_regular_file() && (loose || entry.path().extension() == ".pack")) {
-            files.push_back(entry.path());
-        }
-    }
-    std::sort(files.begin(), files.end());
-    return files.at(stage.chance.below(files.size()));
-}
-
-bool is_sound(const fs::path& repository) {
-    return test::damage_of(repository).empty();
-}
-
 /// The load goes on in it.
 void damage_repository(Stage& stage) {
     Site& mirror = stage.mirror();
@@ -103,7 +67,7 @@ void damage_repository(Stage& stage) {
         Sites::repository(static_cast<int>(stage.chance.below(Stage::writers)));
     const fs::path repository = mirror.git_root / name;
     const size_t before = log_size(mirror);
-    const fs::path file = any_objects(stage, repository);
+    const fs::path file = any_objects(stage.chance, repository);
     if (stage.chance.one_in(2)) {
         flip(file);
     } else {
@@ -227,8 +191,8 @@ std::vector<Fault> content_faults() {
          Need::Nothing, damage_file},
         {"damage-repository", "a mirror's pack or object is flipped or removed; antipode verify",
          Need::Nothing, damage_repository},
-        {"damage-stream", "bits of what either broker keeps of its events are flipped",
-         Need::Nothing, damage_stream},
+        losing({"damage-stream", "bits of what either broker keeps of its events are flipped",
+                Need::Nothing, damage_stream}),
         {"damage-row", "a mirror's row is changed or deleted; antipode database check",
          Need::Nothing, damage_row},
     };

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
@@ -31,17 +32,16 @@ constexpr uint32_t without_log_flush = 2;
     throw std::system_error(errno, std::generic_category(), doing + " " + where.string());
 }
 
-class Directory {
+class Open {
   public:
-    explicit Directory(const fs::path& path)
-        : number(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    Open(const fs::path& path, int how) : number(open(path.c_str(), how | O_CLOEXEC)) {
         if (number < 0) {
             fail("opening", path);
         }
     }
-    ~Directory() { close(number); }
-    Directory(const Directory&) = delete;
-    Directory& operator=(const Directory&) = delete;
+    ~Open() { close(number); }
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
     const int number;
 };
 
@@ -146,17 +146,43 @@ void Disk::make_room() {
 }
 
 void Disk::sync() const {
-    const Directory root(base_);
+    const Open root(base_, O_RDONLY | O_DIRECTORY);
     if (syncfs(root.number) != 0) {
         fail("syncing", base_);
     }
 }
 
 void Disk::cut_power() const {
-    const Directory root(base_);
+    const Open root(base_, O_RDONLY | O_DIRECTORY);
     uint32_t how = without_log_flush;
     if (ioctl(root.number, ext4_shutdown, &how) != 0) {
         fail("shutting down", base_);
+    }
+}
+
+void Disk::rot(const fs::path& file) const {
+    sync();
+    const Open read(file, O_RDONLY);
+    const auto middle = static_cast<off_t>(fs::file_size(file) / 2);
+    const auto block_bytes = static_cast<off_t>(room_of(base_).f_bsize);
+    int block = static_cast<int>(middle / block_bytes);
+    if (ioctl(read.number, FIBMAP, &block) != 0 || block == 0) {
+        fail("looking for the place of", file);
+    }
+    const off_t place = block * block_bytes + middle % block_bytes;
+    const Open image(image_, O_RDWR);
+    char byte = 0;
+    if (pread(image.number, &byte, 1, place) != 1) {
+        fail("reading", image_);
+    }
+    byte = static_cast<char>(~byte);
+    if (pwrite(image.number, &byte, 1, place) != 1) {
+        fail("writing", image_);
+    }
+    // Whoever reads it next reads it from there.
+    if (const int problem = posix_fadvise(read.number, 0, 0, POSIX_FADV_DONTNEED); problem != 0) {
+        errno = problem;
+        fail("letting go of what was read of", file);
     }
 }
 

@@ -31,6 +31,8 @@ class Disk {
     void sync() const;
     /// In the same moment nothing more gets to the disk, and what was not synced is lost; a Loop.
     void cut_power() const;
+    /// The byte in the middle of a file is another on the disk, and nobody has written it; a Loop.
+    void rot(const std::filesystem::path& file) const;
     /// As it is after the power cut: the journal is replayed. Whoever worked in it has ended, or
     /// does within seconds. Throws when not.
     void mount_again();

@@ -19,7 +19,16 @@ struct Fault {
     std::function<void(Stage&)> inject;
     int sites = 2;         ///< at least
     bool is_drawn = true;  ///< by a seed; else it runs when it is named
+    /// Transactions that were acknowledged may be lost, or have to be compared. Changes of the
+    /// structure would then be made equal by an operator, so nobody makes any meanwhile.
+    bool loses_transactions = false;
 };
+
+/// One that loses transactions.
+inline Fault losing(Fault fault) {
+    fault.loses_transactions = true;
+    return fault;
+}
 
 /// All of them, in the order of the table.
 const std::vector<Fault>& all_faults();
@@ -29,7 +38,9 @@ std::vector<Fault> process_faults();
 std::vector<Fault> line_faults();
 std::vector<Fault> packet_faults();
 std::vector<Fault> content_faults();
+std::vector<Fault> primary_damage_faults();
 std::vector<Fault> machine_faults();
+std::vector<Fault> operator_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
 std::vector<Fault> interruption_faults();

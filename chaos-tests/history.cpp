@@ -19,6 +19,8 @@ const char* name_of(Operation::Kind kind) {
             return "move";
         case Operation::Kind::Overwrite:
             return "overwrite";
+        case Operation::Kind::Structure:
+            return "structure";
     }
     return "";
 }
@@ -94,7 +96,10 @@ std::string to_json_lines(const std::vector<Operation>& operations) {
                                      {"repository", operation.repository},
                                      {"path", operation.path},
                                      {"sha256", operation.sha256},
+                                     {"bytes", operation.bytes},
                                      {"commit", operation.commit},
+                                     {"structure", operation.structure},
+                                     {"note", operation.note},
                                      {"ticket", operation.ticket},
                                      {"error", operation.error}};
         // What programs said may hold any bytes.

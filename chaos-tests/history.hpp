@@ -21,6 +21,7 @@ struct Operation {
         Transfer,   ///< between two accounts, in one transaction
         Move,       ///< a forced push that moves a branch anywhere
         Overwrite,  ///< the one file of a writer gets another content
+        Structure,  ///< a column, a table or an index more
     };
     enum class Outcome {
         Pending,
@@ -38,9 +39,12 @@ struct Operation {
     std::string repository;  ///< its name below the root
     std::string path;        ///< of the file, below the root
     std::string sha256;      ///< of the file's content
+    size_t bytes = 0;        ///< of it
     std::string commit;
-    int64_t ticket = 0;  ///< the number that a sequence gave it; 0: none
-    std::string error;   ///< why it failed
+    std::string structure;  ///< its name; of a Put: the table that got a row in its transaction
+    std::string note;       ///< "COLUMN=VALUE", of a Put: in a column that was added
+    int64_t ticket = 0;     ///< the number that a sequence gave it; 0: none
+    std::string error;      ///< why it failed
 };
 
 /// What an unplanned promotion lost.

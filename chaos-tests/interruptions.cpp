@@ -176,6 +176,7 @@ Fault fault_of(const Interruption& interruption) {
                 Need::Trace, [interruption](Stage& stage) { interrupt(stage, interruption); }};
     fault.sites = interruption.who == Who::Third ? 3 : 2;
     fault.is_drawn = false;
+    fault.loses_transactions = interruption.change == Change::Promotion;
     return fault;
 }
 
@@ -183,10 +184,10 @@ Fault fault_of(const Interruption& interruption) {
 
 std::vector<Fault> interruption_faults() {
     std::vector<Fault> faults = {
-        {"interrupted", "one of the interrupted-... below, by the seed", Need::Trace,
-         [](Stage& stage) { interrupt_any(stage, false); }},
-        {"interrupted-three", "the same of a third site", Need::Trace,
-         [](Stage& stage) { interrupt_any(stage, true); }, 3},
+        losing({"interrupted", "one of the interrupted-... below, by the seed", Need::Trace,
+                [](Stage& stage) { interrupt_any(stage, false); }}),
+        losing({"interrupted-three", "the same of a third site", Need::Trace,
+                [](Stage& stage) { interrupt_any(stage, true); }, 3}),
     };
     for (const Interruption& interruption : all_interruptions()) {
         faults.push_back(fault_of(interruption));

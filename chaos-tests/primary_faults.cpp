@@ -152,10 +152,11 @@ std::vector<Fault> primary_faults() {
          switch_over_and_kill},
         {"switchover-cut", "the same; the line is cut in the middle", Need::Nothing,
          switch_over_and_cut},
-        {"lost-target", "a switchover whose target is lost for good; its old primary is promoted",
-         Need::Nothing, lose_target},
-        {"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
-         Need::Nothing, promote_and_return},
+        losing({"lost-target",
+                "a switchover whose target is lost for good; its old primary is promoted",
+                Need::Nothing, lose_target}),
+        losing({"promotion", "the primary's machine is lost; promote, rejoin, switchover back",
+                Need::Nothing, promote_and_return}),
     };
 }
 
@@ -163,8 +164,9 @@ const std::vector<Fault>& all_faults() {
     static const std::vector<Fault> all = [] {
         std::vector<Fault> faults;
         for (const auto& group :
-             {process_faults(), line_faults(), packet_faults(), content_faults(), machine_faults(),
-              primary_faults(), third_site_faults(), interruption_faults()}) {
+             {process_faults(), line_faults(), packet_faults(), content_faults(),
+              primary_damage_faults(), machine_faults(), primary_faults(), third_site_faults(),
+              operator_faults(), interruption_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

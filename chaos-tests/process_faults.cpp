@@ -170,6 +170,52 @@ void lose_slot(Stage& stage) {
     }
 }
 
+/// What PostgreSQL has said of slots that it ended, from a place of its log on.
+bool has_ended_slot(const Site& site, size_t place) {
+    return test::read_file(site.directory / "pg/postgres.log").find("invalidating", place) !=
+           std::string::npos;
+}
+
+/// Nobody confirms what is written meanwhile: the primary's daemon is down, or lives and reaches no
+/// mirror. PostgreSQL ends the slot; nobody says anything to anybody.
+void overrun_slot(Stage& stage) {
+    Site& primary = stage.primary();
+    const auto place = std::filesystem::file_size(primary.directory / "pg/postgres.log");
+    const bool is_down = stage.chance.one_in(2);
+    if (is_down) {
+        primary.daemon().stop();
+    } else {
+        stage.sites.reset_all();
+    }
+    primary.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    primary.sql("SELECT pg_reload_conf()");
+    // The slot may hold what is older than the last file of the log, and none is older than two.
+    const bool ended = test::eventually(
+        [&] {
+            stage.hold(2);
+            primary.sql("SELECT pg_switch_wal()");
+            primary.sql("CHECKPOINT");
+            return has_ended_slot(primary, place);
+        },
+        30s);
+    primary.sql("ALTER SYSTEM RESET max_slot_wal_keep_size");
+    primary.sql("SELECT pg_reload_conf()");
+    if (!ended) {
+        throw std::runtime_error("PostgreSQL has not ended the slot");
+    }
+    stage.hold(stage.some(6));
+    if (is_down) {
+        primary.start();
+    } else {
+        stage.sites.heal();
+    }
+    const bool has_one = test::eventually(
+        [&] { return primary.sql("SELECT wal_status FROM pg_replication_slots") == "reserved"; },
+        60s);
+    stage.expect(has_one, Invariant::Recovers,
+                 "no slot is made in the place of the one that PostgreSQL has ended");
+}
+
 }  // namespace
 
 std::vector<Fault> process_faults() {
@@ -185,13 +231,16 @@ std::vector<Fault> process_faults() {
         {"stop-daemon", "SIGSTOP of antipoded, then SIGCONT", Need::Nothing, stop_daemon},
         {"stop-broker", "SIGSTOP of nats-server, then SIGCONT", Need::Nothing, stop_broker},
         {"stop-database", "SIGSTOP of PostgreSQL, then SIGCONT", Need::Nothing, stop_database},
-        {"lose-broker", "nats-server dies and its store is deleted", Need::Nothing, lose_broker},
+        losing({"lose-broker", "nats-server dies and its store is deleted", Need::Nothing,
+                lose_broker}),
         {"lose-state", "what either daemon remembers of its stores is deleted", Need::Nothing,
          lose_state},
         {"damage-state", "the same is overwritten; what the log says is done", Need::Nothing,
          damage_state},
-        {"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
-         Need::Nothing, lose_slot},
+        losing({"lose-slot", "the replication slot is dropped while the daemon is down; new-slot",
+                Need::Nothing, lose_slot}),
+        losing({"slot-overrun", "PostgreSQL ends the slot (max_slot_wal_keep_size)", Need::Nothing,
+                overrun_slot}),
     };
 }
 

@@ -18,6 +18,9 @@ Texts rows_of(const View& view) {
         rows["public.writes " + std::to_string(key.first) + "/" + std::to_string(key.second)] =
             value_of(row);
     }
+    for (const std::string& row : view.more) {
+        rows["public." + row] = "";
+    }
     for (const auto& [id, balance] : view.accounts) {
         rows["public.accounts " + std::to_string(id)] = std::to_string(balance);
     }
@@ -159,7 +162,7 @@ class Check {
 }  // namespace
 
 std::string value_of(const View::Row& row) {
-    return row.repository + "|" + row.path + "|" + row.sha256 + "|" + row.commit;
+    return row.repository + "|" + row.path + "|" + row.sha256 + "|" + row.commit + "|" + row.notes;
 }
 
 Violations check_quarantine(const View& cut, const View& there, const Quarantine& kept) {

@@ -39,6 +39,17 @@ std::string text(const Json& row, const char* column) {
     return row.at(column).get<std::string>();
 }
 
+/// As View::Row::notes.
+std::string notes_of(const Json& row) {
+    std::string notes;
+    for (const auto& [column, value] : row.items()) {
+        if (column.starts_with("note_") && value.is_string()) {
+            notes += (notes.empty() ? "" : ",") + column + "=" + value.get<std::string>();
+        }
+    }
+    return notes;
+}
+
 Quarantine::Change change_of(const Json& line) {
     Quarantine::Change change;
     change.transaction = line.at("xid");
@@ -46,12 +57,14 @@ Quarantine::Change change_of(const Json& line) {
     change.table = line.at("table");
     const Json& key = line.contains("key") ? line.at("key") : line.at("old");
     const bool of_writes = change.table == "public.writes";
-    change.key = of_writes ? text(key, "writer") + "/" + text(key, "number") : text(key, "id");
-    if (line.contains("new")) {
+    const bool of_accounts = change.table == "public.accounts";
+    change.key = of_accounts ? text(key, "id") : text(key, "writer") + "/" + text(key, "number");
+    if (line.contains("new") && (of_writes || of_accounts)) {
         const Json& row = line.at("new");
-        change.value = of_writes ? value_of({text(row, "repository"), text(row, "path"),
-                                             text(row, "sha256"), text(row, "commit")})
-                                 : text(row, "balance");
+        change.value = of_writes
+                           ? value_of({text(row, "repository"), text(row, "path"),
+                                       text(row, "sha256"), text(row, "commit"), notes_of(row)})
+                           : text(row, "balance");
     }
     return change;
 }

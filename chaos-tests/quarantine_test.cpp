@@ -123,6 +123,11 @@ TEST_F(BadQuarantine, HoldsARowThatWasNotLost) {
     });
 }
 
+TEST_F(BadQuarantine, LacksWhatStandsInWhatWasAdded) {
+    expect_caught([](Promotion& it) { it.there.rows[{0, 3}].notes = "note_0_0=v3"; });
+    expect_caught([](Promotion& it) { it.there.more.insert("more_0_0 0/3"); });
+}
+
 TEST_F(BadQuarantine, LacksAFile) {
     expect_caught([](Promotion& it) { it.kept.files.erase("w0/3"); });
     expect_caught([](Promotion& it) { it.there.files["w0/9"] = "sha9"; });

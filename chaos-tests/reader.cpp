@@ -87,6 +87,9 @@ Violations Reader::open_twice() const {
 /// A row may have gone, with what it names, between looking at it and at that: rows that are gone
 /// do not come back.
 Violations Reader::references_that_stay(View rows) {
+    // An exception begins before its row is visible, and ends once what that names is here: what is
+    // found missing below is one now, also if it is over before this look is.
+    excuses_.merge(excuses());
     look_at_references(site_, rows);
     const Violations suspects = Checker::check_references(rows);
     if (suspects.empty()) {

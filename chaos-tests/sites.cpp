@@ -116,6 +116,31 @@ void take_accounts(const Site& site, View& view) {
     }
 }
 
+/// What writers added. An index that was made half, when its server died, is none.
+void take_structure(const Site& site, View& view) {
+    std::istringstream names(site.sql(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'writes'::regclass"
+        " AND attname LIKE 'note\\_%' AND NOT attisdropped "
+        "UNION ALL SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'more\\_%' "
+        "UNION ALL SELECT relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
+        " WHERE indisvalid AND relname LIKE 'by\\_%'"));
+    for (std::string name; std::getline(names, name);) {
+        view.structure.insert(name);
+    }
+}
+
+/// Behind take_structure().
+void take_more(const Site& site, View& view) {
+    for (const std::string& table : view.structure) {
+        if (table.starts_with("more_")) {
+            std::istringstream rows(site.sql("SELECT writer || '/' || number FROM " + table));
+            for (std::string row; std::getline(rows, row);) {
+                view.more.insert(table + " " + row);
+            }
+        }
+    }
+}
+
 /// pg_dump, ordered, without what differs by design: its own settings, and publications.
 std::string ordered_dump(const Site& site) {
     const std::string dump =
@@ -345,19 +370,37 @@ void Sites::reset_all() {
     }
 }
 
+OtherSettings::OtherSettings(const Site& site, const std::string& what, const std::string& by)
+    : file_(site.directory / "antipode.toml"), before_(test::read_file(file_)) {
+    std::string text = before_;
+    replace(text, what, by);
+    if (text == before_) {
+        throw std::runtime_error(file_.string() + " does not hold " + what);
+    }
+    test::write_file(file_, text);
+}
+
+OtherSettings::~OtherSettings() {
+    test::write_file(file_, before_);
+}
+
 View look_at_rows(const Site& site) {
     View view;
-    std::istringstream rows(site.sql(
-        "SELECT writer, number, repository, path, sha256, commit FROM writes ORDER BY 1, 2"));
+    std::istringstream rows(
+        site.sql("SELECT writer, number, repository, path, sha256, commit,"
+                 " (SELECT string_agg(key || '=' || value, ',' ORDER BY key COLLATE \"C\")"
+                 "  FROM jsonb_each_text(to_jsonb(w)) WHERE key LIKE 'note\\_%'), '' "
+                 "FROM writes w ORDER BY 1, 2"));
     for (std::string row; std::getline(rows, row);) {
         const std::vector<std::string> parts = split(row, '|');
-        view.rows[{std::stoi(parts.at(0)), std::stoi(parts.at(1))}] = {parts.at(2), parts.at(3),
-                                                                       parts.at(4), parts.at(5)};
+        view.rows[{std::stoi(parts.at(0)), std::stoi(parts.at(1))}] = {
+            parts.at(2), parts.at(3), parts.at(4), parts.at(5), parts.at(6)};
     }
     return view;
 }
 
 void look_at_latest(const Site& site, View& view) {
+    take_structure(site, view);
     const std::string listing =
         shell("find mutable -type f -exec sha256sum {} + 2>/dev/null || true", site.files_root);
     take_files(listing, view);
@@ -396,6 +439,8 @@ View look(const Site& site) {
                view);
     take_repositories(site, view);
     take_accounts(site, view);
+    take_structure(site, view);
+    take_more(site, view);
     view.dump = ordered_dump(site);
     return view;
 }

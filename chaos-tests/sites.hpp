@@ -99,6 +99,20 @@ class Sites {
     test::Pair pair;
 };
 
+/// A site's configuration is another while this lives: `by` stands in the place of `what`. Its
+/// daemon reads it when it starts. Throws when `what` is not in it.
+class OtherSettings {
+  public:
+    OtherSettings(const Site& site, const std::string& what, const std::string& by);
+    ~OtherSettings();
+    OtherSettings(const OtherSettings&) = delete;
+    OtherSettings& operator=(const OtherSettings&) = delete;
+
+  private:
+    const std::filesystem::path file_;
+    const std::string before_;
+};
+
 /// Rows alone; throws when the server does not answer.
 View look_at_rows(const Site& site);
 /// The files and branches that are written again and again.

@@ -50,11 +50,15 @@ Stage::Stage(uint64_t seed, const Ground& ground)
     for (const Site* site : mirrors()) {
         site->antipode({"database", "setup"});
     }
-    workload.start();
-    load(writers * 2);
-    for (const Site* site : mirrors()) {
-        if (!sites.caught_up(*site, most_recovery)) {
-            throw std::runtime_error("the initial copy does not end: " + describe());
+    {
+        // Changes of it can make the copy fail.
+        const auto structure = workload.hold_structure();
+        workload.start();
+        load(writers * 2);
+        for (const Site* site : mirrors()) {
+            if (!sites.caught_up(*site, most_recovery)) {
+                throw std::runtime_error("the initial copy does not end: " + describe());
+            }
         }
     }
     for (Site* site : sites.all()) {
@@ -176,6 +180,16 @@ void Stage::expect_refusal(const Site& site) {
         site.name + " does not refuse writes: psql ended with " + std::to_string(row.status) +
             " (" + row.error + "), git push with " + std::to_string(push.status) + " (" +
             push.error + ")");
+}
+
+std::unique_lock<std::mutex> Stage::hold_structure() {
+    auto held = workload.hold_structure();
+    for (const Site* follower : mirrors()) {
+        if (!sites.caught_up(*follower, most_recovery)) {
+            throw std::runtime_error(follower->name + " does not catch up: " + describe());
+        }
+    }
+    return held;
 }
 
 void Stage::without_readers(const std::function<void()>& work) {

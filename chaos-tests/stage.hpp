@@ -56,6 +56,8 @@ class Stage {
     bool was_asked(Invariant invariant) const { return asked_.contains(invariant); }
     /// A site that does not serve takes neither rows nor pushes.
     void expect_refusal(const Site& site);
+    /// As of Workload; and what was changed before is on all mirrors.
+    std::unique_lock<std::mutex> hold_structure();
     /// Nobody reads from the sites meanwhile.
     void without_readers(const std::function<void()>& work);
     /// What was found against it until now, and names `name`, is the fault's own work.

@@ -18,16 +18,17 @@ struct Kind {
 
 const std::vector<Kind>& kinds() {
     static const std::vector<Kind> all = {
-        {"kills and stops", {"kill", "stop-", "interrupted"}},
+        {"kills and stops", {"kill", "stop-", "interrupted", "quorum-lost"}},
         {"partitions and bad lines",
          {"partition", "flap", "reset", "cut-packets", "switchover-cut", "site-off-net", "thin-out",
           "slow-line"}},
-        {"messages lost, doubled, reordered", {"messages", "overrun", "old-epoch"}},
-        {"states lost or damaged", {"lose-broker", "-state", "lose-slot"}},
+        {"messages lost, doubled, reordered", {"messages", "overrun-stream", "old-epoch"}},
+        {"states lost or damaged", {"lose-broker", "-state", "lose-slot", "slot-overrun"}},
         {"power cuts", {"power-cut", "failed-sync"}},
         {"disks failing, slow, full", {"io-errors", "slow-disk", "disk-full"}},
-        {"damages", {"damage-file", "damage-repository", "damage-row"}},
+        {"damages", {"damage-file", "damage-repository", "damage-row", "-primary"}},
         {"clocks set", {"clock"}},
+        {"mistakes of operators", {"operator-errors"}},
     };
     return all;
 }
@@ -123,6 +124,8 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
     for (const Outcome& outcome : outcomes) {
         tally.operations += outcome.operations;
         tally.acknowledged += outcome.acknowledged;
+        tally.structures += outcome.structures;
+        tally.large += outcome.large;
         tally.lost += outcome.lost;
         tally.seen += outcome.seen;
         append(tally.equal, outcome.equal);
@@ -143,6 +146,8 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
     }
     tally.done.emplace_back("planned changes of the primary", tally.stopped.size());
     tally.done.emplace_back("promotions", tally.opened.size());
+    tally.done.emplace_back("changes of the structure", tally.structures);
+    tally.done.emplace_back("files of more than 8 MiB", tally.large);
     tally.not_tried = not_in(hit);
     return tally;
 }

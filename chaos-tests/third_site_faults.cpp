@@ -117,16 +117,87 @@ void promote_both(Stage& stage) {
     end_with_third(stage, promotion, versions.at(loser.name));
 }
 
+void stop_all_of(Site& site) {
+    site.kill();
+    site.nats.kill();
+    site.postgres.kill();
+}
+
+/// The primary is all that is left of three: it serves on, and hands over to nobody.
+void leave_primary_alone(Stage& stage) {
+    const Site& primary = stage.primary();
+    const std::vector<Site*> lost = stage.mirrors();
+    for (Site* site : lost) {
+        stop_all_of(*site);
+    }
+    stage.load(Stage::writers * 3);
+    const std::string known = primary.antipode({"sites", "list"}).output;
+    stage.expect(known.find(primary.name) != std::string::npos &&
+                     primary.status(".failover.state") == "serving",
+                 Invariant::OneWriter, primary.name + " is not the primary any more: " + known);
+    for (Site* site : lost) {
+        const test::CommandResult said =
+            primary.antipode({"switchover", "--to", site->name, "--yes"});
+        stage.expect(said.status == 4 && said.error.find(site->name) != std::string::npos,
+                     Invariant::Refused,
+                     "a switchover to a lost site ended with " + std::to_string(said.status) +
+                         ": " + said.error);
+    }
+    stage.load(Stage::writers);
+    for (Site* site : lost) {
+        stage.sites.boot(*site);
+    }
+}
+
+/// A mirror is all that is left: it does not make itself the primary, nor on half a word.
+void leave_mirror_alone(Stage& stage) {
+    Site& primary = stage.primary();
+    const Site& left = stage.mirror();
+    std::vector<Site*> lost = stage.sites.others(left);
+    for (Site* site : lost) {
+        stop_all_of(*site);
+    }
+    stage.hold_or_outlast(stage.some(6));
+    stage.expect_refusal(left);
+    const test::CommandResult said = left.antipode({"promote", left.name, "--confirm", left.name});
+    stage.expect(said.status == 2 && said.error.find("nobody but you can say that " +
+                                                     primary.name) != std::string::npos,
+                 Invariant::Refused,
+                 "a promotion without a word on the primary ended with " +
+                     std::to_string(said.status) + ": " + said.error);
+    stage.expect(left.status(".failover.state") == "following" &&
+                     !std::filesystem::exists(test::Pair::opened(left)),
+                 Invariant::OneWriter, left.name + " has taken the primary's place");
+    for (Site* site : lost) {
+        stage.sites.boot(*site);
+    }
+}
+
+/// Two of three sites are lost. No site counts votes: whoever was the primary is it.
+void lose_most_sites(Stage& stage) {
+    leave_primary_alone(stage);
+    for (const Site* site : stage.mirrors()) {
+        const bool caught_up = stage.sites.caught_up(*site, 60s);
+        stage.expect(caught_up, Invariant::Recovers,
+                     site->name + " does not catch up: " + (caught_up ? "" : stage.describe()));
+    }
+    leave_mirror_alone(stage);
+}
+
 }  // namespace
 
 std::vector<Fault> third_site_faults() {
     return {
         {"switchover-three", "under load to one of two mirrors, back, and to the other",
          Need::Nothing, switch_over_three, 3},
-        {"promotion-three", "the primary is lost, one of two mirrors promoted, the other follows",
-         Need::Nothing, promote_one_of_two, 3},
-        {"two-promotions", "the primary is lost, both mirrors are told to take its place at once",
-         Need::Nothing, promote_both, 3},
+        losing({"promotion-three",
+                "the primary is lost, one of two mirrors promoted, the other follows",
+                Need::Nothing, promote_one_of_two, 3}),
+        losing({"two-promotions",
+                "the primary is lost, both mirrors are told to take its place at once",
+                Need::Nothing, promote_both, 3}),
+        {"quorum-lost", "two of three sites are lost: the mirrors, then the primary and a mirror",
+         Need::Nothing, lose_most_sites, 3},
     };
 }
 

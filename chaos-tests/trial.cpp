@@ -10,6 +10,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+/// In which large content is pulled.
+constexpr size_t range_bytes = 8 << 20;
+
 constexpr Invariant all_invariants[] = {
     Invariant::NothingLost,
     Invariant::WholePrefix,
@@ -27,6 +30,7 @@ constexpr Invariant all_invariants[] = {
     Invariant::Stated,
     Invariant::NumbersOnce,
     Invariant::Clean,
+    Invariant::Refused,
 };
 
 std::string text_of(const Violations& violations) {
@@ -71,6 +75,10 @@ void keep(const Plan& plan, Stage& stage, const Outcome& outcome) {
 Case run_fault(Stage& stage, const Fault& fault) {
     Case result{fault.name, fault.how, Case::Verdict::Passed, "", milliseconds(0)};
     try {
+        std::unique_lock<std::mutex> structure;
+        if (fault.loses_transactions) {
+            structure = stage.hold_structure();
+        }
         fault.inject(stage);
         result.recovery = stage.recover();
         stage.ask(Invariant::Recovers);
@@ -87,7 +95,11 @@ Case run_fault(Stage& stage, const Fault& fault) {
 void count(Stage& stage, Outcome& outcome) {
     for (const Operation& operation : stage.history.operations()) {
         ++outcome.operations;
-        outcome.acknowledged += operation.outcome == Operation::Outcome::Ok ? 1 : 0;
+        if (operation.outcome == Operation::Outcome::Ok) {
+            ++outcome.acknowledged;
+            outcome.structures += operation.kind == Operation::Kind::Structure ? 1 : 0;
+            outcome.large += operation.bytes > range_bytes ? 1 : 0;
+        }
     }
     outcome.seen = stage.seen();
     outcome.lost = stage.lost;

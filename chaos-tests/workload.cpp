@@ -30,6 +30,15 @@ class Gate {
     int fd_;
 };
 
+/// Below it all of a file is drawn.
+constexpr size_t most_drawn = 700'000;
+/// Larger than the ranges of 8 MiB in which content is pulled.
+constexpr size_t large_bytes = 9'000'000;
+/// Of each writer, so that the memory which disks are made of holds it.
+constexpr int most_large = 6;
+/// Of each writer, so that rows stay rows.
+constexpr int most_structures = 10;
+
 test::Process::Options in(const std::filesystem::path& directory) {
     test::Process::Options options;
     options.directory = directory;
@@ -56,9 +65,10 @@ void sync(const std::filesystem::path& path) {
 
 }  // namespace
 
-Writer::Writer(Sites& sites, History& history, int number, uint64_t seed)
+Writer::Writer(Sites& sites, History& history, std::mutex& structure, int number, uint64_t seed)
     : sites_(sites),
       history_(history),
+      structure_(structure),
       number_(number),
       chance_(seed),
       clone_(sites.pair.temporary / ("work" + std::to_string(number))) {
@@ -86,7 +96,9 @@ bool Writer::write_once() {
 
 void Writer::write_to(const Site& site) {
     const size_t draw = chance_.below(20);
-    if (draw < 2 && mine_.size() > 3) {
+    if (chance_.one_in(20) && structures_ < most_structures) {
+        change_structure(site);
+    } else if (draw < 2 && mine_.size() > 3) {
         remove(site);
     } else if (draw < 5) {
         transfer(site);
@@ -120,12 +132,18 @@ void Writer::write_content(const Site& site, Operation& operation, size_t bytes)
     const std::filesystem::path whole =
         site.files_root / (".tmp-upload-" + std::to_string(number_));
     std::string content = operation.path + " " + std::to_string(versions_++) + " ";
-    while (content.size() < bytes) {
+    while (content.size() < std::min(bytes, most_drawn)) {
         content += std::to_string(chance_.next());
+    }
+    // No two parts of a large one are the same.
+    const std::string drawn = content;
+    for (int part = 0; content.size() < bytes; ++part) {
+        content += std::to_string(part) + drawn;
     }
     std::filesystem::create_directories(path.parent_path());
     test::write_file(whole, content);
     operation.sha256 = sum_of(whole);
+    operation.bytes = content.size();
     // As a service does that acknowledges uploads.
     sync(whole);
     std::filesystem::rename(whole, path);
@@ -170,6 +188,36 @@ std::string Writer::run_sql(const Site& site, const std::string& sql, Operation&
     return done.output;
 }
 
+/// Some are too large to travel in their event, few so large that they travel by ranges.
+size_t Writer::draw_size() {
+    if (chance_.one_in(60) && large_ < most_large) {
+        ++large_;
+        return large_bytes + chance_.below(large_bytes);
+    }
+    return chance_.one_in(8) ? 600'000 : 100 + chance_.below(4000);
+}
+
+/// It uses what this writer has added.
+std::string Writer::insertion(Operation& operation) const {
+    const std::string key = std::to_string(number_) + ", " + std::to_string(operation.number);
+    std::string columns = "writer, number, repository, path, sha256, commit";
+    std::string values = key + ", '" + operation.repository + "', '" + operation.path + "', '" +
+                         operation.sha256 + "', '" + operation.commit + "'";
+    if (!column_.empty()) {
+        const std::string value = "v" + std::to_string(operation.number);
+        operation.note = column_ + "=" + value;
+        columns += ", " + column_;
+        values += ", '" + value + "'";
+    }
+    std::string more;
+    if (!table_.empty()) {
+        operation.structure = table_;
+        more = "INSERT INTO " + table_ + " VALUES (" + key + "); ";
+    }
+    return "BEGIN; " + more + "INSERT INTO writes (" + columns + ") VALUES (" + values +
+           "); SELECT nextval('tickets'); COMMIT";
+}
+
 void Writer::put(const Site& site) {
     Operation operation = make(Kind::Put, site);
     operation.number = next_++;
@@ -179,16 +227,9 @@ void Writer::put(const Site& site) {
     const size_t place = history_.begin(operation);
     operation.outcome = Outcome::Failed;
     try {
-        // Some are too large to travel in their event.
-        write_content(site, operation, chance_.one_in(8) ? 600'000 : 100 + chance_.below(4000));
+        write_content(site, operation, draw_size());
         if (commit_and_push(site, operation)) {
-            const std::string ticket =
-                run_sql(site,
-                        "BEGIN; INSERT INTO writes VALUES (" + std::to_string(number_) + ", " +
-                            file + ", '" + operation.repository + "', '" + operation.path + "', '" +
-                            operation.sha256 + "', '" + operation.commit +
-                            "'); SELECT nextval('tickets'); COMMIT",
-                        operation);
+            const std::string ticket = run_sql(site, insertion(operation), operation);
             operation.ticket = operation.outcome == Outcome::Ok ? std::stoll(ticket) : 0;
         }
     } catch (const std::exception& error) {
@@ -250,11 +291,21 @@ void Writer::move(const Site& site) {
 }
 
 void Writer::overwrite(const Site& site) {
+    const size_t bytes = 10 + chance_.below(2000);
+    if (chance_.one_in(10) && large_ < most_large) {
+        ++large_;
+        // What comes next replaces it while it is pulled.
+        overwrite(site, large_bytes + chance_.below(large_bytes));
+    }
+    overwrite(site, bytes);
+}
+
+void Writer::overwrite(const Site& site, size_t bytes) {
     Operation operation = make(Kind::Overwrite, site);
     operation.path = "mutable/" + std::to_string(number_);
     const size_t place = history_.begin(operation);
     try {
-        write_content(site, operation, 10 + chance_.below(2000));
+        write_content(site, operation, bytes);
         operation.outcome = Outcome::Ok;
     } catch (const std::exception& error) {
         operation.outcome = Outcome::Unknown;
@@ -263,9 +314,44 @@ void Writer::overwrite(const Site& site) {
     note(place, operation);
 }
 
+void Writer::change_structure(const Site& site) {
+    const size_t kind = chance_.below(5);
+    const std::unique_lock held(structure_, std::try_to_lock);
+    if (!held) {
+        return;
+    }
+    const std::string end = std::to_string(number_) + "_" + std::to_string(structures_++);
+    Operation operation = make(Kind::Structure, site);
+    operation.number = structures_ - 1;
+    std::string sql;
+    if (kind < 2) {
+        operation.structure = "note_" + end;
+        // Rows that are there get the default without being written.
+        sql = "ALTER TABLE writes ADD COLUMN " + operation.structure + " text" +
+              (kind == 0 ? "" : " DEFAULT 'none'");
+    } else if (kind == 2) {
+        operation.structure = "more_" + end;
+        sql = "CREATE TABLE " + operation.structure +
+              " (writer int, number int, PRIMARY KEY (writer, number))";
+    } else {
+        operation.structure = "by_" + end;
+        sql = std::string("CREATE INDEX ") + (kind == 3 ? "" : "CONCURRENTLY ") +
+              operation.structure + " ON writes (path, number)";
+    }
+    const size_t place = history_.begin(operation);
+    // As a careful operator does: who waits for a lock holds up all others.
+    run_sql(site, "SET lock_timeout = '5s'; " + sql, operation);
+    if (operation.outcome == Outcome::Ok && kind < 2) {
+        column_ = operation.structure;
+    } else if (operation.outcome == Outcome::Ok && kind == 2) {
+        table_ = operation.structure;
+    }
+    note(place, operation);
+}
+
 Workload::Workload(Sites& sites, History& history, int writers, uint64_t seed) {
     for (int number = 0; number < writers; ++number) {
-        writers_.push_back(std::make_unique<Writer>(sites, history, number,
+        writers_.push_back(std::make_unique<Writer>(sites, history, structure_, number,
                                                     seed * 100 + static_cast<uint64_t>(number)));
     }
 }

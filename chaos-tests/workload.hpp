@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -16,7 +17,8 @@ namespace antipode::chaos {
 /// thread; what it does depends on its seed and on the answers alone.
 class Writer {
   public:
-    Writer(Sites& sites, History& history, int number, uint64_t seed);
+    /// `structure`: who holds it may change the structure.
+    Writer(Sites& sites, History& history, std::mutex& structure, int number, uint64_t seed);
 
     /// False: no site was open.
     bool write_once();
@@ -30,7 +32,14 @@ class Writer {
     void transfer(const Site& site);
     void move(const Site& site);
     void overwrite(const Site& site);
+    void overwrite(const Site& site, size_t bytes);
+    /// Adds a column, a table or an index; nothing when somebody else holds the structure.
+    void change_structure(const Site& site);
 
+    /// Of a Put's file.
+    size_t draw_size();
+    /// Row and number of a Put, in one transaction.
+    std::string insertion(Operation& operation) const;
     Operation make(Operation::Kind kind, const Site& site) const;
     void note(size_t place, Operation& operation);
     /// Puts the file of the operation in its place, whole, and names its digest.
@@ -42,6 +51,7 @@ class Writer {
 
     Sites& sites_;
     History& history_;
+    std::mutex& structure_;
     const int number_;
     simulation::Chance chance_;
     std::filesystem::path clone_;
@@ -49,6 +59,10 @@ class Writer {
     int versions_ = 0;                  ///< of the file that is overwritten
     std::vector<Operation> mine_;       ///< acknowledged Puts that are there
     std::vector<std::string> commits_;  ///< pushed
+    int large_ = 0;                     ///< files so far that travel by ranges
+    int structures_ = 0;                ///< changes of the structure so far
+    std::string column_;                ///< the last one that it added to the table of Puts
+    std::string table_;                 ///< the last one that it added
     std::atomic<int> acknowledged_ = 0;
     std::atomic<int> attempted_ = 0;
 };
@@ -63,10 +77,13 @@ class Workload {
     /// Waits for `count` more acknowledged operations: progress, not time, paces the faults. False
     /// after `limit`.
     bool go_on(int count, std::chrono::milliseconds limit);
+    /// Nobody changes the structure as long as this lives; what was begun has ended.
+    std::unique_lock<std::mutex> hold_structure() { return std::unique_lock(structure_); }
     int acknowledged() const;
     int attempted() const;
 
   private:
+    std::mutex structure_;
     std::vector<std::unique_ptr<Writer>> writers_;
     std::vector<std::jthread> threads_;
 };

@@ -182,9 +182,15 @@ ExitCode setup_database(const Config& config, const OpenBucket& open, const Outp
     return ExitCode::Ok;
 }
 
-ExitCode make_new_slot(const Config& config, const Output& output,
+ExitCode make_new_slot(const Config& config, const OpenBucket& open, const Output& output,
                        const std::optional<std::string>& name) {
     const Config::Database& store = find_database(config, name, "antipode database new-slot");
+    // Where that cannot be read the slot is looked at all the same.
+    if (is_primary(config, open) == false) {
+        throw CommandError(ExitCode::Usage,
+                           config.site + " is not the primary, and has no slot to make anew",
+                           "antipode sites list, then the same on the primary");
+    }
     postgres::SourceSetup control(
         {store.url, store.slot, store.publication, "antipode database new-slot"});
     const SourceFacts facts = control.facts();

@@ -33,8 +33,9 @@ std::string operator_name();
 TableName table_of(const std::string& text, const std::string& example);
 
 /// `antipode database new-slot`: on the primary, when its replication slot is gone: forgets it, so
-/// that capture makes another one. Throws CommandError when nothing is wrong with the slot.
-ExitCode make_new_slot(const Config& config, const Output& output,
+/// that capture makes another one. Throws CommandError when nothing is wrong with the slot, or this
+/// site is not the primary.
+ExitCode make_new_slot(const Config& config, const OpenBucket& open, const Output& output,
                        const std::optional<std::string>& store);
 
 /// On a primary: event triggers, and what the daemon reads; on a secondary: what it writes.

@@ -504,7 +504,8 @@ class Program {
         add_compare(*database);
         setup->add_flag("--dry-run", setup_.dry_run, "only print the SQL");
         add(*database, "new-slot", "on the primary, when its replication slot is gone", [this] {
-            return make_new_slot(config(), output_, store_);
+            const Config loaded = config();
+            return make_new_slot(loaded, nats_buckets(loaded), output_, store_);
         })->add_option("--store", store_, "which, when there are several");
     }
 

@@ -110,6 +110,7 @@ TEST(Outage, ADatabaseThatThePrimaryCannotCompleteIsComparedAndBroughtBack) {
         return step && step->find("antipode database new-slot") != std::string::npos;
     })) << sites.describe();
     EXPECT_FALSE(sites.caught_up(2s)) << "the recovery point moves over rows that are missing";
+    EXPECT_EQ(sites.sydney.antipode({"database", "new-slot"}).status, 2) << "it has no slot";
     const CommandResult again = sites.london.antipode({"database", "new-slot"});
     EXPECT_EQ(again.status, 0) << again.output;
     // Nothing more is written: no later row tells that one is missing.
