@@ -21,7 +21,7 @@ const std::vector<Kind>& kinds() {
         {"kills and stops", {"kill", "stop-", "interrupted"}},
         {"partitions and bad lines",
          {"partition", "flap", "reset", "cut-packets", "switchover-cut", "site-off-net", "thin-out",
-          "slow-line"}},
+          "delay-packets", "reorder-packets", "slow-line"}},
         {"messages lost, doubled, reordered", {"messages", "overrun", "old-epoch"}},
         {"states lost or damaged", {"lose-broker", "-state", "lose-slot"}},
         {"power cuts", {"power-cut", "failed-sync"}},
