@@ -127,12 +127,21 @@ std::vector<pid_t> processes_of(const Site& site, const std::string& title) {
 
 /// All others end with it; the first one starts them again, unless it was that.
 void kill_database_at_call(Stage& stage) {
+    struct Target {
+        const char* title;
+        const char* calls;
+        size_t most;
+    };
+    constexpr Target targets[] = {{"checkpointer", "pwrite64", 4},
+                                  {"checkpointer", "fdatasync,fsync", 4},
+                                  {"walwriter", "fdatasync", 2},
+                                  {"any", "pwrite64", 4},
+                                  {"any", "fdatasync", 4}};
     Site& site = stage.any();
-    const std::string title = one_of(stage, {"checkpointer", "walwriter", "walsender", "any"});
-    const Injection injection =
-        injection_of(site, one_of(stage, {"pwrite64", "fdatasync,fsync"}), last_one(stage, 4));
+    const Target& target = targets[stage.chance.below(std::size(targets))];
+    const Injection injection = injection_of(site, target.calls, last_one(stage, target.most));
     {
-        const Tracer tracer(injection, processes_of(site, title));
+        const Tracer tracer(injection, processes_of(site, target.title));
         begin_checkpoint(site);
         await_hit(stage, injection);
         stage.hold(stage.some(6));

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <arpa/inet.h>
-#include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
 #include <poll.h>
 #include <sys/socket.h>

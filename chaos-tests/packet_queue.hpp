@@ -6,18 +6,11 @@
 #include <map>
 #include <thread>
 
+#include <libnetfilter_queue/libnetfilter_queue.h>
+
 #include "base/handle.hpp"
 #include "tests/simulation/chance.hpp"
 #include "tests/support/network.hpp"
-
-extern "C" {
-struct nfq_handle;
-struct nfq_q_handle;
-struct nfq_data;
-struct nfgenmsg;
-int nfq_close(nfq_handle* handle);
-int nfq_destroy_queue(nfq_q_handle* queue);
-}
 
 namespace antipode::chaos {
 
