@@ -191,15 +191,22 @@ void remove_locks(Stage& stage, const Site& site) {
     stage.workload.start();
 }
 
-/// The service makes a repository, with all that is in another one.
-void fork_repository(Stage& stage) {
+/// The service forks a repository, unless it has, and gives it something large.
+void grow_fork(Stage& stage) {
+    constexpr size_t bytes = 3'000'000;
     const std::filesystem::path root = stage.primary().git_root;
-    std::string name;
-    for (int fork = 0; std::filesystem::exists(root / name); ++fork) {
-        name = "fork" + std::to_string(fork) + ".git";
+    const std::filesystem::path fork = root / "fork.git";
+    if (!std::filesystem::exists(fork)) {
+        test::must_run({"git", "clone", "-q", "--bare", "--no-hardlinks",
+                        (root / Sites::repository(0)).string(), fork.string()});
     }
-    test::must_run({"git", "clone", "-q", "--bare", "--no-hardlinks",
-                    (root / Sites::repository(0)).string(), (root / name).string()});
+    std::string content;
+    while (content.size() < bytes) {
+        content += std::to_string(stage.chance.next());
+    }
+    const std::string object =
+        test::must_run({"git", "-C", fork.string(), "hash-object", "-w", "--stdin"}, content);
+    test::must_run({"git", "-C", fork.string(), "update-ref", "refs/tags/large", object});
 }
 
 /// Every git that the mirror's daemon starts: for small pushes it starts none, but it does for a
@@ -213,7 +220,7 @@ void break_git_of(Stage& stage, Site& mirror, const Injection& injection) {
     mirror.kill();
     mirror.environment["PATH"] = tools.string() + ":" + std::getenv("PATH");
     mirror.start();
-    fork_repository(stage);
+    grow_fork(stage);
     const test::CommandResult verified =
         mirror.antipode({"verify", "repositories/git", "--timeout", "10"});
     stage.expect(verified.status != findings, Invariant::NoFalseAlarm,
