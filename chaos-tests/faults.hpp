@@ -41,6 +41,7 @@ std::vector<Fault> content_faults();
 std::vector<Fault> primary_damage_faults();
 std::vector<Fault> machine_faults();
 std::vector<Fault> operator_faults();
+std::vector<Fault> call_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
 std::vector<Fault> interruption_faults();
@@ -48,5 +49,9 @@ std::vector<Fault> interruption_faults();
 /// Plans that a mirror takes over, and waits until it has, and all others follow.
 void switch_over(Stage& stage, Site& to);
 void switch_over(Stage& stage);
+
+/// Off, and on again. Who writes there stops before, so that nothing is acknowledged by a machine
+/// that is off. Its disks are Loops.
+void cut_power_of(Stage& stage, Site& site);
 
 }  // namespace antipode::chaos

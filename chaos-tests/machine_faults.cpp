@@ -1,34 +1,14 @@
 // What a machine does to what runs on it: power, disks that are full or fail, clocks.
 #include <csignal>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 
 #include "chaos-tests/faults.hpp"
+#include "chaos-tests/tracing.hpp"
 
 namespace antipode::chaos {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Off, and on again. Who writes there stops before, so that nothing is acknowledged by a machine
-/// that is off.
-void cut_power_of(Stage& stage, Site& site) {
-    const bool serves = &site == stage.sites.primary();
-    stage.without_readers([&] {
-        if (serves) {
-            stage.workload.stop();
-        }
-        stage.sites.cut_power(site);
-        if (!serves) {
-            stage.hold(stage.some(6));
-        }
-        stage.sites.boot(site);
-        if (serves) {
-            stage.workload.start();
-        }
-    });
-}
 
 void cut_power(Stage& stage) {
     Site& site = stage.any();
@@ -49,51 +29,21 @@ void cut_power_and_lose_broker(Stage& stage) {
     stage.sites.heal();
 }
 
-std::filesystem::path calls_of(const Site& site) {
-    return site.directory / "calls";
-}
-
-/// strace does something to calls of a kind (strace(1), inject=).
-void launch_under(Site& site, const std::string& call, const std::string& what) {
-    site.kill();
-    // -D: the daemon is our child, strace is not, so that it dies with us.
-    site.launch({"strace", "-D", "-f", "-qq", "-s", "0", "-o", calls_of(site).string(), "-e",
-                 "trace=" + call, "-e", "inject=" + call + ":" + what});
-}
-
-/// strace marks what it did.
-bool has_hit(const Site& site, const std::string& mark) {
-    std::ifstream calls(calls_of(site));
-    for (std::string line; std::getline(calls, line);) {
-        if (line.find(mark) != std::string::npos) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /// The daemon starts under strace, and works, until it is hit.
-void await_hit(Stage& stage, const Site& site, const std::string& mark) {
-    if (!test::eventually([&] { return has_hit(site, mark); }, 20s)) {
-        stage.miss("no call of " + site.name + " was " + mark);
+void start_under(Stage& stage, Site& site, const std::string& calls, const std::string& what) {
+    const Injection injection{calls, what, site.directory / "calls"};
+    begin_record(injection);
+    site.kill();
+    site.launch(under_strace(injection));
+    if (!hits(injection)) {
+        stage.miss("no " + calls + " of the daemon of " + site.name + " was hit");
     }
-}
-
-void launch_failing(Site& site, const std::string& call, const std::string& which) {
-    launch_under(site, call, "error=EIO:when=" + which);
 }
 
 /// The daemon goes on without strace, which counts the calls of each thread apart: new ones would
 /// fail for ever.
 void end_tracing(Site& site) {
-    std::istringstream status(
-        test::read_file("/proc/" + std::to_string(site.daemon().pid()) + "/status"));
-    pid_t tracer = 0;
-    for (std::string word; status >> word;) {
-        if (word == "TracerPid:") {
-            status >> tracer;
-        }
-    }
+    const pid_t tracer = tracer_of(site.daemon().pid());
     if (tracer == 0 && test::eventually([&] { return !site.daemon().running(); }, 5s)) {
         site.kill();  // it had just died of what failed
         site.start();
@@ -113,8 +63,8 @@ void fail_io(Stage& stage) {
     const std::string call = calls[stage.chance.below(std::size(calls))];
     const auto first = 1 + stage.chance.below(8);
     const auto last = first + stage.chance.below(20);
-    launch_failing(site, call, std::to_string(first) + ".." + std::to_string(last));
-    await_hit(stage, site, "(INJECTED)");
+    start_under(stage, site, call,
+                "error=EIO:when=" + std::to_string(first) + ".." + std::to_string(last));
     stage.hold(stage.some(12));
     if (!site.daemon().running() || stage.chance.one_in(2)) {
         site.kill();
@@ -127,9 +77,8 @@ void fail_io(Stage& stage) {
 /// Each sync takes up to half a second.
 void slow_down_disk(Stage& stage) {
     Site& site = stage.any();
-    launch_under(site, "fsync,fdatasync,syncfs",
-                 "delay_enter=" + std::to_string(50'000 * stage.some(10)));
-    await_hit(stage, site, "(DELAYED)");
+    start_under(stage, site, "fsync,fdatasync,syncfs",
+                "delay_enter=" + std::to_string(50'000 * stage.some(10)));
     stage.hold(stage.some(20));
     end_tracing(site);
 }
@@ -138,9 +87,8 @@ void slow_down_disk(Stage& stage) {
 void fail_sync_and_cut_power(Stage& stage) {
     constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
     Site& site = stage.any();
-    launch_failing(site, calls[stage.chance.below(std::size(calls))],
-                   std::to_string(1 + stage.chance.below(8)) + "+");
-    await_hit(stage, site, "(INJECTED)");
+    start_under(stage, site, calls[stage.chance.below(std::size(calls))],
+                "error=EIO:when=" + std::to_string(1 + stage.chance.below(8)) + "+");
     stage.hold(stage.some(12));
     cut_power_of(stage, site);
 }
@@ -215,6 +163,23 @@ void jump(Stage& stage) {
 }
 
 }  // namespace
+
+void cut_power_of(Stage& stage, Site& site) {
+    const bool serves = &site == stage.sites.primary();
+    stage.without_readers([&] {
+        if (serves) {
+            stage.workload.stop();
+        }
+        stage.sites.cut_power(site);
+        if (!serves) {
+            stage.hold(stage.some(6));
+        }
+        stage.sites.boot(site);
+        if (serves) {
+            stage.workload.start();
+        }
+    });
+}
 
 std::vector<Fault> machine_faults() {
     return {

@@ -1,10 +1,13 @@
 // What happens to packets between the sites: nobody is told, and TCP sends them again.
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "chaos-tests/faults.hpp"
+#include "chaos-tests/packet_queue.hpp"
 
 namespace antipode::chaos {
 namespace {
@@ -71,18 +74,66 @@ void take_site_off_net(Stage& stage) {
     stage.sites.heal();
 }
 
-/// A bad line: some vanish each way, at random.
-void thin_out_packets(Stage& stage) {
-    const auto percent = static_cast<unsigned>(stage.some(25));
-    for (const Site* site : stage.sites.all()) {
-        PacketLines::thin_out(*site, percent);
-    }
-    const AtTheEnd undo([&] {
-        for (const Site* site : stage.sites.all()) {
-            PacketLines::thin_out(*site, 0);
+/// A bad line in both directions, or in one; it is mended when this ends.
+class BadLines {
+  public:
+    BadLines(Stage& stage, const PacketQueue::Line& line) {
+        const bool both_ways = !stage.chance.one_in(3);
+        for (const Site* site : both_ways ? stage.sites.all() : std::vector{&stage.any()}) {
+            queues_.push_back(
+                std::make_unique<PacketQueue>(site->network, line, stage.chance.next()));
         }
-    });
+    }
+    uint64_t count(uint64_t PacketQueue::Counts::*what) const {
+        uint64_t sum = 0;
+        for (const auto& queue : queues_) {
+            sum += queue->counts().*what;
+        }
+        return sum;
+    }
+
+  private:
+    std::vector<std::unique_ptr<PacketQueue>> queues_;
+};
+
+/// The load goes on, and so many packets are hit; all the while the mirrors follow.
+void hold_behind(Stage& stage, const BadLines& lines, uint64_t PacketQueue::Counts::*what,
+                 uint64_t packets) {
+    stage.hold(stage.some(25));
+    if (!test::eventually([&] { return lines.count(what) >= packets; }, 60s)) {
+        stage.miss("only " + std::to_string(lines.count(what)) + " packets were hit");
+    }
+    stage.recover();
+}
+
+/// A long line: each packet comes late, some later than others.
+void delay_packets(Stage& stage) {
+    PacketQueue::Line line;
+    line.delay = 10ms * stage.some(30);
+    line.jitter = line.delay / stage.some(6);
+    const BadLines lines(stage, line);
+    hold_behind(stage, lines, &PacketQueue::Counts::delayed, 50 + stage.chance.below(200));
+}
+
+/// Many ways lead there, and some are longer.
+void reorder_packets(Stage& stage) {
+    PacketQueue::Line line;
+    line.delay = 1ms * stage.some(20);
+    line.held_percent = static_cast<unsigned>(5 * stage.some(6));
+    line.held = 5ms * stage.some(20);
+    const BadLines lines(stage, line);
+    hold_behind(stage, lines, &PacketQueue::Counts::overtaken, 20 + stage.chance.below(80));
+}
+
+/// Some vanish, at random.
+void thin_out_packets(Stage& stage) {
+    PacketQueue::Line line;
+    line.lost_percent = static_cast<unsigned>(stage.some(25));
+    const BadLines lines(stage, line);
     hold_until_sent_again(stage);
+    if (lines.count(&PacketQueue::Counts::lost) == 0) {
+        stage.miss("no packet was lost");
+    }
 }
 
 /// A thin line, whose queue is long: what is sent comes late, or not at all.
@@ -106,8 +157,12 @@ std::vector<Fault> packet_faults() {
          Need::Networks, cut_packets_one_way},
         {"site-off-net", "the network interface of either site is down", Need::Networks,
          take_site_off_net},
-        {"thin-out-packets", "up to a quarter of all packets vanish, at random", Need::PacketFilter,
+        {"thin-out-packets", "up to a quarter of all packets vanish, at random", Need::PacketQueues,
          thin_out_packets},
+        {"delay-packets", "packets come 20 to 450 ms late, both ways or one, in their order",
+         Need::PacketQueues, delay_packets},
+        {"reorder-packets", "up to a third of all packets are overtaken by later ones",
+         Need::PacketQueues, reorder_packets},
         {"slow-line", "what either site sends waits in a queue, or is dropped behind it",
          Need::Networks, slow_down},
     };

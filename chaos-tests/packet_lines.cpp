@@ -99,16 +99,6 @@ void PacketLines::take_off(const Site& site) {
     configure(site.network, "link set line down\n");
 }
 
-void PacketLines::thin_out(const Site& site, unsigned percent) {
-    const test::InNetwork inside(site.network);
-    test::must_run({"iptables", "-F", "INPUT"});
-    if (percent > 0) {
-        const std::string share = "0." + std::string(percent < 10 ? "0" : "");
-        test::must_run({"iptables", "-A", "INPUT", "-i", "line", "-m", "statistic", "--mode",
-                        "random", "--probability", share + std::to_string(percent), "-j", "DROP"});
-    }
-}
-
 void PacketLines::slow_down(const Site& site, std::optional<unsigned> kilobits) {
     const test::InNetwork inside(site.network);
     if (!kilobits) {

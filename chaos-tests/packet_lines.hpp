@@ -25,8 +25,6 @@ class PacketLines : public Lines {
     void reset(const Site& one, const Site& other) override;
     /// Its interface is down: what it sends fails at once, what others send vanishes.
     static void take_off(const Site& site);
-    /// So many of a hundred packets that come to it vanish, whichever; 0: none.
-    static void thin_out(const Site& site, unsigned percent);
     /// What it sends waits until so much per second has passed, or is dropped behind half a second;
     /// nullopt: it is as fast as the machine.
     static void slow_down(const Site& site, std::optional<unsigned> kilobits);

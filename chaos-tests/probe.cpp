@@ -1,16 +1,21 @@
 #include "chaos-tests/probe.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "chaos-tests/disk.hpp"
 #include "chaos-tests/packet_lines.hpp"
+#include "chaos-tests/packet_queue.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -29,6 +34,21 @@ std::string outcome_of(const std::vector<std::string>& command) {
     return said.empty() ? command.front() + " failed with " + std::to_string(done.status) : said;
 }
 
+/// Whether the other one answers that nobody listens there.
+bool is_refused(const test::Network& from, const test::Network& to) {
+    const test::InNetwork inside(from);
+    const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(9);  // "discard"
+    inet_pton(AF_INET, to.address.c_str(), &address.sin_addr);
+    const int connected =
+        connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    const int problem = errno;
+    close(connection);
+    return connected != 0 && problem == ECONNREFUSED;
+}
+
 }  // namespace
 
 const char* name_of(Need need) {
@@ -45,8 +65,8 @@ const char* name_of(Need need) {
             return "such disks, and strace";
         case Need::Clock:
             return "libfaketime";
-        case Need::PacketFilter:
-            return "packet filters";
+        case Need::PacketQueues:
+            return "packet queues";
         case Need::Networks:
             return "networks of its own";
     }
@@ -59,7 +79,7 @@ Probe::Probe(bool networks) {
     } else {
         note(Need::Networks, "all sites are on loopback, as was asked for");
     }
-    try_packet_filter();
+    try_packet_queues();
     try_mounts();
     try_trace();
     try_power();
@@ -179,14 +199,31 @@ void Probe::try_networks() {
     }
 }
 
-void Probe::try_packet_filter() {
+/// A connection that nobody takes is refused later than without it.
+void Probe::try_packet_queues() {
     if (const auto why = missing(Need::Networks)) {
-        note(Need::PacketFilter, *why);
+        note(Need::PacketQueues, *why);
         return;
     }
-    note(Need::PacketFilter,
-         outcome_of({"unshare", "-n", "iptables", "-A", "INPUT", "-m", "statistic", "--mode",
-                     "random", "--probability", "0.5", "-j", "DROP"}));
+    const auto attempt = []() -> std::string {
+        PacketLines lines;
+        const test::Network here = lines.add("one");
+        const test::Network there = lines.add("other");
+        constexpr std::chrono::milliseconds delay{50};
+        PacketQueue::Line line;
+        line.delay = delay;
+        const PacketQueue queue(there, line, 1);
+        const auto begun = std::chrono::steady_clock::now();
+        const bool refused = is_refused(here, there);
+        const bool late = std::chrono::steady_clock::now() - begun >= delay;
+        return refused && late && queue.counts().delayed > 0 ? works : "it delays nothing";
+    };
+    try {
+        note(Need::PacketQueues, attempt());
+    } catch (const std::exception& error) {
+        const std::string said = error.what();
+        note(Need::PacketQueues, said.substr(0, said.find('\n')));
+    }
 }
 
 /// Nothing here needs them yet.

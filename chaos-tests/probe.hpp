@@ -15,7 +15,7 @@ enum class Need {
     FailingSync,   ///< Trace and Power
     Clock,         ///< libfaketime, which gives processes a clock that can be set
     Networks,      ///< network namespaces, joined by a bridge
-    PacketFilter,  ///< Networks, and rules for what passes there
+    PacketQueues,  ///< Networks, and a say in what becomes of each packet
 };
 const char* name_of(Need need);
 
@@ -39,7 +39,7 @@ class Probe {
     void try_power();
     void try_clock();
     void try_networks();
-    void try_packet_filter();
+    void try_packet_queues();
     void note(Need need, const std::string& outcome);
     void try_others();
     std::map<Need, std::string> missing_;

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "chaos-tests/faults.hpp"
+#include "chaos-tests/tracing.hpp"
 
 namespace antipode::chaos {
 namespace {
@@ -88,9 +89,7 @@ void kill_daemon_at_call(Stage& stage) {
     const std::string call = calls[stage.chance.below(std::size(calls))];
     const std::string count = std::to_string(1 + stage.chance.below(40));
     site.kill();
-    // -D: the daemon is our child, strace is not, so that it dies with us.
-    site.launch({"strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
-                 "inject=" + call + ":signal=SIGKILL:when=" + count});
+    site.launch(under_strace({call, "signal=SIGKILL:when=" + count, "/dev/null"}));
     if (!test::eventually([&] { return !site.daemon().running(); }, 20s)) {
         stage.miss("no thread of it has called " + call + " " + count + " times");
     }

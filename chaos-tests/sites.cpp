@@ -4,6 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "chaos-tests/tracing.hpp"
 #include "tests/support/git_program.hpp"
 
 namespace antipode::chaos {
@@ -170,6 +171,7 @@ Sites::Sites(int writers, Ground ground)
         adapt_configuration(*site);
     }
     stand_on_ground();
+    put_program(receive_pack(), plain_receive_pack);
     make_content(writers);
     for (Site* site : all()) {
         site->start();

@@ -74,6 +74,9 @@ class Sites {
     static std::string repository(int writer) { return "w" + std::to_string(writer) + ".git"; }
     static constexpr int accounts = 8;
     static constexpr int64_t total = 1000 * accounts;
+    /// What the application's pushes call in the place of git-receive-pack(1).
+    std::filesystem::path receive_pack() const { return pair.temporary / "receive-pack"; }
+    static constexpr const char* plain_receive_pack = "git receive-pack";
     /// Files and rows that no operation touches, for damage.
     static constexpr int ballast = 6;
     static std::string ballast_file(int number) { return "ballast/" + std::to_string(number); }

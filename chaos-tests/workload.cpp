@@ -160,8 +160,8 @@ bool Writer::commit_and_push(const Site& site, Operation& operation) {
     const test::CommandResult pushed =
         test::run({"sh", "-c",
                    "git add log.txt && git commit -q -m \"names $1\" && git rev-parse HEAD && "
-                   "git push -q \"$2\" HEAD:refs/heads/main",
-                   "push", operation.path, there},
+                   "git push -q --receive-pack=\"$3\" \"$2\" HEAD:refs/heads/main",
+                   "push", operation.path, there, sites_.receive_pack().string()},
                   {}, in(clone_));
     operation.commit = pushed.output.substr(0, pushed.output.find('\n'));
     if (pushed.status != 0) {
@@ -281,10 +281,10 @@ void Writer::move(const Site& site) {
     Operation operation = make(Kind::Move, site);
     operation.commit = commits_[chance_.below(commits_.size())];
     const size_t place = history_.begin(operation);
-    const test::CommandResult pushed =
-        test::run({"git", "push", "-q", "-f", (site.git_root / operation.repository).string(),
-                   operation.commit + ":refs/heads/side"},
-                  {}, in(clone_));
+    const test::CommandResult pushed = test::run(
+        {"git", "push", "-q", "-f", "--receive-pack=" + sites_.receive_pack().string(),
+         (site.git_root / operation.repository).string(), operation.commit + ":refs/heads/side"},
+        {}, in(clone_));
     operation.outcome = pushed.status == 0 ? Outcome::Ok : Outcome::Unknown;
     operation.error = pushed.error;
     note(place, operation);

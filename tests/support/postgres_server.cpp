@@ -104,6 +104,12 @@ bool PostgresServer::stop(std::chrono::milliseconds timeout) {
     return process_.stop(timeout, SIGINT) == 0;
 }
 
+std::vector<pid_t> PostgresServer::processes() const {
+    std::vector<pid_t> all = children_of(process_.pid());
+    all.insert(all.begin(), process_.pid());
+    return all;
+}
+
 void PostgresServer::signal_all(int number) {
     // The postmaster first: it makes no new children then.
     process_.signal(number);

@@ -3,6 +3,9 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
+
+#include <sys/types.h>
 
 #include "tests/support/network.hpp"
 #include "tests/support/process.hpp"
@@ -29,6 +32,8 @@ class PostgresServer {
     bool stop(std::chrono::milliseconds timeout = std::chrono::seconds(20));
     /// kill -9 of the postmaster; its children follow.
     void kill() { process_.kill(); }
+    /// All that run now; the postmaster first.
+    std::vector<pid_t> processes() const;
     /// Stops all its processes where they are: connections stay, nothing answers.
     void freeze() { signal_all(19); }
     void thaw() { signal_all(18); }
