@@ -19,6 +19,7 @@ struct Fault {
     std::function<void(Stage&)> inject;
     int sites = 2;         ///< at least
     bool is_drawn = true;  ///< by a seed; else it runs when it is named
+    bool witness = false;  ///< there must be one
 };
 
 /// All of them, in the order of the table.
@@ -33,6 +34,7 @@ std::vector<Fault> machine_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
 std::vector<Fault> interruption_faults();
+std::vector<Fault> witness_faults();
 
 /// Plans that a mirror takes over, and waits until it has, and all others follow.
 void switch_over(Stage& stage, Site& to);

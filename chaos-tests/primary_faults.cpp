@@ -164,7 +164,7 @@ const std::vector<Fault>& all_faults() {
         std::vector<Fault> faults;
         for (const auto& group :
              {process_faults(), line_faults(), packet_faults(), content_faults(), machine_faults(),
-              primary_faults(), third_site_faults(), interruption_faults()}) {
+              primary_faults(), third_site_faults(), interruption_faults(), witness_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

@@ -28,6 +28,7 @@ const std::vector<Kind>& kinds() {
         {"disks failing, slow, full", {"io-errors", "slow-disk", "disk-full"}},
         {"damages", {"damage-file", "damage-repository", "damage-row"}},
         {"clocks set", {"clock"}},
+        {"isolated, witness or fencer away", {"isolated", "witness", "fencer"}},
     };
     return all;
 }
@@ -128,6 +129,7 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
         append(tally.equal, outcome.equal);
         append(tally.stopped, outcome.stopped);
         append(tally.opened, outcome.opened);
+        append(tally.refused, outcome.refused);
         for (size_t place = 0; place < kinds().size(); ++place) {
             tally.done[place].second += count_of(outcome.faults, kinds()[place]);
         }
@@ -169,6 +171,7 @@ std::string text_of(const Tally& tally) {
          << line_of("comparisons at the end, from the last write until equal", tally.equal)
          << line_of("planned changes of the primary, without a write", tally.stopped)
          << line_of("promotions, from the word until it is open", tally.opened)
+         << line_of("isolated primaries, from the cut until they refused", tally.refused)
          << line_of("recovery points, how old they were under load and faults", tally.seen.ages);
     if (tally.seen.while_comparing > 0) {
         text << "known: " << tally.seen.while_comparing
@@ -203,6 +206,7 @@ Json json_of(const Tally& tally) {
             {"equal", json_of_times(tally.equal)},
             {"stopped", json_of_times(tally.stopped)},
             {"opened", json_of_times(tally.opened)},
+            {"refused", json_of_times(tally.refused)},
             {"age_of_recovery_points", json_of_times(tally.seen.ages)},
             {"not_tried", tally.not_tried}};
 }
