@@ -72,8 +72,24 @@ int64_t await_refusal(Stage& stage, const Site& site, const Insister& client, in
 int64_t cut_off(Stage& stage, const Site& site) {
     const int64_t cut_us = now_us();
     stage.sites.isolate(site, stage.chance.one_in(2));
-    stage.hold(stage.some(12));
+    // Some had begun before.
+    stage.hold(Stage::writers + stage.some(12));
     return cut_us;
+}
+
+/// By the seed its daemon lives, stands still or dies, and the fencer is alone with it. What makes
+/// it go on as if nothing had been.
+std::function<void()> maybe_lose_daemon(Stage& stage, Site& site) {
+    switch (stage.chance.below(4)) {
+        case 0:
+            site.daemon().signal(SIGSTOP);
+            return [&site] { site.daemon().signal(SIGCONT); };
+        case 1:
+            site.kill();
+            return [&site] { site.start(); };
+        default:
+            return [] {};
+    }
 }
 
 /// Something was acknowledged in vain; else nothing is shown of what becomes of it.
@@ -151,11 +167,13 @@ void isolate_primary(Stage& stage) {
     await_acknowledged(client);
     const int64_t cut_us = cut_off(stage, old);
     must_have_gone_on(stage, old, cut_us);
+    const std::function<void()> go_on = maybe_lose_daemon(stage, old);
     const Promotion promotion = promote_by_lease(stage, old, to, client, cut_us);
     stage.workload.start();
     stage.load(Stage::writers * 2);
     stage.expect_refusal(old);
     stage.sites.heal();
+    go_on();
     stage.load(Stage::writers);
     return_isolated_primary(stage, promotion);
     client.stop();
@@ -222,6 +240,59 @@ void lose_witness(Stage& stage) {
     await_lease(stage, stage.primary());
 }
 
+/// Nobody enforces the lease, which holds; a promotion would want a word.
+void serve_without_fencer(Stage& stage, Site& primary, Insister& client) {
+    stage.sites.fencer(primary).kill();
+    expect_no_pause(stage, primary, client, "though its fencer alone is dead");
+    must_become(stage, primary, ".lease.fencer.runs | not", "does not say that no fencer runs");
+    must_become(stage, stage.mirror(), ".lease.obstacle | length > 0",
+                "does not say that a promotion could not wait");
+    stage.sites.start_fencer(primary);
+}
+
+/// The daemon closes by itself, and opens nothing.
+void isolate_without_fencer(Stage& stage, Site& primary, const Insister& client) {
+    stage.sites.fencer(primary).kill();
+    await_refusal(stage, primary, client, cut_off(stage, primary));
+    stage.sites.heal();
+    must_become(stage, primary, ".lease.holds", "does not get its lease back");
+    stage.expect_refusal(primary);
+    stage.sites.start_fencer(primary);
+}
+
+/// It has begun to close, and a service manager starts it again.
+void kill_fencer_as_it_closes(Stage& stage, Site& primary, const Insister& client) {
+    const int64_t cut_us = cut_off(stage, primary);
+    const auto begun = primary.directory / "state/fencer.closed";
+    if (!test::eventually([&] { return std::filesystem::exists(begun); }, patience)) {
+        throw std::runtime_error("the fencer closes nothing: " + stage.describe());
+    }
+    stage.sites.fencer(primary).kill();
+    stage.sites.start_fencer(primary);
+    await_refusal(stage, primary, client, cut_us);
+    stage.sites.heal();
+}
+
+void lose_fencer(Stage& stage) {
+    Site& primary = stage.primary();
+    await_lease(stage, primary);
+    Insister client(primary, clone_of(stage));
+    await_acknowledged(client);
+    switch (stage.chance.below(3)) {
+        case 0:
+            serve_without_fencer(stage, primary, client);
+            break;
+        case 1:
+            isolate_without_fencer(stage, primary, client);
+            break;
+        default:
+            kill_fencer_as_it_closes(stage, primary, client);
+    }
+    await_lease(stage, primary);
+    stage.expect(&stage.primary() == &primary, Invariant::OneWriter,
+                 "another site than " + primary.name + " serves, and nobody asked it to");
+}
+
 }  // namespace
 
 std::vector<Fault> witness_faults() {
@@ -231,6 +302,9 @@ std::vector<Fault> witness_faults() {
          Need::Nothing, isolate_primary},
         {"witness-away", "the witness dies, hangs or is cut off for longer than a lease",
          Need::Nothing, lose_witness},
+        {"fencer-dies",
+         "kill -9 of the primary's fencer, alone, before it is cut off, or behind it",
+         Need::Nothing, lose_fencer},
     };
     for (Fault& fault : faults) {
         fault.witness = true;
