@@ -167,6 +167,15 @@ void await_state(Stage& stage, const Site& site, const std::string& state) {
     }
 }
 
+size_t journal_lines(const Site& site) {
+    const std::filesystem::path file = journal_of(site);
+    if (!std::filesystem::exists(file)) {
+        return 0;
+    }
+    const std::string text = test::read_file(file);
+    return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
 void await_roles(Stage& stage) {
     const auto all = stage.sites.all();
     const auto has_roles = [&](Site* site) { return stage.sites.pair.has_roles(*site); };

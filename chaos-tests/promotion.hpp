@@ -33,6 +33,9 @@ void must_be_ready(Site& to, const std::string& mode);
 /// Throws when its part in changes of the primary does not become that within a minute.
 void await_state(Stage& stage, const Site& site, const std::string& state);
 
+/// How many steps of changes of the primary it has journaled.
+size_t journal_lines(const Site& site);
+
 /// One site serves, and the others follow it, whichever; else it is held against the stage.
 void await_roles(Stage& stage);
 /// It follows by itself, but for what it has that the new primary never got: that takes a word.

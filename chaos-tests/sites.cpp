@@ -403,8 +403,11 @@ std::vector<Place> Sites::places_beside(const Site& site) {
     return places;
 }
 
-void Sites::isolate(const Site& site, bool silently) {
+void Sites::isolate(const Site& site, bool silently, const Site* seen) {
     for (const Place& place : places_beside(site)) {
+        if (seen != nullptr && place.name == seen->name) {
+            continue;
+        }
         if (silently) {
             lines_->set_flow(site, place, false);
             lines_->set_flow(place, site, false);

@@ -53,9 +53,9 @@ class Sites {
     /// The site's connections with others are reset, and new ones fail.
     void reset(const Site& site);
     void reset_all();
-    /// It reaches nobody, neither another site nor the witness, and nobody reaches it. `silently`:
-    /// what it sends vanishes; else it is refused at once.
-    void isolate(const Site& site, bool silently);
+    /// It reaches nobody, neither another site nor the witness, and nobody reaches it, but for
+    /// `seen`, if there is one. `silently`: what it sends vanishes; else it is refused at once.
+    void isolate(const Site& site, bool silently, const Site* seen = nullptr);
     /// Nothing that the witness sends reaches any site, nor the other way round.
     void cut_witness();
     void heal() { lines_->heal(); }

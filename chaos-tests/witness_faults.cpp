@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds most_until_refused = 16s;
 /// A lifetime, and what clocks and fences need.
 constexpr milliseconds most_lease_wait = 20s;
-constexpr milliseconds longer_than_a_lease = 22s;
+constexpr milliseconds longer_than_a_lease = 17s;
 constexpr milliseconds patience = 60s;
 
 std::filesystem::path clone_of(Stage& stage) {
@@ -68,10 +68,10 @@ int64_t await_refusal(Stage& stage, const Site& site, const Insister& client, in
     return *seen.refused_us;
 }
 
-/// Sees nobody from now on, while its clients write on. When that began.
-int64_t cut_off(Stage& stage, const Site& site) {
+/// Sees nobody from now on but `seen`, while its clients write on. When that began.
+int64_t cut_off(Stage& stage, const Site& site, const Site* seen = nullptr) {
     const int64_t cut_us = now_us();
-    stage.sites.isolate(site, stage.chance.one_in(2));
+    stage.sites.isolate(site, stage.chance.one_in(2), seen);
     // Some had begun before.
     stage.hold(Stage::writers + stage.some(12));
     return cut_us;
@@ -125,6 +125,19 @@ test::CommandResult tell_to_promote_by_lease(const Site& to) {
     return to.antipode({"promote", to.name, "--confirm", to.name, "-o", "json"});
 }
 
+/// As a service manager starts it; it waits for the lease anew, if it had not taken it.
+constexpr milliseconds most_begun_anew = 20s;
+
+void kill_on_its_way(Site& to, size_t line, const std::future<test::CommandResult>& answer) {
+    test::eventually(
+        [&] {
+            return journal_lines(to) >= line || answer.wait_for(0s) == std::future_status::ready;
+        },
+        patience);
+    to.kill();
+    to.start();
+}
+
 /// By seed it is told while the old one takes writes still, or once that refuses them.
 Promotion promote_by_lease(Stage& stage, Site& old, Site& to, const Insister& client,
                            int64_t cut_us) {
@@ -134,8 +147,14 @@ Promotion promote_by_lease(Stage& stage, Site& old, Site& to, const Insister& cl
     }
     const milliseconds wait = lease_wait(stage, to);
     Insister early(to, {});
+    const bool dies = stage.chance.one_in(3);
+    // Cutting, claiming, preparing, opening.
+    const size_t line = journal_lines(to) + 1 + stage.chance.below(4);
     const int64_t word_us = now_us();
     auto answer = std::async(std::launch::async, [&] { return tell_to_promote_by_lease(to); });
+    if (dies) {
+        kill_on_its_way(to, line, answer);
+    }
     if (!refused_us) {
         refused_us = await_refusal(stage, old, client, cut_us);
     }
@@ -145,7 +164,8 @@ Promotion promote_by_lease(Stage& stage, Site& old, Site& to, const Insister& cl
     if (done.status != 0) {
         throw std::runtime_error("promote: " + done.error + done.output);
     }
-    const Word word{word_us, cut_us, *refused_us, 30s + wait};
+    const milliseconds most = 30s + wait + (dies ? most_begun_anew : 0s);
+    const Word word{word_us, cut_us, *refused_us, most};
     Promotion promotion = note_promotion(stage, old, to, word, done.output);
     const auto takes = early.seen().first_begun_us;
     stage.expect(takes && *takes > client.seen().acknowledged_us.value_or(0), Invariant::OneWriter,
@@ -159,13 +179,14 @@ Promotion promote_by_lease(Stage& stage, Site& old, Site& to, const Insister& cl
 }
 
 /// It lives, and nobody sees it: another site takes its place, it comes back, and takes its own.
-void isolate_primary(Stage& stage) {
+/// `seen`: but for that one.
+void isolate_primary(Stage& stage, const Site* seen) {
     Site& old = stage.primary();
     Site& to = stage.mirror();
     await_lease(stage, old);
     Insister client(old, clone_of(stage));
     await_acknowledged(client);
-    const int64_t cut_us = cut_off(stage, old);
+    const int64_t cut_us = cut_off(stage, old, seen);
     must_have_gone_on(stage, old, cut_us);
     const std::function<void()> go_on = maybe_lose_daemon(stage, old);
     const Promotion promotion = promote_by_lease(stage, old, to, client, cut_us);
@@ -177,10 +198,20 @@ void isolate_primary(Stage& stage) {
     stage.load(Stage::writers);
     return_isolated_primary(stage, promotion);
     client.stop();
-    const Insister::Seen seen = client.seen();
-    stage.expect(seen.refused_us.has_value(), Invariant::OneWriter,
+    const Insister::Seen said = client.seen();
+    stage.expect(said.refused_us.has_value(), Invariant::OneWriter,
                  old.name + " took writes again while " + to.name + " served");
     switch_over(stage, old);
+}
+
+/// Neither the primary nor the mirror.
+const Site& third_site(Stage& stage) {
+    for (const Site* site : stage.mirrors()) {
+        if (site != &stage.mirror()) {
+            return *site;
+        }
+    }
+    throw std::logic_error("there is no third site");
 }
 
 /// The witness alone is away; nobody else notices.
@@ -298,8 +329,11 @@ void lose_fencer(Stage& stage) {
 std::vector<Fault> witness_faults() {
     std::vector<Fault> faults = {
         {"isolated-primary",
-         "the primary sees neither witness nor site; promote by the lease, rejoin, switchover back",
-         Need::Nothing, isolate_primary},
+         "the primary sees neither witness nor site; promote by the lease, rejoin, switchover "
+         "back",
+         Need::Nothing, [](Stage& stage) { isolate_primary(stage, nullptr); }},
+        {"isolated-primary-seen", "the same; one of two other sites sees it all the time",
+         Need::Nothing, [](Stage& stage) { isolate_primary(stage, &third_site(stage)); }, 3, false},
         {"witness-away", "the witness dies, hangs or is cut off for longer than a lease",
          Need::Nothing, lose_witness},
         {"fencer-dies",
