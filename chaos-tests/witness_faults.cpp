@@ -192,6 +192,11 @@ void isolate_primary(Stage& stage, const Site* seen) {
     const Promotion promotion = promote_by_lease(stage, old, to, client, cut_us);
     stage.workload.start();
     stage.load(Stage::writers * 2);
+    for (const Site* site : stage.mirrors()) {
+        if (site != &old) {
+            await_following(stage, *site);  // it may have more than was cut
+        }
+    }
     stage.expect_refusal(old);
     stage.sites.heal();
     go_on();
