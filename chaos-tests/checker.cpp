@@ -111,6 +111,8 @@ const char* name_of(Invariant invariant) {
             return "nothing is left behind";
         case Invariant::Refused:
             return "mistakes change nothing";
+        case Invariant::RefusesAlone:
+            return "who sees nobody takes no writes";
     }
     return "";
 }
@@ -389,16 +391,34 @@ Violations Checker::check_equal(const View& one, const View& other) {
 
 Violations Checker::check_one_writer() const {
     Violations found;
+    for (const Loss& loss : losses_) {
+        append(found, check_turn(loss));
+    }
+    return found;
+}
+
+Violations Checker::check_turn(const Loss& loss) const {
+    Violations found;
+    int64_t last_us = 0;  // that the old one acknowledged
     for (const Operation& operation : history_) {
-        for (const Loss& loss : losses_) {
-            const bool has_returned =
-                loss.returned_us != 0 && operation.invoked_us > loss.returned_us;
-            if (operation.outcome == Outcome::Ok && operation.site == loss.old_primary &&
-                operation.invoked_us > loss.promoted_us && !has_returned) {
-                found.push_back({Invariant::OneWriter, operation.site + " acknowledged " +
-                                                           text_of(key_of(operation)) +
-                                                           " after another site was promoted"});
-            }
+        const bool has_returned = loss.returned_us != 0 && operation.began_us > loss.returned_us;
+        if (operation.outcome != Outcome::Ok || operation.site != loss.old_primary ||
+            has_returned) {
+            continue;
+        }
+        last_us = std::max(last_us, operation.ended_us);
+        if (operation.began_us > loss.promoted_us) {
+            found.push_back({Invariant::OneWriter, operation.site + " acknowledged " +
+                                                       text_of(key_of(operation)) +
+                                                       " after another site was promoted"});
+        }
+    }
+    for (const Operation& operation : history_) {
+        if (operation.outcome == Outcome::Ok && operation.site != loss.old_primary &&
+            operation.began_us >= loss.lost_us && operation.began_us < last_us) {
+            found.push_back({Invariant::OneWriter, operation.site + " acknowledged " +
+                                                       text_of(key_of(operation)) + " while " +
+                                                       loss.old_primary + " took writes"});
         }
     }
     return found;

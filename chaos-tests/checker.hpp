@@ -54,6 +54,7 @@ enum class Invariant {
     NumbersOnce,
     Clean,
     Refused,
+    RefusesAlone,
 };
 const char* name_of(Invariant invariant);
 
@@ -84,12 +85,13 @@ class Checker {
     Violations check_recovery_point(const View& view, int64_t point_us) const;
     /// Two sites when nobody writes.
     static Violations check_equal(const View& one, const View& other);
-    /// What was acknowledged by a site after another one was promoted.
+    /// What was acknowledged by a site after another one was promoted, or while that one did.
     Violations check_one_writer() const;
     /// Of a sequence, whichever site was the primary.
     Violations check_numbers() const;
 
   private:
+    Violations check_turn(const Loss& loss) const;
     static bool is_at_risk(const Operation& operation, const Loss& loss);
     static bool may_be_lost(const Operation& operation, const Loss& loss);
     bool may_be_lost(const Operation& operation) const;

@@ -81,8 +81,8 @@ class World {
         operation.site = site;
         operation.repository = "w0.git";
         operation.outcome = outcome;
-        operation.invoked_us = clock_ + 1;
-        operation.done_us = clock_ += 10;
+        operation.invoked_us = operation.began_us = clock_ + 1;
+        operation.done_us = operation.ended_us = clock_ += 10;
         history.push_back(operation);
         return history.back();
     }
@@ -93,6 +93,7 @@ class World {
 Loss loss_since(int64_t unknown_since) {
     Loss loss;
     loss.old_primary = "london";
+    loss.lost_us = 1000;
     loss.promoted_us = 1000;
     loss.unknown_since_us = unknown_since;
     return loss;
@@ -396,9 +397,27 @@ TEST(BadPromotion, BringsBackWhatWasRemovedLongBefore) {
 TEST(BadPromotion, LeavesTheOldPrimaryTakingWrites) {
     World world;
     Operation& late = world.put(4, Outcome::Ok);
-    late.invoked_us = 1001;
-    late.done_us = 1010;
+    late.began_us = 1001;
+    late.ended_us = 1010;
     EXPECT_THAT(world.checker({loss_since(25)}).check_one_writer(), Breaks(Invariant::OneWriter));
+}
+
+TEST(BadPromotion, HasBothSitesTakeWritesAtATime) {
+    World world;
+    Operation& last = world.put(4, Outcome::Ok);
+    last.began_us = 1010;
+    last.ended_us = 1030;
+    Operation& first = world.put(5, Outcome::Ok, "sydney");
+    first.began_us = 1031;
+    first.ended_us = 1035;
+    Loss loss = loss_since(25);
+    loss.promoted_us = 1020;
+    EXPECT_THAT(texts(world.checker({loss}).check_one_writer()), testing::IsEmpty());
+    first.began_us = 1029;
+    EXPECT_THAT(world.checker({loss}).check_one_writer(), Breaks(Invariant::OneWriter));
+    // It was the primary before, too.
+    first.began_us = 990;
+    EXPECT_THAT(texts(world.checker({loss}).check_one_writer()), testing::IsEmpty());
 }
 
 // Once the old primary is back, it is known what was lost.
@@ -452,8 +471,8 @@ TEST(Promotion, OfTheSameSiteLaterDoesNotMakeAnEarlierLossOneInTheMiddle) {
 TEST(BadReturn, ItTakesWritesBeforeItFollows) {
     World world;
     Operation& late = world.put(4, Outcome::Ok);
-    late.invoked_us = 1001;
-    late.done_us = 1010;
+    late.began_us = 1001;
+    late.ended_us = 1010;
     Loss loss = loss_since(25);
     loss.returned_us = 1000;
     EXPECT_THAT(texts(world.checker({loss}).check_one_writer()), testing::IsEmpty());

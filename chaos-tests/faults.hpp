@@ -22,6 +22,7 @@ struct Fault {
     /// Transactions that were acknowledged may be lost, or have to be compared. Changes of the
     /// structure would then be made equal by an operator, so nobody makes any meanwhile.
     bool loses_transactions = false;
+    bool witness = false;  ///< there must be one
 };
 
 /// One that loses transactions.
@@ -45,6 +46,7 @@ std::vector<Fault> call_faults();
 std::vector<Fault> primary_faults();
 std::vector<Fault> third_site_faults();
 std::vector<Fault> interruption_faults();
+std::vector<Fault> witness_faults();
 
 /// Plans that a mirror takes over, and waits until it has, and all others follow.
 void switch_over(Stage& stage, Site& to);

@@ -50,16 +50,20 @@ int64_t now_us() {
 size_t History::begin(Operation operation) {
     const std::lock_guard lock(mutex_);
     operation.invoked_us = clock_(operation.site);
+    operation.began_us = now_us();
     operations_.push_back(std::move(operation));
     return operations_.size() - 1;
 }
 
 void History::end(size_t place, const Operation& operation) {
     const std::lock_guard lock(mutex_);
-    const int64_t invoked = operations_.at(place).invoked_us;
-    operations_[place] = operation;
-    operations_[place].invoked_us = invoked;
-    operations_[place].done_us = clock_(operation.site);
+    const Operation begun = operations_.at(place);
+    Operation& ended = operations_[place];
+    ended = operation;
+    ended.invoked_us = begun.invoked_us;
+    ended.began_us = begun.began_us;
+    ended.done_us = clock_(operation.site);
+    ended.ended_us = now_us();
 }
 
 std::vector<Operation> History::operations() const {

@@ -35,6 +35,8 @@ struct Operation {
     std::string site;        ///< where
     int64_t invoked_us = 0;  ///< before its first step, by the site's clock
     int64_t done_us = 0;     ///< after its last
+    int64_t began_us = 0;    ///< both by the machine's clock, which is every site's
+    int64_t ended_us = 0;
     Outcome outcome = Outcome::Pending;
     std::string repository;  ///< its name below the root
     std::string path;        ///< of the file, below the root
@@ -50,6 +52,7 @@ struct Operation {
 /// What an unplanned promotion lost.
 struct Loss {
     std::string old_primary;
+    int64_t lost_us = 0;           ///< what other sites acknowledged later is of the new epoch
     int64_t promoted_us = 0;       ///< what was acknowledged there later is the fence's failure
     int64_t unknown_since_us = 0;  ///< as the loss report says: all before that is here
     /// Items and rows that the report names as lost though they are older.

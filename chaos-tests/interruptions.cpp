@@ -140,7 +140,7 @@ void interrupt_promotion(Stage& stage, const Interruption& interruption) {
     if (done.status != 0) {
         throw std::runtime_error("promote: " + done.error + done.output);
     }
-    const Promotion promotion = note_promotion(stage, old, to, word_us, done.output);
+    const Promotion promotion = go_on_after(stage, old, to, word_us, done.output);
     if (interruption.who == Who::Third) {
         await_death_and_start(*victim);
         await_following(stage, *victim);

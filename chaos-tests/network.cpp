@@ -149,18 +149,18 @@ void Proxy::move_bytes(Connection& connection, Flow& flow) {
     }
 }
 
-int ProxyLines::join(const Site& from, const Site& to, int port) {
+int ProxyLines::join(const Place& from, const Place& to, int port) {
     Way& there = way(from, to);
     proxies_.push_back(
         std::make_unique<Proxy>(port, there.passes, way(to, from).passes, there.reset));
     return proxies_.back()->port();
 }
 
-void ProxyLines::set_flow(const Site& from, const Site& to, bool passes) {
+void ProxyLines::set_flow(const Place& from, const Place& to, bool passes) {
     way(from, to).passes = passes;
 }
 
-void ProxyLines::reset(const Site& one, const Site& other) {
+void ProxyLines::reset(const Place& one, const Place& other) {
     way(one, other).reset = true;
     way(other, one).reset = true;
 }

@@ -60,13 +60,13 @@ class Proxy {
     std::jthread thread_;
 };
 
-/// Sites of one network, whose connections to each other go through proxies.
+/// Places of one network, whose connections to each other go through proxies.
 class ProxyLines : public Lines {
   public:
     /// The port of a proxy, by which `from` reaches this port of `to`.
-    int join(const Site& from, const Site& to, int port);
-    void set_flow(const Site& from, const Site& to, bool passes) override;
-    void reset(const Site& one, const Site& other) override;
+    int join(const Place& from, const Place& to, int port);
+    void set_flow(const Place& from, const Place& to, bool passes) override;
+    void reset(const Place& one, const Place& other) override;
     void heal() override;
 
   private:
@@ -74,7 +74,7 @@ class ProxyLines : public Lines {
         std::atomic<bool> passes{true};
         std::atomic<bool> reset{false};
     };
-    Way& way(const Site& from, const Site& to) { return ways_[{from.name, to.name}]; }
+    Way& way(const Place& from, const Place& to) { return ways_[{from.name, to.name}]; }
     std::map<std::pair<std::string, std::string>, Way> ways_;
     std::vector<std::unique_ptr<Proxy>> proxies_;
 };

@@ -41,12 +41,12 @@ int make_space() {
     return space;
 }
 
-void refuse(const Site& site, const Site& other) {
+void refuse(const Place& site, const Place& other) {
     configure(site.network, "route replace unreachable " + other.network.address + "\n");
 }
 
 /// With a reset to the other end, if there is still a way there.
-void end_connections(const Site& site, const Site& other) {
+void end_connections(const Place& site, const Place& other) {
     const test::InNetwork inside(site.network);
     test::must_run({"ss", "-K", "-H", "dst", other.network.address});
 }
@@ -60,26 +60,26 @@ PacketLines::PacketLines() {
 PacketLines::~PacketLines() {
     // A namespace may live on for a moment, its name on the bridge must not.
     for (const Joined& joined : joined_) {
-        test::run({"ip", "link", "delete", joined.site});
+        test::run({"ip", "link", "delete", joined.place});
         close(joined.network.descriptor);
     }
     test::run({"ip", "link", "delete", "sites"});
 }
 
-test::Network PacketLines::add(const std::string& site) {
+test::Network PacketLines::add(const std::string& place) {
     const int space = make_space();
     const std::string address = "10.0.0." + std::to_string(joined_.size() + 1);
     const test::Network network{space, address};
-    joined_.push_back({site, network});
-    configure("link add name " + site + " type veth peer name line netns /proc/" +
-              std::to_string(getpid()) + "/fd/" + std::to_string(space) + "\nlink set " + site +
+    joined_.push_back({place, network});
+    configure("link add name " + place + " type veth peer name line netns /proc/" +
+              std::to_string(getpid()) + "/fd/" + std::to_string(space) + "\nlink set " + place +
               " master sites up\n");
     configure(network,
               "link set lo up\naddress add " + address + "/24 dev line\n" + "link set line up\n");
     return network;
 }
 
-void PacketLines::set_flow(const Site& from, const Site& to, bool passes) {
+void PacketLines::set_flow(const Place& from, const Place& to, bool passes) {
     const std::string neighbour = to.network.address + " dev line";
     // A packet that its sender's kernel cannot send would be an error there, not a loss.
     configure(from.network,
@@ -87,7 +87,7 @@ void PacketLines::set_flow(const Site& from, const Site& to, bool passes) {
                      : "neigh replace " + neighbour + " lladdr 02:00:00:00:00:00 nud permanent\n");
 }
 
-void PacketLines::reset(const Site& one, const Site& other) {
+void PacketLines::reset(const Place& one, const Place& other) {
     // First: nobody connects again between the two commands.
     refuse(one, other);
     refuse(other, one);

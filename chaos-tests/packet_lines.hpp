@@ -9,20 +9,20 @@
 
 namespace antipode::chaos {
 
-/// Sites that are in network namespaces of their own, joined by a bridge: whatever is done to the
-/// lines is done to packets. All of it is in the network namespace that the Probe made, and goes
-/// with this program, however that ends.
+/// Sites, and maybe a witness, that are in network namespaces of their own, joined by a bridge:
+/// whatever is done to the lines is done to packets. All of it is in the network namespace that the
+/// Probe made, and goes with this program, however that ends.
 class PacketLines : public Lines {
   public:
     /// Throws when the machine cannot do it.
     PacketLines();
     ~PacketLines() override;
 
-    /// Another site's network. `site`: its name.
-    test::Network add(const std::string& site);
+    /// The network of another place, by its name.
+    test::Network add(const std::string& place);
     /// Packets vanish without a word: the sender's kernel knows an address that nobody has.
-    void set_flow(const Site& from, const Site& to, bool passes) override;
-    void reset(const Site& one, const Site& other) override;
+    void set_flow(const Place& from, const Place& to, bool passes) override;
+    void reset(const Place& one, const Place& other) override;
     /// Its interface is down: what it sends fails at once, what others send vanishes.
     static void take_off(const Site& site);
     /// What it sends waits until so much per second has passed, or is dropped behind half a second;
@@ -35,7 +35,7 @@ class PacketLines : public Lines {
 
   private:
     struct Joined {
-        std::string site;
+        std::string place;
         test::Network network;
     };
     std::vector<Joined> joined_;

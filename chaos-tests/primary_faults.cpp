@@ -10,14 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-size_t lines_of(const std::filesystem::path& file) {
-    if (!std::filesystem::exists(file)) {
-        return 0;
-    }
-    const std::string text = test::read_file(file);
-    return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-}
-
 /// The longest time since then in which nothing was acknowledged of all behind the first `before`,
 /// which may be of clocks that were set.
 std::chrono::milliseconds longest_pause(const History& history, size_t before, int64_t since_us) {
@@ -76,11 +68,11 @@ void switch_over_and_kill(Stage& stage) {
     // As many as each of them writes.
     const size_t steps = 1 + stage.chance.below(of_old ? 7 : 5);
     must_be_ready(to, "switchover");
-    const size_t begun = lines_of(journal_of(victim));
+    const size_t begun = journal_lines(victim);
     test::Process command = to.begin({"switchover", "--to", to.name, "--yes"});
-    test::eventually(
-        [&] { return lines_of(journal_of(victim)) >= begun + steps || !command.running(); }, 30s);
-    if (lines_of(journal_of(victim)) < begun + steps) {
+    test::eventually([&] { return journal_lines(victim) >= begun + steps || !command.running(); },
+                     30s);
+    if (journal_lines(victim) < begun + steps) {
         stage.miss(victim.name + " has not written line " + std::to_string(steps) +
                    " of its journal");
     }
@@ -96,11 +88,11 @@ void switch_over_and_cut(Stage& stage) {
     Site& to = stage.mirror();
     const size_t steps = 1 + stage.chance.below(7);
     must_be_ready(to, "switchover");
-    const size_t begun = lines_of(journal_of(from));
+    const size_t begun = journal_lines(from);
     test::Process command = from.begin({"switchover", "--to", to.name, "--yes"});
-    test::eventually(
-        [&] { return lines_of(journal_of(from)) >= begun + steps || !command.running(); }, 30s);
-    if (lines_of(journal_of(from)) < begun + steps) {
+    test::eventually([&] { return journal_lines(from) >= begun + steps || !command.running(); },
+                     30s);
+    if (journal_lines(from) < begun + steps) {
         stage.miss(from.name + " has not written line " + std::to_string(steps) +
                    " of its journal");
     }
@@ -126,11 +118,10 @@ void lose_target(Stage& stage) {
     Site& from = stage.primary();
     Site& to = stage.mirror();
     must_be_ready(to, "switchover");
-    const size_t begun = lines_of(journal_of(from));
+    const size_t begun = journal_lines(from);
     test::Process command = from.begin({"switchover", "--to", to.name, "--yes"});
     // Fencing, capturing, handed-off, confirming, committing.
-    const bool committed =
-        test::eventually([&] { return lines_of(journal_of(from)) >= begun + 5; }, 60s);
+    const bool committed = test::eventually([&] { return journal_lines(from) >= begun + 5; }, 60s);
     if (!committed) {
         throw std::runtime_error("the switchover does not commit: " + stage.describe());
     }
@@ -166,7 +157,7 @@ const std::vector<Fault>& all_faults() {
         for (const auto& group :
              {process_faults(), line_faults(), packet_faults(), content_faults(),
               primary_damage_faults(), machine_faults(), call_faults(), primary_faults(),
-              third_site_faults(), operator_faults(), interruption_faults()}) {
+              third_site_faults(), witness_faults(), operator_faults(), interruption_faults()}) {
             faults.insert(faults.end(), group.begin(), group.end());
         }
         return faults;

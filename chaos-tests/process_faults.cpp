@@ -33,13 +33,9 @@ void kill_database(Stage& stage) {
 
 void kill_site(Stage& stage) {
     Site& site = stage.any();
-    site.kill();
-    site.nats.kill();
-    site.postgres.kill();
+    stage.sites.kill(site);
     stage.hold(stage.some(6));
-    site.postgres.start();
-    site.nats.start();
-    site.start();
+    stage.sites.boot(site);
 }
 
 /// Dies again as soon as it answers.

@@ -54,19 +54,23 @@ void await_state_of_killed(Stage& stage, Site& site, const std::string& state) {
     }
 }
 
-/// As it was: it must not serve. The process that it has then.
-pid_t bring_back(Stage& stage, Site& site, const std::vector<std::string>& tracer) {
-    site.nats.start();
-    site.postgres.start();
-    site.start(tracer);
-    const pid_t process = site.daemon().pid();
-    if (tracer.empty() && stage.chance.one_in(2)) {
+/// It takes no writes. `dies`: on its way there.
+void await_quarantined(Stage& stage, Site& site, bool dies) {
+    if (dies) {
         stage.hold(1);
         site.kill();
         site.start();
     }
     await_state_of_killed(stage, site, "quarantined");
     stage.expect_refusal(site);
+}
+
+/// As it was: it must not serve. The process that it has then.
+pid_t bring_back(Stage& stage, Site& site, const std::vector<std::string>& tracer) {
+    stage.sites.start_servers(site);
+    site.start(tracer);
+    const pid_t process = site.daemon().pid();
+    await_quarantined(stage, site, tracer.empty() && stage.chance.one_in(2));
     return process;
 }
 
@@ -163,6 +167,15 @@ void await_state(Stage& stage, const Site& site, const std::string& state) {
     }
 }
 
+size_t journal_lines(const Site& site) {
+    const std::filesystem::path file = journal_of(site);
+    if (!std::filesystem::exists(file)) {
+        return 0;
+    }
+    const std::string text = test::read_file(file);
+    return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
 void await_roles(Stage& stage) {
     const auto all = stage.sites.all();
     const auto has_roles = [&](Site* site) { return stage.sites.pair.has_roles(*site); };
@@ -186,9 +199,7 @@ void lose_primary(Stage& stage, Site& site) {
     stage.sites.reset(site);
     stage.hold(stage.some(12));
     std::filesystem::remove(test::Pair::opened(site));
-    site.kill();
-    site.nats.kill();
-    site.postgres.kill();
+    stage.sites.kill(site);
     stage.workload.stop();
 }
 
@@ -204,16 +215,18 @@ Promotion promote(Stage& stage, Site& old, Site& to) {
     if (done.status != 0) {
         throw std::runtime_error("promote: " + done.error + done.output);
     }
-    return note_promotion(stage, old, to, word_us, done.output);
+    return go_on_after(stage, old, to, word_us, done.output);
 }
 
-Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
+Promotion note_promotion(Stage& stage, Site& old, Site& to, const Word& word,
                          const std::string& answer) {
-    const std::chrono::microseconds took(now_us() - word_us);
+    const std::chrono::microseconds took(now_us() - word.given_us);
     stage.opened.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(took));
-    stage.expect(took < 30s, Invariant::Recovers, "open for writes later than 30 s after the word");
+    stage.expect(took < word.most, Invariant::Recovers,
+                 "open for writes " + std::to_string(took.count()) + " us after the word");
     Loss loss = read_loss(answer);
-    loss.promoted_us = word_us;
+    loss.lost_us = word.lost_us;
+    loss.promoted_us = word.fenced_us;
     Promotion promotion{old,
                         to,
                         nlohmann::json::parse(answer).at("operation"),
@@ -222,6 +235,13 @@ Promotion note_promotion(Stage& stage, Site& old, Site& to, int64_t word_us,
                         {},
                         {}};
     look_at_cut(stage, promotion);
+    return promotion;
+}
+
+Promotion go_on_after(Stage& stage, Site& old, Site& to, int64_t word_us,
+                      const std::string& answer) {
+    // It is off: nothing was acknowledged since.
+    Promotion promotion = note_promotion(stage, old, to, {word_us, word_us, word_us}, answer);
     stage.sites.heal();
     stage.workload.start();
     stage.load(Stage::writers * 3);
@@ -238,11 +258,16 @@ void return_old_primary(Stage& stage, const Promotion& promotion,
                  promotion.old.name + " was to be killed, and was not");
 }
 
+void return_isolated_primary(Stage& stage, const Promotion& promotion) {
+    await_quarantined(stage, promotion.old, stage.chance.one_in(2));
+    check_what_is_kept(stage, promotion);
+    stage.load(Stage::writers);
+    rejoin(stage, promotion, false);
+}
+
 void return_lost_target(Stage& stage, const Promotion& promotion) {
     Site& target = promotion.old;
-    target.nats.start();
-    target.postgres.start();
-    target.start();
+    stage.sites.boot(target);
     const auto state = [&] { return target.status(".failover.state").value_or(""); };
     const bool settled = test::eventually(
         [&] {

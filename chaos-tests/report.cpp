@@ -158,6 +158,7 @@ std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
                           {"lost", outcome.lost},
                           {"stopped_ms", milliseconds_of(outcome.stopped)},
                           {"opened_ms", milliseconds_of(outcome.opened)},
+                          {"refused_ms", milliseconds_of(outcome.refused)},
                           {"equal_ms", milliseconds_of(outcome.equal)},
                           {"recovery_points", outcome.seen.points}});
     }

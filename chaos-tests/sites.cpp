@@ -168,12 +168,16 @@ Sites::Sites(int writers, Ground ground)
            [this](const std::filesystem::path& site) { return prepare(site); }) {
     for (Site* site : all()) {
         site->daemon().stop();
+    }
+    make_witness();
+    for (Site* site : all()) {
         adapt_configuration(*site);
     }
     stand_on_ground();
     put_program(receive_pack(), plain_receive_pack);
     make_content(writers);
     for (Site* site : all()) {
+        start_fencer(*site);
         site->start();
     }
     for (const auto& [name, disk] : disks_) {
@@ -183,10 +187,9 @@ Sites::Sites(int writers, Ground ground)
 
 Sites::~Sites() {
     for (Site* site : all()) {
-        site->kill();
-        site->nats.kill();
-        site->postgres.kill();
+        kill(*site);
     }
+    witness_.reset();
     // Else the directories could not be removed.
     disks_.clear();
 }
@@ -252,9 +255,7 @@ void Sites::stand_on_ground() {
 
 void Sites::cut_power(Site& site) {
     // Nobody sees anything between the first of it and the last.
-    site.kill();
-    site.nats.kill();
-    site.postgres.kill();
+    kill(site);
     for (const char* part : parts) {
         disk(site, part).cut_power();
     }
@@ -263,10 +264,35 @@ void Sites::cut_power(Site& site) {
     }
 }
 
-void Sites::boot(Site& site) {
+void Sites::kill(Site& site) {
+    site.kill();
+    fencers_[site.name].kill();
+    site.nats.kill();
+    site.postgres.kill();
+}
+
+void Sites::start_servers(Site& site) {
     site.nats.start();
     site.postgres.start();
+    start_fencer(site);
+}
+
+void Sites::boot(Site& site) {
+    start_servers(site);
     site.start();
+}
+
+/// Where there is no witness there is nothing to start.
+void Sites::start_fencer(const Site& site) {
+    if (witness_ == nullptr) {
+        return;
+    }
+    const test::InNetwork inside(site.network);
+    test::Process::Options options;
+    options.log = site.directory / "fencer.log";
+    options.environment = site.environment;
+    fencers_[site.name] = test::Process(
+        {ANTIPODE_FENCER, "--config", (site.directory / "antipode.toml").string()}, options);
 }
 
 void Sites::set_clock(const Site& site, std::chrono::seconds ahead) {
@@ -295,6 +321,15 @@ bool Sites::caught_up(const Site& site, std::chrono::milliseconds timeout) {
         timeout);
 }
 
+void Sites::make_witness() {
+    if (!ground_.witness) {
+        return;
+    }
+    const auto directory = pair.temporary / "witness";
+    const auto network = packets_ == nullptr ? test::Network{} : packets_->add("witness");
+    witness_ = std::make_unique<test::NatsServer>(directory, network);
+}
+
 /// Its daemon does not run.
 void Sites::adapt_configuration(const Site& site) {
     std::string text = test::read_file(site.directory / "antipode.toml");
@@ -304,7 +339,19 @@ void Sites::adapt_configuration(const Site& site) {
     // Writers remove more than a hundred files a minute on a fast machine.
     replace(text, "name = \"uploads\"\n", "name = \"uploads\"\nhold_deletions_least = 2000\n");
     stop_admitting_first(text, site);
+    if (witness_ != nullptr) {
+        name_witness(site, text);
+    }
     test::write_file(site.directory / "antipode.toml", text);
+}
+
+void Sites::name_witness(const Site& site, std::string& text) {
+    std::string url = witness_->url();
+    if (proxies_ != nullptr) {
+        const int port = proxies_->join(site, place_of_witness(), witness_->port());
+        url = "nats://127.0.0.1:" + std::to_string(port);
+    }
+    text += "[witness]\nnats = \"" + url + "\"\n";
 }
 
 void Sites::join_by_proxies(const Site& site, std::string& text) {
@@ -384,6 +431,38 @@ OtherSettings::OtherSettings(const Site& site, const std::string& what, const st
 
 OtherSettings::~OtherSettings() {
     test::write_file(file_, before_);
+}
+
+std::vector<Place> Sites::places_beside(const Site& site) {
+    std::vector<Place> places;
+    for (const Site* other : others(site)) {
+        places.emplace_back(*other);
+    }
+    if (witness_ != nullptr) {
+        places.push_back(place_of_witness());
+    }
+    return places;
+}
+
+void Sites::isolate(const Site& site, bool silently, const Site* seen) {
+    for (const Place& place : places_beside(site)) {
+        if (seen != nullptr && place.name == seen->name) {
+            continue;
+        }
+        if (silently) {
+            lines_->set_flow(site, place, false);
+            lines_->set_flow(place, site, false);
+        } else {
+            lines_->reset(site, place);
+        }
+    }
+}
+
+void Sites::cut_witness() {
+    for (const Site* site : all()) {
+        lines_->set_flow(place_of_witness(), *site, false);
+        lines_->set_flow(*site, place_of_witness(), false);
+    }
 }
 
 View look_at_rows(const Site& site) {

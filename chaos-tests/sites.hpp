@@ -26,6 +26,8 @@ struct Ground {
     bool networks = false;
     /// The name of one more site; empty: there are two.
     std::string third;
+    /// A nats-server at one more place arbitrates, and each site runs antipode-fencer.
+    bool witness = false;
 };
 
 /// Two sites, or three, that can take each other's place, with lines between them that can be cut,
@@ -51,6 +53,11 @@ class Sites {
     /// The site's connections with others are reset, and new ones fail.
     void reset(const Site& site);
     void reset_all();
+    /// It reaches nobody, neither another site nor the witness, and nobody reaches it, but for
+    /// `seen`, if there is one. `silently`: what it sends vanishes; else it is refused at once.
+    void isolate(const Site& site, bool silently, const Site* seen = nullptr);
+    /// Nothing that the witness sends reaches any site, nor the other way round.
+    void cut_witness();
     void heal() { lines_->heal(); }
 
     const Ground& ground() const { return ground_; }
@@ -58,9 +65,19 @@ class Sites {
     /// repositories, the files.
     static constexpr std::array parts = {"state", "nats", "pg", "git", "files"};
     Disk& disk(const Site& site, const std::string& part) { return *disks_.at({site.name, part}); }
-    /// All that runs there dies, and what is not synced is lost. Its disks are Loops.
+    /// All that runs there dies.
+    void kill(Site& site);
+    /// The same, and what is not synced is lost. Its disks are Loops.
     void cut_power(Site& site);
+    /// Servers and fencer: all but the daemon.
+    void start_servers(Site& site);
     void boot(Site& site);
+
+    /// Where there is one.
+    test::NatsServer& witness() { return *witness_; }
+    /// antipode-fencer of a site. Where there is a witness.
+    test::Process& fencer(const Site& site) { return fencers_.at(site.name); }
+    void start_fencer(const Site& site);
 
     /// Sets the clock of a site this far from the machine's.
     void set_clock(const Site& site, std::chrono::seconds ahead);
@@ -86,7 +103,11 @@ class Sites {
     void stand_on_ground();
     std::unique_ptr<Lines> make_lines();
     void make_disks(const std::filesystem::path& site);
+    void make_witness();
+    Place place_of_witness() const { return {"witness", witness_->network()}; }
+    std::vector<Place> places_beside(const Site& site);
     void adapt_configuration(const Site& site);
+    void name_witness(const Site& site, std::string& text);
     void join_by_proxies(const Site& site, std::string& text);
     void make_content(int writers);
 
@@ -97,6 +118,8 @@ class Sites {
     PacketLines* packets_ = nullptr;                        ///< the lines, if they are such
     ProxyLines* proxies_ = nullptr;
     std::unique_ptr<Lines> lines_;
+    std::unique_ptr<test::NatsServer> witness_;
+    std::map<std::string, test::Process> fencers_;  ///< by the site's name
 
   public:
     test::Pair pair;

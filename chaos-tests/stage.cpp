@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "chaos-tests/insister.hpp"
+
 namespace antipode::chaos {
 namespace {
 
@@ -152,34 +154,9 @@ void Stage::expect(const Violations& none, const std::vector<Invariant>& asked) 
 }
 
 void Stage::expect_refusal(const Site& site) {
-    const test::InNetwork inside(site.network);
-    const test::CommandResult row =
-        test::run({test::PostgresServer::program("psql"), "-Xc", "DELETE FROM accounts",
-                   site.postgres.url("app", "app")});
-    // A commit that nobody has, to a branch that nobody uses.
-    const auto repository = site.git_root / Sites::repository(0);
-    const auto clone = sites.pair.temporary / "refused";
-    std::filesystem::remove_all(clone);
-    const test::CommandResult push = test::run(
-        {"sh", "-c",
-         "git init -q \"$1\" && cd \"$1\" && git -c user.name=X -c user.email=x@example.org "
-         "commit -q --allow-empty -m refused || exit 99; git push -q \"$2\" "
-         "HEAD:refs/heads/refused",
-         "push", clone.string(), repository.string()},
-        {}, {});
-    if (push.status == 99) {
-        throw std::runtime_error("nothing to push was made: " + push.error);
-    }
-    const auto says = [](const test::CommandResult& result, const std::string& why) {
-        return result.status != 0 && result.error.find(why) != std::string::npos;
-    };
-    const bool refuses = says(row, "permission denied") || says(row, "read-only transaction");
-    expect(
-        refuses && says(push, "antipode: ") && !std::filesystem::exists(test::Pair::opened(site)),
-        Invariant::OneWriter,
-        site.name + " does not refuse writes: psql ended with " + std::to_string(row.status) +
-            " (" + row.error + "), git push with " + std::to_string(push.status) + " (" +
-            push.error + ")");
+    const Attempt attempt = try_to_write(site, sites.pair.temporary / "refused");
+    expect(attempt.is_refused() && !std::filesystem::exists(test::Pair::opened(site)),
+           Invariant::OneWriter, site.name + " does not refuse writes: " + text_of(attempt));
 }
 
 std::unique_lock<std::mutex> Stage::hold_structure() {
@@ -338,10 +315,13 @@ void Stage::expect_clean(Site& site) {
                std::to_string(descriptors_.at(site.name)) + " at first; left:" + left);
     const auto token = site.directory / "token";
     if (std::filesystem::exists(token)) {
-        const std::string log = test::read_file(site.directory / "antipoded.log");
         const std::string secret = test::read_file(token);
-        expect(log.find(secret.substr(0, secret.find('\n'))) == std::string::npos, Invariant::Clean,
-               "the log of " + site.name + " shows its token");
+        for (const char* name : {"antipoded.log", "fencer.log"}) {
+            const auto file = site.directory / name;
+            const std::string log = std::filesystem::exists(file) ? test::read_file(file) : "";
+            expect(log.find(secret.substr(0, secret.find('\n'))) == std::string::npos,
+                   Invariant::Clean, "the " + file.string() + " shows the site's token");
+        }
     }
 }
 

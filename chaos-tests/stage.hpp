@@ -54,7 +54,7 @@ class Stage {
     /// Something could have contradicted it.
     void ask(Invariant invariant) { ++asked_[invariant]; }
     bool was_asked(Invariant invariant) const { return asked_.contains(invariant); }
-    /// A site that does not serve takes neither rows nor pushes.
+    /// A site that does not serve takes neither rows nor pushes, and says why.
     void expect_refusal(const Site& site);
     /// As of Workload; and what was changed before is on all mirrors.
     std::unique_lock<std::mutex> hold_structure();
@@ -78,6 +78,8 @@ class Stage {
     std::vector<std::chrono::milliseconds> stopped;
     /// Of each promotion: from the word until it serves.
     std::vector<std::chrono::milliseconds> opened;
+    /// Of each primary that could reach nobody: from then until it refused writes.
+    std::vector<std::chrono::milliseconds> refused;
     /// Of each comparison at the end: from the last write until a mirror was equal.
     std::vector<std::chrono::milliseconds> equal;
     /// Of all readers.

@@ -22,13 +22,15 @@ const std::vector<Kind>& kinds() {
         {"partitions and bad lines",
          {"partition", "flap", "reset", "cut-packets", "switchover-cut", "site-off-net", "thin-out",
           "delay-packets", "reorder-packets", "slow-line"}},
-         {"messages lost, doubled, reordered", {"messages", "overrun-stream", "old-epoch"}},
-         {"states lost or damaged", {"lose-broker", "-state", "lose-slot", "slot-overrun"}},
+        {"messages lost, doubled, reordered", {"messages", "overrun-stream", "old-epoch"}},
+        {"states lost or damaged", {"lose-broker", "-state", "lose-slot", "slot-overrun"}},
         {"power cuts", {"power-cut", "failed-sync"}},
         {"disks failing, slow, full", {"io-errors", "slow-disk", "disk-full"}},
-        {"damages", {"damage-file", "damage-repository", "damage-row", "-primary"}},
+        {"damages",
+         {"damage-file", "damage-repository", "damage-row", "damage-primary", "rot-primary"}},
         {"clocks set", {"clock"}},
         {"mistakes of operators", {"operator-errors"}},
+        {"isolated, witness or fencer away", {"isolated", "witness", "fencer"}},
     };
     return all;
 }
@@ -131,6 +133,7 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
         append(tally.equal, outcome.equal);
         append(tally.stopped, outcome.stopped);
         append(tally.opened, outcome.opened);
+        append(tally.refused, outcome.refused);
         for (size_t place = 0; place < kinds().size(); ++place) {
             tally.done[place].second += count_of(outcome.faults, kinds()[place]);
         }
@@ -174,6 +177,7 @@ std::string text_of(const Tally& tally) {
          << line_of("comparisons at the end, from the last write until equal", tally.equal)
          << line_of("planned changes of the primary, without a write", tally.stopped)
          << line_of("promotions, from the word until it is open", tally.opened)
+         << line_of("isolated primaries, from the cut until they refused", tally.refused)
          << line_of("recovery points, how old they were under load and faults", tally.seen.ages);
     if (tally.seen.while_comparing > 0) {
         text << "known: " << tally.seen.while_comparing
@@ -208,6 +212,7 @@ Json json_of(const Tally& tally) {
             {"equal", json_of_times(tally.equal)},
             {"stopped", json_of_times(tally.stopped)},
             {"opened", json_of_times(tally.opened)},
+            {"refused", json_of_times(tally.refused)},
             {"age_of_recovery_points", json_of_times(tally.seen.ages)},
             {"not_tried", tally.not_tried}};
 }

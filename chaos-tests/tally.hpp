@@ -27,6 +27,7 @@ struct Tally {
     Times equal;       ///< as of Stage
     Times stopped;     ///< as of Stage
     Times opened;      ///< as of Stage
+    Times refused;     ///< as of Stage
     Reader::Seen seen;
     std::string not_tried;  ///< faults that no trial has drawn, or that hit nothing
 };

@@ -112,8 +112,8 @@ void promote_both(Stage& stage) {
                  "who lost is not told who won: " + both);
     stage.expect(!std::filesystem::exists(test::Pair::opened(loser)), Invariant::OneWriter,
                  loser.name + " takes writes, too");
-    const Promotion promotion = note_promotion(stage, old, *mirrors[winner], word_us,
-                                               winner == 0 ? one.output : other.output);
+    const Promotion promotion =
+        go_on_after(stage, old, *mirrors[winner], word_us, winner == 0 ? one.output : other.output);
     end_with_third(stage, promotion, versions.at(loser.name));
 }
 

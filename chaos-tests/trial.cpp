@@ -31,6 +31,7 @@ constexpr Invariant all_invariants[] = {
     Invariant::NumbersOnce,
     Invariant::Clean,
     Invariant::Refused,
+    Invariant::RefusesAlone,
 };
 
 std::string text_of(const Violations& violations) {
@@ -61,7 +62,7 @@ void keep(const Plan& plan, Stage& stage, const Outcome& outcome) {
     test::write_file(directory / "status", stage.describe());
     for (Site* site : stage.sites.all()) {
         for (const char* log : {"antipoded.log", "nats/nats-server.log", "pg/postgres.log",
-                                "state/failover.journal"}) {
+                                "fencer.log", "state/failover.journal"}) {
             const auto source = site->directory / log;
             if (std::filesystem::exists(source)) {
                 std::filesystem::copy_file(
@@ -105,6 +106,7 @@ void count(Stage& stage, Outcome& outcome) {
     outcome.lost = stage.lost;
     outcome.stopped = stage.stopped;
     outcome.opened = stage.opened;
+    outcome.refused = stage.refused;
     outcome.equal = stage.equal;
 }
 
@@ -179,6 +181,8 @@ Ground ground_for(const std::vector<const Fault*>& schedule, const Probe& probe)
                     [](const Fault* fault) { return fault->sites > 2; })) {
         ground.third = "tokyo";
     }
+    ground.witness = std::any_of(schedule.begin(), schedule.end(),
+                                 [](const Fault* fault) { return fault->witness; });
     return ground;
 }
 

@@ -50,6 +50,7 @@ struct Outcome {
     size_t lost = 0;                                 ///< as of Stage
     std::vector<std::chrono::milliseconds> stopped;  ///< as of Stage
     std::vector<std::chrono::milliseconds> opened;
+    std::vector<std::chrono::milliseconds> refused;
     std::vector<std::chrono::milliseconds> equal;
 
     bool failed() const;

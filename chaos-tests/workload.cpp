@@ -254,8 +254,10 @@ void Writer::remove(const Site& site) {
             operation);
     if (operation.outcome == Outcome::Ok) {
         const std::filesystem::path file = site.files_root / operation.path;
-        std::filesystem::remove(file);
-        sync(file.parent_path());
+        // Where a promotion has lost the file its directory may never have been.
+        if (std::filesystem::remove(file)) {
+            sync(file.parent_path());
+        }
     }
     note(place, operation);
 }

@@ -117,12 +117,7 @@ void Relay::step() {
     if (cursor_.outgoing.empty()) {
         check(upstream_.read(cursor_.next, options_.wait));
     }
-    try {
-        store();
-    } catch (const DamagedStream&) {
-        doubt_local();
-        throw;
-    }
+    store();
     advance_safe();
     if (clock_.steady_now() >= cursor_.look_at) {
         check_upstream();
@@ -194,8 +189,13 @@ void Relay::store() {
     for (const protocol::Message& message : cursor_.accepted) {
         want_content(message, false);
     }
-    while (!cursor_.outgoing.empty()) {
-        writer_.append(cursor_.outgoing);
+    try {
+        while (!cursor_.outgoing.empty()) {
+            writer_.append(cursor_.outgoing);
+        }
+    } catch (const DamagedStream&) {
+        doubt_local();
+        throw;
     }
     for (const protocol::Message& message : cursor_.accepted) {
         note(message);
