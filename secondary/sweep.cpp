@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/background.hpp"
+#include "base/backoff.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
 
@@ -15,7 +16,10 @@ constexpr size_t items_at_once = 64;
 constexpr size_t suspiciously_many = 20;
 constexpr std::chrono::seconds record_interval(2);
 /// An item that cannot be looked at does not hold up the others.
-constexpr std::chrono::minutes postponed_for(10);
+/// What could not be read, doubling: a disk that failed for a moment is no reason to let whoever
+/// asks for a look wait.
+constexpr std::chrono::seconds first_postponed_for(5);
+constexpr std::chrono::minutes most_postponed_for(10);
 constexpr size_t most_failed_looks = 16;  ///< one after the other
 constexpr std::chrono::milliseconds look_interval(1000);
 constexpr std::chrono::milliseconds lane_interval(50);
@@ -87,11 +91,16 @@ bool Sweep::step(const std::stop_token& stop) {
 
 std::vector<std::string> Sweep::due_items() {
     const SteadyTime now = clock_.steady_now();
-    std::erase_if(postponed_, [&](const auto& item) { return item.second.until <= now; });
+    // Those whose time has come are kept for a while: how often they failed counts.
+    std::erase_if(postponed_,
+                  [&](const auto& item) { return item.second.until + most_postponed_for <= now; });
     const TimePoint since =
         options_.every.count() == 0 ? TimePoint{} : clock_.now() - options_.every;
     auto due = registry_.due_for_look(options_.store, since, items_at_once + postponed_.size());
-    std::erase_if(due, [&](const std::string& item) { return postponed_.contains(item); });
+    std::erase_if(due, [&](const std::string& item) {
+        const auto postponed = postponed_.find(item);
+        return postponed != postponed_.end() && postponed->second.until > now;
+    });
     due.resize(std::min(due.size(), items_at_once));
     return due;
 }
@@ -162,11 +171,16 @@ std::optional<bool> Sweep::look_at(Suspect& suspect, const std::stop_token& stop
             failed_looks_ = 0;
             throw;  // that is not one item's
         }
-        postponed_[suspect.item] = {clock_.steady_now() + postponed_for, error.what(),
-                                    error.next_step()};
+        Postponed& postponed = postponed_[suspect.item];
+        postponed.until =
+            clock_.steady_now() +
+            Backoff::after(++postponed.tries, first_postponed_for, most_postponed_for);
+        postponed.why = error.what();
+        postponed.next_step = error.next_step();
         return std::nullopt;
     }
     failed_looks_ = 0;
+    postponed_.erase(suspect.item);
     status_.with([](auto& status) { ++status.looked; });
     return !differs(suspect.look, suspect.state);
 }

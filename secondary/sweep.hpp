@@ -101,6 +101,7 @@ class Sweep {
     const Clock& clock_;
     struct Postponed {
         SteadyTime until{};
+        unsigned tries = 0;
         std::string why;
         std::string next_step;
     };

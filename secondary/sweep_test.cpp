@@ -354,6 +354,28 @@ TEST_F(SweepTest, OneThatCannotBeReadHoldsUpNoOther) {
     EXPECT_THAT(step(), ElementsAre("a"));
 }
 
+TEST_F(SweepTest, WhatCouldNotBeReadIsLookedAtAgainSoonAndThenLaterEachTime) {
+    apply("a", "1");
+    clock_.advance(24h);
+    shelf_.unreadable = {"a"};
+    EXPECT_THAT(step(), ElementsAre("a"));
+    EXPECT_THAT(step(), IsEmpty());
+    for (const auto wait : {5s, 10s, 20s, 40s}) {
+        clock_.advance(wait - 1s);
+        EXPECT_THAT(step(), IsEmpty());
+        clock_.advance(1s);
+        EXPECT_THAT(step(), ElementsAre("a"));
+    }
+    shelf_.unreadable.clear();
+    clock_.advance(80s);
+    EXPECT_THAT(step(), ElementsAre("a"));
+    shelf_.unreadable = {"a"};
+    clock_.advance(24h);
+    EXPECT_THAT(step(), ElementsAre("a"));
+    clock_.advance(5s);
+    EXPECT_THAT(step(), ElementsAre("a")) << "it was read in between";
+}
+
 TEST_F(SweepTest, SaysWhenNothingCanBeReadAndForgetsNothing) {
     for (int i = 0; i < 30; ++i) {
         const std::string item = std::to_string(i);
