@@ -196,6 +196,15 @@ TEST_F(ApplyOrderTest, RowsFromBehindAGapWaitUntilNothingIsMissing) {
     EXPECT_THAT(apply_rows(), ElementsAre(late));
 }
 
+TEST_F(ApplyOrderTest, RowsWaitBehindWhatWasLostBeforeAGapThatWasFoundEarlier) {
+    registry_.set_gap(blobs, at(number_ + 10), clock_.now());
+    registry_.set_gap(blobs, at(number_ + 1), clock_.now());  // the stream was written anew
+    const uint64_t waiting = row();
+    EXPECT_THAT(apply_rows(), IsEmpty());
+    registry_.let_rows_pass(blobs, registry_.gap(blobs)->at);
+    EXPECT_THAT(apply_rows(), ElementsAre(waiting));
+}
+
 TEST_F(ApplyOrderTest, AGapHoldsRowsNoLongerThanMaxHold) {
     registry_.set_gap(blobs, at(1), clock_.now());
     row();

@@ -480,6 +480,8 @@ void Registry::set_gap(const StoreId& store, const Position& at, TimePoint now) 
         "WHERE (excluded.epoch, excluded.session, excluded.number) > (epoch, session, number)",
         {store.to_string(), number(at.epoch), number(at.session), number(at.number),
          to_microseconds(now)});
+    // Before the gap that is open: what stood between the two was lost since that was found.
+    state_->let_rows_wait_from(store, at);
 }
 
 const std::map<StoreId, Registry::Gap>& Registry::State::read_gaps() const {
@@ -512,11 +514,7 @@ void Registry::set_gap_passed(const StoreId& store, const Position& at) {
 
 void Registry::let_rows_wait_from(const StoreId& store, const Position& from) {
     std::scoped_lock lock(state_->mutex);
-    state_->gaps.reset();
-    state_->database.execute(
-        "UPDATE gap SET rows_epoch = ?2, rows_session = ?3, rows_number = ?4 WHERE store = ?1 AND "
-        "rows_wait AND (rows_epoch, rows_session, rows_number) > (?2, ?3, ?4)",
-        {store.to_string(), number(from.epoch), number(from.session), number(from.number)});
+    state_->let_rows_wait_from(store, from);
 }
 
 void Registry::let_rows_pass(const StoreId& store, const Position& at) {

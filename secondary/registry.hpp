@@ -214,7 +214,8 @@ class Registry {
         Position rows_from;
         bool operator==(const Gap&) const = default;
     };
-    /// A gap that is open already grows: the later position counts.
+    /// A gap that is open already grows: the later position counts. Rows wait from the earlier one
+    /// on, if any do.
     void set_gap(const StoreId& store, const Position& at, TimePoint now);
     std::optional<Gap> gap(const StoreId& store) const;
     // These do nothing when the gap has grown behind `at` meanwhile.

@@ -292,6 +292,14 @@ struct Registry::State {
             {store.to_string(), number(at.epoch), number(at.session), number(at.number)});
     }
 
+    void let_rows_wait_from(const StoreId& store, const Position& from) {
+        gaps.reset();
+        database.execute(
+            "UPDATE gap SET rows_epoch = ?2, rows_session = ?3, rows_number = ?4 WHERE store = ?1 "
+            "AND rows_wait AND (rows_epoch, rows_session, rows_number) > (?2, ?3, ?4)",
+            {store.to_string(), number(from.epoch), number(from.session), number(from.number)});
+    }
+
     const std::map<StoreId, Gap>& read_gaps() const;
     const std::map<StoreId, LanePosition>& read_lanes() const;
 

@@ -290,6 +290,16 @@ TEST_F(RegistryTest, RowsWaitFromTheOldestPlaceThatAGapSwallowed) {
     EXPECT_EQ(registry_.gap(blobs)->rows_from, at(40)) << "what was before is here";
 }
 
+TEST_F(RegistryTest, RowsWaitFromAnEarlierGapThatIsFoundLater) {
+    registry_.set_gap(blobs, at(20), second(1));
+    registry_.set_gap(blobs, at(10), second(2));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), false, true, at(10)}));
+    registry_.set_gap_passed(blobs, at(20));
+    registry_.let_rows_pass(blobs, at(20));
+    registry_.set_gap(blobs, at(5), second(3));
+    EXPECT_FALSE(registry_.gap(blobs)->rows_wait) << "all that came before the gap was here";
+}
+
 TEST(RegistryFile, WhatCouldNotBeReadIsNotTakenForNone) {
     const test::TemporaryDirectory directory;
     const auto file = directory.path() / "registry.db";
