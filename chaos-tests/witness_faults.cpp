@@ -333,12 +333,13 @@ void lose_fencer(Stage& stage) {
 
 std::vector<Fault> witness_faults() {
     std::vector<Fault> faults = {
-        {"isolated-primary",
-         "the primary sees neither witness nor site; promote by the lease, rejoin, switchover "
-         "back",
-         Need::Nothing, [](Stage& stage) { isolate_primary(stage, nullptr); }},
-        {"isolated-primary-seen", "the same; one of two other sites sees it all the time",
-         Need::Nothing, [](Stage& stage) { isolate_primary(stage, &third_site(stage)); }, 3, false},
+        losing({"isolated-primary",
+                "the primary sees neither witness nor site; promote by the lease, rejoin, "
+                "switchover back",
+                Need::Nothing, [](Stage& stage) { isolate_primary(stage, nullptr); }}),
+        losing({"isolated-primary-seen", "the same; one of two other sites sees it all the time",
+                Need::Nothing, [](Stage& stage) { isolate_primary(stage, &third_site(stage)); }, 3,
+                false}),
         {"witness-away", "the witness dies, hangs or is cut off for longer than a lease",
          Need::Nothing, lose_witness},
         {"fencer-dies",

@@ -98,7 +98,7 @@ void Pulls::release(const StoreId& store, const Position& position, const v1::Co
             shared.stores[store].applied_at = clock_.steady_now();
             shared.mark_tried(store, false, clock_.steady_now());
         }
-        if (entry.wanted_by.empty() && !entry.running && entry.outcome) {
+        if (entry.wanted_by.empty() && !entry.running) {
             shared.let_go(entry);
             shared.entries.erase(found);
         }
@@ -326,13 +326,22 @@ void Pulls::finish(const Key& key, ContentStore::Outcome outcome) {
 }
 
 void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
-    shared_.with([&](Shared& shared) {
+    const bool unwanted = shared_.with([&](Shared& shared) {
+        shared.mark_tried(key.store, problem.has_value(), clock_.steady_now());
         Entry& entry = shared.entries.at(key);
+        if (entry.wanted_by.empty()) {
+            shared.let_go(entry);
+            shared.entries.erase(key);
+            return true;
+        }
         entry.running = false;
         entry.problem = problem;
-        shared.mark_tried(key.store, problem.has_value(), clock_.steady_now());
         shared.stores[key.store].queue.push_back(key);
+        return false;
     });
+    if (unwanted) {
+        discard(key);
+    }
     if (problem) {
         let_go_of_kept(key.store, std::nullopt);  // it may be room that is missing
     }

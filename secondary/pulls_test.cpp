@@ -94,6 +94,19 @@ struct PullsTest : testing::Test {
     }
 };
 
+TEST_F(PullsTest, LeaveNothingOfWhatIsNotWantedAnyMoreBeforeItCame) {
+    test::write_file(root / "item", bytes);
+    ContentStore linking{store, tree, "incoming",
+                         [](const Sha256&, uint64_t) { return std::vector<std::string>{"item"}; }};
+    Pulls some{{{store, &linking}}, [](const StoreId&) {}, clock};
+    some.want(store, {1, 1, 5}, at("a"));
+    ASSERT_FALSE(std::filesystem::is_empty(root / "incoming")) << "what has this content is named";
+    some.release(store, {1, 1, 5}, at("a"));
+    EXPECT_TRUE(std::filesystem::is_empty(root / "incoming"));
+    EXPECT_TRUE(std::holds_alternative<Pulls::Unknown>(some.state(store, at("a"))));
+    EXPECT_EQ(some.missing().first, 0U);
+}
+
 TEST_F(PullsTest, LetGoOfWhatIsWantedForEventsThatAreApplied) {
     put("a");
     pulls.want(store, {1, 1, 5}, at("a"));
