@@ -114,6 +114,13 @@ bool Receiver::has_ended(const StoreId& store) const {
            (lane >= end->second || (read_through_ >= end->second && lane >= order_.accepted()));
 }
 
+void Receiver::end_at(const Position& end) {
+    std::scoped_lock lock(mutex_);
+    for (const StoreId& store : stores_) {
+        options_.ends.emplace(store, end);
+    }
+}
+
 /// Of an item no more than one task is out.
 void Receiver::set_applying(const StoreId& store, const std::vector<ApplyOrder::Task>& tasks,
                             bool out) {

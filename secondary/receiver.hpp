@@ -78,6 +78,9 @@ class Receiver {
     /// Step of the apply worker of a database.
     void apply_database(DatabaseApply& apply);
 
+    /// Nothing behind `end` is taken in from now on, of any store. Any thread; once.
+    void end_at(const Position& end);
+
     /// Nothing of these stores is applied until they are not among `stores` any more; what is being
     /// applied ends, a large transaction with its last part.
     void hold(std::set<StoreId> stores);

@@ -204,7 +204,9 @@ bool Daemon::take_role() {
     const uint64_t end = ended ? ended->epoch() : 0;
     const bool reads_as_before =
         ended || wanted != failover::Half::Secondary || running_stream_ == stream_to_read();
-    const bool same = epoch == running_epoch_ && end == running_end_ && reads_as_before;
+    const bool stale =
+        half_ && half_->has_stopped() && conductor_.state() != failover::State::Cutting;
+    const bool same = epoch == running_epoch_ && end == running_end_ && reads_as_before && !stale;
     if (wanted == running_ && (same || wanted == failover::Half::None)) {
         return true;
     }

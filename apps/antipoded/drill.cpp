@@ -211,9 +211,9 @@ Drill::Found Drill::apply(const std::stop_token& stop) {
             break;
         }
     }
-    sleep_unless_stopped(quiet_time, stop);
+    sleep_unless_stopped(LastIntake::quiet_time, stop);
     return {"what had come is applied; then nothing may move for " +
-                std::to_string(quiet_time.count()) + " s",
+                std::to_string(LastIntake::quiet_time.count()) + " s",
             true};
 }
 

@@ -47,6 +47,8 @@ class Half {
     virtual nlohmann::json items(const StoreId& store, const ItemQuery& query) const = 0;
     virtual const protocol::EventLog& events() const = 0;
     virtual std::vector<WorkerState> workers() const = 0;
+    /// It was ended for a promotion, and is of no use if that is given up.
+    virtual bool has_stopped() const { return false; }
 };
 
 }  // namespace antipode

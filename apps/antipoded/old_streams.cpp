@@ -32,18 +32,17 @@ std::optional<Position> goes_on(const Config& config, const std::string& site, u
     }
 }
 
-/// The newest message that this site has of the epoch.
-Position newest_here(const Config& config, uint64_t epoch) {
+}  // namespace
+
+Position newest_of_own_stream(const Config& config, uint64_t epoch) {
     nats::JetStream stream(own_stream(config, epoch, false, "search"));
     const auto newest = protocol::find_newest(stream, config.cluster, epoch, stream.info());
     return newest ? newest->position : Position{};
 }
 
-}  // namespace
-
 std::string find_stream_to_finish(const Config& config, uint64_t epoch,
                                   const v1::EpochStart& ended) {
-    const Position position = newest_here(config, epoch);
+    const Position position = newest_of_own_stream(config, epoch);
     std::vector<std::string> sites = {ended.primary()};
     for (const Config::Site& site : config.sites) {
         const bool lost = site.name == ended.from() && !ended.fenced_by().empty();
@@ -58,7 +57,7 @@ std::string find_stream_to_finish(const Config& config, uint64_t epoch,
 }
 
 FurtherStream find_further_stream(const Config& config, uint64_t epoch, const std::string& except) {
-    const Position position = newest_here(config, epoch);
+    const Position position = newest_of_own_stream(config, epoch);
     FurtherStream furthest{{}, position};
     for (const Config::Site& site : config.sites) {
         if (site.name == config.site || site.name == except) {

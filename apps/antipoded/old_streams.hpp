@@ -14,9 +14,13 @@ namespace antipode {
 std::string find_stream_to_finish(const Config& config, uint64_t epoch,
                                   const v1::EpochStart& ended);
 
-/// A stream of the epoch, of any site but `except`, that goes on behind this site's own, and how
-/// far. Empty: there is none, as far as the sites answer. Throws Error{Retry} when this site's own
+/// The newest message that this site's own stream has of the epoch. Throws Error{Retry} when its
 /// server is away.
+Position newest_of_own_stream(const Config& config, uint64_t epoch);
+
+/// A stream of the epoch, of any site but `except`, that goes on behind this site's own, and how
+/// far. Empty: there is none, as far as the sites answer; `newest` is this site's then. Throws
+/// Error{Retry} when this site's own server is away.
 struct FurtherStream {
     std::string site;
     Position newest;

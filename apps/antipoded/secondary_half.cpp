@@ -314,6 +314,11 @@ Position SecondaryHalf::newest_here() const {
     return std::max(relay.relayed, receiver_.accepted());
 }
 
+void SecondaryHalf::stop_at(const Position& end) {
+    stopped_ = true;
+    receiver_.end_at(end);
+}
+
 bool SecondaryHalf::has_applied(const Position& position) const {
     const auto lanes = receiver_.status();
     return std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 
@@ -55,6 +56,7 @@ class SecondaryHalf final : public Half {
     nlohmann::json items(const StoreId& store, const ItemQuery& query) const override;
     const protocol::EventLog& events() const override { return receiver_.events(); }
     std::vector<WorkerState> workers() const override;
+    bool has_stopped() const override { return stopped_; }
 
     /// What would be lost if this site were promoted now. Any thread.
     std::optional<std::string> expected_loss() { return expected_loss_.answer(); }
@@ -75,6 +77,11 @@ class SecondaryHalf final : public Half {
     const secondary::Registry& registry() const { return registry_; }
     /// Nothing behind it can have come here. Throws Error{Retry} before the relay has begun.
     Position newest_here() const;
+    /// The same, as far as it is known; and what of it is taken in.
+    Position came() const { return std::max(relay_.status().relayed, receiver_.accepted()); }
+    Position taken() const { return receiver_.accepted(); }
+    /// This site is about to be the primary: what comes behind `end` is not taken in any more.
+    void stop_at(const Position& end);
     /// Everything that came up to `position` is applied.
     bool has_applied(const Position& position) const;
     /// This site is about to be the primary: it must have what is here.
@@ -150,6 +157,7 @@ class SecondaryHalf final : public Half {
     std::mutex asking_;  ///< one asks at a time
     SecondaryRequests asked_;
     SiteRequests requests_;
+    std::atomic<bool> stopped_ = false;
     std::atomic<bool> heard_ = false;  ///< the primary knows of this site: it keeps what we lack
     WorkerGroup pull_workers_;
     Drill drill_;

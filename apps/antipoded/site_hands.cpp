@@ -36,8 +36,6 @@ constexpr std::chrono::seconds unread_time(60);
 /// What a time in which it was not looked counts for: the new primary may have been away, and a
 /// site that does not answer holds up each look for seconds.
 constexpr std::chrono::seconds unseen_time(2);
-/// What another site has more does not come if it has not come by then.
-constexpr std::chrono::seconds fetching_time(20);
 
 std::string name_of(const Config& config, const Config::Database& store, const char* purpose) {
     return "antipode " + config.cluster + " " + config.site + " " + store.name + " " + purpose;
@@ -47,18 +45,25 @@ StoreId id_of(const Config::Database& store) {
     return {StoreKind::Database, store.name};
 }
 
+LastIntake::Seen look_at(const SecondaryHalf& half) {
+    LastIntake::Seen seen;
+    for (const auto& lane : half.lanes()) {
+        seen.at_work = seen.at_work || half.is_at_work(lane);
+        seen.work +=
+            std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
+        seen.places += lane.order.finished.to_string() + "\n";
+    }
+    seen.places += seen.work;
+    seen.came = half.came();
+    seen.taken = half.taken();
+    return seen;
+}
+
 /// Everything that can be applied is when nothing has moved for a while: whether something still
 /// comes cannot be known.
-bool is_quiet(Quiet& quiet, const SecondaryHalf& half,
-              const std::vector<secondary::ReceiverLaneStatus>& lanes, std::chrono::seconds time) {
-    std::string now;
-    bool at_work = false;
-    for (const auto& lane : lanes) {
-        at_work = at_work || half.is_at_work(lane);
-        now += lane.store.to_string() + " " + lane.order.finished.to_string() + " " +
-               std::to_string(lane.order.waiting) + " " + std::to_string(lane.order.applied) + "\n";
-    }
-    return quiet.look(now, at_work, time);
+bool is_quiet(Quiet& quiet, const SecondaryHalf& half, std::chrono::seconds time) {
+    const LastIntake::Seen seen = look_at(half);
+    return quiet.look(seen.places, seen.at_work, time);
 }
 
 /// A switchover that is asked for and given up meanwhile changes nothing.
@@ -89,7 +94,7 @@ SiteHands::SiteHands(const Config& config, std::function<std::shared_ptr<Half>()
       lease_(lease),
       clock_(clock),
       fences_(config),
-      cutting_(clock),
+      last_intake_(clock),
       finishing_(clock, unseen_time),
       quarantining_(clock, kept_for),
       looking_(clock, look_counts_for) {}
@@ -229,23 +234,30 @@ void SiteHands::write_loss_report(const v1::EpochRecord& record, uint64_t epoch,
     LossReports::write(config_, record.operation_id(), report.to_json());
 }
 
-/// Another secondary may have got more than this one: then that is fetched first. True: wait for
-/// it.
-bool SiteHands::finds_more_elsewhere(const v1::EpochRecord& record, uint64_t epoch) {
-    const FurtherStream found = find_further_stream(config_, epoch, record.primary());
-    if (found.site.empty()) {
-        return false;
-    }
-    cutting_.forget();  // it is looked for again when this site is quiet again
-    const SteadyTime now = clock_.steady_now();
-    if (found.site == elsewhere_.site && found.newest == elsewhere_.newest) {
-        return now - elsewhere_since_ < fetching_time;
+/// Another secondary may have got more than this one, and an old primary that answers may have more
+/// than has come: then that is fetched first, as far as it goes now.
+void SiteHands::look_elsewhere(const v1::EpochRecord& record, uint64_t epoch) {
+    const bool may_answer = !last_intake_.rests();
+    elsewhere_ = find_further_stream(config_, epoch, may_answer ? "" : record.primary());
+    if (elsewhere_.site.empty()) {
+        return last_intake_.found_nothing();
     }
     spdlog::warn("{} has more of epoch {} than this site: up to {}; it is fetched from there",
-                 found.site, epoch, found.newest.to_string());
-    elsewhere_ = found;
-    elsewhere_since_ = now;
-    return true;
+                 elsewhere_.site, epoch, elsewhere_.newest.to_string());
+    last_intake_.found(elsewhere_.newest);
+}
+
+/// False: what this site has now is all that it will have of the epoch.
+bool SiteHands::takes_in_more(const v1::EpochRecord& record, uint64_t epoch, SecondaryHalf& half) {
+    const LastIntake::Step next = last_intake_.next(record.operation_id(), look_at(half));
+    if (next == LastIntake::Step::Look) {
+        look_elsewhere(record, epoch);
+    } else if (next == LastIntake::Step::End) {
+        const Position end = newest_of_own_stream(config_, epoch);
+        half.stop_at(end);
+        last_intake_.end_at(end);
+    }
+    return next != LastIntake::Step::Cut;
 }
 
 failover::Hands::Passage SiteHands::take_lease(const v1::EpochRecord& record) {
@@ -272,12 +284,12 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record, uint
                         "antipode status " + config_.site);
         }
     }
-    if (!is_quiet(cutting_, *half, lanes, quiet_time) || finds_more_elsewhere(record, epoch)) {
+    if (takes_in_more(record, epoch, *half)) {
         return std::nullopt;
     }
     write_loss_report(record, epoch, *half);
     failover::Cuts cuts;
-    for (const auto& lane : lanes) {
+    for (const auto& lane : half->lanes()) {
         v1::LaneCut& cut = *cuts.Add();
         cut.set_store(lane.store.to_string());
         cut.set_epoch(lane.order.finished.epoch);
@@ -455,7 +467,7 @@ std::optional<failover::Hands::Finished> SiteHands::finish(const v1::EpochRecord
         static_cast<void>(half->newest_here());  // else it may still come
     }
     const auto time = half->reads() ? finishing_time : unread_time;
-    if (lacking.empty() || is_quiet(finishing_, *half, half->lanes(), time)) {
+    if (lacking.empty() || is_quiet(finishing_, *half, time)) {
         if (const std::string rows = crossing.rows_beyond(); !rows.empty()) {
             return Finished{true, "this site has " + rows + " that " + record.primary() +
                                       " never got"};  // of a session that had not ended yet

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/antipoded/background.hpp"
+#include "apps/antipoded/last_intake.hpp"
 #include "apps/antipoded/old_streams.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/quiet.hpp"
@@ -15,9 +16,6 @@
 #include "failover/lease.hpp"
 
 namespace antipode {
-
-/// Without a primary: nothing more comes when nothing has moved for so long.
-inline constexpr std::chrono::seconds quiet_time(2);
 
 /// What this site does when the primary changes: with its halves, its fences, its databases and the
 /// commands of its configuration. Conductor's thread.
@@ -64,7 +62,8 @@ class SiteHands final : public failover::Hands {
                            const SecondaryHalf& half);
     Lsn prepare_database(const Config::Database& store);
     void install_hooks();
-    bool finds_more_elsewhere(const v1::EpochRecord& record, uint64_t epoch);
+    bool takes_in_more(const v1::EpochRecord& record, uint64_t epoch, SecondaryHalf& half);
+    void look_elsewhere(const v1::EpochRecord& record, uint64_t epoch);
     void close_fences(const std::function<void()>& close);
     void open_fences(bool command);
     failover::MayOpen may_open() const;
@@ -74,13 +73,12 @@ class SiteHands final : public failover::Hands {
     failover::Lease* const lease_;
     const Clock& clock_;
     failover::Fences fences_;
-    bool is_shut_ = false;  ///< by shut(), since this process began
-    Quiet cutting_;         ///< of cut()
-    Quiet finishing_;       ///< of finish()
+    bool is_shut_ = false;    ///< by shut(), since this process began
+    LastIntake last_intake_;  ///< of cut()
+    Quiet finishing_;         ///< of finish()
     QuarantineProgress progress_;
     Background<std::string> quarantining_;
     Background<bool> looking_;
-    SteadyTime elsewhere_since_{};
     FurtherStream elsewhere_;  ///< of cut()
     uint64_t not_beyond_ = 0;  ///< of finish(): the epoch of which that is known
 };

@@ -62,6 +62,17 @@ class ThirdSite : public testing::Test {
         site.postgres.kill();
         std::filesystem::remove(Pair::opened(site));
     }
+    /// The network between the two is cut, when sydney's daemon starts again.
+    void hide_from_sydney(const Site& site) {
+        const auto file = pair_.sydney.directory / "antipode.toml";
+        std::string config = read_file(file);
+        for (const std::string& url : {site.nats.url(), "http://127.0.0.1:" + site.http_port()}) {
+            const size_t at = config.find("\"" + url + "\"");
+            ASSERT_NE(at, std::string::npos) << config;
+            config.replace(at + 1, url.size(), url.substr(0, url.rfind(':')) + ":1");
+        }
+        write_file(file, config);
+    }
     void promote_sydney() {
         const auto preflight = [&] {
             return pair_.sydney.antipode({"preflight", "--to", "sydney", "--mode", "failover"});
@@ -262,6 +273,23 @@ TEST_F(ThirdSite, GivesThePromotedSiteWhatItAloneHas) {
     ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
     lose(pair_.london);
     pair_.sydney.start();
+    ASSERT_NO_FATAL_FAILURE(promote_sydney());
+    EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
+    EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
+    write(1);
+    ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
+    EXPECT_EQ(comparisons(tokyo()), 0U);
+    expect_tokyo_has_what_sydney_has();
+}
+
+TEST_F(ThirdSite, GivesThePromotedSiteWhatItHasWhileTheOldPrimaryTellsItMore) {
+    pair_.sydney.kill();
+    hide_from_sydney(pair_.london);
+    write(3);
+    ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
+    pair_.sydney.start();
+    // Nobody writes there any more. Its daemon lives: a marker each second comes by way of tokyo.
+    std::filesystem::remove(Pair::opened(pair_.london));
     ASSERT_NO_FATAL_FAILURE(promote_sydney());
     EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
     EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
