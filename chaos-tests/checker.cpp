@@ -130,7 +130,8 @@ Checker::Checker(std::vector<Operation> history, int64_t total, std::vector<Loss
 bool Checker::is_at_risk(const Operation& operation, const Loss& loss) {
     return operation.site == loss.old_primary && operation.invoked_us < loss.promoted_us &&
            (operation.done_us == 0 || operation.done_us > loss.unknown_since_us ||
-            loss.named.contains(operation.path) || loss.named.contains(operation.repository));
+            loss.named.contains(operation.path) || loss.named.contains(operation.repository) ||
+            loss.named.contains(operation.xid));
 }
 
 /// As far as is known now.

@@ -373,6 +373,13 @@ TEST(BadPromotion, LosesMoreThanItNames) {
     EXPECT_THAT(texts(world.kept({loss})), testing::IsEmpty());
     loss.named = {World::path(2)};
     EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingLost));
+    // A row alone, by the transaction that wrote it.
+    world.history[3].xid = "xid 743";
+    EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingLost));
+    loss.named = {"xid 742"};
+    EXPECT_THAT(world.kept({loss}), Breaks(Invariant::NothingLost));
+    loss.named = {"xid 743"};
+    EXPECT_THAT(texts(world.kept({loss})), testing::IsEmpty());
 }
 
 TEST(BadPromotion, LosesOneInTheMiddle) {
@@ -488,7 +495,7 @@ TEST(History, IsKeptAsALineOfJsonForEachOperation) {
         "{\"bytes\":0,\"commit\":\"commit0\",\"done_us\":10,\"error\":\"no \\\"space\\\"\\nleft\","
         "\"invoked_us\":1,\"kind\":\"put\",\"note\":\"\",\"number\":0,\"outcome\":\"ok\","
         "\"path\":\"w0/0\",\"repository\":\"w0.git\",\"sha256\":\"sha0\",\"site\":\"london\","
-        "\"structure\":\"\",\"ticket\":0,\"writer\":0}\n");
+        "\"structure\":\"\",\"ticket\":0,\"writer\":0,\"xid\":\"\"}\n");
 }
 
 }  // namespace

@@ -105,6 +105,7 @@ std::string to_json_lines(const std::vector<Operation>& operations) {
                                      {"structure", operation.structure},
                                      {"note", operation.note},
                                      {"ticket", operation.ticket},
+                                     {"xid", operation.xid},
                                      {"error", operation.error}};
         // What programs said may hold any bytes.
         lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

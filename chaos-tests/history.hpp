@@ -46,6 +46,7 @@ struct Operation {
     std::string structure;  ///< its name; of a Put: the table that got a row in its transaction
     std::string note;       ///< "COLUMN=VALUE", of a Put: in a column that was added
     int64_t ticket = 0;     ///< the number that a sequence gave it; 0: none
+    std::string xid;        ///< "xid 741": of a Put, the transaction on its site
     std::string error;      ///< why it failed
 };
 

@@ -21,7 +21,11 @@ Loss read_loss(const std::string& text) {
     loss.unknown_since_us = since.is_null() ? 0 : since.get<int64_t>();
     for (const auto& item : report.at("losses")) {
         if (item.at("item").is_string()) {
-            loss.named.insert(item.at("item").get<std::string>());
+            const auto name = item.at("item").get<std::string>();
+            loss.named.insert(name);
+            if (name.starts_with("xid ")) {
+                loss.named.insert(name.substr(0, name.find(" at ")));
+            }
         }
     }
     return loss;

@@ -63,6 +63,15 @@ void sync(const std::filesystem::path& path) {
     }
 }
 
+/// "7|xid 741"
+void read_numbers(const std::string& said, Operation& operation) {
+    if (operation.outcome == Outcome::Ok) {
+        const size_t bar = said.find('|');
+        operation.ticket = std::stoll(said);
+        operation.xid = said.substr(bar + 1, said.find('\n') - bar - 1);
+    }
+}
+
 }  // namespace
 
 Writer::Writer(Sites& sites, History& history, std::mutex& structure, int number, uint64_t seed)
@@ -215,7 +224,7 @@ std::string Writer::insertion(Operation& operation) const {
         more = "INSERT INTO " + table_ + " VALUES (" + key + "); ";
     }
     return "BEGIN; " + more + "INSERT INTO writes (" + columns + ") VALUES (" + values +
-           "); SELECT nextval('tickets'); COMMIT";
+           "); SELECT nextval('tickets'), 'xid ' || pg_current_xact_id(); COMMIT";
 }
 
 void Writer::put(const Site& site) {
@@ -229,8 +238,7 @@ void Writer::put(const Site& site) {
     try {
         write_content(site, operation, draw_size());
         if (commit_and_push(site, operation)) {
-            const std::string ticket = run_sql(site, insertion(operation), operation);
-            operation.ticket = operation.outcome == Outcome::Ok ? std::stoll(ticket) : 0;
+            read_numbers(run_sql(site, insertion(operation), operation), operation);
         }
     } catch (const std::exception& error) {
         operation.error = error.what();  // no space: the application's request fails

@@ -1,4 +1,6 @@
 // A third site follows when the primary changes between the two others, without a new copy.
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -296,6 +298,35 @@ TEST_F(ThirdSite, GivesThePromotedSiteWhatItHasWhileTheOldPrimaryTellsItMore) {
     write(1);
     ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
     EXPECT_EQ(comparisons(tokyo()), 0U);
+    expect_tokyo_has_what_sydney_has();
+}
+
+TEST_F(ThirdSite, GivesThePromotedSiteAnEndThoughTheOldPrimaryIsWrittenTo) {
+    pair_.sydney.kill();
+    hide_from_sydney(pair_.london);
+    write(8);  // so that what is late is not most of a store
+    ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
+    pair_.sydney.start();
+    // Nobody has fenced it, whatever is said.
+    std::jthread client([&](const std::stop_token& stop) {
+        const std::string insert = "INSERT INTO journal (what) VALUES ('late')";
+        while (!stop.stop_requested() && run({PostgresServer::program("psql"), "-Xqc", insert,
+                                              pair_.london.postgres.url("app", "app")})
+                                                 .status == 0) {
+        }
+    });
+    ASSERT_NO_FATAL_FAILURE(promote_sydney());
+    client.request_stop();
+    client.join();
+    EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
+    const auto late = [](const Site& site) {
+        return std::stoi(site.sql("SELECT count(*) FROM journal WHERE what = 'late'"));
+    };
+    EXPECT_GT(late(pair_.sydney), 0) << "what was found is fetched";
+    EXPECT_GT(late(tokyo()), late(pair_.sydney));
+    ASSERT_TRUE(Pair::awaits(tokyo(), "quarantined")) << pair_.describe();
+    ASSERT_EQ(pair_.sydney.antipode({"rejoin", "tokyo", "--yes"}).status, 0) << pair_.describe();
+    ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
     expect_tokyo_has_what_sydney_has();
 }
 
