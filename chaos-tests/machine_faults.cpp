@@ -1,6 +1,7 @@
 // What a machine does to what runs on it: power, disks that are full or fail, clocks.
 #include <csignal>
 #include <stdexcept>
+#include <utility>
 
 #include "chaos-tests/faults.hpp"
 #include "chaos-tests/tracing.hpp"
@@ -85,10 +86,13 @@ void slow_down_disk(Stage& stage) {
 
 /// Nothing that was called safe meanwhile may be gone.
 void fail_sync_and_cut_power(Stage& stage) {
-    constexpr const char* calls[] = {"fdatasync", "fsync", "syncfs"};
+    // What each thread calls so often within seconds.
+    constexpr std::pair<const char*, size_t> calls[] = {
+        {"fdatasync", 8}, {"fsync", 3}, {"syncfs", 1}};
     Site& site = stage.any();
-    start_under(stage, site, calls[stage.chance.below(std::size(calls))],
-                "error=EIO:when=" + std::to_string(1 + stage.chance.below(8)) + "+");
+    const auto& [call, often] = calls[stage.chance.below(std::size(calls))];
+    start_under(stage, site, call,
+                "error=EIO:when=" + std::to_string(1 + stage.chance.below(often)) + "+");
     stage.hold(stage.some(12));
     cut_power_of(stage, site);
 }
