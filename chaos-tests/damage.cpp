@@ -1,7 +1,6 @@
 #include "chaos-tests/damage.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <vector>
 
 #include "tests/support/git_program.hpp"
@@ -10,19 +9,6 @@
 namespace antipode::chaos {
 
 namespace fs = std::filesystem;
-
-void flip(const fs::path& file) {
-    fs::permissions(file, fs::perms::owner_write, fs::perm_options::add);
-    const auto time = fs::last_write_time(file);
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
-    stream.seekg(middle);
-    const int byte = stream.get();
-    stream.seekp(middle);
-    stream.put(static_cast<char>(~byte));
-    stream.close();
-    fs::last_write_time(file, time);
-}
 
 std::string sum_of(const fs::path& file) {
     return test::run({"sha256sum", file.string()}).output.substr(0, 64);

@@ -4,11 +4,11 @@
 #include <string>
 
 #include "tests/simulation/chance.hpp"
+#include "tests/support/damage.hpp"
 
 namespace antipode::chaos {
 
-/// Every bit of the byte in the middle, by hand; the modification time stays. Twice: as it was.
-void flip(const std::filesystem::path& file);
+using test::flip;
 
 /// By sha256sum; empty: it cannot be read.
 std::string sum_of(const std::filesystem::path& file);

@@ -96,19 +96,6 @@ std::vector<Damage> damage_of_repositories(const fs::path& root) {
 
 }  // namespace
 
-void flip(const fs::path& file) {
-    must_run({"chmod", "u+w", file.string()});
-    const auto time = fs::last_write_time(file);
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    const auto middle = static_cast<std::streamoff>(fs::file_size(file) / 2);
-    stream.seekg(middle);
-    const int byte = stream.get();
-    stream.seekp(middle);
-    stream.put(static_cast<char>(~byte));
-    stream.close();
-    fs::last_write_time(file, time);
-}
-
 void make_repository(const Site& site, const std::string& name) {
     const fs::path clone = site.directory / ("clone of " + name);
     const std::string there = (site.git_root / name).string();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/end_to_end/site.hpp"
+#include "tests/support/damage.hpp"
 
 namespace antipode::test {
 
@@ -16,9 +17,6 @@ struct Damage {
     std::function<void()> make;
     std::string named;  ///< a part of what is said of it
 };
-
-/// Flips every bit of the byte in the middle; times stay.
-void flip(const std::filesystem::path& file);
 
 /// A repository with branches, a tag and large files.
 void make_repository(const Site& site, const std::string& name);

@@ -91,6 +91,15 @@ class ThirdSite : public testing::Test {
         EXPECT_EQ(tokyo().repositories(), pair_.sydney.repositories());
         EXPECT_EQ(tokyo().files(), pair_.sydney.files());
     }
+    void promote_sydney_which_gets_more_from_tokyo() {
+        ASSERT_NO_FATAL_FAILURE(promote_sydney());
+        EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
+        EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
+        write(1);
+        ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
+        EXPECT_EQ(comparisons(tokyo()), 0U);
+        expect_tokyo_has_what_sydney_has();
+    }
     void write(int count) {
         for (int i = 0; i < count; ++i) {
             ASSERT_TRUE(writer_.write()) << writer_.problem();
@@ -275,13 +284,7 @@ TEST_F(ThirdSite, GivesThePromotedSiteWhatItAloneHas) {
     ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
     lose(pair_.london);
     pair_.sydney.start();
-    ASSERT_NO_FATAL_FAILURE(promote_sydney());
-    EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
-    EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
-    write(1);
-    ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
-    EXPECT_EQ(comparisons(tokyo()), 0U);
-    expect_tokyo_has_what_sydney_has();
+    ASSERT_NO_FATAL_FAILURE(promote_sydney_which_gets_more_from_tokyo());
 }
 
 TEST_F(ThirdSite, GivesThePromotedSiteWhatItHasWhileTheOldPrimaryTellsItMore) {
@@ -292,13 +295,7 @@ TEST_F(ThirdSite, GivesThePromotedSiteWhatItHasWhileTheOldPrimaryTellsItMore) {
     pair_.sydney.start();
     // Nobody writes there any more. Its daemon lives: a marker each second comes by way of tokyo.
     std::filesystem::remove(Pair::opened(pair_.london));
-    ASSERT_NO_FATAL_FAILURE(promote_sydney());
-    EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
-    EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
-    write(1);
-    ASSERT_NO_FATAL_FAILURE(expect_follows(tokyo(), "2"));
-    EXPECT_EQ(comparisons(tokyo()), 0U);
-    expect_tokyo_has_what_sydney_has();
+    ASSERT_NO_FATAL_FAILURE(promote_sydney_which_gets_more_from_tokyo());
 }
 
 TEST_F(ThirdSite, GivesThePromotedSiteAnEndThoughTheOldPrimaryIsWrittenTo) {
