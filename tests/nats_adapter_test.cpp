@@ -109,6 +109,31 @@ TEST_F(NatsAdapter, KeepsWhatWasAcknowledgedWhenTheServerIsKilled) {
     EXPECT_EQ(read_all(stream, 201).size(), 201U);
 }
 
+/// What is acknowledged then is nowhere: the server goes on with files that have no name any more.
+TEST_F(NatsAdapter, BlocksThatAreTakenAwayMakeADamagedStream) {
+    JetStream stream(options(server.store_directory()));
+    EXPECT_EQ(stream.append(0, batch(0, 10)), 10U);
+    const auto blocks = server.store_directory() / "$G/streams/S/msgs";
+    ASSERT_GT(std::filesystem::remove_all(blocks), 0U);
+    const auto append = [&] {
+        const uint64_t last = stream.info().last_sequence;
+        stream.append(last, batch(last, 10));
+    };
+    bool damaged = false;
+    EXPECT_THROW(append(), Error) << "it may be a purge";
+    EXPECT_TRUE(test::eventually([&] {
+        try {
+            append();
+        } catch (const DamagedStream&) {
+            damaged = true;
+        } catch (const Error&) {
+        }
+        return damaged;
+    }));
+    stream.make_anew();
+    EXPECT_EQ(stream.append(0, batch(0, 10)), 10U);
+}
+
 TEST_F(NatsAdapter, AnEmptyReadReturnsAfterItsWait) {
     JetStream stream(options());
     const auto begin = std::chrono::steady_clock::now();

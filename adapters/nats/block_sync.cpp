@@ -6,10 +6,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/error.hpp"
+#include "adapters/nats/reason.hpp"
+#include "base/seams/stream.hpp"
 
 namespace antipode::nats {
 namespace {
+
+/// A purge moves the directory away, and makes a new one with its first block, at once.
+constexpr std::chrono::seconds longest_purge(3);
 
 [[noreturn]] void fail(const std::filesystem::path& file, const char* doing) {
     throw Error(Reaction::Retry,
@@ -63,9 +67,11 @@ void BlockSync::sync() {
         }
     }
     if (error || unsynced.empty()) {
+        must_come_back();
         errno = error ? error.value() : ENOENT;
         fail(blocks_, "looking for message blocks in");
     }
+    missing_since_.reset();
     for (const auto& [number, file] : unsynced) {
         sync_file(file);
     }
@@ -74,6 +80,26 @@ void BlockSync::sync() {
         sync_file(blocks_);
         newest_ = unsynced.rbegin()->first;
     }
+}
+
+/// nats-server 2.9 has once gone on without that directory behind a purge: what it acknowledged
+/// then was nowhere on the disk.
+void BlockSync::must_come_back() {
+    const bool was_there = newest_ > 0 && std::filesystem::exists(blocks_.parent_path());
+    if (!was_there) {
+        return;  // somewhere else, or not mounted: for the operator
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now - missing_since_.value_or(now) < longest_purge) {
+        missing_since_ = missing_since_.value_or(now);
+        return;
+    }
+    missing_since_.reset();
+    newest_ = 0;
+    throw DamagedStream(Reaction::Retry,
+                        "the server writes to no message blocks in " + blocks_.string() +
+                            " any more, where they were",
+                        std::string(damaged_stream_remedy));
 }
 
 }  // namespace antipode::nats

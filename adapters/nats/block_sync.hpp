@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace antipode::nats {
@@ -14,12 +16,16 @@ class BlockSync {
     BlockSync(const std::filesystem::path& store_dir, const std::string& stream);
 
     /// When it returns, every message acknowledged before the call survives a power cut. Throws
-    /// Error{Retry} when the blocks cannot be opened or synced.
+    /// Error{Retry} when the blocks cannot be opened or synced; DamagedStream when those that were
+    /// there have been missing for some seconds.
     void sync();
 
   private:
+    void must_come_back();
+
     std::filesystem::path blocks_;
     uint64_t newest_ = 0;  ///< every older block is complete and synced
+    std::optional<std::chrono::steady_clock::time_point> missing_since_;
 };
 
 }  // namespace antipode::nats
