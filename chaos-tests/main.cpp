@@ -1,7 +1,10 @@
 // Two whole sites under load and under faults; see README.md beside this file.
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <mutex>
 #include <sstream>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 
@@ -14,6 +17,7 @@ namespace {
 struct Options {
     uint64_t seed = 1;
     int trials = 1;
+    int jobs = 1;  ///< trials at a time
     int faults = 8;
     double minutes = 0;
     std::vector<std::string> only;  ///< of each: the faults of one trial, "NAME,NAME"
@@ -27,6 +31,7 @@ struct Options {
 void declare(CLI::App& app, Options& options) {
     app.add_option("--seed", options.seed, "The first trial's seed; each further one adds 1");
     app.add_option("--trials", options.trials, "How many seeds")->check(CLI::PositiveNumber);
+    app.add_option("--jobs", options.jobs, "So many trials at a time")->check(CLI::Range(1, 16));
     app.add_option("--faults", options.faults, "Faults of a trial, at most")
         ->check(CLI::PositiveNumber);
     app.add_option("--minutes", options.minutes,
@@ -72,37 +77,86 @@ bool are_known(const std::vector<std::string>& lists) {
     return true;
 }
 
-std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
-    const bool by_time = options.minutes > 0;
-    const auto until = std::chrono::steady_clock::now() +
-                       std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000));
-    std::vector<Outcome> outcomes;
-    const int trials = std::max(options.trials, static_cast<int>(options.only.size()));
-    for (int trial = 0; by_time || trial < trials; ++trial) {
-        Plan plan;
-        plan.seed = options.seed + static_cast<uint64_t>(trial);
-        plan.faults = options.faults;
-        if (!options.only.empty()) {
-            plan.only = names_in(options.only[static_cast<size_t>(trial) % options.only.size()]);
+/// Trials by their number, some at a time.
+class Trials {
+  public:
+    Trials(const Options& options, const Probe& probe)
+        : options_(options),
+          probe_(probe),
+          total_(std::max(options.trials, static_cast<int>(options.only.size()))),
+          until_(std::chrono::steady_clock::now() +
+                 std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000))) {}
+
+    std::vector<Outcome> run() {
+        {
+            std::vector<std::jthread> others;
+            for (int job = 1; job < options_.jobs; ++job) {
+                others.emplace_back([this] {
+                    if (!probe_.missing(Need::Networks)) {
+                        enter_own_network();  // the sites of all trials have the same addresses
+                    }
+                    run_some();
+                });
+            }
+            run_some();
         }
-        plan.failures = options.failures;
-        if (by_time) {
-            plan.until = until;
+        std::vector<Outcome> outcomes;
+        for (auto& [trial, outcome] : outcomes_) {
+            outcomes.push_back(std::move(outcome));
         }
-        if (!options.quiet) {
-            plan.say = [](const std::string& line) { std::cerr << line << "\n"; };
-        }
-        outcomes.push_back(run_trial(plan, probe));
-        if (by_time && std::chrono::steady_clock::now() >= until) {
-            break;
+        return outcomes;
+    }
+
+  private:
+    bool is_by_time() const { return options_.minutes > 0; }
+
+    void run_some() {
+        while (const auto trial = next()) {
+            Outcome outcome = run_trial(plan_of(*trial), probe_);
+            const std::scoped_lock lock(mutex_);
+            outcomes_.emplace(*trial, std::move(outcome));
         }
     }
-    return outcomes;
-}
+
+    std::optional<int> next() {
+        const std::scoped_lock lock(mutex_);
+        const bool over = is_by_time() ? next_ > 0 && std::chrono::steady_clock::now() >= until_
+                                       : next_ >= total_;
+        return over ? std::nullopt : std::optional(next_++);
+    }
+
+    Plan plan_of(int trial) {
+        Plan plan;
+        plan.seed = options_.seed + static_cast<uint64_t>(trial);
+        plan.faults = options_.faults;
+        if (!options_.only.empty()) {
+            plan.only = names_in(options_.only[static_cast<size_t>(trial) % options_.only.size()]);
+        }
+        plan.failures = options_.failures;
+        if (is_by_time()) {
+            plan.until = until_;
+        }
+        if (!options_.quiet) {
+            plan.say = [this](const std::string& line) {
+                const std::scoped_lock lock(mutex_);
+                std::cerr << line << "\n";
+            };
+        }
+        return plan;
+    }
+
+    const Options& options_;
+    const Probe& probe_;
+    const int total_;
+    const std::chrono::steady_clock::time_point until_;
+    std::mutex mutex_;  ///< of what follows, and of what is said
+    int next_ = 0;
+    std::map<int, Outcome> outcomes_;
+};
 
 int run_and_report(const Options& options) {
     const Probe probe(!options.loopback);
-    const std::vector<Outcome> outcomes = run_trials(options, probe);
+    const std::vector<Outcome> outcomes = Trials(options, probe).run();
     if (options.json == "-") {
         std::cout << json_of(outcomes, probe);
     } else if (!options.json.empty()) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -50,6 +51,13 @@ bool is_refused(const test::Network& from, const test::Network& to) {
 }
 
 }  // namespace
+
+void enter_own_network() {
+    if (unshare(CLONE_NEWNET) != 0) {
+        throw std::system_error(errno, std::generic_category(), "unshare");
+    }
+    test::must_run({"ip", "link", "set", "lo", "up"});
+}
 
 const char* name_of(Need need) {
     switch (need) {
@@ -182,10 +190,7 @@ void Probe::try_networks() {
                 return outcome;
             }
         }
-        if (unshare(CLONE_NEWNET) != 0) {
-            return std::string("unshare: ") + std::strerror(errno);
-        }
-        test::must_run({"ip", "link", "set", "lo", "up"});
+        enter_own_network();
         PacketLines lines;
         lines.add("one");
         lines.add("other");

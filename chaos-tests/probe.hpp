@@ -19,6 +19,10 @@ enum class Need {
 };
 const char* name_of(Need need);
 
+/// Moves the calling thread, with what it starts from then on, into a network of its own, in which
+/// there is nothing but loopback: nobody else's address is in its way. Throws std::system_error.
+void enter_own_network();
+
 /// What this machine can do. Made once, before any thread: it moves this process into a mount
 /// namespace and a network namespace of its own, so that no mount and no interface outlives it, and
 /// nobody else's address is in its way.
