@@ -177,6 +177,21 @@ TEST_F(GitHooks, NeverFailAPushBecauseOfTheDaemon) {
     EXPECT_THAT(capture.reconcile(stop_).changed, ElementsAre("r.git"));
 }
 
+/// The refs have moved by then, and a failed hook would be passed over in silence.
+TEST_F(GitHooks, APushThatTheDiskDidNotKeepIsNotAcknowledged) {
+    install();
+    const std::filesystem::path trace = directory_ / "trace";
+    const CommandResult pushed =
+        run({"strace", "-f", "-qq", "-o", trace.string(), "-e", "trace=syncfs", "-e",
+             "inject=syncfs:error=EIO", "git", "-C", work_tree("r.git").string(), "push", "--quiet",
+             "origin", "main:unsafe"});
+    EXPECT_NE(pushed.status, 0);
+    EXPECT_THAT(pushed.error, HasSubstr("the disk did not keep what was written"));
+    EXPECT_THAT(read_file(trace), HasSubstr("(INJECTED)"));
+    EXPECT_THAT(spool_->take().names, ElementsAre("r.git")) << "the refs may have moved";
+    push("r.git", {"main:safe"});
+}
+
 TEST_F(GitHooks, WorkForOtherUsersThanTheDaemons) {
     if (geteuid() != 0) {
         GTEST_SKIP() << "needs root: nobody else to push as";

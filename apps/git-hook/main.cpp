@@ -2,8 +2,9 @@
 //
 // After a transaction is committed it makes the repository durable (git leaves new refs'
 // directories and loose objects unsynced), reports the repository's path in the daemon's spool, and
-// calls the hook that was there before it. It never waits for the daemon, and nothing that fails
-// here fails the push: what goes unreported is found by the daemon's reconcile.
+// calls the hook that was there before it. It never waits for the daemon, and what cannot be
+// reported fails no push: the daemon's reconcile finds it. What the disk did not take does: git can
+// undo it no more, but it must not tell the client that the push is safe.
 //
 // Before a transaction it refuses when this site is fenced: another one is the primary, and the
 // file beside the spool, with ".fenced" behind its name, says which. What only packs refs may
@@ -15,6 +16,7 @@
 // It runs twice in every ref transaction: libc only, no allocation worth the name. The names of the
 // files beside it are adapters/git/hooks.cpp's, the record's layout is ChangeSpool's.
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -149,16 +151,29 @@ int open_spool(const std::string& spool) {
     return -1;
 }
 
+/// Ends git where the disk says that something was lost: what else it would say then is "ok". Other
+/// errors are of systems that know no such call.
+void make_durable(const char* path) {
+    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return;
+    }
+    if (syncfs(directory) != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT)) {
+        fprintf(stderr,
+                "antipode: the disk did not keep what was written: %s; whether the refs stay "
+                "moved is not known: mend the disk, look, and push again\n",
+                strerror(errno));
+        kill(getppid(), SIGTERM);
+    }
+    close(directory);
+}
+
 void report(const std::string& hooks) {
     char path[path_bytes];
     if (!find_repository(path)) {
         return;
     }
-    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0) {
-        syncfs(directory);
-        close(directory);
-    }
+    make_durable(path);
     const std::string spool = find_spool(hooks + "/antipode-hook");
     const int fd = spool.empty() ? -1 : open_spool(spool);
     if (fd >= 0) {
