@@ -156,8 +156,10 @@ struct CallOfGit {
 };
 
 CallOfGit call_of_git(Stage& stage) {
-    constexpr CallOfGit calls[] = {
-        {"write", 3}, {"fsync,fdatasync", 1}, {"rename,renameat,renameat2", 1}, {"link,linkat", 1}};
+    constexpr CallOfGit calls[] = {{"write", 3},
+                                   {"fsync,fdatasync,syncfs", 1},
+                                   {"rename,renameat,renameat2", 1},
+                                   {"link,linkat", 1}};
     return calls[stage.chance.below(std::size(calls))];
 }
 
