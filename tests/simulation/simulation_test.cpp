@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <stdexcept>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
@@ -29,6 +31,26 @@ class SimulationTest : public testing::Test {
         ASSERT_EQ(prctl(PR_SET_TIMERSLACK, 1), 0);
     }
 };
+
+/// Seeds that failed once, as regressions.txt names them: a seed a line, then "#" and what it found.
+/// Throws at anything else.
+std::vector<uint64_t> seeds_in(const std::string& path) {
+    std::ifstream file(path);
+    std::vector<uint64_t> seeds;
+    for (std::string line; std::getline(file, line);) {
+        const std::string number = line.substr(0, line.find('#'));
+        if (number.find_first_not_of(' ') == std::string::npos) {
+            continue;
+        }
+        size_t end = 0;
+        const uint64_t seed = std::stoull(number, &end);
+        if (number.find_first_not_of(' ', end) != std::string::npos || seed == 0) {
+            throw std::runtime_error(path + ": not a seed: " + line);
+        }
+        seeds.push_back(seed);
+    }
+    return seeds;
+}
 
 /// Seeds that failed when the test ran last in this directory: they run first, until they pass.
 class FailedSeeds {
@@ -88,7 +110,11 @@ TEST_F(SimulationTest, NothingIsLostDoubledOrVisibleBeforeWhatItNames) {
         failed.note(seed, !passed);
         failures += passed ? 0 : 1;
     };
-    for (const uint64_t seed : failed.all()) {
+    const std::vector<uint64_t> regressions = seeds_in(ANTIPODE_REGRESSIONS);
+    ASSERT_FALSE(regressions.empty()) << ANTIPODE_REGRESSIONS;
+    std::set<uint64_t> first_of_all = failed.all();
+    first_of_all.insert(regressions.begin(), regressions.end());
+    for (const uint64_t seed : first_of_all) {
         run(seed);
     }
     const uint64_t first = from_environment("ANTIPODE_FIRST_SEED", first_seed);
