@@ -19,6 +19,10 @@ struct Options {
     std::vector<std::string> only;  ///< of each: the faults of one trial, "NAME,NAME"
     std::string json;
     std::string failures;
+    std::string regressions_file;
+    bool regressions = false;        ///< nothing else
+    bool regressions_first = false;  ///< and then the others
+    bool no_regressions = false;
     bool list = false;
     bool quiet = false;
     bool loopback = false;
@@ -38,6 +42,12 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
     app.add_option("--failures", options.failures,
                    "Where histories and logs of failed seeds go (a directory)");
+    app.add_option("--regressions-file", options.regressions_file,
+                   "The trials that failed once: a line \"SEED NAME,NAME\" each, then \"#\" and "
+                   "what it found");
+    app.add_flag("--regressions", options.regressions, "Runs these, and nothing else");
+    app.add_flag("--regressions-first", options.regressions_first, "Runs these before the others");
+    app.add_flag("--no-regressions", options.no_regressions, "Does not, after all");
     app.add_flag("--list", options.list, "Prints the faults, and ends");
     app.add_flag("--loopback", options.loopback,
                  "All sites on loopback, joined by proxies, as where networks cannot be made");
@@ -72,19 +82,56 @@ bool are_known(const std::vector<std::string>& lists) {
     return true;
 }
 
+/// Throws at a line that names no trial. `file`: as --regressions-file says.
+std::vector<Plan> regressions_in(const std::string& file) {
+    std::istringstream text(test::read_file(file));
+    std::vector<Plan> plans;
+    for (std::string line; std::getline(text, line);) {
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::string list;
+        Plan plan;
+        if ((words >> std::ws).eof()) {
+            continue;
+        }
+        if (!(words >> plan.seed >> list) || !are_known({list})) {
+            throw std::runtime_error(file + ": not \"SEED NAME,NAME\": " + line);
+        }
+        plan.only = names_in(list);
+        plans.push_back(plan);
+    }
+    return plans;
+}
+
+/// Those that come first, whatever the seed is.
+std::vector<Plan> first_plans(const Options& options) {
+    const bool wanted = options.regressions || options.regressions_first;
+    return wanted && !options.no_regressions ? regressions_in(options.regressions_file)
+                                             : std::vector<Plan>{};
+}
+
+/// `trial`: counts from 0.
+Plan plan_of(const Options& options, size_t trial) {
+    Plan plan;
+    plan.seed = options.seed + trial;
+    if (!options.only.empty()) {
+        plan.only = names_in(options.only[trial % options.only.size()]);
+    }
+    return plan;
+}
+
 std::vector<Outcome> run_trials(const Options& options, const Probe& probe) {
     const bool by_time = options.minutes > 0;
     const auto until = std::chrono::steady_clock::now() +
                        std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000));
     std::vector<Outcome> outcomes;
-    const int trials = std::max(options.trials, static_cast<int>(options.only.size()));
-    for (int trial = 0; by_time || trial < trials; ++trial) {
-        Plan plan;
-        plan.seed = options.seed + static_cast<uint64_t>(trial);
+    const std::vector<Plan> first = first_plans(options);
+    const size_t drawn = options.regressions
+                             ? 0
+                             : std::max(static_cast<size_t>(options.trials), options.only.size());
+    const bool goes_on = by_time && !options.regressions;
+    for (size_t trial = 0; goes_on || trial < first.size() + drawn; ++trial) {
+        Plan plan = trial < first.size() ? first[trial] : plan_of(options, trial - first.size());
         plan.faults = options.faults;
-        if (!options.only.empty()) {
-            plan.only = names_in(options.only[static_cast<size_t>(trial) % options.only.size()]);
-        }
         plan.failures = options.failures;
         if (by_time) {
             plan.until = until;

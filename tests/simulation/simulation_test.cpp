@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <vector>
 
@@ -32,22 +33,22 @@ class SimulationTest : public testing::Test {
     }
 };
 
-/// Seeds that failed once, as regressions.txt names them: a seed a line, then "#" and what it found.
-/// Throws at anything else.
+/// Seeds that failed once, as regressions.txt names them: a seed a line, then "#" and what it
+/// found. Throws at anything else.
 std::vector<uint64_t> seeds_in(const std::string& path) {
     std::ifstream file(path);
     std::vector<uint64_t> seeds;
     for (std::string line; std::getline(file, line);) {
-        const std::string number = line.substr(0, line.find('#'));
-        if (number.find_first_not_of(' ') == std::string::npos) {
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::string word;
+        if (!(words >> word)) {
             continue;
         }
-        size_t end = 0;
-        const uint64_t seed = std::stoull(number, &end);
-        if (number.find_first_not_of(' ', end) != std::string::npos || seed == 0) {
+        const bool is_seed = word.find_first_not_of("0123456789") == std::string::npos;
+        if (std::string more; !is_seed || words >> more) {
             throw std::runtime_error(path + ": not a seed: " + line);
         }
-        seeds.push_back(seed);
+        seeds.push_back(std::stoull(word));
     }
     return seeds;
 }
