@@ -93,11 +93,15 @@ std::vector<Plan> regressions_in(const std::string& file) {
         if ((words >> std::ws).eof()) {
             continue;
         }
-        if (!(words >> plan.seed >> list) || !are_known({list})) {
+        const bool has_both = static_cast<bool>(words >> plan.seed >> list);
+        if (!has_both || !(words >> std::ws).eof() || !are_known({list})) {
             throw std::runtime_error(file + ": not \"SEED NAME,NAME\": " + line);
         }
         plan.only = names_in(list);
         plans.push_back(plan);
+    }
+    if (plans.empty()) {
+        throw std::runtime_error("there is no trial in the file \"" + file + "\"");
     }
     return plans;
 }
