@@ -61,6 +61,8 @@ std::set<std::string> names_of(const Operation& operation) {
             return {};
         case Kind::Structure:
             return {};  // never: nobody changes it when a fault may lose that
+        case Kind::LargeObject:
+            return {};  // no quarantine holds any
     }
     return {};
 }
@@ -162,6 +164,7 @@ Violations Checker::check_kept(const View& view) const {
            check_structure(view, Invariant::NothingLost, std::numeric_limits<int64_t>::max()));
     append(found, check_prefixes(view));
     append(found, check_latest(view, Invariant::NothingLost, std::numeric_limits<int64_t>::max()));
+    append(found, check_large_objects(view));
     return found;
 }
 
@@ -315,6 +318,60 @@ Violations Checker::check_latest(const View& view, Invariant invariant, int64_t 
     return found;
 }
 
+/// When another site than the one that acknowledged something last was asked for the last time.
+int64_t Checker::last_change_of_primary_us() const {
+    const Operation* last = nullptr;
+    for (const Operation& operation : history_) {
+        const bool is_later = last == nullptr || operation.began_us > last->began_us;
+        if (operation.outcome == Outcome::Ok && is_later) {
+            last = &operation;
+        }
+    }
+    int64_t changed_us = 0;
+    for (const Operation& operation : history_) {
+        if (last != nullptr && operation.site != last->site) {
+            changed_us = std::max(changed_us, operation.began_us);
+        }
+    }
+    return changed_us;
+}
+
+/// A new primary has those of its last check, as a mirror does: any that there were. What it has
+/// acknowledged since then it keeps.
+Violations Checker::check_large_objects(const View& view) const {
+    const int64_t changed_us = last_change_of_primary_us();
+    std::map<int, std::set<std::string>> possible;
+    for (const Operation& operation : history_) {
+        if (operation.kind != Kind::LargeObject || operation.outcome == Outcome::Failed) {
+            continue;
+        }
+        std::set<std::string>& values = possible[operation.number];
+        if (operation.outcome == Outcome::Ok && operation.began_us > changed_us) {
+            values.clear();
+        } else if (values.empty()) {
+            values.insert("");  // it was never there
+        }
+        values.insert(operation.sha256);
+    }
+    Violations found;
+    for (const auto& [oid, values] : possible) {
+        const auto here = view.large_objects.find(oid);
+        const std::string value = here == view.large_objects.end() ? "" : here->second.sha256;
+        if (!values.contains(value)) {
+            found.push_back({Invariant::NothingLost, "large object " + std::to_string(oid) +
+                                                         " is \"" + value +
+                                                         "\", not what was written last"});
+        }
+    }
+    for (const auto& [oid, object] : view.large_objects) {
+        if (!possible.contains(oid)) {
+            found.push_back({Invariant::NothingInvented,
+                             "nobody made the large object " + std::to_string(oid)});
+        }
+    }
+    return found;
+}
+
 Violations Checker::check_references(const View& view) {
     Violations found;
     for (const auto& [key, row] : view.rows) {
@@ -385,6 +442,31 @@ Violations Checker::check_equal(const View& one, const View& other) {
     for (const View* view : {&one, &other}) {
         for (const std::string& broken : view->broken) {
             add("git fsck: " + broken);
+        }
+    }
+    return found;
+}
+
+Violations Checker::check_large_objects(const View& one, const View& other) {
+    std::set<int> oids;
+    for (const View* view : {&one, &other}) {
+        for (const auto& [oid, object] : view->large_objects) {
+            oids.insert(oid);
+        }
+    }
+    const auto text_in = [](const View& view, int oid) {
+        const auto found = view.large_objects.find(oid);
+        return found == view.large_objects.end()
+                   ? std::string("not there")
+                   : found->second.sha256 + " of " + found->second.owner;
+    };
+    Violations found;
+    for (const int oid : oids) {
+        const std::string here = text_in(one, oid);
+        const std::string there = text_in(other, oid);
+        if (here != there) {
+            found.push_back({Invariant::Equal, "large object " + std::to_string(oid) + " is " +
+                                                   here + ", and behind a check " + there});
         }
     }
     return found;

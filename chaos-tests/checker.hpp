@@ -32,7 +32,12 @@ struct View {
     int64_t sum = 0;                                       ///< of all accounts
     std::set<std::string> structure;                       ///< what writers added, by name
     std::set<std::string> more;  ///< rows of tables that they added: "TABLE WRITER/NUMBER"
-    std::string dump;            ///< the database, ordered
+    std::string dump;            ///< the database, ordered, without its large objects
+    struct LargeObject {
+        std::string sha256;
+        std::string owner;
+    };
+    std::map<int, LargeObject> large_objects;  ///< by OID
 };
 
 /// The invariants; docs of each in chaos-tests/README.md.
@@ -85,6 +90,8 @@ class Checker {
     Violations check_recovery_point(const View& view, int64_t point_us) const;
     /// Two sites when nobody writes.
     static Violations check_equal(const View& one, const View& other);
+    /// The same, and behind a check of the database, which alone brings large objects.
+    static Violations check_large_objects(const View& one, const View& other);
     /// What was acknowledged by a site after another one was promoted, or while that one did.
     Violations check_one_writer() const;
     /// Of a sequence, whichever site was the primary.
@@ -102,6 +109,8 @@ class Checker {
     Violations check_prefixes(const View& view) const;
     Violations check_prefixes(const View& view, const Loss& loss) const;
     Violations check_latest(const View& view, Invariant invariant, int64_t point_us) const;
+    Violations check_large_objects(const View& view) const;
+    int64_t last_change_of_primary_us() const;
 
     std::vector<Operation> history_;
     int64_t total_;

@@ -49,6 +49,14 @@ class World {
         made.commit = commit;
         return made;
     }
+    Operation& write_large_object(const std::string& sha256, Outcome outcome,
+                                  const std::string& site = "london") {
+        Operation& made = add(Kind::LargeObject, outcome, site);
+        made.number = oid;
+        made.sha256 = sha256;
+        return made;
+    }
+    static constexpr int oid = 1'000'000;
     Operation& change_structure(const std::string& name, Outcome outcome) {
         Operation& made = add(Kind::Structure, outcome, "london");
         made.structure = name;
@@ -330,6 +338,56 @@ TEST(BadHistory, ANumberIsGivenOutTwice) {
     EXPECT_THAT(world.checker().check_numbers(), Breaks(Invariant::NumbersOnce));
     world.history[2].outcome = Outcome::Unknown;
     EXPECT_THAT(texts(world.checker().check_numbers()), testing::IsEmpty());
+}
+
+TEST(LargeObjects, AreWhatWasWrittenLast) {
+    World world;
+    world.write_large_object("old", Outcome::Ok);
+    world.write_large_object("new", Outcome::Ok);
+    world.write_large_object("refused", Outcome::Failed);
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost)) << "it is not there";
+    world.view.large_objects[World::oid] = {"old", "app"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+    world.view.large_objects[World::oid] = {"refused", "app"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+    world.view.large_objects[World::oid] = {"new", "app"};
+    EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
+    world.write_large_object("perhaps", Outcome::Unknown);
+    EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
+    world.write_large_object("", Outcome::Ok);
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost)) << "it was unlinked";
+    world.view.large_objects = {{World::oid + 1, {"new", "app"}}};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingInvented));
+}
+
+TEST(LargeObjects, AreAnyOfThoseBeforeOnANewPrimary) {
+    World world;
+    world.write_large_object("old", Outcome::Ok);
+    world.write_large_object("new", Outcome::Ok);
+    world.put(4, Outcome::Ok, "sydney");
+    world.show(4);
+    EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
+    world.view.large_objects[World::oid] = {"old", "app"};
+    EXPECT_THAT(texts(world.kept()), testing::IsEmpty());
+    world.view.large_objects[World::oid] = {"of nobody", "app"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+    world.write_large_object("newest", Outcome::Ok, "sydney");
+    world.view.large_objects[World::oid] = {"new", "app"};
+    EXPECT_THAT(world.kept(), Breaks(Invariant::NothingLost));
+}
+
+TEST(LargeObjects, AreThoseOfThePrimaryBehindACheck) {
+    View one;
+    one.large_objects = {{1, {"a", "app"}}, {2, {"b", "app"}}};
+    View other = one;
+    EXPECT_THAT(texts(Checker::check_large_objects(one, other)), testing::IsEmpty());
+    other.large_objects[2].sha256 = "c";
+    EXPECT_THAT(Checker::check_large_objects(one, other), Breaks(Invariant::Equal));
+    other.large_objects[2] = {"b", "antipode"};
+    EXPECT_THAT(Checker::check_large_objects(one, other), Breaks(Invariant::Equal));
+    other.large_objects.erase(2);
+    EXPECT_THAT(Checker::check_large_objects(one, other), Breaks(Invariant::Equal));
+    EXPECT_THAT(Checker::check_large_objects(other, one), Breaks(Invariant::Equal));
 }
 
 TEST(BadHistory, SitesDifferAtTheEnd) {

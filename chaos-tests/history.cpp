@@ -21,6 +21,8 @@ const char* name_of(Operation::Kind kind) {
             return "overwrite";
         case Operation::Kind::Structure:
             return "structure";
+        case Operation::Kind::LargeObject:
+            return "large object";
     }
     return "";
 }

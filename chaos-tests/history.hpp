@@ -16,12 +16,13 @@ int64_t now_us();
 /// One thing that the application tried to do.
 struct Operation {
     enum class Kind {
-        Put,        ///< a file, then a commit that names it, then a row that names both
-        Remove,     ///< the row of an earlier Put, then its file
-        Transfer,   ///< between two accounts, in one transaction
-        Move,       ///< a forced push that moves a branch anywhere
-        Overwrite,  ///< the one file of a writer gets another content
-        Structure,  ///< a column, a table or an index more
+        Put,          ///< a file, then a commit that names it, then a row that names both
+        Remove,       ///< the row of an earlier Put, then its file
+        Transfer,     ///< between two accounts, in one transaction
+        Move,         ///< a forced push that moves a branch anywhere
+        Overwrite,    ///< the one file of a writer gets another content
+        Structure,    ///< a column, a table or an index more
+        LargeObject,  ///< one of a writer's is made, written anew in its place, or unlinked
     };
     enum class Outcome {
         Pending,
@@ -31,7 +32,8 @@ struct Operation {
     };
     Kind kind = Kind::Put;
     int writer = 0;
-    int number = 0;          ///< of the Put; counts up for each writer. Of a Remove: which Put
+    int number = 0;          ///< of the Put; counts up for each writer. Of a Remove: which Put;
+                             ///< of a LargeObject: its OID
     std::string site;        ///< where
     int64_t invoked_us = 0;  ///< before its first step, by the site's clock
     int64_t done_us = 0;     ///< after its last
@@ -40,7 +42,7 @@ struct Operation {
     Outcome outcome = Outcome::Pending;
     std::string repository;  ///< its name below the root
     std::string path;        ///< of the file, below the root
-    std::string sha256;      ///< of the file's content
+    std::string sha256;      ///< of the file's content, or of the large object's; empty: unlinked
     size_t bytes = 0;        ///< of it
     std::string commit;
     std::string structure;  ///< its name; of a Put: the table that got a row in its transaction

@@ -23,6 +23,10 @@ struct Options {
     std::vector<std::string> only;  ///< of each: the faults of one trial, "NAME,NAME"
     std::string json;
     std::string failures;
+    std::string regressions_file;
+    bool regressions = false;        ///< nothing else
+    bool regressions_first = false;  ///< and then the others
+    bool no_regressions = false;
     bool list = false;
     bool quiet = false;
     bool loopback = false;
@@ -43,6 +47,12 @@ void declare(CLI::App& app, Options& options) {
     app.add_option("--json", options.json, "Writes the result there, as JSON; -: to stdout");
     app.add_option("--failures", options.failures,
                    "Where histories and logs of failed seeds go (a directory)");
+    app.add_option("--regressions-file", options.regressions_file,
+                   "The trials that failed once: a line \"SEED NAME,NAME\" each, then \"#\" and "
+                   "what it found");
+    app.add_flag("--regressions", options.regressions, "Runs these, and nothing else");
+    app.add_flag("--regressions-first", options.regressions_first, "Runs these before the others");
+    app.add_flag("--no-regressions", options.no_regressions, "Does not, after all");
     app.add_flag("--list", options.list, "Prints the faults, and ends");
     app.add_flag("--loopback", options.loopback,
                  "All sites on loopback, joined by proxies, as where networks cannot be made");
@@ -77,13 +87,55 @@ bool are_known(const std::vector<std::string>& lists) {
     return true;
 }
 
+/// Throws at a line that names no trial. `file`: as --regressions-file says.
+std::vector<Plan> regressions_in(const std::string& file) {
+    std::istringstream text(test::read_file(file));
+    std::vector<Plan> plans;
+    for (std::string line; std::getline(text, line);) {
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::string list;
+        Plan plan;
+        if ((words >> std::ws).eof()) {
+            continue;
+        }
+        const bool has_both = static_cast<bool>(words >> plan.seed >> list);
+        if (!has_both || !(words >> std::ws).eof() || !are_known({list})) {
+            throw std::runtime_error(file + ": not \"SEED NAME,NAME\": " + line);
+        }
+        plan.only = names_in(list);
+        plans.push_back(plan);
+    }
+    if (plans.empty()) {
+        throw std::runtime_error("there is no trial in the file \"" + file + "\"");
+    }
+    return plans;
+}
+
+/// Those that come first, whatever the seed is.
+std::vector<Plan> first_plans(const Options& options) {
+    const bool wanted = options.regressions || options.regressions_first;
+    return wanted && !options.no_regressions ? regressions_in(options.regressions_file)
+                                             : std::vector<Plan>{};
+}
+
+/// `trial`: counts from 0.
+Plan drawn_plan(const Options& options, size_t trial) {
+    Plan plan;
+    plan.seed = options.seed + trial;
+    if (!options.only.empty()) {
+        plan.only = names_in(options.only[trial % options.only.size()]);
+    }
+    return plan;
+}
+
 /// Trials by their number, some at a time.
 class Trials {
   public:
     Trials(const Options& options, const Probe& probe)
         : options_(options),
           probe_(probe),
-          total_(std::max(options.trials, static_cast<int>(options.only.size()))),
+          first_(first_plans(options)),
+          total_(first_.size() + drawn(options)),
           until_(std::chrono::steady_clock::now() +
                  std::chrono::milliseconds(static_cast<int64_t>(options.minutes * 60'000))) {}
 
@@ -108,6 +160,11 @@ class Trials {
     }
 
   private:
+    static size_t drawn(const Options& options) {
+        return options.regressions
+                   ? 0
+                   : std::max(static_cast<size_t>(options.trials), options.only.size());
+    }
     bool is_by_time() const { return options_.minutes > 0; }
 
     void run_some() {
@@ -118,20 +175,19 @@ class Trials {
         }
     }
 
-    std::optional<int> next() {
+    std::optional<size_t> next() {
         const std::scoped_lock lock(mutex_);
-        const bool over = is_by_time() ? next_ > 0 && std::chrono::steady_clock::now() >= until_
-                                       : next_ >= total_;
+        const bool goes_on = is_by_time() && !options_.regressions;
+        const bool too_late =
+            is_by_time() && next_ > 0 && std::chrono::steady_clock::now() >= until_;
+        const bool over = too_late || (!goes_on && next_ >= total_);
         return over ? std::nullopt : std::optional(next_++);
     }
 
-    Plan plan_of(int trial) {
-        Plan plan;
-        plan.seed = options_.seed + static_cast<uint64_t>(trial);
+    Plan plan_of(size_t trial) {
+        Plan plan =
+            trial < first_.size() ? first_[trial] : drawn_plan(options_, trial - first_.size());
         plan.faults = options_.faults;
-        if (!options_.only.empty()) {
-            plan.only = names_in(options_.only[static_cast<size_t>(trial) % options_.only.size()]);
-        }
         plan.failures = options_.failures;
         if (is_by_time()) {
             plan.until = until_;
@@ -147,11 +203,12 @@ class Trials {
 
     const Options& options_;
     const Probe& probe_;
-    const int total_;
+    const std::vector<Plan> first_;  ///< before those that are drawn
+    const size_t total_;
     const std::chrono::steady_clock::time_point until_;
     std::mutex mutex_;  ///< of what follows, and of what is said
-    int next_ = 0;
-    std::map<int, Outcome> outcomes_;
+    size_t next_ = 0;
+    std::map<size_t, Outcome> outcomes_;
 };
 
 int run_and_report(const Options& options) {

@@ -512,6 +512,17 @@ void look_at_references(const Site& site, View& view) {
     }
 }
 
+void look_at_large_objects(const Site& site, View& view) {
+    std::istringstream objects(
+        site.sql("SELECT oid, encode(sha256(lo_get(oid)), 'hex'), pg_get_userbyid(lomowner)"
+                 " FROM pg_largeobject_metadata"));
+    view.large_objects.clear();
+    for (std::string line; std::getline(objects, line);) {
+        const std::vector<std::string> parts = split(line, '|');
+        view.large_objects[std::stoi(parts.at(0))] = {parts.at(1), parts.at(2)};
+    }
+}
+
 View look(const Site& site) {
     View view = look_at_rows(site);
     take_files(shell("find . -name .antipode -prune -o -type f -print0 | sort -z | "
@@ -523,6 +534,7 @@ View look(const Site& site) {
     take_structure(site, view);
     take_more(site, view);
     view.dump = ordered_dump(site);
+    look_at_large_objects(site, view);
     return view;
 }
 

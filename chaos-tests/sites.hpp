@@ -145,6 +145,7 @@ View look_at_rows(const Site& site);
 void look_at_latest(const Site& site, View& view);
 /// The files and commits that the view's rows name.
 void look_at_references(const Site& site, View& view);
+void look_at_large_objects(const Site& site, View& view);
 /// Everything.
 View look(const Site& site);
 

@@ -128,6 +128,7 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
         tally.acknowledged += outcome.acknowledged;
         tally.structures += outcome.structures;
         tally.large += outcome.large;
+        tally.large_objects += outcome.large_objects;
         tally.lost += outcome.lost;
         tally.seen += outcome.seen;
         append(tally.equal, outcome.equal);
@@ -151,6 +152,7 @@ Tally tally_of(const std::vector<Outcome>& outcomes) {
     tally.done.emplace_back("promotions", tally.opened.size());
     tally.done.emplace_back("changes of the structure", tally.structures);
     tally.done.emplace_back("files of more than 8 MiB", tally.large);
+    tally.done.emplace_back("changes of large objects", tally.large_objects);
     tally.not_tried = not_in(hit);
     return tally;
 }

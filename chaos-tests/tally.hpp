@@ -19,6 +19,7 @@ struct Tally {
     size_t acknowledged = 0;
     size_t structures = 0;  ///< as of Outcome
     size_t large = 0;
+    size_t large_objects = 0;
     /// Faults that hit, by kind, in the order of the report.
     std::vector<std::pair<std::string, size_t>> done;
     size_t lost = 0;  ///< items and transactions, by promotions, and kept

@@ -100,6 +100,7 @@ void count(Stage& stage, Outcome& outcome) {
             ++outcome.acknowledged;
             outcome.structures += operation.kind == Operation::Kind::Structure ? 1 : 0;
             outcome.large += operation.bytes > range_bytes ? 1 : 0;
+            outcome.large_objects += operation.kind == Operation::Kind::LargeObject ? 1 : 0;
         }
     }
     outcome.seen = stage.seen();

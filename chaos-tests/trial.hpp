@@ -43,8 +43,9 @@ struct Outcome {
     std::vector<Case> invariants;
     size_t operations = 0;
     size_t acknowledged = 0;
-    size_t structures = 0;  ///< changes of it that were acknowledged
-    size_t large = 0;       ///< files of more than a range that were
+    size_t structures = 0;     ///< changes of it that were acknowledged
+    size_t large = 0;          ///< files of more than a range that were
+    size_t large_objects = 0;  ///< changes of them that were
     Reader::Seen seen;
     std::map<Invariant, size_t> violations;
     size_t lost = 0;                                 ///< as of Stage

@@ -38,6 +38,9 @@ constexpr size_t large_bytes = 9'000'000;
 constexpr int most_large = 6;
 /// Of each writer, so that rows stay rows.
 constexpr int most_structures = 10;
+/// Those of a writer: this, a hundred of its number, and less than large_objects.
+constexpr int first_large_object = 1'000'000;
+constexpr size_t large_objects = 3;
 
 test::Process::Options in(const std::filesystem::path& directory) {
     test::Process::Options options;
@@ -107,6 +110,8 @@ void Writer::write_to(const Site& site) {
     const size_t draw = chance_.below(20);
     if (chance_.one_in(20) && structures_ < most_structures) {
         change_structure(site);
+    } else if (chance_.one_in(20)) {
+        change_large_object(site);
     } else if (draw < 2 && mine_.size() > 3) {
         remove(site);
     } else if (draw < 5) {
@@ -356,6 +361,41 @@ void Writer::change_structure(const Site& site) {
     } else if (operation.outcome == Outcome::Ok && kind == 2) {
         table_ = operation.structure;
     }
+    note(place, operation);
+}
+
+/// Whatever a promotion has left of it: what is there behind it depends on nothing before.
+void Writer::change_large_object(const Site& site) {
+    Operation operation = make(Kind::LargeObject, site);
+    operation.number =
+        first_large_object + 100 * number_ + static_cast<int>(chance_.below(large_objects));
+    const std::string oid = std::to_string(operation.number);
+    const std::string there = " FROM pg_largeobject_metadata WHERE oid = " + oid;
+    const size_t kind = chance_.below(4);
+    std::string sql = "BEGIN;";
+    if (kind < 2) {
+        sql += "SELECT lo_unlink(oid)" + there + ";";
+    }
+    if (kind > 0) {
+        const std::string part = std::to_string(chance_.next()) + " ";
+        const size_t times = 1 + chance_.below(10'000);
+        const size_t behind = 1 + chance_.below(times);  // where the second half begins
+        const auto put = [&](size_t at, size_t count) {
+            return "SELECT lo_put(" + oid + ", " + std::to_string(at * part.size()) + ", repeat('" +
+                   part + "', " + std::to_string(count) + ")::bytea);";
+        };
+        std::string content;
+        for (size_t i = 0; i < times; ++i) {
+            content += part;
+        }
+        operation.bytes = content.size();
+        operation.sha256 = test::must_run({"sha256sum"}, content).substr(0, 64);
+        sql += "SELECT lo_create(" + oid + ") WHERE NOT EXISTS (SELECT" + there +
+               "); SELECT lo_truncate64(lo_open(" + oid + ", x'20000'::int), " +
+               std::to_string(content.size()) + ");" + put(0, behind) + put(behind, times - behind);
+    }
+    const size_t place = history_.begin(operation);
+    run_sql(site, sql + "COMMIT", operation);
     note(place, operation);
 }
 

@@ -35,6 +35,8 @@ class Writer {
     void overwrite(const Site& site, size_t bytes);
     /// Adds a column, a table or an index; nothing when somebody else holds the structure.
     void change_structure(const Site& site);
+    /// Makes one of its large objects, or writes another content into it, or unlinks it.
+    void change_large_object(const Site& site);
 
     /// Of a Put's file.
     size_t draw_size();

@@ -4,6 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
@@ -29,6 +32,26 @@ class SimulationTest : public testing::Test {
         ASSERT_EQ(prctl(PR_SET_TIMERSLACK, 1), 0);
     }
 };
+
+/// Seeds that failed once, as regressions.txt names them: a seed a line, then "#" and what it
+/// found. Throws at anything else.
+std::vector<uint64_t> seeds_in(const std::string& path) {
+    std::ifstream file(path);
+    std::vector<uint64_t> seeds;
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::string word;
+        if (!(words >> word)) {
+            continue;
+        }
+        const bool is_seed = word.find_first_not_of("0123456789") == std::string::npos;
+        if (std::string more; !is_seed || words >> more) {
+            throw std::runtime_error(path + ": not a seed: " + line);
+        }
+        seeds.push_back(std::stoull(word));
+    }
+    return seeds;
+}
 
 /// Seeds that failed when the test ran last in this directory: they run first, until they pass.
 class FailedSeeds {
@@ -88,7 +111,11 @@ TEST_F(SimulationTest, NothingIsLostDoubledOrVisibleBeforeWhatItNames) {
         failed.note(seed, !passed);
         failures += passed ? 0 : 1;
     };
-    for (const uint64_t seed : failed.all()) {
+    const std::vector<uint64_t> regressions = seeds_in(ANTIPODE_REGRESSIONS);
+    ASSERT_FALSE(regressions.empty()) << ANTIPODE_REGRESSIONS;
+    std::set<uint64_t> first_of_all = failed.all();
+    first_of_all.insert(regressions.begin(), regressions.end());
+    for (const uint64_t seed : first_of_all) {
         run(seed);
     }
     const uint64_t first = from_environment("ANTIPODE_FIRST_SEED", first_seed);
