@@ -90,6 +90,7 @@ TEST_F(SeenFromSydney, SaysAfterAWhileWhoHasNot) {
 
 TEST_F(SeenFromSydney, SaysThatNobodyHas) {
     hear("london", 1, 60s, 7);  // of the epoch before, as it was when it fell silent
+    EXPECT_EQ(look(), "");
     clock_.advance(30s);
     EXPECT_EQ(look(),
               "no other site has seen the new epoch within 30 s of writes opening: what is written "
