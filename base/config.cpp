@@ -243,6 +243,10 @@ void read_stores(TableReader& root, Config& config, const ConfigChecks& checks,
         store.read("url", value.url);
         store.require("url", value.url);
         store.check("url", why_no_database_url(value.url, checks));
+        store.read("write_check_url", value.write_check_url);
+        store.check("write_check_url", value.write_check_url.empty()
+                                           ? std::nullopt
+                                           : why_no_database_url(value.write_check_url, checks));
         value.slot = "antipode_" + config.cluster + "_" + value.name;
         value.publication = "antipode_" + value.name;
         std::replace(value.slot.begin(), value.slot.end(), '-', '_');

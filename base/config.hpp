@@ -61,6 +61,9 @@ struct Config {
         std::string replica_identity = "set";
         /// What a secondary does with changes of the structure: "apply", or "halt" at them.
         std::string ddl = "apply";
+        /// How the service connects, for whoever looks whether a fence keeps it out; empty: nobody
+        /// tries.
+        std::string write_check_url{};
         /// On a secondary: the roles that may connect besides the daemon's, to read.
         std::vector<std::string> readers{};
         /// How long a reader may hold up what needs a table for itself (TRUNCATE, DDL).

@@ -181,6 +181,10 @@ TEST(Config, RefusesDatabasesThatPostgresWouldRefuse) {
     EXPECT_THAT(database("url = \"dbname=app\"\nslot = \"Bad Slot!\"\n"),
                 HasSubstr("antipode.toml:21:8: database.slot must be 1 to 63 of a-z, 0-9 and _; it "
                           "is \"Bad Slot!\""));
+    EXPECT_EQ(database("url = \"dbname=app\"\nwrite_check_url = \"dbname=app user=a\"\n"),
+              "no error");
+    EXPECT_THAT(database("url = \"dbname=app\"\nwrite_check_url = \"the service\"\n"),
+                HasSubstr("antipode.toml:21:19: database.write_check_url must be \"host="));
     EXPECT_THAT(database("url = \"dbname=app\"\npublication = \"\"\n"),
                 HasSubstr("database.publication must have 1 to 63 bytes"));
     const auto refuse = [](const std::string&) {

@@ -46,8 +46,9 @@ int lines_of(Change change, Who who) {
             // fenced, quarantining, quarantined, rewinding, following.
             return change == Change::Switchover ? 7 : 5;
         case Who::New:
-            // Catching-up, ready, or cutting, claiming; then preparing, opening, serving.
-            return 5;
+            // Catching-up, ready, or cutting, claiming; then preparing, opening, serving. Behind a
+            // switchover it says, too, who has seen it; with the old primary lost, only in a while.
+            return change == Change::Switchover ? 6 : 5;
         case Who::Third:
             break;
     }

@@ -1,5 +1,6 @@
 #include "failover/fences.hpp"
 
+#include <algorithm>
 #include <stop_token>
 #include <thread>
 
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "adapters/postgres/write_fence.hpp"
+#include "adapters/postgres/write_trial.hpp"
 #include "base/digest.hpp"
 #include "base/places.hpp"
 #include "base/worker.hpp"
@@ -93,6 +95,7 @@ void Fences::close(const std::string& new_primary) {
         all.make([&] { database.get(); });
     }
     all.finish();
+    try_stores();
     check_files();
 }
 
@@ -155,6 +158,67 @@ void Fences::must_be_possible() const {
                         "nobody can tell whether the bucket of blobs/" + store.name +
                             " is still written: the service has a key of its own",
                         "set failover.write_check_command, which writes as the service would");
+        }
+    }
+}
+
+/// A store without any of our hooks is one of a site that relies on its command. What the site's
+/// own check could not write, the service cannot.
+std::optional<Fences::Unhooked> Fences::unhooked(const Config::Repositories& store,
+                                                 const std::vector<git::HookTrial>& trials) const {
+    const auto open = std::find_if(trials.begin(), trials.end(),
+                                   [](const git::HookTrial& trial) { return !trial.refused; });
+    if (open == trials.end()) {
+        return std::nullopt;
+    }
+    const bool has_any = std::any_of(trials.begin(), trials.end(),
+                                     [](const git::HookTrial& trial) { return trial.has_hook; });
+    return Unhooked{
+        Error(Reaction::Stop,
+              "hooks do not fence repositories/" + store.name + ": refs of " +
+                  printable((store.root / open->repository).native()) + " can be changed, " +
+                  open->why_not,
+              "antipode hooks install; antipode hooks status names those without (where "
+              "core.hooksPath is set, unset it)"),
+        config_.failover.write_check_command.empty() &&
+            (has_any || config_.failover.fence_command.empty())};
+}
+
+std::vector<Fences::Unhooked> Fences::unhooked() const {
+    std::vector<Unhooked> found;
+    for (const Config::Repositories& store : config_.repositories) {
+        if (const auto problem = unhooked(store, git::look_at_hooks(store.root))) {
+            found.push_back(*problem);
+        }
+    }
+    return found;
+}
+
+void Fences::try_stores() const {
+    if (!patience_) {
+        try_databases();
+        try_hooks();
+    }
+}
+
+void Fences::try_databases() const {
+    for (const Config::Database& store : config_.databases) {
+        if (!store.write_check_url.empty() &&
+            postgres::try_to_write(store.write_check_url, fence_name(config_, store)).could_write) {
+            throw Error(Reaction::Stop,
+                        "the fence of database/" + store.name +
+                            " does not hold: write_check_url could begin to write",
+                        "antipode preflight; write_check_url must not name the daemon's own role "
+                        "or a superuser");
+        }
+    }
+}
+
+void Fences::try_hooks() const {
+    for (const Config::Repositories& store : config_.repositories) {
+        const auto problem = unhooked(store, git::try_hooks(store.root));
+        if (problem && problem->is_needed) {
+            throw Error(problem->why);
         }
     }
 }
@@ -288,6 +352,7 @@ void Fences::check() {
                         "antipode preflight");
         }
     }
+    try_stores();
     check_files();
 }
 
@@ -323,6 +388,7 @@ void Fences::shut(const std::vector<std::function<void()>>& fast, const std::str
     for (std::future<void>& database : databases) {
         all.make([&] { database.get(); });
     }
+    all.make([&] { try_stores(); });
     all.make([&] { check_files(); });
     all.finish();
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/git/hook_trial.hpp"
 #include "adapters/postgres/service_fence.hpp"
 #include "base/config.hpp"
 #include "base/error.hpp"
@@ -41,8 +42,15 @@ class Fences {
     /// Lets writes in again. `command`: runs failover.unfence_command, too. Throws Error{Retry}
     /// with some parts open when `may_open` says no, which ends that command, too.
     void open(bool command, const MayOpen& may_open);
-    /// Throws Error{Stop} when one does not hold any more.
+    /// Throws Error{Stop} when one does not hold any more. It tries, as close() does.
     void check();
+    /// Of one store: a repository whose hook does not refuse.
+    struct Unhooked {
+        Error why;
+        bool is_needed = true;  ///< false: the site's own commands keep pushes out
+    };
+    /// What close() would find, while the hooks are open: looked at, not tried.
+    std::vector<Unhooked> unhooked() const;
     /// Closes what can be closed, for a site that must not serve: what takes no time first, and
     /// then all at once. Nothing that fails or hangs keeps another open; throws the first of it.
     void shut(const std::string& new_primary);
@@ -72,8 +80,15 @@ class Fences {
     void close_database(const Config::Database& store);
     std::vector<std::future<void>> begin_closing_databases();
     void shut(const std::vector<std::function<void()>>& fast, const std::string& primary);
+    void try_databases() const;
+    void try_hooks() const;
+    std::optional<Unhooked> unhooked(const Config::Repositories& store,
+                                     const std::vector<git::HookTrial>& trials) const;
     void check_files();
     std::filesystem::path memory(const Config::Database& store) const;
+
+    /// What takes longer than a lease that ends leaves is not tried then.
+    void try_stores() const;
 
     const Config& config_;
     const std::optional<std::chrono::seconds> patience_;

@@ -22,6 +22,10 @@ struct JournalEntry {
     std::string detail;  ///< for people, or what the state's action needs after a restart
 };
 
+/// The event of a line that changes nothing: which other sites have what was written since writes
+/// opened here.
+inline constexpr const char* seen_event = "seen";
+
 /// Where a site stands in an operation, on its own disk: a line of JSON for each step, written
 /// before the step is begun and chained by hashes, so that it is the audit log as well. A restart
 /// goes on from the last line. One thread. Throws Error: Retry when the file cannot be written,

@@ -1,13 +1,16 @@
 // The fencer with real servers of databases: one that hangs or that it may not fence keeps nothing
 // else open, and is known before the lease ends.
 #include <csignal>
+#include <functional>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/antipode-fencer/fencer.hpp"
+#include "base/error.hpp"
 #include "base/places.hpp"
+#include "failover/fences.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -179,6 +182,34 @@ TEST_F(FencerOfDatabases, TellsAllSessionsToEndBeforeItWaitsForOne) {
     EXPECT_THAT(fencer_.said().problem, HasSubstr("database/app: "));
     kill(stubborn, SIGCONT);
     EXPECT_TRUE(eventually([&] { return step(); }, 10s)) << fencer_.said().problem;
+}
+
+/// The service's own way to the server, tried when the fence is closed and whenever it is checked.
+TEST_F(FencerOfDatabases, TriesToWriteAsTheServiceWhereItIsToldHow) {
+    failover::Fences fences(config_);
+    const auto problem_of = [](const std::function<void()>& what) {
+        try {
+            what();
+            return std::string();
+        } catch (const Error& error) {
+            EXPECT_EQ(error.reaction(), Reaction::Stop);
+            return std::string(error.what());
+        }
+    };
+    config_.databases[0].write_check_url = app_.url("app", "app");
+    EXPECT_EQ(problem_of([&] { fences.close("sydney"); }), "");
+    EXPECT_EQ(problem_of([&] { fences.check(); }), "");
+    // What the catalog does not say: who comes by another way.
+    config_.databases[1].write_check_url = wiki_.url("app", "postgres");
+    const char* const holds_not = "database/wiki does not hold: write_check_url could begin";
+    EXPECT_THAT(problem_of([&] { fences.check(); }), HasSubstr(holds_not));
+    EXPECT_THAT(problem_of([&] { fences.close("sydney"); }), HasSubstr(holds_not));
+    EXPECT_THAT(problem_of([&] { fences.shut("sydney"); }), HasSubstr(holds_not));
+    config_.databases[1].write_check_url = wiki_.url("no_such_database", "app");
+    EXPECT_THAT(problem_of([&] { fences.check(); }), HasSubstr("does not exist"));
+    // Nor does a lease that ends wait for it.
+    failover::Fences of_the_lease(config_, failover::patience_without_lease);
+    EXPECT_EQ(problem_of([&] { of_the_lease.shut_without_lease(); }), "");
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Whoever but the daemon could write to a database is kept out of it, on a real server.
+#include "adapters/postgres/service_fence.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "adapters/postgres/service_fence.hpp"
+#include "adapters/postgres/write_trial.hpp"
 #include "base/error.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/temporary_directory.hpp"
@@ -97,6 +99,67 @@ TEST_F(ServiceFence, OfADaemonThatIsNoSuperuserHoldsOverNobodyItCannotSeeOrEnd) 
     fence.close();
     EXPECT_NE(open.wait(std::chrono::seconds(20)), 0);
     EXPECT_FALSE(fence.leak());
+}
+
+/// What a service does: it connects, as its own role.
+class WriteTrial : public ServiceFence {
+  protected:
+    postgres::WriteTrial as(const std::string& role, const std::string& more = "") {
+        return postgres::try_to_write(server_.url("app", role) + more, "antipode trial");
+    }
+    Error error_of(const std::string& url) {
+        try {
+            const bool could =
+                postgres::try_to_write(url, "antipode trial", std::chrono::seconds(1)).could_write;
+            ADD_FAILURE() << "no error, could write: " << could;
+        } catch (const Error& error) {
+            return error;
+        }
+        return {Reaction::Resync, "none"};
+    }
+};
+
+TEST_F(WriteTrial, SucceedsUntilTheFenceIsClosed) {
+    const std::string grants = fence_.grants();
+    EXPECT_TRUE(as("app").could_write);
+    fence_.close();
+    EXPECT_FALSE(fence_.leak()) << "a trial that is over is no session";
+    const auto refused = as("app");
+    EXPECT_FALSE(refused.could_write);
+    EXPECT_THAT(refused.said, HasSubstr("permission denied for database"));
+    EXPECT_TRUE(as("postgres").could_write) << "no right to connect keeps a superuser out";
+    fence_.open(grants);
+    EXPECT_TRUE(as("app").could_write);
+    server_.psql("ALTER DATABASE app SET default_transaction_read_only = on");
+    EXPECT_TRUE(as("app").could_write) << "one SET undoes that";
+}
+
+TEST_F(WriteTrial, IsRefusedByFencesThatACommandCloses) {
+    server_.psql("ALTER ROLE app NOLOGIN");
+    EXPECT_FALSE(as("app").could_write);
+    server_.psql("ALTER ROLE app LOGIN; ALTER DATABASE app ALLOW_CONNECTIONS false");
+    EXPECT_FALSE(as("app").could_write);
+    server_.psql("ALTER DATABASE app ALLOW_CONNECTIONS true");
+    const auto hba = directory_ / "postgres/data/pg_hba.conf";
+    const std::string before = read_file(hba);
+    write_file(hba, "host all app 127.0.0.1/32 reject\n" + before);
+    server_.psql("SELECT pg_reload_conf()");
+    EXPECT_TRUE(eventually([&] { return !as("app").could_write; }));
+    EXPECT_THAT(as("app").said, HasSubstr("pg_hba.conf rejects"));
+    write_file(hba, "host all app 127.0.0.1/32 scram-sha-256\n" + before);
+    server_.psql("ALTER ROLE app PASSWORD 'right'; SELECT pg_reload_conf()");
+    EXPECT_TRUE(eventually([&] { return as("app", " password=right").could_write; }));
+    EXPECT_EQ(error_of(server_.url("app", "app") + " password=wrong").reaction(), Reaction::Stop)
+        << "that would be refused with the fence open, too";
+}
+
+TEST_F(WriteTrial, SaysWhenNothingCanBeSaid) {
+    EXPECT_EQ(error_of(server_.url("no_such_database", "app")).reaction(), Reaction::Stop);
+    server_.freeze();
+    EXPECT_EQ(error_of(server_.url("app", "app")).reaction(), Reaction::Retry) << "it hangs";
+    server_.thaw();
+    server_.kill();
+    EXPECT_EQ(error_of(server_.url("app", "app")).reaction(), Reaction::Retry) << "it is away";
 }
 
 }  // namespace

@@ -197,6 +197,11 @@ std::string_view to_string(HookStatus status) {
     return "?";
 }
 
+bool has_hook(const std::filesystem::path& git_dir) {
+    const Places places(git_dir);
+    return is_ours(places.hook) && access(places.hook.c_str(), X_OK) == 0 && !is_bypassed(git_dir);
+}
+
 HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings& settings) {
     const Places places(git_dir);
     if (is_bypassed(git_dir)) {

@@ -27,6 +27,9 @@ std::string_view to_string(HookStatus status);
 
 HookStatus hook_status(const std::filesystem::path& git_dir, const HookSettings& settings);
 
+/// Whether git would call a hook of ours, whichever program and spool it is for.
+bool has_hook(const std::filesystem::path& git_dir);
+
 /// For a repository of a primary; what guard_mirror() added is taken back. Throws Error{Retry};
 /// Error{Stop} when core.hooksPath points elsewhere.
 void install_hook(const std::filesystem::path& git_dir, const HookSettings& settings);

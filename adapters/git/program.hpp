@@ -32,6 +32,9 @@ class Program {
     Outcome run(const std::filesystem::path& git_dir, const Call& call,
                 const std::stop_token& stop) const;
 
+    /// Its absolute path.
+    const std::string& executable() const { return executable_; }
+
   private:
     std::string executable_;
 };

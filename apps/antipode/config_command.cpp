@@ -46,6 +46,7 @@ Json stores_of(const Config& config) {
     for (const Config::Database& store : config.databases) {
         stores["database"].push_back({{"name", store.name},
                                       {"url", without_password(store.url)},
+                                      {"write_check_url", without_password(store.write_check_url)},
                                       {"slot", store.slot},
                                       {"publication", store.publication},
                                       {"replica_identity", store.replica_identity},

@@ -276,6 +276,7 @@ std::set<std::string> secrets_of(const Config& config) {
     }
     for (const Config::Database& store : config.databases) {
         add_passwords_of(secrets, store.url);
+        add_passwords_of(secrets, store.write_check_url);
     }
     for (const Config::Blobs& store : config.blobs) {
         if (store.bucket) {

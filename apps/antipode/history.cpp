@@ -39,6 +39,16 @@ std::string operation_of(const JournalEntry& entry,
     return founder == founders.end() ? std::string() : founder->second;
 }
 
+/// The new primary's word, behind the change.
+std::string seen_of(const Operation& operation) {
+    const auto said =
+        std::find_if(operation.steps.begin(), operation.steps.end(), [&](const auto& step) {
+            return step.site == operation.primary && step.entry.event == failover::seen_event &&
+                   step.entry.epoch == operation.epoch;
+        });
+    return said == operation.steps.end() ? std::string() : said->entry.detail;
+}
+
 void judge(Operation& operation, const std::map<uint64_t, std::string>& founders) {
     std::map<std::string, State> before;
     for (const auto& [site, entry] : operation.steps) {
@@ -53,6 +63,7 @@ void judge(Operation& operation, const std::map<uint64_t, std::string>& founders
             operation.primary = site;
             operation.epoch = entry.epoch;
             operation.ended = entry.at;
+            operation.seen = seen_of(operation);
             return;
         }
         if (given_up) {
@@ -126,6 +137,7 @@ Json json_of(const Operation& operation) {
             {"outcome", to_string(operation.outcome)},
             {"primary", done ? Json(operation.primary) : Json()},
             {"epoch", done ? Json(operation.epoch) : Json()},
+            {"seen", operation.seen.empty() ? Json() : Json(operation.seen)},
             {"reason", operation.reason.empty() ? Json() : Json(operation.reason)},
             {"began_at_us", to_microseconds(operation.steps.front().entry.at)},
             {"ended_at_us", ended ? Json(to_microseconds(operation.ended)) : Json()},
@@ -246,7 +258,8 @@ std::string outcome_of(const Operation& operation) {
     switch (operation.outcome) {
         case OperationOutcome::Done:
             return operation.primary + " is the primary of epoch " +
-                   std::to_string(operation.epoch);
+                   std::to_string(operation.epoch) +
+                   (operation.seen.empty() ? "" : "; " + operation.seen);
         case OperationOutcome::GivenUp:
             return "given up" + (operation.reason.empty() ? "" : ": " + operation.reason);
         case OperationOutcome::Unknown:

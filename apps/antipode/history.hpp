@@ -32,6 +32,7 @@ struct Operation {
     std::string primary;  ///< Done: that serves
     uint64_t epoch = 0;   ///< Done: that it began
     std::string reason;   ///< GivenUp
+    std::string seen{};   ///< Done: which other sites have what came since; empty: not known yet
     TimePoint ended{};    ///< of the step that decided; of one that runs: of its newest
 };
 

@@ -68,6 +68,21 @@ TEST_F(History, PutsTheStepsOfBothSitesTogetherByOperation) {
     EXPECT_EQ(found[1].primary, "london");
 }
 
+TEST_F(History, TellsWhoHasSeenIt) {
+    switch_over();
+    const std::string seen = "london has applied the new epoch, 1.2 s after writes opened";
+    EXPECT_EQ(operations_of(journals_)[0].seen, "");
+    step("sydney", State::Serving, 2, "switchover-1", failover::seen_event, seen);
+    lose_sydney();
+    step("london", State::Serving, 3, "promote-2", failover::seen_event, "nobody has");
+    const auto found = operations_of(journals_);
+    EXPECT_EQ(found[0].ended - found[0].steps[0].entry.at, std::chrono::seconds(7))
+        << "it was over before";
+    EXPECT_EQ(outcome_of(found[0]), "sydney is the primary of epoch 2; " + seen);
+    EXPECT_EQ(to_json(found[0], {})["seen"], seen);
+    EXPECT_EQ(found[1].seen, "nobody has");
+}
+
 TEST_F(History, TellsWhyOneWasGivenUpAndWhichRuns) {
     step("london", State::Fencing, 1, "switchover-1", "asked", "sydney");
     step("london", State::RollingBack, 1, "switchover-1", "failed", "it took too long");

@@ -93,6 +93,7 @@ Daemon::Daemon(Config config, const Clock& clock)
       hands_(
           config_, [this] { return half(); }, lease_ ? &lease_->lease() : nullptr, clock_),
       conductor_(conductor_of(config_), records_, journal_, hands_, clock_),
+      seen_elsewhere_(config_, journal_, clock_),
       losses_(config_),
       old_streams_(config_),
       disks_(config_),
@@ -155,6 +156,7 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
             take_role();
         }
         const failover::ConductorStatus now = conductor_.status();
+        seen_elsewhere_.look(now);
         if (!now.known) {
             progress.waiting_for("the cluster has no primary yet",
                                  "antipode sites init --primary NAME");
@@ -387,6 +389,7 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
             reported = true;
         }
         old_streams_.look(reports.front().epoch(), reports);
+        seen_elsewhere_.hear(reports);
         std::scoped_lock lock(mutex_);
         for (v1::SiteReport& report : reports) {
             reports_[report.site()] = std::move(report);
@@ -577,24 +580,6 @@ void Daemon::show_sites(nlohmann::json& status) const {
         }
         status["sites"].push_back(std::move(row));
     }
-}
-
-std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
-    const std::shared_ptr<Half> half = this->half();
-    std::vector<nlohmann::json> events;
-    if (half) {
-        for (const protocol::SeenEvent& event : half->events().behind(after, most)) {
-            events.push_back(
-                {{"sequence", event.sequence},
-                 {"at_us", to_microseconds(event.captured_at)},
-                 {"kind", event.kind},
-                 {"store", event.store},
-                 {"item", printable(event.item)},
-                 {"position", event.position.is_origin() ? "" : event.position.to_string()},
-                 {"text", event.text}});
-        }
-    }
-    return events;
 }
 
 }  // namespace antipode

@@ -19,6 +19,7 @@
 #include "apps/antipoded/old_streams.hpp"
 #include "apps/antipoded/readiness.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
+#include "apps/antipoded/seen_elsewhere.hpp"
 #include "apps/antipoded/site_hands.hpp"
 #include "apps/antipoded/status_feed.hpp"
 #include "base/config.hpp"
@@ -72,6 +73,7 @@ class Daemon {
     const std::unique_ptr<LeaseKeeper> lease_;  ///< nullptr: there is no witness
     SiteHands hands_;
     failover::Conductor conductor_;
+    SeenElsewhere seen_elsewhere_;
     LossReports losses_;      ///< of a worker of its own
     OldStreams old_streams_;  ///< of the worker that exchanges reports
     failover::Half running_ = failover::Half::None;

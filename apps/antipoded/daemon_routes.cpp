@@ -121,4 +121,22 @@ void Daemon::add_routes() {
     });
 }
 
+std::vector<nlohmann::json> Daemon::events(uint64_t after, size_t most) const {
+    const std::shared_ptr<Half> half = this->half();
+    std::vector<nlohmann::json> events;
+    if (half) {
+        for (const protocol::SeenEvent& event : half->events().behind(after, most)) {
+            events.push_back(
+                {{"sequence", event.sequence},
+                 {"at_us", to_microseconds(event.captured_at)},
+                 {"kind", event.kind},
+                 {"store", event.store},
+                 {"item", printable(event.item)},
+                 {"position", event.position.is_origin() ? "" : event.position.to_string()},
+                 {"text", event.text}});
+        }
+    }
+    return events;
+}
+
 }  // namespace antipode

@@ -4,6 +4,7 @@
 
 #include "adapters/postgres/replica_setup.hpp"
 #include "adapters/postgres/source_control.hpp"
+#include "adapters/postgres/write_trial.hpp"
 #include "base/error.hpp"
 #include "failover/fences.hpp"
 #include "primary/database/requirements.hpp"
@@ -16,6 +17,31 @@ void look_at_fence(const Config& config, const Config::Database& store, Readines
     for (const auto& problem : failover::fence_of(config, store).problems()) {
         readiness.blockers.push_back(
             {"database/" + store.name + " cannot be fenced: " + problem.what, problem.next_step});
+    }
+}
+
+/// What is refused while writes are open says nothing when it is refused behind a fence.
+void look_at_write_check(const Config& config, const Config::Database& store,
+                         Readiness& readiness) {
+    if (store.write_check_url.empty()) {
+        return;
+    }
+    const auto trial = postgres::try_to_write(
+        store.write_check_url, "antipode " + config.cluster + " " + config.site + " readiness");
+    if (!trial.could_write) {
+        readiness.warnings.push_back(
+            {"database/" + store.name +
+                 ": write_check_url is refused although writes are open: " + trial.said,
+             "mend it: it connects as the service does"});
+    }
+}
+
+/// A site that none needs has none.
+void look_at_hooks(const Config& config, Readiness& readiness) {
+    for (const auto& [why, is_needed] : failover::Fences(config).unhooked()) {
+        if (is_needed) {
+            readiness.blockers.push_back({why.what(), why.next_step()});
+        }
     }
 }
 
@@ -50,6 +76,7 @@ void look_at_database(const Config& config, const Config::Database& store, bool 
         readiness.ddl_captured = readiness.ddl_captured.value_or(true) && facts.ddl_captured;
         if (is_primary) {
             look_at_fence(config, store, readiness);
+            look_at_write_check(config, store, readiness);
             look_at_apply(store, readiness);
         } else {
             look_at_capture(store, facts, readiness);
@@ -67,6 +94,9 @@ Readiness look_at_readiness(const Config& config, bool is_primary) {
     Readiness readiness;
     for (const Config::Database& store : config.databases) {
         look_at_database(config, store, is_primary, readiness);
+    }
+    if (is_primary) {
+        look_at_hooks(config, readiness);
     }
     const bool has_command = !config.failover.fence_command.empty();
     if (is_primary && !config.blobs.empty() && !has_command) {

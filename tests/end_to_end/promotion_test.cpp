@@ -131,6 +131,14 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     EXPECT_EQ(pair.london.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 2));
     EXPECT_EQ(pair.sydney.status(".failover.state"), "serving");
     EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe + 1));
+    // The promotion waited for nobody to see it, and says that nobody has.
+    const auto seen = [&] {
+        return value_of(pair.sydney.antipode({"op", "show", "-o", "json"}).output,
+                        "\"\\(.outcome) \\(.seen)\"");
+    };
+    EXPECT_TRUE(eventually([&] { return seen() != "done null"; }, 60s)) << seen();
+    EXPECT_THAT(seen(), HasSubstr("done no other site has seen the new epoch within 30 s of writes "
+                                  "opening: what is written is here alone. Try: antipode status"));
 }
 
 TEST(Promotion, WaitsForWhatIsHereAndStillBeingApplied) {

@@ -30,6 +30,19 @@ class Switchover : public testing::Test {
         EXPECT_THAT(push.error, HasSubstr("the primary is " + pair_.other(secondary).name));
     }
 
+    /// It follows the new epoch past the opening, and the operation's record says how soon.
+    void expect_seen_by(const Site& secondary) {
+        const auto seen = [&] {
+            return value_of(secondary.antipode({"op", "show", "-o", "json"}).output, ".seen");
+        };
+        EXPECT_TRUE(eventually([&] { return seen() != "null"; })) << pair_.describe();
+        EXPECT_THAT(seen(),
+                    testing::MatchesRegex(secondary.name + " has applied the new epoch, "
+                                                           "[0-9]+\\.[0-9] s after writes opened"));
+        std::cout << seen() << "\n";
+        EXPECT_THAT(secondary.antipode({"history"}).output, HasSubstr(seen()));
+    }
+
     void expect_nothing_lost(Site& primary) {
         writer_.stop();
         std::cout << "writes stopped for at most " << writer_.longest_pause().count() << " ms, "
@@ -61,6 +74,7 @@ TEST_F(Switchover, UnderLoadThereAndBackLosesNothingAndCopiesNothing) {
         EXPECT_THAT(done.output, HasSubstr("\"lost\":0"));
         EXPECT_TRUE(pair_.has_roles(*to)) << pair_.describe();
         EXPECT_EQ(pair_.open_site(), to);
+        expect_seen_by(pair_.other(*to));
         ASSERT_TRUE(writer_.go_on(5)) << writer_.problem() << pair_.describe();
     }
     expect_nothing_lost(pair_.london);

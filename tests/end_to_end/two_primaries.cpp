@@ -96,7 +96,8 @@ Pair::Pair(const std::string& more, Daemons daemons, const std::string& third_na
     }
     const auto all = sites();
     for (Site* site : all) {
-        site->configure({all.begin(), all.end()}, commands_of(*site, more));
+        site->configure({all.begin(), all.end()}, commands_of(*site, more),
+                        "write_check_url = \"" + site->postgres.url("app", "app") + "\"\n");
     }
     app(london, schema);
     write_file(opened(london), "");

@@ -1,0 +1,160 @@
+#include "adapters/git/hook_trial.hpp"
+
+#include <cstdlib>
+#include <random>
+#include <stop_token>
+#include <thread>
+
+#include <fcntl.h>
+
+#include "adapters/git/discovery.hpp"
+#include "adapters/git/files.hpp"
+#include "adapters/git/hooks.hpp"
+#include "adapters/git/program.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "base/worker.hpp"
+
+namespace antipode::git {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// Directly below refs/: no directory is made for its lock.
+constexpr std::string_view transaction =
+    "start\nverify refs/antipode-fence-check\nprepare\nabort\n";
+/// What antipode-git-hook begins with.
+constexpr const char* words_of_ours = "antipode: ";
+constexpr const char* words_of_any_hook = "aborted by hook";
+constexpr const char* no_hook = "git calls no hook of Antipode's";
+/// For all of them; a hook that was there before ours may do anything.
+constexpr std::chrono::seconds longest_wait(5);
+
+Presence presence_at(const std::filesystem::path& path) {
+    const Fd directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return directory.valid() ? presence_of(directory.get()) : Presence::Absent;
+}
+
+/// Names of directories; nothing of one that cannot be read, where the capture says so.
+std::vector<std::string> directories_in(const std::filesystem::path& root,
+                                        const std::string& name) {
+    std::vector<std::string> names;
+    std::error_code error;
+    const auto end = std::filesystem::directory_iterator();
+    for (auto entry = std::filesystem::directory_iterator(root / name, error);
+         !error && entry != end; entry.increment(error)) {
+        const std::string path =
+            (name.empty() ? "" : name + "/") + entry->path().filename().native();
+        std::error_code ignored;
+        if (entry->symlink_status(ignored).type() == std::filesystem::file_type::directory &&
+            !is_left_out(path)) {
+            names.push_back(path);
+        }
+    }
+    return names;
+}
+
+Command trial_in(const Program& program, const std::filesystem::path& git_dir) {
+    const char* const path = std::getenv("PATH");
+    Command command;
+    command.arguments = {program.executable(),
+                         "--git-dir=" + git_dir.string(),
+                         "-c",
+                         "safe.directory=*",
+                         "update-ref",
+                         "--stdin"};
+    command.environment = {std::string("PATH=") + (path == nullptr ? "/usr/bin:/bin" : path),
+                           "HOME=/nonexistent", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C",
+                           "GIT_TERMINAL_PROMPT=0"};
+    command.input = transaction;
+    return command;
+}
+
+Outcome outcome_in(const Program& program, const std::filesystem::path& git_dir,
+                   const std::stop_token& late) {
+    try {
+        return run(trial_in(program, git_dir), late);
+    } catch (const Stopped&) {
+        throw Error(Reaction::Retry,
+                    "git takes long to change a ref in " + printable(git_dir.native()),
+                    "look for a hook that hangs there");
+    }
+}
+
+void run_trial(const Program& program, const std::filesystem::path& root,
+               const std::stop_token& late, HookTrial& trial) {
+    const Outcome outcome = outcome_in(program, root / trial.repository, late);
+    const bool by_ours = outcome.error.find(words_of_ours) != std::string::npos;
+    const bool by_a_hook = outcome.error.find(words_of_any_hook) != std::string::npos;
+    trial.refused = !outcome.ok() && (by_ours || !by_a_hook);
+    if (!trial.refused) {
+        trial.why_not = by_a_hook         ? "another hook answers in the place of Antipode's"
+                        : !trial.has_hook ? no_hook
+                                          : "Antipode's hook does not refuse";
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> some_repositories(const std::filesystem::path& root, size_t most,
+                                           std::chrono::milliseconds time) {
+    const auto end = steady_clock::now() + time;
+    std::mt19937 random(std::random_device{}());
+    std::vector<std::string> found;
+    std::vector<std::string> places = directories_in(root, "");
+    while (!places.empty() && found.size() < most && steady_clock::now() < end) {
+        std::swap(places[random() % places.size()], places.back());
+        const std::string name = std::move(places.back());
+        places.pop_back();
+        switch (presence_at(root / name)) {
+            case Presence::Repository:
+                found.push_back(name);
+                break;
+            case Presence::Foreign:
+                for (std::string& inner : directories_in(root, name)) {
+                    places.push_back(std::move(inner));
+                }
+                break;
+            case Presence::Absent:
+            case Presence::Damaged:  // nobody pushes to it
+                break;
+        }
+    }
+    return found;
+}
+
+std::vector<HookTrial> look_at_hooks(const std::filesystem::path& root) {
+    std::vector<HookTrial> trials;
+    for (const std::string& repository : some_repositories(root)) {
+        const bool has = has_hook(root / repository);
+        trials.push_back({repository, has, has, no_hook});
+    }
+    return trials;
+}
+
+std::vector<HookTrial> try_hooks(const std::filesystem::path& root) {
+    const auto end = steady_clock::now() + longest_hook_trials;
+    std::vector<HookTrial> trials = look_at_hooks(root);
+    if (trials.empty()) {
+        return trials;
+    }
+    const Program program;
+    std::stop_source late;
+    const std::jthread watch([&](const std::stop_token& over) {
+        if (!sleep_unless_stopped(longest_wait, over)) {
+            late.request_stop();
+        }
+    });
+    size_t tried = 0;
+    for (HookTrial& trial : trials) {
+        if (tried > 0 && steady_clock::now() > end) {
+            break;
+        }
+        run_trial(program, root, late.get_token(), trial);
+        ++tried;
+    }
+    trials.resize(tried);
+    return trials;
+}
+
+}  // namespace antipode::git
