@@ -130,6 +130,13 @@ bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
     return !has_changes_before(lane, lane.passed_by);
 }
 
+bool ApplyOrder::have_rows_passed_gap() const {
+    return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
+        const auto gap = is_database(lane.first) ? std::nullopt : registry_.gap(lane.first);
+        return gap && !gap->rows_wait;
+    });
+}
+
 void ApplyOrder::let_rows_pass_gap(const StoreId& store) {
     const auto gap = is_database(store) ? std::nullopt : registry_.gap(store);
     if (!gap || !gap->rows_wait || clock_.now() - gap->since < options_.max_hold) {

@@ -503,6 +503,7 @@ std::vector<ReceiverLaneStatus> Receiver::status() const {
         }
         lane.copying = copying_.contains(store);
         lane.settling = order_.recovery().is_settling(store);
+        lane.behind_gap = store.kind == StoreKind::Database && order_.have_rows_passed_gap();
         lane.took = order_.latencies(store).lately(clock_.steady_now());
         lanes.push_back(std::move(lane));
     }

@@ -33,6 +33,7 @@ struct ReceiverLaneStatus {
     bool copying = false;
     /// Its copy has ended, and its rows may name what has not come yet.
     bool settling = false;
+    bool behind_gap = false;  ///< a database whose rows may name what was removed since
     bool gap = false;
     uint64_t items = 0;     ///< that exist, with the digest that the primary computed
     uint64_t unproven = 0;  ///< of them: their content is still to be read

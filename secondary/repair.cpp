@@ -45,6 +45,8 @@ void Repair::step(const std::stop_token& stop) {
         if (!gap) {
             schedule = {};
             beyond_repair_.with([&](auto& stores) { stores.erase(store); });
+        } else if (schedule.is_equal && schedule.passed == gap->at) {
+            mend_once_rows_came(store, *gap, schedule);
         } else if (clock_.steady_now() >= schedule.due) {
             look_again(store, *gap, schedule, stop);
         }
@@ -141,17 +143,55 @@ void Repair::mend(const StoreId& store, const Registry::Gap& gap, Schedule& sche
     const Differences differing = differences(store, gap, schedule, stop);
     remember(differing, gap, schedule);
     if (gap.passed && differing.missing.empty()) {
-        registry_.let_rows_pass(store, gap.at);
-        if (differing.surplus.empty()) {
-            spdlog::info("{}: equal to the primary's inventory; the gap is mended",
-                         store.to_string());
-            registry_.mend_gap(store, gap.at);
+        let_rows_pass(store, gap, schedule, stop);
+        schedule.is_equal = differing.surplus.empty();
+        if (schedule.is_equal) {
+            mend_once_rows_came(store, gap, schedule);
         }
     }
     if (asks) {
         ask_for(store, differing.missing);
         ask_for(store, differing.surplus);
     }
+}
+
+void Repair::let_rows_pass(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+                           const std::stop_token& stop) {
+    if (schedule.passed != gap.at) {
+        schedule.rows_until = published_through(store, stop);
+        schedule.passed = gap.at;
+    }
+    registry_.let_rows_pass(store, gap.at);
+}
+
+/// What was made and removed again within the gap comes never, and the rows that named it do. Until
+/// those are removed again, too, the gap is told.
+void Repair::mend_once_rows_came(const StoreId& store, const Registry::Gap& gap,
+                                 const Schedule& schedule) {
+    const bool came = std::all_of(stores_.begin(), stores_.end(), [&](const StoreId& other) {
+        return other.kind != StoreKind::Database ||
+               registry_.lane(other).finished >= schedule.rows_until;
+    });
+    if (came) {
+        spdlog::info("{}: equal to the primary's inventory; the gap is mended", store.to_string());
+        registry_.mend_gap(store, gap.at);
+    }
+}
+
+/// The end of what is in the primary's inventory. The origin: an older primary does not tell.
+Position Repair::published_through(const StoreId& store, const std::stop_token& stop) {
+    std::string head;
+    const auto answer = primary_.get(
+        {store.to_string() + "/inventory/items", {{"buckets", ""}}}, 0, {},
+        [&](std::string_view chunk) { head += chunk; }, stop);
+    if (!answer.found) {
+        return {};
+    }
+    const auto position = Position::parse(head.substr(0, head.find_first_of(" \n")));
+    if (!position) {
+        throw Error(Reaction::Retry, "the primary's answer of items is malformed");
+    }
+    return *position;
 }
 
 void Repair::ask_for(const StoreId& store, const std::vector<std::string>& items) {

@@ -55,6 +55,11 @@ class Repair {
         /// events behind the gap. nullopt: there was no such look, or too much differed.
         std::optional<std::set<std::string>> lasting;
         Position looked_behind;
+        /// Nothing is missing behind the gap before `passed`: rows may pass. Those up to
+        /// `rows_until` may name what the primary has removed since, and no later ones.
+        std::optional<Position> passed;
+        Position rows_until;
+        bool is_equal = false;  ///< nor is anything too much; only rows are waited for
     };
     /// Where the primary's inventory and this site differ, but for what is an exception already
     /// and asked for as such, and, behind a gap, for what an event behind it brought or will bring.
@@ -66,6 +71,11 @@ class Repair {
                     const std::stop_token& stop);
     void mend(const StoreId& store, const Registry::Gap& gap, Schedule& schedule, bool asks,
               const std::stop_token& stop);
+    void let_rows_pass(const StoreId& store, const Registry::Gap& gap, Schedule& schedule,
+                       const std::stop_token& stop);
+    void mend_once_rows_came(const StoreId& store, const Registry::Gap& gap,
+                             const Schedule& schedule);
+    Position published_through(const StoreId& store, const std::stop_token& stop);
     void ask_for(const StoreId& store, const std::vector<std::string>& items);
     void send(const StoreId& store, const std::vector<std::string>& items,
               const std::string& reason);
