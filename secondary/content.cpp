@@ -239,11 +239,10 @@ std::optional<ContentStore::Outcome> ContentStore::pull(const v1::Content& conte
                                                         bool from_scratch, BulkSource& primary,
                                                         const std::stop_token& stop) {
     const std::string name = whole_name(turn.hash);
+    const BulkRequest request{store_.to_string() + "/content",
+                              {{"ref", to_hex(content.pull())}, {"sha256", to_hex(turn.hash)}}};
     const auto pull = std::make_shared<RangedPull>(
-        tree_,
-        RangedPull::Options{
-            name, turn.hash, turn.total, range_bytes_,
-            BulkRequest{store_.to_string() + "/content", {{"ref", to_hex(content.pull())}}}},
+        tree_, RangedPull::Options{name, turn.hash, turn.total, range_bytes_, request},
         from_scratch);
     if (!from_scratch && !pull->was_resumed()) {
         adopt_damaged(content, turn, *pull, primary, stop);
@@ -269,9 +268,13 @@ std::optional<ContentStore::Outcome> ContentStore::pull(const v1::Content& conte
             return Here{path_of(turn.hash), tree_.stat(name)};
         case RangedPull::End::Wrong:
             RangedPull::remove_files(tree_, name);
-            return pull->was_resumed()
-                       ? std::nullopt
-                       : std::optional<Outcome>(Gone{"what came is not what was announced"});
+            if (pull->was_resumed()) {
+                return std::nullopt;
+            }
+            if (primary.doubt(request)) {
+                throw Error(Reaction::Retry, printable(name) + " came with another content");
+            }
+            return Gone{"what came is not what was announced"};
         case RangedPull::End::Gone:
             RangedPull::remove_files(tree_, name);
             return pull->was_resumed() ? std::nullopt

@@ -1,6 +1,7 @@
 #include "secondary/pulls.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -335,7 +336,7 @@ void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
             return true;
         }
         entry.running = false;
-        entry.problem = problem;
+        entry.problem = std::exchange(entry.is_old_try, false) ? std::nullopt : problem;
         shared.stores[key.store].queue.push_back(key);
         return false;
     });
@@ -345,6 +346,32 @@ void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
     if (problem) {
         let_go_of_kept(key.store, std::nullopt);  // it may be room that is missing
     }
+}
+
+void Pulls::try_anew() {
+    shared_.with([](Shared& shared) {
+        for (auto& [key, entry] : shared.entries) {
+            entry.is_old_try = entry.running;
+            entry.problem.reset();
+        }
+        for (auto& [store, of_store] : shared.stores) {
+            of_store.backoff.reset();
+            of_store.failed = false;
+            of_store.rest_until = {};
+        }
+    });
+    wake_.poke();
+}
+
+bool Pulls::has_untried(StoreKind kind) const {
+    return shared_.with([kind](const Shared& shared) {
+        return std::any_of(shared.entries.begin(), shared.entries.end(),
+                           [kind](const auto& of_key) {
+                               const Entry& entry = of_key.second;
+                               return entry.store.kind == kind && !entry.wanted_by.empty() &&
+                                      !entry.outcome && !entry.problem;
+                           });
+    });
 }
 
 std::optional<Error> Pulls::problem(const StoreId& store) const {

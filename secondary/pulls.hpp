@@ -68,6 +68,10 @@ class Pulls {
 
     /// Why a content of the store is not here yet although it was tried; nullopt: no try failed.
     std::optional<Error> problem(const StoreId& store) const;
+    /// There are other places to pull from: what waits after a failure is tried at once.
+    void try_anew();
+    /// Something of such stores is missing of which no try has failed since then.
+    bool has_untried(StoreKind kind) const;
     /// What is being pulled now.
     std::vector<std::pair<StoreId, ContentStore::Progress>> running() const;
 
@@ -90,6 +94,7 @@ class Pulls {
         v1::Content content;
         std::set<Position> wanted_by;
         bool running = false;
+        bool is_old_try = false;       ///< it runs since before try_anew()
         std::optional<Error> problem;  ///< of the last try
         std::optional<ContentStore::Outcome> outcome;
 

@@ -127,6 +127,24 @@ TEST_F(PullsTest, LetGoOfWhatIsWantedForEventsThatAreApplied) {
     EXPECT_FALSE(std::filesystem::exists(contents->path_of(sha256(bytes))));
 }
 
+TEST_F(PullsTest, TryAgainAtOnceWhenThereAreOtherPlaces) {
+    put("a");
+    primary.away = true;
+    pulls.want(store, {1, 1, 5}, at("a"));
+    EXPECT_TRUE(pulls.has_untried(StoreKind::Blobs));
+    EXPECT_FALSE(pulls.has_untried(StoreKind::Repositories));
+    EXPECT_THROW(step(), Error);
+    EXPECT_FALSE(pulls.has_untried(StoreKind::Blobs));
+    primary.away = false;
+    step();
+    EXPECT_TRUE(is<Pulls::Pending>(at("a"))) << "a failure is not followed by a try at once";
+    pulls.try_anew();
+    EXPECT_TRUE(pulls.has_untried(StoreKind::Blobs));
+    step();
+    EXPECT_TRUE(is<ContentStore::Here>(at("a")));
+    EXPECT_FALSE(pulls.has_untried(StoreKind::Blobs));
+}
+
 TEST_F(PullsTest, BringAContentOnceForAllThatWantIt) {
     put("a");
     pulls.want(store, {1, 1, 5}, at("a"));

@@ -1,5 +1,6 @@
 /// Small contents: pulled many at a time into memory, written to disk when nobody takes them.
 #include <algorithm>
+#include <utility>
 
 #include "base/limits.hpp"
 #include "secondary/pulls.hpp"
@@ -180,7 +181,7 @@ void Pulls::give_back(const Together& batch, const std::optional<Error>& problem
         for (const Key& key : batch.keys) {
             Entry& entry = shared.entries.at(key);
             entry.running = false;
-            entry.problem = problem;
+            entry.problem = std::exchange(entry.is_old_try, false) ? std::nullopt : problem;
             shared.stores[store].small_queue.push_back(key);
         }
     });

@@ -239,7 +239,7 @@ bool Daemon::take_role() {
         fresh = std::make_shared<PrimaryHalf>(config_, epoch, server_, limits_, clock_);
     } else {
         const Upstream upstream = this->upstream();
-        fresh = std::make_shared<SecondaryHalf>(config_, epoch, upstream, limits_, clock_);
+        fresh = std::make_shared<SecondaryHalf>(config_, epoch, upstream, server_, limits_, clock_);
         running_stream_ = upstream.stream_of;
     }
     running_ = wanted;

@@ -5,6 +5,16 @@ namespace antipode {
 void LastIntake::enter(Stage stage) {
     stage_ = stage;
     since_ = clock_.steady_now();
+    to_pull_ = UINT64_MAX;
+}
+
+/// Only what there is less of than ever before counts: what is begun anew again and again does not.
+bool LastIntake::is_pulling(const Seen& seen) {
+    if (seen.to_pull < to_pull_) {
+        to_pull_ = seen.to_pull;
+        pulled_at_ = clock_.steady_now();
+    }
+    return seen.pulls_more && clock_.steady_now() - pulled_at_ < pulling_time;
 }
 
 void LastIntake::found(const Position& further) {
@@ -34,8 +44,10 @@ LastIntake::Step LastIntake::next(const std::string& operation, const Seen& seen
         of_places_.forget();
         enter(Stage::Coming);
     }
-    rests_ = of_work_.look(seen.work, seen.at_work, quiet_time);
-    const bool stands = of_places_.look(seen.places, seen.at_work, quiet_time);
+    const bool pulls = is_pulling(seen);
+    const std::string to_pull = std::to_string(to_pull_) + "\n";
+    rests_ = of_work_.look(seen.work + to_pull, seen.at_work, quiet_time);
+    const bool stands = of_places_.look(seen.places + to_pull, seen.at_work || pulls, quiet_time);
     const auto time = clock_.steady_now() - since_;
     switch (stage_) {
         case Stage::Coming:

@@ -21,15 +21,20 @@ class LastIntake {
     /// What another site has more does not come if none of it has come for so long.
     static constexpr std::chrono::seconds fetching_time{20};
 
+    /// The same of large content that somebody was not asked for yet, or has not answered for.
+    static constexpr std::chrono::seconds pulling_time{15};
+
     explicit LastIntake(const Clock& clock)
         : clock_(clock), of_work_(clock), of_places_(clock), since_(clock.steady_now()) {}
 
     struct Seen {
-        std::string work;      ///< what was applied, and what waits
-        std::string places;    ///< where the lanes stand, which each marker changes
-        bool at_work = false;  ///< something is being applied
-        Position came;         ///< the newest message that has come here
-        Position taken;        ///< the newest that is taken in
+        std::string work;         ///< what was applied, and what waits
+        std::string places;       ///< where the lanes stand, which each marker changes
+        bool at_work = false;     ///< something is being applied
+        uint64_t to_pull = 0;     ///< bytes of large content that are not here yet
+        bool pulls_more = false;  ///< of some of it nobody has said yet that it cannot be had
+        Position came;            ///< the newest message that has come here
+        Position taken;           ///< the newest that is taken in
     };
     enum class Step {
         Wait,
@@ -52,6 +57,7 @@ class LastIntake {
     enum class Stage { Coming, Fetching, Settling, Ended };
     void enter(Stage stage);
     bool is_fetched(const Seen& seen);
+    bool is_pulling(const Seen& seen);
 
     const Clock& clock_;
     Quiet of_work_;
@@ -63,6 +69,8 @@ class LastIntake {
     Position further_;
     Position came_;
     Position end_;
+    uint64_t to_pull_ = UINT64_MAX;  ///< the least that was seen in this stage
+    SteadyTime pulled_at_;           ///< when that was
 };
 
 }  // namespace antipode

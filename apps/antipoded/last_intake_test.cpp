@@ -98,6 +98,35 @@ TEST_F(LastIntakeTest, WaitsForWhatIsFetchedWhileItComes) {
     EXPECT_LE(waited, 5 + 3) << "the rest cannot be had";
 }
 
+TEST_F(LastIntakeTest, WaitsForLargeContentWhileItComes) {
+    EXPECT_LE(wait([] {}, Step::Look), 3);
+    intake_.found_nothing();
+    seen_.to_pull = 100;
+    seen_.pulls_more = true;
+    EXPECT_LE(wait([] {}, Step::End), 3) << "nothing more is taken in meanwhile";
+    intake_.end_at({});
+    for (int i = 0; i < 99; ++i) {
+        --seen_.to_pull;
+        for (int j = 0; j < LastIntake::pulling_time.count() - 5; ++j) {
+            ASSERT_EQ(next(), Step::Wait);
+        }
+    }
+    // It begins anew again and again.
+    int turn = 0;
+    const int waited = wait([&] { seen_.to_pull = 50 + ++turn % 2; }, Step::Cut);
+    EXPECT_GE(waited, 5);
+    EXPECT_LE(waited, 5 + 2) << "the rest cannot be had";
+}
+
+TEST_F(LastIntakeTest, DoesNotWaitForWhatNobodyHas) {
+    EXPECT_LE(wait([] {}, Step::Look), 3);
+    intake_.found_nothing();
+    seen_.to_pull = 100;
+    EXPECT_LE(wait([] {}, Step::End), 3);
+    intake_.end_at({});
+    EXPECT_LE(wait([] {}, Step::Cut), 3);
+}
+
 TEST_F(LastIntakeTest, ReadsWhatCameLastBeforeItCuts) {
     EXPECT_LE(wait([] {}, Step::Look), 3);
     intake_.found_nothing();

@@ -6,9 +6,9 @@
 
 namespace antipode {
 
-nlohmann::json show_pulls(const secondary::Pulls& pulls, const http::HttpBulkSource& source) {
+nlohmann::json show_pulls(const secondary::Pulls& pulls,
+                          const http::HttpBulkSource::Traffic& traffic) {
     const auto [contents, bytes] = pulls.missing();
-    const auto traffic = source.traffic();
     nlohmann::json shown = {{"missing", contents},
                             {"missing_bytes", bytes},
                             {"received_bytes", traffic.received_bytes},

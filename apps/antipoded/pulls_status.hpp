@@ -8,6 +8,7 @@
 namespace antipode {
 
 /// `pulls` of /v1/status: what is still missing, what is being pulled, what came so far.
-nlohmann::json show_pulls(const secondary::Pulls& pulls, const http::HttpBulkSource& source);
+nlohmann::json show_pulls(const secondary::Pulls& pulls,
+                          const http::HttpBulkSource::Traffic& traffic);
 
 }  // namespace antipode

@@ -41,7 +41,12 @@ std::string why_copying(const secondary::ReceiverLaneStatus& lane) {
         return lane.gap ? "transactions are lost; comparing the tables with the primary's"
                         : "initial copy";
     }
-    return lane.settling ? "its rows are newer than files and repositories: waiting for those" : "";
+    if (lane.settling) {
+        return "its rows are newer than files and repositories: waiting for those";
+    }
+    return lane.behind_gap ? "events were lost: until its rows have come to where files and "
+                             "repositories are, they may name what was removed since"
+                           : "";
 }
 
 std::string url_of(const Config& config, const std::string& site) {
@@ -70,11 +75,12 @@ std::map<StoreId, Position> ends_of(const std::optional<v1::EpochStart>& ended) 
 }  // namespace
 
 SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstream& upstream,
-                             RuntimeLimits& limits, const Clock& clock)
+                             http::HttpServer& server, RuntimeLimits& limits, const Clock& clock)
     : config_(config),
       epoch_(epoch),
       end_(upstream.ended ? upstream.ended->epoch() : 0),
       clock_(clock),
+      server_(server),
       limits_(limits),
       ids_(config.stores()),
       registry_(config.state_dir / "registry.db", clock),
@@ -82,6 +88,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
       bulk_({.url = url_of(config, upstream.primary),
              .token = read_token(config),
              .limit = limits.pulls()}),
+      pull_places_(bulk_, other_places(config, upstream, limits), clock),
       upstream_(stream_of(config, upstream.stream_of, epoch, "relay")),
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),
@@ -136,7 +143,8 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
           },
           clock),
       pull_workers_(
-          "pull", [this](const std::stop_token& stop) { pulls_.step(bulk_, limits::wait, stop); },
+          "pull",
+          [this](const std::stop_token& stop) { pulls_.step(pull_places_, limits::wait, stop); },
           clock),
       drill_(config, *this, epoch, upstream.primary, clock),
       expected_loss_(config, *this, epoch, upstream.primary, clock),
@@ -144,6 +152,7 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
       workers_(clock) {
     // Only a promotion opens them.
     failover::Fences(config).close_hooks(upstream.primary);
+    serve_held();
     start_workers();
 }
 

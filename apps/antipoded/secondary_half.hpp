@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "adapters/http/client.hpp"
+#include "adapters/http/server.hpp"
 #include "adapters/nats/jetstream.hpp"
 #include "adapters/nats/key_value.hpp"
 #include "adapters/nats/requests.hpp"
@@ -12,6 +13,7 @@
 #include "apps/antipoded/expected_loss.hpp"
 #include "apps/antipoded/half.hpp"
 #include "apps/antipoded/mirror_watching.hpp"
+#include "apps/antipoded/pull_places.hpp"
 #include "apps/antipoded/runtime_limits.hpp"
 #include "apps/antipoded/secondary_requests.hpp"
 #include "apps/antipoded/secondary_stores.hpp"
@@ -41,13 +43,18 @@ struct Upstream {
     std::optional<v1::EpochStart> ended;
 };
 
+/// Who may have large content but the primary: whose stream is read comes first.
+std::vector<http::HttpBulkSource::Options> other_places(const Config& config,
+                                                        const Upstream& upstream,
+                                                        const RuntimeLimits& limits);
+
 /// What a daemon does while its site is a secondary: relay, pull, apply, ask again for what it
 /// lacks.
 class SecondaryHalf final : public Half {
   public:
     SecondaryHalf(const Config& config, uint64_t epoch, const Upstream& upstream,
-                  RuntimeLimits& limits, const Clock& clock);
-    ~SecondaryHalf() override { stores_.interrupt(); }
+                  http::HttpServer& server, RuntimeLimits& limits, const Clock& clock);
+    ~SecondaryHalf() override;
 
     void report(v1::SiteReport& report) const override;
     void hear(const std::vector<v1::SiteReport>& reports) override;
@@ -86,6 +93,13 @@ class SecondaryHalf final : public Half {
     bool has_applied(const Position& position) const;
     /// This site is about to be the primary: it must have what is here.
     void resume_all();
+    /// The same: large content is pulled from every site that has it. Again while it lasts.
+    void pull_from_all();
+    /// What is not pulled yet, in bytes; and something of it nobody was asked for yet.
+    uint64_t to_pull() const;
+    bool pulls_more() const {
+        return pull_places_.asks_others() && pulls_.has_untried(StoreKind::Blobs);
+    }
     /// Of an epoch that has ended: everything of the lane that is before its end is applied.
     bool has_ended(const StoreId& store) const { return receiver_.has_ended(store); }
     /// The epoch with whose beginning that is; 0: what it reads has not ended.
@@ -100,6 +114,7 @@ class SecondaryHalf final : public Half {
         uint64_t verified = 0;
         uint64_t parked = 0;
     };
+    void serve_held();
     void start_workers();
     void start_work_with_primary();
     void compare_what_is_lost(secondary::DatabaseApply& apply, const std::stop_token& stop);
@@ -132,11 +147,13 @@ class SecondaryHalf final : public Half {
     const uint64_t epoch_;
     const uint64_t end_;  ///< as end()
     const Clock& clock_;
+    http::HttpServer& server_;
     RuntimeLimits& limits_;
     const std::vector<StoreId> ids_;
     secondary::Registry registry_;
     SecondaryStores stores_;
     http::HttpBulkSource bulk_;
+    PullPlaces pull_places_;
     nats::JetStream upstream_;
     nats::JetStream relay_stream_;
     nats::JetStream receive_stream_;

@@ -222,7 +222,7 @@ void SecondaryHalf::show(nlohmann::json& out) const {
     out["refused"] = {{"events", relay.refused},
                       {"reason", relay.refusal},
                       {"next_step", relay.refused == 0 ? "" : secondary::refusal_remedy}};
-    out["pulls"] = show_pulls(pulls_, bulk_);
+    out["pulls"] = show_pulls(pulls_, pull_places_.traffic());
     out["stream"] = stream_watch_.show();
     if (const auto point = receiver_.recovery_point()) {
         out["recovery_point_us"] = to_microseconds(*point);

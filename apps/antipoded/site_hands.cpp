@@ -56,6 +56,8 @@ LastIntake::Seen look_at(const SecondaryHalf& half) {
     seen.places += seen.work;
     seen.came = half.came();
     seen.taken = half.taken();
+    seen.to_pull = half.to_pull();
+    seen.pulls_more = half.pulls_more();
     return seen;
 }
 
@@ -272,6 +274,7 @@ std::optional<failover::Cuts> SiteHands::cut(const v1::EpochRecord& record, uint
     not_beyond_ = 0;  // what comes from now on is not held back by an end
     const auto half = secondary();
     half->resume_all();
+    half->pull_from_all();
     const auto lanes = half->lanes();
     for (const auto& lane : lanes) {
         if (lane.copying) {

@@ -79,6 +79,9 @@ class BulkSource {
     /// Stopped on the token, and whatever a callback throws.
     virtual Answer get(const BulkRequest& request, Range range, const Headers& on_headers,
                        const Sink& sink, const std::stop_token& stop) = 0;
+    /// What came of `request` is not what was announced. True: that is not the primary's last word,
+    /// it may come right when it is asked for again.
+    virtual bool doubt(const BulkRequest&) { return false; }
 };
 
 }  // namespace antipode

@@ -85,6 +85,10 @@ class ThirdSite : public testing::Test {
             {"promote", "sydney", "--confirm", "sydney", "--fenced-by", "power is off"});
         ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
     }
+    /// What sydney said when it was promoted.
+    std::filesystem::path loss_report() {
+        return *std::filesystem::directory_iterator(pair_.sydney.directory / "state/loss-reports");
+    }
     /// london was lost.
     void expect_tokyo_has_what_sydney_has() {
         EXPECT_EQ(tokyo().rows(), pair_.sydney.rows());
@@ -285,6 +289,42 @@ TEST_F(ThirdSite, GivesThePromotedSiteWhatItAloneHas) {
     lose(pair_.london);
     pair_.sydney.start();
     ASSERT_NO_FATAL_FAILURE(promote_sydney_which_gets_more_from_tokyo());
+}
+
+/// Of several MiB: not in the stream.
+TEST_F(ThirdSite, GivesThePromotedSiteLargeContentThatItAloneHas) {
+    const auto content = [](char first) {
+        std::string bytes(20'000'000, first);
+        for (size_t at = 0; at < bytes.size(); at += 4096) {
+            bytes[at] = static_cast<char>(at >> 12);
+        }
+        return bytes;
+    };
+    // At once: nobody keeps what it was while it was written.
+    const auto put = [&](const std::string& name, char first) {
+        write_file(pair_.london.directory / name, content(first));
+        std::filesystem::rename(pair_.london.directory / name, pair_.london.files_root / name);
+    };
+    pair_.sydney.kill();
+    write(8);  // so that what is lost is not most of a store
+    put("large.bin", 'l');
+    write(1);
+    ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();  // no row waits for what follows
+    put("lost.bin", 'x');
+    ASSERT_TRUE(pair_.caught_up(tokyo())) << pair_.describe();
+    lose(pair_.london);
+    // Nobody has it any more as it was.
+    std::filesystem::remove(tokyo().files_root / "lost.bin");
+    pair_.sydney.start();
+    ASSERT_NO_FATAL_FAILURE(promote_sydney());
+    EXPECT_THAT(preflight_, HasSubstr("tokyo has more than sydney"));
+    ASSERT_TRUE(std::filesystem::exists(pair_.sydney.files_root / "large.bin")) << pair_.describe();
+    EXPECT_TRUE(read_file(pair_.sydney.files_root / "large.bin") == content('l'))
+        << pair_.describe();
+    EXPECT_FALSE(std::filesystem::exists(pair_.sydney.files_root / "lost.bin"));
+    EXPECT_EQ(writer_.missing(pair_.sydney), -1) << pair_.describe();
+    const std::string report = must_run({"cat", loss_report().string()});
+    EXPECT_EQ(value_of(report, "[.losses[].item] | @csv"), "\"lost.bin\"") << report;
 }
 
 TEST_F(ThirdSite, GivesThePromotedSiteWhatItHasWhileTheOldPrimaryTellsItMore) {
