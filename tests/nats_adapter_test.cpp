@@ -134,6 +134,21 @@ TEST_F(NatsAdapter, BlocksThatAreTakenAwayMakeADamagedStream) {
     EXPECT_EQ(stream.append(0, batch(0, 10)), 10U);
 }
 
+/// The server counts its files from 1 again then.
+TEST_F(NatsAdapter, AStreamOfSeveralFilesGoesOnBehindAPurgeOfEverything) {
+    const auto blocks = server.store_directory() / "$G/streams/S/msgs";
+    JetStream stream(options(server.store_directory()));
+    const OutgoingMessage large{"s.x", std::string(512 << 10, 'x')};
+    uint64_t last = 0;
+    while (!std::filesystem::exists(blocks / "3.blk")) {
+        ASSERT_LT(last, 1000U);
+        last = stream.append(last, std::span(&large, 1));
+    }
+    stream.purge_below(last + 1);
+    ASSERT_FALSE(std::filesystem::exists(blocks / "3.blk"));
+    EXPECT_EQ(stream.append(last, batch(0, 10)), last + 10);
+}
+
 TEST_F(NatsAdapter, AnEmptyReadReturnsAfterItsWait) {
     JetStream stream(options());
     const auto begin = std::chrono::steady_clock::now();

@@ -1,9 +1,10 @@
 #include "adapters/nats/block_sync.hpp"
 
 #include <cstring>
-#include <map>
+#include <thread>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "adapters/nats/reason.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 /// A purge moves the directory away, and makes a new one with its first block, at once.
 constexpr std::chrono::seconds longest_purge(3);
+constexpr std::chrono::milliseconds look_interval(50);
 
 [[noreturn]] void fail(const std::filesystem::path& file, const char* doing) {
     throw Error(Reaction::Retry,
@@ -34,6 +36,12 @@ void sync_file(const std::filesystem::path& file) {
     if (result != 0) {
         fail(file, "syncing");
     }
+}
+
+/// 0: it is not there.
+ino_t inode_of(const std::filesystem::path& file) {
+    struct stat info {};
+    return stat(file.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
 /// "17.blk" -> 17.
@@ -59,47 +67,56 @@ void BlockSync::sync() {
     if (blocks_.empty()) {
         return;
     }
-    std::map<uint64_t, std::filesystem::path> unsynced;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(blocks_, error)) {
-        if (entry.path().extension() == ".blk" && block_number(entry.path()) >= newest_) {
-            unsynced.emplace(block_number(entry.path()), entry.path());
-        }
+    const auto blocks = wait_for_blocks();
+    const ino_t directory = inode_of(blocks_);
+    if (blocks.rbegin()->first < newest_ || directory != directory_) {
+        // All was purged, or the stream was made anew: the server counts from 1 again.
+        newest_ = 0;
     }
-    if (error || unsynced.empty()) {
-        must_come_back();
-        errno = error ? error.value() : ENOENT;
-        fail(blocks_, "looking for message blocks in");
+    for (auto block = blocks.lower_bound(newest_); block != blocks.end(); ++block) {
+        sync_file(block->second);
     }
-    missing_since_.reset();
-    for (const auto& [number, file] : unsynced) {
-        sync_file(file);
-    }
-    if (unsynced.rbegin()->first != newest_) {
+    if (blocks.rbegin()->first != newest_) {
         // A new block's directory entry must survive as well.
         sync_file(blocks_);
-        newest_ = unsynced.rbegin()->first;
+        sync_file(blocks_.parent_path());
+        newest_ = blocks.rbegin()->first;
     }
+    directory_ = directory;
 }
 
-/// nats-server 2.9 has once gone on without that directory behind a purge: what it acknowledged
-/// then was nowhere on the disk.
-void BlockSync::must_come_back() {
-    const bool was_there = newest_ > 0 && std::filesystem::exists(blocks_.parent_path());
-    if (!was_there) {
-        return;  // somewhere else, or not mounted: for the operator
+/// nats-server 2.9 has been seen without that directory behind a purge, or somebody removed it: it
+/// goes on, and what it acknowledges then is nowhere on the disk.
+BlockSync::Blocks BlockSync::wait_for_blocks() const {
+    const auto until = std::chrono::steady_clock::now() + longest_purge;
+    Blocks blocks = look();
+    while (blocks.empty()) {
+        if (newest_ == 0 || !std::filesystem::exists(blocks_.parent_path())) {
+            fail(blocks_, "looking for message blocks in");  // somewhere else, or not mounted
+        }
+        if (std::chrono::steady_clock::now() >= until) {
+            throw DamagedStream(Reaction::Retry,
+                                "the server writes to no message blocks in " + blocks_.string() +
+                                    " any more, where they were",
+                                std::string(damaged_stream_remedy));
+        }
+        std::this_thread::sleep_for(look_interval);
+        blocks = look();
     }
-    const auto now = std::chrono::steady_clock::now();
-    if (now - missing_since_.value_or(now) < longest_purge) {
-        missing_since_ = missing_since_.value_or(now);
-        return;
+    return blocks;
+}
+
+/// By their numbers. Leaves ENOENT in errno where there are none.
+BlockSync::Blocks BlockSync::look() const {
+    Blocks blocks;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(blocks_, error)) {
+        if (entry.path().extension() == ".blk") {
+            blocks.emplace(block_number(entry.path()), entry.path());
+        }
     }
-    missing_since_.reset();
-    newest_ = 0;
-    throw DamagedStream(Reaction::Retry,
-                        "the server writes to no message blocks in " + blocks_.string() +
-                            " any more, where they were",
-                        std::string(damaged_stream_remedy));
+    errno = error ? error.value() : ENOENT;
+    return blocks;
 }
 
 }  // namespace antipode::nats

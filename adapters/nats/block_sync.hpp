@@ -1,10 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <map>
 #include <string>
+
+#include <sys/types.h>
 
 namespace antipode::nats {
 
@@ -21,11 +22,13 @@ class BlockSync {
     void sync();
 
   private:
-    void must_come_back();
+    using Blocks = std::map<uint64_t, std::filesystem::path>;
+    Blocks wait_for_blocks() const;
+    Blocks look() const;
 
     std::filesystem::path blocks_;
     uint64_t newest_ = 0;  ///< every older block is complete and synced
-    std::optional<std::chrono::steady_clock::time_point> missing_since_;
+    ino_t directory_ = 0;  ///< that they are in
 };
 
 }  // namespace antipode::nats
