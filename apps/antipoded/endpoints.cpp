@@ -75,4 +75,13 @@ std::string read_token(const Config& config) {
     return token;
 }
 
+std::string url_of(const Config& config, const std::string& site) {
+    const Config::Site* const found = config.find_site(site);
+    if (found == nullptr) {
+        throw Error(Reaction::Stop, "the configuration does not know the primary \"" + site + "\"",
+                    "add a [[sites]] entry for it");
+    }
+    return found->http;
+}
+
 }  // namespace antipode

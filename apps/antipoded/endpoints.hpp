@@ -26,4 +26,7 @@ nats::JetStream::Options stream_of(const Config& config, const std::string& site
 /// the file cannot be read or others may read it.
 std::string read_token(const Config& config);
 
+/// Where a site is asked over HTTP. Throws Error{Stop}: the configuration does not know it.
+std::string url_of(const Config& config, const std::string& site);
+
 }  // namespace antipode

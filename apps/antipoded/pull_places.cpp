@@ -11,6 +11,9 @@ namespace antipode {
 namespace {
 
 constexpr std::chrono::minutes counts_for(1);
+/// A site is promoted because its primary is lost, most likely: waiting for each content that
+/// nobody else has until a connection cannot be made would hold up the promotion.
+constexpr std::chrono::seconds silent_for(30);
 
 /// Databases and repositories have nothing of this kind that would be the same on all sites.
 bool is_of_files(const BulkRequest& request) {
@@ -20,13 +23,15 @@ bool is_of_files(const BulkRequest& request) {
 }  // namespace
 
 PullPlaces::PullPlaces(http::HttpBulkSource& primary,
-                       std::vector<http::HttpBulkSource::Options> others, const Clock& clock)
-    : clock_(clock) {
+                       std::vector<http::HttpBulkSource::Options> others,
+                       const http::HttpBulkSource::Options& lost_primary, const Clock& clock)
+    : clock_(clock), primary_(primary) {
+    others.push_back(lost_primary);
     for (const http::HttpBulkSource::Options& options : others) {
         others_.push_back(std::make_unique<http::HttpBulkSource>(options));
         places_.push_back({options.url, others_.back().get(), false});
     }
-    places_.push_back({"the primary", &primary, true});
+    places_.back().is_primary = true;
     state_.with([&](State& state) { state.failures.resize(places_.size()); });
 }
 
@@ -46,7 +51,7 @@ bool PullPlaces::asks_others() const {
 }
 
 http::HttpBulkSource::Traffic PullPlaces::traffic() const {
-    http::HttpBulkSource::Traffic sum;
+    http::HttpBulkSource::Traffic sum = primary_.traffic();
     for (const Place& place : places_) {
         const auto traffic = place.source->traffic();
         sum.received_bytes += traffic.received_bytes;
@@ -73,14 +78,25 @@ std::vector<size_t> PullPlaces::in_order(const std::string& hash) const {
 }
 
 void PullPlaces::note_failure(size_t number) {
-    state_.with([&](State& state) { ++state.failures[number]; });
+    state_.with([&](State& state) {
+        ++state.failures[number];
+        if (places_[number].is_primary) {
+            state.silent_until = clock_.steady_now() + silent_for;
+        }
+    });
+}
+
+bool PullPlaces::is_silent(const Place& place) const {
+    return place.is_primary && state_.with([&](const State& state) {
+        return state.silent_until && clock_.steady_now() < *state.silent_until;
+    });
 }
 
 BulkSource::Answer PullPlaces::get(const BulkRequest& request, Range range,
                                    const Headers& on_headers, const Sink& sink,
                                    const std::stop_token& stop) {
     if (!is_of_files(request) || !asks_others()) {
-        return places_.back().source->get(request, range, on_headers, sink, stop);
+        return primary_.get(request, range, on_headers, sink, stop);
     }
     if (request.path.ends_with("/contents")) {
         return each_alone(request, sink);
@@ -92,6 +108,10 @@ BulkSource::Answer PullPlaces::get(const BulkRequest& request, Range range,
     std::optional<Error> problem;
     bool is_gone = false;
     for (const size_t number : in_order(*hash)) {
+        if (is_silent(places_[number])) {
+            problem = Error(Reaction::Retry, places_[number].name + " did not answer a moment ago");
+            continue;
+        }
         bool began = false;
         const auto begin = [&](const Answer& answer) {
             began = true;

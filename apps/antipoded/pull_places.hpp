@@ -23,9 +23,9 @@ inline constexpr const char* of_secondary = "held";
 class PullPlaces final : public BulkSource {
   public:
     /// `primary` must outlive the object; `others`: all sites but this one and the primary, the one
-    /// to begin with first.
+    /// to begin with first; `lost_primary`: how it is asked behind them.
     PullPlaces(http::HttpBulkSource& primary, std::vector<http::HttpBulkSource::Options> others,
-               const Clock& clock);
+               const http::HttpBulkSource::Options& lost_primary, const Clock& clock);
 
     /// This site is being promoted; counts for a minute. True: it was not until now.
     bool ask_others();
@@ -45,6 +45,7 @@ class PullPlaces final : public BulkSource {
         bool is_primary = false;
     };
     using Served = std::pair<std::string, size_t>;  ///< a content's hash, and the number of a place
+    bool is_silent(const Place& place) const;
     std::vector<size_t> in_order(const std::string& hash) const;
     std::optional<Answer> get_from(size_t number, BulkRequest request, Range range,
                                    const Headers& on_headers, const Sink& sink,
@@ -53,11 +54,13 @@ class PullPlaces final : public BulkSource {
     static Answer each_alone(const BulkRequest& request, const Sink& sink);
 
     const Clock& clock_;
+    http::HttpBulkSource& primary_;
     std::vector<std::unique_ptr<http::HttpBulkSource>> others_;
-    std::vector<Place> places_;  ///< the primary last
+    std::vector<Place> places_;  ///< while this site is promoted; the primary last
     struct State {
         std::optional<SteadyTime> until;
-        std::vector<unsigned> failures;  ///< of a place, since it last served
+        std::vector<unsigned> failures;          ///< of a place, since it last served
+        std::optional<SteadyTime> silent_until;  ///< the primary is not asked again before
         std::set<Served> served;
         std::set<Served> wrong;
     };

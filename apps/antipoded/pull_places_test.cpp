@@ -36,11 +36,11 @@ class Bytes final : public BulkBody {
     size_t place_ = 0;
 };
 
-/// A site that has one content, or none: 404.
+/// A site that has one content, or none: 404. Or it fails.
 class Place {
   public:
-    explicit Place(const std::optional<std::string>& bytes) {
-        server_.bulk(uploads, std::make_shared<Handler>(bytes, asked_));
+    explicit Place(const std::optional<std::string>& bytes, bool fails = false) {
+        server_.bulk(uploads, std::make_shared<Handler>(bytes, fails, asked_));
         server_.start();
     }
     http::HttpBulkSource::Options options() const {
@@ -50,13 +50,18 @@ class Place {
 
   private:
     struct Handler final : BulkHandler {
-        Handler(std::optional<std::string> all, std::shared_ptr<std::atomic<int>> count)
-            : bytes(std::move(all)), asked(std::move(count)) {}
+        Handler(std::optional<std::string> all, bool broken,
+                std::shared_ptr<std::atomic<int>> count)
+            : bytes(std::move(all)), fails(broken), asked(std::move(count)) {}
         std::unique_ptr<BulkBody> open(const BulkRequest&) override {
             ++*asked;
+            if (fails) {
+                throw Error(Reaction::Retry, "the disk fails");
+            }
             return bytes ? std::make_unique<Bytes>(*bytes) : nullptr;
         }
         const std::optional<std::string> bytes;
+        const bool fails;
         const std::shared_ptr<std::atomic<int>> asked;
     };
     std::shared_ptr<std::atomic<int>> asked_ = std::make_shared<std::atomic<int>>(0);
@@ -90,12 +95,13 @@ class PullPlacesTest : public testing::Test {
     files::PosixTree tree_{temporary_.path()};
     secondary::ContentStore contents_{uploads, tree_, "incoming"};
     v1::Content content_;
-    http::HttpBulkSource dead_{{.url = "http://127.0.0.1:1"}};
+    const http::HttpBulkSource::Options nobody_{.url = "http://127.0.0.1:1"};
+    http::HttpBulkSource dead_{nobody_};
 };
 
 TEST_F(PullPlacesTest, AsksOnlyThePrimaryUntilItIsToldOtherwise) {
     Place with(large);
-    PullPlaces places(dead_, {with.options()}, clock_);
+    PullPlaces places(dead_, {with.options()}, nobody_, clock_);
     EXPECT_EQ(fetch(places), std::nullopt);
     EXPECT_TRUE(places.ask_others());
     EXPECT_FALSE(places.ask_others());
@@ -111,7 +117,7 @@ TEST_F(PullPlacesTest, AsksTheNextOneWhenOneHasItNotOrOtherwiseOrIsAway) {
     Place with(large);
     const auto away = http::HttpBulkSource::Options{.url = "http://127.0.0.1:1"};
     PullPlaces places(dead_, {away, without.options(), otherwise.options(), with.options()},
-                      clock_);
+                      nobody_, clock_);
     places.ask_others();
     EXPECT_EQ(fetch(places), true);
     EXPECT_EQ(otherwise.asked(), 1);
@@ -120,7 +126,7 @@ TEST_F(PullPlacesTest, AsksTheNextOneWhenOneHasItNotOrOtherwiseOrIsAway) {
 TEST_F(PullPlacesTest, NeverTakesTheWordOfASecondaryForAnEnd) {
     Place without(std::nullopt);
     Place otherwise(other);
-    PullPlaces places(dead_, {without.options(), otherwise.options()}, clock_);
+    PullPlaces places(dead_, {without.options(), otherwise.options()}, nobody_, clock_);
     places.ask_others();
     EXPECT_EQ(fetch(places), std::nullopt);
     EXPECT_EQ(otherwise.asked(), 1) << "it would bring the same again";
@@ -130,14 +136,27 @@ TEST_F(PullPlacesTest, BelievesAPrimaryThatLives) {
     Place without(std::nullopt);
     Place primary(std::nullopt);
     http::HttpBulkSource source(primary.options());
-    PullPlaces places(source, {without.options()}, clock_);
+    PullPlaces places(source, {without.options()}, primary.options(), clock_);
     places.ask_others();
     EXPECT_EQ(fetch(places), false);
 }
 
+TEST_F(PullPlacesTest, AsksALostPrimaryOnceInAWhile) {
+    Place without(std::nullopt);
+    Place primary(std::nullopt, true);
+    PullPlaces places(dead_, {without.options()}, primary.options(), clock_);
+    places.ask_others();
+    EXPECT_EQ(fetch(places), std::nullopt);
+    EXPECT_EQ(primary.asked(), 1);
+    EXPECT_GT(without.asked(), 1);
+    clock_.advance(31s);
+    EXPECT_EQ(fetch(places), std::nullopt);
+    EXPECT_EQ(primary.asked(), 2);
+}
+
 TEST_F(PullPlacesTest, PullsWhatComesTogetherAlone) {
     Place with(large);
-    PullPlaces places(dead_, {with.options()}, clock_);
+    PullPlaces places(dead_, {with.options()}, nobody_, clock_);
     places.ask_others();
     std::string bytes;
     const auto answer = places.get({"blobs/uploads/contents", {}, "6161\n6262\n"}, 0, {},

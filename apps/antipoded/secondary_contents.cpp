@@ -14,6 +14,14 @@ constexpr std::chrono::seconds connecting_time(3);
 
 }  // namespace
 
+http::HttpBulkSource::Options place_of(const Config& config, const std::string& site,
+                                       const RuntimeLimits& limits) {
+    return {.url = url_of(config, site),
+            .token = read_token(config),
+            .limit = limits.pulls(),
+            .connect_timeout = connecting_time};
+}
+
 std::vector<http::HttpBulkSource::Options> other_places(const Config& config,
                                                         const Upstream& upstream,
                                                         const RuntimeLimits& limits) {
@@ -21,10 +29,7 @@ std::vector<http::HttpBulkSource::Options> other_places(const Config& config,
     for (const Config::Site& site : config.sites) {
         if (site.name != config.site && site.name != upstream.primary) {
             const auto place = site.name == upstream.stream_of ? others.begin() : others.end();
-            others.insert(place, {.url = site.http,
-                                  .token = read_token(config),
-                                  .limit = limits.pulls(),
-                                  .connect_timeout = connecting_time});
+            others.insert(place, place_of(config, site.name, limits));
         }
     }
     return others;

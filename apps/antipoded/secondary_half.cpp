@@ -49,15 +49,6 @@ std::string why_copying(const secondary::ReceiverLaneStatus& lane) {
                            : "";
 }
 
-std::string url_of(const Config& config, const std::string& site) {
-    const Config::Site* const found = config.find_site(site);
-    if (found == nullptr) {
-        throw Error(Reaction::Stop, "the configuration does not know the primary \"" + site + "\"",
-                    "add a [[sites]] entry for it");
-    }
-    return found->http;
-}
-
 /// A primary that handed over has published everything before; one that did not may have published
 /// more than the next one has.
 std::map<StoreId, Position> ends_of(const std::optional<v1::EpochStart>& ended) {
@@ -88,7 +79,8 @@ SecondaryHalf::SecondaryHalf(const Config& config, uint64_t epoch, const Upstrea
       bulk_({.url = url_of(config, upstream.primary),
              .token = read_token(config),
              .limit = limits.pulls()}),
-      pull_places_(bulk_, other_places(config, upstream, limits), clock),
+      pull_places_(bulk_, other_places(config, upstream, limits),
+                   place_of(config, upstream.primary, limits), clock),
       upstream_(stream_of(config, upstream.stream_of, epoch, "relay")),
       relay_stream_(own_stream(config, epoch, false, "relay")),
       receive_stream_(own_stream(config, epoch, false, "receiver")),

@@ -43,6 +43,9 @@ struct Upstream {
     std::optional<v1::EpochStart> ended;
 };
 
+/// A site that is asked for large content, and need not be there.
+http::HttpBulkSource::Options place_of(const Config& config, const std::string& site,
+                                       const RuntimeLimits& limits);
 /// Who may have large content but the primary: whose stream is read comes first.
 std::vector<http::HttpBulkSource::Options> other_places(const Config& config,
                                                         const Upstream& upstream,
