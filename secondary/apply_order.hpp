@@ -126,7 +126,7 @@ class ApplyOrder {
     /// Whatever was announced before the gap of a store of items is published, and all of that
     /// which came is here, but for removals.
     bool has_passed(const StoreId& store, const Position& gap) const;
-    /// Rows wait no longer behind a gap of items that is not mended yet.
+    /// Rows were let pass behind a gap of items that is not mended yet.
     bool have_rows_passed_gap() const;
     /// Announcements of changes that are not here yet; nullopt: there is none.
     std::optional<Announcements::Range> announced(const StoreId& store) const {

@@ -133,7 +133,7 @@ bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
 bool ApplyOrder::have_rows_passed_gap() const {
     return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
         const auto gap = is_database(lane.first) ? std::nullopt : registry_.gap(lane.first);
-        return gap && !gap->rows_wait;
+        return gap && gap->rows_came;
     });
 }
 

@@ -489,11 +489,12 @@ const std::map<StoreId, Registry::Gap>& Registry::State::read_gaps() const {
         std::map<StoreId, Gap> read;
         database.query(
             "SELECT epoch, session, number, since_us, passed, rows_wait, rows_epoch, "
-            "rows_session, rows_number, store FROM gap",
+            "rows_session, rows_number, rows_came, store FROM gap",
             {}, [&](const RowView& row) {
-                read[StoreId::parse(row.text(9)).value_or(StoreId{})] =
-                    Gap{position_at(row, 0), from_microseconds(row.integer(3)), row.integer(4) != 0,
-                        row.integer(5) != 0, position_at(row, 6)};
+                read[StoreId::parse(row.text(10)).value_or(StoreId{})] =
+                    Gap{position_at(row, 0), from_microseconds(row.integer(3)),
+                        row.integer(4) != 0, row.integer(5) != 0,
+                        position_at(row, 6), row.integer(9) != 0};
                 return true;
             });
         gaps = std::move(read);
@@ -518,7 +519,7 @@ void Registry::let_rows_wait_from(const StoreId& store, const Position& from) {
 }
 
 void Registry::let_rows_pass(const StoreId& store, const Position& at) {
-    state_->change_gap("UPDATE gap SET rows_wait = 0", store, at);
+    state_->change_gap("UPDATE gap SET rows_wait = 0, rows_came = 1", store, at);
 }
 
 void Registry::mend_gap(const StoreId& store, const Position& at) {

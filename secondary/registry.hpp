@@ -212,6 +212,8 @@ class Registry {
         /// Stores of items: something may be missing, so rows from `rows_from` on wait.
         bool rows_wait = true;
         Position rows_from;
+        /// Rows were let pass since it opened, also if it has grown since and they wait again.
+        bool rows_came = false;
         bool operator==(const Gap&) const = default;
     };
     /// A gap that is open already grows: the later position counts. Rows wait from the earlier one

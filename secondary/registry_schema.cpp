@@ -136,6 +136,10 @@ const std::vector<std::string>& registry_migrations() {
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX found_by_time ON found (last_us);
     CREATE INDEX found_by_times ON found (store, times);
+)",
+        R"(
+    -- Rows were let pass since it opened, also before it grew.
+    ALTER TABLE gap ADD COLUMN rows_came INTEGER NOT NULL DEFAULT 0;
 )"};
     return migrations;
 }

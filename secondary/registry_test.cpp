@@ -67,13 +67,14 @@ TEST(Registry, AnOldOneGetsWhatIsRecordedSince) {
     {
         // As a version before these made it.
         sqlite::Database database(file, sqlite::Database::Sync::Normal);
+        database.execute("ALTER TABLE gap DROP COLUMN rows_came");
         database.execute("DROP INDEX item_unproven");
         database.execute("ALTER TABLE item DROP COLUMN unproven_us");
         database.execute("DROP TABLE found");
         database.execute("ALTER TABLE item DROP COLUMN mode");
         database.execute("ALTER TABLE item DROP COLUMN mtime_s");
         database.execute("PRAGMA user_version = " +
-                         std::to_string(registry_migrations().size() - 3));
+                         std::to_string(registry_migrations().size() - 4));
     }
     Registry registry(file, clock);
     const auto total = registry.total(blobs);
@@ -261,7 +262,7 @@ TEST_F(RegistryTest, AGapHoldsEverythingUntilItIsMended) {
     EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), false, true, at(20)}));
     registry_.set_gap_passed(blobs, at(20));
     registry_.let_rows_pass(blobs, at(20));
-    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), true, false, at(20)}));
+    EXPECT_EQ(registry_.gap(blobs), (Registry::Gap{at(20), second(1), true, false, at(20), true}));
     registry_.mend_gap(blobs, at(20));
     EXPECT_FALSE(registry_.gap(blobs));
     EXPECT_FALSE(registry_.oldest_exception());
@@ -288,6 +289,7 @@ TEST_F(RegistryTest, RowsWaitFromTheOldestPlaceThatAGapSwallowed) {
     registry_.let_rows_pass(blobs, at(30));
     registry_.set_gap(blobs, at(40), second(3));
     EXPECT_EQ(registry_.gap(blobs)->rows_from, at(40)) << "what was before is here";
+    EXPECT_TRUE(registry_.gap(blobs)->rows_came) << "and may name what was removed since";
 }
 
 TEST_F(RegistryTest, RowsWaitFromAnEarlierGapThatIsFoundLater) {
