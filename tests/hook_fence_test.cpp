@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "adapters/git/hooks.hpp"
 #include "base/places.hpp"
@@ -184,9 +185,20 @@ TEST_F(HookFence, IsTriedInSoManyRepositoriesFromAllOverTheStore) {
     }));
 }
 
-TEST_F(HookFence, IsTriedInRepositoriesOfAnotherOwner) {
+/// Their hooks are that user's code, and must not run with the daemon's rights.
+TEST_F(HookFence, IsTriedInRepositoriesOfAnotherOwnerAsThatUser) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "only root may give files away";
+    }
+    std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
+    const auto chained = at("app.git") / "hooks/antipode-chained/reference-transaction";
+    const auto log = at("app.git") / "who";
+    std::filesystem::create_directories(chained.parent_path());
+    write_file(chained, "#!/bin/sh\nid -un >> " + log.string() + "\n");
+    std::filesystem::permissions(chained, std::filesystem::perms(0755));
     must_run({"chown", "-R", "postgres:", at("app.git").string()});
     EXPECT_EQ(close(), "");
+    EXPECT_EQ(read_file(log), "postgres\n") << "it hears that the change was taken back";
     must_run({"rm", "-r", (at("app.git") / "hooks").string()});
     EXPECT_THAT(check(), HasSubstr(at("app.git").string() + " can be changed"));
 }

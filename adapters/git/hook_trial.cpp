@@ -6,6 +6,8 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "adapters/git/discovery.hpp"
 #include "adapters/git/files.hpp"
@@ -54,15 +56,35 @@ std::vector<std::string> directories_in(const std::filesystem::path& root,
     return names;
 }
 
-Command trial_in(const Program& program, const std::filesystem::path& git_dir) {
+/// Hooks are the service's code, and run with the rights of whoever calls git: that must be the
+/// repository's owner, never a daemon with more. nullopt: this process cannot act as that user.
+std::optional<std::vector<std::string>> as_owner(const std::filesystem::path& git_dir) {
+    struct stat info {};
+    if (stat(git_dir.c_str(), &info) != 0) {
+        return std::nullopt;
+    }
+    if (info.st_uid == geteuid()) {
+        return std::vector<std::string>();
+    }
+    if (geteuid() != 0) {
+        return std::nullopt;
+    }
+    return std::vector<std::string>{"/usr/bin/setpriv",
+                                    "--reuid=" + std::to_string(info.st_uid),
+                                    "--regid=" + std::to_string(info.st_gid),
+                                    "--clear-groups",
+                                    "--no-new-privs",
+                                    "--"};
+}
+
+Command trial_in(const Program& program, const std::filesystem::path& git_dir,
+                 std::vector<std::string> as_owner) {
     const char* const path = std::getenv("PATH");
     Command command;
-    command.arguments = {program.executable(),
-                         "--git-dir=" + git_dir.string(),
-                         "-c",
-                         "safe.directory=*",
-                         "update-ref",
-                         "--stdin"};
+    command.arguments = std::move(as_owner);
+    command.arguments.insert(
+        command.arguments.end(),
+        {program.executable(), "--git-dir=" + git_dir.string(), "update-ref", "--stdin"});
     command.environment = {std::string("PATH=") + (path == nullptr ? "/usr/bin:/bin" : path),
                            "HOME=/nonexistent", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C",
                            "GIT_TERMINAL_PROMPT=0"};
@@ -70,10 +92,10 @@ Command trial_in(const Program& program, const std::filesystem::path& git_dir) {
     return command;
 }
 
-Outcome outcome_in(const Program& program, const std::filesystem::path& git_dir,
+Outcome outcome_of(const Command& command, const std::filesystem::path& git_dir,
                    const std::stop_token& late) {
     try {
-        return run(trial_in(program, git_dir), late);
+        return run(command, late);
     } catch (const Stopped&) {
         throw Error(Reaction::Retry,
                     "git takes long to change a ref in " + printable(git_dir.native()),
@@ -83,7 +105,16 @@ Outcome outcome_in(const Program& program, const std::filesystem::path& git_dir,
 
 void run_trial(const Program& program, const std::filesystem::path& root,
                const std::stop_token& late, HookTrial& trial) {
-    const Outcome outcome = outcome_in(program, root / trial.repository, late);
+    const std::filesystem::path git_dir = root / trial.repository;
+    const auto owner = as_owner(git_dir);
+    if (!owner) {
+        return;  // as it was looked at
+    }
+    const Outcome outcome = outcome_of(trial_in(program, git_dir, *owner), git_dir, late);
+    if (outcome.error.starts_with("setpriv: ")) {
+        throw Error(Reaction::Stop, "nobody can act as the owner of " +
+                                        printable(git_dir.native()) + ": " + outcome.error);
+    }
     const bool by_ours = outcome.error.find(words_of_ours) != std::string::npos;
     const bool by_a_hook = outcome.error.find(words_of_any_hook) != std::string::npos;
     trial.refused = !outcome.ok() && (by_ours || !by_a_hook);
