@@ -143,12 +143,7 @@ class Trials {
         {
             std::vector<std::jthread> others;
             for (int job = 1; job < options_.jobs; ++job) {
-                others.emplace_back([this] {
-                    if (!probe_.missing(Need::Networks)) {
-                        enter_own_network();  // the sites of all trials have the same addresses
-                    }
-                    run_some();
-                });
+                others.emplace_back([this] { run_beside(); });
             }
             run_some();
         }
@@ -166,6 +161,20 @@ class Trials {
                    : std::max(static_cast<size_t>(options.trials), options.only.size());
     }
     bool is_by_time() const { return options_.minutes > 0; }
+
+    /// In a network of its own: the sites of all trials have the same addresses. Without one the
+    /// others do its work.
+    void run_beside() {
+        try {
+            if (!probe_.missing(Need::Networks)) {
+                enter_own_network();
+            }
+        } catch (const std::exception& error) {
+            std::cerr << "no further job: " << error.what() << "\n";
+            return;
+        }
+        run_some();
+    }
 
     void run_some() {
         while (const auto trial = next()) {

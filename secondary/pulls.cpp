@@ -10,6 +10,7 @@ namespace {
 
 /// A store that failed tries the next one when this one has ended, or after this time.
 constexpr std::chrono::seconds one_at_a_time(5);
+constexpr std::chrono::minutes anew_time(1);
 /// Contents of a store whose names have gone and that may come under others, and their bytes.
 constexpr size_t most_kept = 1000;
 constexpr uint64_t most_kept_bytes = 4 * limits::gib;
@@ -272,7 +273,7 @@ std::optional<std::pair<Pulls::Key, v1::Content>> Pulls::begin_next() {
                 next = shared.stores.begin();
             }
             OfStore& of_store = next->second;
-            if (now < of_store.rest_until) {
+            if (now < of_store.rest_until && !shared.has_other_place_for_next(of_store, now)) {
                 continue;
             }
             if (const auto key = shared.take_queued(of_store)) {
@@ -349,7 +350,8 @@ void Pulls::try_again(const Key& key, const std::optional<Error>& problem) {
 }
 
 void Pulls::try_anew() {
-    shared_.with([](Shared& shared) {
+    shared_.with([this](Shared& shared) {
+        shared.anew_until = clock_.steady_now() + anew_time;
         for (auto& [key, entry] : shared.entries) {
             entry.is_old_try = entry.running;
             entry.problem.reset();
@@ -361,6 +363,13 @@ void Pulls::try_anew() {
         }
     });
     wake_.poke();
+}
+
+/// What cannot be had must not hold up what can.
+bool Pulls::Shared::has_other_place_for_next(const OfStore& of_store, SteadyTime now) const {
+    const auto next = std::find_if(of_store.queue.begin(), of_store.queue.end(),
+                                   [&](const Key& key) { return entries.contains(key); });
+    return now < anew_until && next != of_store.queue.end() && !entries.at(*next).problem;
 }
 
 bool Pulls::has_untried(StoreKind kind) const {

@@ -132,6 +132,7 @@ class Pulls {
         StoreId last_served;
         StoreId last_pulled_together;
         bool small_running = false;
+        SteadyTime anew_until{};    ///< since try_anew() each may be tried once without a rest
         bool others_first = false;  ///< what is held was saved just now: large content has its turn
         std::set<std::pair<Position, Key>> missing;
         uint64_t missing_bytes = 0;
@@ -139,6 +140,7 @@ class Pulls {
         uint64_t held_bytes() const;
         void let_go_of_held(OfStore& of_store);
         std::optional<Key> take_queued(OfStore& of_store);
+        bool has_other_place_for_next(const OfStore& of_store, SteadyTime now) const;
         void forget_applied(OfStore& of_store) const;
         /// Takes what has waited for apply for too long.
         std::optional<Key> take_waiting(SteadyTime now);

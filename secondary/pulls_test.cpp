@@ -145,6 +145,22 @@ TEST_F(PullsTest, TryAgainAtOnceWhenThereAreOtherPlaces) {
     EXPECT_FALSE(pulls.has_untried(StoreKind::Blobs));
 }
 
+/// What nobody has would make the store rest, until the promotion is over.
+TEST_F(PullsTest, TryEachOnceWithoutARestWhenThereAreOtherPlaces) {
+    put("a");
+    put("b");
+    primary.away = true;
+    pulls.want(store, {1, 1, 5}, at("a"));
+    pulls.want(store, {1, 1, 6}, at("b"));
+    EXPECT_THROW(step(), Error);
+    EXPECT_NO_THROW(step()) << "the store rests";
+    pulls.try_anew();
+    EXPECT_THROW(step(), Error);
+    EXPECT_THROW(step(), Error);
+    EXPECT_FALSE(pulls.has_untried(StoreKind::Blobs));
+    EXPECT_NO_THROW(step());
+}
+
 TEST_F(PullsTest, BringAContentOnceForAllThatWantIt) {
     put("a");
     pulls.want(store, {1, 1, 5}, at("a"));

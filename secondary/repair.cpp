@@ -170,7 +170,7 @@ void Repair::mend_once_rows_came(const StoreId& store, const Registry::Gap& gap,
                                  const Schedule& schedule) {
     const bool came = std::all_of(stores_.begin(), stores_.end(), [&](const StoreId& other) {
         return other.kind != StoreKind::Database ||
-               registry_.lane(other).finished >= schedule.rows_until;
+               (!registry_.gap(other) && registry_.lane(other).finished >= schedule.rows_until);
     });
     if (came) {
         spdlog::info("{}: equal to the primary's inventory; the gap is mended", store.to_string());

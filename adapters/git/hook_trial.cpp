@@ -1,5 +1,7 @@
 #include "adapters/git/hook_trial.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <random>
 #include <stop_token>
@@ -22,12 +24,13 @@ namespace {
 
 using std::chrono::steady_clock;
 
-/// Directly below refs/: no directory is made for its lock.
-constexpr std::string_view transaction =
-    "start\nverify refs/antipode-fence-check\nprepare\nabort\n";
 /// What antipode-git-hook begins with.
 constexpr const char* words_of_ours = "antipode: ";
-constexpr const char* words_of_any_hook = "aborted by hook";
+/// What git says of a hook that refused, up to 2.50 and since.
+constexpr std::array words_of_any_hook = {"aborted by hook",
+                                          "aborted by the reference-transaction hook"};
+/// Nobody can write there, whatever hooks say.
+constexpr std::array words_of_read_only = {"Read-only file system", "Permission denied"};
 constexpr const char* no_hook = "git calls no hook of Antipode's";
 /// For all of them; a hook that was there before ours may do anything.
 constexpr std::chrono::seconds longest_wait(5);
@@ -57,16 +60,17 @@ std::vector<std::string> directories_in(const std::filesystem::path& root,
 }
 
 /// Hooks are the service's code, and run with the rights of whoever calls git: that must be the
-/// repository's owner, never a daemon with more. nullopt: this process cannot act as that user.
+/// repository's owner, never a daemon with more, and never root. nullopt: this process cannot act
+/// as that user.
 std::optional<std::vector<std::string>> as_owner(const std::filesystem::path& git_dir) {
     struct stat info {};
     if (stat(git_dir.c_str(), &info) != 0) {
         return std::nullopt;
     }
-    if (info.st_uid == geteuid()) {
-        return std::vector<std::string>();
-    }
     if (geteuid() != 0) {
+        return info.st_uid == geteuid() ? std::optional(std::vector<std::string>()) : std::nullopt;
+    }
+    if (info.st_uid == 0) {
         return std::nullopt;
     }
     return std::vector<std::string>{"/usr/bin/setpriv",
@@ -77,17 +81,35 @@ std::optional<std::vector<std::string>> as_owner(const std::filesystem::path& gi
                                     "--"};
 }
 
+/// Directly below refs/, so that no directory is made for its lock; by a name that nobody has
+/// taken.
+std::string make_transaction() {
+    const std::string name = "refs/antipode-fence-check-" + std::to_string(std::random_device{}());
+    return "start\nverify " + name + "\nprepare\nabort\n";
+}
+
+bool says(const Outcome& outcome, const char* words) {
+    return outcome.error.find(words) != std::string::npos;
+}
+
+template <size_t Count>
+bool says_any(const Outcome& outcome, const std::array<const char*, Count>& all) {
+    return std::any_of(all.begin(), all.end(),
+                       [&](const char* words) { return says(outcome, words); });
+}
+
 Command trial_in(const Program& program, const std::filesystem::path& git_dir,
-                 std::vector<std::string> as_owner) {
+                 std::vector<std::string> as_owner, std::string_view transaction) {
     const char* const path = std::getenv("PATH");
     Command command;
     command.arguments = std::move(as_owner);
-    command.arguments.insert(
-        command.arguments.end(),
-        {program.executable(), "--git-dir=" + git_dir.string(), "update-ref", "--stdin"});
+    command.arguments.insert(command.arguments.end(), {program.executable(), "-C", git_dir.string(),
+                                                       "update-ref", "--stdin"});
     command.environment = {std::string("PATH=") + (path == nullptr ? "/usr/bin:/bin" : path),
                            "HOME=/nonexistent", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C",
-                           "GIT_TERMINAL_PROMPT=0"};
+                           "GIT_TERMINAL_PROMPT=0",
+                           // Found there, not named: then git makes sure that it is its user's own.
+                           "GIT_CEILING_DIRECTORIES=" + git_dir.parent_path().string()};
     command.input = transaction;
     return command;
 }
@@ -110,14 +132,16 @@ void run_trial(const Program& program, const std::filesystem::path& root,
     if (!owner) {
         return;  // as it was looked at
     }
-    const Outcome outcome = outcome_of(trial_in(program, git_dir, *owner), git_dir, late);
-    if (outcome.error.starts_with("setpriv: ")) {
-        throw Error(Reaction::Stop, "nobody can act as the owner of " +
-                                        printable(git_dir.native()) + ": " + outcome.error);
+    const std::string transaction = make_transaction();
+    const Outcome outcome =
+        outcome_of(trial_in(program, git_dir, *owner, transaction), git_dir, late);
+    const bool by_ours = says(outcome, words_of_ours);
+    const bool by_a_hook = says_any(outcome, words_of_any_hook);
+    const bool is_read_only = says_any(outcome, words_of_read_only);
+    if (!outcome.ok() && !by_ours && !by_a_hook && !is_read_only) {
+        return;  // it says nothing of the hook: a repository that is damaged, no setpriv
     }
-    const bool by_ours = outcome.error.find(words_of_ours) != std::string::npos;
-    const bool by_a_hook = outcome.error.find(words_of_any_hook) != std::string::npos;
-    trial.refused = !outcome.ok() && (by_ours || !by_a_hook);
+    trial.refused = !outcome.ok() && (by_ours || is_read_only);
     if (!trial.refused) {
         trial.why_not = by_a_hook         ? "another hook answers in the place of Antipode's"
                         : !trial.has_hook ? no_hook

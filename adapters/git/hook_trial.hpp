@@ -28,10 +28,9 @@ std::vector<std::string> some_repositories(const std::filesystem::path& root,
 /// Has git prepare a change of a ref in each, as a push does, without what the daemon's own calls
 /// of git are let through by: core.hooksPath is as the repository and the machine have it. The
 /// change is never made: it says only that a ref is not there, and is taken back once it has been
-/// prepared. What git refuses for another reason counts as refused: a file system that is
-/// read-only, a repository that is damaged. git runs as the repository's owner, as hooks do; where
-/// the daemon cannot act as that user it only looks. Throws Error: Stop when there is no git, Retry
-/// when one takes too long.
+/// prepared. A file system that is read-only counts as refused. git runs as the repository's owner,
+/// as hooks do; where the daemon cannot act as that user, or that is root, or git fails for another
+/// reason, it only looks. Throws Error: Stop when there is no git, Retry when one takes too long.
 std::vector<HookTrial> try_hooks(const std::filesystem::path& root);
 
 /// Without the try, for a store that is not fenced: refused where a hook of ours is called.

@@ -91,8 +91,9 @@ BlockSync::Blocks BlockSync::wait_for_blocks() const {
     const auto until = std::chrono::steady_clock::now() + longest_purge;
     Blocks blocks = look();
     while (blocks.empty()) {
-        if (newest_ == 0 || !std::filesystem::exists(blocks_.parent_path())) {
-            fail(blocks_, "looking for message blocks in");  // somewhere else, or not mounted
+        const bool were_there = newest_ != 0 && errno == ENOENT && inode_of(blocks_.parent_path());
+        if (!were_there) {
+            fail(blocks_, "looking for message blocks in");  // elsewhere, not mounted, not ours
         }
         if (std::chrono::steady_clock::now() >= until) {
             throw DamagedStream(Reaction::Retry,

@@ -106,7 +106,6 @@ BulkSource::Answer PullPlaces::get(const BulkRequest& request, Range range,
         return {};  // what is right of a damaged file: all of it is pulled
     }
     std::optional<Error> problem;
-    bool is_gone = false;
     for (const size_t number : in_order(*hash)) {
         if (is_silent(places_[number])) {
             problem = Error(Reaction::Retry, places_[number].name + " did not answer a moment ago");
@@ -124,7 +123,6 @@ BulkSource::Answer PullPlaces::get(const BulkRequest& request, Range range,
             if (const auto answer = get_from(number, request, range, begin, sink, stop)) {
                 return *answer;
             }
-            is_gone = is_gone || places_[number].is_primary;
         } catch (const Error& error) {
             note_failure(number);
             if (began) {
@@ -133,10 +131,10 @@ BulkSource::Answer PullPlaces::get(const BulkRequest& request, Range range,
             problem = error;
         }
     }
-    if (is_gone || !problem) {
-        return {};
+    if (problem) {
+        throw Error(*problem);  // who did not answer may have what the primary has no more
     }
-    throw Error(*problem);
+    return {};
 }
 
 std::optional<BulkSource::Answer> PullPlaces::get_from(size_t number, BulkRequest request,

@@ -153,7 +153,7 @@ int open_spool(const std::string& spool) {
 
 /// Ends git where the disk says that something was lost: what else it would say then is "ok". Other
 /// errors are of systems that know no such call.
-void make_durable(const char* path) {
+void make_durable(const char* path, pid_t git) {
     const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
         return;
@@ -163,17 +163,19 @@ void make_durable(const char* path) {
                 "antipode: the disk did not keep what was written: %s; whether the refs stay "
                 "moved is not known: mend the disk, look, and push again\n",
                 strerror(errno));
-        kill(getppid(), SIGTERM);
+        if (git > 1 && getppid() == git) {  // else it is gone, and so is whom it would tell
+            kill(git, SIGTERM);
+        }
     }
     close(directory);
 }
 
-void report(const std::string& hooks) {
+void report(const std::string& hooks, pid_t git) {
     char path[path_bytes];
     if (!find_repository(path)) {
         return;
     }
-    make_durable(path);
+    make_durable(path, git);
     const std::string spool = find_spool(hooks + "/antipode-hook");
     const int fd = spool.empty() ? -1 : open_spool(spool);
     if (fd >= 0) {
@@ -206,6 +208,7 @@ int call_chained(const std::string& hooks, const std::string& name, char** argum
 }  // namespace
 
 int main(int count, char** arguments) {
+    const pid_t git = getppid();
     const std::string self = count > 0 ? arguments[0] : "";
     const size_t slash = self.rfind('/');
     const std::string hooks = slash == std::string::npos ? "." : self.substr(0, slash);
@@ -217,7 +220,7 @@ int main(int count, char** arguments) {
     }
     const char* const phase = before_objects ? "prepared" : arguments[1];
     if (strcmp(phase, "committed") == 0) {
-        report(hooks);
+        report(hooks, git);
     } else if (strcmp(phase, "prepared") == 0 && is_fenced(hooks)) {
         return 1;
     }
