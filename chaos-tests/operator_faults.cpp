@@ -1,5 +1,6 @@
 // What operators get wrong: it is refused, the reason and the next step are told, and nothing is
 // changed.
+#include <sstream>
 #include <stdexcept>
 
 #include "chaos-tests/faults.hpp"
@@ -28,6 +29,18 @@ std::string text_of(const Words& command) {
     return text;
 }
 
+/// But for what comes by itself behind a change of the primary: who has applied something of it.
+std::string steps_of(const Site& site) {
+    std::istringstream lines(test::read_file(test::journal_of(site)));
+    std::string kept;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find("\"event\":\"seen\"") == std::string::npos) {
+            kept += line + "\n";
+        }
+    }
+    return kept;
+}
+
 /// What a command could have changed: roles and epochs, the journals, what is paused, the settings.
 std::string standing_of(Stage& stage) {
     std::string all;
@@ -38,8 +51,9 @@ std::string standing_of(Stage& stage) {
                        "[.stores[] | .state == \"paused\"]] | tostring")
                    .value_or("does not answer") +
                (std::filesystem::exists(test::Pair::opened(*site)) ? ", open" : ", closed") + "\n";
-        for (const auto& file : {site->directory / "antipode.toml", test::journal_of(*site),
-                                 site->directory / "state/limits.json"}) {
+        all += steps_of(*site);
+        for (const auto& file :
+             {site->directory / "antipode.toml", site->directory / "state/limits.json"}) {
             all += std::filesystem::exists(file) ? test::read_file(file) : "";
         }
     }

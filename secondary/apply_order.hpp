@@ -126,6 +126,9 @@ class ApplyOrder {
     /// Whatever was announced before the gap of a store of items is published, and all of that
     /// which came is here, but for removals.
     bool has_passed(const StoreId& store, const Position& gap) const;
+    /// Transactions of a database from before its gap are here, or in this site's stream, and can
+    /// be applied: where it stands now is not where it will stand at the gap.
+    bool brings_rows_before(const StoreId& database, const Position& gap) const;
     /// Rows were let pass behind a gap of items that is not mended yet.
     bool have_rows_passed_gap() const;
     /// Announcements of changes that are not here yet; nullopt: there is none.

@@ -130,6 +130,14 @@ bool ApplyOrder::has_passed(const StoreId& store, const Position& gap) const {
     return !has_changes_before(lane, lane.passed_by);
 }
 
+bool ApplyOrder::brings_rows_before(const StoreId& database, const Position& gap) const {
+    const Lane& lane = lanes_.at(database);
+    if (!lane.queue.empty()) {
+        return lane.queue.begin()->first < gap && !lacks_rows(lane);
+    }
+    return accepted_ < gap || lane.skipped_from || lane.read_again_from;
+}
+
 bool ApplyOrder::have_rows_passed_gap() const {
     return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
         const auto gap = is_database(lane.first) ? std::nullopt : registry_.gap(lane.first);

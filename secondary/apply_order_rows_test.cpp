@@ -232,6 +232,31 @@ TEST_F(ApplyOrderTest, RemovalsWaitWhileTransactionsMayBeMissing) {
     EXPECT_THAT(apply_items(), ElementsAre(removal));
 }
 
+/// Where a database stands tells what it lacks only once that is applied.
+TEST_F(ApplyOrderTest, RowsFromBeforeAGapAreStillToBeApplied) {
+    const auto brings = [&] { return order_->brings_rows_before(rows, registry_.gap(rows)->at); };
+    order_->recovery().applied(rows, Lsn{10});
+    const uint64_t announced = announce({"a"});
+    row();
+    registry_.set_gap(rows, at(number_ + 2), clock_.now());
+    EXPECT_TRUE(brings()) << "it waits for what it names";
+    const uint64_t put_at = put("a", announced, announced);
+    EXPECT_THAT(apply_items(), ElementsAre(put_at));
+    EXPECT_EQ(apply_rows().size(), 1U);
+    marker(number_ + 1);
+    EXPECT_FALSE(brings());
+}
+
+TEST_F(ApplyOrderTest, RowsThatLackOthersBeforeThemWaitInVain) {
+    order_->recovery().applied(rows, Lsn{10});
+    v1::Payload payload;
+    payload.mutable_transaction()->set_last(true);
+    payload.mutable_transaction()->set_after_lsn(20);
+    accept(rows, payload);
+    registry_.set_gap(rows, at(number_ + 2), clock_.now());
+    EXPECT_FALSE(order_->brings_rows_before(rows, registry_.gap(rows)->at));
+}
+
 TEST_F(ApplyOrderTest, AnAnnouncementWhoseEventWasLostInAGapDoesNotHoldForEver) {
     const uint64_t announced = announce({"lost"});
     const uint64_t waiting = row();

@@ -533,6 +533,12 @@ Lsn Receiver::applied_lsn(const StoreId& store) const {
     return database == databases_.end() ? Lsn{} : database->second.lsn;
 }
 
+bool Receiver::brings_rows_before_gap(const StoreId& store) const {
+    std::scoped_lock lock(mutex_);
+    const auto gap = registry_.gap(store);
+    return gap && order_.brings_rows_before(store, gap->at);
+}
+
 std::optional<TimePoint> Receiver::recovery_point() const {
     std::scoped_lock lock(mutex_);
     return copying_.empty() ? order_.recovery().value() : std::nullopt;

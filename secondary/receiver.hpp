@@ -104,6 +104,8 @@ class Receiver {
     Latencies::Total latencies(const StoreId& store) const;
     /// The commit up to which a database is applied here; 0: unknown.
     Lsn applied_lsn(const StoreId& store) const;
+    /// ApplyOrder::brings_rows_before() the gap that the database has.
+    bool brings_rows_before_gap(const StoreId& store) const;
     const protocol::EventLog& events() const { return events_; }
     /// Puts among them what is no event of the stream.
     void tell(const StoreId& store, const std::string& kind, const std::string& text) {

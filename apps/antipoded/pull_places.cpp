@@ -143,7 +143,7 @@ std::optional<BulkSource::Answer> PullPlaces::get_from(size_t number, BulkReques
                                                        const std::stop_token& stop) {
     const Place& place = places_[number];
     if (!place.is_primary) {
-        request.query[of_secondary] = "1";
+        request.query.emplace(of_secondary, "1");
     }
     const Answer answer = place.source->get(request, range, on_headers, sink, stop);
     if (!answer.found) {

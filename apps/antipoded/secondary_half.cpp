@@ -371,7 +371,8 @@ bool SecondaryHalf::is_copied(const StoreId& store) const {
 void SecondaryHalf::compare_what_is_lost(secondary::DatabaseApply& apply,
                                          const std::stop_token& stop) {
     const StoreId& store = apply.store();
-    if (!repair_.is_beyond_repair(store, receiver_.applied_lsn(store))) {
+    if (!repair_.is_beyond_repair(store, receiver_.applied_lsn(store)) ||
+        receiver_.brings_rows_before_gap(store)) {
         return;
     }
     spdlog::error(
