@@ -15,6 +15,7 @@
 #include "base/limits.hpp"
 #include "base/worker.hpp"
 #include "secondary/pulls.hpp"
+#include "tests/support/bytes_body.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -92,25 +93,10 @@ class Bytes final : public BulkHandler {
   public:
     explicit Bytes(std::string bytes) : bytes_(std::move(bytes)) {}
     std::unique_ptr<BulkBody> open(const BulkRequest&) override {
-        return std::make_unique<Body>(bytes_);
+        return std::make_unique<test::BytesBody>(bytes_);
     }
 
   private:
-    class Body final : public BulkBody {
-      public:
-        explicit Body(const std::string& bytes) : bytes_(bytes) {}
-        std::optional<uint64_t> size() const override { return bytes_.size(); }
-        void seek(uint64_t offset) override { place_ = offset; }
-        size_t read(std::span<char> buffer) override {
-            const size_t count = bytes_.copy(buffer.data(), buffer.size(), place_);
-            place_ += count;
-            return count;
-        }
-
-      private:
-        const std::string& bytes_;
-        size_t place_ = 0;
-    };
     const std::string bytes_;
 };
 

@@ -13,6 +13,7 @@
 #include "adapters/http/zstd_stream.hpp"
 #include "base/error.hpp"
 #include "base/handle.hpp"
+#include "tests/support/bytes_body.hpp"
 #include "tests/support/process.hpp"
 
 namespace antipode::http {
@@ -44,31 +45,11 @@ class Text final : public BulkHandler {
   public:
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override {
         posted = request.posted;
-        return std::make_unique<Body>(bytes, knows_size);
+        return std::make_unique<test::BytesBody>(bytes, knows_size);
     }
     std::string bytes;
     bool knows_size = true;
     std::string posted;  ///< with the last request
-
-  private:
-    class Body final : public BulkBody {
-      public:
-        Body(const std::string& bytes, bool knows_size) : bytes_(bytes), knows_size_(knows_size) {}
-        std::optional<uint64_t> size() const override {
-            return knows_size_ ? std::optional<uint64_t>(bytes_.size()) : std::nullopt;
-        }
-        void seek(uint64_t offset) override { place_ = offset; }
-        size_t read(std::span<char> buffer) override {
-            const size_t count = bytes_.copy(buffer.data(), buffer.size(), place_);
-            place_ += count;
-            return count;
-        }
-
-      private:
-        const std::string& bytes_;
-        const bool knows_size_;
-        size_t place_ = 0;
-    };
 };
 
 /// A server, and a client of it.

@@ -8,6 +8,7 @@
 #include "adapters/http/server.hpp"
 #include "base/error.hpp"
 #include "secondary/content.hpp"
+#include "tests/support/bytes_body.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -19,22 +20,6 @@ using namespace std::chrono_literals;
 const StoreId uploads{StoreKind::Blobs, "uploads"};
 const std::string large(300'000, 'l');
 const std::string other(300'000, 'o');
-
-class Bytes final : public BulkBody {
-  public:
-    explicit Bytes(std::string bytes) : bytes_(std::move(bytes)) {}
-    std::optional<uint64_t> size() const override { return bytes_.size(); }
-    void seek(uint64_t offset) override { place_ = offset; }
-    size_t read(std::span<char> buffer) override {
-        const size_t count = bytes_.copy(buffer.data(), buffer.size(), place_);
-        place_ += count;
-        return count;
-    }
-
-  private:
-    const std::string bytes_;
-    size_t place_ = 0;
-};
 
 /// A site that has one content, or none: 404. Or it fails.
 class Place {
@@ -58,7 +43,7 @@ class Place {
             if (fails) {
                 throw Error(Reaction::Retry, "the disk fails");
             }
-            return bytes ? std::make_unique<Bytes>(*bytes) : nullptr;
+            return bytes ? std::make_unique<test::BytesBody>(*bytes) : nullptr;
         }
         const std::optional<std::string> bytes;
         const bool fails;
