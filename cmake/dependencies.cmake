@@ -30,6 +30,11 @@ add_library(PgQuery::pg_query UNKNOWN IMPORTED)
 set_target_properties(PgQuery::pg_query PROPERTIES
   IMPORTED_LOCATION "${PG_QUERY_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${PG_QUERY_HEADERS}")
 
+# Neither has this one.
+find_library(JQ_LIBRARY jq REQUIRED)
+add_library(Jq::jq UNKNOWN IMPORTED)
+set_target_properties(Jq::jq PROPERTIES IMPORTED_LOCATION "${JQ_LIBRARY}")
+
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})

@@ -1,13 +1,17 @@
 #include "apps/antipoded/half.hpp"
 
+#include <utility>
+
 namespace antipode {
 
 Workers::~Workers() {
-    for (const auto& worker : workers_) {
+    // Not under the lock: a worker that ends may ask for it.
+    auto ending = workers_.with([](auto& workers) { return std::exchange(workers, {}); });
+    for (const auto& worker : ending) {
         worker->request_stop();
     }
-    while (!workers_.empty()) {
-        workers_.pop_back();
+    while (!ending.empty()) {
+        ending.pop_back();
     }
 }
 
@@ -21,15 +25,19 @@ void Workers::loop(const std::string& name, std::function<void(const std::stop_t
 }
 
 void Workers::add(const std::string& name, Worker::Body body) {
-    workers_.push_back(std::make_unique<Worker>(name, clock_, std::move(body)));
+    workers_.with([&](auto& workers) {
+        workers.push_back(std::make_unique<Worker>(name, clock_, std::move(body)));
+    });
 }
 
 std::vector<WorkerState> Workers::states() const {
-    std::vector<WorkerState> states;
-    for (const auto& worker : workers_) {
-        states.push_back(worker->state());
-    }
-    return states;
+    return workers_.with([](const auto& workers) {
+        std::vector<WorkerState> states;
+        for (const auto& worker : workers) {
+            states.push_back(worker->state());
+        }
+        return states;
+    });
 }
 
 }  // namespace antipode

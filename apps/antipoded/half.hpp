@@ -8,13 +8,15 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "base/item_query.hpp"
+#include "base/synchronized.hpp"
 #include "base/worker.hpp"
 #include "protocol/antipode.pb.h"
 #include "protocol/event_log.hpp"
 
 namespace antipode {
 
-/// The workers of one half, stopped together and joined in reverse order.
+/// The workers of one half, stopped together and joined in reverse order. Those that run may ask
+/// for all states while others are still added.
 class Workers {
   public:
     explicit Workers(const Clock& clock) : clock_(clock) {}
@@ -27,7 +29,7 @@ class Workers {
 
   private:
     const Clock& clock_;
-    std::vector<std::unique_ptr<Worker>> workers_;
+    Synchronized<std::vector<std::unique_ptr<Worker>>> workers_;
 };
 
 /// What a daemon does in its present role: primary or secondary. Made when the role is known,

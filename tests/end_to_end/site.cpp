@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/git_program.hpp"
+#include "tests/support/http_get.hpp"
+#include "tests/support/jq.hpp"
 
 namespace antipode::test {
 namespace {
@@ -123,17 +125,9 @@ Process Site::begin(const std::vector<std::string>& arguments) const {
 
 std::optional<std::string> Site::status(const std::string& filter) const {
     const InNetwork inside(network);
-    const CommandResult answer =
-        run({"curl", "-fsS", "-m", "3", "http://" + address() + "/v1/status"});
-    if (answer.status != 0) {
-        return std::nullopt;
-    }
-    CommandResult value = run({"jq", "-er", filter}, answer.output);
-    if (value.status != 0) {
-        return std::nullopt;
-    }
-    value.output.pop_back();
-    return value.output;
+    const auto answer = http_get("http://" + address() + "/v1/status", std::chrono::seconds(3));
+    const auto value = answer ? jq(filter, *answer) : std::nullopt;
+    return value == "null" || value == "false" ? std::nullopt : value;
 }
 
 std::string Site::rows() const {

@@ -8,6 +8,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "tests/support/jq.hpp"
+
 namespace antipode::test {
 namespace {
 
@@ -62,9 +64,7 @@ PostgresServer::Options prepared(const std::filesystem::path& site, const Pair::
 }  // namespace
 
 std::string value_of(const std::string& json, const std::string& filter) {
-    std::string value = run({"jq", "-r", filter}, json).output;
-    value.erase(value.find_last_not_of('\n') + 1);
-    return value;
+    return jq(filter, json).value_or("");
 }
 
 std::filesystem::path journal_of(const Site& site) {

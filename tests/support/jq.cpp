@@ -1,0 +1,84 @@
+#include "tests/support/jq.hpp"
+
+#include <map>
+#include <memory>
+#include <stdexcept>
+
+// Its header names C functions without saying that they are.
+extern "C" {
+#include <jq.h>
+}
+
+namespace antipode::test {
+namespace {
+
+/// Compiled filters are kept: compiling is nearly all that a run costs.
+constexpr size_t most_filters = 256;
+
+struct Teardown {
+    void operator()(jq_state* state) const { jq_teardown(&state); }
+};
+using State = std::unique_ptr<jq_state, Teardown>;
+
+void keep_message(void* text, jv message) {
+    const jv readable = jq_format_error(message);
+    *static_cast<std::string*>(text) += jv_string_value(readable);
+    jv_free(readable);
+}
+
+State compile(const std::string& filter) {
+    State state(jq_init());
+    std::string complaint;
+    jq_set_error_cb(state.get(), keep_message, &complaint);
+    const bool compiled = jq_compile(state.get(), filter.c_str()) != 0;
+    jq_set_error_cb(state.get(), nullptr, nullptr);
+    if (!compiled) {
+        throw std::invalid_argument("jq: " + filter + ": " + complaint);
+    }
+    return state;
+}
+
+jq_state* compiled(const std::string& filter) {
+    thread_local std::map<std::string, State> filters;
+    const auto found = filters.find(filter);
+    if (found != filters.end()) {
+        return found->second.get();
+    }
+    if (filters.size() >= most_filters) {
+        filters.clear();
+    }
+    return filters.emplace(filter, compile(filter)).first->second.get();
+}
+
+/// Consumes the value.
+std::string text_of(jv value) {
+    const jv text = jv_get_kind(value) == JV_KIND_STRING
+                        ? value
+                        : jv_dump_string(value, JV_PRINT_PRETTY | JV_PRINT_INDENT_FLAGS(2));
+    std::string result(jv_string_value(text),
+                       static_cast<size_t>(jv_string_length_bytes(jv_copy(text))));
+    jv_free(text);
+    return result;
+}
+
+}  // namespace
+
+std::optional<std::string> jq(const std::string& filter, const std::string& document) {
+    jq_state* const state = compiled(filter);
+    const jv parsed = jv_parse_sized(document.c_str(), static_cast<int>(document.size()));
+    if (jv_is_valid(parsed) == 0) {
+        jv_free(parsed);
+        return std::nullopt;
+    }
+    std::optional<std::string> printed;
+    jq_start(state, parsed, 0);
+    jv result = jq_next(state);
+    for (; jv_is_valid(result) != 0; result = jq_next(state)) {
+        printed = (printed ? *printed + "\n" : "") + text_of(result);
+    }
+    const bool failed = jv_invalid_has_msg(jv_copy(result)) != 0;
+    jv_free(result);
+    return failed ? std::nullopt : printed;
+}
+
+}  // namespace antipode::test
