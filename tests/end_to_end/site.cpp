@@ -5,8 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/http/client.hpp"
+#include "base/error.hpp"
 #include "tests/support/git_program.hpp"
-#include "tests/support/http_get.hpp"
 #include "tests/support/jq.hpp"
 
 namespace antipode::test {
@@ -125,9 +126,14 @@ Process Site::begin(const std::vector<std::string>& arguments) const {
 
 std::optional<std::string> Site::status(const std::string& filter) const {
     const InNetwork inside(network);
-    const auto answer = http_get("http://" + address() + "/v1/status", std::chrono::seconds(3));
-    const auto value = answer ? jq(filter, *answer) : std::nullopt;
-    return value == "null" || value == "false" ? std::nullopt : value;
+    try {
+        const std::string url = "http://" + address() + "/v1/status";
+        const http::HttpAnswer answer = http::http_get(url, std::chrono::seconds(3));
+        const auto value = answer.status == 200 ? jq(filter, answer.body) : std::nullopt;
+        return value == "null" || value == "false" ? std::nullopt : value;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
 }
 
 std::string Site::rows() const {
