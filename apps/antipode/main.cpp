@@ -70,8 +70,8 @@ class Program {
         output_.format = format_asked_for(count, arguments);
         try {
             app_.parse(count, arguments);
-        } catch (const CLI::CallForHelp& help) {
-            return app_.exit(help);
+        } catch (const CLI::Success& asked) {  // --help, --version
+            return app_.exit(asked);
         } catch (const CLI::ParseError& error) {
             const CLI::App* used = &app_;
             while (!used->get_subcommands().empty()) {
@@ -125,6 +125,8 @@ class Program {
     void add_commands() {
         app_.name("antipode");
         app_.require_subcommand(1);
+        app_.set_version_flag("--version", std::string("antipode ") + ANTIPODE_VERSION,
+                              "the same as antipode version");
         app_.add_option("--config", config_file_, "configuration file, also $ANTIPODE_CONFIG")
             ->capture_default_str();
         app_.add_option_function<std::string>(

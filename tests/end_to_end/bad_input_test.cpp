@@ -188,6 +188,12 @@ TEST(BadInput, AnUnknownLogLevelIsAMistakeInTheUsage) {
     EXPECT_EQ(run({ANTIPODED, "--help"}).status, 0);
 }
 
+TEST(BadInput, TheVersionIsToldEitherWay) {
+    const CommandResult version = run({ANTIPODE, "--version"});
+    EXPECT_EQ(version.status, 0);
+    EXPECT_EQ(version.output, run({ANTIPODE, "version"}).output);
+}
+
 std::string small_configuration(const std::string& state_dir, const std::string& database_url) {
     return "cluster = \"demo\"\nsite = \"london\"\nstate_dir = \"" + state_dir +
            "\"\n[[sites]]\nname = \"london\"\nnats = \"nats://127.0.0.1:1\"\n"
