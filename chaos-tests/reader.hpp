@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -53,7 +54,8 @@ class Reader {
     Violations open_twice() const;
     void note_age(int64_t point_us);
     void count(int Seen::*what);
-    std::set<std::string> excuses() const;
+    /// nullopt: it tells nothing, because its daemon is down or changes its role.
+    std::optional<std::set<std::string>> excuses() const;
     bool is_excused(const Violation& violation, const std::set<std::string>& excuses);
     void add(const Violations& more);
 
@@ -63,7 +65,7 @@ class Reader {
     mutable std::mutex mutex_;
     Violations found_;
     Seen seen_;
-    std::set<std::string> excuses_;  ///< before the look
+    std::set<std::string> excuses_;  ///< before the look, when the site told some last
     simulation::Chance chance_{1};   ///< which older rows it looks at
     std::jthread thread_;
 };

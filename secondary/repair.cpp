@@ -60,17 +60,17 @@ void Repair::look_again(const StoreId& store, const Registry::Gap& gap, Schedule
     if (asks) {
         schedule.ask_due = begun + Backoff::after(++schedule.tries, first_retry, slowest_retry);
     }
-    schedule.due = schedule.ask_due;
     const auto before = schedule.lasting;
     mend(store, gap, schedule, asks, stop);
     const bool comes = before && schedule.lasting && schedule.lasting->size() < before->size();
-    if (asks || comes) {
-        // What was asked for comes, most likely: it is looked for soon. But a look reads the whole
-        // inventory, which must not be most of what the primary does.
-        const SteadyTime ended = clock_.steady_now();
-        schedule.due = std::min(
-            schedule.due, ended + std::max<SteadyTime::duration>(first_retry, 4 * (ended - begun)));
-    }
+    schedule.idle = asks || comes ? 0 : schedule.idle + 1;
+    // What was asked for comes, most likely: it is looked for soon, and less and less often where
+    // nothing does. But a look reads the whole inventory, which must not be most of what the
+    // primary does.
+    const SteadyTime ended = clock_.steady_now();
+    const SteadyTime::duration pause =
+        Backoff::after(schedule.idle + 1, first_retry, slowest_retry);
+    schedule.due = std::min(schedule.ask_due, ended + std::max(pause, 4 * (ended - begun)));
 }
 
 bool Repair::is_beyond_repair(const StoreId& store, Lsn applied) const {

@@ -48,6 +48,7 @@ class Repair {
     };
     struct Schedule {
         unsigned tries = 0;
+        unsigned idle = 0;     ///< looks in a row that found no less than the one before
         SteadyTime due{};      ///< the next look
         SteadyTime ask_due{};  ///< not before, what differs is asked for once more
         /// What differed at the first look behind the gap before `looked_behind`, and did at each

@@ -33,6 +33,7 @@ class Inventory final : public BulkSource {
             sink(published_through.to_string() + "\n");
             return {true, {}, {}};
         }
+        ++looks;
         for (const auto& [item, content] : items) {
             sink(protocol::encode_inventory_item(item, digest(content)));
         }
@@ -40,6 +41,7 @@ class Inventory final : public BulkSource {
     }
     std::map<std::string, std::string> items;
     Position published_through = at(1);
+    int looks = 0;
 };
 
 class RepairTest : public testing::Test {
@@ -163,17 +165,30 @@ TEST_F(RepairTest, WhileWhatIsAskedForComesItIsLookedForSoonAndNotAskedForAgain)
     EXPECT_FALSE(registry_.gap(blobs));
 }
 
-TEST_F(RepairTest, WhereNothingComesItIsNotLookedForAllTheTime) {
+TEST_F(RepairTest, WhereNothingComesItIsLookedForLessAndLessOften) {
     primary_.items = {{"a", "1"}};
     open_gap(10);
     for (int times = 0; times < 6; ++times) {
         look();
     }
-    look(2s);
+    const int looks = primary_.looks;
+    for (int second = 0; second < 31; ++second) {
+        EXPECT_THAT(look(1s), IsEmpty());
+    }
+    EXPECT_EQ(primary_.looks, looks + 5) << "after 1, 2, 4, 8 and 16 seconds more";
+}
+
+/// A machine that is busy brings nothing for a while.
+TEST_F(RepairTest, WhatComesBehindAPauseIsFoundBeforeItIsAskedForAgain) {
+    primary_.items = {{"a", "1"}};
+    open_gap(10);
+    for (int times = 0; times < 6; ++times) {
+        look();
+    }
+    look(1s);
+    look(1s);
     apply("a", "1", 11);
-    look(2s);
-    EXPECT_TRUE(registry_.gap(blobs)) << "the look before found nothing new";
-    look();
+    look(1s);
     EXPECT_FALSE(registry_.gap(blobs));
 }
 

@@ -18,7 +18,10 @@ namespace {
 
 using secondary::FailureClass;
 using secondary::Result;
+using FileClock = std::filesystem::file_time_type::clock;
 using testing::HasSubstr;
+
+const FileClock::time_point process_began = FileClock::now();
 
 class RepositoriesCrash : public RepositoriesLane {
   protected:
@@ -156,12 +159,14 @@ TEST_F(RepositoriesCrash, LocksThatAKilledGitLeftBehindAreTakenAway) {
     commit("r.git", "main", "2");
     push("r.git", {"main", "main:another"});
     git({"-C", on_primary("r.git").string(), "symbolic-ref", "HEAD", "refs/heads/another"});
-    for (const char* ref : {"refs/heads/main.lock", "refs/heads/another.lock", "HEAD.lock"}) {
-        const auto lock = on_secondary("r.git") / ref;
-        write_file(lock, "");
-        std::filesystem::last_write_time(
-            lock, std::filesystem::last_write_time(lock) - std::chrono::hours(1));
-    }
+    const auto leave = [&](const char* ref, FileClock::time_point time) {
+        write_file(on_secondary("r.git") / ref, "");
+        std::filesystem::last_write_time(on_secondary("r.git") / ref, time);
+    };
+    // The daemon that was killed starts again within moments.
+    leave("refs/heads/main.lock", process_began - std::chrono::seconds(1));
+    leave("refs/heads/another.lock", process_began - std::chrono::seconds(1));
+    leave("HEAD.lock", process_began - std::chrono::hours(1));
     EXPECT_EQ(apply(*capture("r.git")).kind, Result::Kind::Applied);
     expect_equal("r.git");
 }

@@ -23,8 +23,10 @@ constexpr size_t packed_refs_bytes = limits::gib;
 constexpr std::string_view header = "# pack-refs with: sorted \n";
 
 using FileClock = std::filesystem::file_time_type::clock;
-/// git holds its locks for moments.
+/// git holds its locks for moments; that of all packed refs while it writes them. A ref's own is
+/// what a daemon that was killed leaves, most of the time, and nobody else moves refs in a mirror.
 constexpr std::chrono::seconds longest_lock(10);
+constexpr std::chrono::seconds longest_lock_of_ref(1);
 const FileClock::time_point process_began = FileClock::now();
 /// Housekeeping may pack the refs just now. As long as git itself waits for that lock:
 /// git-config(1), core.packedRefsTimeout.
@@ -162,7 +164,9 @@ bool remove_leftover(const std::string& lock, const std::filesystem::path& git_d
     std::error_code ignored;
     const auto since = std::filesystem::last_write_time(lock, ignored);
     const bool ours = lock.starts_with(git_dir.native() + "/") && lock.ends_with(".lock");
-    if (ignored || !ours || since >= process_began || FileClock::now() - since < longest_lock) {
+    const bool of_ref = lock.starts_with(git_dir.native() + "/refs/");
+    const auto longest = of_ref ? longest_lock_of_ref : longest_lock;
+    if (ignored || !ours || since >= process_began || FileClock::now() - since < longest) {
         return false;
     }
     return std::filesystem::remove(lock, ignored);
