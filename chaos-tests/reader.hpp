@@ -34,6 +34,8 @@ class Reader {
         int points = 0;  ///< recovery points that were compared
         /// Rows that named what was not there, while the site said that it compares its database.
         int while_comparing = 0;
+        /// Rows that named a file which the primary had removed before it came to read it.
+        int never_read = 0;
         /// How old the recovery point was at each look, by the primary's clock.
         std::vector<std::chrono::milliseconds> ages;
         Seen& operator+=(const Seen& more);
@@ -56,6 +58,7 @@ class Reader {
     void count(int Seen::*what);
     /// nullopt: it tells nothing, because its daemon is down or changes its role.
     std::optional<std::set<std::string>> excuses() const;
+    std::set<std::string> never_read() const;
     bool is_excused(const Violation& violation, const std::set<std::string>& excuses);
     void add(const Violations& more);
 

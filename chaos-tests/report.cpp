@@ -155,6 +155,7 @@ std::string json_of(const std::vector<Outcome>& outcomes, const Probe& probe) {
                           {"looks", outcome.seen.looks},
                           {"looks_failed", outcome.seen.failed},
                           {"while_comparing", outcome.seen.while_comparing},
+                          {"never_read", outcome.seen.never_read},
                           {"lost", outcome.lost},
                           {"stopped_ms", milliseconds_of(outcome.stopped)},
                           {"opened_ms", milliseconds_of(outcome.opened)},

@@ -186,6 +186,11 @@ std::string text_of(const Tally& tally) {
              << " times a row named what was not there while its database was compared "
              << "(TRACK_RECORD.md)\n";
     }
+    if (tally.seen.never_read > 0) {
+        text << "known: " << tally.seen.never_read
+             << " times a row named what was removed before the primary had read it "
+             << "(docs/GUARANTEES.md)\n";
+    }
     // Of a few that were named it is no news.
     if (!tally.not_tried.empty() && tally.recoveries.size() > all_faults().size() / 2) {
         text << "not tried: " << tally.not_tried << "\n";

@@ -25,6 +25,11 @@ std::string text_of(const v1::Payload& payload) {
     if (payload.has_ref_update()) {
         return counted(static_cast<uint64_t>(payload.ref_update().refs_size()), "ref", "refs");
     }
+    if (payload.has_unchanged()) {
+        return payload.unchanged().removal_follows()
+                   ? "it was removed before the primary had read it"
+                   : "";
+    }
     if (payload.has_blob_put()) {
         return std::to_string(payload.blob_put().content().size()) + " bytes";
     }

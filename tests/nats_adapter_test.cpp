@@ -1,3 +1,6 @@
+#include <csignal>
+#include <cstdio>
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -110,6 +113,42 @@ TEST_F(NatsAdapter, KeepsWhatWasAcknowledgedWhenTheServerIsKilled) {
 }
 
 /// What is acknowledged then is nowhere: the server goes on with files that have no name any more.
+/// Whether a server that stands still has something to read.
+bool has_unread(int port) {
+    std::ifstream table("/proc/net/tcp");
+    std::string line;
+    std::getline(table, line);
+    while (std::getline(table, line)) {
+        unsigned local = 0;
+        unsigned state = 0;
+        unsigned unread = 0;
+        const int count =
+            std::sscanf(line.c_str(), " %*d: %*x:%x %*x:%*x %x %*x:%x", &local, &state, &unread);
+        if (count == 3 && local == static_cast<unsigned>(port) && state == 1 && unread > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+TEST_F(NatsAdapter, WhoWaitsForAServerThatDiesIsToldAtOnce) {
+    JetStream stream(options());
+    stream.append(0, batch(0, 1));
+    server.process().signal(SIGSTOP);
+    std::string reason;
+    std::jthread appending([&] {
+        try {
+            stream.append(1, batch(1, 1));
+        } catch (const Error& error) {
+            reason = error.what();
+        }
+    });
+    EXPECT_TRUE(test::eventually([&] { return has_unread(server.port()); }));
+    server.kill();
+    appending.join();
+    EXPECT_NE(reason.find("Connection Closed"), std::string::npos) << reason;
+}
+
 TEST_F(NatsAdapter, BlocksThatAreTakenAwayMakeADamagedStream) {
     JetStream stream(options(server.store_directory()));
     EXPECT_EQ(stream.append(0, batch(0, 10)), 10U);

@@ -13,6 +13,8 @@ namespace antipode::nats {
 namespace {
 
 constexpr auto append_timeout = std::chrono::seconds(10);
+/// So soon a connection that closed meanwhile is noticed.
+constexpr auto closed_interval = std::chrono::milliseconds(100);
 constexpr const char* expected_last_header = "Nats-Expected-Last-Sequence";
 
 /// How often a reader to whom nothing comes looks whether the server still knows it.
@@ -52,6 +54,23 @@ void on_acknowledged(jsCtx*, natsMsg* message, jsPubAck* ack, jsPubAckErr* error
         acks.changed.notify_one();
     }
     natsMsg_Destroy(message);
+}
+
+/// Why there are not all of them; empty: there are.
+std::string await(Acknowledgements& acks, std::unique_lock<std::mutex>& lock,
+                  natsConnection* connection) {
+    const auto end = std::chrono::steady_clock::now() + append_timeout;
+    const auto decided = [&] { return acks.acknowledged == acks.expected || !acks.error.empty(); };
+    while (!acks.changed.wait_for(lock, closed_interval, decided)) {
+        // A server that died answers no more, and the library says nothing of what it owed.
+        if (natsConnection_IsClosed(connection)) {
+            return natsStatus_GetText(NATS_CONNECTION_CLOSED);
+        }
+        if (std::chrono::steady_clock::now() >= end) {
+            return "no acknowledgement in time";
+        }
+    }
+    return acks.error;
 }
 
 Message outgoing(const OutgoingMessage& message, uint64_t expected_last) {
@@ -349,12 +368,8 @@ uint64_t JetStream::append(uint64_t expected_last, std::span<const OutgoingMessa
             check(status, state_->what("publishing to"));
         }
         std::unique_lock lock(acks.mutex);
-        const bool done = acks.changed.wait_for(lock, append_timeout, [&] {
-            return acks.acknowledged == acks.expected || !acks.error.empty();
-        });
-        if (!acks.error.empty() || !done) {
-            const std::string reason =
-                acks.error.empty() ? "no acknowledgement in time" : acks.error;
+        if (const std::string reason = await(acks, lock, session.connection.get());
+            !reason.empty()) {
             lock.unlock();
             state_->must_know_its_end(session, expected_last, reason);
             throw Error(Reaction::Retry, state_->what("publishing to") + ": " + reason,

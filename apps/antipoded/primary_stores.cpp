@@ -11,6 +11,7 @@
 #include "adapters/postgres/source_export.hpp"
 #include "adapters/s3/notifications.hpp"
 #include "apps/antipoded/store_bucket.hpp"
+#include "base/files.hpp"
 #include "base/places.hpp"
 #include "base/worker.hpp"
 #include "primary/blobs/bulk.hpp"
@@ -35,6 +36,16 @@ constexpr std::chrono::milliseconds hook_time(25);
 
 primary::PathFilter filter_of(const Config::Blobs& store) {
     return {store.exclude, store.include};
+}
+
+/// What this site was pulling when it was a secondary nobody wants any more: what had come whole is
+/// applied, or named in the loss report.
+void drop_incoming(const std::filesystem::path& root) {
+    std::error_code ignored;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(root / private_directory / "incoming", ignored)) {
+        std::filesystem::remove(entry.path(), ignored);
+    }
 }
 
 class PostgresPrimary final : public PrimaryDatabase {
@@ -90,6 +101,7 @@ class GitPrimary final : public PrimaryItems {
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::PackService>(repositories_)) {
         repositories_.clean_leftovers();
+        drop_incoming(store.root);
         spool_watch_.cover("");
     }
 
@@ -138,7 +150,9 @@ class FilesPrimary final : public PrimaryItems {
           capture_({StoreKind::Blobs, store.name}, tree_, watch_, *inventory, clock,
                    filter_of(store), store.all_directories()),
           bulk_(capture_.store(), *inventory,
-                std::make_shared<primary::BlobBulk>(tree_, filter_of(store))) {}
+                std::make_shared<primary::BlobBulk>(tree_, filter_of(store))) {
+        drop_incoming(store.root);
+    }
 
     primary::ItemCapture& capture() override { return capture_; }
     BulkHandler& bulk() override { return bulk_; }

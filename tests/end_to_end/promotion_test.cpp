@@ -69,6 +69,8 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     EXPECT_THAT(unsure.error, HasSubstr("--fenced-by"));
     EXPECT_EQ(pair.sydney.status(".failover.state"), "following");
 
+    const auto incoming = pair.sydney.files_root / ".antipode/incoming";
+    write_file(incoming / (std::string(64, 'a') + ".part"), "what came of a file");
     const auto begun = std::chrono::steady_clock::now();
     const CommandResult done = promote({"--fenced-by", "power is off, seen by hand"});
     ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
@@ -85,6 +87,7 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     EXPECT_GT(unknown_since, 0);
     EXPECT_LE(unknown_since, before_lost) << "it says that it has what it never got";
     EXPECT_EQ(pair.open_site(), &pair.sydney);
+    EXPECT_TRUE(std::filesystem::is_empty(incoming));
     EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe));
     EXPECT_GT(std::stoi(pair.sydney.sql("SELECT nextval('journal_id_seq')")), given_out)
         << "a number is given out again that london gave out";

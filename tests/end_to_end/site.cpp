@@ -124,16 +124,21 @@ Process Site::begin(const std::vector<std::string>& arguments) const {
     return {command_of(arguments), {}};
 }
 
-std::optional<std::string> Site::status(const std::string& filter) const {
+std::optional<std::string> Site::get(const std::string& target) const {
     const InNetwork inside(network);
     try {
-        const std::string url = "http://" + address() + "/v1/status";
-        const http::HttpAnswer answer = http::http_get(url, std::chrono::seconds(3));
-        const auto value = answer.status == 200 ? jq(filter, answer.body) : std::nullopt;
-        return value == "null" || value == "false" ? std::nullopt : value;
+        http::HttpAnswer answer =
+            http::http_get("http://" + address() + target, std::chrono::seconds(3));
+        return answer.status == 200 ? std::optional(std::move(answer.body)) : std::nullopt;
     } catch (const Error&) {
         return std::nullopt;
     }
+}
+
+std::optional<std::string> Site::status(const std::string& filter) const {
+    const auto answer = get("/v1/status");
+    const auto value = answer ? jq(filter, *answer) : std::nullopt;
+    return value == "null" || value == "false" ? std::nullopt : value;
 }
 
 std::string Site::rows() const {

@@ -37,6 +37,8 @@ class Site {
     CommandResult antipode(const std::vector<std::string>& arguments) const;
     /// The same, and does not wait for it.
     Process begin(const std::vector<std::string>& arguments) const;
+    /// What the daemon answers; nullopt: nothing, or an error.
+    std::optional<std::string> get(const std::string& target) const;
     /// A jq expression on /v1/status; nullopt when the daemon does not answer or the value is null.
     std::optional<std::string> status(const std::string& filter) const;
 
