@@ -14,6 +14,7 @@ namespace antipode::test {
 namespace {
 
 constexpr std::chrono::seconds start_timeout(30);
+constexpr std::chrono::milliseconds role_timeout(500);
 
 const std::string schema =
     "CREATE TABLE uploads (id int PRIMARY KEY, oid text NOT NULL, path text NOT NULL, note text);"
@@ -106,6 +107,8 @@ void Site::start(const std::vector<std::string>& tracer) {
         throw std::runtime_error("antipoded of " + name +
                                  " does not answer: " + read_file(directory / "antipoded.log"));
     }
+    // What it does it says a moment later, where it knows its role.
+    eventually([&] { return status("select(.stores != []) | .site").has_value(); }, role_timeout);
 }
 
 std::vector<std::string> Site::command_of(const std::vector<std::string>& arguments) const {
@@ -137,8 +140,7 @@ std::optional<std::string> Site::get(const std::string& target) const {
 
 std::optional<std::string> Site::status(const std::string& filter) const {
     const auto answer = get("/v1/status");
-    const auto value = answer ? jq(filter, *answer) : std::nullopt;
-    return value == "null" || value == "false" ? std::nullopt : value;
+    return answer ? jq_if_true(filter, *answer) : std::nullopt;
 }
 
 std::string Site::rows() const {

@@ -61,24 +61,41 @@ std::string text_of(jv value) {
     return result;
 }
 
-}  // namespace
+struct Printed {
+    std::string text;
+    bool last_is_true = false;
+};
 
-std::optional<std::string> jq(const std::string& filter, const std::string& document) {
+std::optional<Printed> run_filter(const std::string& filter, const std::string& document) {
     jq_state* const state = compiled(filter);
     const jv parsed = jv_parse_sized(document.c_str(), static_cast<int>(document.size()));
     if (jv_is_valid(parsed) == 0) {
         jv_free(parsed);
         return std::nullopt;
     }
-    std::optional<std::string> printed;
+    std::optional<Printed> printed;
     jq_start(state, parsed, 0);
     jv result = jq_next(state);
     for (; jv_is_valid(result) != 0; result = jq_next(state)) {
-        printed = (printed ? *printed + "\n" : "") + text_of(result);
+        const jv_kind kind = jv_get_kind(result);
+        printed = {(printed ? printed->text + "\n" : "") + text_of(result),
+                   kind != JV_KIND_NULL && kind != JV_KIND_FALSE};
     }
     const bool failed = jv_invalid_has_msg(jv_copy(result)) != 0;
     jv_free(result);
     return failed ? std::nullopt : printed;
+}
+
+}  // namespace
+
+std::optional<std::string> jq(const std::string& filter, const std::string& document) {
+    const auto printed = run_filter(filter, document);
+    return printed ? std::optional(printed->text) : std::nullopt;
+}
+
+std::optional<std::string> jq_if_true(const std::string& filter, const std::string& document) {
+    const auto printed = run_filter(filter, document);
+    return printed && printed->last_is_true ? std::optional(printed->text) : std::nullopt;
 }
 
 }  // namespace antipode::test

@@ -10,5 +10,7 @@ namespace antipode::test {
 /// Thread-safe. It is jq's library: the program takes 20 ms of a core only to begin, and tests ask
 /// for conditions again and again.
 std::optional<std::string> jq(const std::string& filter, const std::string& document);
+/// As `jq -er`: nullopt, too, where the last value is null or false.
+std::optional<std::string> jq_if_true(const std::string& filter, const std::string& document);
 
 }  // namespace antipode::test

@@ -32,6 +32,18 @@ TEST(JqTest, SaysNothingWhereTheProgramPrintsNothingOrFails) {
     EXPECT_THROW(jq(".[", "{}"), std::invalid_argument);
 }
 
+TEST(JqTest, FalseAndNullAreNothingWhereTheTruthIsAskedFor) {
+    const std::string document = R"({"a": [1, null], "flag": false, "on": true})";
+    for (const std::string filter :
+         {".a", ".a[]", ".a | reverse | .[]", ".flag", ".on", ".flag | tostring", "empty"}) {
+        const CommandResult program = run({"jq", "-er", filter}, document);
+        EXPECT_EQ(jq_if_true(filter, document).has_value(), program.status == 0) << filter;
+        if (program.status == 0) {
+            EXPECT_EQ(*jq_if_true(filter, document) + "\n", program.output) << filter;
+        }
+    }
+}
+
 TEST(JqTest, ThreadsAreIndependent) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {
