@@ -66,35 +66,53 @@ struct Printed {
     bool last_is_true = false;
 };
 
-std::optional<Printed> run_filter(const std::string& filter, const std::string& document) {
+struct ParserEnd {
+    void operator()(jv_parser* parser) const { jv_parser_free(parser); }
+};
+using Parser = std::unique_ptr<jv_parser, ParserEnd>;
+
+/// What "input" and "inputs" ask for.
+jv next_document(jq_state*, void* parser) {
+    return jv_parser_next(static_cast<jv_parser*>(parser));
+}
+
+/// Whether the end was reached without an error. Consumes the value.
+bool is_end(jv value) {
+    return jv_invalid_has_msg(value) == 0;
+}
+
+/// nullopt: nothing was printed, or something failed.
+std::optional<Printed> run_filter(const std::string& filter, const std::string& text) {
     jq_state* const state = compiled(filter);
-    const jv parsed = jv_parse_sized(document.c_str(), static_cast<int>(document.size()));
-    if (jv_is_valid(parsed) == 0) {
-        jv_free(parsed);
-        return std::nullopt;
-    }
+    const Parser parser(jv_parser_new(0));
+    jv_parser_set_buf(parser.get(), text.c_str(), static_cast<int>(text.size()), 0);
+    jq_set_input_cb(state, next_document, parser.get());
     std::optional<Printed> printed;
-    jq_start(state, parsed, 0);
-    jv result = jq_next(state);
-    for (; jv_is_valid(result) != 0; result = jq_next(state)) {
-        const jv_kind kind = jv_get_kind(result);
-        printed = {(printed ? printed->text + "\n" : "") + text_of(result),
-                   kind != JV_KIND_NULL && kind != JV_KIND_FALSE};
+    jv document = jv_parser_next(parser.get());
+    for (; jv_is_valid(document) != 0; document = jv_parser_next(parser.get())) {
+        jq_start(state, document, 0);
+        jv result = jq_next(state);
+        for (; jv_is_valid(result) != 0; result = jq_next(state)) {
+            const jv_kind kind = jv_get_kind(result);
+            printed = {(printed ? printed->text + "\n" : "") + text_of(result),
+                       kind != JV_KIND_NULL && kind != JV_KIND_FALSE};
+        }
+        if (!is_end(result)) {
+            return std::nullopt;
+        }
     }
-    const bool failed = jv_invalid_has_msg(jv_copy(result)) != 0;
-    jv_free(result);
-    return failed ? std::nullopt : printed;
+    return is_end(document) ? printed : std::nullopt;
 }
 
 }  // namespace
 
-std::optional<std::string> jq(const std::string& filter, const std::string& document) {
-    const auto printed = run_filter(filter, document);
+std::optional<std::string> jq(const std::string& filter, const std::string& documents) {
+    const auto printed = run_filter(filter, documents);
     return printed ? std::optional(printed->text) : std::nullopt;
 }
 
-std::optional<std::string> jq_if_true(const std::string& filter, const std::string& document) {
-    const auto printed = run_filter(filter, document);
+std::optional<std::string> jq_if_true(const std::string& filter, const std::string& documents) {
+    const auto printed = run_filter(filter, documents);
     return printed && printed->last_is_true ? std::optional(printed->text) : std::nullopt;
 }
 

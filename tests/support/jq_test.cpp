@@ -22,6 +22,19 @@ TEST(JqTest, SaysWhatTheProgramPrints) {
     }
 }
 
+TEST(JqTest, TakesSeveralDocuments) {
+    const std::string documents = "{\"a\": 1}\n{\"a\": 2}\n{\"a\": 3}\n";
+    for (const std::string filter : {".a", "[., inputs] | last | .a", "[.a, input.a]"}) {
+        const CommandResult program = run({"jq", "-r", filter}, documents);
+        const auto printed = jq(filter, documents);
+        EXPECT_EQ(printed.has_value(), program.status == 0) << filter;
+        if (program.status == 0) {
+            EXPECT_EQ(*printed + "\n", program.output) << filter;
+        }
+    }
+    EXPECT_EQ(jq(".a", documents + "{"), std::nullopt);
+}
+
 TEST(JqTest, SaysNothingWhereTheProgramPrintsNothingOrFails) {
     EXPECT_EQ(jq("empty", "{}"), std::nullopt);
     EXPECT_EQ(jq(".[]", "[]"), std::nullopt);
