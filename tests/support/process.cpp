@@ -30,7 +30,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds shortest_pause(5);
+constexpr std::chrono::milliseconds shortest_pause(20);
 constexpr std::chrono::milliseconds longest_pause(100);
 
 /// Between vfork and exec: the child is in the memory of its parent, one thread of which waits, so
