@@ -112,7 +112,6 @@ TEST_F(NatsAdapter, KeepsWhatWasAcknowledgedWhenTheServerIsKilled) {
     EXPECT_EQ(read_all(stream, 201).size(), 201U);
 }
 
-/// What is acknowledged then is nowhere: the server goes on with files that have no name any more.
 /// Whether a server that stands still has something to read.
 bool has_unread(int port) {
     std::ifstream table("/proc/net/tcp");
@@ -149,6 +148,7 @@ TEST_F(NatsAdapter, WhoWaitsForAServerThatDiesIsToldAtOnce) {
     EXPECT_NE(reason.find("Connection Closed"), std::string::npos) << reason;
 }
 
+/// What is acknowledged then is nowhere: the server goes on with files that have no name any more.
 TEST_F(NatsAdapter, BlocksThatAreTakenAwayMakeADamagedStream) {
     JetStream stream(options(server.store_directory()));
     EXPECT_EQ(stream.append(0, batch(0, 10)), 10U);

@@ -1,5 +1,7 @@
 #include "apps/antipoded/primary_stores.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include "adapters/files/inotify_watch.hpp"
 #include "adapters/files/posix_tree.hpp"
 #include "adapters/git/change_spool.hpp"
@@ -11,6 +13,7 @@
 #include "adapters/postgres/source_export.hpp"
 #include "adapters/s3/notifications.hpp"
 #include "apps/antipoded/store_bucket.hpp"
+#include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/places.hpp"
 #include "base/worker.hpp"
@@ -39,12 +42,17 @@ primary::PathFilter filter_of(const Config::Blobs& store) {
 }
 
 /// What this site was pulling when it was a secondary nobody wants any more: what had come whole is
-/// applied, or named in the loss report.
-void drop_incoming(const std::filesystem::path& root) {
-    std::error_code ignored;
-    for (const auto& entry :
-         std::filesystem::directory_iterator(root / private_directory / "incoming", ignored)) {
-        std::filesystem::remove(entry.path(), ignored);
+/// applied, or named in the loss report. Through the tree, which follows no links: whoever writes
+/// below the root must not choose what is deleted. A failure keeps nobody from serving.
+void drop_incoming(FileTree& tree) {
+    const std::string directory = std::string(private_directory) + "/incoming";
+    try {
+        for (const FileTree::Entry& entry :
+             tree.list(directory).value_or(std::vector<FileTree::Entry>())) {
+            tree.remove(directory + "/" + entry.name);
+        }
+    } catch (const Error& error) {
+        spdlog::warn("what was being pulled before stays in {}: {}", directory, error.what());
     }
 }
 
@@ -101,7 +109,7 @@ class GitPrimary final : public PrimaryItems {
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::PackService>(repositories_)) {
         repositories_.clean_leftovers();
-        drop_incoming(store.root);
+        drop_incoming(tree_);
         spool_watch_.cover("");
     }
 
@@ -151,7 +159,7 @@ class FilesPrimary final : public PrimaryItems {
                    filter_of(store), store.all_directories()),
           bulk_(capture_.store(), *inventory,
                 std::make_shared<primary::BlobBulk>(tree_, filter_of(store))) {
-        drop_incoming(store.root);
+        drop_incoming(tree_);
     }
 
     primary::ItemCapture& capture() override { return capture_; }

@@ -71,6 +71,12 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
 
     const auto incoming = pair.sydney.files_root / ".antipode/incoming";
     write_file(incoming / (std::string(64, 'a') + ".part"), "what came of a file");
+    // Whoever writes below a root does not choose what the daemon deletes.
+    const auto elsewhere = pair.temporary / "elsewhere";
+    write_file(elsewhere / "somebody's", "not Antipode's");
+    const auto linked = pair.sydney.git_root / ".antipode/incoming";
+    std::filesystem::remove_all(linked);
+    std::filesystem::create_directory_symlink(elsewhere, linked);
     const auto begun = std::chrono::steady_clock::now();
     const CommandResult done = promote({"--fenced-by", "power is off, seen by hand"});
     ASSERT_EQ(done.status, 0) << done.error << done.output << pair.describe();
@@ -88,6 +94,8 @@ TEST(Promotion, WithoutThePrimaryIsToldWhatIsLostAndFencesItWhenItReturns) {
     EXPECT_LE(unknown_since, before_lost) << "it says that it has what it never got";
     EXPECT_EQ(pair.open_site(), &pair.sydney);
     EXPECT_TRUE(std::filesystem::is_empty(incoming));
+    EXPECT_EQ(read_file(elsewhere / "somebody's"), "not Antipode's");
+    std::filesystem::remove(linked);
     EXPECT_EQ(pair.sydney.sql("SELECT count(*) FROM uploads"), std::to_string(safe));
     EXPECT_GT(std::stoi(pair.sydney.sql("SELECT nextval('journal_id_seq')")), given_out)
         << "a number is given out again that london gave out";
