@@ -23,6 +23,11 @@ using testing::HasSubstr;
 
 const FileClock::time_point process_began = FileClock::now();
 
+std::string with_one_bit_changed(std::string bytes) {
+    bytes[bytes.size() / 2] ^= 1;
+    return bytes;
+}
+
 class RepositoriesCrash : public RepositoriesLane {
   protected:
     /// Applies in a process of its own that is killed after `microseconds`. True: it was done.
@@ -197,10 +202,9 @@ TEST_F(RepositoriesCrash, HostilePacksAreRefused) {
     push("r.git", {"main"});
     const auto good = capture("r.git");
     const std::string bytes = good->payload.ref_update().pack().inline_();
-    for (const std::string& bad :
-         {bytes.substr(0, bytes.size() / 2), std::string("PACK"),
-          std::string("PACK\0\0\0\2\xff\xff\xff\xff", 12), std::string("not a pack at all"),
-          std::string(bytes).replace(bytes.size() / 2, 1, "#")}) {
+    for (const std::string& bad : {bytes.substr(0, bytes.size() / 2), std::string("PACK"),
+                                   std::string("PACK\0\0\0\2\xff\xff\xff\xff", 12),
+                                   std::string("not a pack at all"), with_one_bit_changed(bytes)}) {
         protocol::Event event = *good;
         auto& pack = *event.payload.mutable_ref_update()->mutable_pack();
         pack.set_inline_(bad);
