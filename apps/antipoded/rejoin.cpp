@@ -13,6 +13,7 @@
 #include "apps/antipoded/cut.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/loss_reports.hpp"
+#include "apps/antipoded/stand.hpp"
 #include "base/error.hpp"
 #include "base/words.hpp"
 #include "base/worker.hpp"
@@ -455,6 +456,7 @@ void Rejoin::rewind() {
                     "keep a copy of what you need and empty this site "
                     "(docs/runbooks/old-primary.md)");
     }
+    sync_roots(config_);
     {
         secondary::Registry registry(config_.state_dir / "registry.db", clock_);
         failover::seed_registry(*here(), item_stores(config_), record_.starts(), registry);

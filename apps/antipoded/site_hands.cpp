@@ -177,6 +177,7 @@ bool SiteHands::is_unchanged(const failover::Cuts& cuts) {
 }
 
 void SiteHands::follow(const v1::EpochRecord& record) {
+    sync_roots(config_);
     {
         const primary::Inventory inventory(config_.state_dir / "inventory.db");
         secondary::Registry registry(config_.state_dir / "registry.db", clock_);

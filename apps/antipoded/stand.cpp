@@ -9,6 +9,7 @@
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/loss_reports.hpp"
 #include "base/error.hpp"
+#include "failover/durable.hpp"
 #include "failover/handover.hpp"
 #include "failover/loss.hpp"
 #include "primary/inventory.hpp"
@@ -105,7 +106,25 @@ void write_loss_report(const Config& config, const v1::EpochRecord& record,
     LossReports::write(config, record.operation_id(), report.to_json());
 }
 
+void sync_root(const std::filesystem::path& root) {
+    std::error_code ignored;
+    if (std::filesystem::exists(root, ignored)) {  // else nothing of it is here
+        failover::sync_file_system(root);
+    }
+}
+
 }  // namespace
+
+void sync_roots(const Config& config) {
+    for (const Config::Repositories& store : config.repositories) {
+        sync_root(store.root);
+    }
+    for (const Config::Blobs& store : config.blobs) {
+        if (!store.bucket) {
+            sync_root(store.root);
+        }
+    }
+}
 
 failover::Cuts end_where_it_stands(const Config& config, const v1::EpochRecord& record,
                                    const failover::Hands::Stand& stand, const Clock& clock) {
@@ -121,6 +140,7 @@ failover::Cuts end_where_it_stands(const Config& config, const v1::EpochRecord& 
 void stand_as_secondary(const Config& config, const v1::EpochRecord& record, failover::Form form,
                         const Clock& clock) {
     if (form == failover::Form::Primary) {
+        sync_roots(config);
         const primary::Inventory inventory(config.state_dir / "inventory.db");
         secondary::Registry registry(config.state_dir / "registry.db", clock);
         failover::seed_registry(inventory, config.stores(), record.cuts(), registry);

@@ -116,6 +116,32 @@ TEST(SwitchoverWithoutSuperusers, ThereAndBack) {
     EXPECT_EQ(pair.sydney.sql("SELECT v FROM keyless"), "3");
 }
 
+/// A power cut behind it would take what the application did not sync from a site that counts it as
+/// applied.
+TEST_F(Switchover, WhatAnOldPrimaryHasIsSyncedBeforeItFollows) {
+    const CommandResult traced = run({"strace", "-qq", "-o", "/dev/null", "true"});
+    if (traced.status != 0) {
+        GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
+    }
+    Site& london = pair_.london;
+    const std::filesystem::path trace = london.directory / "trace";
+    london.kill();
+    london.start({"strace", "-f", "-qq", "-y", "-o", trace.string(), "-e", "trace=syncfs"});
+    ASSERT_TRUE(writer_.go_on(3)) << writer_.problem();
+    writer_.stop();
+    ASSERT_TRUE(pair_.ready(pair_.sydney)) << pair_.describe();
+    const size_t before = read_file(trace).size();
+    const CommandResult done = pair_.switch_to(pair_.sydney);
+    ASSERT_EQ(done.status, 0) << done.error << done.output << pair_.describe();
+    ASSERT_TRUE(pair_.caught_up(london)) << pair_.describe();
+    const std::string calls = read_file(trace).substr(before);
+    for (const auto& root : {london.git_root, london.files_root}) {
+        EXPECT_THAT(calls, HasSubstr("<" + root.string() + ">) = 0"));
+    }
+    run({"pkill", "-KILL", "-P", std::to_string(london.daemon().pid())});
+    ASSERT_TRUE(eventually([&] { return !london.daemon().running(); }));
+}
+
 /// kill -9 of a daemon once it has journaled that it begins a step, and of the command that asked.
 TEST_F(Switchover, GoesOnWhereverADaemonIsKilled) {
     struct Kill {
