@@ -32,6 +32,13 @@ constexpr uint32_t without_log_flush = 2;
     throw std::system_error(errno, std::generic_category(), doing + " " + where.string());
 }
 
+/// The files that processes hold open below it, and where they stand: "/proc/4711/fd/3 -> ...".
+std::string who_works_in(const fs::path& directory) {
+    return test::run({"find", "/proc", "-maxdepth", "3", "-lname", directory.string() + "*",
+                      "-printf", "%p -> %l; "})
+        .output;
+}
+
 class Open {
   public:
     Open(const fs::path& path, int how) : number(open(path.c_str(), how | O_CLOEXEC)) {
@@ -104,7 +111,10 @@ void Disk::umount_loop() const {
     for (const fs::path& path : {directory_, base_}) {
         // Those who worked in it end only now.
         if (!test::eventually([&] { return umount2(path.c_str(), 0) == 0; })) {
-            fail("unmounting", path);
+            const int reason = errno;
+            const std::string holders = who_works_in(path);
+            errno = reason;
+            fail("unmounting (" + holders + ")", path);
         }
     }
 }

@@ -103,6 +103,28 @@ Site& third_of(Stage& stage, const Site& from, const Site& to) {
     throw std::logic_error("there is no third site");
 }
 
+/// What stands in its way for a moment, as a report that is late, makes the command end: it is told
+/// again.
+test::Process begin_switchover(const Site& from, Site& to, Site& victim) {
+    const size_t lines = journal_lines(from);
+    test::Process command;
+    const auto has_begun = [&] {
+        return journal_lines(from) > lines || !victim.daemon().running();
+    };
+    const bool begun = test::eventually(
+        [&] {
+            must_be_ready(to, "switchover");
+            command = to.begin({"switchover", "--to", to.name, "--yes"});
+            test::eventually([&] { return has_begun() || !command.running(); }, 60s);
+            return has_begun();
+        },
+        60s);
+    if (!begun) {
+        throw std::runtime_error("the switchover to " + to.name + " does not begin");
+    }
+    return command;
+}
+
 void interrupt_switchover(Stage& stage, const Interruption& interruption) {
     Site& from = stage.primary();
     Site& to = stage.mirror();
@@ -110,8 +132,7 @@ void interrupt_switchover(Stage& stage, const Interruption& interruption) {
                    : interruption.who == Who::New ? to
                                                   : third_of(stage, from, to);
     start_to_be_killed(interruption, victim);
-    must_be_ready(to, "switchover");
-    test::Process command = to.begin({"switchover", "--to", to.name, "--yes"});
+    test::Process command = begin_switchover(from, to, victim);
     await_death_and_start(victim);
     const bool ended = test::eventually([&] { return !command.running(); }, 60s);
     stage.expect(ended, Invariant::Recovers,
