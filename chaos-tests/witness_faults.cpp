@@ -128,13 +128,16 @@ test::CommandResult tell_to_promote_by_lease(const Site& to) {
 /// As a service manager starts it; it waits for the lease anew, if it had not taken it.
 constexpr milliseconds most_begun_anew = 20s;
 
-void kill_on_its_way(Site& to, size_t line, const std::future<test::CommandResult>& answer) {
+void kill_on_its_way(Stage& stage, Site& to, size_t line,
+                     const std::future<test::CommandResult>& answer) {
     test::eventually(
         [&] {
             return journal_lines(to) >= line || answer.wait_for(0s) == std::future_status::ready;
         },
         patience);
     to.kill();
+    // It may be open as soon as it is started, and nobody writes there before it was looked at.
+    stage.workload.stop();
     to.start();
 }
 
@@ -153,7 +156,7 @@ Promotion promote_by_lease(Stage& stage, Site& old, Site& to, const Insister& cl
     const int64_t word_us = now_us();
     auto answer = std::async(std::launch::async, [&] { return tell_to_promote_by_lease(to); });
     if (dies) {
-        kill_on_its_way(to, line, answer);
+        kill_on_its_way(stage, to, line, answer);
     }
     if (!refused_us) {
         refused_us = await_refusal(stage, old, client, cut_us);

@@ -418,6 +418,9 @@ void Workload::start() {
 }
 
 void Workload::stop() {
+    for (std::jthread& thread : threads_) {
+        thread.request_stop();  // none of them goes on while another one ends
+    }
     threads_.clear();
 }
 
