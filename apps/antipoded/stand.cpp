@@ -107,8 +107,8 @@ void write_loss_report(const Config& config, const v1::EpochRecord& record,
 }
 
 void sync_root(const std::filesystem::path& root) {
-    std::error_code ignored;
-    if (std::filesystem::exists(root, ignored)) {  // else nothing of it is here
+    std::error_code ignored;  // what cannot be looked at cannot be synced, which says why
+    if (std::filesystem::status(root, ignored).type() != std::filesystem::file_type::not_found) {
         failover::sync_file_system(root);
     }
 }

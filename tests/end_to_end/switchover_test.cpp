@@ -120,13 +120,15 @@ TEST(SwitchoverWithoutSuperusers, ThereAndBack) {
 /// applied.
 TEST_F(Switchover, WhatAnOldPrimaryHasIsSyncedBeforeItFollows) {
     const CommandResult traced = run({"strace", "-qq", "-o", "/dev/null", "true"});
+    ASSERT_NE(traced.status, 127) << "strace is missing: scripts/packages install";
     if (traced.status != 0) {
         GTEST_SKIP() << "this machine forbids ptrace: " << traced.error;
     }
     Site& london = pair_.london;
     const std::filesystem::path trace = london.directory / "trace";
     london.kill();
-    london.start({"strace", "-f", "-qq", "-y", "-o", trace.string(), "-e", "trace=syncfs"});
+    london.start({"strace", "-f", "-qq", "-y", "-o", trace.string(), "-e", "trace=syncfs", "-e",
+                  "signal=none"});
     ASSERT_TRUE(writer_.go_on(3)) << writer_.problem();
     writer_.stop();
     ASSERT_TRUE(pair_.ready(pair_.sydney)) << pair_.describe();
@@ -136,8 +138,10 @@ TEST_F(Switchover, WhatAnOldPrimaryHasIsSyncedBeforeItFollows) {
     ASSERT_TRUE(pair_.caught_up(london)) << pair_.describe();
     const std::string calls = read_file(trace).substr(before);
     for (const auto& root : {london.git_root, london.files_root}) {
-        EXPECT_THAT(calls, HasSubstr("<" + root.string() + ">) = 0"));
+        EXPECT_THAT(calls, HasSubstr("<" + root.string() + ">"));
     }
+    // strace writes a call in two pieces when another thread makes one meanwhile.
+    EXPECT_THAT(calls, testing::Not(HasSubstr("= -1")));
     run({"pkill", "-KILL", "-P", std::to_string(london.daemon().pid())});
     ASSERT_TRUE(eventually([&] { return !london.daemon().running(); }));
 }
