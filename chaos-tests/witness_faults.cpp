@@ -38,11 +38,15 @@ void must_become(Stage& stage, const Site& site, const std::string& filter,
     }
 }
 
-/// At the witness and at all other sites, and somebody enforces it.
+/// At the witness and at all other sites, which see, too, that somebody enforces it.
 void await_lease(Stage& stage, const Site& site) {
     must_become(stage, site,
                 "[.lease.holds, .lease.at_witness, .lease.at_sites, .lease.fencer.runs] | all",
                 "does not hold the lease both ways");
+    for (const Site* mirror : stage.mirrors()) {
+        must_become(stage, *mirror, R"(.lease.obstacle == "")",
+                    "sees something in the way of taking the lease");
+    }
 }
 
 void await_acknowledged(const Insister& client) {

@@ -6,6 +6,7 @@
 #include <git2.h>
 
 #include "adapters/git/libgit2.hpp"
+#include "adapters/git/loose_objects.hpp"
 #include "adapters/git/pack_file.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
@@ -248,6 +249,7 @@ struct SmallPush::Opened {
     git_odb* odb() {
         if (!objects) {
             check(git_repository_odb(OutParam(objects), repository.get()));
+            read_within_bounds(objects.get());
         }
         return objects.get();
     }

@@ -179,6 +179,45 @@ TEST_F(SmallPushes, ProveNothingByARefWhoseObjectIsGone) {
     EXPECT_FALSE(SmallPush::open(from_)->prove({raw(second_)}, {}));
 }
 
+/// As zlib(3) writes it where nothing is compressed.
+std::string zlib_stream(const std::string& bytes) {
+    uint32_t low = 1;
+    uint32_t high = 0;
+    for (const unsigned char byte : bytes) {
+        low = (low + byte) % 65521;
+        high = (high + low) % 65521;
+    }
+    std::string stream = "\x78\x01\x01";
+    for (const size_t length : {bytes.size(), bytes.size() ^ 0xffff}) {
+        stream += static_cast<char>(length & 0xff);
+        stream += static_cast<char>(length >> 8);
+    }
+    stream += bytes;
+    for (const uint32_t sum : {high, low}) {
+        stream += static_cast<char>(sum >> 8);
+        stream += static_cast<char>(sum & 0xff);
+    }
+    return stream;
+}
+
+/// libgit2 would write what is too much behind what it has made room for.
+TEST_F(SmallPushes, SurviveAnObjectThatIsLongerThanItSays) {
+    for (const std::string& part : {second_, second_ + "^{tree}", second_ + ":b"}) {
+        const std::string oid = on(from_, {"rev-parse", part});
+        const std::string type = on(from_, {"cat-file", "-t", oid});
+        const auto file = object(from_, oid);
+        const std::string right = test::read_file(file);
+        std::filesystem::remove(file);
+        test::write_file(file, zlib_stream(type + " 1" + std::string(1, '\0') + noise(60'000)));
+        EXPECT_FALSE(SmallPush::open(from_)->make_pack({raw(second_)}, {raw(first_)})) << type;
+        std::filesystem::remove(file);
+        test::write_file(file, zlib_stream(type + " 9" + std::string(1, '\0') + "x"));
+        EXPECT_FALSE(SmallPush::open(from_)->make_pack({raw(second_)}, {raw(first_)})) << type;
+        test::write_file(file, right);
+        EXPECT_TRUE(SmallPush::open(from_)->make_pack({raw(second_)}, {raw(first_)})) << type;
+    }
+}
+
 TEST_F(SmallPushes, RefuseADamagedPack) {
     std::string pack = pack_of(second_, {raw(first_)});
     EXPECT_FALSE(SmallPush::open(to_)->index(pack.substr(0, pack.size() - 5), quarantine_));
