@@ -192,7 +192,14 @@ void await_roles(Stage& stage) {
 
 void await_following(Stage& stage, const Site& site) {
     const auto state = [&] { return site.status(".failover.state").value_or(""); };
-    test::eventually([&] { return state() == "following" || state() == "quarantined"; }, 60s);
+    const auto epoch = [](const Site& of) { return of.status(".failover.epoch").value_or(""); };
+    // It may not have seen yet that another epoch has begun.
+    test::eventually(
+        [&] {
+            return epoch(site) == epoch(stage.primary()) &&
+                   (state() == "following" || state() == "quarantined");
+        },
+        60s);
     if (state() == "quarantined") {
         site.antipode({"rejoin", site.name, "--yes"});
     }
