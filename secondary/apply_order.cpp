@@ -347,10 +347,10 @@ void ApplyOrder::judge_unchanged(Lane& lane, const protocol::Event& event,
         return;
     }
     if (known && known->digest == expected) {
-        if (!registry_.may_be_damaged(lane.store, outcome.item)) {
-            outcome.applied = expected;
-            outcome.written = false;
-        }
+        // Whoever waits for the item waits for this place, and for what is wrong with it.
+        outcome.applied = expected;
+        outcome.written = false;
+        outcome.mends = !registry_.may_be_damaged(lane.store, outcome.item);
     } else if (!registry_.is_awaited(lane.store, outcome.item)) {
         outcome.parked =
             park(lane, event, Result::needs_whole("it is not here as the primary published it"));

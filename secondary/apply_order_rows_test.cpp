@@ -419,9 +419,10 @@ TEST_F(ApplyOrderTest, AnUnchangedItemDoesNotMendWhatAFailedEventMayHaveLeft) {
     apply_items();
     put("a", 0, announced);
     finish(take().at(0), Result::applied({"test-1", "wrong"}));
-    unchanged("a");
+    const uint64_t event = unchanged("a");
     finish(take().at(0), {Result::Kind::Unneeded, {}, {}, {}, {}});
     EXPECT_TRUE(registry_.is_awaited(blobs, "a")) << "what is known is not what is here";
+    EXPECT_EQ(registry_.find(blobs, "a")->position.number, event) << "there it is as it was";
     put("a", 0, announced);
     apply_items();
     EXPECT_FALSE(registry_.is_awaited(blobs, "a"));
