@@ -13,6 +13,9 @@ constexpr std::chrono::milliseconds slowest_before_return(1000);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
     "primary serves (docs/runbooks/old-primary.md)";
+constexpr const char* missed_remedy =
+    "it missed a second change of the primary: keep a copy of what only it may have, and make it "
+    "new (docs/runbooks/old-primary.md, \"Make it new\")";
 constexpr const char* claimed_remedy =
     "decide which of both is to be the primary, make sure that no other site takes writes, then: "
     "antipode promote SITE --fenced-by TEXT (docs/runbooks/disaster.md, \"Two sites claim one "
@@ -516,6 +519,7 @@ void Conductor::show() {
         fresh.problem = detail_;
         fresh.next_step = fresh.state == State::Refused ? refused_remedy
                           : is_contradicted()           ? claimed_remedy
+                          : has_missed_one()            ? missed_remedy
                                                         : fenced_remedy;
     } else if (fresh.state == State::Quarantined) {
         fresh.problem = detail_;

@@ -190,7 +190,9 @@ class Conductor {
     bool is_contradicted() const;
     bool was_secondary() const;
     void look_at_time();
+    std::optional<v1::EpochRecord> serving_here() const;
     std::optional<v1::EpochRecord> successor_here() const;
+    bool has_missed_one() const;
     v1::EpochRecord must_know_successor() const;
     std::optional<v1::EpochRecord> next_here() const;
     v1::EpochRecord must_know_next() const;

@@ -9,14 +9,24 @@ constexpr std::chrono::seconds shut_interval(5);
 }  // namespace
 
 /// What the primary of the epoch that fenced this site says of it, once it serves.
-std::optional<v1::EpochRecord> Conductor::successor_here() const {
+std::optional<v1::EpochRecord> Conductor::serving_here() const {
     const auto said = records_.of(primary());
     const auto theirs = said ? std::optional(as_begun(*said)) : std::nullopt;
-    // On somebody's word: a site that was handed over to is no successor of one that was fenced.
-    const bool usable = theirs && theirs->epoch() == epoch_ && theirs->primary() == primary() &&
-                        theirs->state() == record_state::serving && !theirs->fenced_by().empty() &&
-                        theirs->starts_size() > 0;
-    return usable ? theirs : std::nullopt;
+    const bool serves = theirs && theirs->epoch() == epoch_ && theirs->primary() == primary() &&
+                        theirs->state() == record_state::serving && theirs->starts_size() > 0;
+    return serves ? theirs : std::nullopt;
+}
+
+/// On somebody's word: a site that was handed over to is no successor of one that was fenced.
+std::optional<v1::EpochRecord> Conductor::successor_here() const {
+    const auto theirs = serving_here();
+    return theirs && !theirs->fenced_by().empty() ? theirs : std::nullopt;
+}
+
+/// Who serves was handed over to by one whose epoch this site has not come back to.
+bool Conductor::has_missed_one() const {
+    const auto theirs = serving_here();
+    return theirs && theirs->fenced_by().empty();
 }
 
 /// Before it was fenced: nobody writes to it anyway.

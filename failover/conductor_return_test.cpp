@@ -75,6 +75,29 @@ TEST(Conductor, KeepsWhatOnlyTheOldPrimaryHasAndThenFollowsTheNewOne) {
     }
 }
 
+/// The new primary has handed over to a third site, and that back.
+TEST(Conductor, SaysThatASiteThatMissedASecondChangeCanOnlyBeMadeNew) {
+    Return again(0);
+    World& world = again.world;
+    ASSERT_TRUE(world.settled(State::Quarantined, State::Serving));
+    world.sydney_process.reset();
+    test::MemoryBucket bucket(world.sydney.server);
+    const Epoch seen = *read_epoch(bucket, "demo");
+    v1::EpochRecord next = successor(seen.record, "sydney", world.clock.now());
+    begin_epoch(next, 4, "sydney", seen.record.starts(), "tokyo");
+    *next.mutable_starts() = seen.record.starts();
+    next.set_state(record_state::serving);
+    next.clear_fenced_by();
+    ASSERT_TRUE(change_epoch(bucket, seen, next));
+    for (int i = 0; i < 5; ++i) {
+        world.turn();
+    }
+    EXPECT_EQ(world.state_of(world.london_process), State::Fenced);
+    EXPECT_NE(world.london_process->conductor.status().next_step.find("make it new"),
+              std::string::npos)
+        << world.london_process->conductor.status().next_step;
+}
+
 TEST(Conductor, ASwitchoverThatWasGivenUpMeanwhileKeepsNoOldPrimaryAway) {
     Return again(0);
     World& world = again.world;

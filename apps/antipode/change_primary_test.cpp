@@ -62,6 +62,10 @@ TEST(Preflight, WarnsOfSitesThatFollowLater) {
     tokyo["role"] = "changing";
     tokyo["failover"]["state"] = "finishing";
     EXPECT_THAT(warning(), HasSubstr("tokyo is finishing, and has not followed"));
+    tokyo["failover"]["state"] = "quarantined";
+    tokyo["failover"]["next_step"] = "antipode rejoin tokyo";
+    EXPECT_THAT(cluster.blocker(), HasSubstr("tokyo is quarantined: behind a second change"));
+    EXPECT_EQ(cluster.look().blockers.front().next_step, "antipode rejoin tokyo");
     tokyo = nullptr;
     EXPECT_THAT(warning(), HasSubstr("tokyo does not answer; it follows once it is back"));
     tokyo = good;

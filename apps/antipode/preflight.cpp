@@ -66,6 +66,11 @@ bool is_of_a_promotion(const std::string& state) {
     return state == "cutting" || state == "claiming" || state == "preparing" || state == "opening";
 }
 
+/// What only it has is being kept, and it comes back to the primary that there is now.
+bool is_returning(const std::string& state) {
+    return state == "quarantining" || state == "quarantined" || state == "rewinding";
+}
+
 class Look {
   public:
     explicit Look(Preflight& found) : found_(found) {}
@@ -81,6 +86,10 @@ class Look {
         if (found_.mode == PreflightMode::Failover && is_of_a_promotion(state)) {
             block(other.site + " is being promoted: it is " + state,
                   "antipode op show on " + other.site);
+        } else if (found_.mode == PreflightMode::Switchover && is_returning(state)) {
+            block(other.site + " is " + state +
+                      ": behind a second change of the primary it could only be made new",
+                  next_step_of(other.change()));
         } else if (text_at(other.status, "role") != "secondary") {
             warn(other.site + " is " + (state.empty() ? std::string(unknown) : state) +
                      ", and has not followed the primary yet" +
