@@ -112,5 +112,28 @@ TEST_F(DatabaseLane, ARowThatIsThereAlreadyIsNamedAmongManyThatAreInserted) {
     expect_equal();
 }
 
+/// More than are applied at once, of which some are gathered while others are applied.
+TEST_F(DatabaseLane, AmongVeryManyABadRowIsNamedAndAnotherTableIsFound) {
+    on_a(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id serial PRIMARY KEY, v "
+        "text)");
+    start_capture();
+    copy();
+    on_a("INSERT INTO t SELECT i, 'v' FROM generate_series(1, 90000) i");
+    catch_up();
+    expect_equal();
+    on_b("DELETE FROM t WHERE id = 33");
+    on_a(
+        "BEGIN; UPDATE t SET v = 'w'; INSERT INTO u (v) SELECT 'v' FROM generate_series(1, 30000);"
+        "DELETE FROM t WHERE id > 1000; COMMIT");
+    const std::string error = error_of([&] { catch_up(); }, Reaction::Stop);
+    EXPECT_THAT(error, HasSubstr("public.t, key (id = 33)"));
+    EXPECT_EQ(on_b("SELECT count(*), max(v) FROM t"), "89999|v");
+    on_b("INSERT INTO t VALUES (33, 'v')");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(on_b("SELECT nextval('u_id_seq')"), "30001");
+}
+
 }  // namespace
 }  // namespace antipode::test

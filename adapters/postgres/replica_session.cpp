@@ -1,6 +1,7 @@
 #include "adapters/postgres/replica_session.hpp"
 
 #include <array>
+#include <future>
 
 #include <libpq-fe.h>
 
@@ -40,6 +41,9 @@ constexpr const char* script_settings =
     "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; "
     "SELECT set_config('maintenance_work_mem', '256MB', false) "
     "WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')";
+/// So many operations take the server longer than it takes to start a thread.
+constexpr size_t worth_a_thread = 1000;
+
 /// What such a session writes is lost together with the note that it was copied.
 constexpr const char* beside_settings = "SET synchronous_commit = off";
 
@@ -74,7 +78,11 @@ struct ReplicaWriter::State {
     SequenceRaises raises;
     std::unique_ptr<TableFill> fill;
     std::optional<ChunkMend> mend;
+    RowSets::Batch batch;  ///< what was handed over
+    /// Of the batch, until somebody has waited for it: it has the connection. Last: it ends first.
+    std::future<std::optional<RowProblem>> running;
 
+    std::optional<RowProblem> wait_for_rows();
     void connect();
     void take_lock();
     void limit_waits();
@@ -84,6 +92,9 @@ struct ReplicaWriter::State {
     void settle();
     void end_structure();
     Connection& connected() {
+        if (running.valid()) {
+            throw Error(Reaction::Retry, "nobody has waited for the rows that are being applied");
+        }
         if (!connection) {
             throw Error(Reaction::Retry, "the session with the database is gone");
         }
@@ -94,6 +105,12 @@ struct ReplicaWriter::State {
             throw Error(Reaction::Retry, "the session with the database is gone");
         }
         return *fill;
+    }
+    RowSets& writing() {
+        if (!sets) {
+            throw Error(Reaction::Retry, "the session with the database is gone");
+        }
+        return *sets;
     }
     ChunkMend& mending() {
         if (!mend) {
@@ -107,6 +124,7 @@ struct ReplicaWriter::State {
         return connected().query(doing, sql, parameters);
     }
     void disconnect() noexcept {
+        running = {};  // ends first
         fill.reset();
         mend.reset();
         sets.reset();
@@ -243,6 +261,7 @@ void ReplicaWriter::commit() {
     });
 }
 void ReplicaWriter::rollback() noexcept {
+    state_->running = {};  // ends first
     state_->quiet.forget();
     try {
         if (state_->connection) {
@@ -271,14 +290,35 @@ MappedRelation ReplicaWriter::map(const RelationShape& relation) {
 }
 
 std::optional<RowProblem> ReplicaWriter::apply(std::span<const RowOperation> operations) {
-    return guarded([&] {
-        state_->quiet.silence(state_->connected(), operations);
-        const auto problem = state_->sets->run(operations);
-        if (!problem) {
-            state_->raises.note(operations);
+    return guarded([&]() -> std::optional<RowProblem> {
+        RowSets::Batch next = state_->writing().prepare(operations);
+        if (auto problem = state_->wait_for_rows()) {
+            return problem;
         }
-        return problem;
+        state_->quiet.silence(state_->connected(), operations);
+        state_->batch = std::move(next);
+        const bool beside = operations.size() >= worth_a_thread;
+        state_->running =
+            std::async(beside ? std::launch::async : std::launch::deferred,
+                       [state = state_.get()] { return state->sets->run(state->batch); });
+        return std::nullopt;
     });
+}
+
+std::optional<RowProblem> ReplicaWriter::settle() {
+    return guarded([&] { return state_->wait_for_rows(); });
+}
+
+std::optional<RowProblem> ReplicaWriter::State::wait_for_rows() {
+    if (!running.valid()) {
+        return std::nullopt;
+    }
+    auto problem = running.get();
+    if (!problem) {
+        raises.note(batch.operations());
+    }
+    batch = {};
+    return problem;
 }
 
 void ReplicaWriter::State::begin_structure() {

@@ -33,6 +33,7 @@ class ReplicaWriter final : public ReplicaSession {
     void rollback() noexcept override;
     MappedRelation map(const RelationShape& relation) override;
     std::optional<RowProblem> apply(std::span<const RowOperation> operations) override;
+    std::optional<RowProblem> settle() override;
     void run_ddl(const DdlStatement& statement) override;
     void follow_sequences(std::span<const SequenceState> states) override;
     void save_position(const Position& position, Lsn lsn, uint64_t transactions) override;

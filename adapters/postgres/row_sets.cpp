@@ -76,7 +76,21 @@ uint32_t RowSets::add(TargetTable table) {
     return pipeline_.add(std::move(table));
 }
 
-std::optional<RowProblem> RowSets::run(std::span<const RowOperation> operations) {
+RowSets::Batch RowSets::prepare(std::span<const RowOperation> operations) const {
+    Batch batch;
+    batch.operations_ = operations;
+    if (std::none_of(operations.begin(), operations.end(), is_truncation) &&
+        go_in_sets(operations)) {
+        batch.shares_ = shares(operations);
+    }
+    return batch;
+}
+
+std::optional<RowProblem> RowSets::run(const Batch& batch) {
+    const std::span<const RowOperation> operations = batch.operations_;
+    if (batch.shares_) {
+        return run_many(operations, *batch.shares_);
+    }
     size_t done = 0;
     while (done < operations.size()) {
         const auto rest = operations.subspan(done);
@@ -94,8 +108,15 @@ std::optional<RowProblem> RowSets::run(std::span<const RowOperation> operations)
 }
 
 std::optional<RowProblem> RowSets::run_rows(std::span<const RowOperation> operations) {
-    const bool in_sets = operations.size() >= many || scan_tables(operations);
-    return in_sets ? run_many(operations) : pipeline_.run(operations);
+    if (!go_in_sets(operations)) {
+        return pipeline_.run(operations);
+    }
+    const auto tables = shares(operations);
+    return tables ? run_many(operations, *tables) : run_few(operations);
+}
+
+bool RowSets::go_in_sets(std::span<const RowOperation> operations) const {
+    return operations.size() >= many || scan_tables(operations);
 }
 
 /// Whether several of them, one by one, would each have to look at a whole table.
@@ -108,13 +129,18 @@ bool RowSets::scan_tables(std::span<const RowOperation> operations) const {
     return std::count_if(operations.begin(), operations.end(), scans) > 1;
 }
 
-std::optional<RowProblem> RowSets::run_many(std::span<const RowOperation> operations) {
+std::optional<RowProblem> RowSets::run_many(std::span<const RowOperation> operations,
+                                            const Shares& shares) {
     connection_.execute(doing, "SAVEPOINT many_rows");
-    if (try_sets(operations)) {
+    if (try_sets(operations, shares)) {
         connection_.execute(doing, "RELEASE SAVEPOINT many_rows");
         return std::nullopt;
     }
     connection_.execute(doing, "ROLLBACK TO SAVEPOINT many_rows; RELEASE SAVEPOINT many_rows");
+    return run_few(operations);
+}
+
+std::optional<RowProblem> RowSets::run_few(std::span<const RowOperation> operations) {
     return scan_tables(operations) ? run_halves(operations) : pipeline_.run(operations);
 }
 
@@ -130,14 +156,10 @@ std::optional<RowProblem> RowSets::run_halves(std::span<const RowOperation> oper
     return problem;
 }
 
-bool RowSets::try_sets(std::span<const RowOperation> operations) {
-    const auto tables = shares(operations);
-    if (!tables) {
-        return false;
-    }
+bool RowSets::try_sets(std::span<const RowOperation> operations, const Shares& shares) {
     try {
-        for (const auto& [relation, share] : *tables) {
-            if (!share.singly && !write(pipeline_.table(relation), share.result())) {
+        for (const auto& [relation, share] : shares) {
+            if (!share.singly && !write(pipeline_.table(relation), share.result)) {
                 return false;
             }
         }
@@ -149,13 +171,12 @@ bool RowSets::try_sets(std::span<const RowOperation> operations) {
     }
     // No table's rows depend on another's: neither foreign keys nor triggers fire here.
     return !pipeline_.run(operations, [&](const RowOperation& operation) {
-        return tables->at(operation.relation).singly;
+        return shares.at(operation.relation).singly;
     });
 }
 
-std::optional<std::map<uint32_t, RowSets::Share>> RowSets::shares(
-    std::span<const RowOperation> operations) const {
-    std::map<uint32_t, Share> shares;
+std::optional<RowSets::Shares> RowSets::shares(std::span<const RowOperation> operations) const {
+    Shares shares;
     std::set<std::string> oids;
     for (const RowOperation& operation : operations) {
         auto found = shares.find(operation.relation);
@@ -172,14 +193,19 @@ std::optional<std::map<uint32_t, RowSets::Share>> RowSets::shares(
         Share& share = found->second;
         share.singly = share.singly || !share.add(operation);
     }
+    for (auto& [relation, share] : shares) {
+        if (!share.singly) {
+            share.finish();
+        }
+    }
     return shares;
 }
 
 bool RowSets::Share::add(const RowOperation& operation) {
     return std::visit([&](auto& net) { return net.add(operation); }, changes);
 }
-NetChanges::Result RowSets::Share::result() const {
-    return std::visit([](const auto& net) { return net.result(); }, changes);
+void RowSets::Share::finish() {
+    result = std::visit([](const auto& net) { return net.result(); }, changes);
 }
 
 /// In an order in which no key is there twice.

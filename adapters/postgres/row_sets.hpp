@@ -22,29 +22,39 @@ class RowSets {
   public:
     explicit RowSets(Connection& connection) : connection_(connection), pipeline_(connection) {}
 
+    class Batch;
+
     uint32_t add(TargetTable table);
+    /// Works out what the operations amount to, which outlive the batch. Any thread, also while
+    /// run() is at work: not during add().
+    Batch prepare(std::span<const RowOperation> operations) const;
     /// As RowPipeline::run().
-    std::optional<RowProblem> run(std::span<const RowOperation> operations);
+    std::optional<RowProblem> run(const Batch& batch);
 
   private:
     using Row = NetChanges::Row;
     /// A table's part of the operations.
     struct Share {
         std::variant<NetChanges, RowBag> changes;
+        NetChanges::Result result{};  ///< refers to `changes`
         bool singly = false;
 
         bool add(const RowOperation& operation);
-        NetChanges::Result result() const;
+        void finish();
     };
+    using Shares = std::map<uint32_t, Share>;
 
     std::optional<RowProblem> run_rows(std::span<const RowOperation> operations);
-    std::optional<RowProblem> run_many(std::span<const RowOperation> operations);
+    std::optional<RowProblem> run_many(std::span<const RowOperation> operations,
+                                       const Shares& shares);
+    std::optional<RowProblem> run_few(std::span<const RowOperation> operations);
     std::optional<RowProblem> run_halves(std::span<const RowOperation> operations);
+    bool go_in_sets(std::span<const RowOperation> operations) const;
     bool scan_tables(std::span<const RowOperation> operations) const;
     /// False: refused, or not as many rows as there should be; nothing is done then.
-    bool try_sets(std::span<const RowOperation> operations);
+    bool try_sets(std::span<const RowOperation> operations, const Shares& shares);
     /// By table; nullopt when one table goes by two descriptions.
-    std::optional<std::map<uint32_t, Share>> shares(std::span<const RowOperation> operations) const;
+    std::optional<Shares> shares(std::span<const RowOperation> operations) const;
     bool write(const TargetTable& table, const NetChanges::Result& changes);
     bool remove(const TargetTable& table, const std::vector<const Row*>& rows);
     bool run_statement(const TargetTable::Statement& statement,
@@ -53,6 +63,17 @@ class RowSets {
 
     Connection& connection_;
     RowPipeline pipeline_;
+};
+
+/// Operations that are ready to be run.
+class RowSets::Batch {
+  public:
+    std::span<const RowOperation> operations() const { return operations_; }
+
+  private:
+    friend class RowSets;
+    std::span<const RowOperation> operations_;
+    std::optional<Shares> shares_{};  ///< of all of them; none: it is not that simple
 };
 
 }  // namespace antipode::postgres

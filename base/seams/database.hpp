@@ -433,7 +433,7 @@ struct RowProblem {
         NotFound,  ///< no row, or more than one, has this identity
         Refused,   ///< constraint, type, missing column, privilege: PostgreSQL's words in `text`
     };
-    size_t index = 0;  ///< into the operations
+    size_t index = 0;  ///< into the operations of one call
     Kind kind = Kind::Refused;
     std::string text;
 };
@@ -468,8 +468,14 @@ class ReplicaSession {
 
     // All below: between begin() and commit().
     virtual MappedRelation map(const RelationShape& relation) = 0;
-    /// Does the operations in order. A problem makes the transaction unusable: roll back.
+    /// Does the operations in order, and may go on with it behind this call, beside a caller who
+    /// gathers the next ones: these, and what their fields refer to, stay until settle() or another
+    /// call of this. Returns the problem of those before, and then does nothing. A problem makes
+    /// the transaction unusable: roll back.
     virtual std::optional<RowProblem> apply(std::span<const RowOperation> operations) = 0;
+    /// Waits until the operations that were handed over are done: before everything else but
+    /// rollback(). Returns their problem.
+    virtual std::optional<RowProblem> settle() = 0;
     /// Runs the statement as its role and with its settings. What was mapped before is forgotten.
     /// Throws Error{Stop} with the server's words and the next step when it refuses.
     virtual void run_ddl(const DdlStatement& statement) = 0;

@@ -40,13 +40,18 @@ class FakeSession final : public ReplicaSession {
     void commit() override {
         step();
         EXPECT_TRUE(open);
+        EXPECT_TRUE(running.empty());
         open = false;
         committed = working;
         ++commits;
     }
-    void rollback() noexcept override { open = false; }
+    void rollback() noexcept override {
+        open = false;
+        running = {};
+    }
 
     MappedRelation map(const RelationShape& relation) override {
+        EXPECT_TRUE(running.empty());
         if (!working.tables.contains(relation.name.table)) {
             return {0, "there is no such table on this site", true};
         }
@@ -54,8 +59,19 @@ class FakeSession final : public ReplicaSession {
         return {static_cast<uint32_t>(names.size() - 1), {}, false};
     }
     std::optional<RowProblem> apply(std::span<const RowOperation> operations) override {
-        step();
+        if (auto problem = settle()) {
+            return problem;
+        }
         EXPECT_TRUE(open);
+        running = operations;
+        return std::nullopt;
+    }
+    std::optional<RowProblem> settle() override {
+        if (running.empty()) {
+            return std::nullopt;
+        }
+        step();
+        const auto operations = std::exchange(running, {});
         for (size_t i = 0; i < operations.size(); ++i) {
             if (!apply_one(operations[i])) {
                 return RowProblem{i, RowProblem::Kind::NotFound, "0 rows have this identity"};
@@ -155,6 +171,7 @@ class FakeSession final : public ReplicaSession {
     std::vector<std::string> scripts;
     std::string copying;
     std::string copied;
+    std::span<const RowOperation> running;  ///< done when somebody asks for it
 
   private:
     void step() {

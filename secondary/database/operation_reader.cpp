@@ -58,6 +58,11 @@ void OperationReader::forget() {
     gathered_ = 0;
 }
 
+void OperationReader::hand_over() {
+    operations_.swap(handed_over_);
+    gathered_ = 0;
+}
+
 void OperationReader::open(const v1::Transaction& message) {
     relations_.clear();
     for (const v1::Relation& relation : message.relations()) {
@@ -95,6 +100,7 @@ void OperationReader::find(Relation& relation) {
     if (relation.copied) {
         return;
     }
+    settle_();
     const MappedRelation mapped = session_.map(relation.shape);
     if (mapped.problem.empty()) {
         relation.mapped = mapped_[relation.bytes] = mapped.relation;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -33,7 +34,9 @@ class LacksTable : public Error {
 /// is lost. One thread.
 class OperationReader {
   public:
-    explicit OperationReader(ReplicaSession& session) : session_(session) {}
+    /// `settle` is called before the session is asked for a table, and may throw.
+    OperationReader(ReplicaSession& session, std::function<void()> settle)
+        : session_(session), settle_(std::move(settle)) {}
 
     void forget();
 
@@ -58,7 +61,9 @@ class OperationReader {
     /// transaction changes is missing here, Error{Stop} when a column is.
     bool read(size_t most);
     std::span<const RowOperation> gathered() const { return {operations_.data(), gathered_}; }
-    void drop_gathered() { gathered_ = 0; }
+    /// Gathers anew; what was gathered stays until it is handed over the next time.
+    void hand_over();
+    const RowOperation& handed_over(size_t index) const { return handed_over_.at(index); }
 
     /// "transaction 741 at 0/15F2A98, public.items, key (id = 5)", for errors; the transaction is
     /// the one that was opened last.
@@ -86,6 +91,7 @@ class OperationReader {
     std::string place() const { return describe_place(xid_, commit_lsn_); }
 
     ReplicaSession& session_;
+    const std::function<void()> settle_;
     std::unordered_map<std::string, uint32_t> mapped_;    ///< by the relation's bytes
     std::unordered_map<uint32_t, Relation> relations_;    ///< by id in the message
     std::unordered_map<uint32_t, RelationShape> shapes_;  ///< by the session's number
@@ -99,6 +105,7 @@ class OperationReader {
     protocol::Change change_;
     std::vector<RowOperation> operations_;  ///< reused: only the first `gathered_` count
     size_t gathered_ = 0;
+    std::vector<RowOperation> handed_over_;
 };
 
 }  // namespace antipode::secondary

@@ -69,7 +69,7 @@ TransactionApply::TransactionApply(StoreId store, ReplicaSession& session, DdlPo
       ddl_(ddl),
       copy_(copy),
       observer_(observer),
-      reader_(session) {}
+      reader_(session, [this] { settle(); }) {}
 
 void TransactionApply::load() {
     if (loaded_) {
@@ -456,7 +456,7 @@ void TransactionApply::read_awaited() {
 void TransactionApply::apply_changes(const Step& step, const std::optional<TableName>& left_out) {
     reader_.open(step.source, copied_, left_out);
     while (reader_.read(batch_operations)) {
-        write();
+        hand_over();
     }
     group_.changes += step.source.change_count;
     group_.bytes += step.source.changes.size();
@@ -486,15 +486,23 @@ void TransactionApply::pass_barrier(const v1::Transaction& transaction) {
     }
 }
 
-void TransactionApply::write() {
-    const auto operations = reader_.gathered();
-    if (operations.empty()) {
-        return;
+void TransactionApply::hand_over() {
+    if (!reader_.gathered().empty()) {
+        refuse_if(session_.apply(reader_.gathered()));
+        reader_.hand_over();
     }
-    if (const auto problem = session_.apply(operations)) {
-        refuse(*problem, reader_.describe(operations[problem->index]), reader_.commit_lsn());
+}
+
+void TransactionApply::settle() {
+    refuse_if(session_.settle());
+}
+
+/// Of what was handed over last.
+void TransactionApply::refuse_if(const std::optional<RowProblem>& problem) const {
+    if (problem) {
+        const RowOperation& operation = reader_.handed_over(problem->index);
+        refuse(*problem, reader_.describe(operation), reader_.commit_lsn());
     }
-    reader_.drop_gathered();
 }
 
 void TransactionApply::open_local() {

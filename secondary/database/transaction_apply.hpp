@@ -105,8 +105,16 @@ class TransactionApply final : public DatabaseApply {
     void apply_changes(const Step& step, const std::optional<TableName>& left_out);
     void follow_sequences(const v1::Transaction& transaction);
     void pass_barrier(const v1::Transaction& transaction);
-    /// Hands what is gathered to the session; the events' bytes are needed until then.
-    void write();
+    /// Hands what is gathered to the session, which works on it while more is gathered; the events'
+    /// bytes are needed until settle().
+    void hand_over();
+    void settle();
+    void refuse_if(const std::optional<RowProblem>& problem) const;
+    /// All that is gathered is written.
+    void write() {
+        hand_over();
+        settle();
+    }
     void open_local();
     void roll_back_local();
     void commit_local();

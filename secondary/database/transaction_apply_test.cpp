@@ -84,6 +84,14 @@ class Apply : public testing::Test {
         add(event, writer);
         return event;
     }
+    static protocol::Event& insert_many(protocol::Event& event, int count) {
+        protocol::ChangeWriter writer;
+        for (int i = 0; i < count; ++i) {
+            writer.insert(1, protocol::encode_row({std::to_string(i), "v"}));
+        }
+        add(event, writer);
+        return event;
+    }
     static protocol::Event& remove(protocol::Event& event, const std::string& key) {
         protocol::ChangeWriter writer;
         writer.remove(1, protocol::OldRow::Key, protocol::encode_row({key, std::nullopt}));
@@ -203,6 +211,39 @@ TEST_F(Apply, CommitsWhatComesBeforeARefusedTransaction) {
     EXPECT_THAT(error.what(), HasSubstr("transaction 300 at 0/12C, public.t, key (id = x\\x0a)"));
     EXPECT_THAT(keys(), ElementsAre("a"));
     EXPECT_EQ(apply_.position().lsn, Lsn{210});
+}
+
+TEST_F(Apply, ARowThatIsRefusedWhileMoreAreGatheredIsNamed) {
+    protocol::Event& many = event(200, 100);
+    insert_many(remove(insert(many, "a"), "missing"), 50'000);
+    EXPECT_THAT(error_of({&many}).what(), HasSubstr("key (id = missing)"));
+    EXPECT_THAT(keys(), ElementsAre());
+    session_.committed.tables["t"]["missing"] = "v";
+    apply({&many});
+    EXPECT_EQ(keys().size(), 50'001U);
+}
+
+TEST_F(Apply, WhatComesBeforeARowThatIsRefusedLaterIsCommitted) {
+    protocol::Event& good = insert_many(event(200, 100), 15'000);
+    protocol::Event& bad = insert_many(remove(event(300, 210), "missing"), 50'000);
+    EXPECT_THAT(error_of({&good, &bad}).what(), HasSubstr("transaction 300 at 0/12C"));
+    EXPECT_EQ(keys().size(), 15'000U);
+    EXPECT_EQ(session_.committed.state.lsn, Lsn{210});
+}
+
+TEST_F(Apply, RowsAreDoneBeforeAnotherTableIsLookedFor) {
+    session_.committed.tables["u"];
+    protocol::Event& many = insert_many(event(200, 100), 20'000);
+    v1::Relation& other = *many.payload.mutable_transaction()->add_relations();
+    other = many.payload.transaction().relations(0);
+    other.set_id(2);
+    other.set_table("u");
+    protocol::ChangeWriter writer;
+    writer.insert(2, protocol::encode_row({"b", "v"}));
+    add(many, writer);
+    apply({&many});
+    EXPECT_EQ(keys().size(), 20'000U);
+    EXPECT_EQ(session_.committed.tables["u"].size(), 1U);
 }
 
 TEST_F(Apply, TransactionsThatShareAMessageAreAppliedOneByOne) {
