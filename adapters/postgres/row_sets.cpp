@@ -159,7 +159,7 @@ std::optional<RowProblem> RowSets::run_halves(std::span<const RowOperation> oper
 bool RowSets::try_sets(std::span<const RowOperation> operations, const Shares& shares) {
     try {
         for (const auto& [relation, share] : shares) {
-            if (!share.singly && !write(pipeline_.table(relation), share.result)) {
+            if (!share.singly && !write(pipeline_.table(relation), share)) {
                 return false;
             }
         }
@@ -194,8 +194,8 @@ std::optional<RowSets::Shares> RowSets::shares(std::span<const RowOperation> ope
         share.singly = share.singly || !share.add(operation);
     }
     for (auto& [relation, share] : shares) {
-        if (!share.singly) {
-            share.finish();
+        if (!share.singly && !share.finish(pipeline_.table(relation))) {
+            return std::nullopt;
         }
     }
     return shares;
@@ -204,55 +204,60 @@ std::optional<RowSets::Shares> RowSets::shares(std::span<const RowOperation> ope
 bool RowSets::Share::add(const RowOperation& operation) {
     return std::visit([&](auto& net) { return net.add(operation); }, changes);
 }
-void RowSets::Share::finish() {
-    result = std::visit([](const auto& net) { return net.result(); }, changes);
-}
-
-/// In an order in which no key is there twice.
-bool RowSets::write(const TargetTable& table, const NetChanges::Result& changes) {
-    if (!changes.removed.empty() && !remove(table, changes.removed)) {
-        return false;
+/// False: there is no statement for it.
+bool RowSets::Share::finish(const TargetTable& table) {
+    NetChanges::Result net = std::visit([](const auto& all) { return all.result(); }, changes);
+    const auto call = [&](const TargetTable::Statement& statement,
+                          const std::vector<const Row*>& rows, std::string settings) {
+        Call& made = calls.emplace_back(Call{statement.sql, {}, rows.size(), std::move(settings)});
+        for (const TargetTable::Parameter& parameter : statement.parameters) {
+            made.arrays.push_back(array_of(rows, parameter.column));
+        }
+    };
+    if (!net.removed.empty() && table.is_bag()) {
+        call(table.remove_copies(), net.removed, table.scans_settings());
+    } else if (!net.removed.empty()) {
+        call(table.remove_many(), net.removed, {});
     }
-    for (const auto& [mask, rows] : changes.updated) {
+    for (const auto& [mask, rows] : net.updated) {
         std::vector<bool> unchanged;
         for (const char c : mask) {
             unchanged.push_back(c == 'u');
         }
         const auto statement = table.update_many(unchanged);
-        if (!statement || !run_statement(*statement, rows)) {
+        if (!statement) {
             return false;
         }
+        call(*statement, rows, {});
     }
-    return changes.inserted.empty() || copy(table, changes.inserted);
+    inserted = std::move(net.inserted);
+    return true;
 }
 
-bool RowSets::remove(const TargetTable& table, const std::vector<const Row*>& rows) {
-    if (!table.is_bag()) {
-        return run_statement(table.remove_many(), rows);
-    }
-    connection_.execute(doing, table.scans_settings());
-    const bool done = run_statement(table.remove_copies(), rows);
-    connection_.execute(doing, TargetTable::unscans_settings);
-    return done;
+bool RowSets::write(const TargetTable& table, const Share& share) {
+    return std::all_of(share.calls.begin(), share.calls.end(),
+                       [this](const Call& call) { return run_call(call); }) &&
+           (share.inserted.empty() || copy(table, share.inserted));
 }
 
-bool RowSets::run_statement(const TargetTable::Statement& statement,
-                            const std::vector<const Row*>& rows) {
-    std::vector<std::string> arrays;
+bool RowSets::run_call(const Call& call) {
     std::vector<const char*> values;
-    for (const TargetTable::Parameter& parameter : statement.parameters) {
-        arrays.push_back(array_of(rows, parameter.column));
-    }
-    for (const std::string& array : arrays) {
+    for (const std::string& array : call.arrays) {
         values.push_back(array.c_str());
     }
-    Rows::Result result(PQexecParams(connection_.raw(), statement.sql.c_str(),
+    if (!call.settings.empty()) {
+        connection_.execute(doing, call.settings);
+    }
+    Rows::Result result(PQexecParams(connection_.raw(), call.sql.c_str(),
                                      static_cast<int>(values.size()), nullptr, values.data(),
                                      nullptr, nullptr, 0));
     if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
         connection_.fail(doing, result.get());
     }
-    return Rows(std::move(result)).affected() == rows.size();
+    if (!call.settings.empty()) {
+        connection_.execute(doing, TargetTable::unscans_settings);
+    }
+    return Rows(std::move(result)).affected() == call.rows;
 }
 
 bool RowSets::copy(const TargetTable& table, const std::vector<const Row*>& rows) {

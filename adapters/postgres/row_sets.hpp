@@ -33,14 +33,23 @@ class RowSets {
 
   private:
     using Row = NetChanges::Row;
+    /// A statement that changes many rows, with its parameters.
+    struct Call {
+        std::string sql;
+        std::vector<std::string> arrays;
+        size_t rows;
+        std::string settings;  ///< for it alone; empty: none
+    };
     /// A table's part of the operations.
     struct Share {
         std::variant<NetChanges, RowBag> changes;
-        NetChanges::Result result{};  ///< refers to `changes`
         bool singly = false;
+        // Unless singly, and in this order no key is there twice:
+        std::vector<Call> calls{};
+        std::vector<const Row*> inserted{};  ///< refer to `changes`
 
         bool add(const RowOperation& operation);
-        void finish();
+        bool finish(const TargetTable& table);
     };
     using Shares = std::map<uint32_t, Share>;
 
@@ -53,12 +62,10 @@ class RowSets {
     bool scan_tables(std::span<const RowOperation> operations) const;
     /// False: refused, or not as many rows as there should be; nothing is done then.
     bool try_sets(std::span<const RowOperation> operations, const Shares& shares);
-    /// By table; nullopt when one table goes by two descriptions.
+    /// By table; nullopt when one table goes by two descriptions, or has no such statement.
     std::optional<Shares> shares(std::span<const RowOperation> operations) const;
-    bool write(const TargetTable& table, const NetChanges::Result& changes);
-    bool remove(const TargetTable& table, const std::vector<const Row*>& rows);
-    bool run_statement(const TargetTable::Statement& statement,
-                       const std::vector<const Row*>& rows);
+    bool write(const TargetTable& table, const Share& share);
+    bool run_call(const Call& call);
     bool copy(const TargetTable& table, const std::vector<const Row*>& rows);
 
     Connection& connection_;
