@@ -13,8 +13,8 @@ namespace {
 constexpr uint64_t group_transactions = 5000;
 constexpr uint64_t group_changes = 20'000;
 constexpr uint64_t group_bytes = 8 * limits::mib;
-/// Row operations handed to the session at once, at most: the more, the fewer statements.
-/// One is put together while the server works on another.
+/// Row operations handed to the session at once, at most: the more, the fewer statements. The next
+/// ones are put together while the server works on these.
 constexpr size_t batch_operations = group_changes / 2;
 
 const v1::Transaction& transaction_of(const protocol::Event& event) {
