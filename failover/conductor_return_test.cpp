@@ -84,10 +84,10 @@ TEST(Conductor, SaysThatASiteThatMissedASecondChangeCanOnlyBeMadeNew) {
     test::MemoryBucket bucket(world.sydney.server);
     const Epoch seen = *read_epoch(bucket, "demo");
     v1::EpochRecord next = successor(seen.record, "sydney", world.clock.now());
+    next.clear_fenced_by();
     begin_epoch(next, 4, "sydney", seen.record.starts(), "tokyo");
     *next.mutable_starts() = seen.record.starts();
     next.set_state(record_state::serving);
-    next.clear_fenced_by();
     ASSERT_TRUE(change_epoch(bucket, seen, next));
     for (int i = 0; i < 5; ++i) {
         world.turn();
