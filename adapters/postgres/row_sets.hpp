@@ -17,7 +17,7 @@ namespace antipode::postgres {
 /// operations, and whatever cannot be done so, go through the row pipeline one by one, which also
 /// finds out what exactly is wrong when a set of rows is refused. Where each single row would have
 /// to be looked for in a whole table, two are many, and a set that is refused is halved until the
-/// one is found that it is refused for. One thread; as old as its connection.
+/// one is found that it is refused for. One thread, but for prepare(); as old as its connection.
 class RowSets {
   public:
     explicit RowSets(Connection& connection) : connection_(connection), pipeline_(connection) {}
