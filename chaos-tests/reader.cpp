@@ -107,7 +107,7 @@ Violations Reader::references_that_stay(View rows) {
         if (is_excused(violation, told)) {
             continue;
         }
-        if (is_excused(violation, never_read())) {
+        if (is_excused(violation, never_read()) || is_excused(violation, came_and_went())) {
             count(&Seen::never_read);
             continue;
         }
@@ -140,17 +140,46 @@ std::optional<std::set<std::string>> Reader::excuses() const {
     return all;
 }
 
-/// What was made, named by rows and removed again while the primary did not come to read it: the
-/// only rows without their files of which no exception tells (docs/GUARANTEES.md).
-std::set<std::string> Reader::never_read() const {
-    std::set<std::string> items;
+/// Of the site's newest events what `filter` makes of each.
+std::set<std::string> Reader::of_events(const std::string& filter) const {
+    std::set<std::string> all;
     std::istringstream lines(site_.get("/v1/events?after=0").value_or(""));
-    const std::string filter =
-        "select(.text == \"it was removed before the primary had read it\") | .item";
     for (std::string line; std::getline(lines, line);) {
-        const auto item = test::jq(filter, line);
-        if (item && !item->empty()) {  // an empty one would excuse everything
-            items.insert(*item);
+        const auto one = test::jq(filter, line);
+        if (one && !one->empty()) {  // an empty one would excuse everything
+            all.insert(*one);
+        }
+    }
+    return all;
+}
+
+/// What was made, named by rows and removed again while the primary did not come to read it: with
+/// what came and went the only rows without their files of which no exception tells
+/// (docs/GUARANTEES.md).
+std::set<std::string> Reader::never_read() const {
+    return of_events("select(.text == \"it was removed before the primary had read it\") | .item");
+}
+
+/// What was made and removed again, by the writers' own times, while the primary did not look, by
+/// the times that the site tells.
+std::set<std::string> Reader::came_and_went() const {
+    const auto time = [](int64_t us) { return to_iso8601(from_microseconds(us)); };
+    std::set<std::string> items;
+    const std::vector<Operation> operations = history_.operations();
+    for (const std::string& times :
+         of_events("select(.kind == \"unnoticed\" and (.store | startswith(\"blobs/\"))) | .text | "
+                   "capture(\"between (?<from>\\\\S+) and (?<until>\\\\S+)\") | .from + \" \" + "
+                   ".until")) {
+        const std::string from = times.substr(0, times.find(' '));
+        const std::string until = times.substr(times.find(' ') + 1);
+        std::set<std::string> made;
+        for (const Operation& operation : operations) {
+            if (operation.kind == Operation::Kind::Put && time(operation.invoked_us) >= from) {
+                made.insert(operation.path);
+            } else if (operation.kind == Operation::Kind::Remove &&
+                       time(operation.invoked_us) <= until && made.contains(operation.path)) {
+                items.insert(operation.path);
+            }
         }
     }
     return items;

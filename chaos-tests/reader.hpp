@@ -34,7 +34,8 @@ class Reader {
         int points = 0;  ///< recovery points that were compared
         /// Rows that named what was not there, while the site said that it compares its database.
         int while_comparing = 0;
-        /// Rows that named a file which the primary had removed before it came to read it.
+        /// Rows that named a file which the primary's site had removed before the primary came to
+        /// read it, or to look.
         int never_read = 0;
         /// How old the recovery point was at each look, by the primary's clock.
         std::vector<std::chrono::milliseconds> ages;
@@ -58,7 +59,9 @@ class Reader {
     void count(int Seen::*what);
     /// nullopt: it tells nothing, because its daemon is down or changes its role.
     std::optional<std::set<std::string>> excuses() const;
+    std::set<std::string> of_events(const std::string& filter) const;
     std::set<std::string> never_read() const;
+    std::set<std::string> came_and_went() const;
     bool is_excused(const Violation& violation, const std::set<std::string>& excuses);
     void add(const Violations& more);
 

@@ -137,6 +137,7 @@ class Receiver {
                         const Position& announced);
     void set_copied(const StoreId& store, const DatabasePosition& position);
     void take_in_unread();
+    void tell_unnoticed(const protocol::Event& event);
     void set_applying(const StoreId& store, const std::vector<ApplyOrder::Task>& tasks, bool out);
 
     Options options_;

@@ -151,12 +151,32 @@ bool Receiver::accept(const protocol::Message& message, const StoredMessage& sto
             continue;
         }
         events_.note(event.position, event.store, event.captured_at, event.payload);
+        tell_unnoticed(event);
         order_.accept(std::move(event), bytes);
     }
     if (message.store == std::nullopt) {
         order_.update_recovery();
     }
     return true;
+}
+
+/// Of what came and went while the primary did not look there is no event; rows may name it for as
+/// long as their own removal has not been applied.
+void Receiver::tell_unnoticed(const protocol::Event& event) {
+    if (!event.store || event.payload.reconciled().fulfils().through() == 0) {
+        return;
+    }
+    const auto lane = order_.recovery().lanes().find(*event.store);
+    const auto proven = lane == order_.recovery().lanes().end() ? order_.recovery().value()
+                                                                : lane->second.proven_through;
+    // A clock may have been set back since.
+    const std::string between = proven && *proven < event.captured_at
+                                    ? "between " + to_iso8601(*proven) + " and "
+                                    : "before ";
+    events_.tell(*event.store, "unnoticed",
+                 "the primary has not seen what was made and removed again " + between +
+                     to_iso8601(event.captured_at),
+                 event.captured_at);
 }
 
 }  // namespace antipode::secondary

@@ -40,6 +40,7 @@ void RecoveryPoint::add(const v1::Marker& marker, const Position& position, cons
         pending.commits[*store] = Lsn{said.last_commit_lsn()};
         Lane& lane = lanes_[*store];
         lane.captured_through = pending.captured[*store];
+        lane.proven_through = lane.captured_through ? lane.captured_through : lane.proven_through;
         lane.marker_clock = from_microseconds(marker.clock_us());
         lane.marker_received = received_at;
         lane.head = said.head();

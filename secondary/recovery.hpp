@@ -59,6 +59,8 @@ class RecoveryPoint {
 
     struct Lane {
         std::optional<TimePoint> captured_through;  ///< newest proof that has arrived
+        /// The last one that was known: also while the primary can prove nothing.
+        std::optional<TimePoint> proven_through;
         std::optional<TimePoint> applied_through;   ///< the same, of what is applied
         TimePoint marker_clock{};                   ///< primary's clock in the newest marker
         TimePoint marker_received{};                ///< this site's clock when it came

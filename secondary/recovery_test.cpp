@@ -69,6 +69,15 @@ TEST_F(RecoveryTest, IsUnknownWhileALaneProvesNothing) {
         << "nobody knows yet what there is to reach";
 }
 
+TEST_F(RecoveryTest, KeepsWhatWasProvenOfALaneWhileNothingIs) {
+    marker(at(10), 50, 40);
+    marker(at(11, 2), 60, 0);
+    EXPECT_FALSE(point_.lanes().at(blobs).captured_through);
+    EXPECT_EQ(point_.lanes().at(blobs).proven_through, second(40));
+    marker(at(12, 2), 60, 55);
+    EXPECT_EQ(point_.lanes().at(blobs).proven_through, second(55));
+}
+
 TEST_F(RecoveryTest, RowsThatTheStreamDoesNotBringHoldItBack) {
     point_.applied(database, Lsn{499});
     marker(at(10), 50, 50);

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/clock.hpp"
 #include "tests/end_to_end/site.hpp"
+#include "tests/support/jq.hpp"
 
 namespace antipode::test {
 namespace {
@@ -120,6 +122,29 @@ TEST(Outage, ADatabaseThatThePrimaryCannotCompleteIsComparedAndBroughtBack) {
     application.write();
     ASSERT_TRUE(sites.caught_up()) << sites.describe();
     sites.expect_equal();
+}
+
+TEST(Outage, AMirrorSaysBetweenWhenThePrimaryDidNotSeeWhatCameAndWent) {
+    TwoSites sites;
+    Application application(sites.london);
+    application.write();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    EXPECT_EQ(sites.london.daemon().stop(), 0);
+    const std::string before = to_iso8601(SystemClock().now());
+    for (int i = 0; i < 2; ++i) {
+        application.write();
+        application.remove_oldest();
+    }
+    const std::string after = to_iso8601(SystemClock().now());
+    sites.london.start();
+    ASSERT_TRUE(sites.caught_up()) << sites.describe();
+    const auto told =
+        jq("select(.kind == \"unnoticed\" and (.store | startswith(\"blobs/\"))) | "
+           ".text | capture(\"between (?<from>\\\\S+) and (?<until>\\\\S+)\") | "
+           "select(.from <= \"" +
+               before + "\" and .until >= \"" + after + "\") | .from",
+           sites.sydney.get("/v1/events").value_or(""));
+    EXPECT_TRUE(told) << sites.sydney.get("/v1/events").value_or("");
 }
 
 }  // namespace
