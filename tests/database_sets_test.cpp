@@ -69,6 +69,59 @@ TEST_F(DatabaseLane, TablesWithAndWithoutKeysGoTogether) {
     expect_equal();
 }
 
+TEST_F(DatabaseLane, RowsAreDeletedByKeysOfManyTypes) {
+    on_a(
+        "CREATE EXTENSION citext; CREATE TYPE mood AS ENUM ('a', 'b', 'c'); "
+        "CREATE DOMAIN code AS varchar(20) CHECK (value <> ''); "
+        "CREATE TABLE texts (k text PRIMARY KEY); CREATE TABLE chars (k char(6) PRIMARY KEY); "
+        "CREATE TABLE cits (k citext PRIMARY KEY); CREATE TABLE codes (k code PRIMARY KEY); "
+        "CREATE TABLE uuids (k uuid PRIMARY KEY); CREATE TABLE bytes (k bytea PRIMARY KEY); "
+        "CREATE TABLE numbers (k numeric PRIMARY KEY); CREATE TABLE floats (k float8 PRIMARY KEY); "
+        "CREATE TABLE times (k timestamptz PRIMARY KEY); CREATE TABLE moods (k mood PRIMARY KEY); "
+        "CREATE TABLE arrays (k int[] PRIMARY KEY); CREATE TABLE ranges (k int4range PRIMARY KEY); "
+        "CREATE TABLE \"Odd \"\" name\" (\"a key\" bigint PRIMARY KEY); "
+        "CREATE TABLE parts (k int PRIMARY KEY, v int) PARTITION BY RANGE (k); "
+        "CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (50); "
+        "CREATE TABLE part2 PARTITION OF parts FOR VALUES FROM (50) TO (1000)");
+    start_capture();
+    copy();
+    // For each i up to 90, so that few of them are told by the first characters.
+    const std::string fill =
+        "INSERT INTO texts SELECT i || E'{\"\\\\,\\n''}' FROM generate_series(1, 90) i; "
+        "INSERT INTO texts VALUES (''), ('NULL'), ('{}'), (' '), ('ä'); "
+        "INSERT INTO chars SELECT i || '' FROM generate_series(1, 90) i; "
+        "INSERT INTO cits SELECT 'Ab' || i FROM generate_series(1, 90) i; "
+        "INSERT INTO codes SELECT 'c' || i FROM generate_series(1, 90) i; "
+        "INSERT INTO uuids SELECT md5(i::text)::uuid FROM generate_series(1, 90) i; "
+        "INSERT INTO bytes SELECT decode(md5(i::text), 'hex') FROM generate_series(1, 90) i; "
+        "INSERT INTO numbers SELECT i / 7.0 FROM generate_series(1, 90) i; "
+        "INSERT INTO numbers VALUES ('NaN'), ('Infinity'); "
+        "INSERT INTO floats SELECT sqrt(i) FROM generate_series(1, 90) i; "
+        "INSERT INTO floats VALUES ('NaN'), ('-Infinity'), (-0.0); "
+        "INSERT INTO times SELECT timestamptz 'epoch' + i * interval '1.7 s' FROM "
+        "generate_series(1, 90) i; INSERT INTO times VALUES ('infinity'); "
+        "INSERT INTO moods VALUES ('a'), ('b'), ('c'); "
+        "INSERT INTO arrays SELECT ARRAY[i, NULL, i + 1] FROM generate_series(1, 90) i; "
+        "INSERT INTO ranges SELECT int4range(i, i + 3) FROM generate_series(1, 90) i; "
+        "INSERT INTO \"Odd \"\" name\" SELECT i * 10000000000 FROM generate_series(1, 90) i; "
+        "INSERT INTO parts SELECT i, i FROM generate_series(1, 90) i";
+    on_a(fill);
+    catch_up();
+    expect_equal();
+    for (const char* which : {"% 3 = 0", "> 0"}) {
+        std::string remove;
+        for (const char* table : {"texts", "chars", "cits", "codes", "uuids", "bytes", "numbers",
+                                  "floats", "times", "moods", "arrays", "ranges", "parts"}) {
+            remove += "DELETE FROM " + std::string(table) + " WHERE ctid IN (SELECT ctid FROM " +
+                      table + " WHERE hashtext(k::text)::bigint + 3000000000 " + which + "); ";
+        }
+        on_a(remove + "DELETE FROM \"Odd \"\" name\" WHERE \"a key\" / 10000000000 " + which);
+        catch_up();
+        expect_equal();
+    }
+    EXPECT_EQ(on_b("SELECT count(*) FROM texts"), "0");
+}
+
 TEST_F(DatabaseLane, ATableMayChangeItsShapeBetweenTwoOfThem) {
     on_a("CREATE TABLE t (id int PRIMARY KEY, v text)");
     start_capture();

@@ -6,6 +6,7 @@
 #include <regex>
 #include <sstream>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
@@ -163,6 +164,10 @@ std::filesystem::path GitRepositories::path_of(const std::string& name) const {
 
 Discovery GitRepositories::discover(const std::stop_token& stop) {
     return discover_repositories(options_.root, stop);
+}
+
+void GitRepositories::require_root() {
+    open_file(options_.root, O_RDONLY | O_DIRECTORY);
 }
 
 bool GitRepositories::root_is_empty() {

@@ -38,6 +38,7 @@ class GitRepositories final : public Repositories {
 
     std::string root() const override;
     Discovery discover(const std::stop_token& stop) override;
+    void require_root() override;
     bool root_is_empty() override;
     Presence presence(const std::string& name) override;
     std::string fingerprint(const std::string& name) override;

@@ -70,6 +70,21 @@ void add_copied(std::string& line, const Field& field) {
     }
 }
 
+std::string lines_of(const std::vector<const NetChanges::Row*>& rows,
+                     const TargetTable::Statement& copy) {
+    std::string lines;
+    for (const NetChanges::Row* row : rows) {
+        for (size_t i = 0; i < copy.parameters.size(); ++i) {
+            if (i > 0) {
+                lines += '\t';
+            }
+            add_copied(lines, (*row)[copy.parameters[i].column]);
+        }
+        lines += '\n';
+    }
+    return lines;
+}
+
 }  // namespace
 
 uint32_t RowSets::add(TargetTable table) {
@@ -159,7 +174,7 @@ std::optional<RowProblem> RowSets::run_halves(std::span<const RowOperation> oper
 bool RowSets::try_sets(std::span<const RowOperation> operations, const Shares& shares) {
     try {
         for (const auto& [relation, share] : shares) {
-            if (!share.singly && !write(pipeline_.table(relation), share)) {
+            if (!share.singly && !write(share)) {
                 return false;
             }
         }
@@ -204,6 +219,7 @@ std::optional<RowSets::Shares> RowSets::shares(std::span<const RowOperation> ope
 bool RowSets::Share::add(const RowOperation& operation) {
     return std::visit([&](auto& net) { return net.add(operation); }, changes);
 }
+
 /// False: there is no statement for it.
 bool RowSets::Share::finish(const TargetTable& table) {
     NetChanges::Result net = std::visit([](const auto& all) { return all.result(); }, changes);
@@ -230,14 +246,18 @@ bool RowSets::Share::finish(const TargetTable& table) {
         }
         call(*statement, rows, {});
     }
-    inserted = std::move(net.inserted);
+    if (!net.inserted.empty()) {
+        const TargetTable::Statement statement = table.copy();
+        copy = {statement.sql, lines_of(net.inserted, statement), net.inserted.size()};
+        return !statement.parameters.empty();
+    }
     return true;
 }
 
-bool RowSets::write(const TargetTable& table, const Share& share) {
+bool RowSets::write(const Share& share) {
     return std::all_of(share.calls.begin(), share.calls.end(),
                        [this](const Call& call) { return run_call(call); }) &&
-           (share.inserted.empty() || copy(table, share.inserted));
+           (share.copy.rows == 0 || run_copy(share.copy));
 }
 
 bool RowSets::run_call(const Call& call) {
@@ -260,28 +280,13 @@ bool RowSets::run_call(const Call& call) {
     return Rows(std::move(result)).affected() == call.rows;
 }
 
-bool RowSets::copy(const TargetTable& table, const std::vector<const Row*>& rows) {
-    const TargetTable::Statement statement = table.copy();
-    if (statement.parameters.empty()) {
-        return false;
+bool RowSets::run_copy(const Copy& copy) {
+    CopyIn into(connection_, doing, copy.sql);
+    for (std::string_view rest = copy.lines; !rest.empty();
+         rest.remove_prefix(std::min(rest.size(), copy_chunk_bytes))) {
+        into.write(rest.substr(0, copy_chunk_bytes));
     }
-    CopyIn into(connection_, doing, statement.sql);
-    std::string lines;
-    for (const Row* row : rows) {
-        for (size_t i = 0; i < statement.parameters.size(); ++i) {
-            if (i > 0) {
-                lines += '\t';
-            }
-            add_copied(lines, (*row)[statement.parameters[i].column]);
-        }
-        lines += '\n';
-        if (lines.size() >= copy_chunk_bytes) {
-            into.write(lines);
-            lines.clear();
-        }
-    }
-    into.write(lines);
-    return into.finish() == rows.size();
+    return into.finish() == copy.rows;
 }
 
 }  // namespace antipode::postgres

@@ -40,13 +40,19 @@ class RowSets {
         size_t rows;
         std::string settings;  ///< for it alone; empty: none
     };
+    /// A COPY, with its rows in its text format.
+    struct Copy {
+        std::string sql{};
+        std::string lines{};
+        size_t rows = 0;  ///< 0: there is nothing to copy
+    };
     /// A table's part of the operations.
     struct Share {
         std::variant<NetChanges, RowBag> changes;
         bool singly = false;
         // Unless singly, and in this order no key is there twice:
         std::vector<Call> calls{};
-        std::vector<const Row*> inserted{};  ///< refer to `changes`
+        Copy copy{};
 
         bool add(const RowOperation& operation);
         bool finish(const TargetTable& table);
@@ -64,9 +70,9 @@ class RowSets {
     bool try_sets(std::span<const RowOperation> operations, const Shares& shares);
     /// By table; nullopt when one table goes by two descriptions, or has no such statement.
     std::optional<Shares> shares(std::span<const RowOperation> operations) const;
-    bool write(const TargetTable& table, const Share& share);
+    bool write(const Share& share);
     bool run_call(const Call& call);
-    bool copy(const TargetTable& table, const std::vector<const Row*>& rows);
+    bool run_copy(const Copy& copy);
 
     Connection& connection_;
     RowPipeline pipeline_;

@@ -334,6 +334,12 @@ std::string TargetTable::join_by_key(const Statement& statement) const {
     return " " + arrays_of(statement) + " WHERE " + condition;
 }
 
+/// "t.id = ANY ($1::integer[])"
+std::string TargetTable::is_any_of_array(const KeyColumn& key) const {
+    const Column& column = columns_[key.column];
+    return "t." + column.name + " " + key.equality + " ANY ($1::" + column.type + "[])";
+}
+
 std::string TargetTable::arrays_of(const Statement& statement) const {
     std::string arrays;
     std::string names;
@@ -380,7 +386,13 @@ TargetTable::Statement TargetTable::remove_many() const {
     for (const KeyColumn& key : key_) {
         statement.parameters.push_back({false, key.column});
     }
-    statement.sql = "DELETE FROM " + from_ + " t USING" + join_by_key(statement);
+    // An array of one column's values is looked up faster than a join by it. Partitions would be
+    // pruned for each of them.
+    const bool as_array =
+        key_.size() == 1 && columns_[key_.front().column].in_array && !partitioned_;
+    statement.sql =
+        "DELETE FROM " + from_ + " t" +
+        (as_array ? " WHERE " + is_any_of_array(key_.front()) : " USING" + join_by_key(statement));
     return statement;
 }
 

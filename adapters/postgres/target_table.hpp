@@ -89,6 +89,7 @@ class TargetTable {
     bool may_change_identity(bool has_old) const;
     Statement replace(bool has_old, const std::vector<bool>& unchanged) const;
     std::string where(Statement& statement, bool of_old) const;
+    std::string is_any_of_array(const KeyColumn& key) const;
     std::string arrays_of(const Statement& statement) const;
     std::string join_by_key(const Statement& statement) const;
     std::string value_of(const Statement& statement, size_t parameter) const;

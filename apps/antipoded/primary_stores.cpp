@@ -36,6 +36,8 @@ constexpr std::chrono::milliseconds gathering(14);
 /// What changes in a repository's files its hook reports in a moment, once it is durable: then both
 /// are one change, which is read once.
 constexpr std::chrono::milliseconds hook_time(25);
+/// Packs are kept for ten minutes more than they need be anyway.
+constexpr std::chrono::minutes drop_interval(1);
 
 primary::PathFilter filter_of(const Config::Blobs& store) {
     return {store.exclude, store.include};
@@ -132,7 +134,15 @@ class GitPrimary final : public PrimaryItems {
         return problem.empty() || packing.empty() ? problem + packing : problem + "; " + packing;
     }
     std::chrono::milliseconds check_every() const override { return check_every_; }
-    void applied_everywhere(TimePoint time) override { repositories_.drop_kept_packs_before(time); }
+    /// Each look costs a call for every pack that is kept, as many as there are repositories
+    /// behind an initial sync.
+    void applied_everywhere(TimePoint time) override {
+        const bool clock_was_set_back = time < dropped_before_;
+        if (clock_was_set_back || time - dropped_before_ >= drop_interval) {
+            repositories_.drop_kept_packs_before(time);
+            dropped_before_ = time;
+        }
+    }
 
   private:
     const std::chrono::milliseconds check_every_;
@@ -145,6 +155,7 @@ class GitPrimary final : public PrimaryItems {
     primary::RepositoryWatch changes_;
     primary::RepositoryCapture capture_;
     primary::ItemBulk bulk_;
+    TimePoint dropped_before_{};
 };
 
 class FilesPrimary final : public PrimaryItems {

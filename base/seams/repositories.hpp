@@ -94,6 +94,8 @@ class Repositories {
     /// All repositories below the root. Symbolic links are not followed; there is no looking inside
     /// repositories, nor into ".antipode" and ".git". Throws Error{Retry} when there is no root.
     virtual Discovery discover(const std::stop_token& stop) = 0;
+    /// Throws Error{Retry} when there is no root. Cheap, however many repositories there are.
+    virtual void require_root() = 0;
     /// Nothing at all below the root, as when a disk is not mounted. Throws when there is no root.
     virtual bool root_is_empty() = 0;
     virtual Presence presence(const std::string& name) = 0;

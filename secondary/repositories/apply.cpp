@@ -132,7 +132,7 @@ RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories,
 
 std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
                                            const std::stop_token& stop) {
-    repositories_.root_is_empty();  // throws when there is no root: that is no item's failure
+    repositories_.require_root();  // that there is none is no item's failure
     std::vector<Result> results;
     for (const ItemTask& task : tasks) {
         if (stop.stop_requested()) {
@@ -154,7 +154,7 @@ std::vector<Result> RepositoryApply::apply(std::span<const ItemTask> tasks,
 }
 
 Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop_token& stop) {
-    repositories_.root_is_empty();  // throws when there is no root
+    repositories_.require_root();
     std::optional<RepositoryRefs> refs;
     try {
         refs = repositories_.read_refs(item);

@@ -39,6 +39,7 @@ class MemoryRepositories : public Repositories {
 
     std::string root() const override { return "/memory"; }
     Discovery discover(const std::stop_token& stop) override;
+    void require_root() override { check_root(); }
     bool root_is_empty() override;
     Presence presence(const std::string& name) override;
     std::string fingerprint(const std::string& name) override;
