@@ -166,9 +166,11 @@ void Receiver::tell_unnoticed(const protocol::Event& event) {
     if (!event.store || event.payload.reconciled().fulfils().through() == 0) {
         return;
     }
-    const auto lane = order_.recovery().lanes().find(*event.store);
-    const auto proven = lane == order_.recovery().lanes().end() ? order_.recovery().value()
-                                                                : lane->second.proven_through;
+    std::optional<TimePoint> proven = order_.recovery().value();
+    if (const auto lane = order_.recovery().lanes().find(*event.store);
+        lane != order_.recovery().lanes().end() && lane->second.proven_through) {
+        proven = lane->second.proven_through;
+    }
     // A clock may have been set back since.
     const std::string between = proven && *proven < event.captured_at
                                     ? "between " + to_iso8601(*proven) + " and "
