@@ -176,7 +176,7 @@ void Receiver::tell_unnoticed(const protocol::Event& event) {
                                     ? "between " + to_iso8601(*proven) + " and "
                                     : "before ";
     events_.tell(*event.store, "unnoticed",
-                 "the primary has not seen what was made and removed again " + between +
+                 "the primary may have missed what was made and removed again " + between +
                      to_iso8601(event.captured_at),
                  event.captured_at);
 }
