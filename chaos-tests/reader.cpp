@@ -161,10 +161,11 @@ std::set<std::string> Reader::never_read() const {
 }
 
 /// What was made and removed again, by the writers' own times, while the primary did not look, by
-/// the times that the site tells.
+/// the times that the site tells, and of which there is no event.
 std::set<std::string> Reader::came_and_went() const {
     const auto time = [](int64_t us) { return to_iso8601(from_microseconds(us)); };
     std::set<std::string> items;
+    const std::set<std::string> named = of_events(".item");
     const std::vector<Operation> operations = history_.operations();
     for (const std::string& times :
          of_events("select(.kind == \"unnoticed\" and (.store | startswith(\"blobs/\"))) | .text | "
@@ -177,7 +178,9 @@ std::set<std::string> Reader::came_and_went() const {
             if (operation.kind == Operation::Kind::Put && time(operation.invoked_us) >= from) {
                 made.insert(operation.path);
             } else if (operation.kind == Operation::Kind::Remove &&
-                       time(operation.invoked_us) <= until && made.contains(operation.path)) {
+                       operation.outcome == Operation::Outcome::Ok &&
+                       time(operation.done_us) <= until && made.contains(operation.path) &&
+                       !named.contains(operation.path)) {
                 items.insert(operation.path);
             }
         }

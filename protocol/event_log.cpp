@@ -26,7 +26,9 @@ std::string text_of(const v1::Payload& payload) {
         return counted(static_cast<uint64_t>(payload.ref_update().refs_size()), "ref", "refs");
     }
     if (payload.has_unchanged()) {
-        return payload.unchanged().removal_follows()
+        // Without a digest nothing was ever published of it, and now it is gone.
+        const v1::Unchanged& unchanged = payload.unchanged();
+        return unchanged.removal_follows() || unchanged.digest_algorithm().empty()
                    ? "it was removed before the primary had read it"
                    : "";
     }

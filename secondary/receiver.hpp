@@ -137,7 +137,10 @@ class Receiver {
                         const Position& announced);
     void set_copied(const StoreId& store, const DatabasePosition& position);
     void take_in_unread();
-    void tell_unnoticed(const protocol::Event& event);
+    void note_unnoticed(const protocol::Event& event);
+    std::optional<TimePoint> proven_through(const StoreId& store) const;
+    void tell_unnoticed(const StoreId& store, const std::optional<TimePoint>& since,
+                        TimePoint until);
     void set_applying(const StoreId& store, const std::vector<ApplyOrder::Task>& tasks, bool out);
 
     Options options_;
@@ -168,6 +171,10 @@ class Receiver {
     protocol::EventLog events_;  // locks for itself
 
     // Reading thread only:
+    Position noted_through_;
+    /// Stores of which the primary has said that anything may have changed, and what was proven of
+    /// them last before that; nullopt: nothing was.
+    std::map<StoreId, std::optional<TimePoint>> unsure_since_;
     protocol::Assembler assembler_;
     std::optional<protocol::ChainPoint> last_;
     uint64_t next_ = 1;

@@ -151,7 +151,7 @@ bool Receiver::accept(const protocol::Message& message, const StoredMessage& sto
             continue;
         }
         events_.note(event.position, event.store, event.captured_at, event.payload);
-        tell_unnoticed(event);
+        note_unnoticed(event);
         order_.accept(std::move(event), bytes);
     }
     if (message.store == std::nullopt) {
@@ -161,24 +161,39 @@ bool Receiver::accept(const protocol::Message& message, const StoredMessage& sto
 }
 
 /// Of what came and went while the primary did not look there is no event; rows may name it for as
-/// long as their own removal has not been applied.
-void Receiver::tell_unnoticed(const protocol::Event& event) {
-    if (!event.store || event.payload.reconciled().fulfils().through() == 0) {
-        return;
+/// long as their own removal has not been applied. It may have happened since whatever was proven
+/// last when the primary said that anything may have changed.
+void Receiver::note_unnoticed(const protocol::Event& event) {
+    if (!event.store || event.position <= noted_through_) {
+        return;  // read again: it was told
     }
-    std::optional<TimePoint> proven = order_.recovery().value();
-    if (const auto lane = order_.recovery().lanes().find(*event.store);
-        lane != order_.recovery().lanes().end() && lane->second.proven_through) {
-        proven = lane->second.proven_through;
+    noted_through_ = event.position;
+    const v1::Payload& payload = event.payload;
+    if (payload.has_announcement() && payload.announcement().items_size() == 1 &&
+        payload.announcement().items(0) == protocol::whole_store) {
+        unsure_since_.emplace(*event.store, proven_through(*event.store));
+    } else if (payload.reconciled().fulfils().through() != 0) {
+        const auto unsure = unsure_since_.extract(*event.store);
+        tell_unnoticed(*event.store, unsure ? unsure.mapped() : std::nullopt, event.captured_at);
     }
-    // A clock may have been set back since.
-    const std::string between = proven && *proven < event.captured_at
-                                    ? "between " + to_iso8601(*proven) + " and "
-                                    : "before ";
-    events_.tell(*event.store, "unnoticed",
+}
+
+std::optional<TimePoint> Receiver::proven_through(const StoreId& store) const {
+    const auto lane = order_.recovery().lanes().find(store);
+    return lane != order_.recovery().lanes().end() && lane->second.proven_through
+               ? lane->second.proven_through
+               : order_.recovery().value();
+}
+
+void Receiver::tell_unnoticed(const StoreId& store, const std::optional<TimePoint>& since,
+                              TimePoint until) {
+    // A clock may have been set back.
+    const std::string between =
+        since && *since < until ? "between " + to_iso8601(*since) + " and " : "before ";
+    events_.tell(store, "unnoticed",
                  "the primary may have missed what was made and removed again " + between +
-                     to_iso8601(event.captured_at),
-                 event.captured_at);
+                     to_iso8601(until),
+                 until);
 }
 
 }  // namespace antipode::secondary
