@@ -187,9 +187,21 @@ bool Process::running() {
     return pid_ > 0 && !wait(std::chrono::milliseconds(0));
 }
 
+/// The kernel says so when the last of its threads stands still; until then they may answer.
+/// True for one that has ended as well.
+static bool has_stopped(pid_t child) {
+    siginfo_t info{};
+    const int what = WSTOPPED | WEXITED | WNOHANG | WNOWAIT;
+    return ::waitid(P_PID, static_cast<id_t>(child), &info, what) != 0 || info.si_pid == child;
+}
+
 void Process::signal(int number) {
-    if (pid_ > 0) {
-        ::kill(pid_, number);
+    if (pid_ <= 0) {
+        return;
+    }
+    ::kill(pid_, number);
+    if (number == SIGSTOP && !eventually([this] { return has_stopped(pid_); })) {
+        throw std::runtime_error("process " + std::to_string(pid_) + " did not stop");
     }
 }
 

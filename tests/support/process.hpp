@@ -30,6 +30,7 @@ class Process {
 
     pid_t pid() const { return pid_; }
     bool running();
+    /// SIGSTOP: every thread stands still when this returns.
     void signal(int number);
     /// kill -9 and wait.
     void kill();
