@@ -116,7 +116,13 @@ Quarantine read_quarantine(const std::filesystem::path& directory,
         kept.losses.push_back(loss_of(line));
     }
     for (const Json& line : lines_of(directory / "database/app.jsonl")) {
-        kept.changes.push_back(change_of(line));
+        if (line.at("operation") == "again") {
+            std::erase_if(kept.changes, [&](const Quarantine::Change& change) {
+                return change.transaction == line.at("xid");
+            });
+        } else {
+            kept.changes.push_back(change_of(line));
+        }
     }
     kept.files = files_in(directory / "blobs/uploads");
     for (const auto& clone : std::filesystem::directory_iterator(clones)) {

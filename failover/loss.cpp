@@ -58,7 +58,7 @@ class Search {
 
     void finish() {
         judge_damaged(std::nullopt);
-        for (const auto& [store, loss] : cut_short_) {
+        for (const auto& [transaction, loss] : cut_short_) {
             add(loss);
         }
         for (const auto& [key, loss] : set_aside_) {
@@ -121,14 +121,19 @@ class Search {
     }
     void see_transaction(const protocol::Event& event, Lsn applied) {
         const v1::Transaction& transaction = event.payload.transaction();
-        cut_short_.erase(*event.store);
         if (!transaction.last()) {
-            cut_short_[*event.store] = transaction_loss(
-                event, Loss::Kind::Announced, transaction.xid(), transaction.commit_lsn());
-            cut_short_[*event.store].reason = "its end never came";
+            if (Lsn{transaction.commit_lsn()} >= applied) {
+                Loss loss = transaction_loss(event, Loss::Kind::Announced, transaction.xid(),
+                                             transaction.commit_lsn());
+                loss.reason = "its end never came";
+                cut_short_[{*event.store, transaction.xid()}] = std::move(loss);
+            }
             return;
         }
+        // Others may have come before its end.
+        cut_short_.erase({*event.store, transaction.xid()});
         for (const v1::Transaction::Member& member : transaction.members()) {
+            cut_short_.erase({*event.store, member.xid()});
             if (Lsn{member.end_lsn()} > applied) {
                 add(transaction_loss(event, Loss::Kind::SetAside, member.xid(),
                                      member.commit_lsn()));
@@ -205,7 +210,8 @@ class Search {
     std::map<StoreId, LaneEnd> ends_;
     std::map<ItemKey, Loss> open_;       ///< announced, and not fulfilled yet
     std::map<ItemKey, Loss> set_aside_;  ///< came, and is not applied
-    std::map<StoreId, Loss> cut_short_;  ///< transactions of which only a part came
+    /// Transactions of which only a part came, by xid.
+    std::map<std::pair<StoreId, uint32_t>, Loss> cut_short_;
 };
 
 Json time_of(const std::optional<TimePoint>& time) {
@@ -261,6 +267,10 @@ std::string_view to_string(Loss::Kind kind) {
             return "unreadable";
     }
     return "?";
+}
+
+std::string_view without_place(std::string_view item) {
+    return item.substr(0, item.find(" at "));
 }
 
 std::optional<Loss> damaged_message(const StoredMessage& message, std::string_view why) {

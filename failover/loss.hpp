@@ -44,6 +44,10 @@ struct Loss {
 };
 std::string_view to_string(Loss::Kind kind);
 
+/// "xid 741" of "xid 741 at 16/B374D848", by which a transaction can be recognized: the place is an
+/// earlier one where it was published before decoding had come to its commit.
+std::string_view without_place(std::string_view item);
+
 /// Where a store stands when its site becomes primary.
 struct LaneEnd {
     StoreId store;

@@ -143,6 +143,31 @@ TEST_F(LossReports, CountChangesOfTheStructureAndWhatWasCutShortButNotSequences)
     EXPECT_EQ(found.losses[1].kind, Loss::Kind::Announced);
 }
 
+TEST_F(LossReports, CountWhatWasBrokenOffUnlessItCameAgain) {
+    const auto part = [&](uint32_t xid, uint64_t commit, bool last) {
+        v1::Payload payload;
+        v1::Transaction& transaction = *payload.mutable_transaction();
+        transaction.set_xid(xid);
+        transaction.set_commit_lsn(commit);
+        transaction.set_end_lsn(last ? commit : 0);
+        transaction.set_last(last);
+        transaction.set_change_count(1);
+        publish(database, payload);
+    };
+    part(6, 4, false);  // applied up to 0/5: it came again before
+    part(7, 7, false);
+    part(8, 8, false);
+    part(9, 9, true);
+    part(7, 10, true);
+    const LossReport found = report({}, {});
+    ASSERT_EQ(found.losses.size(), 3U);
+    EXPECT_EQ(found.losses[0].item, "xid 9 at 0/9");
+    EXPECT_EQ(found.losses[1].item, "xid 7 at 0/A");
+    EXPECT_EQ(without_place(found.losses[1].item), "xid 7");
+    EXPECT_EQ(found.losses[2].item, "xid 8 at 0/8");
+    EXPECT_EQ(found.losses[2].kind, Loss::Kind::Announced);
+}
+
 TEST_F(LossReports, CountAnItemOnceHoweverOftenItChanged) {
     put("a", announce("a"));
     const Position newest = put("a", announce("a"));

@@ -98,11 +98,15 @@ LostRows::LostRows(StoreId store, Lsn cut, std::ostream& out,
     : store_(std::move(store)), out_(out), found_(std::move(found)), through_(cut) {}
 
 void LostRows::add(const v1::Transaction& message) {
+    if (message.part() == 0) {
+        break_off();
+    }
     if (message.members_size() == 0) {
         const Place place{message.xid(), Lsn{message.commit_lsn()}, message.commit_time_us()};
         if (place.commit < through_) {
             return;
         }
+        open_ = place;
         add_statements(message, place);
         add_changes(message, place, message.changes());
         if (message.last()) {
@@ -175,8 +179,20 @@ void LostRows::add_changes(const v1::Transaction& message, const Place& place,
     }
 }
 
+void LostRows::break_off() {
+    if (open_ && changes_ > 0) {
+        write(out_, {{"xid", open_->xid},
+                     {"commit_lsn", open_->commit.to_string()},
+                     {"committed_at_us", open_->commit_time_us},
+                     {"operation", "again"}});
+    }
+    open_.reset();
+    changes_ = 0;
+}
+
 void LostRows::end(const Place& place, Lsn end) {
     through_ = std::max(through_, end);
+    open_.reset();
     if (changes_ == 0) {
         return;
     }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <ostream>
 #include <stop_token>
 #include <string>
@@ -16,8 +17,9 @@
 namespace antipode::failover {
 
 /// Transactions of a former primary that the new one never got, as lines of JSON: for each changed
-/// row its transaction, table, and what it was and became; values as PostgreSQL writes them. Where
-/// sequences stand is no write of anybody's, and neither is a barrier. One thread.
+/// row its transaction, table, and what it was and became; values as PostgreSQL writes them. What
+/// was written of a transaction that was broken off has a line "again" behind it. Where sequences
+/// stand is no write of anybody's, and neither is a barrier. One thread.
 class LostRows {
   public:
     /// Commits before `cut` are the new primary's, too. `found` hears of each transaction once, at
@@ -39,13 +41,16 @@ class LostRows {
     };
     void add_changes(const v1::Transaction& message, const Place& place, std::string_view changes);
     void add_statements(const v1::Transaction& message, const Place& place);
+    /// The last part of the transaction that is open did not come: it comes again from its first.
+    void break_off();
     void end(const Place& place, Lsn end);
 
     const StoreId store_;
     std::ostream& out_;
     const std::function<void(const Loss&)> found_;
     Lsn through_;
-    uint64_t changes_ = 0;  ///< of the transaction that is open
+    std::optional<Place> open_;  ///< a transaction of which parts are to come
+    uint64_t changes_ = 0;       ///< of the transaction that is open
 };
 
 /// Adds what `source`, the former primary's own slot, still has, up to `end`; the slot stays as it

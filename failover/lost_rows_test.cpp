@@ -121,6 +121,24 @@ TEST_F(Lost, ALargeTransactionCountsOnceAndOneWithoutRowsDoesNot) {
     EXPECT_EQ(rows_.through(), Lsn{131});
 }
 
+TEST_F(Lost, WhatWasBrokenOffIsCalledSoAndCountsOnce) {
+    v1::Transaction part = one(9, 115, "1");
+    part.set_last(false);
+    rows_.add(part);
+    rows_.add(one(8, 120, "8"));  // committed before it
+    EXPECT_THAT(out_.str(), HasSubstr("{\"xid\":9,\"commit_lsn\":\"0/73\",\"committed_at_us\":0,"
+                                      "\"operation\":\"again\"}\n{\"xid\":8,"));
+    part.set_commit_lsn(130);
+    rows_.add(part);
+    part.set_part(1);
+    part.set_last(true);
+    part.set_end_lsn(135);
+    rows_.add(part);
+    EXPECT_THAT(items(), ElementsAre("xid 8 at 0/78", "xid 9 at 0/82"));
+    EXPECT_EQ(losses_[0].changes, 1U);
+    EXPECT_EQ(losses_[1].changes, 2U);
+}
+
 TEST_F(Lost, FromAStreamOnlyWhatTheSlotLetGoOfIsTaken) {
     test::MemoryStream stream;
     protocol::Sealer sealer("demo", 3, 1, std::nullopt);

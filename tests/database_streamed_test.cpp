@@ -21,13 +21,17 @@ class DatabaseStreamed : public DatabaseDdl {
         a_.stop();
         a_.start();
         restart_primary();
-        primary_.emplace(a_, "postgres", "set", 64 * limits::kib);
+        restart_primary_with_little();
         on_a(
             "CREATE TABLE big (id int PRIMARY KEY, v text); "
             "CREATE TABLE other (id int PRIMARY KEY, v text); "
             "CREATE TABLE third (id int PRIMARY KEY); INSERT INTO third VALUES (1)");
         start_capture();
         follow();
+    }
+    void restart_primary_with_little() {
+        primary_.reset();
+        primary_.emplace(a_, "postgres", "set", 64 * limits::kib);
     }
     postgres::Connection client() const {
         postgres::Connection connection(a_.url("app"), "client");
@@ -40,6 +44,22 @@ class DatabaseStreamed : public DatabaseDdl {
     }
     /// Until decoding has passed what is in the log now, which is not committed yet.
     void decode() { capture_up_to(primary_->capture.wal_position()); }
+    /// The place of each transaction of which a first part was published, in order.
+    std::vector<Lsn> begun() const {
+        std::vector<Lsn> places;
+        for (const protocol::Event& event : stream_) {
+            const v1::Transaction& transaction = event.payload.transaction();
+            if (transaction.part() == 0 && !transaction.last()) {
+                places.push_back(Lsn{transaction.commit_lsn()});
+            }
+        }
+        return places;
+    }
+    Lsn log_end() { return Lsn::parse(on_a("SELECT pg_current_wal_insert_lsn()")).value(); }
+    /// What stands in the log behind that place is decoded only once it is waited for: the server
+    /// cannot send more than its socket takes.
+    static constexpr int more_than_a_socket_takes = 40'000;
+
     std::string streamed() {
         return on_a("SELECT coalesce(max(stream_txns), 0) FROM pg_stat_replication_slots");
     }
@@ -75,6 +95,94 @@ TEST_F(DatabaseStreamed, ArrivesAsItWasCommittedWhateverIsRolledBackInside) {
     EXPECT_EQ(on_b("SELECT count(*), min(id), count(DISTINCT w) FROM other"), "1501|5500|1501");
     EXPECT_EQ(on_b("SELECT count(*) FROM big"), "4013");
     EXPECT_TRUE(eventually([&] { return std::stoi(streamed()) >= 4; })) << streamed();
+}
+
+TEST_F(DatabaseStreamed, IsHandedOutBeforeDecodingHasComeToItsCommit) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, more_than_a_socket_takes));
+    on_a("SELECT pg_logical_emit_message(true, 'nothing', 'of ours')");
+    const Lsn before_commit = log_end();
+    one.execute("one", "COMMIT");
+    follow();
+    ASSERT_EQ(begun().size(), 1U);
+    EXPECT_LT(begun()[0], before_commit);
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), std::to_string(more_than_a_socket_takes));
+
+    // It comes once more, and is known to have been applied.
+    restart_primary_with_little();
+    on_a("UPDATE big SET v = 'x' WHERE id = 1");
+    follow();
+    EXPECT_EQ(on_b("SELECT v FROM big WHERE id = 1"), "x");
+}
+
+TEST_F(DatabaseStreamed, IsBrokenOffByAnotherThatCommittedBefore) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, more_than_a_socket_takes));
+    on_a("INSERT INTO third VALUES (2)");
+    const Lsn before_commit = log_end();
+    one.execute("one", rows("other", 1, 2000) + "COMMIT");
+    on_a("UPDATE big SET v = 'x' WHERE id % 1000 = 0");
+    follow();
+    ASSERT_EQ(begun().size(), 2U);
+    EXPECT_LT(begun()[0], before_commit);
+    EXPECT_GE(begun()[1], before_commit);
+    EXPECT_EQ(on_b("SELECT count(*) FROM big WHERE v = 'x'"), "40");
+
+    // By another large one.
+    postgres::Connection two = client();
+    one.execute("one", "BEGIN;" + rows("big", 100'000, 100'000 + more_than_a_socket_takes));
+    two.execute("two", "BEGIN;" + rows("other", 10'000, 12'000));
+    one.execute("one", "DELETE FROM third");
+    two.execute("two", "COMMIT");
+    one.execute("one", "COMMIT");
+    follow();
+    EXPECT_GE(begun().size(), 4U);
+    EXPECT_EQ(on_b("SELECT count(*) FROM third"), "0");
+}
+
+TEST_F(DatabaseStreamed, IsNotHandedOutAsFarAsItMayBeRolledBack) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, more_than_a_socket_takes) + "SAVEPOINT s;" +
+                           rows("other", 1, more_than_a_socket_takes) + "ROLLBACK TO s;" +
+                           rows("other", 1, 10) + "COMMIT");
+    one.execute("one", "BEGIN;" + rows("big", 100'000, 100'000 + more_than_a_socket_takes) +
+                           "ALTER TABLE big ADD w int DEFAULT 5; INSERT INTO big VALUES (0); " +
+                           "UPDATE big SET w = 6 WHERE id < 9; COMMIT");
+    follow();
+    EXPECT_EQ(on_b("SELECT count(*) FROM other"), "10");
+    EXPECT_EQ(on_b("SELECT count(*) FROM big WHERE w = 6"), "9");
+    EXPECT_EQ(begun().size(), 2U);
+}
+
+TEST_F(DatabaseStreamed, IsNotHandedOutWhatRuns) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, more_than_a_socket_takes));
+    decode();
+    EXPECT_EQ(begun().size(), 0U);
+    one.execute("one", "ROLLBACK");
+    on_a("INSERT INTO third VALUES (2)");
+    follow();
+    EXPECT_EQ(begun().size(), 0U);
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), "0");
+}
+
+TEST_F(DatabaseStreamed, IsHandedOutAgainByAConnectionThatCannotKnowWhetherItWas) {
+    postgres::Connection one = client();
+    one.execute("one", "BEGIN;" + rows("big", 1, more_than_a_socket_takes));
+    const Lsn before_commit = log_end();
+    one.execute("one", "COMMIT");
+    ASSERT_TRUE(eventually([&] {
+        publish(primary_->capture.poll(milliseconds(10)));
+        return !begun().empty();
+    }));
+    EXPECT_FALSE(stream_.back().payload.transaction().last());
+    apply();
+    primary_->capture.restart();
+    follow();
+    ASSERT_EQ(begun().size(), 2U);
+    EXPECT_LT(begun()[0], before_commit);
+    EXPECT_GE(begun()[1], before_commit);
+    EXPECT_EQ(on_b("SELECT count(*) FROM big"), std::to_string(more_than_a_socket_takes));
 }
 
 TEST_F(DatabaseStreamed, StructureThatIsRolledBackWithItsSavepointStays) {
@@ -162,16 +270,18 @@ TEST_F(DatabaseStreamed, TheServerKeepsThemWhereThisSitesDiskRefuses) {
 TEST(StreamedTransactions, RefusesWhatBreaksTheFormatAndSaysWhatTheDiskLacks) {
     const std::string xid = {0, 0, 0, 7};
     postgres::StreamedTransactions streamed(std::filesystem::temp_directory_path());
-    EXPECT_FALSE(streamed.take("I no segment"));
-    EXPECT_THROW(streamed.take("S\1"), Error);
-    EXPECT_THROW(streamed.take("c" + xid + std::string(25, '\0')), Error) << "nothing came of it";
-    EXPECT_TRUE(streamed.take("A" + xid + xid)) << "nothing came of it before it was rolled back";
-    EXPECT_TRUE(streamed.take("S" + xid + '\1'));
-    EXPECT_TRUE(streamed.take("I" + xid + "row"));
-    EXPECT_THROW(streamed.take("I\1"), Error);
-    EXPECT_TRUE(streamed.take("E"));
+    EXPECT_FALSE(streamed.take("I no segment", Lsn{1}));
+    EXPECT_THROW(streamed.take("S\1", Lsn{1}), Error);
+    EXPECT_THROW(streamed.take("c" + xid + std::string(25, '\0'), Lsn{1}), Error)
+        << "nothing came of it";
+    EXPECT_TRUE(streamed.take("A" + xid + xid, Lsn{1}))
+        << "nothing came of it before it was rolled back";
+    EXPECT_TRUE(streamed.take("S" + xid + '\1', Lsn{1}));
+    EXPECT_TRUE(streamed.take("I" + xid + "row", Lsn{1}));
+    EXPECT_THROW(streamed.take("I\1", Lsn{1}), Error);
+    EXPECT_TRUE(streamed.take("E", Lsn{1}));
     EXPECT_EQ(streamed.next(), std::nullopt) << "it did not commit yet";
-    EXPECT_TRUE(streamed.take("c" + xid + std::string(25, '\0')));
+    EXPECT_TRUE(streamed.take("c" + xid + std::string(25, '\0'), Lsn{1}));
     EXPECT_EQ(streamed.next(), "B" + std::string(16, '\0') + xid);
     EXPECT_EQ(streamed.next(), "Irow");
     EXPECT_EQ(streamed.next(), "C" + std::string(25, '\0'));
@@ -179,7 +289,7 @@ TEST(StreamedTransactions, RefusesWhatBreaksTheFormatAndSaysWhatTheDiskLacks) {
 
     postgres::StreamedTransactions nowhere("/nonexistent");
     try {
-        nowhere.take("S" + xid + '\1');
+        nowhere.take("S" + xid + '\1', Lsn{1});
         FAIL();
     } catch (const Error& error) {
         EXPECT_EQ(error.reaction(), Reaction::Retry);

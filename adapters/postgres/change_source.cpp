@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "adapters/postgres/commit_watch.hpp"
 #include "adapters/postgres/connection.hpp"
 #include "adapters/postgres/pgoutput.hpp"
 #include "adapters/postgres/streamed_transactions.hpp"
@@ -101,10 +102,14 @@ class Flow {
 }  // namespace
 
 struct SlotSource::State {
-    explicit State(Options given) : options(std::move(given)), streamed(options.spool_directory) {}
+    explicit State(Options given)
+        : options(std::move(given)),
+          streamed(options.spool_directory),
+          watch(options.url, options.application_name + " commits") {}
 
     Options options;
     StreamedTransactions streamed;
+    CommitWatch watch;
     /// Of the connection; the one after a refusal goes without, so that the server keeps them.
     bool refused = false;
     WakeFd wake;
@@ -112,6 +117,13 @@ struct SlotSource::State {
     Flow flow;
     Handle<char, PQfreemem> buffer;  ///< what the last message's views point into
     Lsn confirmed;
+    /// Where the log ended when decoding began: an earlier connection may have handed out what
+    /// stands before it, so that what commits there may be a repetition.
+    Lsn new_from;
+    Lsn passed;  ///< by decoding
+    /// Of a transaction that came while a large one is ahead; there is nothing in it yet.
+    std::optional<Decoded> other;
+    std::string_view held;  ///< a message that comes behind a DecodedBreakOff
 
     Lsn slot_position();
     void begin_streaming(Lsn from);
@@ -119,10 +131,15 @@ struct SlotSource::State {
     /// False: nothing came, or wake() was called.
     bool wait_for_input(std::chrono::milliseconds wait);
     /// Whether it is of a transaction that runs.
-    bool keep(std::string_view message);
+    bool keep(std::string_view message, Lsn at);
     std::optional<std::string_view> next_kept();
     std::optional<Decoded> next_of_streamed();
+    void look_for_committed();
     std::optional<Decoded> decode(std::string_view message);
+    std::optional<Decoded> take(std::string_view message);
+    std::optional<Decoded> take_beside(std::string_view message);
+    std::optional<Decoded> next_of_held();
+    void note_end(const std::optional<Decoded>& decoded);
     [[noreturn]] void ended();
 };
 
@@ -130,10 +147,11 @@ SlotSource::SlotSource(Options options) : state_(std::make_unique<State>(std::mo
 SlotSource::~SlotSource() = default;
 
 Lsn SlotSource::State::slot_position() {
-    const Rows slots = connection->query(
-        "reading the slot",
-        "SELECT confirmed_flush_lsn, wal_status FROM pg_replication_slots WHERE slot_name = " +
-            quote_literal(options.slot));
+    const Rows slots =
+        connection->query("reading the slot",
+                          "SELECT confirmed_flush_lsn, wal_status, pg_current_wal_flush_lsn() "
+                          "FROM pg_replication_slots WHERE slot_name = " +
+                              quote_literal(options.slot));
     const auto position = slots.size() == 1 ? Lsn::parse(slots.text(0, 0)) : std::optional<Lsn>();
     if (!position || slots.text(0, 1) == "lost") {
         // What that means is decided by who looks at all facts, before it starts again.
@@ -141,6 +159,8 @@ Lsn SlotSource::State::slot_position() {
                     "the replication slot " + options.slot + " is " +
                         (position ? "lost: its write-ahead log was removed" : "gone"));
     }
+    passed = *position;
+    new_from = Lsn::parse(slots.text(0, 2)).value();
     return *position;
 }
 
@@ -194,7 +214,10 @@ void SlotSource::stop() {
     state_->buffer.reset();
     state_->connection.reset();
     state_->flow = {};
+    state_->other.reset();
+    state_->held = {};
     state_->streamed.forget();
+    state_->watch.forget();
 }
 
 std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
@@ -205,6 +228,10 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
     bool waited = false;
     size_t kept = 0;
     while (kept < most_kept) {
+        if (auto decoded = state.next_of_held()) {
+            return decoded;
+        }
+        state.look_for_committed();
         if (auto decoded = state.next_of_streamed()) {
             return decoded;
         }
@@ -232,9 +259,9 @@ std::optional<Decoded> SlotSource::next(std::chrono::milliseconds wait) {
     return std::nullopt;
 }
 
-bool SlotSource::State::keep(std::string_view message) {
+bool SlotSource::State::keep(std::string_view message, Lsn at) {
     try {
-        return streamed.take(message);
+        return streamed.take(message, at);
     } catch (const Error& error) {
         refused = error.reaction() == Reaction::Retry;
         throw;
@@ -253,10 +280,17 @@ std::optional<std::string_view> SlotSource::State::next_kept() {
 std::optional<Decoded> SlotSource::State::next_of_streamed() {
     while (const auto message = next_kept()) {
         if (auto decoded = parse_pgoutput(*message)) {
+            note_end(decoded);
             return decoded;
         }
     }
     return std::nullopt;
+}
+
+void SlotSource::State::note_end(const std::optional<Decoded>& decoded) {
+    if (const auto* commit = decoded ? std::get_if<DecodedCommit>(&*decoded) : nullptr) {
+        passed = std::max(passed, commit->end_lsn);
+    }
 }
 
 bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
@@ -278,15 +312,77 @@ bool SlotSource::State::wait_for_input(std::chrono::milliseconds wait) {
     return ready == Ready::Input;
 }
 
+/// Decoding is behind the commits then, and mirrors can work on it meanwhile.
+void SlotSource::State::look_for_committed() {
+    if (!options.ahead) {
+        return;
+    }
+    if (const auto xid = watch.committed(streamed.may_go_ahead(new_from))) {
+        streamed.go_ahead(*xid, passed, SystemClock().now());
+    }
+}
+
 std::optional<Decoded> SlotSource::State::decode(std::string_view message) {
     if (message[0] == 'w' && message.size() > data_header_bytes) {
-        message.remove_prefix(data_header_bytes);
-        return keep(message) ? std::nullopt : parse_pgoutput(message);
+        return streamed.is_ahead() ? take_beside(message) : take(message);
     }
     if (message[0] != 'k' || message.size() < keepalive_bytes) {
         throw Error(Reaction::Retry, "decoding: an unknown message came from PostgreSQL");
     }
-    return DecodedProgress{Lsn{big_endian(message.substr(1))}, message[17] != 0};
+    const Lsn lsn{big_endian(message.substr(1))};
+    passed = std::max(passed, lsn);
+    return DecodedProgress{lsn, message[17] != 0};
+}
+
+/// While one is ahead: another breaks it off, unless there is nothing in it.
+std::optional<Decoded> SlotSource::State::take_beside(std::string_view message) {
+    const std::string_view data = message.substr(data_header_bytes);
+    bool breaks = streamed.is_of_another(data);
+    if (breaks && data[0] == 'B') {
+        other = parse_pgoutput(data);
+        return std::nullopt;
+    }
+    if (!breaks && !other) {
+        return take(message);
+    }
+    if (other) {
+        const auto decoded = parse_pgoutput(data);
+        note_end(decoded);
+        const bool ends = decoded && std::holds_alternative<DecodedCommit>(*decoded);
+        if (ends) {
+            other.reset();
+        }
+        breaks = decoded && !ends;
+    }
+    if (!breaks) {
+        return std::nullopt;
+    }
+    streamed.break_off();
+    held = message;
+    return DecodedBreakOff{};
+}
+
+/// What comes behind a DecodedBreakOff.
+std::optional<Decoded> SlotSource::State::next_of_held() {
+    if (held.empty()) {
+        return std::nullopt;
+    }
+    if (other) {
+        return std::exchange(other, std::nullopt);
+    }
+    return take(std::exchange(held, {}));
+}
+
+/// A message with data.
+std::optional<Decoded> SlotSource::State::take(std::string_view message) {
+    const Lsn at{big_endian(message.substr(1))};
+    message.remove_prefix(data_header_bytes);
+    if (keep(message, at)) {
+        return std::nullopt;
+    }
+    auto decoded = parse_pgoutput(message);
+    note_end(decoded);
+    return decoded;
 }
 
 void SlotSource::State::ended() {

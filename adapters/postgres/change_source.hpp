@@ -10,8 +10,8 @@
 namespace antipode::postgres {
 
 /// Reads a logical replication slot through the pgoutput plugin over a replication connection of
-/// its own. The server sends large transactions while they run. One thread, but for wake(). After
-/// an exception call stop() or start() again.
+/// its own, and asks by another whether large transactions, which the server sends while they run,
+/// have committed. One thread, but for wake(). After an exception call stop() or start() again.
 class SlotSource final : public ChangeSource {
   public:
     struct Options {
@@ -26,6 +26,9 @@ class SlotSource final : public ChangeSource {
         /// What the server may hold of running transactions before it sends the largest one. With
         /// little it decodes faster than with its default of 64 MiB: that is larger than caches.
         uint64_t decoding_bytes = 4 << 20;
+        /// A large transaction is handed out as soon as it has committed, before decoding has come
+        /// to that place. It may be broken off then (DecodedBreakOff).
+        bool ahead = true;
     };
     explicit SlotSource(Options options);
     ~SlotSource() override;

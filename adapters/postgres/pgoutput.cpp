@@ -90,6 +90,7 @@ Decoded commit(Input& in) {
     in.take(1);  // flags, unused
     message.commit_lsn = in.lsn();
     message.end_lsn = in.lsn();
+    message.commit_time = from_postgres_time(in.number<int64_t>());
     return message;
 }
 

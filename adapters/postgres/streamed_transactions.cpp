@@ -1,29 +1,17 @@
 #include "adapters/postgres/streamed_transactions.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <iterator>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
-#include <fcntl.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
+#include "adapters/postgres/pgoutput.hpp"
 #include "base/error.hpp"
-#include "base/limits.hpp"
 
 namespace antipode::postgres {
 namespace {
 
-constexpr size_t buffer_bytes = 256 * limits::kib;
-constexpr uint64_t most_kept_free = limits::gib;  ///< or a tenth of the disk, if that is less
-constexpr const char* keeping = "keeping a large transaction until it commits";
-constexpr size_t length_bytes = 4;
 constexpr size_t xid_bytes = 4;
+constexpr size_t lsn_bytes = 8;
+constexpr size_t time_bytes = 8;
 
 [[noreturn]] void malformed() {
     throw Error(Reaction::Stop,
@@ -49,194 +37,19 @@ uint32_t number(std::string_view bytes) {
     return value;
 }
 
-/// Of this process alone: it has no name, and so leaves nothing behind.
-class UnlinkedFile {
-  public:
-    explicit UnlinkedFile(const std::filesystem::path& directory) {
-        std::string name = directory / "transaction-XXXXXX";
-        fd_ = ::mkostemp(name.data(), O_CLOEXEC);
-        if (fd_ < 0) {
-            fail("making a file for a large transaction in " + directory.string());
-        }
-        ::unlink(name.c_str());
+void put(std::string& bytes, uint64_t value, size_t size) {
+    for (size_t left = size; left > 0; --left) {
+        bytes += static_cast<char>(value >> 8 * (left - 1));
     }
-    ~UnlinkedFile() { ::close(fd_); }
-    UnlinkedFile(const UnlinkedFile&) = delete;
-    UnlinkedFile& operator=(const UnlinkedFile&) = delete;
-
-    void write(std::string_view bytes, uint64_t offset) const {
-        keep_room(bytes.size());
-        while (!bytes.empty()) {
-            const ssize_t size =
-                ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-            if (size < 0 && errno != EINTR) {
-                fail(keeping);
-            }
-            const auto written = static_cast<size_t>(std::max<ssize_t>(size, 0));
-            bytes.remove_prefix(written);
-            offset += written;
-        }
-    }
-    /// Up to `size` bytes are appended to `bytes`.
-    void read(std::string& bytes, size_t size, uint64_t offset) const {
-        const size_t before = bytes.size();
-        bytes.resize(before + size);
-        ssize_t got = 0;
-        do {
-            got = ::pread(fd_, bytes.data() + before, size, static_cast<off_t>(offset));
-        } while (got < 0 && errno == EINTR);
-        if (got <= 0) {
-            fail("reading a large transaction back");
-        }
-        bytes.resize(before + static_cast<size_t>(got));
-    }
-
-  private:
-    /// What else is on that disk has the rest of it.
-    void keep_room(size_t bytes) const {
-        struct statvfs disk {};
-        if (::fstatvfs(fd_, &disk) != 0) {
-            fail(keeping);
-        }
-        const uint64_t free = disk.f_bavail * disk.f_frsize;
-        const uint64_t kept = std::min(disk.f_blocks * disk.f_frsize / 10, most_kept_free);
-        if (free < bytes + kept) {
-            errno = ENOSPC;
-            fail(keeping);
-        }
-    }
-    [[noreturn]] static void fail(const std::string& doing) {
-        throw Error(Reaction::Retry, doing + ": " + std::strerror(errno),
-                    "see to the disk that holds state_dir: it must have room for the largest "
-                    "transactions");
-    }
-    int fd_ = -1;
-};
+}
 
 }  // namespace
-
-/// One transaction: messages with their lengths, in order.
-class StreamedTransactions::Spool {
-  public:
-    explicit Spool(const std::filesystem::path& directory) : file_(directory) {}
-
-    /// Of `xid`, which is the transaction or one of its subtransactions.
-    void add(uint32_t xid, char kind, std::string_view rest) {
-        if (parts_.empty() || (xid != last_ && known_.insert(xid).second)) {
-            known_.insert(xid);
-            parts_.push_back({xid, end()});
-        }
-        last_ = xid;
-        append(kind, rest);
-    }
-
-    /// What came since the subtransaction's first message was its own, or of one inside it. The
-    /// server describes tables again that it described since then.
-    void cut(uint32_t xid) {
-        if (has_told_) {
-            throw Error(Reaction::Retry,
-                        "a savepoint was rolled back in a large transaction that changes structure "
-                        "or sequences: the server does not say which of that goes with it while it "
-                        "runs, and sends it again when it commits");
-        }
-        if (!known_.contains(xid)) {
-            return;
-        }
-        const auto part =
-            std::prev(std::find_if(parts_.rbegin(), parts_.rend(), [&](const Part& one) {
-                          return one.xid == xid;
-                      }).base());
-        const uint64_t offset = part->offset;
-        if (offset >= written_) {
-            buffer_.resize(offset - written_);
-        } else {
-            buffer_.clear();
-            written_ = offset;
-        }
-        for (auto gone = part; gone != parts_.end(); ++gone) {
-            known_.erase(gone->xid);
-        }
-        parts_.erase(part, parts_.end());
-        last_ = 0;
-    }
-
-    std::optional<std::string_view> next() {
-        buffered_.remove_prefix(taken_);
-        taken_ = 0;
-        if (!has(length_bytes)) {
-            return std::nullopt;
-        }
-        const size_t size = number(buffered_.substr(0, length_bytes));
-        if (!has(length_bytes + size)) {
-            malformed();
-        }
-        taken_ = length_bytes + size;
-        return buffered_.substr(length_bytes, size);
-    }
-
-  private:
-    struct Part {
-        uint32_t xid = 0;
-        uint64_t offset = 0;  ///< of its first message
-    };
-    uint64_t end() const { return written_ + buffer_.size(); }
-
-    void append(char kind, std::string_view rest) {
-        has_told_ |= kind == 'M';
-        const auto size = static_cast<uint32_t>(rest.size() + 1);
-        for (int shift = 24; shift >= 0; shift -= 8) {
-            buffer_ += static_cast<char>(size >> shift);
-        }
-        buffer_ += kind;
-        buffer_ += rest;
-        if (buffer_.size() >= buffer_bytes) {
-            file_.write(buffer_, written_);
-            written_ += buffer_.size();
-            buffer_.clear();
-        }
-    }
-
-    /// Sees to it that so many bytes are there to be read; false: there are none any more.
-    bool has(size_t size) {
-        while (buffered_.size() < size) {
-            std::string more(buffered_);
-            if (read_ < written_) {
-                const auto left = static_cast<size_t>(written_ - read_);
-                file_.read(more, std::min(left, std::max(buffer_bytes, size)), read_);
-                read_ += more.size() - buffered_.size();
-            } else if (!buffer_.empty()) {
-                more += buffer_;
-                buffer_.clear();
-            } else {
-                return false;
-            }
-            reading_ = std::move(more);
-            buffered_ = reading_;
-        }
-        return true;
-    }
-
-    UnlinkedFile file_;
-    uint64_t written_ = 0;
-    std::string buffer_;       ///< what comes behind it
-    std::vector<Part> parts_;  ///< the transaction and its subtransactions, as they began
-    std::unordered_set<uint32_t> known_;
-    uint32_t last_ = 0;
-    /// A client's messages name the whole transaction, whichever subtransaction they are of.
-    bool has_told_ = false;
-
-    // Reading back:
-    uint64_t read_ = 0;
-    std::string reading_;
-    std::string_view buffered_;  ///< the rest of it
-    size_t taken_ = 0;           ///< of that, by the last message
-};
 
 StreamedTransactions::StreamedTransactions(std::filesystem::path directory)
     : directory_(std::move(directory)) {}
 StreamedTransactions::~StreamedTransactions() = default;
 
-bool StreamedTransactions::take(std::string_view message) {
+bool StreamedTransactions::take(std::string_view message, Lsn at) {
     std::string_view fields = message;
     const char kind = postgres::take(fields, 1)[0];
     if (segment_ != nullptr) {
@@ -244,7 +57,8 @@ bool StreamedTransactions::take(std::string_view message) {
             segment_ = nullptr;
         } else if (kind != 'O') {  // an origin, which names no transaction
             const uint32_t xid = number(postgres::take(fields, xid_bytes));
-            segment_->add(xid, kind, fields);
+            segment_->spool.add(xid, kind, fields);
+            segment_->reached = std::max(segment_->reached, at);
         }
         return true;
     }
@@ -265,25 +79,31 @@ bool StreamedTransactions::take(std::string_view message) {
 
 void StreamedTransactions::begin_segment(std::string_view fields) {
     const uint32_t xid = number(postgres::take(fields, xid_bytes));
-    auto& spool = open_[xid];
-    if (!spool) {
-        spool = std::make_unique<Spool>(directory_);
+    auto& open = open_[xid];
+    if (!open) {
+        open = std::make_unique<Open>(directory_, xid);
     }
-    segment_ = spool.get();
+    segment_ = open.get();
 }
 
 /// Its Commit is the same but for the transaction in front; what Begin says is among it.
 void StreamedTransactions::commit(std::string_view fields) {
     const std::string_view xid = postgres::take(fields, xid_bytes);
-    end_ = "C" + std::string(fields);
-    postgres::take(fields, 1);  // flags
-    const std::string_view commit_lsn = postgres::take(fields, 8);
-    postgres::take(fields, 8);  // end
-    const std::string_view time = postgres::take(fields, 8);
-    begin_ = "B" + std::string(commit_lsn) + std::string(time) + std::string(xid);
     const auto found = open_.find(number(xid));
     if (found == open_.end()) {
         malformed();
+    }
+    const std::string_view flags = postgres::take(fields, 1);
+    const std::string_view commit_lsn = postgres::take(fields, lsn_bytes);
+    const std::string_view end_and_time = fields;
+    postgres::take(fields, lsn_bytes);
+    if (ahead_ == found->second.get()) {
+        end_ = "C" + std::string(flags) + ahead_as_ + std::string(end_and_time);
+        ahead_ = nullptr;
+    } else {
+        const std::string_view time = postgres::take(fields, time_bytes);
+        begin_ = "B" + std::string(commit_lsn) + std::string(time) + std::string(xid);
+        end_ = "C" + std::string(flags) + std::string(commit_lsn) + std::string(end_and_time);
     }
     committed_ = std::move(found->second);
     open_.erase(found);
@@ -299,19 +119,71 @@ void StreamedTransactions::abort(std::string_view fields) {
     if (part == xid) {
         open_.erase(found);
     } else {
-        found->second->cut(part);
+        found->second->spool.cut(part);
     }
 }
 
+std::vector<uint32_t> StreamedTransactions::may_go_ahead(Lsn beyond) const {
+    std::vector<uint32_t> found;
+    if (ahead_ != nullptr || committed_) {
+        return found;
+    }
+    for (const auto& [xid, open] : open_) {
+        if (open->reached >= beyond && !open->was_ahead && open->spool.has_certain()) {
+            found.push_back(xid);
+        }
+    }
+    return found;
+}
+
+void StreamedTransactions::go_ahead(uint32_t xid, Lsn passed, TimePoint now) {
+    ahead_ = open_.at(xid).get();
+    ahead_->was_ahead = true;
+    ahead_xid_ = xid;
+    ahead_as_.clear();
+    put(ahead_as_, std::max(ahead_->reached, passed).value, lsn_bytes);
+    begin_ = "B" + ahead_as_;
+    put(begin_, static_cast<uint64_t>(to_postgres_time(now)), time_bytes);
+    put(begin_, xid, xid_bytes);
+}
+
+bool StreamedTransactions::is_of_another(std::string_view message) const {
+    if (ahead_ == nullptr || segment_ != nullptr) {
+        return false;
+    }
+    std::string_view fields = message;
+    switch (postgres::take(fields, 1)[0]) {
+        case 'B':
+            return true;
+        case 'c':
+            return number(postgres::take(fields, xid_bytes)) != ahead_xid_;
+        case 'A': {
+            const uint32_t xid = number(postgres::take(fields, xid_bytes));
+            return xid == ahead_xid_ && number(postgres::take(fields, xid_bytes)) == xid;
+        }
+        default:
+            return false;
+    }
+}
+
+void StreamedTransactions::break_off() {
+    ahead_->spool.rewind();
+    ahead_ = nullptr;
+    begin_.clear();
+}
+
 std::optional<std::string_view> StreamedTransactions::next() {
-    if (!committed_) {
+    if (!committed_ && ahead_ == nullptr) {
         return std::nullopt;
     }
     if (!begin_.empty()) {
         handed_ = std::exchange(begin_, {});
         return handed_;
     }
-    if (const auto message = committed_->next()) {
+    if (ahead_ != nullptr) {
+        return ahead_->spool.next_certain();
+    }
+    if (const auto message = committed_->spool.next()) {
         return message;
     }
     committed_.reset();
@@ -320,9 +192,11 @@ std::optional<std::string_view> StreamedTransactions::next() {
 }
 
 void StreamedTransactions::forget() {
-    open_.clear();
+    ahead_ = nullptr;
     segment_ = nullptr;
+    begin_.clear();
     committed_.reset();
+    open_.clear();
 }
 
 }  // namespace antipode::postgres

@@ -252,7 +252,7 @@ void Rejoin::keep_rows(const Config::Database& store, failover::CutSource& cut,
     std::ofstream out = quarantine.create(file);
     std::set<std::string> found;
     const auto add = [&](const failover::Loss& loss) {
-        found.insert(loss.item);
+        found.emplace(failover::without_place(loss.item));
         quarantine.add(loss);
     };
     failover::LostRows rows(id, *applied, out, add);
@@ -334,10 +334,14 @@ void Rejoin::read_slot(const Config::Database& store, Lsn applied, const v1::Lan
 
 void Rejoin::read_rows(const Config::Database& store, failover::LostRows& rows,
                        const std::function<void(Lsn from)>& begins, const std::stop_token& stop) {
-    postgres::SlotSource source(
-        {store.url, store.slot, store.publication,
-         store.synchronous ? store.standby_name() : name_of(config_, store, "capture"),
-         config_.state_dir});
+    postgres::SlotSource source({.url = store.url,
+                                 .slot = store.slot,
+                                 .publication = store.publication,
+                                 .application_name = store.synchronous
+                                                         ? store.standby_name()
+                                                         : name_of(config_, store, "capture"),
+                                 .spool_directory = config_.state_dir,
+                                 .ahead = false});
     postgres::WalEnd log(store.url, name_of(config_, store, "wal"));
     failover::add_from_slot(
         source, [&] { return log.flushed_end(); }, begins, rows, stop);
@@ -358,7 +362,7 @@ void Rejoin::note_let_go(const StoreId& store, const std::string& preliminary,
     for (const auto& said : losses == report.end() ? nlohmann::json::array() : *losses) {
         const std::string item = text_of(said, "item");
         if (text_of(said, "store") != store.to_string() || !item.starts_with("xid ") ||
-            found.contains(item)) {
+            found.contains(std::string(failover::without_place(item)))) {
             continue;
         }
         failover::Loss loss;

@@ -116,6 +116,8 @@ struct DecodedBarrier {
 
 // ---- Primary: decoded changes ----
 
+/// `commit_lsn` may be an earlier place than the commit's, one behind which nothing else has
+/// committed before it, and `commit_time` about when it was.
 struct DecodedBegin {
     uint32_t xid = 0;
     Lsn commit_lsn;
@@ -139,16 +141,21 @@ struct DecodedSequences {
     std::vector<SequenceState> states;
 };
 struct DecodedCommit {
-    Lsn commit_lsn;
+    Lsn commit_lsn;  ///< as its Begin had it
     Lsn end_lsn;
+    TimePoint commit_time;
 };
+/// Another transaction comes first: what was handed out since the last Begin comes again, with a
+/// Begin of its own and maybe another place, once it is its turn.
+struct DecodedBreakOff {};
 /// Everything that commits at or below `lsn` was handed out before.
 struct DecodedProgress {
     Lsn lsn;
     bool wants_status = false;  ///< the server waits for send_status()
 };
 using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTruncate, DdlStatement,
-                             DecodedSequences, DecodedBarrier, DecodedCommit, DecodedProgress>;
+                             DecodedSequences, DecodedBarrier, DecodedCommit, DecodedBreakOff,
+                             DecodedProgress>;
 
 /// Changes of committed transactions, in commit order, from a replication slot.
 class ChangeSource {

@@ -121,7 +121,7 @@ class FakeServer final : public ChangeSource,
         decoded.insert(decoded.end(),
                        {DecodedBegin{7, Lsn{lsn}, committed_at},
                         RelationShape{1, {"public", "t"}, 'd', {{"id", 23, -1, true}}}, change,
-                        DecodedCommit{Lsn{lsn}, Lsn{lsn + 10}}});
+                        DecodedCommit{Lsn{lsn}, Lsn{lsn + 10}, committed_at}});
     }
 
     std::deque<Decoded> decoded;

@@ -72,6 +72,8 @@ void TransactionCutter::add(const Decoded& decoded, std::vector<DatabaseEvent>& 
         begin(*opened);
     } else if (const auto* closed = std::get_if<DecodedCommit>(&decoded)) {
         commit(*closed, events);
+    } else if (std::holds_alternative<DecodedBreakOff>(decoded)) {
+        break_off();
     } else if (const auto* shape = std::get_if<RelationShape>(&decoded)) {
         describe(*shape, events);
     } else if (const auto* emptied = std::get_if<DecodedTruncate>(&decoded)) {
@@ -206,12 +208,22 @@ void TransactionCutter::commit(const DecodedCommit& commit, std::vector<Database
     }
     part_.set_last(true);
     part_.set_end_lsn(commit.end_lsn.value);
+    part_.set_commit_time_us(to_microseconds(commit.commit_time));
     end_ = commit.end_lsn;
     if (plain && !part_.has_barrier()) {
         join_group(events);
     } else {
         finish_part(events);
     }
+}
+
+void TransactionCutter::break_off() {
+    in_transaction_ = false;
+    writer_.take();
+    for (const uint32_t id : used_) {
+        tables_.at(id).in_part = false;
+    }
+    used_.clear();
 }
 
 void TransactionCutter::finish_part(std::vector<DatabaseEvent>& events) {

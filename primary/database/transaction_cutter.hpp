@@ -67,6 +67,8 @@ class TransactionCutter {
     void commit(const DecodedCommit& commit, std::vector<DatabaseEvent>& events);
     Table& known(uint32_t relation);
     void use(uint32_t id, Table& table);
+    /// Of the open transaction's parts the last one will not come; they begin again behind others.
+    void break_off();
     void finish_part(std::vector<DatabaseEvent>& events);
     void join_group(std::vector<DatabaseEvent>& events);
 

@@ -23,13 +23,16 @@ class Cutter : public testing::Test {
         change.new_row = row;
         add(change);
     }
-    void commit(uint64_t commit_lsn) { add(DecodedCommit{Lsn{commit_lsn}, Lsn{commit_lsn + 10}}); }
+    void commit(uint64_t commit_lsn) {
+        add(DecodedCommit{Lsn{commit_lsn}, Lsn{commit_lsn + 10}, committed_at_});
+    }
     void add(const Decoded& decoded) { cutter_.add(decoded, events_); }
     void flush() { cutter_.flush(events_); }
     const v1::Transaction& at(size_t i) {
         return std::get<CapturedTransaction>(events_.at(i)).transaction;
     }
 
+    const TimePoint committed_at_ = from_microseconds(77);
     TransactionCutter cutter_{100};
     std::vector<DatabaseEvent> events_;
 };
@@ -275,6 +278,37 @@ TEST_F(Cutter, PassesWithoutChanges) {
     EXPECT_EQ(passed.end_lsn(), 500U);
     EXPECT_TRUE(passed.last());
     EXPECT_EQ(cutter_.end(), Lsn{500});
+}
+
+TEST_F(Cutter, WhatIsBrokenOffBeginsAgainBehindTheOther) {
+    add(relation(1));
+    add(relation(2));
+    begin(90);
+    insert(1, std::string(150, 'x'));
+    insert(2);
+    add(DecodedBreakOff{});
+    EXPECT_FALSE(cutter_.in_transaction());
+    begin(100);
+    insert(2);
+    commit(100);
+    begin(200);
+    insert(1, std::string(150, 'x'));
+    commit(200);
+    flush();
+    ASSERT_EQ(events_.size(), 4U);
+    EXPECT_EQ(at(0).commit_lsn(), 90U);
+    EXPECT_FALSE(at(0).last());
+    EXPECT_EQ(at(1).commit_lsn(), 100U);
+    EXPECT_EQ(at(1).after_lsn(), 50U) << "the one that was broken off did not end";
+    EXPECT_EQ(at(1).change_count(), 1U);
+    EXPECT_EQ(at(1).relations_size(), 1);
+    EXPECT_EQ(at(2).commit_lsn(), 200U);
+    EXPECT_EQ(at(2).part(), 0U);
+    EXPECT_EQ(at(2).after_lsn(), 110U);
+    EXPECT_TRUE(at(3).last());
+    EXPECT_EQ(at(3).commit_time_us(), 77) << "known only at its end";
+    add(DecodedBreakOff{});  // nothing is open
+    EXPECT_EQ(cutter_.end(), Lsn{210});
 }
 
 }  // namespace

@@ -249,6 +249,7 @@ std::vector<primary::DatabaseEvent> SimulatedDatabaseCapture::poll(std::chrono::
     std::vector<primary::DatabaseEvent> events;
     if (!connected_) {
         decoded_ = service_.confirmed;
+        new_from_ = service_.wal_end;
         connected_ = true;
         events.emplace_back(primary::DecodingBegins{decoded_});
     }
@@ -270,17 +271,35 @@ std::vector<primary::DatabaseEvent> SimulatedDatabaseCapture::poll(std::chrono::
     return events;
 }
 
+/// Large ones may be handed out before their commit is decoded, and be broken off then by another.
 void SimulatedDatabaseCapture::decode(const Service::Transaction& transaction,
                                       std::vector<primary::DatabaseEvent>& events) {
+    const bool certain = decoded_ >= new_from_;
+    const auto later =
+        std::find_if(service_.log.begin(), service_.log.end(), [&](const auto& other) {
+            return other.commit > transaction.commit && other.changes.size() > 2;
+        });
+    if (certain && later != service_.log.end() && faults_.chance().one_in(4)) {
+        hand_out(*later, decoded_, 3, 1 + faults_.chance().below(2), events);
+    }
     const size_t parts = transaction.changes.size() > 2 ? 1 + faults_.chance().below(3) : 1;
-    for (size_t part = 0; part < parts; ++part) {
+    const bool ahead = certain && parts > 1 && faults_.chance().one_in(2);
+    hand_out(transaction, ahead ? decoded_ : transaction.commit, parts, parts, events);
+    decoded_ = transaction.end;
+}
+
+/// The first `count` of its `parts`.
+void SimulatedDatabaseCapture::hand_out(const Service::Transaction& transaction, Lsn place,
+                                        size_t parts, size_t count,
+                                        std::vector<primary::DatabaseEvent>& events) const {
+    for (size_t part = 0; part < count; ++part) {
         std::vector<RowChange> share;
         for (size_t i = part; i < transaction.changes.size(); i += parts) {
             share.push_back(transaction.changes[i]);
         }
         primary::CapturedTransaction captured;
         v1::Transaction& sent = captured.transaction;
-        sent.set_commit_lsn(transaction.commit.value);
+        sent.set_commit_lsn(place.value);
         sent.set_after_lsn(decoded_.value);
         sent.set_part(static_cast<uint32_t>(part));
         sent.set_last(part + 1 == parts);
@@ -289,7 +308,6 @@ void SimulatedDatabaseCapture::decode(const Service::Transaction& transaction,
         sent.set_change_count(share.size());
         events.emplace_back(std::move(captured));
     }
-    decoded_ = transaction.end;
 }
 
 }  // namespace antipode::simulation

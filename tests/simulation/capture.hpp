@@ -98,11 +98,14 @@ class SimulatedDatabaseCapture final : public primary::DatabaseCapture {
   private:
     void decode(const Service::Transaction& transaction,
                 std::vector<primary::DatabaseEvent>& events);
+    void hand_out(const Service::Transaction& transaction, Lsn place, size_t parts, size_t count,
+                  std::vector<primary::DatabaseEvent>& events) const;
 
     Service& service_;
     Faults& faults_;
     bool connected_ = false;
-    Lsn decoded_;  ///< end of the last transaction that was handed out
+    Lsn decoded_;   ///< end of the last transaction that was handed out
+    Lsn new_from_;  ///< an earlier connection may have handed out what commits before
     Lsn confirm_;
 };
 
