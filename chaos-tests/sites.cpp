@@ -375,6 +375,8 @@ void Sites::make_content(int writers) {
         "INSERT INTO accounts SELECT i, 1000 FROM generate_series(1, " +
             std::to_string(accounts) +
             ") i;"
+            "CREATE TABLE bulk (writer int, number int, content text NOT NULL,"
+            " PRIMARY KEY (writer, number));"
             "CREATE TABLE ballast (id int PRIMARY KEY, content text NOT NULL);"
             "INSERT INTO ballast SELECT i, repeat(md5(i::text), 20) FROM generate_series(0, " +
             std::to_string(ballast - 1) + ") i");

@@ -36,6 +36,8 @@ constexpr size_t most_drawn = 700'000;
 constexpr size_t large_bytes = 9'000'000;
 /// Of each writer, so that the memory which disks are made of holds it.
 constexpr int most_large = 6;
+/// Rows of each writer that are written anew in one transaction: more than is decoded at once.
+constexpr int bulk_rows = 8000;
 /// Of each writer, so that rows stay rows.
 constexpr int most_structures = 10;
 /// Those of a writer: this, a hundred of its number, and less than large_objects.
@@ -211,8 +213,8 @@ size_t Writer::draw_size() {
     return chance_.one_in(8) ? 600'000 : 100 + chance_.below(4000);
 }
 
-/// It uses what this writer has added.
-std::string Writer::insertion(Operation& operation) const {
+/// It uses what this writer has added; some are large transactions.
+std::string Writer::insertion(Operation& operation) {
     const std::string key = std::to_string(number_) + ", " + std::to_string(operation.number);
     std::string columns = "writer, number, repository, path, sha256, commit";
     std::string values = key + ", '" + operation.repository + "', '" + operation.path + "', '" +
@@ -227,6 +229,12 @@ std::string Writer::insertion(Operation& operation) const {
     if (!table_.empty()) {
         operation.structure = table_;
         more = "INSERT INTO " + table_ + " VALUES (" + key + "); ";
+    }
+    if (chance_.one_in(15)) {
+        const std::string writer = std::to_string(number_);
+        more += "DELETE FROM bulk WHERE writer = " + writer + "; INSERT INTO bulk SELECT " +
+                writer + ", i, repeat(md5('" + key + "' || i), 20) FROM generate_series(1, " +
+                std::to_string(bulk_rows) + ") i; ";
     }
     return "BEGIN; " + more + "INSERT INTO writes (" + columns + ") VALUES (" + values +
            "); SELECT nextval('tickets'), 'xid ' || pg_current_xact_id(); COMMIT";

@@ -41,7 +41,7 @@ class Writer {
     /// Of a Put's file.
     size_t draw_size();
     /// Row and number of a Put, in one transaction.
-    std::string insertion(Operation& operation) const;
+    std::string insertion(Operation& operation);
     Operation make(Operation::Kind kind, const Site& site) const;
     void note(size_t place, Operation& operation);
     /// Puts the file of the operation in its place, whole, and names its digest.
