@@ -264,9 +264,16 @@ Violations Checker::check_prefixes(const View& view) const {
 Violations Checker::check_prefixes(const View& view, const Loss& loss) const {
     Violations found;
     std::map<int, int> first_lost;
+    // What it had acknowledged when it was the primary before is the end of that time.
+    int64_t since_us = 0;
+    for (const Loss& other : losses_) {
+        if (other.old_primary == loss.old_primary && other.promoted_us < loss.promoted_us) {
+            since_us = std::max(since_us, other.promoted_us);
+        }
+    }
     for (const Operation& operation : history_) {
         if (operation.kind != Kind::Put || being_removed_.contains(key_of(operation)) ||
-            !is_at_risk(operation, loss)) {
+            operation.invoked_us < since_us || !is_at_risk(operation, loss)) {
             continue;
         }
         const bool here = view.rows.contains(key_of(operation));
@@ -389,11 +396,24 @@ Violations Checker::check_references(const View& view) {
 }
 
 Violations Checker::check_transactions(const View& view) const {
-    if (view.sum == total_) {
-        return {};
+    Violations found;
+    if (view.sum != total_) {
+        found.push_back({Invariant::Transactions, "the accounts' sum is " +
+                                                      std::to_string(view.sum) + ", not " +
+                                                      std::to_string(total_)});
     }
-    return {{Invariant::Transactions, "the accounts' sum is " + std::to_string(view.sum) +
-                                          ", not " + std::to_string(total_)}};
+    std::map<int, std::map<std::string, int>> versions;
+    for (const auto& [key, row] : view.bulk) {
+        ++versions[key.first][row.substr(0, row.find(' '))];
+    }
+    for (const auto& [writer, rows] : versions) {
+        if (rows.size() != 1 || rows.begin()->second != View::bulk_rows) {
+            found.push_back({Invariant::Transactions, "the large transaction of writer " +
+                                                          std::to_string(writer) +
+                                                          " is there in part"});
+        }
+    }
+    return found;
 }
 
 Violations Checker::check_recovery_point(const View& view, int64_t point_us) const {

@@ -30,9 +30,12 @@ struct View {
     std::vector<std::string> broken;                       ///< what git fsck said
     std::map<int, int64_t> accounts;                       ///< id -> balance
     int64_t sum = 0;                                       ///< of all accounts
-    std::set<std::string> structure;                       ///< what writers added, by name
-    std::set<std::string> more;  ///< rows of tables that they added: "TABLE WRITER/NUMBER"
-    std::string dump;            ///< the database, ordered, without its large objects
+    /// Of each writer, all by one transaction, its version; that and how the content begins.
+    static constexpr int bulk_rows = 400;
+    std::map<Key, std::string> bulk;
+    std::set<std::string> structure;  ///< what writers added, by name
+    std::set<std::string> more;       ///< rows of tables that they added: "TABLE WRITER/NUMBER"
+    std::string dump;                 ///< the database, ordered, without its large objects
     struct LargeObject {
         std::string sha256;
         std::string owner;

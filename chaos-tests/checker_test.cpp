@@ -254,6 +254,18 @@ TEST(BadHistory, HalfATransferIsSeen) {
     EXPECT_THAT(world.checker().check_transactions(world.view), Breaks(Invariant::Transactions));
 }
 
+TEST(BadHistory, HalfALargeTransactionIsSeen) {
+    World world;
+    for (int number = 1; number <= View::bulk_rows; ++number) {
+        world.view.bulk[{0, number}] = "7 content";
+    }
+    EXPECT_THAT(texts(world.checker().check_transactions(world.view)), testing::IsEmpty());
+    world.view.bulk[{0, 3}] = "8 content";
+    EXPECT_THAT(world.checker().check_transactions(world.view), Breaks(Invariant::Transactions));
+    world.view.bulk.erase({0, 3});
+    EXPECT_THAT(world.checker().check_transactions(world.view), Breaks(Invariant::Transactions));
+}
+
 TEST(BadHistory, AChangeOfTheStructureIsLost) {
     World world;
     world.change_structure("note_0_0", Outcome::Ok);
@@ -528,6 +540,10 @@ TEST(Promotion, OfTheSameSiteLaterDoesNotMakeAnEarlierLossOneInTheMiddle) {
     Loss second = loss_since(65);
     second.exactly.emplace();
     EXPECT_THAT(texts(world.kept({first, second})), testing::IsEmpty());
+    Loss preliminary = second;  // as long as nobody knows what is in its quarantine
+    preliminary.exactly.reset();
+    preliminary.named = {World::path(3), World::path(4)};
+    EXPECT_THAT(texts(world.kept({first, preliminary})), testing::IsEmpty());
     second.exactly = {"write 0/6"};
     world.hide(6);
     EXPECT_THAT(world.kept({first, second}), Breaks(Invariant::WholePrefix));

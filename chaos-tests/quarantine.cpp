@@ -21,6 +21,9 @@ Texts rows_of(const View& view) {
     for (const std::string& row : view.more) {
         rows["public." + row] = "";
     }
+    for (const auto& [key, row] : view.bulk) {
+        rows["public.bulk " + std::to_string(key.first) + "/" + std::to_string(key.second)] = row;
+    }
     for (const auto& [id, balance] : view.accounts) {
         rows["public.accounts " + std::to_string(id)] = std::to_string(balance);
     }

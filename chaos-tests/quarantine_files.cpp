@@ -59,7 +59,10 @@ Quarantine::Change change_of(const Json& line) {
     const bool of_writes = change.table == "public.writes";
     const bool of_accounts = change.table == "public.accounts";
     change.key = of_accounts ? text(key, "id") : text(key, "writer") + "/" + text(key, "number");
-    if (line.contains("new") && (of_writes || of_accounts)) {
+    if (line.contains("new") && change.table == "public.bulk") {
+        change.value =
+            text(line.at("new"), "version") + " " + text(line.at("new"), "content").substr(0, 40);
+    } else if (line.contains("new") && (of_writes || of_accounts)) {
         const Json& row = line.at("new");
         change.value = of_writes
                            ? value_of({text(row, "repository"), text(row, "path"),

@@ -117,6 +117,16 @@ void take_accounts(const Site& site, View& view) {
     }
 }
 
+void take_bulk(const Site& site, View& view) {
+    std::istringstream rows(
+        site.sql("SELECT writer, number, version, left(content, 40) FROM bulk"));
+    for (std::string line; std::getline(rows, line);) {
+        const std::vector<std::string> parts = split(line, '|');
+        view.bulk[{std::stoi(parts.at(0)), std::stoi(parts.at(1))}] =
+            parts.at(2) + " " + parts.at(3);
+    }
+}
+
 /// What writers added. An index that was made half, when its server died, is none.
 void take_structure(const Site& site, View& view) {
     std::istringstream names(site.sql(
@@ -375,7 +385,8 @@ void Sites::make_content(int writers) {
         "INSERT INTO accounts SELECT i, 1000 FROM generate_series(1, " +
             std::to_string(accounts) +
             ") i;"
-            "CREATE TABLE bulk (writer int, number int, content text NOT NULL,"
+            "CREATE TABLE bulk (writer int, version int NOT NULL, number int, content text NOT "
+            "NULL,"
             " PRIMARY KEY (writer, number));"
             "CREATE TABLE ballast (id int PRIMARY KEY, content text NOT NULL);"
             "INSERT INTO ballast SELECT i, repeat(md5(i::text), 20) FROM generate_series(0, " +
@@ -533,6 +544,7 @@ View look(const Site& site) {
                view);
     take_repositories(site, view);
     take_accounts(site, view);
+    take_bulk(site, view);
     take_structure(site, view);
     take_more(site, view);
     view.dump = ordered_dump(site);

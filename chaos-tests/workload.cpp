@@ -36,8 +36,9 @@ constexpr size_t most_drawn = 700'000;
 constexpr size_t large_bytes = 9'000'000;
 /// Of each writer, so that the memory which disks are made of holds it.
 constexpr int most_large = 6;
-/// Rows of each writer that are written anew in one transaction: more than is decoded at once.
-constexpr int bulk_rows = 8000;
+/// What a row of a large transaction holds, in pieces of 32 bytes: all its rows are more than is
+/// decoded at once.
+constexpr int bulk_pieces = 375;
 /// Of each writer, so that rows stay rows.
 constexpr int most_structures = 10;
 /// Those of a writer: this, a hundred of its number, and less than large_objects.
@@ -230,11 +231,12 @@ std::string Writer::insertion(Operation& operation) {
         operation.structure = table_;
         more = "INSERT INTO " + table_ + " VALUES (" + key + "); ";
     }
-    if (chance_.one_in(15)) {
+    if (chance_.one_in(60)) {
         const std::string writer = std::to_string(number_);
-        more += "DELETE FROM bulk WHERE writer = " + writer + "; INSERT INTO bulk SELECT " +
-                writer + ", i, repeat(md5('" + key + "' || i), 20) FROM generate_series(1, " +
-                std::to_string(bulk_rows) + ") i; ";
+        more += "DELETE FROM bulk WHERE writer = " + writer + "; INSERT INTO bulk SELECT " + key +
+                ", i, (SELECT string_agg(md5('" + key +
+                "' || i || piece), '') FROM generate_series(1, " + std::to_string(bulk_pieces) +
+                ") piece) FROM generate_series(1, " + std::to_string(View::bulk_rows) + ") i; ";
     }
     return "BEGIN; " + more + "INSERT INTO writes (" + columns + ") VALUES (" + values +
            "); SELECT nextval('tickets'), 'xid ' || pg_current_xact_id(); COMMIT";
