@@ -29,7 +29,7 @@ struct PublisherStatus {
         Lsn decoded;              ///< database lanes
         Lsn stored;               ///< database lanes: safe on this site
         Lsn last_commit;          ///< database lanes: end of the newest transaction
-        Lsn last_change;          ///< database lanes: commit of the newest that changed something
+        Lsn last_change;          ///< database lanes: end of the newest that changed something
         uint64_t published = 0;   ///< transactions, or items in the inventory
         uint64_t unfinished = 0;  ///< items that are announced, read or published now
         Inventory::WithheldCount withheld;           ///< deletions

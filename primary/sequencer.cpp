@@ -107,8 +107,10 @@ void Sequencer::publish_transaction(DatabaseLane& lane, const StoreId& store,
     v1::Payload payload;
     *payload.mutable_transaction() = std::move(transaction);
     emit(store, payload);
-    if (changes) {
-        lane.last_change = std::max(lane.last_change, Lsn{payload.transaction().commit_lsn()});
+    if (changes || payload.transaction().part() > 0) {
+        // Only the end is the same however it is handed out.
+        const Lsn commit{payload.transaction().commit_lsn()};
+        lane.last_change = std::max(lane.last_change, last ? end : commit);
     }
     if (last) {
         lane.repeated_below = end;

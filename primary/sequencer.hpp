@@ -110,7 +110,7 @@ class Sequencer {
         Lsn decoded;      ///< everything that ended here or below is numbered
         Lsn stored;       ///< the same, stored in the stream
         Lsn last_commit;  ///< end of the newest transaction that was numbered
-        Lsn last_change;  ///< commit of the newest one that changed rows or the structure
+        Lsn last_change;  ///< end of the newest one that changed rows or the structure
         /// Transactions below are handed out once more after a reconnect; they have their numbers.
         Lsn repeated_below;
         uint64_t head = 0;

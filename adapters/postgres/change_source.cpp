@@ -120,7 +120,8 @@ struct SlotSource::State {
     /// Where the log ended when decoding began: an earlier connection may have handed out what
     /// stands before it, so that what commits there may be a repetition.
     Lsn new_from;
-    Lsn passed;  ///< by decoding
+    Lsn passed;    ///< by decoding
+    Lsn other_at;  ///< the last change that did not go ahead
     /// Of a transaction that came while a large one is ahead; there is nothing in it yet.
     std::optional<Decoded> other;
     std::string_view held;  ///< a message that comes behind a DecodedBreakOff
@@ -139,7 +140,7 @@ struct SlotSource::State {
     std::optional<Decoded> take(std::string_view message);
     std::optional<Decoded> take_beside(std::string_view message);
     std::optional<Decoded> next_of_held();
-    void note_end(const std::optional<Decoded>& decoded);
+    void note(const std::optional<Decoded>& decoded, Lsn at);
     [[noreturn]] void ended();
 };
 
@@ -159,7 +160,7 @@ Lsn SlotSource::State::slot_position() {
                     "the replication slot " + options.slot + " is " +
                         (position ? "lost: its write-ahead log was removed" : "gone"));
     }
-    passed = *position;
+    passed = other_at = *position;
     new_from = Lsn::parse(slots.text(0, 2)).value();
     return *position;
 }
@@ -280,16 +281,22 @@ std::optional<std::string_view> SlotSource::State::next_kept() {
 std::optional<Decoded> SlotSource::State::next_of_streamed() {
     while (const auto message = next_kept()) {
         if (auto decoded = parse_pgoutput(*message)) {
-            note_end(decoded);
+            note(decoded, passed);
+            other_at = std::max(other_at, passed);
             return decoded;
         }
     }
     return std::nullopt;
 }
 
-void SlotSource::State::note_end(const std::optional<Decoded>& decoded) {
-    if (const auto* commit = decoded ? std::get_if<DecodedCommit>(&*decoded) : nullptr) {
+void SlotSource::State::note(const std::optional<Decoded>& decoded, Lsn at) {
+    if (!decoded || std::holds_alternative<DecodedBegin>(*decoded)) {
+        return;
+    }
+    if (const auto* commit = std::get_if<DecodedCommit>(&*decoded)) {
         passed = std::max(passed, commit->end_lsn);
+    } else {
+        other_at = std::max(other_at, at);
     }
 }
 
@@ -317,8 +324,16 @@ void SlotSource::State::look_for_committed() {
     if (!options.ahead) {
         return;
     }
-    if (const auto xid = watch.committed(streamed.may_go_ahead(new_from))) {
-        streamed.go_ahead(*xid, passed, SystemClock().now());
+    const auto found = watch.committed(streamed.may_go_ahead(new_from));
+    if (!found) {
+        return;
+    }
+    // Where another one came not long ago, another one may come before the end.
+    const Lsn reached = streamed.reached(found->xid);
+    const uint64_t alone = reached.value - std::min(other_at, reached).value;
+    const uint64_t to_come = found->log_end.value - std::min(reached, found->log_end).value;
+    if (alone >= to_come) {
+        streamed.go_ahead(found->xid, passed, SystemClock().now());
     }
 }
 
@@ -347,7 +362,7 @@ std::optional<Decoded> SlotSource::State::take_beside(std::string_view message) 
     }
     if (other) {
         const auto decoded = parse_pgoutput(data);
-        note_end(decoded);
+        note(decoded, other_at);
         const bool ends = decoded && std::holds_alternative<DecodedCommit>(*decoded);
         if (ends) {
             other.reset();
@@ -381,7 +396,7 @@ std::optional<Decoded> SlotSource::State::take(std::string_view message) {
         return std::nullopt;
     }
     auto decoded = parse_pgoutput(message);
-    note_end(decoded);
+    note(decoded, at);
     return decoded;
 }
 

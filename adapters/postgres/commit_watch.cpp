@@ -15,24 +15,30 @@ using std::chrono::milliseconds;
 constexpr milliseconds shortest_interval(20);
 constexpr milliseconds longest_interval(500);
 constexpr int share_of_time = 50;
+/// One that did not answer is not asked for as long.
+constexpr std::chrono::seconds pause(30);
 constexpr Connection::Waits waits{.connect = std::chrono::seconds(2), .answer = milliseconds(1000)};
 
-/// Decoding gives the lower half of a transaction's number; the newest such number is meant.
+/// Decoding gives the lower half of a transaction's number: the nearest one below all that have
+/// not ended yet is meant. One above these runs, and asking about it may be an error.
 constexpr const char* which_committed =
-    "SELECT x FROM unnest($1::bigint[]) x, "
-    "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS newest) s "
-    "WHERE pg_xact_status((newest - ((newest - x) & 4294967295))::text::xid8) = 'committed'";
+    "SELECT x, pg_current_wal_flush_lsn() FROM unnest($1::bigint[]) x, "
+    "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS first_above) s, "
+    "LATERAL (SELECT (first_above - x) & 4294967295 AS distance) d "
+    "WHERE CASE WHEN distance BETWEEN 1 AND least(2147483647, first_above - 3) "
+    "THEN pg_xact_status((first_above - distance)::text::xid8) = 'committed' ELSE false END";
 
 }  // namespace
 
-std::optional<uint32_t> CommitWatch::committed(const std::vector<uint32_t>& xids) {
-    if (xids.empty() || refused_) {
+std::optional<CommitWatch::Found> CommitWatch::committed(const std::vector<uint32_t>& xids) {
+    if (xids.empty()) {
         since_.reset();
         return std::nullopt;
     }
     const auto now = SteadyClock::now();
     if (!since_) {
-        since_ = due_ = now;
+        since_ = now;
+        due_ = std::max(due_, now);
     }
     if (now < due_) {
         return std::nullopt;
@@ -42,15 +48,15 @@ std::optional<uint32_t> CommitWatch::committed(const std::vector<uint32_t>& xids
     try {
         return ask(xids);
     } catch (const Error& error) {
-        spdlog::info("{}; large transactions are published once decoding has come to their end",
-                     error.describe());
-        refused_ = true;
+        // Nothing depends on it but how soon a large transaction is there.
+        spdlog::info("{}; asked again in {} s", error.describe(), pause.count());
+        due_ = SteadyClock::now() + pause;
         connection_.reset();
         return std::nullopt;
     }
 }
 
-std::optional<uint32_t> CommitWatch::ask(const std::vector<uint32_t>& xids) {
+std::optional<CommitWatch::Found> CommitWatch::ask(const std::vector<uint32_t>& xids) {
     if (!connection_) {
         connection_.emplace(url_, application_name_, Connection::Mode::Plain, waits);
     }
@@ -63,13 +69,13 @@ std::optional<uint32_t> CommitWatch::ask(const std::vector<uint32_t>& xids) {
     if (found.size() != 1) {
         return std::nullopt;
     }
-    return static_cast<uint32_t>(found.integer(0, 0));
+    return Found{static_cast<uint32_t>(found.integer(0, 0)), Lsn::parse(found.text(0, 1)).value()};
 }
 
 void CommitWatch::forget() {
     connection_.reset();
-    refused_ = false;
     since_.reset();
+    due_ = {};
 }
 
 }  // namespace antipode::postgres

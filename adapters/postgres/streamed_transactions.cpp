@@ -141,7 +141,7 @@ void StreamedTransactions::go_ahead(uint32_t xid, Lsn passed, TimePoint now) {
     ahead_->was_ahead = true;
     ahead_xid_ = xid;
     ahead_as_.clear();
-    put(ahead_as_, std::max(ahead_->reached, passed).value, lsn_bytes);
+    put(ahead_as_, std::max(ahead_->reached, passed).value + 1, lsn_bytes);
     begin_ = "B" + ahead_as_;
     put(begin_, static_cast<uint64_t>(to_postgres_time(now)), time_bytes);
     put(begin_, xid, xid_bytes);

@@ -38,9 +38,12 @@ class StreamedTransactions {
     /// has come to `beyond` in them, and some of it cannot be rolled back alone.
     std::vector<uint32_t> may_go_ahead(Lsn beyond) const;
     /// One of these has committed: next() reads it now. Its commit's place is not known yet; Begin
-    /// and Commit give one instead behind which nothing else has committed before it, not below
-    /// `passed`, which decoding has passed. For its time Begin gives `now`.
+    /// and Commit give one instead behind which nothing else has committed before it, right behind
+    /// `passed`, which decoding has passed, or a later change of its own: no record begins there.
+    /// For its time Begin gives `now`.
     void go_ahead(uint32_t xid, Lsn passed, TimePoint now);
+    /// How far the server has come in one of them.
+    Lsn reached(uint32_t xid) const { return open_.at(xid)->reached; }
     bool is_ahead() const { return ahead_ != nullptr; }
     /// Whether this message shows that another one has committed before the one that went ahead: at
     /// a Begin, if there is anything in it. Then call break_off() before it is taken. What next()

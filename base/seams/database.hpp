@@ -157,7 +157,8 @@ using Decoded = std::variant<DecodedBegin, RelationShape, DecodedRow, DecodedTru
                              DecodedSequences, DecodedBarrier, DecodedCommit, DecodedBreakOff,
                              DecodedProgress>;
 
-/// Changes of committed transactions, in commit order, from a replication slot.
+/// Changes of committed transactions, in commit order but for those that a DecodedBreakOff takes
+/// back, from a replication slot.
 class ChangeSource {
   public:
     virtual ~ChangeSource() = default;

@@ -19,6 +19,9 @@ class ApplyObserver {
     virtual void applied(const v1::Transaction& message, uint32_t xid,
                          std::string_view changes) = 0;
 
+    /// What was applied of this transaction last is rolled back: it comes again, behind others.
+    virtual void broken_off(uint32_t xid) = 0;
+
     /// Everything before the barrier is committed, nothing behind it has begun. `session` has no
     /// open transaction. `whole`: the tables stand at this one place (false: they are still where
     /// their copies were made). True: the structure was changed in `session`; what is known of the

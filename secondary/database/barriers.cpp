@@ -78,11 +78,24 @@ void Barriers::applied(const v1::Transaction& message, uint32_t xid, std::string
     }
     since_.push_back(
         {xid, message.statements_size() > 0, message.relations(), std::string(changes)});
-    since_bytes_ += changes.size() + message.relations_size() * relation_bytes;
+    since_bytes_ += bytes_of(since_.back());
     if (since_bytes_ > most_since_bytes) {
         fail("too much was written between the check's barriers");
         forget_since();
     }
+}
+
+size_t Barriers::bytes_of(const Applied& applied) {
+    return applied.changes.size() + static_cast<size_t>(applied.relations.size()) * relation_bytes;
+}
+
+void Barriers::broken_off(uint32_t xid) {
+    std::scoped_lock lock(mutex_);
+    std::erase(before_, xid);
+    for (const Applied& applied : since_) {
+        since_bytes_ -= applied.xid == xid ? bytes_of(applied) : 0;
+    }
+    std::erase_if(since_, [&](const Applied& applied) { return applied.xid == xid; });
 }
 
 /// Those that came behind the first barrier came before the next one.

@@ -44,6 +44,7 @@ class Barriers final : public ApplyObserver {
     /// The check will not wait: its action is not done any more.
     void forget();
 
+    void broken_off(uint32_t xid) override;
     void applied(const v1::Transaction& message, uint32_t xid, std::string_view changes) override;
     bool reached(const v1::Barrier& barrier, ReplicaSession& session, bool whole) override;
 
@@ -57,6 +58,7 @@ class Barriers final : public ApplyObserver {
     };
     void fail(const std::string& problem);
     void forget_since();
+    static size_t bytes_of(const Applied& applied);
     /// nullopt with the reason in `problem`.
     std::optional<Touched> touched_beyond(const Snapshot& snapshot, std::string& problem) const;
 

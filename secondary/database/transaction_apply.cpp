@@ -259,7 +259,7 @@ void TransactionApply::apply(std::span<const Step> steps) {
     opened_ = nullptr;
     try {
         load();
-        in_the_middle = partial_.has_value();
+        in_the_middle = partial_ && !steps.empty() && continues(*steps.front().message);
         if (!committed().copied) {
             throw Error(Reaction::Retry,
                         "the initial copy of " + store_.to_string() + " is not complete");
@@ -314,7 +314,11 @@ void TransactionApply::apply(std::span<const Step> steps) {
 void TransactionApply::apply_one(const Step& step) {
     const v1::Transaction& message = *step.message;
     if (partial_ && !continues(message)) {
-        // Capture started again in the middle of it; its parts come once more from the first.
+        // Capture started again in the middle of it, or another one had committed before; its parts
+        // come once more from the first.
+        if (observer_ != nullptr) {
+            observer_->broken_off(partial_->xid);
+        }
         roll_back_local();
     }
     if (step.first || &message != opened_) {
