@@ -239,7 +239,7 @@ TEST_F(SequencerTest, ARowIsTheNewestChangeAndAStateOfSequencesIsNot) {
     CapturedTransaction changed = row(110);
     changed.transaction.set_change_count(1);
     sequencer_->add(database_id, {changed});
-    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{105});
+    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{110});
     v1::Transaction sequences;
     sequences.set_commit_lsn(120);
     sequences.set_end_lsn(121);
@@ -247,7 +247,7 @@ TEST_F(SequencerTest, ARowIsTheNewestChangeAndAStateOfSequencesIsNot) {
     sequences.add_sequences();
     sequencer_->add(database_id, {CapturedTransaction{sequences}});
     EXPECT_EQ(sequencer_->databases().at(database_id).last_commit, Lsn{121});
-    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{105});
+    EXPECT_EQ(sequencer_->databases().at(database_id).last_change, Lsn{110});
 }
 
 TEST_F(SequencerTest, AMarkerNamesTheOldestOpenAnnouncement) {
