@@ -121,7 +121,7 @@ struct SlotSource::State {
     /// stands before it, so that what commits there may be a repetition.
     Lsn new_from;
     Lsn passed;    ///< by decoding
-    Lsn other_at;  ///< the last change that did not go ahead
+    Lsn other_at;  ///< decoding was, with the last change that was handed out
     /// Of a transaction that came while a large one is ahead; there is nothing in it yet.
     std::optional<Decoded> other;
     std::string_view held;  ///< a message that comes behind a DecodedBreakOff
