@@ -22,6 +22,11 @@ const EVP_MD* sha256_algorithm() {
     return fetched.get();
 }
 
+const EVP_MD* sha1_algorithm() {
+    static const Handle<EVP_MD, EVP_MD_free> fetched{EVP_MD_fetch(nullptr, "SHA1", nullptr)};
+    return fetched.get();
+}
+
 int hex_value(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -91,9 +96,13 @@ Sha256 sha256(std::string_view bytes) {
     return hash;
 }
 
-std::string sha1(std::string_view bytes) {
+std::string sha1(std::string_view head, std::string_view rest) {
+    thread_local const Context context{EVP_MD_CTX_new()};
     std::array<unsigned char, 20> hash{};
-    require(EVP_Digest(bytes.data(), bytes.size(), hash.data(), nullptr, EVP_sha1(), nullptr));
+    require(EVP_DigestInit_ex(context.get(), sha1_algorithm(), nullptr));
+    require(EVP_DigestUpdate(context.get(), head.data(), head.size()));
+    require(EVP_DigestUpdate(context.get(), rest.data(), rest.size()));
+    require(EVP_DigestFinal_ex(context.get(), hash.data(), nullptr));
     return {hash.begin(), hash.end()};
 }
 

@@ -14,8 +14,8 @@ using Sha256 = std::array<uint8_t, 32>;
 
 Sha256 sha256(std::string_view bytes);
 
-/// SHA-1, raw: only for formats that have it, where nobody forges.
-std::string sha1(std::string_view bytes);
+/// SHA-1, raw, of `head` and what follows it: only for formats that have it, where nobody forges.
+std::string sha1(std::string_view head, std::string_view rest = {});
 
 class Sha256Stream {
   public:

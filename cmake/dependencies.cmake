@@ -21,6 +21,7 @@ pkg_check_modules(netfilter_queue REQUIRED IMPORTED_TARGET libnetfilter_queue)
 pkg_check_modules(pq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(pqxx REQUIRED IMPORTED_TARGET libpqxx)
 pkg_check_modules(pugixml REQUIRED IMPORTED_TARGET pugixml)
+pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 
 # PostgreSQL's own parser; the package has neither a pkg-config nor a CMake file.

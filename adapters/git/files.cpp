@@ -103,18 +103,27 @@ void make_directories_durably(const std::filesystem::path& base, const std::stri
 }
 
 std::string read_small_file(const std::filesystem::path& path, size_t limit) {
+    constexpr size_t step = 4096;
     const Fd fd = open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    std::string bytes;
-    char buffer[4096];
-    while (bytes.size() <= limit) {
-        const ssize_t count = read(fd.get(), buffer, sizeof(buffer));
+    struct stat info {};
+    if (fstat(fd.get(), &info) != 0) {
+        throw_errno("looking at", path);
+    }
+    // What its size says, if it has one, and one byte more is read at once.
+    const auto said = static_cast<size_t>(std::max<off_t>(info.st_size, 0));
+    std::string bytes(std::min(limit, std::max(said, step)) + 1, '\0');
+    size_t done = 0;
+    while (done <= limit) {
+        bytes.resize(done < bytes.size() ? bytes.size() : std::min(limit, 2 * done) + 1);
+        const ssize_t count = read(fd.get(), bytes.data() + done, bytes.size() - done);
         if (count == 0) {
+            bytes.resize(done);
             return bytes;
         }
         if (count < 0 && errno != EINTR) {
             throw_errno("reading", path);
         }
-        bytes.append(buffer, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+        done += static_cast<size_t>(std::max<ssize_t>(count, 0));
     }
     errno = EFBIG;
     throw_errno("reading", path);
@@ -179,8 +188,10 @@ Fd open_beneath(const std::filesystem::path& root, const std::string& name, bool
 }
 
 TreeRemover::~TreeRemover() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    if (!path_.empty()) {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
 }
 
 }  // namespace antipode::git

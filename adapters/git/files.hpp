@@ -68,6 +68,8 @@ class TreeRemover {
   public:
     explicit TreeRemover(std::filesystem::path path) : path_(std::move(path)) {}
     ~TreeRemover();
+    /// It has another name now.
+    void release() { path_.clear(); }
     TreeRemover(const TreeRemover&) = delete;
     TreeRemover& operator=(const TreeRemover&) = delete;
 

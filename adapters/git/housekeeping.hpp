@@ -60,7 +60,7 @@ inline constexpr uint64_t small_repository = 8 * limits::mib;
 
 /// From so many added packs on they are joined in the background; and from so many on at once,
 /// because that is not fast enough.
-inline constexpr size_t some_packs = 8;
+inline constexpr size_t some_packs = 32;
 inline constexpr size_t too_many_packs = 60;
 
 }  // namespace antipode::git

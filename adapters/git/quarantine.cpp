@@ -5,12 +5,11 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "adapters/git/files.hpp"
+#include "adapters/git/loaded_pack.hpp"
 #include "adapters/git/pack_file.hpp"
 #include "adapters/git/small_push.hpp"
 #include "base/digest.hpp"
@@ -23,15 +22,11 @@ namespace {
 /// Of directories and files; git itself deletes old directories of this name (git-prune(1)), should
 /// we never come back.
 constexpr std::string_view prefix = "tmp_objdir-antipode-";
+/// git's, of packs and their indexes.
+constexpr mode_t object_mode = 0444;
 
-/// A file system in memory, shm_overview(7). Where there is none, or no room, the disk does.
-constexpr const char* memory_directory = "/dev/shm";
-constexpr std::string_view memory_prefix = "antipode-objects-";
-/// Left to others.
-constexpr uint64_t memory_reserve = 16 * limits::mib;
-/// A pack up to here needs no git program; then its index is no larger than twice that.
+/// A pack up to here needs no git program.
 constexpr size_t most_plain_bytes = 2 * limits::mib;
-constexpr size_t most_memory_bytes = 2 * most_plain_bytes;  ///< of one file
 
 constexpr uint64_t bytes_per_thread = 4 * limits::mib;
 constexpr unsigned most_threads = 4;
@@ -106,42 +101,6 @@ std::vector<std::string> Quarantine::environment() const {
 void Quarantine::make_directory() {
     if (directory_.empty()) {
         directory_ = make_unique_directory(git_dir_ / "objects", std::string(prefix));
-    }
-}
-
-/// Directories and files that come and go with each push are dear on a disk: each is synced, and
-/// ext4 without a journal passes over the inodes of what was deleted in the last seconds. False:
-/// there is no room.
-bool Quarantine::make_directory_in_memory() {
-    struct statvfs room {};
-    if (statvfs(memory_directory, &room) != 0 ||
-        room.f_bavail * room.f_frsize < memory_reserve + most_memory_bytes) {
-        return false;
-    }
-    std::string pattern = std::string(memory_directory) + "/" + std::string(memory_prefix) +
-                          std::to_string(getpid()) + "-XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) {
-        return false;
-    }
-    directory_ = pattern;
-    is_in_memory_ = true;
-    lock_ = Fd(open(pattern.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return lock_.valid() && flock(lock_.get(), LOCK_EX | LOCK_NB) == 0;
-}
-
-void Quarantine::clean_memory() {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(memory_directory, ignored)) {
-        if (!entry.path().filename().string().starts_with(memory_prefix)) {
-            continue;
-        }
-        const Fd directory(
-            open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        struct stat info {};
-        if (directory.valid() && fstat(directory.get(), &info) == 0 && info.st_uid == geteuid() &&
-            flock(directory.get(), LOCK_EX | LOCK_NB) == 0) {
-            std::filesystem::remove_all(entry.path(), ignored);
-        }
     }
 }
 
@@ -220,7 +179,7 @@ std::filesystem::path Quarantine::link(const std::filesystem::path& file, const 
     if (::link(file.c_str(), linked.c_str()) != 0) {
         return {};
     }
-    if (chmod(linked.c_str(), 0444) != 0) {  // whoever reads the mirror
+    if (chmod(linked.c_str(), object_mode) != 0) {  // whoever reads the mirror
         throw_errno("giving its mode to", linked);
     }
     return linked;
@@ -324,62 +283,77 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     if (push == nullptr) {
         return false;
     }
-    const std::string pulled =
-        pack.file.empty() ? std::string() : read_small_file(pack.file, most_plain_bytes);
-    const std::string_view bytes = pulled.empty() ? std::string_view(pack.bytes) : pulled;
-    if ((pack.empty() || index_plain(*push, bytes)) && push->prove(needed.oids, known)) {
+    if ((pack.empty() || load(*push, pack)) && push->prove(needed.oids, known)) {
         return true;
     }
     clear();
     return false;
 }
 
-/// In memory only what is small and whole by itself: what a thin pack builds on can be of any size.
-bool Quarantine::index_plain(SmallPush& push, std::string_view pack) {
-    if (pack.size() <= most_plain_bytes && make_directory_in_memory() &&
-        push.index(pack, directory_, SmallPush::Bases::InPack)) {
-        return true;
+/// In memory what is small and whole by itself: directories and files that come and go with each
+/// push are dear on a disk. What a thin pack builds on can be of any size.
+bool Quarantine::load(SmallPush& push, const PackInput& pack) {
+    const std::string pulled =
+        pack.file.empty() ? std::string() : read_small_file(pack.file, most_plain_bytes);
+    const std::string_view bytes = pulled.empty() ? pack.bytes : std::string_view(pulled);
+    loaded_ = LoadedPack::load(bytes);
+    loaded_from_ = pack;
+    if (loaded_) {
+        return push.add(*loaded_);
     }
-    clear();
     make_directory();
     is_synced_ = true;  // libgit2 does, before it gives them their names
-    return push.index(pack, directory_, SmallPush::Bases::Anywhere);
+    return push.index(bytes, directory_);
 }
 
 void Quarantine::clear() {
+    loaded_.reset();
     if (!directory_.empty()) {
         std::filesystem::remove_all(directory_);
         directory_.clear();
-        lock_ = Fd();
-        is_in_memory_ = false;
         is_synced_ = false;
     }
 }
 
-/// Whole, under the name that it is read by, or not there.
-void Quarantine::move_in(const std::filesystem::path& file,
-                         const std::filesystem::path& place) const {
-    if (!is_in_memory_) {
-        rename_path(file, place);
-        return;
-    }
+/// Whole and synced, under the name that it is read by, or not there.
+void Quarantine::write_in(std::string_view bytes, const std::filesystem::path& place) const {
     // The next quarantine deletes it, should we never come back.
     std::string unfinished = (git_dir_ / "objects" / (std::string(prefix) + "XXXXXX")).string();
     const Fd fd(mkostemp(unfinished.data(), O_CLOEXEC));
     if (!fd.valid()) {
         throw_errno("making a file beside", place);
     }
-    const TreeRemover remover(unfinished);
-    struct stat info {};
-    if (stat(file.c_str(), &info) != 0 || fchmod(fd.get(), info.st_mode & 07777) != 0) {
+    if (fchmod(fd.get(), object_mode) != 0) {
         throw_errno("giving its mode to", unfinished);
     }
-    write_and_sync(fd, read_small_file(file, most_memory_bytes), unfinished);
+    TreeRemover remover(unfinished);
+    write_and_sync(fd, bytes, unfinished);
     rename_path(unfinished, place);
-    unlink(file.c_str());
+    remover.release();
+}
+
+/// What was pulled is synced, and gets a second name where the file system has such.
+void Quarantine::release_loaded() {
+    const std::filesystem::path packs = git_dir_ / "objects" / "pack";
+    const std::filesystem::path pack = packs / (loaded_->name() + ".pack");
+    make_directories_durably(git_dir_ / "objects", "pack");
+    const std::filesystem::path& pulled = loaded_from_.file;
+    if (pulled.empty()) {
+        write_in(loaded_from_.bytes, pack);
+    } else if (chmod(pulled.c_str(), object_mode) != 0 ||
+               ::link(pulled.c_str(), pack.c_str()) != 0) {
+        write_in(read_small_file(pulled, most_plain_bytes), pack);
+    }
+    // A pack is there for readers as soon as its index is: that comes last.
+    write_in(loaded_->index(), packs / (loaded_->name() + ".idx"));
+    sync_path(packs);
 }
 
 void Quarantine::release() {
+    if (loaded_) {
+        release_loaded();
+        return;
+    }
     const std::filesystem::path from = directory_ / "pack";
     const std::filesystem::path to = git_dir_ / "objects" / "pack";
     std::vector<std::string> names;
@@ -397,14 +371,14 @@ void Quarantine::release() {
     std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
         return std::pair(a.ends_with(".idx"), a) < std::pair(b.ends_with(".idx"), b);
     });
-    // They may lie where others clear up (logind.conf(5), RemoveIPC).
+    // git-prune(1) may have taken it for one that was left behind.
     if (names.empty() || !names.back().ends_with(".idx") || names.front().ends_with(".idx")) {
         throw Error(Reaction::Retry, "what came for " + printable(git_dir_.native()) +
                                          " is gone before it was moved");
     }
     make_directories_durably(git_dir_ / "objects", "pack");
     for (const std::string& name : names) {
-        move_in(from / name, to / name);
+        rename_path(from / name, to / name);
     }
     sync_path(to);
 }

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "adapters/git/files.hpp"
+#include "adapters/git/loaded_pack.hpp"
 #include "adapters/git/program.hpp"
 #include "base/seams/repositories.hpp"
 
@@ -16,9 +17,9 @@ class SmallPush;
 
 /// New objects of one repository, kept apart until they are proven good: a directory inside the
 /// repository's objects directory with the repository's own objects as its alternate (as git's own
-/// receive-pack does it), or, for small ones, in memory. One thread. What was not released goes
-/// away with this object, or, after a crash, when the next one is made for the same repository, and
-/// with clean_memory().
+/// receive-pack does it), or, for small ones, this process's memory. One thread. What was not
+/// released goes away with this object, or, after a crash, when the next one is made for the same
+/// repository.
 class Quarantine {
   public:
     Quarantine(const Program& program, std::filesystem::path git_dir);
@@ -44,22 +45,19 @@ class Quarantine {
     Intake prove(const Needed& needed, const std::vector<std::string>& known,
                  const std::stop_token& stop);
     /// index() and prove() at once, within this process, where all is plain and good. False: do
-    /// both.
+    /// both. The pack outlives the release.
     bool take_plain(const PackInput& pack, const Needed& needed,
                     const std::vector<std::string>& known);
     /// Makes the objects part of the repository, synced. Throws Error{Retry} when they are not all
     /// there any more.
     void release();
 
-    /// Deletes what processes of this user that are no more have left in memory.
-    static void clean_memory();
-
   private:
     std::vector<std::string> environment() const;
     void make_directory();
-    bool make_directory_in_memory();
-    void move_in(const std::filesystem::path& file, const std::filesystem::path& place) const;
-    bool index_plain(SmallPush& push, std::string_view pack);
+    bool load(SmallPush& push, const PackInput& pack);
+    void release_loaded();
+    void write_in(std::string_view bytes, const std::filesystem::path& place) const;
     void clear();
     bool believe_index(const PackInput& pack, const Needed& needed);
     bool names_all(const Needed& needed) const;
@@ -70,11 +68,11 @@ class Quarantine {
 
     const Program& program_;
     std::filesystem::path git_dir_;
-    std::filesystem::path directory_;  ///< empty until there is something to keep apart
-    Fd lock_;                          ///< on it, when it is in memory: somebody is using it
-    bool is_synced_ = false;           ///< what is in it, but for its names
-    bool is_in_memory_ = false;        ///< what is in it goes with the machine
-    bool is_closed_ = false;           ///< every link of what was indexed leads to what was indexed
+    std::filesystem::path directory_;   ///< empty until there is something to keep apart
+    bool is_synced_ = false;            ///< what is in it, but for its names
+    std::optional<LoadedPack> loaded_;  ///< instead of the directory
+    PackInput loaded_from_;
+    bool is_closed_ = false;  ///< every link of what was indexed leads to what was indexed
 };
 
 }  // namespace antipode::git

@@ -428,7 +428,6 @@ std::filesystem::path GitRepositories::incoming_directory() {
 }
 
 void GitRepositories::clean_leftovers() {
-    Quarantine::clean_memory();
     std::error_code ignored;
     for (const std::string& name : {std::string("trash"), std::string("new")}) {
         std::filesystem::remove_all(options_.root / own_directory / name, ignored);

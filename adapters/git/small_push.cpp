@@ -6,6 +6,7 @@
 #include <git2.h>
 
 #include "adapters/git/libgit2.hpp"
+#include "adapters/git/loaded_pack.hpp"
 #include "adapters/git/loose_objects.hpp"
 #include "adapters/git/pack_file.hpp"
 #include "base/digest.hpp"
@@ -27,13 +28,10 @@ using IteratorHandle = Handle<git_reference_iterator, git_reference_iterator_fre
 using TransactionHandle = Handle<git_transaction, git_transaction_free>;
 
 constexpr size_t most_commits = 100;
-constexpr size_t most_objects = 4000;
 constexpr size_t most_refs = 64;
 /// As they are, not compressed: git makes deltas against what the other side has, which pays for
 /// what is larger.
 constexpr size_t most_bytes = 64 * 1024;
-/// What a pack that is sent as it came may unpack to, in a daemon's memory on the other side.
-constexpr size_t most_pushed_bytes = 16 * 1024 * 1024;
 
 /// What is not plain. Never leaves this file.
 struct NotPlain {};
@@ -85,7 +83,7 @@ class Walk {
         if (border_.contains(key) || !met_.insert(key).second) {
             return false;
         }
-        if (met_.size() > most_objects) {
+        if (met_.size() > LoadedPack::small.objects) {
             throw NotPlain{};
         }
         return true;
@@ -288,7 +286,7 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
     size_t bytes = 0;
     const auto note = [&](const git_oid& id, git_object_t, const std::string& name) {
         bytes += opened_->size_of(id);
-        if (bytes > most_pushed_bytes) {
+        if (bytes > LoadedPack::small.bytes) {
             throw NotPlain{};
         }
         met.push_back({id, name});
@@ -316,7 +314,7 @@ std::filesystem::path SmallPush::pushed_pack(const std::vector<Met>& met, size_t
     for (const std::string& other : pack->others) {
         bytes += opened_->size_of(oid_of(other));
     }
-    if (bytes > most_pushed_bytes) {
+    if (bytes > LoadedPack::small.bytes) {
         throw NotPlain{};
     }
     return pack->file;
@@ -337,9 +335,14 @@ std::string SmallPush::build(const std::vector<Met>& met) {
     return pack;
 }
 
-bool SmallPush::index(std::string_view pack, const std::filesystem::path& objects,
-                      Bases bases) try {
-    if (objects_in_pack(pack) > most_objects) {
+bool SmallPush::add(const LoadedPack& pack) try {
+    return pack.lend_to(opened_->odb());
+} catch (const NotPlain&) {
+    return false;
+}
+
+bool SmallPush::index(std::string_view pack, const std::filesystem::path& objects) try {
+    if (objects_in_pack(pack) > LoadedPack::small.objects) {
         return false;
     }
     std::error_code failure;
@@ -349,8 +352,8 @@ bool SmallPush::index(std::string_view pack, const std::filesystem::path& object
     }
     git_indexer_options options = GIT_INDEXER_OPTIONS_INIT;
     IndexerHandle indexer;
-    git_odb* const others = bases == Bases::Anywhere ? opened_->odb() : nullptr;
-    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, others, &options));
+    check(git_indexer_new(OutParam(indexer), (objects / "pack").c_str(), 0444, opened_->odb(),
+                          &options));
     git_indexer_progress progress{};
     check(git_indexer_append(indexer.get(), pack.data(), pack.size(), &progress));
     check(git_indexer_commit(indexer.get(), &progress));

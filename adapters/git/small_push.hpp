@@ -11,6 +11,8 @@
 
 namespace antipode::git {
 
+class LoadedPack;
+
 /// What a push usually is, a few commits on top of what is known, done through libgit2 within this
 /// process instead of by several git programs. It does the plain case only: everything returns
 /// "no" where anything is not plain (large, shallow, SHA-256, missing, locked, unexpected), with
@@ -31,12 +33,11 @@ class SmallPush {
     /// that a push has left, if there is one with that and little else.
     std::optional<MadePack> make_pack(const std::vector<std::string>& wants,
                                       const std::vector<std::string>& haves);
-    /// What differences in a pack may build on: objects of the repository are added to it.
-    enum class Bases { Anywhere, InPack };
-    /// Checks `pack`, completes it, and puts it with its index into `objects`/pack. What is below
-    /// `objects` counts from then on.
-    bool index(std::string_view pack, const std::filesystem::path& objects,
-               Bases bases = Bases::Anywhere);
+    /// What is in it counts from then on. It outlives this object.
+    bool add(const LoadedPack& pack);
+    /// Checks `pack`, completes it by what it builds on, and puts it with its index into
+    /// `objects`/pack. What is below `objects` counts from then on.
+    bool index(std::string_view pack, const std::filesystem::path& objects);
     /// Everything that `oids` lead to is there, down to what existing refs and `known` lead to.
     bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& known);
     /// Locks all refs, checks their old values, and moves them, synced. Throws Error{Retry} when it
