@@ -1,5 +1,7 @@
 #include "primary/publisher.hpp"
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "base/limits.hpp"
@@ -14,8 +16,10 @@ constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
 constexpr size_t reads_queued = 64;
 /// So long an append waits for readings that have begun: what is small then shares the append, and
-/// its sync, with its announcement.
+/// its sync, with its announcement. A push takes longer to read than a file, and longer than rows
+/// may wait.
 constexpr std::chrono::milliseconds reading_time(2);
+constexpr std::chrono::milliseconds reading_time_without_rows(8);
 constexpr std::chrono::seconds purge_interval(10);
 /// Who is woken when there is work need not look for it.
 constexpr int idle_waits = 5;
@@ -260,15 +264,23 @@ void Publisher::await_readings(const std::stop_token& stop) {
     if (reading_ == 0 || options_.wait < reading_time) {
         return;
     }
-    SteadyTime now = clock_.steady_now();
-    for (const SteadyTime end = now + reading_time; reading_ > 0 && now < end;
-         now = clock_.steady_now()) {
+    const SteadyTime begun = clock_.steady_now();
+    for (SteadyTime now = begun; reading_ > 0; now = clock_.steady_now()) {
+        const SteadyTime end = begun + (rows_wait() ? reading_time : reading_time_without_rows);
+        if (now >= end) {
+            break;
+        }
         take_inputs(std::chrono::ceil<std::chrono::milliseconds>(end - now), stop);
         hand_out_work(stop);
     }
-    if (is_to_look_) {
+    if (is_to_look_ || rows_wait()) {
         inbox_.poke();  // it was said meanwhile, and nobody looked
     }
+}
+
+bool Publisher::rows_wait() const {
+    return std::any_of(rows_.begin(), rows_.end(),
+                       [](const auto& rows) { return rows.second->events.size() > 0; });
 }
 
 void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop) {

@@ -140,6 +140,7 @@ class Publisher {
     void take_in(const std::stop_token& stop);
     std::chrono::milliseconds rest() const;
     void await_readings(const std::stop_token& stop);
+    bool rows_wait() const;
     void take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop);
     void take_rows(const std::stop_token& stop);
     void hand_out_work(const std::stop_token& stop);

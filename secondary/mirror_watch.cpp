@@ -124,6 +124,7 @@ void MirrorWatch::judge_due(const std::stop_token& stop) {
     const SteadyTime now = clock_.steady_now();
     std::set<std::string> differing;
     size_t judged = 0;
+    known_.clear();
     for (auto next = noticed_.begin(); next != noticed_.end() && judged < judged_at_once;) {
         if (now - next->second.last < settle_time && now - next->second.first < longest_settle) {
             ++next;
@@ -187,23 +188,55 @@ void MirrorWatch::judge(const std::string& place, const Noticed& noticed,
 
 void MirrorWatch::judge_item(const std::string& item, const std::string& path,
                              const Noticed& noticed, std::set<std::string>& differing) {
-    if (differing.contains(item) || registry_.is_awaited(store_, item)) {
-        return;  // it is read, or brought, again already
+    if (differing.contains(item)) {
+        return;
     }
-    const auto known = registry_.list(store_, {.item = item});
-    if (!known.empty() && known.front().look_asked && !registry_.is_being_looked_at(store_, item)) {
-        return;  // the same; of a look that has begun nobody knows what it saw
-    }
-    const auto state = known.empty() ? std::nullopt : known.front().state;
-    if (!state || state->digest.empty()) {
-        unknown_(item, places_.is_here(item));
-    } else if (places_.may_differ({.path = path,
+    const auto is_read_again = [&] { return known_of(item).is_read_again; };
+    const auto was_applied = [&] {
+        const auto& state = known_of(item).state;
+        return state && !state->digest.empty();
+    };
+    const auto may_differ = [&] {
+        const Known& known = known_of(item);
+        return places_.may_differ({.path = path,
                                    .item = item,
                                    .noticed = noticed.at,
-                                   .state = *state,
-                                   .applied = known.front().applied_at.value_or(TimePoint{})})) {
-        differing.insert(item);
+                                   .state = *known.state,
+                                   .applied = known.applied});
+    };
+    if (is_read_again()) {
+        return;
     }
+    if (!was_applied()) {
+        unknown_(item, places_.is_here(item));
+    } else if (may_differ()) {
+        known_.erase(item);  // it may have been applied once more since
+        if (!is_read_again() && was_applied() && may_differ()) {
+            differing.insert(item);
+        }
+    }
+}
+
+/// A push changes several files at once: what is known of it is read once.
+const MirrorWatch::Known& MirrorWatch::known_of(const std::string& item) {
+    const auto [place, is_new] = known_.try_emplace(item);
+    Known& known = place->second;
+    if (!is_new) {
+        return known;
+    }
+    if (registry_.is_awaited(store_, item)) {
+        known.is_read_again = true;  // or brought
+        return known;
+    }
+    const auto listed = registry_.list(store_, {.item = item});
+    if (!listed.empty()) {
+        known.state = listed.front().state;
+        known.applied = listed.front().applied_at.value_or(TimePoint{});
+        // Of a look that has begun nobody knows what it saw.
+        known.is_read_again =
+            listed.front().look_asked && !registry_.is_being_looked_at(store_, item);
+    }
+    return known;
 }
 
 }  // namespace antipode::secondary

@@ -103,6 +103,13 @@ class MirrorWatch {
     std::optional<Identity> root_;
     bool covered_ = false;
     SteadyTime cover_due_{};
+    struct Known {
+        bool is_read_again = false;  ///< or brought, already
+        std::optional<ItemState> state;
+        TimePoint applied{};
+    };
+    const Known& known_of(const std::string& item);
+    std::map<std::string, Known> known_;      ///< by item, while what is due is judged
     std::map<std::string, Noticed> noticed_;  ///< by path; of directories with a '/' at its end
     Synchronized<std::string> problem_{"the mirror is not watched yet"};
     Synchronized<uint64_t> asked_{uint64_t{0}};

@@ -293,17 +293,17 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
 /// In memory what is small and whole by itself: directories and files that come and go with each
 /// push are dear on a disk. What a thin pack builds on can be of any size.
 bool Quarantine::load(SmallPush& push, const PackInput& pack) {
-    const std::string pulled =
-        pack.file.empty() ? std::string() : read_small_file(pack.file, most_plain_bytes);
-    const std::string_view bytes = pulled.empty() ? pack.bytes : std::string_view(pulled);
-    loaded_ = LoadedPack::load(bytes);
-    loaded_from_ = pack;
+    if (!pack.file.empty()) {
+        pulled_ = read_small_file(pack.file, most_plain_bytes);
+    }
+    loaded_bytes_ = pack.file.empty() ? pack.bytes : std::string_view(pulled_);
+    loaded_ = LoadedPack::load(loaded_bytes_);
     if (loaded_) {
         return push.add(*loaded_);
     }
     make_directory();
     is_synced_ = true;  // libgit2 does, before it gives them their names
-    return push.index(bytes, directory_);
+    return push.index(loaded_bytes_, directory_);
 }
 
 void Quarantine::clear() {
@@ -332,18 +332,12 @@ void Quarantine::write_in(std::string_view bytes, const std::filesystem::path& p
     remover.release();
 }
 
-/// What was pulled is synced, and gets a second name where the file system has such.
+/// What was pulled gets no second name: its inode would change once more when the first one goes,
+/// which whoever watches the mirror takes for a change by hand.
 void Quarantine::release_loaded() {
     const std::filesystem::path packs = git_dir_ / "objects" / "pack";
-    const std::filesystem::path pack = packs / (loaded_->name() + ".pack");
     make_directories_durably(git_dir_ / "objects", "pack");
-    const std::filesystem::path& pulled = loaded_from_.file;
-    if (pulled.empty()) {
-        write_in(loaded_from_.bytes, pack);
-    } else if (chmod(pulled.c_str(), object_mode) != 0 ||
-               ::link(pulled.c_str(), pack.c_str()) != 0) {
-        write_in(read_small_file(pulled, most_plain_bytes), pack);
-    }
+    write_in(loaded_bytes_, packs / (loaded_->name() + ".pack"));
     // A pack is there for readers as soon as its index is: that comes last.
     write_in(loaded_->index(), packs / (loaded_->name() + ".idx"));
     sync_path(packs);

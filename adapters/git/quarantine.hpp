@@ -45,7 +45,7 @@ class Quarantine {
     Intake prove(const Needed& needed, const std::vector<std::string>& known,
                  const std::stop_token& stop);
     /// index() and prove() at once, within this process, where all is plain and good. False: do
-    /// both. The pack outlives the release.
+    /// both. `pack`.bytes outlive the release.
     bool take_plain(const PackInput& pack, const Needed& needed,
                     const std::vector<std::string>& known);
     /// Makes the objects part of the repository, synced. Throws Error{Retry} when they are not all
@@ -71,7 +71,8 @@ class Quarantine {
     std::filesystem::path directory_;   ///< empty until there is something to keep apart
     bool is_synced_ = false;            ///< what is in it, but for its names
     std::optional<LoadedPack> loaded_;  ///< instead of the directory
-    PackInput loaded_from_;
+    std::string_view loaded_bytes_;     ///< its own: `pulled_`, or who asked has them
+    std::string pulled_;
     bool is_closed_ = false;  ///< every link of what was indexed leads to what was indexed
 };
 

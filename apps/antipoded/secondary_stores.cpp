@@ -137,7 +137,9 @@ class GitApply final : public secondary::ItemApply, public secondary::ItemLook {
             const auto unproven = registry_.unproven_items(store_);
             apply_ = std::make_unique<secondary::RepositoryApply>(
                 store_, *repositories,
-                [this](const std::string& name) { housekeeping_->note(name); },
+                [this](const std::string& name, uint64_t bytes) {
+                    housekeeping_->note(name, bytes);
+                },
                 std::set<std::string>(unproven.begin(), unproven.end()));
             repositories->clean_leftovers();
             repositories_ = std::move(repositories);

@@ -51,7 +51,7 @@ struct WholePacks {
 /// Where a pack to be taken in is.
 struct PackInput {
     std::string_view bytes;      ///< used when `file` is empty; both empty: no new objects
-    std::filesystem::path file;  ///< synced; stays where it is, and may get a second name
+    std::filesystem::path file;  ///< stays where it is
     std::filesystem::path base;  ///< a whole pack that comes first; empty: none
     /// The index that another site has of `base`: believed for now where that is safe to undo.
     /// Empty: it is made here.

@@ -19,6 +19,9 @@ Result unneeded(Digest digest) {
     return {Result::Kind::Unneeded, std::move(digest), {}, {}, {}};
 }
 
+/// More refs than a push usually moves.
+constexpr int few_refs = 64;
+
 Digest digest_of(const std::string& value) {
     return {std::string(verify::refs_algorithm), value};
 }
@@ -121,8 +124,7 @@ std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
 
 }  // namespace
 
-RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories,
-                                 std::function<void(const std::string& name)> on_change,
+RepositoryApply::RepositoryApply(StoreId store, Repositories& repositories, OnChange on_change,
                                  std::set<std::string> unproven)
     : store_(std::move(store)),
       repositories_(repositories),
@@ -171,7 +173,7 @@ Look RepositoryApply::look(const std::string& item, const Pace&, const std::stop
     const bool is_news =
         look.problem.empty() && unproven_.with([&](auto& names) { return names.erase(item) > 0; });
     if (is_news && on_change_) {
-        on_change_(item);
+        on_change_(item, UINT64_MAX);
     }
     return look;
 }
@@ -216,24 +218,26 @@ Result RepositoryApply::apply_one(const ItemTask& task, const std::stop_token& s
     }
     const Result result = update_event.full() ? update_whole(update_event, task, stop)
                                               : update(update_event, task, stop);
-    note_change(name, result, update_event.full());
+    note_change(name, result, update_event);
     return result;
 }
 
-void RepositoryApply::note_change(const std::string& name, const Result& result, bool whole) {
+void RepositoryApply::note_change(const std::string& name, const Result& result,
+                                  const v1::RefUpdate& update) {
     if (result.kind != Result::Kind::Applied) {
         return;
     }
     const bool is_unproven = unproven_.with([&](auto& names) {
         if (!result.proven) {
             names.insert(name);
-        } else if (whole) {
+        } else if (update.full()) {
             names.erase(name);
         }
         return names.contains(name);
     });
     if (!is_unproven && on_change_) {
-        on_change_(name);
+        const bool is_much = update.full() || update.refs_size() > few_refs;
+        on_change_(name, is_much ? UINT64_MAX : update.pack().size());
     }
 }
 

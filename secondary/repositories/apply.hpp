@@ -24,11 +24,12 @@ namespace antipode::secondary {
 class RepositoryApply final : public ItemApply, public ItemLook {
   public:
     /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
+    /// By how many bytes; UINT64_MAX: all may be different.
+    using OnChange = std::function<void(const std::string& name, uint64_t bytes)>;
     /// `on_change` is called with the name of each repository that got something, of one whose
     /// objects were believed as soon as look() has read them; any thread. `unproven`: what earlier
     /// runs applied and nobody has read yet.
-    RepositoryApply(StoreId store, Repositories& repositories,
-                    std::function<void(const std::string& name)> on_change = {},
+    RepositoryApply(StoreId store, Repositories& repositories, OnChange on_change = {},
                     std::set<std::string> unproven = {});
 
     const StoreId& store() const override { return store_; }
@@ -46,7 +47,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
   private:
     Result apply_one(const ItemTask& task, const std::stop_token& stop);
-    void note_change(const std::string& name, const Result& result, bool whole);
+    void note_change(const std::string& name, const Result& result, const v1::RefUpdate& update);
     Result update(const v1::RefUpdate& update, const ItemTask& task, const std::stop_token& stop);
     Result update_whole(const v1::RefUpdate& update, const ItemTask& task,
                         const std::stop_token& stop);
@@ -71,7 +72,7 @@ class RepositoryApply final : public ItemApply, public ItemLook {
 
     const StoreId store_;
     Repositories& repositories_;
-    const std::function<void(const std::string& name)> on_change_;
+    const OnChange on_change_;
     std::filesystem::path incoming_directory_;
     /// Repositories with a defect: made anew by the next update that brings them whole.
     Synchronized<std::set<std::string>> broken_;

@@ -1,5 +1,7 @@
 #include "secondary/repositories/housekeeping.hpp"
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "base/background.hpp"
@@ -12,6 +14,9 @@ namespace antipode::secondary {
 namespace {
 
 constexpr std::chrono::hours walk_interval(24);
+/// Less is due at the next walk at the latest.
+constexpr size_t few_changes = 8;
+constexpr uint64_t few_bytes = limits::mib;
 /// Whoever asks what changed something asks soon.
 constexpr std::chrono::minutes remembered(10);
 
@@ -24,10 +29,16 @@ Housekeeping::Housekeeping(Repositories& repositories, const Clock& clock,
       waits_(std::move(waits)),
       walk_due_(clock.steady_now()) {}
 
-void Housekeeping::note(const std::string& name) {
+void Housekeeping::note(const std::string& name, uint64_t bytes) {
     const std::scoped_lock lock(mutex_);
-    names_.insert(name);
-    noted_.notify_one();
+    Small& small = small_[name];
+    ++small.changes;
+    small.bytes += std::min(bytes, few_bytes);
+    if (small.changes >= few_changes || small.bytes >= few_bytes) {
+        small_.erase(name);
+        names_.insert(name);
+        noted_.notify_one();
+    }
 }
 
 bool Housekeeping::kept_since(const std::string& name, TimePoint time) const {

@@ -24,8 +24,8 @@ class Housekeeping {
     Housekeeping(Repositories& repositories, const Clock& clock,
                  std::function<bool(const std::string& name)> waits = {});
 
-    /// It changed.
-    void note(const std::string& name);
+    /// It changed, by so many bytes. Small changes add up before anybody looks.
+    void note(const std::string& name, uint64_t bytes = UINT64_MAX);
     /// Whether something of it may have been changed by this at the time or later; any thread.
     bool kept_since(const std::string& name, TimePoint time) const;
     /// Keeps one repository, of which something may be due; waits a moment when there is none.
@@ -43,7 +43,12 @@ class Housekeeping {
     std::string last_problem_;
     mutable std::mutex mutex_;  ///< of what follows
     std::condition_variable_any noted_;
-    std::set<std::string> names_;
+    std::set<std::string> names_;  ///< that are to be looked at
+    struct Small {
+        size_t changes = 0;
+        uint64_t bytes = 0;
+    };
+    std::map<std::string, Small> small_;  ///< what changed little since
     std::string last_;  ///< names go round: one that changes all the time keeps up no other
     std::string kept_now_;
     std::map<std::string, TimePoint> kept_;  ///< lately, and when that ended

@@ -51,6 +51,26 @@ TEST_F(HousekeepingTest, KeepsWhatChangedAndEverythingOnceADay) {
     EXPECT_EQ(repositories_.kept, (Names{"a", "b", "b", "a", "b"}));
 }
 
+TEST_F(HousekeepingTest, LooksOnceSmallChangesHaveAddedUp) {
+    repositories_.create("a", "sha1", stop_);
+    step(2);
+    repositories_.kept.clear();
+    for (int i = 0; i < 7; ++i) {
+        housekeeping_.note("a", 1000);
+    }
+    step(1);
+    EXPECT_EQ(repositories_.kept, (Names{}));
+    housekeeping_.note("a", 1000);
+    step(1);
+    EXPECT_EQ(repositories_.kept, (Names{"a"}));
+    housekeeping_.note("a", 600'000);
+    step(1);
+    EXPECT_EQ(repositories_.kept, (Names{"a"}));
+    housekeeping_.note("a", 600'000);
+    step(1);
+    EXPECT_EQ(repositories_.kept, (Names{"a", "a"}));
+}
+
 TEST_F(HousekeepingTest, LeavesAloneWhatWaitsUntilItIsNoted) {
     repositories_.create("a", "sha1", stop_);
     repositories_.create("b", "sha1", stop_);

@@ -23,6 +23,12 @@ bool is_pack(std::string_view inside) {
            (inside.ends_with(".pack") || inside.ends_with(".idx"));
 }
 
+/// Most of what changes: what gets another name once it is written. No repository has such a name.
+bool is_half_written(std::string_view path) {
+    return path.find("/objects/tmp_objdir-") != std::string_view::npos ||
+           (path.ends_with(".lock") && path.find("/refs/") != std::string_view::npos);
+}
+
 /// "" for the repository itself.
 std::string_view inside_of(const std::string& path, const std::string& repository) {
     return path.size() == repository.size() ? std::string_view()
@@ -56,7 +62,7 @@ std::optional<std::string> RepositoryPlaces::repository_of(const std::string& pa
 }
 
 bool RepositoryPlaces::excludes(const std::string& path) {
-    if (is_private(path)) {
+    if (is_private(path) || is_half_written(path)) {
         return true;
     }
     const auto repository = repository_of(path);
