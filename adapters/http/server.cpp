@@ -26,7 +26,7 @@ namespace antipode::http {
 namespace {
 
 constexpr std::string_view bulk_prefix = "/v1/bulk/";
-constexpr std::chrono::milliseconds accept_wait{200};
+constexpr std::chrono::milliseconds accept_wait{2000};
 /// Beyond the limit, this many are told so; still more are just closed.
 constexpr size_t refusing_connections = 16;
 /// The names of limits::contents_at_once contents.
@@ -493,7 +493,14 @@ struct HttpServer::State {
 
 void HttpServer::State::accept_loop() {
     while (!shared.stop.stop_requested()) {
-        auto accepted = listener.accept(accept_wait);
+        std::optional<Descriptor> accepted;
+        try {
+            accepted = listener.accept(accept_wait, shared.stop.get_token());
+        } catch (const Stopped&) {
+            return;
+        } catch (const Error& error) {
+            spdlog::debug("http: {}", error.what());
+        }
         connections.remove_if([](const Connection& connection) { return connection.done.load(); });
         if (accepted) {
             serve(std::move(*accepted));

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,8 +26,25 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// How long a wait may overlook a stop token.
-constexpr milliseconds slice{100};
+/// Most waits are shorter: only longer ones are told of a stop by an event of their own.
+constexpr milliseconds short_wait{100};
+
+/// Becomes readable when a stop is requested: eventfd(2).
+class StopEvent {
+  public:
+    explicit StopEvent(const std::stop_token& stop)
+        : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), wake_(stop, Wake{event_.number()}) {}
+    /// -1: there are no descriptors left, and nobody is told.
+    int number() const { return event_.number(); }
+
+  private:
+    struct Wake {
+        int event;
+        void operator()() const { eventfd_write(event, 1); }
+    };
+    Descriptor event_;
+    std::stop_callback<Wake> wake_;
+};
 
 std::string text_of(int error) {
     return std::generic_category().message(error);
@@ -49,6 +67,7 @@ Addresses resolve(const std::string& host, uint16_t port, int flags) {
 /// Waits until `deadline` for `events`; false when it has passed.
 bool poll_until(int descriptor, short events, steady_clock::time_point deadline,
                 const std::stop_token& stop) {
+    std::optional<StopEvent> stopping;
     while (true) {
         if (stop.stop_requested()) {
             throw Stopped{};
@@ -57,13 +76,20 @@ bool poll_until(int descriptor, short events, steady_clock::time_point deadline,
         if (left <= milliseconds(0)) {
             return false;
         }
-        pollfd wanted{descriptor, events, 0};
-        const int ready = poll(&wanted, 1, static_cast<int>(std::min(left, slice).count()));
-        if (ready > 0) {
+        const bool is_told = stopping && stopping->number() >= 0;
+        std::array<pollfd, 2> wanted{pollfd{descriptor, events, 0},
+                                     pollfd{is_told ? stopping->number() : -1, POLLIN, 0}};
+        const int ready =
+            poll(wanted.data(), wanted.size(),
+                 static_cast<int>((is_told ? left : std::min(left, short_wait)).count()));
+        if (wanted[0].revents != 0 && ready > 0) {
             return true;
         }
         if (ready < 0 && errno != EINTR) {
             throw Error(Reaction::Retry, "waiting for a connection: " + text_of(errno));
+        }
+        if (!stopping) {
+            stopping.emplace(stop);
         }
     }
 }
@@ -266,9 +292,8 @@ Listener::~Listener() {
     }
 }
 
-std::optional<Descriptor> Listener::accept(milliseconds timeout) {
-    pollfd wanted{descriptor_.number(), POLLIN, 0};
-    if (poll(&wanted, 1, static_cast<int>(timeout.count())) <= 0) {
+std::optional<Descriptor> Listener::accept(milliseconds timeout, const std::stop_token& stop) {
+    if (!poll_until(descriptor_.number(), POLLIN, steady_clock::now() + timeout, stop)) {
         return std::nullopt;
     }
     Descriptor accepted(

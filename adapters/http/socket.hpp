@@ -75,8 +75,9 @@ class Listener {
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     uint16_t port() const { return port_; }
-    /// Waits up to `timeout` for a connection.
-    std::optional<Descriptor> accept(std::chrono::milliseconds timeout);
+    /// Waits up to `timeout` for a connection. Throws Stopped, Error{Retry}.
+    std::optional<Descriptor> accept(std::chrono::milliseconds timeout,
+                                     const std::stop_token& stop = {});
 
   private:
     Listener(Descriptor descriptor, std::filesystem::path file)

@@ -218,6 +218,7 @@ bool Daemon::take_role() {
         std::scoped_lock lock(mutex_);
         old = std::exchange(half_, nullptr);
         readiness_.reset();
+        readiness_forgotten_.notify_all();
     }
     if (running_ == failover::Half::Secondary) {
         leaving_ = old;
@@ -262,13 +263,14 @@ void Daemon::look_at_readiness(const std::stop_token& stop, Worker::Progress pro
             readiness_ = std::move(readiness);
         }
         progress.healthy();
-        // After a change it is soon known again.
-        const auto until = clock_.steady_now() + readiness_interval;
-        while (!sleep_unless_stopped(role_interval, stop) && clock_.steady_now() < until) {
-            std::scoped_lock lock(mutex_);
-            if (!readiness_) {
-                break;
-            }
+        std::unique_lock lock(mutex_);
+        if (readiness_) {
+            // After a change it is soon known again.
+            readiness_forgotten_.wait_for(lock, stop, readiness_interval,
+                                          [&] { return !readiness_; });
+        } else {
+            lock.unlock();
+            sleep_unless_stopped(role_interval, stop);
         }
     } while (!stop.stop_requested());
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -82,6 +83,7 @@ class Daemon {
     std::string running_stream_;  ///< a secondary's upstream
 
     mutable std::mutex mutex_;
+    std::condition_variable_any readiness_forgotten_;
     // Under mutex_:
     std::shared_ptr<Half> half_;
     std::weak_ptr<Half> leaving_;  ///< a secondary's that is still held by whoever asks it
