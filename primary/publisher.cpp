@@ -16,10 +16,10 @@ constexpr size_t inputs_at_once = 256;
 constexpr size_t rows_at_once = 512;
 constexpr size_t reads_queued = 64;
 /// So long an append waits for readings that have begun: what is small then shares the append, and
-/// its sync, with its announcement. A push takes longer to read than a file, and longer than rows
-/// may wait.
+/// its sync, with its announcement.
 constexpr std::chrono::milliseconds reading_time(2);
-constexpr std::chrono::milliseconds reading_time_without_rows(8);
+/// A push takes longer to read than a file, and longer than rows may wait.
+constexpr std::chrono::milliseconds reading_time_of_push(8);
 constexpr std::chrono::seconds purge_interval(10);
 /// Who is woken when there is work need not look for it.
 constexpr int idle_waits = 5;
@@ -27,6 +27,10 @@ constexpr std::chrono::milliseconds show_interval(100);
 constexpr size_t problems_shown = 20;
 /// Of the stream that is read back: longer than it takes to see that it is damaged.
 constexpr unsigned most_waits = 40;
+
+size_t is_of_push(const ReadTask& task) {
+    return task.store.kind == StoreKind::Repositories ? 1 : 0;
+}
 
 size_t weight_of(const ReadOutcome& outcome) {
     return outcome.reading ? 256 + outcome.reading->payload.ByteSizeLong() : 256;
@@ -266,7 +270,8 @@ void Publisher::await_readings(const std::stop_token& stop) {
     }
     const SteadyTime begun = clock_.steady_now();
     for (SteadyTime now = begun; reading_ > 0; now = clock_.steady_now()) {
-        const SteadyTime end = begun + (rows_wait() ? reading_time : reading_time_without_rows);
+        const bool is_push = reading_pushes_ > 0 && !rows_wait();
+        const SteadyTime end = begun + (is_push ? reading_time_of_push : reading_time);
         if (now >= end) {
             break;
         }
@@ -291,6 +296,7 @@ void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_toke
             }
         } else if (auto* reading = std::get_if<ReadOutcome>(&input)) {
             reading_ -= std::min<size_t>(reading_, 1);
+            reading_pushes_ -= std::min<size_t>(reading_pushes_, is_of_push(reading->task));
             sequencer_->add(std::move(*reading));
         } else if (const auto* released = std::get_if<ReleasedDeletions>(&input)) {
             sequencer_->release_deletions(released->store);
@@ -325,6 +331,7 @@ void Publisher::hand_out_work(const std::stop_token& stop) {
             }
             work->reads.push(*task, 1, limits::wait, stop);
             ++reading_;
+            reading_pushes_ += is_of_push(*task);
         }
     }
     for (const StoreId& store : sequencer_->begin_reconciles()) {

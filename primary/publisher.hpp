@@ -163,7 +163,8 @@ class Publisher {
     std::unique_ptr<Sequencer> sequencer_;
     Notifications notifications_;
     std::deque<OutgoingMessage> outgoing_;
-    size_t reading_ = 0;  ///< items handed out and not come back
+    size_t reading_ = 0;         ///< items handed out and not come back
+    size_t reading_pushes_ = 0;  ///< those of them that are repositories
     Backoff backoff_;
     SteadyTime purge_at_{};
     bool is_to_look_back_ = true;

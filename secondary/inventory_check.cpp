@@ -60,15 +60,17 @@ void InventoryCheck::look(const StoreId& store, const std::stop_token& stop) {
     }
     read_rows(store, watch);
     const SteadyTime now = clock_.steady_now();
-    const Position finished = registry_.lane(store).finished;
+    const auto has_finished = [&](const Position& position) {
+        return registry_.lane(store).finished >= position;
+    };
     if (watch.items) {
-        if (finished >= watch.items->position) {
+        if (has_finished(watch.items->position)) {
             compare_items(store, watch);
         } else if (now - watch.items->since > patience) {
             watch.items.reset();
         }
     } else if (watch.sums) {
-        if (finished >= watch.sums->answer.position) {
+        if (has_finished(watch.sums->answer.position)) {
             compare_sums(store, watch, stop);
         } else if (now - watch.sums->since > patience) {
             watch.sums.reset();

@@ -88,7 +88,7 @@ class RepositoriesProof : public PackedLane {
         registry_ = std::make_unique<Registry>(registry_file_, clock_);
         const auto unproven = registry_->unproven_items(store_);
         apply_ = std::make_unique<secondary::RepositoryApply>(
-            store_, *target_, [this](const std::string& name) { kept_.push_back(name); },
+            store_, *target_, [this](const std::string& name, uint64_t) { kept_.push_back(name); },
             std::set<std::string>(unproven.begin(), unproven.end()));
     }
 

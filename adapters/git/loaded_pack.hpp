@@ -45,7 +45,8 @@ class LoadedPack {
     std::string name() const;
     /// Its index, as git-index-pack(1) writes it.
     std::string index() const;
-    /// Has `odb` find these objects first. The pack outlives it. False: libgit2 refuses.
+    /// Has `odb` find these objects first. The pack outlives it, and is not moved meanwhile. False:
+    /// libgit2 refuses.
     bool lend_to(git_odb* odb) const;
 
   private:
