@@ -83,14 +83,15 @@ TEST(PacksToJoin, EachIsTwiceTheOneBefore) {
 }
 
 TEST_F(RepositoriesHousekeeping, ManySmallPushesLeaveFewPacks) {
-    for (int i = 0; i < 40; ++i) {
+    constexpr size_t pushes = 3 * git::some_packs;
+    for (size_t i = 0; i < pushes; ++i) {
         change(50);
         keep();
         EXPECT_LT(house().added.size(), git::some_packs + 1) << i;
     }
     expect_equal(name_);
     EXPECT_FALSE(keep());
-    EXPECT_EQ(mirrored({"rev-list", "--count", "main"}), "40");
+    EXPECT_EQ(mirrored({"rev-list", "--count", "main"}), std::to_string(pushes));
 }
 
 TEST_F(RepositoriesHousekeeping, NobodyKeepsHouseAndPacksAreFewAllTheSame) {
@@ -117,7 +118,7 @@ TEST_F(RepositoriesHousekeeping, LargeOnesHaveBitmapsAndAGraphThatLast) {
     expect_kept();
     EXPECT_FALSE(keep());
     const auto indexed = house().indexed;
-    for (int i = 0; i < 12; ++i) {
+    for (size_t i = 0; i < git::some_packs + 4; ++i) {
         change(1000);
     }
     EXPECT_TRUE(keep());

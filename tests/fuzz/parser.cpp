@@ -22,7 +22,7 @@ const std::vector<Parser>& all_parsers() {
         google::protobuf::SetLogHandler(nullptr);
         std::vector<Parser> parsers;
         for (const auto& group :
-             {base_parsers(), failover_parsers(), http_parsers(), postgres_parsers(),
+             {base_parsers(), failover_parsers(), git_parsers(), http_parsers(), postgres_parsers(),
               primary_parsers(), protocol_parsers(), s3_parsers(), verify_parsers()}) {
             parsers.insert(parsers.end(), group.begin(), group.end());
         }

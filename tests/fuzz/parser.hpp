@@ -26,6 +26,7 @@ const std::vector<Parser>& all_parsers();
 // Those of a folder; each in a file of its own.
 std::vector<Parser> base_parsers();
 std::vector<Parser> failover_parsers();
+std::vector<Parser> git_parsers();
 std::vector<Parser> http_parsers();
 std::vector<Parser> postgres_parsers();
 std::vector<Parser> primary_parsers();  ///< and the secondary's
