@@ -245,13 +245,13 @@ void Publisher::purge() {
 void Publisher::take_in(const std::stop_token& stop) {
     take_inputs(rest(), stop);
     is_to_look_ = false;
-    take_rows(stop);
+    const bool took_rows = take_rows(stop);
     if (reconcile_soon_.exchange(false)) {
         sequencer_->reconcile_now();
     }
     sequencer_->look_around();
     hand_out_work(stop);
-    await_readings(stop);
+    await_readings(took_rows, stop);
 }
 
 /// How long to wait for something to come in.
@@ -264,14 +264,15 @@ std::chrono::milliseconds Publisher::rest() const {
                       std::chrono::milliseconds(1), options_.wait * idle_waits);
 }
 
-void Publisher::await_readings(const std::stop_token& stop) {
+void Publisher::await_readings(bool took_rows, const std::stop_token& stop) {
     if (reading_ == 0 || options_.wait < reading_time) {
         return;
     }
     const SteadyTime begun = clock_.steady_now();
     for (SteadyTime now = begun; reading_ > 0; now = clock_.steady_now()) {
-        const bool is_push = reading_pushes_ > 0 && !rows_wait();
-        const SteadyTime end = begun + (is_push ? reading_time_of_push : reading_time);
+        const bool is_push = reading_pushes_ > 0 && !took_rows && !rows_wait();
+        const SteadyTime end = std::max(
+            begun + reading_time, is_push ? push_begun_ + reading_time_of_push : SteadyTime{});
         if (now >= end) {
             break;
         }
@@ -284,8 +285,9 @@ void Publisher::await_readings(const std::stop_token& stop) {
 }
 
 bool Publisher::rows_wait() const {
-    return std::any_of(rows_.begin(), rows_.end(),
-                       [](const auto& rows) { return rows.second->events.size() > 0; });
+    return std::any_of(rows_.begin(), rows_.end(), [](const auto& rows) {
+        return !rows.second->restart && rows.second->events.size() > 0;
+    });
 }
 
 void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop) {
@@ -308,7 +310,8 @@ void Publisher::take_inputs(std::chrono::milliseconds wait, const std::stop_toke
     }
 }
 
-void Publisher::take_rows(const std::stop_token& stop) {
+bool Publisher::take_rows(const std::stop_token& stop) {
+    bool took = false;
     for (auto& [store, rows] : rows_) {
         if (rows->restart) {
             continue;  // what is queued belongs to the session before; the capture thread drops it
@@ -317,8 +320,10 @@ void Publisher::take_rows(const std::stop_token& stop) {
         if (!events.empty()) {
             sequencer_->add(store, std::move(events));
             inbox_.poke();
+            took = true;
         }
     }
+    return took;
 }
 
 void Publisher::hand_out_work(const std::stop_token& stop) {
@@ -331,7 +336,10 @@ void Publisher::hand_out_work(const std::stop_token& stop) {
             }
             work->reads.push(*task, 1, limits::wait, stop);
             ++reading_;
-            reading_pushes_ += is_of_push(*task);
+            if (is_of_push(*task) > 0) {
+                ++reading_pushes_;
+                push_begun_ = clock_.steady_now();
+            }
         }
     }
     for (const StoreId& store : sequencer_->begin_reconciles()) {

@@ -139,10 +139,11 @@ class Publisher {
     bool take_in_unrecorded(const Stream::Info& info);
     void take_in(const std::stop_token& stop);
     std::chrono::milliseconds rest() const;
-    void await_readings(const std::stop_token& stop);
+    void await_readings(bool took_rows, const std::stop_token& stop);
     bool rows_wait() const;
     void take_inputs(std::chrono::milliseconds wait, const std::stop_token& stop);
-    void take_rows(const std::stop_token& stop);
+    /// False: there were none.
+    bool take_rows(const std::stop_token& stop);
     void hand_out_work(const std::stop_token& stop);
     std::optional<Error> append();
     void hand_over(Input input, const std::stop_token& stop);
@@ -165,6 +166,7 @@ class Publisher {
     std::deque<OutgoingMessage> outgoing_;
     size_t reading_ = 0;         ///< items handed out and not come back
     size_t reading_pushes_ = 0;  ///< those of them that are repositories
+    SteadyTime push_begun_{};    ///< when the newest of these was handed out
     Backoff backoff_;
     SteadyTime purge_at_{};
     bool is_to_look_back_ = true;

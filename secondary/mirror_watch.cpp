@@ -181,6 +181,7 @@ void MirrorWatch::judge(const std::string& place, const Noticed& noticed,
         if (differing.size() >= page) {
             ask(differing);
         }
+        known_.clear();  // a page at a time
         more = items.size() == page;
         below.after = more ? std::optional(items.back().item) : std::nullopt;
     }

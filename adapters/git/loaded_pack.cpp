@@ -20,6 +20,10 @@ constexpr size_t oid_size = 20;
 constexpr size_t header_bytes = 12;
 constexpr size_t fanout_entries = 256;
 constexpr size_t copies_64_kib = 0x10000;
+/// git takes no shorter one.
+constexpr size_t least_difference_bytes = 4;
+/// git makes chains of 50 differences at most, if nobody has it make longer ones.
+constexpr int most_passes = 64;
 /// Of a difference's base: by its place before this one, or by its id.
 constexpr int by_offset = 6;
 constexpr int by_oid = 7;
@@ -108,6 +112,7 @@ class Inflater {
 
 /// `difference` says what to copy from `base` and what to put between.
 std::string patched(std::string_view base, std::string_view difference, size_t most) {
+    require(difference.size() >= least_difference_bytes);
     Cursor cursor(difference);
     require(cursor.size() == base.size());
     const size_t size = cursor.size();
@@ -237,7 +242,9 @@ class Loader {
     /// A base may stand behind what builds on it, and be a difference itself: again and again,
     /// until none gets any further.
     void resolve_all() {
-        for (bool gets_on = true; gets_on;) {
+        bool gets_on = true;
+        for (int pass = 0; gets_on; ++pass) {
+            require(pass < most_passes);
             gets_on = false;
             for (size_t i = 0; i < entries_.size(); ++i) {
                 gets_on |= entries_[i].is_difference() && resolve(i);

@@ -107,6 +107,29 @@ TEST_F(LoadedPacks, AreNotLoadedWithoutWhatTheyBuildOn) {
     EXPECT_FALSE(LoadedPack::load(thin));
 }
 
+/// Whether git takes it decides.
+TEST_F(LoadedPacks, AreNotLoadedWithDifferencesThatGitRefuses) {
+    const auto entry = [&](int type, const std::string& base, const std::string& stream,
+                           size_t size) {
+        return static_cast<char>(type << 4 | static_cast<int>(size)) + base + stream;
+    };
+    // zlib(3) of "x", and of a difference of two bytes that makes nothing of it.
+    const std::string x("\x78\x01\x01\x01\x00\xfe\xffx\x00\x79\x00\x79", 12);
+    const std::string nothing("\x78\x01\x01\x02\x00\xfd\xff\x01\x00\x00\x04\x00\x02", 13);
+    const std::string base = sha1(std::string("blob 1\0", 7), "x");
+    const std::string pack = std::string("PACK\0\0\0\2\0\0\0\2", 12) + entry(3, "", x, 1) +
+                             entry(7, base, nothing, 2) + std::string(20, '\0');
+    const std::string one =
+        std::string("PACK\0\0\0\2\0\0\0\1", 12) + entry(3, "", x, 1) + std::string(20, '\0');
+    EXPECT_TRUE(LoadedPack::load(summed(one)));
+    EXPECT_FALSE(LoadedPack::load(summed(pack)));
+    const auto file = directory_ / "short.pack";
+    test::write_file(file, summed(pack));
+    const auto outcome = test::run({"git", "index-pack", file.string()});
+    EXPECT_NE(outcome.status, 0);
+    EXPECT_NE(outcome.error.find("failed to apply delta"), std::string::npos) << outcome.error;
+}
+
 TEST_F(LoadedPacks, AreNotLoadedWhenDamaged) {
     const std::string bytes = pack({"--window=50"});
     for (size_t size = 0; size < bytes.size(); ++size) {

@@ -323,10 +323,10 @@ void Quarantine::write_in(std::string_view bytes, const std::filesystem::path& p
     if (!fd.valid()) {
         throw_errno("making a file beside", place);
     }
+    TreeRemover remover(unfinished);
     if (fchmod(fd.get(), object_mode) != 0) {
         throw_errno("giving its mode to", unfinished);
     }
-    TreeRemover remover(unfinished);
     write_and_sync(fd, bytes, unfinished);
     rename_path(unfinished, place);
     remover.release();

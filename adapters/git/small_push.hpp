@@ -33,7 +33,7 @@ class SmallPush {
     /// that a push has left, if there is one with that and little else.
     std::optional<MadePack> make_pack(const std::vector<std::string>& wants,
                                       const std::vector<std::string>& haves);
-    /// What is in it counts from then on. It outlives this object.
+    /// What is in it counts from then on. Nothing is asked of this object once the pack is gone.
     bool add(const LoadedPack& pack);
     /// Checks `pack`, completes it by what it builds on, and puts it with its index into
     /// `objects`/pack. What is below `objects` counts from then on.

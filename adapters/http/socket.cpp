@@ -26,7 +26,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Most waits are shorter: only longer ones are told of a stop by an event of their own.
+/// How long a wait may overlook a stop token. Most are shorter: longer ones are told by an event of
+/// their own.
 constexpr milliseconds short_wait{100};
 
 /// Becomes readable when a stop is requested: eventfd(2).
@@ -303,7 +304,7 @@ std::optional<Descriptor> Listener::accept(milliseconds timeout, const std::stop
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
         // The connection stays in the queue and would wake us at once, again and again.
-        poll(nullptr, 0, static_cast<int>(timeout.count()));
+        poll(nullptr, 0, static_cast<int>(std::min(timeout, short_wait).count()));
     }
     return std::nullopt;
 }

@@ -23,9 +23,9 @@ namespace antipode::secondary {
 /// ItemApply.
 class RepositoryApply final : public ItemApply, public ItemLook {
   public:
-    /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
     /// By how many bytes; UINT64_MAX: all may be different.
     using OnChange = std::function<void(const std::string& name, uint64_t bytes)>;
+    /// Makes `repositories`' incoming directory. Throws Error{Retry} when the root is missing.
     /// `on_change` is called with the name of each repository that got something, of one whose
     /// objects were believed as soon as look() has read them; any thread. `unproven`: what earlier
     /// runs applied and nobody has read yet.

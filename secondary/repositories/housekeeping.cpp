@@ -60,7 +60,12 @@ void Housekeeping::note_end(const std::string& name, bool worked) {
 
 void Housekeeping::step(const std::stop_token& stop) {
     if (clock_.steady_now() >= walk_due_) {
-        for (const std::string& name : repositories_.discover(stop).found) {
+        const auto found = repositories_.discover(stop).found;
+        {
+            const std::scoped_lock lock(mutex_);
+            small_.clear();  // of some that are no more, too
+        }
+        for (const std::string& name : found) {
             note(name);
         }
         walk_due_ = clock_.steady_now() + walk_interval;

@@ -23,10 +23,12 @@ bool is_pack(std::string_view inside) {
            (inside.ends_with(".pack") || inside.ends_with(".idx"));
 }
 
-/// Most of what changes: what gets another name once it is written. No repository has such a name.
+/// Where git and this daemon write objects before they get their names: most of what changes. A ref
+/// may have such a name.
 bool is_half_written(std::string_view path) {
-    return path.find("/objects/tmp_objdir-") != std::string_view::npos ||
-           (path.ends_with(".lock") && path.find("/refs/") != std::string_view::npos);
+    const size_t at = path.find("/objects/tmp_objdir-");
+    return at != std::string_view::npos &&
+           path.substr(0, at).find("/refs") == std::string_view::npos;
 }
 
 /// "" for the repository itself.
