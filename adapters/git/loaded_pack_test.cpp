@@ -9,6 +9,7 @@
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
+#include "tests/support/zlib_stream.hpp"
 
 namespace antipode::git {
 namespace {
@@ -109,18 +110,16 @@ TEST_F(LoadedPacks, AreNotLoadedWithoutWhatTheyBuildOn) {
 
 /// Whether git takes it decides.
 TEST_F(LoadedPacks, AreNotLoadedWithDifferencesThatGitRefuses) {
-    const auto entry = [&](int type, const std::string& base, const std::string& stream,
-                           size_t size) {
-        return static_cast<char>(type << 4 | static_cast<int>(size)) + base + stream;
+    const auto entry = [](int type, const std::string& base, const std::string& bytes) {
+        return static_cast<char>(type << 4 | static_cast<int>(bytes.size())) + base +
+               test::zlib_stream(bytes);
     };
-    // zlib(3) of "x", and of a difference of two bytes that makes nothing of it.
-    const std::string x("\x78\x01\x01\x01\x00\xfe\xffx\x00\x79\x00\x79", 12);
-    const std::string nothing("\x78\x01\x01\x02\x00\xfd\xff\x01\x00\x00\x04\x00\x02", 13);
+    const std::string nothing("\x01\0", 2);  // to be made of a base of one byte
     const std::string base = sha1(std::string("blob 1\0", 7), "x");
-    const std::string pack = std::string("PACK\0\0\0\2\0\0\0\2", 12) + entry(3, "", x, 1) +
-                             entry(7, base, nothing, 2) + std::string(20, '\0');
+    const std::string pack = std::string("PACK\0\0\0\2\0\0\0\2", 12) + entry(3, "", "x") +
+                             entry(7, base, nothing) + std::string(20, '\0');
     const std::string one =
-        std::string("PACK\0\0\0\2\0\0\0\1", 12) + entry(3, "", x, 1) + std::string(20, '\0');
+        std::string("PACK\0\0\0\2\0\0\0\1", 12) + entry(3, "", "x") + std::string(20, '\0');
     EXPECT_TRUE(LoadedPack::load(summed(one)));
     EXPECT_FALSE(LoadedPack::load(summed(pack)));
     const auto file = directory_ / "short.pack";

@@ -17,6 +17,7 @@
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temporary_directory.hpp"
+#include "tests/support/zlib_stream.hpp"
 
 namespace antipode::git {
 namespace {
@@ -183,27 +184,6 @@ TEST_F(SmallPushes, ProveNothingByARefWhoseObjectIsGone) {
     EXPECT_FALSE(SmallPush::open(from_)->prove({raw(second_)}, {}));
 }
 
-/// As zlib(3) writes it where nothing is compressed.
-std::string zlib_stream(const std::string& bytes) {
-    uint32_t low = 1;
-    uint32_t high = 0;
-    for (const unsigned char byte : bytes) {
-        low = (low + byte) % 65521;
-        high = (high + low) % 65521;
-    }
-    std::string stream = "\x78\x01\x01";
-    for (const size_t length : {bytes.size(), bytes.size() ^ 0xffff}) {
-        stream += static_cast<char>(length & 0xff);
-        stream += static_cast<char>(length >> 8);
-    }
-    stream += bytes;
-    for (const uint32_t sum : {high, low}) {
-        stream += static_cast<char>(sum >> 8);
-        stream += static_cast<char>(sum & 0xff);
-    }
-    return stream;
-}
-
 /// libgit2 would write what is too much behind what it has made room for. Also of an object that
 /// another repository lends.
 TEST_F(SmallPushes, SurviveAnObjectThatIsLongerThanItSays) {
@@ -219,11 +199,12 @@ TEST_F(SmallPushes, SurviveAnObjectThatIsLongerThanItSays) {
         const auto file = object(from_, oid);
         const std::string right = test::read_file(file);
         std::filesystem::remove(file);
-        test::write_file(file, zlib_stream(type + " 1" + std::string(1, '\0') + noise(60'000)));
+        test::write_file(file,
+                         test::zlib_stream(type + " 1" + std::string(1, '\0') + noise(60'000)));
         EXPECT_FALSE(packs(from_)) << type;
         EXPECT_FALSE(packs(borrower)) << type;
         std::filesystem::remove(file);
-        test::write_file(file, zlib_stream(type + " 9" + std::string(1, '\0') + "x"));
+        test::write_file(file, test::zlib_stream(type + " 9" + std::string(1, '\0') + "x"));
         EXPECT_FALSE(packs(from_)) << type;
         test::write_file(file, right);
         EXPECT_TRUE(packs(from_)) << type;

@@ -1,6 +1,7 @@
 #include "adapters/git/loaded_pack.hpp"
 #include "base/digest.hpp"
 #include "tests/fuzz/parser.hpp"
+#include "tests/support/zlib_stream.hpp"
 
 namespace antipode::fuzz {
 namespace {
@@ -29,30 +30,10 @@ void read_pack(std::string_view bytes) {
     }
 }
 
-/// zlib(3), as it writes it where nothing is compressed.
-std::string packed(const std::string& bytes) {
-    uint32_t low = 1;
-    uint32_t high = 0;
-    for (const unsigned char byte : bytes) {
-        low = (low + byte) % 65521;
-        high = (high + low) % 65521;
-    }
-    std::string stream = "\x78\x01\x01";
-    for (const size_t length : {bytes.size(), bytes.size() ^ 0xffff}) {
-        stream += static_cast<char>(length & 0xff);
-        stream += static_cast<char>(length >> 8);
-    }
-    stream += bytes;
-    for (const uint32_t sum : {high, low}) {
-        stream += static_cast<char>(sum >> 8);
-        stream += static_cast<char>(sum & 0xff);
-    }
-    return stream;
-}
-
 /// Of less than 16 bytes.
 std::string entry(int type, const std::string& base, const std::string& bytes) {
-    return static_cast<char>(type << 4 | static_cast<int>(bytes.size())) + base + packed(bytes);
+    return static_cast<char>(type << 4 | static_cast<int>(bytes.size())) + base +
+           test::zlib_stream(bytes);
 }
 
 std::string head(size_t objects) {
