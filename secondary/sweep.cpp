@@ -244,8 +244,11 @@ void Sweep::judge(const std::vector<Suspect>& suspects, const std::stop_token& s
                 continue;
             }
             if (!*is_right) {
+                // Asked first: once it is applied, it is recorded.
+                const bool is_applied_just_now = lane_.is_applying(suspect.item);
                 const auto then = registry_.find(options_.store, suspect.item);
-                const bool held_still = then && then->position == now->position;
+                const bool held_still =
+                    !is_applied_just_now && then && then->position == now->position;
                 if (held_still || !suspect.look.problem.empty()) {
                     report(suspect);
                     continue;

@@ -24,7 +24,7 @@ namespace antipode::secondary {
 ///
 /// No false alarm: what differs may be a change that is on its way. It counts when everything that
 /// can have been applied is finished and recorded, and the item, by the record unchanged since the
-/// first look, differs still.
+/// first look, differs still, without anything being applied to it just then.
 ///
 /// run() and step(): one thread. status(), seen(): any.
 class Sweep {
@@ -43,6 +43,10 @@ class Sweep {
     struct Lane {
         std::function<Position()> newest;    ///< nothing behind it can have been applied
         std::function<Position()> finished;  ///< everything before is, and is recorded
+        /// Something of it may be here that is recorded only when this is false again.
+        std::function<bool(const std::string& item)> is_applying = [](const auto&) {
+            return false;
+        };
     };
     Sweep(Options options, ItemLook& items, Registry& registry, Lane lane, const Clock& clock);
 

@@ -57,15 +57,17 @@ class SweepTest : public testing::Test {
   protected:
     SweepTest() { make({.store = blobs, .every = 24h}); }
     void make(Sweep::Options options) {
-        sweep_ = std::make_unique<Sweep>(options, shelf_, registry_,
-                                         Sweep::Lane{[this] { return newest_; },
-                                                     [this] {
-                                                         if (before_finished_) {
-                                                             before_finished_();
-                                                         }
-                                                         return finished_;
-                                                     }},
-                                         clock_);
+        sweep_ = std::make_unique<Sweep>(
+            options, shelf_, registry_,
+            Sweep::Lane{[this] { return newest_; },
+                        [this] {
+                            if (before_finished_) {
+                                before_finished_();
+                            }
+                            return finished_;
+                        },
+                        [this](const std::string& item) { return item == applying_; }},
+            clock_);
     }
     /// As apply does.
     void apply(const std::string& item, const std::string& content, bool also_here = true) {
@@ -103,6 +105,7 @@ class SweepTest : public testing::Test {
     Position finished_;
     verify::Attributes attributes_;  ///< of what is applied
     std::function<void()> before_finished_;
+    std::string applying_;
     std::unique_ptr<Sweep> sweep_;
 };
 
@@ -268,6 +271,29 @@ TEST_F(SweepTest, AChangeOnItsWayIsNoFinding) {
     step();
     EXPECT_EQ(exceptions(), "");
     EXPECT_EQ(registry_.found_differing(blobs), 0U);
+}
+
+TEST_F(SweepTest, WhatIsAppliedWhileItIsLookedAtIsNoFinding) {
+    apply("a", "");
+    registry_.ask_for_look(blobs, "a");
+    shelf_.here["a"] = {digest("half"), {}};
+    int waits = 0;
+    before_finished_ = [&] {
+        if (++waits == 1) {
+            // In its place, and not recorded before the second look has ended.
+            shelf_.here["a"] = {digest("whole"), {}};
+            applying_ = "a";
+        } else if (waits == 2) {
+            applying_.clear();
+            apply("a", "whole");
+        }
+    };
+    EXPECT_THAT(step(), ElementsAre("a", "a", "a"));
+    EXPECT_EQ(exceptions(), "");
+    shelf_.here["a"] = {digest("by hand"), {}};
+    registry_.ask_for_look(blobs, "a");
+    step();
+    EXPECT_THAT(exceptions(), HasSubstr("a: found by a check of its content"));
 }
 
 TEST_F(SweepTest, AHalfWrittenItemIsNoFinding) {

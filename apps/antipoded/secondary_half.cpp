@@ -263,7 +263,11 @@ void SecondaryHalf::start_sweeps() {
                 .excludes = [&store](const std::string& item) { return store->excludes(item); }},
             store->looks(), registry_,
             secondary::Sweep::Lane{.newest = [this] { return newest_here(); },
-                                   .finished = [this, id] { return receiver_.passed(id); }},
+                                   .finished = [this, id] { return receiver_.passed(id); },
+                                   .is_applying =
+                                       [this, id](const std::string& item) {
+                                           return receiver_.is_applying(id, item);
+                                       }},
             clock_);
         workers_.add("content check " + id.to_string(),
                      [&sweep](const std::stop_token& stop, Worker::Progress progress) {
