@@ -10,6 +10,8 @@ namespace {
 constexpr size_t journal_shown = 50;
 /// Of a step that fails while it may be the reason why nobody can write.
 constexpr std::chrono::milliseconds slowest_before_return(1000);
+/// Others are still to see, and to show, how a change went.
+constexpr std::chrono::seconds quiet_after(10);
 constexpr const char* fenced_remedy =
     "leave it fenced: it may hold writes that nobody else has. They are looked for once the new "
     "primary serves (docs/runbooks/old-primary.md)";
@@ -68,6 +70,11 @@ bool Conductor::is_hurried() const {
     }
     const auto theirs = records_.of(primary());
     return is_busy(*state_) || (theirs && theirs->state() != record_state::serving);
+}
+
+bool Conductor::is_quiet() const {
+    return (state_ == State::Serving || state_ == State::Following) && !is_hurried() &&
+           records_.are_complete() && clock_.now() - since_ > quiet_after;
 }
 
 void Conductor::look() {

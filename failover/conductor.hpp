@@ -166,6 +166,8 @@ class Conductor {
     std::optional<State> state() const { return state_; }
     /// Something is going on that this site waits for: look again soon.
     bool is_hurried() const;
+    /// It has rested for a while, and only a record that somebody changes can end that.
+    bool is_quiet() const;
     /// What is to be done does not depend on any record.
     bool may_act_alone() const { return state_ == State::RollingBack; }
     Half half() const;

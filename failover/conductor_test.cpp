@@ -24,6 +24,31 @@ TEST(Conductor, HandsOverAndBackAgainWithoutLosingAWrite) {
     EXPECT_EQ(world.epoch_of(world.london), 7U);
 }
 
+/// Then it looks less often.
+TEST(Conductor, IsQuietOnceItHasRestedAndEverySiteAnswers) {
+    World world;
+    const auto both = [&](bool quiet) {
+        world.turn();
+        return world.london_process->conductor.is_quiet() == quiet &&
+               world.sydney_process->conductor.is_quiet() == quiet;
+    };
+    EXPECT_TRUE(both(false)) << "it has just begun";
+    world.clock.advance(std::chrono::seconds(11));
+    EXPECT_TRUE(both(true));
+    world.sydney.server.down = true;
+    world.turn();
+    EXPECT_FALSE(world.london_process->conductor.is_quiet()) << "sydney does not answer";
+    world.sydney.server.down = false;
+    world.clock.advance(std::chrono::seconds(3));
+    EXPECT_TRUE(both(true));
+    world.ask(world.london, record_state::switchover, "sydney", "op");
+    EXPECT_TRUE(both(false));
+    ASSERT_TRUE(world.settled(State::Following, State::Serving));
+    EXPECT_TRUE(both(false)) << "others are still to see how it went";
+    world.clock.advance(std::chrono::seconds(11));
+    EXPECT_TRUE(both(true));
+}
+
 TEST(Conductor, GoesOnWhereverOneOfTheProcessesIsKilled) {
     int crashes = 0;
     for (const bool kill_london : {true, false}) {

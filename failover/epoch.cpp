@@ -46,6 +46,10 @@ std::optional<Epoch> read_epoch(KeyValue& bucket, const std::string& cluster) {
     return epoch;
 }
 
+void listen_to_epoch(KeyValue& bucket, std::function<void()> changed) {
+    bucket.listen(key, std::move(changed));
+}
+
 std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,
                                   const std::string& primary, const std::string& written_by,
                                   TimePoint now) {

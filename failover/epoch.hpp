@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -43,6 +44,9 @@ struct Epoch {
 /// nullopt: the cluster has no record there yet. Throws Error: Retry (bucket unreachable), Stop
 /// (the record cannot be decoded or is another cluster's).
 std::optional<Epoch> read_epoch(KeyValue& bucket, const std::string& cluster);
+
+/// `changed` is called as KeyValue::listen() says when the record in `bucket` changes.
+void listen_to_epoch(KeyValue& bucket, std::function<void()> changed);
 
 /// Creates the record of epoch 1 with `primary`. nullopt when there is one already.
 std::optional<Epoch> create_epoch(KeyValue& bucket, const std::string& cluster,

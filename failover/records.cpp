@@ -1,5 +1,7 @@
 #include "failover/records.hpp"
 
+#include <algorithm>
+
 #include <spdlog/spdlog.h>
 
 #include "base/error.hpp"
@@ -17,8 +19,10 @@ Records::Records(Options options, const OpenBucket& open, const Clock& clock)
       clock_(clock),
       journal_(options_.journal),
       bucket_(open(options_.site)) {
+    listen_to_epoch(*bucket_, options_.changed);
     for (const std::string& site : options_.others) {
         others_[site].bucket = open(site);
+        listen_to_epoch(*others_[site].bucket, options_.changed);
     }
 }
 
@@ -74,6 +78,11 @@ void Records::read(const std::string& site, Other& other) {
 std::optional<v1::EpochRecord> Records::of(const std::string& site) const {
     const auto found = others_.find(site);
     return found == others_.end() ? std::nullopt : found->second.record;
+}
+
+bool Records::are_complete() const {
+    return own_ && std::all_of(others_.begin(), others_.end(),
+                               [](const auto& other) { return other.second.record.has_value(); });
 }
 
 std::optional<v1::EpochRecord> Records::contradiction() const {

@@ -23,6 +23,8 @@ class Records {
         std::string site;
         std::vector<std::string> others;
         std::filesystem::path journal;  ///< EpochJournal's file
+        /// Called on any thread when a site's record may have changed; changes may be missed.
+        std::function<void()> changed = [] {};
     };
     Records(Options options, const OpenBucket& open, const Clock& clock);
 
@@ -33,6 +35,8 @@ class Records {
     const std::optional<Epoch>& own() const { return own_; }
     /// nullopt: it did not answer the last time, or has none.
     std::optional<v1::EpochRecord> of(const std::string& site) const;
+    /// This site and every other one said the last time what their record is.
+    bool are_complete() const;
     /// Another site's record says that this epoch has another primary: two claims to one epoch.
     std::optional<v1::EpochRecord> contradiction() const;
     /// Another site's record says that it is to be promoted, as own() says of this one. Of several:

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -248,6 +249,45 @@ TEST_F(NatsAdapter, CompareAndSetHasOneWinner) {
     EXPECT_EQ(two.keys().size(), 2U);
     two.remove("site.a");
     EXPECT_FALSE(one.get("site.a"));
+}
+
+TEST_F(NatsAdapter, WhoListensToAKeyIsToldOfItsChangesAlsoByTheNextServer) {
+    std::atomic<int> told = 0;
+    Bucket writer({server.url(), {}, "writer"}, "B", true);
+    Bucket listener({server.url(), {}, "listener"}, "B", true);
+    listener.listen("epoch", [&told] { ++told; });
+    EXPECT_FALSE(listener.get("epoch"));
+    writer.put("epoch", "1");
+    EXPECT_TRUE(test::eventually([&] { return told == 1; }));
+    server.kill();
+    EXPECT_THROW(listener.get("epoch"), Error);
+    EXPECT_THROW(writer.get("epoch"), Error);
+    server.start();
+    EXPECT_EQ(listener.get("epoch")->value, "1");
+    writer.put("epoch", "2");
+    EXPECT_TRUE(test::eventually([&] { return told == 2; }));
+}
+
+TEST_F(NatsAdapter, WhoListensToAKeyIsNotToldOfOthersNorWhenItIsGone) {
+    std::atomic<int> told = 0;
+    Bucket writer({server.url(), {}, "writer"}, "B", true);
+    {
+        Bucket listener({server.url(), {}, "listener"}, "B", true);
+        listener.listen("epoch", [&told] { ++told; });
+        listener.get("epoch");
+        writer.put("site.london", "report");
+        writer.put("epoch", "1");
+        EXPECT_TRUE(test::eventually([&] { return told == 1; }));
+        writer.remove("epoch");
+        EXPECT_TRUE(test::eventually([&] { return told == 2; })) << "removing changes it, too";
+    }
+    Bucket other({server.url(), {}, "other"}, "B", true);
+    std::atomic<int> others = 0;
+    other.listen("epoch", [&others] { ++others; });
+    other.get("epoch");
+    writer.put("epoch", "2");
+    EXPECT_TRUE(test::eventually([&] { return others == 1; }));
+    EXPECT_EQ(told, 2);
 }
 
 TEST_F(NatsAdapter, ABucketOfAnotherSiteIsNotMadeByAReader) {

@@ -1,18 +1,65 @@
 #include "adapters/nats/key_value.hpp"
 
+#include <mutex>
+#include <utility>
+#include <vector>
+
 #include "adapters/nats/session.hpp"
 
 namespace antipode::nats {
 namespace {
 
+/// Who is told when a key changes. The library's thread may still be about to tell when the bucket
+/// is gone.
+struct Listener {
+    std::mutex mutex;
+    std::function<void()> changed;  ///< under mutex; empty: nobody listens any more
+
+    void tell() {
+        const std::scoped_lock lock(mutex);
+        if (changed) {
+            changed();
+        }
+    }
+    void leave() {
+        const std::scoped_lock lock(mutex);
+        changed = nullptr;
+    }
+};
+using SharedListener = std::shared_ptr<Listener>;
+
+void on_change(natsConnection*, natsSubscription*, natsMsg* message, void* closure) noexcept {
+    natsMsg_Destroy(message);
+    (*static_cast<SharedListener*>(closure))->tell();
+}
+
+/// The library's thread has told for the last time.
+void on_complete(void* closure) noexcept {
+    delete static_cast<SharedListener*>(closure);
+}
+
 struct Session {
     Connection connection;
     Context context;
     Handle<kvStore, kvStore_Destroy> store;
+    std::vector<Subscription> subscriptions;
 
     ~Session() {
+        natsConnection_Close(connection.get());
+        subscriptions.clear();
         store.reset();
         context.reset();
+    }
+    void subscribe(const std::string& subject, const SharedListener& listener,
+                   const std::string& what) {
+        auto closure = std::make_unique<SharedListener>(listener);
+        Subscription subscription;
+        check(natsConnection_Subscribe(OutParam(subscription), connection.get(), subject.c_str(),
+                                       on_change, closure.get()),
+              what);
+        SharedListener* const handed_over = closure.release();
+        check(natsSubscription_SetOnCompleteCB(subscription.get(), on_complete, handed_over), what);
+        subscriptions.push_back(std::move(subscription));
     }
 };
 
@@ -31,7 +78,13 @@ struct Bucket::State {
     std::string name;
     bool create;
     std::unique_ptr<Session> session;
+    std::vector<std::pair<std::string, SharedListener>> listeners;  ///< by the subject
 
+    ~State() {
+        for (const auto& [subject, listener] : listeners) {
+            listener->leave();
+        }
+    }
     std::string what(const char* doing) const {
         return std::string(doing) + " bucket " + name + " at " + endpoint.url;
     }
@@ -60,6 +113,9 @@ struct Bucket::State {
                             "start antipoded on that site, or: antipode sites init --primary NAME");
             }
             check(status, what("opening"));
+            for (const auto& [subject, listener] : listeners) {
+                fresh->subscribe(subject, listener, what("listening to"));
+            }
             session = std::move(fresh);
         }
         return *session;
@@ -142,6 +198,13 @@ void Bucket::remove(const std::string& key) {
     state_->with_store([&](kvStore* store) {
         check(kvStore_Delete(store, key.c_str()), state_->what("writing to"));
     });
+}
+
+void Bucket::listen(const std::string& key, std::function<void()> changed) {
+    auto listener = std::make_shared<Listener>();
+    listener->changed = std::move(changed);
+    state_->listeners.emplace_back("$KV." + state_->name + "." + key, std::move(listener));
+    state_->session.reset();  // the next one listens
 }
 
 }  // namespace antipode::nats

@@ -22,6 +22,7 @@ class Bucket final : public KeyValue {
     std::optional<uint64_t> update(const std::string& key, const std::string& value,
                                    uint64_t revision) override;
     void remove(const std::string& key) override;
+    void listen(const std::string& key, std::function<void()> changed) override;
 
   private:
     struct State;

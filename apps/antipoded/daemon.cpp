@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::chrono::milliseconds epoch_interval(500);
 constexpr std::chrono::milliseconds hurried_interval(30);
+/// Servers tell at once of records that change; what they did not tell is seen then.
+constexpr std::chrono::milliseconds quiet_interval(2000);
 constexpr std::chrono::milliseconds readiness_interval(5000);
 constexpr std::chrono::milliseconds role_interval(250);
 constexpr std::chrono::milliseconds report_interval(1000);
@@ -49,8 +51,11 @@ nlohmann::json least_retention(const nlohmann::json& status) {
     return least;
 }
 
-failover::Records::Options records_of(const Config& config) {
-    failover::Records::Options options{config.cluster, config.site, {}, config.state_dir / "epoch"};
+failover::Records::Options records_of(const Config& config, Doorbell& changed) {
+    failover::Records::Options options{
+        config.cluster, config.site, {}, config.state_dir / "epoch", [&changed] {
+            changed.ring();
+        }};
     for (const Config::Site& site : config.sites) {
         if (site.name != config.site) {
             options.others.push_back(site.name);
@@ -87,7 +92,7 @@ Daemon::Daemon(Config config, const Clock& clock)
       server_({.listen = config_.http.listen,
                .token = read_token(config_),
                .bulk_limit = limits_.serves()}),
-      records_(records_of(config_), buckets_of(config_), clock_),
+      records_(records_of(config_, epoch_changed_), buckets_of(config_), clock_),
       journal_(config_.state_dir / "failover.journal"),
       lease_(LeaseKeeper::make(config_, clock_)),
       hands_(
@@ -166,8 +171,14 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
         } else {
             progress.healthy();
         }
-        sleep_unless_stopped(conductor_.is_hurried() ? hurried_interval : epoch_interval, stop);
+        epoch_changed_.wait(until_next_look(), stop);
     }
+}
+
+std::chrono::milliseconds Daemon::until_next_look() const {
+    return conductor_.is_hurried() ? hurried_interval
+           : conductor_.is_quiet() ? quiet_interval
+                                   : epoch_interval;
 }
 
 void Daemon::keep_lease() {

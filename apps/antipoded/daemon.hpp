@@ -24,6 +24,7 @@
 #include "apps/antipoded/site_hands.hpp"
 #include "apps/antipoded/status_feed.hpp"
 #include "base/config.hpp"
+#include "base/doorbell.hpp"
 #include "base/state_lock.hpp"
 #include "failover/conductor.hpp"
 
@@ -44,6 +45,7 @@ class Daemon {
     void follow_epoch(const std::stop_token& stop, Worker::Progress progress);
     bool take_role();
     void keep_lease();
+    std::chrono::milliseconds until_next_look() const;
     std::string stream_to_read() const;
     Upstream upstream();
     void look_at_readiness(const std::stop_token& stop, Worker::Progress progress);
@@ -68,6 +70,7 @@ class Daemon {
     RuntimeLimits limits_;
     http::HttpServer server_;
 
+    Doorbell epoch_changed_;
     // Epoch worker only, but for Conductor::status():
     failover::Records records_;
     failover::Journal journal_;

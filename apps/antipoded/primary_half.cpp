@@ -22,7 +22,6 @@ namespace {
 constexpr size_t rows_checked_at_once = 100;
 constexpr std::chrono::milliseconds check_round_interval(5000);
 constexpr std::chrono::milliseconds check_interval(200);
-constexpr std::chrono::milliseconds request_interval(500);
 constexpr size_t defects_shown = 20;
 
 std::vector<primary::DatabaseCapture*> captures_of(const PrimaryStores& stores) {
@@ -198,7 +197,7 @@ void PrimaryHalf::start_workers() {
     workers_.loop("safe points", [this](const std::stop_token&) { hear_safe(); });
     workers_.loop("requests", [this](const std::stop_token& stop) {
         requests_.step();
-        sleep_unless_stopped(request_interval, stop);
+        requests_.wait(stop);
     });
     workers_.loop("wants", [this](const std::stop_token& stop) { answer_want(stop); });
     workers_.add("publisher", [this](const std::stop_token& stop, Worker::Progress progress) {

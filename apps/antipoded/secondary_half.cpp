@@ -19,7 +19,6 @@ namespace {
 constexpr size_t recent_bytes = 16 * limits::mib;
 constexpr double catching_up_seconds = 10;
 constexpr std::chrono::milliseconds heard_interval(20);
-constexpr std::chrono::milliseconds request_interval(500);
 constexpr std::chrono::seconds failing_for_good(20);
 
 std::map<StoreId, secondary::ContentStore*> contents_of(const SecondaryStores& stores) {
@@ -334,7 +333,9 @@ bool SecondaryHalf::has_applied(const Position& position) const {
 
 v1::SiteAnswer SecondaryHalf::fulfil(const v1::SiteRequest& request) {
     const std::scoped_lock lock(asking_);
-    return asked_.fulfil(request);
+    v1::SiteAnswer answer = asked_.fulfil(request);
+    requests_.wake();  // what is paused now
+    return answer;
 }
 
 void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress progress) {
@@ -344,7 +345,7 @@ void SecondaryHalf::run_requests(const std::stop_token& stop, Worker::Progress p
         receiver_.hold(pauses_.stores());
         pull_workers_.set_size(limits_.pull_workers());
         progress.healthy();
-    } while (!sleep_unless_stopped(request_interval, stop));
+    } while (!requests_.wait(stop));
 }
 
 std::vector<WorkerState> SecondaryHalf::workers() const {

@@ -10,6 +10,8 @@ namespace {
 
 /// Nobody waits any more for the answer to an older one.
 constexpr std::chrono::minutes oldest_request(5);
+/// The server tells at once; what it did not tell is seen then.
+constexpr std::chrono::seconds look_interval(2);
 
 v1::SiteAnswer refusal(std::string problem, std::string next_step) {
     v1::SiteAnswer answer;
@@ -25,7 +27,14 @@ SiteRequests::SiteRequests(std::string site, std::unique_ptr<KeyValue> bucket, F
     : site_(std::move(site)),
       bucket_(std::move(bucket)),
       fulfil_(std::move(fulfil)),
-      clock_(clock) {}
+      clock_(clock) {
+    bucket_->listen(protocol::request_key(site_), [this] { wake(); });
+}
+
+bool SiteRequests::wait(const std::stop_token& stop) {
+    asked_.wait(look_interval, stop);
+    return stop.stop_requested();
+}
 
 void SiteRequests::step() {
     const auto entry = bucket_->get(protocol::request_key(site_));

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/clock.hpp"
+#include "base/doorbell.hpp"
 #include "base/seams/key_value.hpp"
 #include "protocol/antipode.pb.h"
 
@@ -22,6 +23,10 @@ class SiteRequests {
 
     /// Looks for a request, has it done and answers.
     void step();
+    /// Until somebody has asked something, but no more than a few seconds. True: it was stopped.
+    bool wait(const std::stop_token& stop);
+    /// Ends wait(). Any thread.
+    void wake() { asked_.ring(); }
 
     /// The answer to what this daemon does not know.
     static v1::SiteAnswer unknown_action(const v1::SiteRequest& request);
@@ -30,6 +35,7 @@ class SiteRequests {
 
   private:
     const std::string site_;
+    Doorbell asked_;
     const std::unique_ptr<KeyValue> bucket_;
     const Fulfil fulfil_;
     v1::SiteAnswer last_;  ///< should telling it fail, it is told again and not done again
