@@ -127,9 +127,12 @@ std::optional<ChainPoint> find_newest(Stream& stream, std::string_view cluster, 
 
 void purge_through(Stream& stream, std::string_view cluster, uint64_t epoch,
                    const Position& applied) {
-    const uint64_t behind = find_behind(stream, cluster, epoch, applied).sequence;
     const Stream::Info info = stream.info();
     const uint64_t margin = margin_of(info);
+    if (info.last_sequence < info.first_sequence + 2 * margin) {
+        return;  // wherever that is, all behind it is within the margin
+    }
+    const uint64_t behind = find_behind(stream, cluster, epoch, applied).sequence;
     if (behind > info.first_sequence + 2 * margin) {
         stream.purge_below(behind - margin);
     }

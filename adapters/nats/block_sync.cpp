@@ -44,6 +44,10 @@ ino_t inode_of(const std::filesystem::path& file) {
     return stat(file.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
+int64_t nanoseconds_of(const timespec& time) {
+    return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 /// "17.blk" -> 17.
 uint64_t block_number(const std::filesystem::path& file) {
     return std::strtoull(file.stem().c_str(), nullptr, 10);
@@ -67,6 +71,11 @@ void BlockSync::sync() {
     if (blocks_.empty()) {
         return;
     }
+    const Seen before = see();
+    if (before == seen_ && seen_.may_be_trusted()) {
+        sync_file(newest_file_);
+        return;
+    }
     const auto blocks = wait_for_blocks();
     const ino_t directory = inode_of(blocks_);
     if (blocks.rbegin()->first < newest_ || directory != directory_) {
@@ -83,6 +92,17 @@ void BlockSync::sync() {
         newest_ = blocks.rbegin()->first;
     }
     directory_ = directory;
+    newest_file_ = blocks.rbegin()->second;
+    seen_ = before;
+}
+
+BlockSync::Seen BlockSync::see() const {
+    struct stat info {};
+    timespec now{};
+    if (stat(blocks_.c_str(), &info) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        return {};
+    }
+    return {info.st_ino, nanoseconds_of(info.st_mtim), nanoseconds_of(now)};
 }
 
 /// nats-server 2.9 has been seen without that directory behind a purge, or somebody removed it: it
