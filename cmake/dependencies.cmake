@@ -16,12 +16,12 @@ find_package(Boost 1.81 REQUIRED)
 # The cnats CMake package needs a static library that Debian does not ship: pkg-config it is.
 pkg_check_modules(nats REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(deflate REQUIRED IMPORTED_TARGET libdeflate)
 pkg_check_modules(git2 REQUIRED IMPORTED_TARGET libgit2)
 pkg_check_modules(netfilter_queue REQUIRED IMPORTED_TARGET libnetfilter_queue)
 pkg_check_modules(pq REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(pqxx REQUIRED IMPORTED_TARGET libpqxx)
 pkg_check_modules(pugixml REQUIRED IMPORTED_TARGET pugixml)
-pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 
 # PostgreSQL's own parser; the package has neither a pkg-config nor a CMake file.

@@ -4,14 +4,14 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <unordered_map>
 
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include "adapters/git/pack_file.hpp"
 #include "base/digest.hpp"
+#include "base/handle.hpp"
 
 namespace antipode::git {
 namespace {
@@ -87,27 +87,23 @@ struct Entry {
 
 class Inflater {
   public:
-    Inflater() { require(inflateInit(&stream_) == Z_OK); }
-    ~Inflater() { inflateEnd(&stream_); }
-    Inflater(const Inflater&) = delete;
-    Inflater& operator=(const Inflater&) = delete;
+    Inflater() { require(inflater_ != nullptr); }
 
     /// Exactly `size` bytes; moves the cursor behind what they were packed in.
     std::string inflate_from(Cursor& cursor, size_t size) {
-        std::string content(size + 1, '\0');  // one more: who unpacks to more is seen
-        require(inflateReset(&stream_) == Z_OK);
-        stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(cursor.rest().data()));
-        stream_.avail_in = static_cast<uInt>(cursor.left());
-        stream_.next_out = reinterpret_cast<Bytef*>(content.data());
-        stream_.avail_out = static_cast<uInt>(content.size());
-        require(inflate(&stream_, Z_FINISH) == Z_STREAM_END && stream_.total_out == size);
-        cursor.take(stream_.total_in);
-        content.resize(size);
+        std::string content(size, '\0');
+        size_t packed_size = 0;
+        const auto result =
+            libdeflate_zlib_decompress_ex(inflater_.get(), cursor.rest().data(), cursor.left(),
+                                          content.data(), size, &packed_size, nullptr);
+        require(result == LIBDEFLATE_SUCCESS);
+        cursor.take(packed_size);
         return content;
     }
 
   private:
-    z_stream stream_{};
+    Handle<libdeflate_decompressor, libdeflate_free_decompressor> inflater_{
+        libdeflate_alloc_decompressor()};
 };
 
 /// `difference` says what to copy from `base` and what to put between.
@@ -143,15 +139,15 @@ std::string patched(std::string_view base, std::string_view difference, size_t m
     return made;
 }
 
-const char* name_of(LoadedPack::Type type) {
+const char* name_of(ObjectType type) {
     switch (type) {
-        case LoadedPack::Type::Commit:
+        case ObjectType::Commit:
             return "commit";
-        case LoadedPack::Type::Tree:
+        case ObjectType::Tree:
             return "tree";
-        case LoadedPack::Type::Blob:
+        case ObjectType::Blob:
             return "blob";
-        case LoadedPack::Type::Tag:
+        case ObjectType::Tag:
             return "tag";
     }
     return "";
@@ -174,7 +170,6 @@ class Loader {
         }
         require(cursor.left() == 0);
         for (size_t i = 0; i < entries_.size(); ++i) {
-            at_offset_[entries_[i].offset] = i;
             if (!entries_[i].is_difference()) {
                 name(i);
             }
@@ -184,10 +179,10 @@ class Loader {
         objects.reserve(entries_.size());
         for (const auto& [oid, at] : at_oid_) {
             Entry& entry = entries_[at];
-            LoadedPack::Object object{oid,       static_cast<LoadedPack::Type>(entry.type), {}, {},
+            LoadedPack::Object object{oid,       static_cast<ObjectType>(entry.type), {}, {},
                                       entry.crc, static_cast<uint32_t>(entry.offset)};
             object.size = entry.content.size();
-            if (object.type != LoadedPack::Type::Blob) {
+            if (object.type != ObjectType::Blob) {
                 object.content = std::move(entry.content);
             }
             objects.push_back(std::move(object));
@@ -210,8 +205,8 @@ class Loader {
         }
         spend(size);
         entry.content = inflater_.inflate_from(cursor, size);
-        entry.crc = static_cast<uint32_t>(
-            crc32_z(0, reinterpret_cast<const Bytef*>(from.data()), from.size() - cursor.left()));
+        entry.crc =
+            static_cast<uint32_t>(libdeflate_crc32(0, from.data(), from.size() - cursor.left()));
     }
 
     /// Seven bits a byte, the highest first, and one more for each byte behind the first.
@@ -234,8 +229,8 @@ class Loader {
 
     void name(size_t at) {
         const Entry& entry = entries_[at];
-        const std::string head = std::string(name_of(static_cast<LoadedPack::Type>(entry.type))) +
-                                 ' ' + std::to_string(entry.content.size()) + '\0';
+        const std::string head = std::string(name_of(static_cast<ObjectType>(entry.type))) + ' ' +
+                                 std::to_string(entry.content.size()) + '\0';
         require(at_oid_.emplace(sha1(head, entry.content), at).second);
     }
 
@@ -257,9 +252,7 @@ class Loader {
         Entry& entry = entries_[at];
         size_t base = 0;
         if (entry.type == by_offset) {
-            const auto found = at_offset_.find(entry.base_offset);
-            require(found != at_offset_.end());
-            base = found->second;
+            base = at_offset(entry.base_offset);
         } else {
             const auto found = at_oid_.find(entry.base_oid);
             if (found == at_oid_.end()) {
@@ -278,19 +271,21 @@ class Loader {
         return true;
     }
 
+    /// Entries stand in the order of their offsets.
+    size_t at_offset(size_t offset) const {
+        const auto found =
+            std::lower_bound(entries_.begin(), entries_.end(), offset,
+                             [](const Entry& entry, size_t at) { return entry.offset < at; });
+        require(found != entries_.end() && found->offset == offset);
+        return static_cast<size_t>(found - entries_.begin());
+    }
+
     const std::string_view pack_;
     size_t left_;
     Inflater inflater_;
     std::vector<Entry> entries_;
-    std::unordered_map<size_t, size_t> at_offset_;
     std::map<std::string, size_t, std::less<>> at_oid_;
 };
-
-void append_number(std::string& text, uint32_t number) {
-    for (const unsigned shift : {24U, 16U, 8U, 0U}) {
-        text += static_cast<char>(number >> shift & 0xff);
-    }
-}
 
 /// What git_odb asks.
 struct Backend : git_odb_backend {
@@ -316,7 +311,7 @@ struct Backend : git_odb_backend {
     static int read_all(void** data, size_t* size, git_object_t* type, git_odb_backend* backend,
                         const git_oid* id) {
         const auto* const object = find(backend, id);
-        if (object == nullptr || object->type == LoadedPack::Type::Blob) {
+        if (object == nullptr || object->type == ObjectType::Blob) {
             return object == nullptr ? GIT_ENOTFOUND : GIT_ERROR;
         }
         auto* const bytes =

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "adapters/git/pack_file.hpp"
+
 struct git_odb;
 
 namespace antipode::git {
@@ -22,10 +24,9 @@ struct LoadLimits {
 /// it is loaded.
 class LoadedPack {
   public:
-    enum class Type : uint8_t { Commit = 1, Tree = 2, Blob = 3, Tag = 4 };
     struct Object {
         std::string oid;  ///< raw, 20 bytes: the hash of what was unpacked
-        Type type = Type::Blob;
+        ObjectType type = ObjectType::Blob;
         size_t size = 0;
         std::string content;  ///< not of blobs, which lead nowhere
         uint32_t crc = 0;     ///< of the entry, packed

@@ -1,10 +1,12 @@
 // Packs that git makes, beside what git says of them.
 #include "adapters/git/loaded_pack.hpp"
 
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>
 
+#include "adapters/git/pack_writer.hpp"
 #include "base/digest.hpp"
 #include "tests/support/git_program.hpp"
 #include "tests/support/process.hpp"
@@ -91,6 +93,47 @@ TEST_F(LoadedPacks, HoldWhatLeadsSomewhere) {
     }
     EXPECT_EQ(seen, loaded->size());
     EXPECT_EQ(loaded->find(std::string(20, '\0')), nullptr);
+}
+
+/// Sizes around those at which the head of an entry grows by a byte.
+TEST_F(LoadedPacks, AreWrittenAsGitReadsThem) {
+    std::vector<PackedObject> objects;
+    std::vector<std::string> oids;
+    for (const size_t size : {0, 1, 15, 16, 2047, 2048, 300'000}) {
+        std::string noise;
+        std::string text;
+        while (noise.size() < size) {
+            noise += static_cast<char>(random_());
+            text += "some words\n"[noise.size() % 11];
+        }
+        for (const std::string& content : {noise, text}) {
+            const std::string oid =
+                sha1("blob " + std::to_string(content.size()) + std::string(1, '\0') + content);
+            if (std::find(oids.begin(), oids.end(), oid) == oids.end()) {
+                oids.push_back(oid);
+                objects.push_back({ObjectType::Blob, content});
+            }
+        }
+    }
+    const std::string tree = on({"cat-file", "tree", "main^{tree}"});
+    objects.push_back({ObjectType::Tree, tree});
+    objects.push_back({ObjectType::Commit, on({"cat-file", "commit", "main"})});
+    objects.push_back({ObjectType::Tag, on({"cat-file", "tag", "v1"})});
+    const std::string pack = write_pack(objects);
+    const std::string file = (directory_ / "written.pack").string();
+    test::write_file(file, pack);
+    on({"index-pack", file});
+    const auto loaded = LoadedPack::load(pack);
+    ASSERT_TRUE(loaded);
+    EXPECT_EQ(loaded->index(), test::read_file(directory_ / "written.idx"));
+    EXPECT_EQ(loaded->size(), objects.size());
+    for (const std::string& oid : oids) {
+        EXPECT_NE(loaded->find(oid), nullptr) << to_hex(oid);
+    }
+    const auto* const found = loaded->find(from_hex(on({"rev-parse", "main^{tree}"})).value());
+    ASSERT_NE(found, nullptr);
+    EXPECT_EQ(found->content, tree);
+    EXPECT_LT(pack.size(), 330'000U) << "what is noise takes no more, and words take less";
 }
 
 TEST_F(LoadedPacks, AreNotLoadedBeyondTheirLimits) {

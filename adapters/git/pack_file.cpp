@@ -220,6 +220,12 @@ std::optional<std::vector<std::string>> others_in(const std::filesystem::path& i
 
 }  // namespace
 
+void append_number(std::string& bytes, uint32_t number) {
+    for (const unsigned shift : {24U, 16U, 8U, 0U}) {
+        bytes += static_cast<char>(number >> shift & 0xff);
+    }
+}
+
 std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes) {
     const Fd fd = open_file(file, O_RDONLY);
     const uint64_t size = file_size(fd, file);

@@ -10,6 +10,12 @@
 /// What packs and their indexes say of themselves: gitformat-pack(5).
 namespace antipode::git {
 
+/// As packs number them.
+enum class ObjectType : uint8_t { Commit = 1, Tree = 2, Blob = 3, Tag = 4 };
+
+/// As packs and their indexes write numbers: the highest byte first.
+void append_number(std::string& bytes, uint32_t number);
+
 /// "pack-<its checksum>", as git names it; `oid_bytes`: of the repository's object format. Throws
 /// Error{Retry} when it cannot be read; of a file that is no pack the name is as good as any.
 std::string name_of_pack(const std::filesystem::path& file, size_t oid_bytes);

@@ -37,13 +37,13 @@ int64_t nanoseconds(const timespec& time) {
 class Look {
   public:
     void add(const std::string& path, const struct stat& info) {
-        for (const int64_t number :
-             {static_cast<int64_t>(info.st_mode & S_IFMT), static_cast<int64_t>(info.st_ino),
-              static_cast<int64_t>(info.st_size), nanoseconds(info.st_mtim),
-              nanoseconds(info.st_ctim)}) {
-            text_ += std::to_string(number) + ' ';
-        }
-        text_ += path + '\n';
+        const std::array<int64_t, 5> numbers{static_cast<int64_t>(info.st_mode & S_IFMT),
+                                             static_cast<int64_t>(info.st_ino),
+                                             static_cast<int64_t>(info.st_size),
+                                             nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+        seen_.append(reinterpret_cast<const char*>(numbers.data()), sizeof(numbers));
+        seen_.append(path);
+        seen_ += '\0';
         files_.newest_ns =
             std::max({files_.newest_ns, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)});
     }
@@ -68,7 +68,7 @@ class Look {
     }
 
     RefFiles finish() {
-        files_.fingerprint = std::string(view(sha256(text_)));
+        files_.fingerprint = std::string(view(sha256(seen_)));
         return std::move(files_);
     }
 
@@ -123,7 +123,7 @@ class Look {
     }
 
     RefFiles files_;
-    std::string text_;
+    std::string seen_;
 };
 
 /// Most configurations need not be parsed to know that they do not.

@@ -9,6 +9,7 @@
 #include "adapters/git/loaded_pack.hpp"
 #include "adapters/git/loose_objects.hpp"
 #include "adapters/git/pack_file.hpp"
+#include "adapters/git/pack_writer.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/handle.hpp"
@@ -18,6 +19,7 @@ namespace {
 
 using RepositoryHandle = Handle<git_repository, git_repository_free>;
 using OdbHandle = Handle<git_odb, git_odb_free>;
+using ObjectHandle = Handle<git_odb_object, git_odb_object_free>;
 using CommitHandle = Handle<git_commit, git_commit_free>;
 using TreeHandle = Handle<git_tree, git_tree_free>;
 using TagHandle = Handle<git_tag, git_tag_free>;
@@ -251,6 +253,12 @@ struct SmallPush::Opened {
         }
         return objects.get();
     }
+    std::string read(const git_oid& id) {
+        ObjectHandle object;
+        check(git_odb_read(OutParam(object), odb(), &id));
+        return {static_cast<const char*>(git_odb_object_data(object.get())),
+                git_odb_object_size(object.get())};
+    }
     size_t size_of(const git_oid& id) {
         size_t size = 0;
         git_object_t type = GIT_OBJECT_INVALID;
@@ -262,7 +270,9 @@ struct SmallPush::Opened {
 /// An object that is to be sent.
 struct SmallPush::Met {
     git_oid id;
+    git_object_t type;
     std::string name;
+    std::string content;  ///< not of a blob
 };
 
 SmallPush::SmallPush(std::unique_ptr<Opened> opened) : opened_(std::move(opened)) {}
@@ -284,18 +294,29 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
                                                         const std::vector<std::string>& haves) try {
     std::vector<Met> met;
     size_t bytes = 0;
-    const auto note = [&](const git_oid& id, git_object_t, const std::string& name) {
-        bytes += opened_->size_of(id);
+    const auto note = [&](const git_oid& id, git_object_t type, const std::string& name) {
+        Met object{id, type, name, {}};
+        if (type == GIT_OBJECT_BLOB) {
+            bytes += opened_->size_of(id);
+        } else {
+            object.content = opened_->read(id);  // for the walk, too, which reads it next
+            bytes += object.content.size();
+        }
         if (bytes > LoadedPack::small.bytes) {
             throw NotPlain{};
         }
-        met.push_back({id, name});
+        met.push_back(std::move(object));
     };
     Walk(opened_->repository.get(), opened_->odb(), {haves.begin(), haves.end()}, note).run(wants);
     if (met.empty()) {
         return MadePack{};
     }
-    return bytes <= most_bytes ? MadePack{build(met), {}} : MadePack{{}, pushed_pack(met, bytes)};
+    if (bytes > most_bytes) {
+        return MadePack{{}, pushed_pack(met, bytes)};
+    }
+    const auto commits = std::count_if(
+        met.begin(), met.end(), [](const Met& object) { return object.type == GIT_OBJECT_COMMIT; });
+    return MadePack{commits <= 1 ? write(met) : build(met), {}};
 } catch (const NotPlain&) {
     return std::nullopt;
 }
@@ -318,6 +339,17 @@ std::filesystem::path SmallPush::pushed_pack(const std::vector<Met>& met, size_t
         throw NotPlain{};
     }
     return pack->file;
+}
+
+/// One commit has each file once: there is little of which another could be a difference.
+std::string SmallPush::write(const std::vector<Met>& met) {
+    std::vector<PackedObject> objects;
+    for (const Met& object : met) {
+        const bool is_blob = object.type == GIT_OBJECT_BLOB;
+        objects.push_back({static_cast<ObjectType>(object.type),
+                           is_blob ? opened_->read(object.id) : object.content});
+    }
+    return write_pack(objects);
 }
 
 std::string SmallPush::build(const std::vector<Met>& met) {

@@ -49,6 +49,7 @@ class SmallPush {
     struct Met;
     explicit SmallPush(std::unique_ptr<Opened> opened);
 
+    std::string write(const std::vector<Met>& met);
     std::string build(const std::vector<Met>& met);
     std::filesystem::path pushed_pack(const std::vector<Met>& met, size_t bytes);
     std::set<std::string> ref_values();
