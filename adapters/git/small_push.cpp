@@ -1,9 +1,12 @@
 #include "adapters/git/small_push.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
+#include <unordered_set>
 
 #include <git2.h>
+#include <git2/sys/repository.h>
 
 #include "adapters/git/libgit2.hpp"
 #include "adapters/git/loaded_pack.hpp"
@@ -57,6 +60,27 @@ git_oid oid_of(const std::string& raw_id) {
     return oid;
 }
 
+/// An id's own bytes are as good as any hash of them.
+struct OidHash {
+    size_t operator()(const git_oid& oid) const {
+        size_t hash = 0;
+        std::memcpy(&hash, oid.id, sizeof(hash));
+        return hash;
+    }
+};
+struct OidEqual {
+    bool operator()(const git_oid& one, const git_oid& other) const {
+        return git_oid_equal(&one, &other) != 0;
+    }
+};
+using OidSet = std::unordered_set<git_oid, OidHash, OidEqual>;
+
+void insert(OidSet& set, const std::vector<std::string>& raw_ids) {
+    for (const std::string& id : raw_ids) {
+        set.insert(oid_of(id));
+    }
+}
+
 /// Walks from objects down to a border, and meets each object that nothing behind the border has at
 /// the same place: those of a commit's tree which differ from its parents' trees. The border's
 /// commits are whole.
@@ -64,7 +88,7 @@ class Walk {
   public:
     using Meet = std::function<void(const git_oid&, git_object_t, const std::string& name)>;
 
-    Walk(git_repository* repository, git_odb* odb, std::set<std::string> border, Meet meet)
+    Walk(git_repository* repository, git_odb* odb, OidSet border, Meet meet)
         : repository_(repository), odb_(odb), border_(std::move(border)), meet_(std::move(meet)) {}
 
     void run(const std::vector<std::string>& from) {
@@ -81,8 +105,7 @@ class Walk {
   private:
     /// False: it was met before, or is the border.
     bool is_new(const git_oid& id) {
-        const std::string key = raw(id);
-        if (border_.contains(key) || !met_.insert(key).second) {
+        if (border_.contains(id) || !met_.insert(id).second) {
             return false;
         }
         if (met_.size() > LoadedPack::small.objects) {
@@ -96,7 +119,7 @@ class Walk {
         size_t size = 0;
         git_object_t type = GIT_OBJECT_INVALID;
         check(git_odb_read_header(&size, &type, odb_, &id));
-        if (border_.contains(raw(id))) {
+        if (border_.contains(id)) {
             return;
         }
         if (type == GIT_OBJECT_COMMIT) {
@@ -187,9 +210,9 @@ class Walk {
 
     git_repository* const repository_;
     git_odb* const odb_;
-    const std::set<std::string> border_;
+    const OidSet border_;
     const Meet meet_;
-    std::set<std::string> met_;
+    OidSet met_;
     std::vector<git_oid> commits_;
     size_t count_ = 0;
 };
@@ -245,10 +268,12 @@ struct SmallPush::Opened {
     RepositoryHandle repository;
     OdbHandle objects;
 
-    /// Lists the packs, which nobody needs who only moves refs.
+    /// Lists the packs, which nobody needs who only moves refs. The repository's own would read its
+    /// configuration for how to write loose objects.
     git_odb* odb() {
         if (!objects) {
-            check(git_repository_odb(OutParam(objects), repository.get()));
+            check(git_odb_open(OutParam(objects), (git_dir / "objects").c_str()));
+            check(git_repository_set_odb(repository.get(), objects.get()));
             read_within_bounds(objects.get());
         }
         return objects.get();
@@ -307,7 +332,9 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
         }
         met.push_back(std::move(object));
     };
-    Walk(opened_->repository.get(), opened_->odb(), {haves.begin(), haves.end()}, note).run(wants);
+    OidSet border;
+    insert(border, haves);
+    Walk(opened_->repository.get(), opened_->odb(), std::move(border), note).run(wants);
     if (met.empty()) {
         return MadePack{};
     }
@@ -395,10 +422,10 @@ bool SmallPush::index(std::string_view pack, const std::filesystem::path& object
     return false;
 }
 
-std::set<std::string> SmallPush::ref_values() {
+std::vector<std::string> SmallPush::ref_values() {
     IteratorHandle iterator;
     check(git_reference_iterator_new(OutParam(iterator), opened_->repository.get()));
-    std::set<std::string> values;
+    std::vector<std::string> values;
     while (true) {
         ReferenceHandle reference;
         const int code = git_reference_next(OutParam(reference), iterator.get());
@@ -407,15 +434,16 @@ std::set<std::string> SmallPush::ref_values() {
         }
         check(code);
         if (git_reference_type(reference.get()) == GIT_REFERENCE_DIRECT) {
-            values.insert(raw(*git_reference_target(reference.get())));
+            values.push_back(raw(*git_reference_target(reference.get())));
         }
     }
 }
 
 bool SmallPush::prove(const std::vector<std::string>& oids,
                       const std::vector<std::string>& known) try {
-    std::set<std::string> border = ref_values();
-    border.insert(known.begin(), known.end());
+    OidSet border;
+    insert(border, ref_values());
+    insert(border, known);
     // Commits, tags and trees are read by the walk.
     const auto must_exist = [&](const git_oid& id, git_object_t type, const std::string&) {
         if (type == GIT_OBJECT_BLOB && git_odb_exists(opened_->odb(), &id) == 0) {

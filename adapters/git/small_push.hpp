@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -52,7 +51,7 @@ class SmallPush {
     std::string write(const std::vector<Met>& met);
     std::string build(const std::vector<Met>& met);
     std::filesystem::path pushed_pack(const std::vector<Met>& met, size_t bytes);
-    std::set<std::string> ref_values();
+    std::vector<std::string> ref_values();
 
     std::unique_ptr<Opened> opened_;
 };

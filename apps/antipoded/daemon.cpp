@@ -3,11 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
-#include "apps/antipoded/check_rows.hpp"
-#include "apps/antipoded/drill_files.hpp"
 #include "apps/antipoded/endpoints.hpp"
 #include "apps/antipoded/json.hpp"
-#include "apps/antipoded/open_files.hpp"
 #include "apps/antipoded/primary_half.hpp"
 #include "apps/antipoded/rejoin.hpp"
 #include "apps/antipoded/saved_status.hpp"
@@ -31,25 +28,8 @@ constexpr std::chrono::milliseconds first_report_interval(50);
 constexpr std::chrono::milliseconds hurried_report_interval(50);
 constexpr std::chrono::seconds loss_interval(2);
 constexpr std::chrono::seconds save_interval(5);
-constexpr std::chrono::seconds stale_after(15);
 
 const std::string site_key = "site.";
-
-/// The stream or the slot that is used up first.
-nlohmann::json least_retention(const nlohmann::json& status) {
-    nlohmann::json least;
-    const auto consider = [&](const nlohmann::json& keeper) {
-        if (keeper.is_object() && keeper["retention_seconds"].is_number()) {
-            const auto& seconds = keeper["retention_seconds"];
-            least = least.is_null() || seconds < least ? seconds : least;
-        }
-    };
-    consider(status["stream"]);
-    for (const auto& store : status["stores"]) {
-        consider(store["slot"]);
-    }
-    return least;
-}
 
 failover::Records::Options records_of(const Config& config, Doorbell& changed) {
     failover::Records::Options options{
@@ -363,7 +343,7 @@ v1::SiteReport Daemon::own_report() const {
     if (half) {
         half->report(report);
     }
-    report.set_status_json(dump(own_site(own_status())));
+    report.set_status_json(dump(own_site(stores_status())));
     return report;
 }
 
@@ -408,190 +388,6 @@ void Daemon::exchange_reports(const std::stop_token& stop, Worker::Progress prog
             reports_[report.site()] = std::move(report);
         }
         progress.healthy();
-    }
-}
-
-nlohmann::json Daemon::own_site(const nlohmann::json& status) const {
-    const TimePoint now = clock_.now();
-    nlohmann::json row = {
-        {"site", config_.site},   {"role", status["role"]},
-        {"state", "waiting"},     {"recovery_point_us", status["recovery_point_us"]},
-        {"lag_seconds", nullptr}, {"verified", nullptr},
-        {"parked", nullptr},      {"report_at_us", to_microseconds(now)},
-        {"reason", ""},           {"next_step", ""},
-        {"checks", nullptr},      {"retention_seconds", least_retention(status)}};
-    if (!status["recovery_point_us"].is_null()) {
-        const TimePoint point = from_microseconds(status["recovery_point_us"].get<int64_t>());
-        row["lag_seconds"] = std::max(0.0, seconds_between(point, now));
-    }
-    // The worst store speaks for the site.
-    static const std::vector<std::string> worst_last = {"serving", "streaming", "catching-up",
-                                                        "copying", "degraded",  "paused",
-                                                        "waiting", "unknown"};
-    const auto badness = [](const std::string& state) {
-        return std::find(worst_last.begin(), worst_last.end(), state) - worst_last.begin();
-    };
-    const bool secondary = status["role"] == "secondary";
-    std::string state = status["role"] == "primary" ? "serving" : "streaming";
-    uint64_t verified = 0;
-    uint64_t parked = 0;
-    for (const auto& store : status["stores"]) {
-        if (badness(store["state"]) > badness(state)) {
-            state = store["state"];
-            const auto reason = store["reason"].get<std::string>();
-            row["reason"] = reason.empty() ? "" : store["store"].get<std::string>() + ": " + reason;
-            row["next_step"] = store["next_step"];
-        }
-        verified += store["verified"].is_null() ? 0 : store["verified"].get<uint64_t>();
-        parked += store["parked"].is_null() ? 0 : store["parked"].get<uint64_t>();
-    }
-    if (status["stores"].empty()) {
-        state = "waiting";
-        for (const auto& worker : status["workers"]) {
-            if (!worker["healthy"].get<bool>() && row["reason"].get<std::string>().empty()) {
-                row["reason"] = worker["problem"];
-                row["next_step"] = worker["next_step"];
-            }
-        }
-    }
-    const nlohmann::json& change = status["failover"];
-    const auto change_state = change["state"].is_null() ? "" : change["state"].get<std::string>();
-    if (!change_state.empty() && change_state != "serving" && change_state != "following") {
-        state = change_state;
-        row["reason"] = change["problem"];
-        row["next_step"] = change["next_step"];
-    }
-    for (const auto& disk : status["disks"]) {
-        if (disk["problem"] != "" && row["reason"] == "") {
-            row["reason"] = disk["problem"];
-            row["next_step"] = disk["next_step"];
-            state = badness(state) < badness("degraded") ? "degraded" : state;
-        }
-    }
-    if (const nlohmann::json& lease = status["lease"];
-        lease.is_object() && lease["problem"] != "") {
-        const bool serves = lease["holds"].get<bool>();
-        if (!serves || row["reason"] == "") {
-            row["reason"] = lease["problem"];
-            row["next_step"] = lease["next_step"];
-        }
-        state = !serves && badness(state) < badness("degraded") ? "degraded" : state;
-    }
-    row["state"] = state;
-    if (secondary) {
-        if (status["recovery_point_us"].is_null() && row["reason"].get<std::string>().empty()) {
-            row["reason"] =
-                "recovery point unknown: " + status["recovery_point_reason"].get<std::string>();
-        }
-        row["verified"] = verified;
-        row["parked"] = parked;
-        row["checks"] = check_rows(status);
-    }
-    return row;
-}
-
-nlohmann::json Daemon::status() const {
-    nlohmann::json status = own_status();
-    show_sites(status);
-    return status;
-}
-
-nlohmann::json Daemon::own_status() const {
-    nlohmann::json status = {{"schema", "antipode.status/1"},
-                             {"cluster", config_.cluster},
-                             {"site", config_.site},
-                             {"role", "unassigned"},
-                             {"epoch", nullptr},
-                             {"version", ANTIPODE_VERSION},
-                             {"now_us", to_microseconds(clock_.now())},
-                             {"started_us", to_microseconds(started_at_)},
-                             {"open_files", nullptr},
-                             {"open_files_limit", nullptr},
-                             {"recovery_point_us", nullptr},
-                             {"recovery_point_reason", ""},
-                             {"refused", nullptr},
-                             {"pulls", nullptr},
-                             {"stream", nullptr},
-                             {"limits", limits_.show()},
-                             {"disks", disks_.show()},
-                             {"drill", newest_drill(config_)},
-                             {"actions", nlohmann::json::array()},
-                             {"sites", nlohmann::json::array()},
-                             {"stores", nlohmann::json::array()},
-                             {"exceptions", nlohmann::json::array()},
-                             {"workers", nlohmann::json::array()}};
-    const OpenFiles files = open_files();
-    if (files.now && files.most) {
-        status["open_files"] = *files.now;
-        status["open_files_limit"] = *files.most;
-    }
-    const std::shared_ptr<Half> half = this->half();
-    status["role"] = role();
-    status["failover"] = failover();
-    status["lease"] = lease_ ? lease_->show() : nlohmann::json();
-    if (const uint64_t epoch = conductor_.status().epoch; epoch > 0) {
-        status["epoch"] = epoch;
-    }
-    std::vector<WorkerState> workers = workers_.states();
-    if (lease_) {
-        const auto more = lease_->workers();
-        workers.insert(workers.end(), more.begin(), more.end());
-    }
-    if (half) {
-        half->show(status);
-        const auto more = half->workers();
-        workers.insert(workers.end(), more.begin(), more.end());
-    }
-    for (const WorkerState& worker : workers) {
-        status["workers"].push_back({{"name", worker.name},
-                                     {"healthy", worker.healthy},
-                                     {"problem", worker.problem},
-                                     {"next_step", worker.next_step},
-                                     {"since_us", to_microseconds(worker.since)},
-                                     {"failures", worker.failures}});
-    }
-    return status;
-}
-
-void Daemon::show_sites(nlohmann::json& status) const {
-    const nlohmann::json own = own_site(status);
-    std::scoped_lock lock(mutex_);
-    for (const Config::Site& site : config_.sites) {
-        if (site.name == config_.site) {
-            status["sites"].push_back(own);
-            continue;
-        }
-        const auto report = reports_.find(site.name);
-        nlohmann::json row;
-        if (report != reports_.end()) {
-            row = nlohmann::json::parse(report->second.status_json(), nullptr, false);
-        }
-        if (!row.is_object()) {
-            row = own;
-            row["site"] = site.name;
-            row["role"] = "unknown";
-            row["report_at_us"] = nullptr;
-            row["reason"] = "it has not reported yet";
-            row["next_step"] = "start antipoded there";
-        }
-        for (const char* key : {"checks", "retention_seconds"}) {
-            if (!row.contains(key)) {
-                row[key] = nullptr;  // an older daemon's report
-            }
-        }
-        const bool stale = report == reports_.end() ||
-                           from_microseconds(report->second.at_us()) + stale_after < clock_.now();
-        if (stale) {
-            // What it said then is not what it is now.
-            row["state"] = "unknown";
-            row["lag_seconds"] = nullptr;
-            row["recovery_point_us"] = nullptr;
-            row["verified"] = nullptr;
-            row["parked"] = nullptr;
-            row["checks"] = nullptr;
-            row["retention_seconds"] = nullptr;
-        }
-        status["sites"].push_back(std::move(row));
     }
 }
 

@@ -58,6 +58,9 @@ class Daemon {
     v1::SiteReport own_report() const;
     /// status() without the rows of the sites.
     nlohmann::json own_status() const;
+    /// What own_site() reads of that.
+    nlohmann::json stores_status() const;
+    void show_workers(nlohmann::json& status) const;
     void add_routes();
     std::vector<nlohmann::json> events(uint64_t after, size_t most) const;
     void show_sites(nlohmann::json& status) const;

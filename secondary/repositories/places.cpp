@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view packs = "objects/pack";
 /// Between a change and its being noticed; where it takes longer, a repository is read once more.
 constexpr std::chrono::seconds notice_time(1);
+constexpr std::chrono::seconds found_for(1);
 
 /// Whether a path inside a repository belongs to its refs. No ref ends in ".lock".
 bool is_of_refs(std::string_view inside) {
@@ -63,11 +64,28 @@ std::optional<std::string> RepositoryPlaces::repository_of(const std::string& pa
     return std::nullopt;
 }
 
+/// A push changes a dozen files of one repository.
+std::optional<std::string> RepositoryPlaces::repository_around(const std::string& path) {
+    const auto now = std::chrono::steady_clock::now();
+    Found last = last_found_.copy();
+    const bool is_around = !last.repository.empty() && path.starts_with(last.repository) &&
+                           path.size() > last.repository.size() &&
+                           path[last.repository.size()] == '/';
+    if (is_around && now - last.at < found_for) {
+        return std::move(last.repository);
+    }
+    auto repository = repository_of(path);
+    if (repository) {
+        last_found_.with([&](Found& found) { found = {*repository, now}; });
+    }
+    return repository;
+}
+
 bool RepositoryPlaces::excludes(const std::string& path) {
     if (is_private(path) || is_half_written(path)) {
         return true;
     }
-    const auto repository = repository_of(path);
+    const auto repository = repository_around(path);
     if (!repository) {
         return false;
     }

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
 
 #include "base/seams/files.hpp"
 #include "base/seams/repositories.hpp"
+#include "base/synchronized.hpp"
 #include "secondary/mirror_watch.hpp"
 
 namespace antipode::secondary {
@@ -30,6 +32,8 @@ class RepositoryPlaces final : public MirrorPlaces {
   private:
     /// The repository that `path` is in, or is: one that was applied, else one that is here.
     std::optional<std::string> repository_of(const std::string& path);
+    /// The same for what is inside, where it may be a second old.
+    std::optional<std::string> repository_around(const std::string& path);
     bool refs_differ(const Touched& touched);
     bool pack_differs(const Touched& touched);
 
@@ -38,6 +42,11 @@ class RepositoryPlaces final : public MirrorPlaces {
     Repositories& repositories_;
     const Registry& registry_;
     const KeptSince kept_since_;
+    struct Found {
+        std::string repository;
+        std::chrono::steady_clock::time_point at;
+    };
+    Synchronized<Found> last_found_;
 };
 
 }  // namespace antipode::secondary

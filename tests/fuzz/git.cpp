@@ -20,10 +20,10 @@ void read_pack(std::string_view bytes) {
     for (size_t i = 0; i < pack->size(); ++i) {
         const auto* const object = pack->find(index.substr(8 + 1024 + i * 20, 20));
         require(object != nullptr && object->offset < bytes.size(), "what is named is there");
-        const char* const type = object->type == ObjectType::Commit ? "commit"
-                                 : object->type == ObjectType::Tree ? "tree"
+        const char* const type = object->type == git::ObjectType::Commit ? "commit"
+                                 : object->type == git::ObjectType::Tree ? "tree"
                                                                     : "tag";
-        require(object->type == ObjectType::Blob ||
+        require(object->type == git::ObjectType::Blob ||
                     sha1(type + (" " + std::to_string(object->size)) + '\0', object->content) ==
                         object->oid,
                 "an object is what its name says");
