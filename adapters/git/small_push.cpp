@@ -297,7 +297,7 @@ struct SmallPush::Met {
     git_oid id;
     git_object_t type;
     std::string name;
-    std::string content;  ///< not of a blob
+    std::string content;  ///< not of a blob, nor behind the first most_bytes
 };
 
 SmallPush::SmallPush(std::unique_ptr<Opened> opened) : opened_(std::move(opened)) {}
@@ -321,14 +321,12 @@ std::optional<SmallPush::MadePack> SmallPush::make_pack(const std::vector<std::s
     size_t bytes = 0;
     const auto note = [&](const git_oid& id, git_object_t type, const std::string& name) {
         Met object{id, type, name, {}};
-        if (type == GIT_OBJECT_BLOB) {
-            bytes += opened_->size_of(id);
-        } else {
-            object.content = opened_->read(id);  // for the walk, too, which reads it next
-            bytes += object.content.size();
-        }
+        bytes += opened_->size_of(id);
         if (bytes > LoadedPack::small.bytes) {
             throw NotPlain{};
+        }
+        if (type != GIT_OBJECT_BLOB && bytes <= most_bytes) {
+            object.content = opened_->read(id);  // for the walk, too, which reads it next
         }
         met.push_back(std::move(object));
     };

@@ -135,10 +135,11 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
             throw;
         }
         keep_lease();
-        if (take_role()) {
+        bool has_role = take_role();
+        if (has_role) {
             conductor_.act();
             keep_lease();
-            take_role();
+            has_role = take_role();
         }
         const failover::ConductorStatus now = conductor_.status();
         seen_elsewhere_.look(now);
@@ -151,14 +152,14 @@ void Daemon::follow_epoch(const std::stop_token& stop, Worker::Progress progress
         } else {
             progress.healthy();
         }
-        epoch_changed_.wait(until_next_look(), stop);
+        epoch_changed_.wait(until_next_look(has_role), stop);
     }
 }
 
-std::chrono::milliseconds Daemon::until_next_look() const {
-    return conductor_.is_hurried() ? hurried_interval
-           : conductor_.is_quiet() ? quiet_interval
-                                   : epoch_interval;
+std::chrono::milliseconds Daemon::until_next_look(bool has_role) const {
+    return conductor_.is_hurried()             ? hurried_interval
+           : has_role && conductor_.is_quiet() ? quiet_interval
+                                               : epoch_interval;
 }
 
 void Daemon::keep_lease() {

@@ -45,7 +45,7 @@ class Daemon {
     void follow_epoch(const std::stop_token& stop, Worker::Progress progress);
     bool take_role();
     void keep_lease();
-    std::chrono::milliseconds until_next_look() const;
+    std::chrono::milliseconds until_next_look(bool has_role) const;
     std::string stream_to_read() const;
     Upstream upstream();
     void look_at_readiness(const std::stop_token& stop, Worker::Progress progress);

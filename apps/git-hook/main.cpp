@@ -115,6 +115,9 @@ bool is_packing_refs() {
     for (const char* word = text + strlen(text) + 1; word < end; word += strlen(word) + 1) {
         if (strcmp(word, "-C") == 0 || strcmp(word, "-c") == 0) {
             word += strlen(word) + 1;  // its value
+            if (word >= end) {
+                break;
+            }
         } else if (*word != '-') {
             return strcmp(word, "pack-refs") == 0;
         }

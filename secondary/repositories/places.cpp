@@ -68,9 +68,10 @@ std::optional<std::string> RepositoryPlaces::repository_of(const std::string& pa
 std::optional<std::string> RepositoryPlaces::repository_around(const std::string& path) {
     const auto now = std::chrono::steady_clock::now();
     Found last = last_found_.copy();
-    const bool is_around = !last.repository.empty() && path.starts_with(last.repository) &&
-                           path.size() > last.repository.size() &&
-                           path[last.repository.size()] == '/';
+    // Nothing else may be there a moment later than a repository.
+    const bool is_around =
+        !last.repository.empty() && (path.starts_with(last.repository + "/objects/") ||
+                                     path.starts_with(last.repository + "/refs/"));
     if (is_around && now - last.at < found_for) {
         return std::move(last.repository);
     }
