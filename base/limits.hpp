@@ -27,7 +27,9 @@ inline constexpr size_t codec_ratio = 1000;
 inline constexpr size_t inline_content_bytes = 256 * kib;
 /// Large content is pulled in ranges of this size, several at the same time.
 inline constexpr size_t pull_range_bytes = 8 * mib;
-/// Small contents that are pulled by one request, and their bytes.
+/// Content up to this size may come into memory, with others by one request; so many, and their
+/// bytes.
+inline constexpr size_t content_in_memory_bytes = 2 * mib;
 inline constexpr size_t contents_at_once = 512;
 inline constexpr size_t contents_bytes = 8 * mib;
 /// Such contents that are held in memory until they are applied, or written to disk.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "primary/contents.hpp"
 #include "protocol/inventory_reader.hpp"
 
 namespace antipode::primary {
@@ -58,23 +59,6 @@ class InventoryBody final : public BulkBody {
     bool ended_ = false;
 };
 
-/// An answer that is made at once.
-class TextBody final : public BulkBody {
-  public:
-    explicit TextBody(std::string text) : text_(std::move(text)) {}
-    std::optional<uint64_t> size() const override { return text_.size(); }
-    void seek(uint64_t offset) override { read_ = std::min<size_t>(offset, text_.size()); }
-    size_t read(std::span<char> buffer) override {
-        const size_t count = text_.copy(buffer.data(), buffer.size(), read_);
-        read_ += count;
-        return count;
-    }
-
-  private:
-    const std::string text_;
-    size_t read_ = 0;
-};
-
 std::string value_of(const BulkRequest& request, const std::string& name) {
     const auto found = request.query.find(name);
     return found == request.query.end() ? "" : found->second;
@@ -108,10 +92,10 @@ std::unique_ptr<BulkBody> ItemBulk::open(const BulkRequest& request) {
     }
     if (request.path == inventory + "/sums") {
         const auto known = verify::InventorySum::parse(value_of(request, "known"));
-        return std::make_unique<TextBody>(verify::encode(inventory_.sums(store_, known)));
+        return body_of(verify::encode(inventory_.sums(store_, known)));
     }
     if (request.path == inventory + "/items") {
-        return std::make_unique<TextBody>(items_in_buckets(inventory_, store_, request));
+        return body_of(items_in_buckets(inventory_, store_, request));
     }
     return content_ ? content_->open(request) : nullptr;
 }

@@ -75,7 +75,7 @@ void ContentsReader::take_length(std::string_view& chunk) {
         use_(std::nullopt);
         return;
     }
-    if (*length > limits::inline_content_bytes) {
+    if (*length > limits::content_in_memory_bytes) {
         malformed("malformed");
     }
     wanted_ = *length;

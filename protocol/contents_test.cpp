@@ -45,7 +45,7 @@ TEST(Contents, AreNotTakenForWholeWhenTheyAreCutOff) {
     }
     EXPECT_THROW(read(bytes, 1, 7), Error) << "more than was asked for";
     std::string large;
-    append_length(large, limits::inline_content_bytes + 1);
+    append_length(large, limits::content_in_memory_bytes + 1);
     EXPECT_THROW(read(large, 1, 7), Error);
 }
 

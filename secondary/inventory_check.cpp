@@ -1,5 +1,6 @@
 #include "secondary/inventory_check.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include <spdlog/spdlog.h>
@@ -12,6 +13,8 @@ namespace antipode::secondary {
 namespace {
 
 constexpr std::chrono::milliseconds step_interval(200);
+/// While nothing is under way.
+constexpr std::chrono::milliseconds rest_interval(1000);
 /// So many rows of this site are read again in a step: 500 in a second, and not all of a small
 /// store all the time.
 constexpr size_t rows_at_once = 100;
@@ -28,10 +31,16 @@ InventoryCheck::InventoryCheck(Options options, Registry& registry, BulkSource& 
     : options_(std::move(options)), registry_(registry), primary_(primary), clock_(clock) {}
 
 void InventoryCheck::run(const std::stop_token& stop, Worker::Progress progress) {
-    while (!sleep_unless_stopped(step_interval, stop)) {
+    while (!sleep_unless_stopped(until_next_step(), stop)) {
         step(stop);
         progress.healthy();
     }
+}
+
+std::chrono::milliseconds InventoryCheck::until_next_step() const {
+    const bool rests = std::none_of(watches_.begin(), watches_.end(),
+                                    [](const auto& watch) { return watch.second.is_under_way(); });
+    return rests ? std::min(rest_interval, options_.interval) : step_interval;
 }
 
 void InventoryCheck::step(const std::stop_token& stop) {

@@ -65,7 +65,10 @@ class InventoryCheck {
         std::optional<Items> items;  ///< the same
         std::map<uint32_t, SteadyTime> asked;  ///< buckets whose items were asked for
         std::map<uint32_t, SteadyTime> busy;   ///< since when something later was applied in them
+
+        bool is_under_way() const { return !round_ended || !damaged.empty() || sums || items; }
     };
+    std::chrono::milliseconds until_next_step() const;
     void look(const StoreId& store, const std::stop_token& stop);
     void read_rows(const StoreId& store, Watch& watch);
     void ask_sums(const StoreId& store, Watch& watch, const std::stop_token& stop);

@@ -16,7 +16,7 @@ constexpr size_t most_kept = 1000;
 constexpr uint64_t most_kept_bytes = 4 * limits::gib;
 
 bool comes_together(const v1::Content& content) {
-    return content.together() && content.size() <= limits::inline_content_bytes;
+    return content.together() && content.size() <= limits::content_in_memory_bytes;
 }
 
 }  // namespace
@@ -30,7 +30,7 @@ Pulls::Pulls(std::map<StoreId, ContentStore*> stores,
       most_held_bytes_(held_bytes) {}
 
 Pulls::Key Pulls::key_of(const StoreId& store, const v1::Content& content) {
-    return {store, content.sha256(), content.pull()};
+    return {store, content.sha256(), content.pull(), comes_together(content)};
 }
 
 std::shared_ptr<const std::string> Pulls::Entry::held() const {

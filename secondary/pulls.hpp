@@ -86,6 +86,8 @@ class Pulls {
         StoreId store;
         std::string hash;   ///< raw SHA-256
         std::string place;  ///< the reference to pull
+        /// Into memory. Who needs the same as a file (a repository's base) is not given that.
+        bool together = false;
         auto operator<=>(const Key&) const = default;
     };
     static Key key_of(const StoreId& store, const v1::Content& content);

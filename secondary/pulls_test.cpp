@@ -372,6 +372,25 @@ TEST_F(PullsTogether, ComeInOneRequestAndAreSafeOnceTheyAreApplied) {
     EXPECT_FALSE(held(one));
 }
 
+TEST_F(PullsTogether, WhoNeedsTheSameContentAsAFileGetsOne) {
+    const auto one = small("one");
+    auto as_file = one;
+    as_file.set_together(false);
+    primary.contents[to_hex(one.pull())] = "one";
+    pulls.want(store, {1, 1, 5}, one);
+    pulls.want(store, {1, 1, 6}, as_file);
+    step();
+    step();
+    EXPECT_TRUE(held(one));
+    EXPECT_FALSE(held(as_file));
+    EXPECT_TRUE(is<ContentStore::Here>(as_file));
+    EXPECT_TRUE(is_on_disk("one"));
+    pulls.release(store, {1, 1, 5}, one);
+    EXPECT_TRUE(is_on_disk("one")) << "6 wants it";
+    pulls.release(store, {1, 1, 6}, as_file);
+    EXPECT_FALSE(is_on_disk("one"));
+}
+
 TEST_F(PullsTogether, WhatIsNotAppliedForAWhileGoesToDisk) {
     const auto one = small("one");
     pulls.want(store, {1, 1, 5}, one);

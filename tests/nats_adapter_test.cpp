@@ -260,12 +260,13 @@ TEST_F(NatsAdapter, WhoListensToAKeyIsToldOfItsChangesAlsoByTheNextServer) {
     writer.put("epoch", "1");
     EXPECT_TRUE(test::eventually([&] { return told == 1; }));
     server.kill();
+    EXPECT_TRUE(test::eventually([&] { return told == 2; })) << "the server is gone";
     EXPECT_THROW(listener.get("epoch"), Error);
     EXPECT_THROW(writer.get("epoch"), Error);
     server.start();
     EXPECT_EQ(listener.get("epoch")->value, "1");
     writer.put("epoch", "2");
-    EXPECT_TRUE(test::eventually([&] { return told == 2; }));
+    EXPECT_TRUE(test::eventually([&] { return told == 3; }));
 }
 
 TEST_F(NatsAdapter, WhoListensToAKeyIsNotToldOfOthersNorWhenItIsGone) {

@@ -283,7 +283,9 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     if (push == nullptr) {
         return false;
     }
-    if ((pack.empty() || load(*push, pack)) && push->prove(needed.oids, known)) {
+    std::vector<std::string> whole = needed.here;
+    whole.insert(whole.end(), known.begin(), known.end());
+    if ((pack.empty() || load(*push, pack)) && push->prove(needed.oids, whole)) {
         return true;
     }
     clear();

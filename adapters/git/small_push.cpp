@@ -420,28 +420,10 @@ bool SmallPush::index(std::string_view pack, const std::filesystem::path& object
     return false;
 }
 
-std::vector<std::string> SmallPush::ref_values() {
-    IteratorHandle iterator;
-    check(git_reference_iterator_new(OutParam(iterator), opened_->repository.get()));
-    std::vector<std::string> values;
-    while (true) {
-        ReferenceHandle reference;
-        const int code = git_reference_next(OutParam(reference), iterator.get());
-        if (code == GIT_ITEROVER) {
-            return values;
-        }
-        check(code);
-        if (git_reference_type(reference.get()) == GIT_REFERENCE_DIRECT) {
-            values.push_back(raw(*git_reference_target(reference.get())));
-        }
-    }
-}
-
 bool SmallPush::prove(const std::vector<std::string>& oids,
-                      const std::vector<std::string>& known) try {
+                      const std::vector<std::string>& whole) try {
     OidSet border;
-    insert(border, ref_values());
-    insert(border, known);
+    insert(border, whole);
     // Commits, tags and trees are read by the walk.
     const auto must_exist = [&](const git_oid& id, git_object_t type, const std::string&) {
         if (type == GIT_OBJECT_BLOB && git_odb_exists(opened_->odb(), &id) == 0) {

@@ -37,8 +37,9 @@ class SmallPush {
     /// Checks `pack`, completes it by what it builds on, and puts it with its index into
     /// `objects`/pack. What is below `objects` counts from then on.
     bool index(std::string_view pack, const std::filesystem::path& objects);
-    /// Everything that `oids` lead to is there, down to what existing refs and `known` lead to.
-    bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& known);
+    /// Everything that `oids` lead to is there, down to `whole`, whose objects are, with all that
+    /// they lead to.
+    bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& whole);
     /// Locks all refs, checks their old values, and moves them, synced. Throws Error{Retry} when it
     /// fails on the way.
     bool move(const std::vector<RefChange>& changes);
@@ -51,7 +52,6 @@ class SmallPush {
     std::string write(const std::vector<Met>& met);
     std::string build(const std::vector<Met>& met);
     std::filesystem::path pushed_pack(const std::vector<Met>& met, size_t bytes);
-    std::vector<std::string> ref_values();
 
     std::unique_ptr<Opened> opened_;
 };

@@ -106,7 +106,7 @@ TEST_F(SmallPushes, PackWhatGitWouldAndNothingElse) {
                         "git -C " + from_.string() + " rev-list --objects " + second_ + " --not " +
                             first_ + " | cut -d' ' -f1 | sort"});
     EXPECT_EQ(listed, wanted);
-    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    EXPECT_TRUE(push->prove({raw(second_)}, {raw(first_)}));
     EXPECT_EQ(pack_of(first_, {raw(first_)}), "");
 }
 
@@ -131,9 +131,9 @@ TEST_F(SmallPushes, SendAPushOfManyObjectsAsItCame) {
     const auto push = SmallPush::open(to_);
     const auto loaded = LoadedPack::load(test::read_file(made->file));
     ASSERT_TRUE(loaded);
-    EXPECT_FALSE(push->prove({raw(many)}, {}));
+    EXPECT_FALSE(push->prove({raw(many)}, {raw(before)}));
     EXPECT_TRUE(push->add(*loaded));
-    EXPECT_TRUE(push->prove({raw(many)}, {}));
+    EXPECT_TRUE(push->prove({raw(many)}, {raw(before)}));
     // Not with what one file of it builds on, and not with what is beside it.
     const std::string changed = make_large({{"large", changes + "."}}, many);
     push_there(changed);
@@ -154,9 +154,9 @@ TEST_F(SmallPushes, SendNothingAsItCameThatUnpacksToMuch) {
 
 TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
     const auto push = SmallPush::open(to_);
-    EXPECT_FALSE(push->prove({raw(second_)}, {}));
+    EXPECT_FALSE(push->prove({raw(second_)}, {raw(first_)}));
     ASSERT_TRUE(push->index(pack_of(second_, {raw(first_)}), quarantine_));
-    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    EXPECT_TRUE(push->prove({raw(second_)}, {raw(first_)}));
     // Each object of it, left out in turn.
     const std::string all =
         on(from_, {"rev-list", "--objects", "--no-object-names", second_, "^" + first_}) + "\n";
@@ -172,16 +172,15 @@ TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
             others);
         const auto lacking = SmallPush::open(to_);
         ASSERT_TRUE(lacking->index(test::read_file(file), place));
-        EXPECT_FALSE(lacking->prove({raw(second_)}, {})) << lost;
+        EXPECT_FALSE(lacking->prove({raw(second_)}, {raw(first_)})) << lost;
     }
 }
 
 TEST_F(SmallPushes, ProveNothingByARefWhoseObjectIsGone) {
-    on(from_, {"update-ref", "refs/heads/lost", second_});
     const auto push = SmallPush::open(from_);
-    EXPECT_TRUE(push->prove({raw(second_)}, {}));
+    EXPECT_TRUE(push->prove({raw(second_)}, {raw(second_)}));
     std::filesystem::remove(from_ / "objects" / second_.substr(0, 2) / second_.substr(2));
-    EXPECT_FALSE(SmallPush::open(from_)->prove({raw(second_)}, {}));
+    EXPECT_FALSE(SmallPush::open(from_)->prove({raw(second_)}, {raw(second_)}));
 }
 
 /// libgit2 would write what is too much behind what it has made room for. Also of an object that

@@ -1,5 +1,7 @@
 #include "adapters/nats/key_value.hpp"
 
+#include <atomic>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -28,14 +30,24 @@ struct Listener {
 };
 using SharedListener = std::shared_ptr<Listener>;
 
+/// What the library's thread has, as long as it may tell.
+struct Told {
+    SharedListener listener;
+    std::shared_ptr<const std::atomic<bool>> left;  ///< by us, not by the server
+};
+
 void on_change(natsConnection*, natsSubscription*, natsMsg* message, void* closure) noexcept {
     natsMsg_Destroy(message);
-    (*static_cast<SharedListener*>(closure))->tell();
+    static_cast<Told*>(closure)->listener->tell();
 }
 
-/// The library's thread has told for the last time.
+/// Nothing more will come. Of a server that is gone whoever waits for changes must not wait long:
+/// the next one may have lost them.
 void on_complete(void* closure) noexcept {
-    delete static_cast<SharedListener*>(closure);
+    const std::unique_ptr<Told> told(static_cast<Told*>(closure));
+    if (!*told->left) {
+        told->listener->tell();
+    }
 }
 
 struct Session {
@@ -43,8 +55,10 @@ struct Session {
     Context context;
     Handle<kvStore, kvStore_Destroy> store;
     std::vector<Subscription> subscriptions;
+    std::shared_ptr<std::atomic<bool>> left = std::make_shared<std::atomic<bool>>(false);
 
     ~Session() {
+        *left = true;
         natsConnection_Close(connection.get());
         subscriptions.clear();
         store.reset();
@@ -52,12 +66,12 @@ struct Session {
     }
     void subscribe(const std::string& subject, const SharedListener& listener,
                    const std::string& what) {
-        auto closure = std::make_unique<SharedListener>(listener);
+        auto closure = std::make_unique<Told>(Told{listener, left});
         Subscription subscription;
         check(natsConnection_Subscribe(OutParam(subscription), connection.get(), subject.c_str(),
                                        on_change, closure.get()),
               what);
-        SharedListener* const handed_over = closure.release();
+        Told* const handed_over = closure.release();
         check(natsSubscription_SetOnCompleteCB(subscription.get(), on_complete, handed_over), what);
         subscriptions.push_back(std::move(subscription));
     }

@@ -88,9 +88,13 @@ Daemon::Daemon(Config config, const Clock& clock)
           config_, [this] { return half(); }, [this] { return conductor_.status().primary; }),
       workers_(clock) {
     add_routes();
-    workers_.add("epoch", [this](const std::stop_token& stop, Worker::Progress progress) {
-        follow_epoch(stop, progress);
-    });
+    // What others wait for: it begins again as soon as the broker is back.
+    workers_.add(
+        "epoch",
+        [this](const std::stop_token& stop, Worker::Progress progress) {
+            follow_epoch(stop, progress);
+        },
+        Backoff(Backoff::Duration(50), epoch_interval));
     workers_.add("readiness", [this](const std::stop_token& stop, Worker::Progress progress) {
         look_at_readiness(stop, progress);
     });

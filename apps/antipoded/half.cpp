@@ -24,9 +24,9 @@ void Workers::loop(const std::string& name, std::function<void(const std::stop_t
     });
 }
 
-void Workers::add(const std::string& name, Worker::Body body) {
+void Workers::add(const std::string& name, Worker::Body body, Backoff backoff) {
     workers_.with([&](auto& workers) {
-        workers.push_back(std::make_unique<Worker>(name, clock_, std::move(body)));
+        workers.push_back(std::make_unique<Worker>(name, clock_, std::move(body), backoff));
     });
 }
 

@@ -24,7 +24,7 @@ class Workers {
 
     /// A worker that calls `step` again and again; a step that returns has worked.
     void loop(const std::string& name, std::function<void(const std::stop_token&)> step);
-    void add(const std::string& name, Worker::Body body);
+    void add(const std::string& name, Worker::Body body, Backoff backoff = Backoff());
     std::vector<WorkerState> states() const;
 
   private:

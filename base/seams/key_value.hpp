@@ -27,10 +27,11 @@ class KeyValue {
     virtual std::optional<uint64_t> update(const std::string& key, const std::string& value,
                                            uint64_t revision) = 0;
     virtual void remove(const std::string& key) = 0;
-    /// From now on `changed` is called when somebody has written or removed `key`: on any thread,
-    /// perhaps a moment before get() sees it, until this object is gone. It must not call this
-    /// object. Changes may be missed (while no connection was there; before the first call of
-    /// another function), and not every bucket can tell: look from time to time, too.
+    /// From now on `changed` is called when somebody has written or removed `key`, and when the
+    /// server is gone: on any thread, perhaps a moment before get() sees it, until this object is
+    /// gone. It must not call this object. Changes may be missed (while no connection was there;
+    /// before the first call of another function), and not every bucket can tell: look from time to
+    /// time, too.
     virtual void listen(const std::string& /*key*/, std::function<void()> /*changed*/) {}
 };
 

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
 #include "primary/blobs/state.hpp"
-#include "protocol/contents.hpp"
-#include "protocol/lengths.hpp"
+#include "primary/contents.hpp"
 
 namespace antipode::primary {
 namespace {
@@ -34,47 +32,6 @@ class FileBody final : public BulkBody {
     std::unique_ptr<FileReader> file_;
     const uint64_t size_;
     uint64_t place_ = 0;
-};
-
-/// Opens and reads one file after the other, when the one before was sent.
-class ContentsBody final : public BulkBody {
-  public:
-    using Content = std::function<std::optional<std::string>(const std::string& reference)>;
-    ContentsBody(std::vector<std::string> references, Content content)
-        : references_(std::move(references)), content_(std::move(content)) {}
-
-    std::optional<uint64_t> size() const override { return std::nullopt; }
-    void seek(uint64_t) override {}
-    size_t read(std::span<char> buffer) override {
-        size_t filled = 0;
-        while (filled < buffer.size() && (sent_ < record_.size() || next_record())) {
-            const size_t count =
-                record_.copy(buffer.data() + filled, buffer.size() - filled, sent_);
-            sent_ += count;
-            filled += count;
-        }
-        return filled;
-    }
-
-  private:
-    bool next_record() {
-        if (next_ == references_.size()) {
-            return false;
-        }
-        const auto content = content_(references_[next_++]);
-        record_.clear();
-        sent_ = 0;
-        protocol::append_length(
-            record_, content ? static_cast<uint32_t>(content->size()) : protocol::no_content);
-        record_ += content.value_or("");
-        return true;
-    }
-
-    const std::vector<std::string> references_;
-    const Content content_;
-    size_t next_ = 0;
-    std::string record_;
-    size_t sent_ = 0;
 };
 
 /// The hash of each range, made when the one before was sent.
@@ -122,11 +79,8 @@ std::optional<uint64_t> range_bytes_of(const BulkRequest& request) {
 
 std::unique_ptr<BulkBody> BlobBulk::open(const BulkRequest& request) {
     if (request.path.ends_with("/contents")) {
-        auto references = protocol::decode_contents_request(request.posted);
-        return references ? std::make_unique<ContentsBody>(
-                                std::move(*references),
-                                [this](const std::string& one) { return small_content(one); })
-                          : nullptr;
+        return open_contents(request,
+                             [this](const std::string& one) { return small_content(one); });
     }
     const auto text = request.parameter("ref");
     const auto bytes = text ? from_hex(*text) : std::nullopt;
@@ -160,17 +114,17 @@ std::optional<BlobBulk::Found> BlobBulk::find(const std::string& bytes) {
     return Found{std::move(file), reference->size};
 }
 
-/// nullopt: it is not there (any more), or is not to be read: one file must not keep the others.
-std::optional<std::string> BlobBulk::small_content(const std::string& reference) try {
+/// Read before its length is told: one file that gets shorter must not keep the others.
+std::unique_ptr<BulkBody> BlobBulk::small_content(const std::string& reference) try {
     const auto found = find(reference);
     if (!found || found->size > limits::inline_content_bytes) {
-        return std::nullopt;
+        return nullptr;
     }
     std::string content(found->size, '\0');
     const size_t count = found->file->read_at(0, content);
-    return count == content.size() ? std::optional(std::move(content)) : std::nullopt;
+    return count == content.size() ? body_of(std::move(content)) : nullptr;
 } catch (const Error&) {
-    return std::nullopt;  // whoever asks for it alone is told why
+    return nullptr;  // whoever asks for it alone is told why
 }
 
 }  // namespace antipode::primary

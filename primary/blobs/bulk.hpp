@@ -30,7 +30,7 @@ class BlobBulk final : public BulkHandler {
         uint64_t size = 0;  ///< as the reference says
     };
     std::optional<Found> find(const std::string& reference);
-    std::optional<std::string> small_content(const std::string& reference);
+    std::unique_ptr<BulkBody> small_content(const std::string& reference);
 
     FileTree& tree_;
     const PathFilter filter_;

@@ -8,6 +8,7 @@
 #include "base/files.hpp"
 #include "base/limits.hpp"
 #include "base/worker.hpp"
+#include "primary/contents.hpp"
 #include "verify/refs.hpp"
 
 namespace antipode::primary {
@@ -40,6 +41,8 @@ void fill(v1::Content& content, const Pack& pack) {
     if (pack.size <= limits::inline_content_bytes) {
         content.set_inline_(pack.bytes);
     }
+    content.set_together(pack.size > limits::inline_content_bytes &&
+                         pack.size <= limits::content_in_memory_bytes);
 }
 
 std::set<std::string> oids_of(const RefMap& refs) {
@@ -314,9 +317,12 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
     // From now on it may be published at any time: when it goes away, that must be noticed.
     seen_.with([&](auto& all) { all.try_emplace(item); });
     const auto published = inventory_.find(store_, item);
+    const bool builds_on = !whole && published && !published->removed() && !published->forgotten();
     RepositoryState now;
     const bool there = repositories_.presence(item) != Presence::Absent;
-    now.fingerprint = there ? repositories_.fingerprint(item) : std::string();
+    if (there && !builds_on) {  // what has changed just now would be too young for one
+        now.fingerprint = repositories_.fingerprint(item);
+    }
     auto refs = there ? repositories_.read_refs(item) : std::nullopt;
     if (!refs) {
         return read_absent(item, published, whole);
@@ -327,7 +333,6 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
     if (!lent) {
         now.refs.refs.erase(std::string(pool_name));  // secondaries could not borrow either
     }
-    const bool builds_on = !whole && published && !published->removed() && !published->forgotten();
     if (!builds_on) {
         return read_refs(item, now, std::nullopt, {}, lent, stop);
     }
@@ -443,11 +448,24 @@ void RepositoryCapture::refuse_empty_root() const {
 }
 
 std::unique_ptr<BulkBody> PackService::open(const BulkRequest& request) {
+    if (request.path.ends_with("/contents")) {
+        return open_contents(request, [this](const std::string& one) { return small_pack(one); });
+    }
     const auto text = request.parameter("ref");
     const auto bytes = text ? from_hex(*text) : std::nullopt;
     const auto hash = bytes ? sha256_from_bytes(*bytes) : std::nullopt;
     return hash && request.path.ends_with("/content") ? repositories_.open_kept_pack(*hash)
                                                       : nullptr;
+}
+
+std::unique_ptr<BulkBody> PackService::small_pack(const std::string& reference) try {
+    const auto hash = sha256_from_bytes(reference);
+    auto body = hash ? repositories_.open_kept_pack(*hash) : nullptr;
+    const bool is_small =
+        body && body->size().value_or(UINT64_MAX) <= limits::content_in_memory_bytes;
+    return is_small ? std::move(body) : nullptr;
+} catch (const Error&) {
+    return nullptr;  // whoever asks for it alone is told why
 }
 
 }  // namespace antipode::primary

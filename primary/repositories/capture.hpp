@@ -91,13 +91,16 @@ class RepositoryCapture final : public ItemCapture {
 };
 
 /// Serves kept packs: "content" with ref = the hexadecimal Content.pull, which is the pack's
-/// SHA-256. A pack that is not kept any more is answered 404; the item is then asked for again.
+/// SHA-256, and those that are not large many at once: "contents" (protocol/contents.hpp). A pack
+/// that is not kept any more is answered 404; the item is then asked for again.
 class PackService final : public BulkHandler {
   public:
     explicit PackService(Repositories& repositories) : repositories_(repositories) {}
     std::unique_ptr<BulkBody> open(const BulkRequest& request) override;
 
   private:
+    std::unique_ptr<BulkBody> small_pack(const std::string& reference);
+
     Repositories& repositories_;
 };
 

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/limits.hpp"
+#include "protocol/contents.hpp"
 #include "tests/support/memory_repositories.hpp"
 #include "verify/refs.hpp"
 
@@ -34,6 +36,29 @@ class RepositoryCaptureTest : public testing::Test {
         const std::string oid = repositories_.add_object(name, label, parents);
         repositories_.set_ref(name, "refs/heads/main", RefValue::direct(oid));
         return oid;
+    }
+    void commit_many(const std::string& name, int count) {
+        std::vector<std::string> parents;
+        for (int i = 0; i < count; ++i) {
+            parents = {repositories_.add_object(name, std::to_string(i), parents)};
+        }
+        repositories_.set_ref(name, "refs/heads/main", RefValue::direct(parents.front()));
+    }
+    /// The SHA-256 of each pack of one answer, raw.
+    static std::vector<std::string> together(PackService& service,
+                                             const std::vector<std::string>& references) {
+        const auto body = service.open(
+            {"repositories/code/contents", {}, protocol::encode_contents_request(references)});
+        std::vector<std::string> hashes;
+        protocol::ContentsReader reader(references.size(), [&](const auto& pack) {
+            hashes.push_back(pack ? std::string(view(sha256(*pack))) : "none");
+        });
+        std::vector<char> buffer(1000);
+        while (const size_t count = body->read(buffer)) {
+            reader.feed({buffer.data(), count});
+        }
+        reader.finish();
+        return hashes;
     }
     std::optional<Reading> read(const std::string& name, bool whole = false) {
         return capture_.read(name, whole, stop_);
@@ -99,22 +124,33 @@ TEST_F(RepositoryCaptureTest, NeedsNoPackForDeletionsAndSymbolicRefs) {
 TEST_F(RepositoryCaptureTest, LargePacksAreKeptForPulling) {
     repositories_.inline_bytes = limits::inline_content_bytes;
     make("a.git");
-    std::vector<std::string> parents;
-    for (int i = 0; i < 7000; ++i) {
-        parents = {repositories_.add_object("a.git", std::to_string(i), parents)};
-    }
-    repositories_.set_ref("a.git", "refs/heads/main", RefValue::direct(parents.front()));
+    commit_many("a.git", 7000);
     const v1::Content pack = publish("a.git").payload.ref_update().pack();
     EXPECT_GT(pack.size(), limits::inline_content_bytes);
     EXPECT_EQ(pack.pull(), pack.sha256());
+    EXPECT_TRUE(pack.together());
 
     PackService service(repositories_);
+    EXPECT_THAT(together(service, {pack.pull(), "12", std::string(32, 'x'), pack.pull()}),
+                ElementsAre(pack.sha256(), "none", "none", pack.sha256()));
+    EXPECT_EQ(service.open({"repositories/code/contents", {}, "malformed"}), nullptr);
     const auto body = service.open({"repositories/code/content", {{"ref", to_hex(pack.pull())}}});
     ASSERT_NE(body, nullptr);
     EXPECT_EQ(body->size(), pack.size());
     EXPECT_EQ(service.open({"repositories/code/content", {{"ref", "12"}}}), nullptr);
     EXPECT_EQ(service.open({"repositories/code/content", {}}), nullptr);
     EXPECT_EQ(service.open({"repositories/code/other", {{"ref", to_hex(pack.pull())}}}), nullptr);
+}
+
+TEST_F(RepositoryCaptureTest, VeryLargePacksDoNotComeIntoMemory) {
+    repositories_.inline_bytes = limits::inline_content_bytes;
+    make("a.git");
+    commit_many("a.git", 27'000);
+    const v1::Content pack = publish("a.git").payload.ref_update().pack();
+    EXPECT_GT(pack.size(), limits::content_in_memory_bytes);
+    EXPECT_FALSE(pack.together());
+    PackService service(repositories_);
+    EXPECT_THAT(together(service, {pack.pull()}), ElementsAre("none"));
 }
 
 TEST_F(RepositoryCaptureTest, ASecondaryCanAskForTheWhole) {

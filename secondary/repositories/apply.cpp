@@ -60,6 +60,17 @@ std::optional<RefMap> after_update(const v1::RefUpdate& update, const Repository
     return after.refs;
 }
 
+/// What refs point to.
+std::vector<std::string> oids_in(const RefMap& refs) {
+    std::vector<std::string> oids;
+    for (const auto& [name, value] : refs) {
+        if (is_ref(name) && !value.oid.empty()) {
+            oids.push_back(value.oid);
+        }
+    }
+    return oids;
+}
+
 /// All that has to be proven: every object that a changed ref will point to.
 std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
     std::set<std::string> oids;
@@ -75,7 +86,9 @@ PackInput pack_input(const v1::RefUpdate& update, const ItemTask& task) {
     PackInput input;
     input.base = task.base;
     input.base_index = task.base_index;
-    if (update.has_pack() && update.pack().has_pull()) {
+    if (update.has_pack() && task.bytes) {
+        input.bytes = *task.bytes;
+    } else if (update.has_pack() && update.pack().has_pull()) {
         input.file = task.content;
     } else if (update.has_pack()) {
         input.bytes = update.pack().inline_();
@@ -104,8 +117,8 @@ void tell_differences(const StoreId& store, const std::string& name,
     }
 }
 
-/// Why the pack is not what the event says; empty when it is. A pulled file was checked when it
-/// was pulled.
+/// Why the pack is not what the event says; empty when it is. What was pulled was checked when
+/// it was pulled.
 std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
     if (update.has_base() && task.base.empty()) {
         return "its base was not pulled";
@@ -115,7 +128,7 @@ std::string refuse_pack(const v1::RefUpdate& update, const ItemTask& task) {
     }
     const v1::Content& pack = update.pack();
     if (pack.has_pull()) {
-        return task.content.empty() ? "its pack was not pulled" : "";
+        return task.content.empty() && !task.bytes ? "its pack was not pulled" : "";
     }
     const bool right = pack.inline_().size() == pack.size() &&
                        std::string(view(sha256(pack.inline_()))) == pack.sha256();
@@ -361,7 +374,8 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
                                          const ItemTask& task, const RefMap& here,
                                          const RefMap& wanted, const std::stop_token& stop) {
     const std::vector<RefChange> changes = difference(here, wanted);
-    Needed needed{wants_of(changes), shallow_commits(wanted), pool_in(wanted), update.full()};
+    Needed needed{wants_of(changes), shallow_commits(wanted), pool_in(wanted), update.full(),
+                  oids_in(here)};
     if (update.full()) {
         // Asked for again perhaps because objects are missing here: prove all, not what differs.
         for (const v1::Ref& ref : update.refs()) {

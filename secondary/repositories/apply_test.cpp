@@ -90,6 +90,18 @@ TEST_F(RepositoryApplyTest, FollowsUpdatesAndTellsTheDigestOfWhatIsHere) {
     expect_equal();
 }
 
+TEST_F(RepositoryApplyTest, TakesAPackThatWasPulledIntoMemory) {
+    commit("refs/heads/main", "1");
+    protocol::Event pulled = event();
+    v1::Content& pack = *pulled.payload.mutable_ref_update()->mutable_pack();
+    ItemTask task{&pulled, {}};
+    task.bytes = std::make_shared<const std::string>(pack.inline_());
+    pack.set_pull(pack.sha256());
+    EXPECT_EQ(apply(pulled).kind, Kind::Failed) << "it has not come";
+    EXPECT_EQ(apply_.apply(std::span(&task, 1), {}).front().kind, Kind::Applied);
+    expect_equal();
+}
+
 TEST_F(RepositoryApplyTest, ApplyingTwiceEqualsOnce) {
     const std::string first = commit("refs/heads/main", "1");
     const auto whole = event();
