@@ -64,6 +64,16 @@ bool is_ref(std::string_view name) {
     return name == "HEAD" || name.starts_with("refs/");
 }
 
+std::set<std::string> oids_of(const RefMap& refs) {
+    std::set<std::string> oids;
+    for (const auto& [name, value] : refs) {
+        if (is_ref(name) && !value.oid.empty()) {
+            oids.insert(value.oid);
+        }
+    }
+    return oids;
+}
+
 RefMap shallow_part(const RefMap& refs) {
     // '0' follows '/' in the order of bytes.
     return {refs.lower_bound(std::string(shallow_prefix)), refs.lower_bound("shallow0")};

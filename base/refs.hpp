@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,6 +57,8 @@ inline constexpr std::string_view shallow_prefix = "shallow/";
 inline constexpr size_t description_bytes = 4096;
 /// HEAD, or below refs/.
 bool is_ref(std::string_view name);
+/// What refs point to: raw ids.
+std::set<std::string> oids_of(const RefMap& refs);
 /// Where history ends on purpose, in order: raw ids.
 std::vector<std::string> shallow_commits(const RefMap& refs);
 RefMap shallow_part(const RefMap& refs);

@@ -283,7 +283,7 @@ bool Quarantine::take_plain(const PackInput& pack, const Needed& needed,
     if (push == nullptr) {
         return false;
     }
-    std::vector<std::string> whole = needed.here;
+    std::vector<std::string> whole(needed.here.begin(), needed.here.end());
     whole.insert(whole.end(), known.begin(), known.end());
     if ((pack.empty() || load(*push, pack)) && push->prove(needed.oids, whole)) {
         return true;

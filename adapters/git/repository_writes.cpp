@@ -113,12 +113,7 @@ std::vector<std::string> GitRepositories::lean_on(const std::string& name, const
         }
         borrow_from(options_.root, name, pool);
     }
-    std::set<std::string> oids;
-    for (const auto& [ref, value] : refs->refs) {
-        if (is_ref(ref) && !value.oid.empty()) {
-            oids.insert(value.oid);
-        }
-    }
+    const std::set<std::string> oids = oids_of(refs->refs);
     return {oids.begin(), oids.end()};
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -64,8 +65,8 @@ struct Needed {
     std::vector<std::string> oids;     ///< raw; and everything that they lead to,
     std::vector<std::string> shallow;  ///< but for the parents of these
     std::string pool;  ///< what this repository leads to is here; borrowed from before the proof
-    bool prove_all = false;           ///< the proof does not rely on what existing refs lead to
-    std::vector<std::string> here{};  ///< what refs point to: the proof may stop there
+    bool prove_all = false;        ///< the proof does not rely on what existing refs lead to
+    std::set<std::string> here{};  ///< what refs point to: the proof may stop there
 };
 
 /// What became of a pack.

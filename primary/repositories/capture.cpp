@@ -45,16 +45,6 @@ void fill(v1::Content& content, const Pack& pack) {
                          pack.size <= limits::content_in_memory_bytes);
 }
 
-std::set<std::string> oids_of(const RefMap& refs) {
-    std::set<std::string> oids;
-    for (const auto& [name, value] : refs) {
-        if (is_ref(name) && !value.oid.empty()) {
-            oids.insert(value.oid);
-        }
-    }
-    return oids;
-}
-
 bool is_below(const std::vector<std::string>& directories, const std::string& item) {
     return std::any_of(directories.begin(), directories.end(), [&](const std::string& directory) {
         return (item + "/").starts_with(directory);

@@ -60,17 +60,6 @@ std::optional<RefMap> after_update(const v1::RefUpdate& update, const Repository
     return after.refs;
 }
 
-/// What refs point to.
-std::vector<std::string> oids_in(const RefMap& refs) {
-    std::vector<std::string> oids;
-    for (const auto& [name, value] : refs) {
-        if (is_ref(name) && !value.oid.empty()) {
-            oids.push_back(value.oid);
-        }
-    }
-    return oids;
-}
-
 /// All that has to be proven: every object that a changed ref will point to.
 std::vector<std::string> wants_of(const std::vector<RefChange>& changes) {
     std::set<std::string> oids;
@@ -375,7 +364,7 @@ Result RepositoryApply::take_in_and_move(const std::string& name, const v1::RefU
                                          const RefMap& wanted, const std::stop_token& stop) {
     const std::vector<RefChange> changes = difference(here, wanted);
     Needed needed{wants_of(changes), shallow_commits(wanted), pool_in(wanted), update.full(),
-                  oids_in(here)};
+                  oids_of(here)};
     if (update.full()) {
         // Asked for again perhaps because objects are missing here: prove all, not what differs.
         for (const v1::Ref& ref : update.refs()) {
