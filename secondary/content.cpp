@@ -135,6 +135,15 @@ void ContentStore::require_directory() {
     }
 }
 
+bool ContentStore::has(const v1::Content& content) try {
+    const auto hash = sha256_from_bytes(content.sha256());
+    const auto there = hash ? tree_.stat(whole_name(*hash)) : std::nullopt;
+    return there && there->type == FileType::Regular && there->size == content.size();
+} catch (const Error& error) {
+    spdlog::debug("{}: {}", store_.to_string(), error.what());
+    return false;  // it is pulled, then
+}
+
 void ContentStore::expect(const v1::Content& content) {
     const auto hash = sha256_from_bytes(content.sha256());
     if (!hash || !same_content_) {

@@ -56,6 +56,8 @@ class ContentStore {
     };
     using Outcome = std::variant<Here, Gone>;
 
+    /// It is on the disk already, whole: fetch() asks nobody for it.
+    bool has(const v1::Content& content);
     /// It will be fetched. When an item has it already, it gets a second name now, because the item
     /// may be removed or replaced before.
     void expect(const v1::Content& content);

@@ -65,7 +65,10 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
     const Key key = key_of(store, content);
     const bool is_news =
         shared_.with([&](Shared& shared) { return !shared.entries.contains(key); });
-    if (is_news && !comes_together(content)) {
+    // Before a restart it may have been made safe, and the primary may be gone since.
+    const bool is_together =
+        comes_together(content) && !(is_news && stores_.at(store)->has(content));
+    if (is_news && !is_together) {
         stores_.at(store)->expect(content);
     }
     shared_.with([&](Shared& shared) {
@@ -75,7 +78,7 @@ void Pulls::want(const StoreId& store, const Position& position, const v1::Conte
             entry.store = store;
             entry.content = content;
             OfStore& of_store = shared.stores[store];
-            (comes_together(content) ? of_store.small_queue : of_store.queue).push_back(key);
+            (is_together ? of_store.small_queue : of_store.queue).push_back(key);
             shared.missing_bytes += content.size();
         }
         if (entry.wanted_by.insert(position).second && !entry.is_safe()) {

@@ -37,8 +37,8 @@ class SmallPush {
     /// Checks `pack`, completes it by what it builds on, and puts it with its index into
     /// `objects`/pack. What is below `objects` counts from then on.
     bool index(std::string_view pack, const std::filesystem::path& objects);
-    /// Everything that `oids` lead to is there, down to `whole`, whose objects are, with all that
-    /// they lead to.
+    /// Everything that `oids` lead to is there. Of `whole` (raw ids) that is known: the proof stops
+    /// at them.
     bool prove(const std::vector<std::string>& oids, const std::vector<std::string>& whole);
     /// Locks all refs, checks their old values, and moves them, synced. Throws Error{Retry} when it
     /// fails on the way.

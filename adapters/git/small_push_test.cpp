@@ -176,7 +176,7 @@ TEST_F(SmallPushes, ProveNothingThatIsNotThere) {
     }
 }
 
-TEST_F(SmallPushes, ProveNothingByARefWhoseObjectIsGone) {
+TEST_F(SmallPushes, ProveNothingByWhatIsSaidToBeWholeAndIsGone) {
     const auto push = SmallPush::open(from_);
     EXPECT_TRUE(push->prove({raw(second_)}, {raw(second_)}));
     std::filesystem::remove(from_ / "objects" / second_.substr(0, 2) / second_.substr(2));

@@ -310,7 +310,7 @@ std::optional<Reading> RepositoryCapture::read(const std::string& item, bool who
     const bool builds_on = !whole && published && !published->removed() && !published->forgotten();
     RepositoryState now;
     const bool there = repositories_.presence(item) != Presence::Absent;
-    if (there && !builds_on) {  // what has changed just now would be too young for one
+    if (there && !builds_on) {  // what was pushed just now is too young for one
         now.fingerprint = repositories_.fingerprint(item);
     }
     auto refs = there ? repositories_.read_refs(item) : std::nullopt;

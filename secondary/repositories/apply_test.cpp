@@ -82,10 +82,12 @@ TEST_F(RepositoryApplyTest, FollowsUpdatesAndTellsTheDigestOfWhatIsHere) {
     EXPECT_EQ(whole.kind, Kind::Applied);
     EXPECT_EQ(whole.digest, verify::refs_digest(refs()));
     const RepositoryRefs before = refs();
-    commit("refs/heads/main", "2", {first});
+    const std::string second = commit("refs/heads/main", "2", {first});
     primary_.set_ref("a.git", "HEAD", RefValue::symbolic("refs/heads/other"));
     const Result update = apply(event(before));
     EXPECT_EQ(update.kind, Kind::Applied);
+    EXPECT_EQ(here_.needed.oids, std::vector{second});
+    EXPECT_EQ(here_.needed.here, std::set{first}) << "the proof need not go behind it";
     EXPECT_EQ(update.digest, verify::refs_digest(refs()));
     expect_equal();
 }

@@ -217,8 +217,9 @@ void MemoryRepositories::create(const std::string& name, const std::string& obje
 }
 
 Intake MemoryRepositories::take_in(const std::string& name, const PackInput& pack,
-                                   const Needed& needed, const std::stop_token& /*stop*/) {
+                                   const Needed& asked, const std::stop_token& /*stop*/) {
     step("take_in");
+    needed = asked;
     const auto read = [](const std::filesystem::path& file) {
         return file.empty() ? std::string() : read_file(file);
     };

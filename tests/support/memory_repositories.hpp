@@ -29,6 +29,7 @@ class MemoryRepositories : public Repositories {
     size_t inline_bytes = 256 * 1024;
     bool has_bases = false;
     unsigned ref_reads = 0;
+    Needed needed;  ///< of the last take_in()
     /// Called before a step that changes something; may throw, as a crash would cut it short.
     std::function<void(const std::string& step)> before_step;
 
