@@ -7,9 +7,10 @@
 #include <string_view>
 #include <vector>
 
-/// Small contents, many in one answer: "<store>/contents" of the bulk service. What is posted names
-/// them: a reference in hexadecimal on each line. The answer has, in that order, each one's length
-/// (lengths.hpp) and bytes; in the place of a length, `no_content`: it is not there (any more).
+/// Contents of up to limits::content_in_memory_bytes, many in one answer: "<store>/contents" of the
+/// bulk service. What is posted names them: a reference in hexadecimal on each line. The answer
+/// has, in that order, each one's length (lengths.hpp) and bytes; in the place of a length,
+/// `no_content`: it is not there (any more).
 namespace antipode::protocol {
 
 inline constexpr uint32_t no_content = UINT32_MAX;

@@ -12,9 +12,10 @@
 
 namespace antipode::secondary {
 
-/// Pulls small contents (v1::Content::together) of one store with one request. One for each, in
-/// order: its bytes, hash checked; null: the primary does not have it like that (any more). Throws
-/// what BulkSource::get throws, and Error{Retry} when the answer is malformed.
+/// Pulls contents that are not large (v1::Content::together) of one store with one request. One for
+/// each, in order: its bytes, hash checked; null: the primary does not have it like that (any
+/// more), or, an older one, serves each alone. Throws what BulkSource::get throws, and Error{Retry}
+/// when the answer is malformed.
 std::vector<std::shared_ptr<const std::string>> pull_together(const StoreId& store,
                                                               std::span<const v1::Content> contents,
                                                               BulkSource& primary,
